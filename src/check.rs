@@ -1,0 +1,305 @@
+//! The contract of a check: what it declares ([`Spec`]), what it does ([`Check`]), what it may touch ([`Context`])
+//! and where its numbers go ([`Out`]).
+
+use crate::config::section::Section;
+use crate::error::{Error, Result};
+use crate::fetch::Roots;
+use crate::fetch::file::KernelFile;
+use crate::point::{Batch, HealthEvent, Kind, Level, Point, Tags, Text, Tick, Value};
+use crate::rates::{Count, Rates};
+use crate::table::{Field, How, Raw, Row};
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// Where a check runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Runs {
+    /// On the one worker shared by all checks whose whole source is kernel files answered from memory.
+    Kernel,
+    /// On a thread of its own: whatever talks to a network, a program, a device or a foreign file system.
+    Own,
+}
+
+/// The declaration of a check, always a `static` in its own file.
+pub struct Spec {
+    /// `check_` and the file's stem; what a link in `checks_enabled` names.
+    pub name: &'static str,
+    /// One line for `puypuy list`.
+    pub purpose: &'static str,
+    /// Value of the `type` tag.
+    pub check_type: &'static str,
+    /// File in `conf/`.
+    pub conf: &'static str,
+    /// Section in that file; empty where the check has none.
+    pub section: &'static str,
+    /// Every key the section may hold, beside [`COMMON_KEYS`].
+    pub keys: &'static [&'static str],
+    pub runs: Runs,
+    /// All tables of the check: what it can tell. Descriptors and docs are held against it.
+    pub fields: &'static [&'static [Field]],
+    /// Reads the configuration, and nothing else: every mistake shows at start. Opens nothing.
+    pub build: fn(&Section) -> Result<Box<dyn Check>>,
+}
+
+/// Keys that every check's section takes.
+pub const COMMON_KEYS: &[&str] = &["check_period_seconds", "timeout_seconds", "max_series"];
+
+/// Series a check may have at once unless its section says otherwise.
+pub const DEFAULT_MAX_SERIES: usize = 2000;
+
+/// Periods after which a series that is not seen any more is forgotten.
+const FORGET_AFTER_PERIODS: u32 = 10;
+
+/// A check in its worker. `&mut self` is its own memory from tick to tick.
+pub trait Check: Send {
+    /// Reads its source and tells what it saw. `Err` is for the whole run; a bad row or device is an [`Out::fault`].
+    /// What was told before an error is kept.
+    fn run(&mut self, cx: &Context, out: &mut Out) -> Result<()>;
+}
+
+/// The only door to the world that a check has. Every call is bounded by the tick's deadline.
+pub struct Context<'a> {
+    pub tick: Tick,
+    pub roots: &'a Roots,
+}
+
+impl Context<'_> {
+    /// The whole text of a kernel file, which stays open from tick to tick.
+    pub fn read<'f>(&self, file: &'f mut KernelFile) -> Result<&'f str> {
+        file.read(self.roots)
+    }
+}
+
+/// Where a check's numbers go. Owned by the check's worker, kept from tick to tick: it holds the rates.
+pub struct Out {
+    check_type: &'static str,
+    tick: Tick,
+    batch: Batch,
+    faults: Vec<String>,
+    rates: Rates,
+    budget: SeriesBudget,
+}
+
+impl Out {
+    pub fn new(check_type: &'static str, max_series: usize, tick: Tick) -> Out {
+        Out {
+            check_type,
+            tick,
+            batch: Batch::default(),
+            faults: Vec::new(),
+            rates: Rates::default(),
+            budget: SeriesBudget { max: max_series, known: HashMap::new(), refused: 0 },
+        }
+    }
+
+    /// Starts the next run.
+    pub fn begin(&mut self, tick: Tick) {
+        self.tick = tick;
+        self.batch = Batch { points: Vec::with_capacity(self.batch.points.len()), events: Vec::new() };
+        self.faults.clear();
+        self.budget.refused = 0;
+    }
+
+    /// Ends the run: what was told, and the soft faults on the way.
+    pub fn finish(&mut self) -> (Batch, Vec<String>) {
+        let age = self.tick.period * FORGET_AFTER_PERIODS;
+        self.rates.forget_older(self.tick.at, age);
+        if self.budget.refused > 0 {
+            let SeriesBudget { max, refused, .. } = self.budget;
+            self.faults.push(format!("{refused} new series refused, max_series = {max} is reached"));
+        }
+        self.budget.known.retain(|_, seen| self.tick.at.saturating_duration_since(*seen) <= age);
+        let points = Vec::with_capacity(self.batch.points.len());
+        let batch = std::mem::replace(&mut self.batch, Batch { points, events: Vec::new() });
+        (batch, std::mem::take(&mut self.faults))
+    }
+
+    /// Applies a table to a row: each line's cell becomes a point. A missing or unreadable cell costs that line alone.
+    pub fn pick(&mut self, row: &Row, fields: &'static [Field], tags: &Tags) {
+        for field in fields {
+            match row.get(field.cell) {
+                Some(raw) => self.put(field, raw, tags),
+                None if field.optional => {}
+                None => self.fault(format!("{}: no {} to read", field.metric, field.cell)),
+            }
+        }
+    }
+
+    /// One number for one table line. Counters give no point on their first sample and after a restart.
+    pub fn put<'r>(&mut self, field: &'static Field, raw: impl Into<Raw<'r>>, tags: &Tags) {
+        let raw = match raw.into() {
+            Raw::Text(text) => match number(text) {
+                Some(raw) => raw,
+                None => return self.fault(format!("{}: {}", field.metric, Error::parse("a number", text))),
+            },
+            raw => raw,
+        };
+        let name = Text::Borrowed(field.metric);
+        let (value, kind) = match field.how {
+            How::Gauge => (plain(field, raw), Kind::Gauge),
+            How::Percent => (plain(field, raw), Kind::Percent),
+            How::Counter => (plain(field, raw), Kind::Counter),
+            How::Rate => {
+                let change = self.rates.per_second(name.clone(), tags, count(raw), self.tick.at, field.backward);
+                (change.number().and_then(|n| Value::finite(n * field.scale)), Kind::Rate)
+            }
+            How::Delta => {
+                let change = self.rates.delta(name.clone(), tags, count(raw), self.tick.at, field.backward);
+                (change.number().and_then(|n| Value::finite(n * field.scale)), Kind::Gauge)
+            }
+        };
+        let Some(value) = value else { return };
+        if self.budget.admits(&name, tags, self.tick) {
+            self.batch.points.push(Point {
+                name,
+                value,
+                kind,
+                time: self.tick.wall,
+                check_type: Text::Borrowed(self.check_type),
+                tags: tags.clone(),
+                host: None,
+                reaction: field.reaction,
+            });
+        }
+    }
+
+    /// A judgement about what is watched.
+    pub fn health(&mut self, name: impl Into<Text>, level: Level, message: String, reaction: i32) {
+        self.batch.events.push(HealthEvent {
+            name: name.into(),
+            level,
+            message,
+            reaction,
+            time: self.tick.wall,
+            check_type: Text::Borrowed(self.check_type),
+        });
+    }
+
+    /// A part that could not be told; the rest is sent. The scheduler logs it, folded.
+    pub fn fault(&mut self, what: impl Into<String>) {
+        self.faults.push(what.into());
+    }
+}
+
+/// A number that is sent as read, in the type that its line declares. `None` for NaN and the infinities.
+fn plain(field: &Field, raw: Raw) -> Option<Value> {
+    if field.int && field.scale == 1.0 {
+        return match raw {
+            Raw::Count(n) => Some(Value::Int(i64::try_from(n).unwrap_or(i64::MAX))),
+            Raw::Int(n) => Some(Value::Int(n)),
+            Raw::Float(n) => n.is_finite().then_some(Value::Int(n as i64)),
+            Raw::Text(_) => None,
+        };
+    }
+    let scaled = Value::finite(float(raw) * field.scale)?;
+    Some(if field.int { Value::Int(scaled.as_f64() as i64) } else { scaled })
+}
+
+fn float(raw: Raw) -> f64 {
+    match raw {
+        Raw::Count(n) => n as f64,
+        Raw::Int(n) => n as f64,
+        Raw::Float(n) => n,
+        Raw::Text(_) => f64::NAN,
+    }
+}
+
+fn count(raw: Raw) -> Count {
+    match raw {
+        Raw::Count(n) => Count::Whole(n),
+        other => Count::Real(float(other)),
+    }
+}
+
+/// Digits as a number. The words `nan`, `inf` and `infinity`, which Rust's parser takes, are no numbers here.
+fn number(text: &str) -> Option<Raw<'static>> {
+    let text = text.trim();
+    if text.ends_with(|last: char| last.is_ascii_alphabetic()) {
+        return None;
+    }
+    if let Ok(n) = text.parse::<u64>() {
+        return Some(Raw::Count(n));
+    }
+    if let Ok(n) = text.parse::<i64>() {
+        return Some(Raw::Int(n));
+    }
+    text.parse::<f64>().ok().filter(|n| n.is_finite()).map(Raw::Float)
+}
+
+/// Bounds how many series a check may have: known ones keep flowing, new ones are refused and counted.
+struct SeriesBudget {
+    max: usize,
+    known: HashMap<(Text, Tags), std::time::Instant>,
+    refused: usize,
+}
+
+impl SeriesBudget {
+    fn admits(&mut self, name: &Text, tags: &Tags, tick: Tick) -> bool {
+        let key = (name.clone(), tags.clone());
+        if let Some(seen) = self.known.get_mut(&key) {
+            *seen = tick.at;
+            return true;
+        }
+        if self.known.len() >= self.max {
+            self.refused += 1;
+            return false;
+        }
+        self.known.insert(key, tick.at);
+        true
+    }
+}
+
+/// `static_enabled`, `high` and `severe` of a section: when a percentage becomes a warning and an error.
+#[derive(Clone, Copy, Debug)]
+pub struct Thresholds {
+    enabled: bool,
+    high: f64,
+    severe: f64,
+}
+
+impl Thresholds {
+    /// Reads the three keys; the numbers given here stand where a key is missing.
+    pub fn read(section: &Section, high: f64, severe: f64) -> Result<Thresholds> {
+        Ok(Thresholds {
+            enabled: section.flag("static_enabled", true)?,
+            high: section.number("high", high)?,
+            severe: section.number("severe", severe)?,
+        })
+    }
+
+    /// The judgement of a percentage; `None` when events are switched off.
+    pub fn judge(&self, percent: f64) -> Option<Level> {
+        self.enabled.then_some(match percent {
+            p if p >= self.severe => Level::Error,
+            p if p >= self.high => Level::Warning,
+            _ => Level::Ok,
+        })
+    }
+}
+
+/// What the scheduler needs to know of an enabled check, read from its section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// Own period; `None`: the daemon's.
+    pub period: Option<Duration>,
+    /// Longest run; `None`: until the next tick.
+    pub timeout: Option<Duration>,
+    pub max_series: usize,
+}
+
+impl Pace {
+    pub fn read(section: &Section) -> Result<Pace> {
+        let seconds = |key| -> Result<Option<Duration>> {
+            match section.optional_number::<f64>(key)? {
+                Some(n) if n > 0.0 && n <= 86_400.0 => Ok(Some(Duration::from_secs_f64(n))),
+                Some(_) => Err(section.wrong(key, "expected seconds above 0 and up to 86400")),
+                None => Ok(None),
+            }
+        };
+        Ok(Pace {
+            period: seconds("check_period_seconds")?,
+            timeout: seconds("timeout_seconds")?,
+            max_series: section.number("max_series", DEFAULT_MAX_SERIES)?,
+        })
+    }
+}

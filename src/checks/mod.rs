@@ -1,0 +1,20 @@
+//! The registry: every check there is, in one list that can be read and clicked through.
+//!
+//! A family is a folder named after its `conf/*.ini`; a check is one file in it, its stem the check's name without `check_`.
+
+pub mod system;
+
+use crate::check::Spec;
+
+/// The families, each an alphabetical list of its checks.
+const FAMILIES: &[&[&Spec]] = &[system::SPECS];
+
+/// All checks.
+pub fn all() -> impl Iterator<Item = &'static Spec> {
+    FAMILIES.iter().flat_map(|family| family.iter().copied())
+}
+
+/// The check of that name, `check_cpustats`.
+pub fn find(name: &str) -> Option<&'static Spec> {
+    all().find(|spec| spec.name == name)
+}

@@ -1,0 +1,7 @@
+//! What the user wrote: `config.ini` and `conf/*.ini`, from text to typed settings, every mistake with file and line.
+//!
+//! Nothing here opens a connection or starts anything: reading a configuration can be done at any time, by anybody.
+
+pub mod ini;
+pub mod section;
+pub mod settings;

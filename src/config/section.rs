@@ -1,0 +1,92 @@
+//! One section of an ini file as a check or a sink asks it: typed values, and errors that name file, line, section and key.
+
+use super::ini::Entry;
+use crate::error::{Error, Result, quote};
+use std::str::FromStr;
+
+/// A section, or the empty stand-in for one that the user did not write.
+#[derive(Clone, Debug, Default)]
+pub struct Section {
+    /// As shown to the user: `conf/system.ini`.
+    pub file: String,
+    pub name: String,
+    /// Line of the header; 0 where the section is missing.
+    pub line: usize,
+    pub entries: Vec<Entry>,
+}
+
+impl Section {
+    /// Stands for a section that is not in the file: every key has its default.
+    pub fn missing(file: &str, name: &str) -> Section {
+        Section { file: file.into(), name: name.into(), line: 0, entries: Vec::new() }
+    }
+
+    /// The entry of that key; keys are case-insensitive.
+    pub fn entry(&self, key: &str) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.key.eq_ignore_ascii_case(key))
+    }
+
+    /// The value as written; `None` when the key is missing, `Some("")` when it is empty.
+    pub fn text(&self, key: &str) -> Option<&str> {
+        self.entry(key).map(|entry| entry.value.as_str())
+    }
+
+    /// A key that must be there and not be empty.
+    pub fn required(&self, key: &str) -> Result<&str> {
+        match self.text(key) {
+            Some("") => Err(self.wrong(key, "must not be empty")),
+            Some(value) => Ok(value),
+            None if self.line == 0 => Err(self.problem(key, "missing, and so is its section")),
+            None => Err(self.problem(key, "missing")),
+        }
+    }
+
+    /// True/False, yes/no, on/off, 1/0 in any case; `default` when the key is missing or empty.
+    pub fn flag(&self, key: &str, default: bool) -> Result<bool> {
+        match self.text(key) {
+            None | Some("") => Ok(default),
+            Some(value) => match value.to_ascii_lowercase().as_str() {
+                "true" | "yes" | "on" | "1" => Ok(true),
+                "false" | "no" | "off" | "0" => Ok(false),
+                _ => Err(self.wrong(key, "expected True or False (also yes/no, on/off, 1/0)")),
+            },
+        }
+    }
+
+    /// A number, `default` when the key is missing or empty. Never NaN or infinite.
+    pub fn number<T: FromStr>(&self, key: &str, default: T) -> Result<T> {
+        Ok(self.optional_number(key)?.unwrap_or(default))
+    }
+
+    /// A number; `None` when the key is missing or empty.
+    pub fn optional_number<T: FromStr>(&self, key: &str) -> Result<Option<T>> {
+        let Some(value) = self.text(key).filter(|value| !value.is_empty()) else { return Ok(None) };
+        let spelled = value.ends_with(|last: char| last.is_ascii_alphabetic());
+        match value.parse() {
+            Ok(number) if !spelled => Ok(Some(number)),
+            _ => Err(self.wrong(key, "expected a number in the range of this setting")),
+        }
+    }
+
+    /// The comma-separated words of a value, trimmed, without empty ones.
+    pub fn list(&self, key: &str) -> Vec<&str> {
+        self.text(key).unwrap_or_default().split(',').map(str::trim).filter(|word| !word.is_empty()).collect()
+    }
+
+    /// The error for a value that is there and wrong: quotes it.
+    pub fn wrong(&self, key: &str, expected: &str) -> Error {
+        let value = self.text(key).map(quote).unwrap_or_default();
+        self.problem(key, &format!("{value}: {expected}"))
+    }
+
+    /// An error about this key, at its line where it has one.
+    pub fn problem(&self, key: &str, problem: &str) -> Error {
+        Error::Config {
+            file: self.file.clone(),
+            line: self.entry(key).map_or(self.line, |entry| entry.line),
+            section: self.name.clone(),
+            key: key.into(),
+            problem: problem.into(),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The log file: one line a message, rotated by age, repeats folded.

@@ -1,0 +1,3 @@
+//! The `puypuy` program: arguments in, exit code out.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Bytes to rows. Pure: text in, rows or an error out; no file, no socket, no clock, no point.
+
+pub mod procfs;

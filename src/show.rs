@@ -1,0 +1,1 @@
+//! `puypuy show`: what the local store holds, for people.

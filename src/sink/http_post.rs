@@ -1,0 +1,1 @@
+//! HTTP POST over one kept-alive connection: the only HTTP client of the sinks.

@@ -1,0 +1,1 @@
+//! Local: an embedded SQLite store, time-ordered, with rollups per minute.

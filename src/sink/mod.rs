@@ -1,0 +1,88 @@
+//! Sinks: where points go. One trait, one set of verdicts; delivery decides what follows from a verdict.
+//!
+//! *Invariant:* `encode` is pure and deterministic; `send` only speaks and classifies. No sink retries, sleeps, logs or
+//! keeps points: that is delivery's.
+
+pub mod http_post;
+pub mod influxdb;
+#[cfg(feature = "local")]
+pub mod local;
+
+use crate::point::{Identity, Point};
+use std::ops::{ControlFlow, Range};
+use std::time::Duration;
+
+/// One body for the wire and the points it carries.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    pub body: Vec<u8>,
+    /// Which of the encoded points are in it.
+    pub points: Range<usize>,
+}
+
+/// A point that will never be delivered, and why.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refused {
+    /// Position in the points handed to `encode`.
+    pub index: usize,
+    /// HTTP status, 0 where there was none.
+    pub status: u16,
+    /// The server's words, or ours.
+    pub why: String,
+}
+
+/// What `encode` makes of points: requests in order, and the points that cannot be written at all.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Encoded {
+    pub requests: Vec<Request>,
+    pub refused: Vec<Refused>,
+}
+
+/// What became of a request. Indices are positions in the points handed to `encode`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// All of it is stored.
+    Delivered,
+    /// Transient: keep the points and try later, not before `after` where the server said so.
+    /// `server_error`: the server answered and said it failed (5xx), so the content may be the cause.
+    Retry { why: String, after: Option<Duration>, server_error: bool },
+    /// The sink as a whole refuses or is misconfigured: keep the points; `why` names the remedy.
+    Pause { why: String },
+    /// Too large: send halves. A single point is refused.
+    Split { status: u16, why: String },
+    /// Some points are decided. All that are not named here are stored.
+    Part {
+        refused: Vec<Refused>,
+        /// To be encoded and sent once more at once (the sink has learned something about them).
+        again: Vec<usize>,
+        /// To be kept for later.
+        later: Vec<usize>,
+    },
+    /// Never acceptable as it is, culprit unknown: delivery bisects, a single point is refused.
+    Reject { status: u16, why: String },
+}
+
+/// Called now and then while `send` waits for the other side; `Break` means give up now.
+pub type Patience<'a> = &'a mut dyn FnMut() -> ControlFlow<()>;
+
+/// One output, driven by the delivery thread alone. Made before the fork, so it opens nothing until its first `send`.
+pub trait Sink: Send {
+    /// The `tsdtype` in its usual spelling; names the rejected file and stands in log lines.
+    fn name(&self) -> &'static str;
+
+    /// Points, already normalised, as bodies of acceptable size. Pure: no clock, no file, no socket.
+    fn encode(&self, points: &[Point], identity: &Identity) -> Encoded;
+
+    /// Sends one request and says what became of it. Bounded in time whatever the other side does.
+    fn send(&mut self, request: &Request, points: &[Point], patience: Patience) -> Verdict;
+
+    /// Whether the other side is well although it refuses something; `None` where there is no way to ask.
+    fn healthy(&mut self) -> Option<bool> {
+        None
+    }
+
+    /// Whether many daemons share the other side, so that a first flush should not come from all at once.
+    fn is_remote(&self) -> bool {
+        true
+    }
+}

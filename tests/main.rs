@@ -1,0 +1,12 @@
+//! All integration tests in one program: linking ten of them is slow.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod checks;
+mod config;
+mod daemon;
+mod delivery;
+mod local;
+mod scheduler;
+mod sinks;
+mod support;
+mod tidy;

@@ -1,0 +1,3 @@
+//! What several tests need: a scratch home for the real binary, and servers that misbehave on purpose.
+
+pub mod server;

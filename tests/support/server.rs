@@ -1,0 +1,1 @@
+//! A loopback server that answers what a script says.
