@@ -68,6 +68,16 @@ impl Context<'_> {
     pub fn read<'f>(&self, file: &'f mut KernelFile) -> Result<&'f str> {
         file.read(self.roots)
     }
+
+    /// The whole kernel file as it is: paths in it may be in any encoding.
+    pub fn read_bytes<'f>(&self, file: &'f mut KernelFile) -> Result<&'f [u8]> {
+        file.read_bytes(self.roots)
+    }
+
+    /// Whether that is a folder, `sys/block/sda`.
+    pub fn is_folder(&self, path: &str) -> bool {
+        self.roots.resolve(path).is_dir()
+    }
 }
 
 /// Where a check's numbers go. Owned by the check's worker, kept from tick to tick: it holds the rates.
@@ -161,6 +171,11 @@ impl Out {
                 reaction: field.reaction,
             });
         }
+    }
+
+    /// Drops the history of a device that has left: should one of that name come back, its counters start anew.
+    pub fn forget(&mut self, tags: &Tags) {
+        self.rates.forget(tags);
     }
 
     /// A judgement about what is watched.

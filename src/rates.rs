@@ -85,6 +85,11 @@ impl Rates {
         self.0.retain(|_, sample| now.saturating_duration_since(sample.at) <= age);
     }
 
+    /// Forgets every series with these tags.
+    pub fn forget(&mut self, tags: &Tags) {
+        self.0.retain(|(_, of), _| of != tags);
+    }
+
     /// How many series are remembered.
     pub fn len(&self) -> usize {
         self.0.len()

@@ -1,3 +1,4 @@
 //! Bytes to rows. Pure: text in, rows or an error out; no file, no socket, no clock, no point.
 
+pub mod number;
 pub mod procfs;

@@ -1,5 +1,74 @@
 //! Checks that read this machine. Configured in `conf/system.ini`.
 
-use crate::check::Spec;
+mod cpustats;
+mod disks;
+mod load_average;
+mod memory;
+mod network_bytes;
 
-pub const SPECS: &[&Spec] = &[];
+use crate::check::{Out, Spec};
+use crate::config::section::Section;
+use crate::error::quote;
+
+pub const SPECS: &[&Spec] = &[&cpustats::SPEC, &disks::SPEC, &load_average::SPEC, &memory::SPEC, &network_bytes::SPEC];
+
+/// Type of every check of this machine.
+const TYPE: &str = "system";
+const CONF: &str = "system.ini";
+
+/// Reaction of an event about something that fills up: minus the default of `[SelfConfig] error_handler`.
+const ALERT: i32 = -2;
+
+/// Lines that could not be read: one fault, however many there are.
+#[derive(Default)]
+struct Unreadable {
+    count: usize,
+    first: String,
+}
+
+impl Unreadable {
+    fn add(&mut self, line: &str) {
+        if self.count == 0 {
+            self.first = quote(line);
+        }
+        self.count += 1;
+    }
+
+    fn tell(self, path: &str, out: &mut Out) {
+        if self.count > 0 {
+            out.fault(format!("{path}: {} unreadable lines, the first is {}", self.count, self.first));
+        }
+    }
+}
+
+/// Names that a check leaves out: patterns in which `*` stands for any run of characters, none included, and `<hex>`
+/// for one or more hexadecimal digits.
+struct Ignore(Box<[Box<str>]>);
+
+impl Ignore {
+    /// The section's `ignore`, a comma list which replaces the default; an empty one leaves out nothing.
+    fn read(section: &Section, default: &[&str]) -> Ignore {
+        let patterns = if section.text("ignore").is_some() { section.list("ignore") } else { default.to_vec() };
+        Ignore(patterns.into_iter().map(Box::from).collect())
+    }
+
+    fn covers(&self, name: &str) -> bool {
+        self.0.iter().any(|pattern| matches(pattern, name))
+    }
+}
+
+fn matches(pattern: &str, name: &str) -> bool {
+    if let Some(rest) = pattern.strip_prefix('*') {
+        return name.char_indices().any(|(at, _)| name.get(at..).is_some_and(|tail| matches(rest, tail)))
+            || matches(rest, "");
+    }
+    if let Some(rest) = pattern.strip_prefix("<hex>") {
+        let digits = name.bytes().take_while(u8::is_ascii_hexdigit).count();
+        return (1..=digits).any(|taken| name.get(taken..).is_some_and(|tail| matches(rest, tail)));
+    }
+    let mut letters = pattern.chars();
+    match letters.next() {
+        Some(letter) => name.strip_prefix(letter).is_some_and(|tail| matches(letters.as_str(), tail)),
+        None => name.is_empty(),
+    }
+}

@@ -1,0 +1,93 @@
+//! load_average: how many tasks want to run, against how many CPUs there are.
+
+use super::{CONF, TYPE};
+use crate::check::{Check, Context, Out, Runs, Spec, Thresholds};
+use crate::config::section::Section;
+use crate::error::{Error, Result};
+use crate::fetch::file::KernelFile;
+use crate::parse::procfs;
+use crate::point::Tags;
+use crate::table::{Field, Row, gauge};
+
+pub static SPEC: Spec = Spec {
+    name: "check_load_average",
+    purpose: "load averages, and an event when the load is high for the number of CPUs",
+    check_type: TYPE,
+    conf: CONF,
+    section: "Load Average",
+    keys: &["static_enabled", "high", "severe"],
+    runs: Runs::Kernel,
+    fields: &[LOAD, TASKS, CPUS],
+    build,
+};
+
+/// Columns of /proc/loadavg, see proc(5).
+const COLUMNS: &[&str] = &["load_1", "load_5", "load_15"];
+
+const LOAD: &[Field] = &[
+    gauge("load_1", "sys_load_1"),
+    gauge("load_5", "sys_load_5").reaction(-3),
+    gauge("load_15", "sys_load_15").reaction(-3),
+];
+
+const TASKS: &[Field] =
+    &[gauge("running", "sys_tasks_running").int().reaction(-3), gauge("total", "sys_tasks_total").int().reaction(-3)];
+
+const CPU_COUNT: Field = gauge("", "sys_cpu_count").int().reaction(-3);
+const LOAD_PER_CPU: Field = gauge("", "sys_load_per_cpu").reaction(-3);
+const CPUS: &[Field] = &[CPU_COUNT, LOAD_PER_CPU];
+
+fn build(section: &Section) -> Result<Box<dyn Check>> {
+    Ok(Box::new(LoadAverage {
+        thresholds: Thresholds::read(section, 95.0, 100.0)?,
+        loadavg: KernelFile::new("proc/loadavg"),
+        online: KernelFile::new("sys/devices/system/cpu/online"),
+        stat: KernelFile::new("proc/stat"),
+    }))
+}
+
+struct LoadAverage {
+    thresholds: Thresholds,
+    loadavg: KernelFile,
+    online: KernelFile,
+    stat: KernelFile,
+}
+
+impl Check for LoadAverage {
+    fn run(&mut self, cx: &Context, out: &mut Out) -> Result<()> {
+        let none = Tags::default();
+        let text = cx.read(&mut self.loadavg)?;
+        out.pick(&procfs::columns(COLUMNS, text), LOAD, &none);
+        let mut words = text.split_ascii_whitespace();
+        let load = words.next().and_then(|word| word.parse::<f64>().ok()).filter(|load| load.is_finite());
+        match words.nth(2).and_then(|tasks| tasks.split_once('/')) {
+            Some((running, total)) => out.pick(&Row::of([("running", running), ("total", total)]), TASKS, &none),
+            None => out.fault("sys_tasks_running: no running/total to read"),
+        }
+        let cpus = self.cpus(cx)?;
+        out.put(&CPU_COUNT, cpus, &none);
+        let Some(load) = load else { return Ok(()) };
+        out.put(&LOAD_PER_CPU, load / cpus as f64, &none);
+        let percent = load * 100.0 / cpus as f64;
+        if let Some(level) = self.thresholds.judge(percent) {
+            let word = level.word();
+            let message = format!("{word}: System Load average is at {percent:.2} percent of available  resources");
+            out.health("Load-Average", level, message, 0);
+        }
+        Ok(())
+    }
+}
+
+impl LoadAverage {
+    /// CPUs that are online, never 0. Where /sys is hidden, /proc/stat has a line for each.
+    fn cpus(&mut self, cx: &Context) -> Result<u64> {
+        if let Some(cpus) = cx.read(&mut self.online).ok().and_then(procfs::cpu_list) {
+            return Ok(cpus);
+        }
+        let text = cx.read(&mut self.stat)?;
+        match text.lines().filter_map(procfs::cpu).filter(|(number, _)| number.is_some()).count() {
+            0 => Err(Error::parse("the number of CPUs", text)),
+            cpus => Ok(cpus as u64),
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! memory: what the machine's memory is used for, how full it is, and whether it has to swap or to kill.
+
+use super::{ALERT, CONF, TYPE};
+use crate::check::{Check, Context, Out, Runs, Spec, Thresholds};
+use crate::config::section::Section;
+use crate::error::Result;
+use crate::fetch::file::KernelFile;
+use crate::parse::number::whole;
+use crate::parse::procfs;
+use crate::point::Tags;
+use crate::table::{Field, delta, gauge, percent, rate};
+
+pub static SPEC: Spec = Spec {
+    name: "check_memory",
+    purpose: "memory and swap sizes, used percent, swapping and out-of-memory kills",
+    check_type: TYPE,
+    conf: CONF,
+    section: "Memory Stats",
+    keys: &["static_enabled", "high", "severe"],
+    runs: Runs::Kernel,
+    fields: &[MEMINFO, PERCENTS, VMSTAT],
+    build,
+};
+
+const KIB: f64 = 1024.0;
+
+/// Labels of /proc/meminfo, see proc(5). Kernels leave out what they do not know: MemAvailable came with 3.14.
+const MEMINFO: &[Field] = &[
+    gauge("MemTotal", "mem_total").scale(KIB).int(),
+    gauge("MemFree", "mem_free").scale(KIB).int().optional().reaction(-3),
+    gauge("MemAvailable", "mem_available").scale(KIB).int().optional(),
+    gauge("Buffers", "mem_buffers").scale(KIB).int().optional().reaction(-3),
+    gauge("Cached", "mem_cached").scale(KIB).int().optional(),
+    gauge("SwapCached", "mem_swapcached").scale(KIB).int().optional(),
+    gauge("Active", "mem_active").scale(KIB).int().optional(),
+    gauge("Inactive", "mem_inactive").scale(KIB).int().optional(),
+    gauge("SwapTotal", "mem_swap_total").scale(KIB).int().optional().reaction(-3),
+    gauge("SwapFree", "mem_swap_free").scale(KIB).int().optional().reaction(-3),
+    gauge("Dirty", "mem_dirty").scale(KIB).int().optional().reaction(-3),
+    gauge("Writeback", "mem_writeback").scale(KIB).int().optional().reaction(-3),
+    gauge("Shmem", "mem_shmem").scale(KIB).int().optional().reaction(-3),
+    gauge("Slab", "mem_slab").scale(KIB).int().optional().reaction(-3),
+    gauge("SReclaimable", "mem_slab_reclaimable").scale(KIB).int().optional().reaction(-3),
+    gauge("HugePages_Total", "mem_hugepages_total").int().optional().reaction(-3),
+    gauge("HugePages_Free", "mem_hugepages_free").int().optional().reaction(-3),
+    gauge("Hugepagesize", "mem_hugepage_size").scale(KIB).int().optional().reaction(-3),
+];
+
+const USED: Field = percent("", "mem_used_percent");
+const SWAP_USED: Field = percent("", "mem_swap_used_percent").reaction(-3);
+const PERCENTS: &[Field] = &[USED, SWAP_USED];
+
+/// Labels of /proc/vmstat; `oom_kill` came with 4.13.
+const VMSTAT: &[Field] = &[
+    rate("pswpin", "mem_swap_in").optional().reaction(-3),
+    rate("pswpout", "mem_swap_out").optional().reaction(-3),
+    delta("oom_kill", "mem_oom_kills").optional(),
+];
+
+fn build(section: &Section) -> Result<Box<dyn Check>> {
+    Ok(Box::new(Memory {
+        thresholds: Thresholds::read(section, 90.0, 95.0)?,
+        meminfo: KernelFile::new("proc/meminfo"),
+        vmstat: KernelFile::new("proc/vmstat"),
+    }))
+}
+
+struct Memory {
+    thresholds: Thresholds,
+    meminfo: KernelFile,
+    vmstat: KernelFile,
+}
+
+impl Check for Memory {
+    fn run(&mut self, cx: &Context, out: &mut Out) -> Result<()> {
+        let none = Tags::default();
+        let row = procfs::labelled(cx.read(&mut self.meminfo)?, MEMINFO);
+        out.pick(&row, MEMINFO, &none);
+        if let Some(percent) = used(whole(&row, "MemTotal"), whole(&row, "MemAvailable")) {
+            out.put(&USED, percent, &none);
+            if let Some(level) = self.thresholds.judge(percent) {
+                let message = format!("{}: Systems memory usage is {percent:.2} percent", level.word());
+                out.health("Memory-Usage", level, message, ALERT);
+            }
+        }
+        if let Some(percent) = used(whole(&row, "SwapTotal"), whole(&row, "SwapFree")) {
+            out.put(&SWAP_USED, percent, &none);
+        }
+        match cx.read(&mut self.vmstat) {
+            Ok(text) => out.pick(&procfs::labelled(text, VMSTAT), VMSTAT, &none),
+            // Hidden in some containers.
+            Err(error) if error.is_gone() => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+}
+
+/// Share that is not free; `None` where there is nothing, or no telling.
+fn used(total: Option<u64>, free: Option<u64>) -> Option<f64> {
+    let (total, free) = (total.filter(|total| *total > 0)?, free?);
+    Some((100.0 - free as f64 * 100.0 / total as f64).max(0.0))
+}
