@@ -41,6 +41,13 @@ const SHARES: &[Field] = &[
 /// The columns that make up all time; guest and guest_nice are contained in user and nice.
 const ALL_TIME: usize = 8;
 
+/// The most that a column goes back, in clock ticks of 10 ms, before that is a restart: the kernel documents small steps
+/// for idle and iowait, and a virtual machine may show them in any column after a move.
+const SMALL_STEP_BACK: u64 = 300;
+
+/// The same as a part of the whole column.
+const SMALL_PART_BACK: u64 = 1000;
+
 /// The other lines of /proc/stat, about the machine as a whole.
 const SYSTEM: &[Field] = &[
     rate("ctxt", "sys_context_switches").optional().reaction(-3),
@@ -128,12 +135,14 @@ struct Shares {
 }
 
 impl Shares {
-    /// `None` when no time has passed. A column that went back, which the kernel documents for idle and iowait and which
-    /// a virtual machine may show after a move, has not changed.
+    /// `None` when no time has passed and after a restart. A column that went back a little has not changed.
     fn between(old: &CpuColumns, new: &CpuColumns) -> Option<Shares> {
         let mut columns = [0.0; procfs::CPU_COLUMNS];
         let mut len = 0;
         for (share, (old, new)) in columns.iter_mut().zip(old.iter().zip(new.iter())) {
+            if old.saturating_sub(new) > SMALL_STEP_BACK.max(old / SMALL_PART_BACK) {
+                return None;
+            }
             *share = new.saturating_sub(old) as f64;
             len += 1;
         }

@@ -3,7 +3,7 @@
 use super::{CONF, TYPE};
 use crate::check::{Check, Context, Out, Runs, Spec, Thresholds};
 use crate::config::section::Section;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::fetch::file::KernelFile;
 use crate::parse::procfs;
 use crate::point::Tags;
@@ -64,7 +64,10 @@ impl Check for LoadAverage {
             Some((running, total)) => out.pick(&Row::of([("running", running), ("total", total)]), TASKS, &none),
             None => out.fault("sys_tasks_running: no running/total to read"),
         }
-        let cpus = self.cpus(cx)?;
+        let Some(cpus) = self.cpus(cx) else {
+            out.fault("sys_cpu_count: neither /sys/devices/system/cpu/online nor /proc/stat tells");
+            return Ok(());
+        };
         out.put(&CPU_COUNT, cpus, &none);
         let Some(load) = load else { return Ok(()) };
         out.put(&LOAD_PER_CPU, load / cpus as f64, &none);
@@ -79,15 +82,13 @@ impl Check for LoadAverage {
 }
 
 impl LoadAverage {
-    /// CPUs that are online, never 0. Where /sys is hidden, /proc/stat has a line for each.
-    fn cpus(&mut self, cx: &Context) -> Result<u64> {
-        if let Some(cpus) = cx.read(&mut self.online).ok().and_then(procfs::cpu_list) {
-            return Ok(cpus);
-        }
-        let text = cx.read(&mut self.stat)?;
-        match text.lines().filter_map(procfs::cpu).filter(|(number, _)| number.is_some()).count() {
-            0 => Err(Error::parse("the number of CPUs", text)),
-            cpus => Ok(cpus as u64),
-        }
+    /// CPUs that are online. Where /sys is hidden, /proc/stat has a line for each; `None` where that is hidden, too.
+    fn cpus(&mut self, cx: &Context) -> Option<u64> {
+        let told = cx.read(&mut self.online).ok().and_then(procfs::cpu_list);
+        told.or_else(|| {
+            let text = cx.read(&mut self.stat).ok()?;
+            Some(text.lines().filter_map(procfs::cpu).filter(|(number, _)| number.is_some()).count() as u64)
+        })
+        .filter(|cpus| *cpus > 0)
     }
 }

@@ -1,0 +1,184 @@
+//! A machine made of files, and a check running on it tick by tick.
+
+use puypuy::check::{Check, Context, DEFAULT_MAX_SERIES, Out, Spec};
+use puypuy::config::ini::Entry;
+use puypuy::config::section::Section;
+use puypuy::fetch::Roots;
+use puypuy::point::{HealthEvent, Point, Tick, Value};
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// The checks that read this machine's kernel files.
+pub fn kernel_checks() -> impl Iterator<Item = &'static Spec> {
+    puypuy::checks::all().filter(|spec| spec.runs == puypuy::check::Runs::Kernel)
+}
+
+pub fn spec(name: &str) -> &'static Spec {
+    puypuy::checks::find(name).unwrap_or_else(|| panic!("{name} is not registered"))
+}
+
+/// A section as the user would have written it.
+pub fn section(spec: &Spec, lines: &[(&str, &str)]) -> Section {
+    let entry = |(at, (key, value)): (usize, &(&str, &str))| Entry {
+        key: key.to_string(),
+        value: value.to_string(),
+        line: at + 2,
+    };
+    Section {
+        file: format!("conf/{}", spec.conf),
+        name: spec.section.into(),
+        line: 1,
+        entries: lines.iter().enumerate().map(entry).collect(),
+    }
+}
+
+pub fn trees() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/checks/trees")
+}
+
+/// A scratch folder that stands for `/` of a machine.
+pub struct Machine {
+    dir: tempfile::TempDir,
+    pub roots: Roots,
+}
+
+impl Machine {
+    pub fn empty() -> Machine {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name| dir.path().join(name);
+        fs::create_dir(at("proc")).unwrap();
+        let roots = Roots { proc: at("proc"), sys: at("sys"), root: dir.path().into() };
+        Machine { dir, roots }
+    }
+
+    /// A copy of a recorded tree as it was at first.
+    pub fn of(tree: &str) -> Machine {
+        let machine = Machine::empty();
+        machine.overlay(&trees().join(tree));
+        machine
+    }
+
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Copies what is in the folder over what is here, into the same files: a check may hold them open.
+    pub fn overlay(&self, folder: &Path) {
+        copy(folder, self.path());
+    }
+
+    pub fn write(&self, file: &str, content: impl AsRef<[u8]>) {
+        let path = self.path().join(OsStr::from_bytes(file.as_bytes()));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    pub fn read(&self, file: &str) -> Vec<u8> {
+        fs::read(self.path().join(file)).unwrap()
+    }
+}
+
+/// The folders `tick2` and so on are later states of the tree, `expect` is what the checks tell of it.
+fn copy(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name();
+        let shown = name.to_string_lossy();
+        if shown.starts_with("tick") || shown == "expect" {
+            continue;
+        }
+        let target = to.join(&name);
+        if entry.file_type().unwrap().is_dir() {
+            fs::create_dir_all(&target).unwrap();
+            copy(&entry.path(), &target);
+        } else {
+            fs::write(&target, fs::read(entry.path()).unwrap()).unwrap();
+        }
+    }
+}
+
+/// What a check told in one tick.
+pub struct Told {
+    pub points: Vec<Point>,
+    pub events: Vec<HealthEvent>,
+    /// Soft faults, and the error that ended the run.
+    pub faults: Vec<String>,
+}
+
+impl Told {
+    /// The number of that metric whose tags have this value; `""` for a metric without tags.
+    pub fn number(&self, metric: &str, tag: &str) -> Option<f64> {
+        let tagged = |point: &&Point| match point.tags.iter().next() {
+            Some((_, value)) => value == tag,
+            None => tag.is_empty(),
+        };
+        self.points.iter().filter(|point| point.name == metric).find(tagged).map(|point| point.value.as_f64())
+    }
+
+    pub fn event(&self, name: &str) -> Option<&HealthEvent> {
+        self.events.iter().find(|event| event.name == name)
+    }
+
+    /// Values of the first tag of that metric, sorted.
+    pub fn tags(&self, metric: &str) -> Vec<String> {
+        let of = |point: &Point| point.tags.iter().map(|(_, value)| value.to_string()).next().unwrap_or_default();
+        let mut tags: Vec<_> = self.points.iter().filter(|point| point.name == metric).map(of).collect();
+        tags.sort();
+        tags
+    }
+
+    /// What holds of every point whatever the input was.
+    pub fn assert_sound(&self, what: &str) {
+        for point in &self.points {
+            let number = point.value.as_f64();
+            assert!(number.is_finite(), "{what}: {point:?}");
+            if matches!(point.kind, puypuy::point::Kind::Rate | puypuy::point::Kind::Percent) {
+                assert!(number >= 0.0, "{what}: {point:?}");
+                assert!(matches!(point.value, Value::Float(_)), "{what}: {point:?}");
+            }
+            assert_eq!(point.check_type, "system", "{what}: {point:?}");
+        }
+    }
+}
+
+/// A check in its worker, as the scheduler drives it.
+pub struct Worker {
+    check: Box<dyn Check>,
+    out: Out,
+    start: Instant,
+    seconds: u64,
+}
+
+impl Worker {
+    pub fn new(spec: &Spec, lines: &[(&str, &str)]) -> Worker {
+        let check = (spec.build)(&section(spec, lines)).unwrap();
+        let start = Instant::now();
+        let first = Tick { wall: 0, at: start, deadline: start, period: Duration::from_secs(10) };
+        Worker { check, out: Out::new(spec.check_type, DEFAULT_MAX_SERIES, first), start, seconds: 0 }
+    }
+
+    /// A tick, and then the clock goes on by ten seconds.
+    pub fn tick(&mut self, roots: &Roots) -> Told {
+        self.tick_of(roots, 10)
+    }
+
+    /// A tick, and then the clock goes on by that many seconds.
+    pub fn tick_of(&mut self, roots: &Roots, seconds: u64) -> Told {
+        let period = Duration::from_secs(seconds);
+        let tick = Tick {
+            wall: 1_800_000_000 + self.seconds as i64,
+            at: self.start + Duration::from_secs(self.seconds),
+            deadline: Instant::now() + period,
+            period,
+        };
+        self.seconds += seconds;
+        self.out.begin(tick);
+        let result = self.check.run(&Context { tick, roots }, &mut self.out);
+        let (batch, mut faults) = self.out.finish();
+        faults.extend(result.err().map(|error| format!("error: {error}")));
+        Told { points: batch.points, events: batch.events, faults }
+    }
+}
