@@ -1,1 +1,236 @@
-//! To come.
+//! A file system whose server never answers, for real: FUSE with nobody at the other end of /dev/fuse.
+#![allow(unsafe_code)]
+
+use super::machine::{Machine, Told, Worker, spec};
+use puypuy::point::Level;
+use std::ffi::CString;
+use std::fs::{self, File};
+use std::io;
+use std::io::{Read, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::ptr::null;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+const HELPER: &str = "puypuy-statvfs";
+
+/// These tests count the helpers of the whole process.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// A FUSE mount in the mount namespace of the calling thread: it goes with the thread, whatever happens.
+struct FuseMount {
+    path: PathBuf,
+    server: Option<OwnedFd>,
+}
+
+impl FuseMount {
+    /// `None`, and a word why, where that cannot be done.
+    fn at(path: &Path) -> Option<FuseMount> {
+        fs::create_dir_all(path).unwrap();
+        let skip = |why: &str, error: io::Error| {
+            eprintln!("SKIPPED a test with a dead FUSE mount: {why}: {error}");
+            None
+        };
+        // Everything that is started from this thread, the helpers too, is in the same namespace.
+        // SAFETY: takes a flag and touches no memory of ours.
+        if unsafe { libc::unshare(libc::CLONE_NEWNS) } != 0 {
+            return skip("no mount namespace", io::Error::last_os_error());
+        }
+        if let Err(error) = mount("none", Path::new("/"), None, libc::MS_REC | libc::MS_PRIVATE, "") {
+            return skip("no private mounts", error);
+        }
+        let server = match File::options().read(true).write(true).open("/dev/fuse") {
+            Ok(server) => OwnedFd::from(server),
+            Err(error) => return skip("/dev/fuse", error),
+        };
+        let data = format!("fd={},rootmode=40000,user_id=0,group_id=0,allow_other", server.as_raw_fd());
+        if let Err(error) = mount("/dev/dead", path, Some("fuse"), 0, &data) {
+            return skip("mount", error);
+        }
+        Some(FuseMount { path: path.into(), server: Some(server) })
+    }
+
+    /// The server dies: all that wait for it get an error.
+    fn die(&mut self) {
+        self.server = None;
+    }
+
+    fn unmount(&mut self) {
+        let path = c_string(&self.path);
+        // SAFETY: a string that ends in NUL and lives until the call returns.
+        unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH) };
+    }
+}
+
+impl Drop for FuseMount {
+    fn drop(&mut self) {
+        self.die();
+        self.unmount();
+    }
+}
+
+fn mount(what: &str, path: &Path, kind: Option<&str>, flags: libc::c_ulong, data: &str) -> io::Result<()> {
+    let (what, path, data) = (CString::new(what)?, c_string(path), CString::new(data)?);
+    let kind = kind.map(CString::new).transpose()?;
+    let kind = kind.as_ref().map_or(null(), |kind| kind.as_ptr());
+    // SAFETY: strings that end in NUL and live until the call returns; a null type is allowed when flags change only.
+    match unsafe { libc::mount(what.as_ptr(), path.as_ptr(), kind, flags, data.as_ptr().cast()) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+fn c_string(path: &Path) -> CString {
+    CString::new(path.as_os_str().as_bytes()).unwrap()
+}
+
+/// Helper threads of this process. Those of other tests come and go, so the smallest count of a while is the one.
+fn helpers() -> usize {
+    let count = || {
+        let tasks = fs::read_dir("/proc/self/task").unwrap().flatten();
+        let names = tasks.filter_map(|task| fs::read_to_string(task.path().join("comm")).ok());
+        names.filter(|name| name.trim() == HELPER).count()
+    };
+    let sample = |_| {
+        std::thread::sleep(Duration::from_millis(5));
+        count()
+    };
+    (0..40).map(sample).min().unwrap()
+}
+
+const MOUNTS: &str = "/dev/vda / ext4 rw 0 0\n\
+    nas:/export /srv/nas nfs4 rw 0 0\n\
+    /dev/dead /mnt/dead fuse rw 0 0\n\
+    /dev/sdb1 /mnt/disk xfs rw 0 0\n";
+
+fn machine() -> Machine {
+    let machine = Machine::of("vm");
+    machine.write("proc/mounts", MOUNTS);
+    machine.write("mnt/disk/.keep", "");
+    machine
+}
+
+/// The others are told completely, and soon.
+fn tick(worker: &mut Worker, machine: &Machine) -> Told {
+    let start = Instant::now();
+    let told = worker.tick(&machine.roots);
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    let mounts = told.tags("drive_percent_used");
+    for mount in ["mnt_disk", "rootfs", "srv_nas"] {
+        assert!(mounts.iter().any(|told| told == mount), "{mount} is missing in {mounts:?}");
+    }
+    assert_eq!(told.tags("drive_in_flight"), ["nvme0n1", "vda"]);
+    assert_eq!(told.number("drive_stuck", "srv_nas"), Some(0.0));
+    told
+}
+
+fn stuck(told: &Told) -> Option<(f64, Level, &str)> {
+    let event = told.event("Disk-Stuck-mnt_dead");
+    told.number("drive_stuck", "mnt_dead").zip(event).map(|(stuck, event)| (stuck, event.level, event.message.as_str()))
+}
+
+#[test]
+fn a_dead_mount_costs_one_thread_and_nothing_else() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    std::thread::spawn(|| {
+        let machine = machine();
+        let Some(mut dead) = FuseMount::at(&machine.path().join("mnt/dead")) else { return };
+        let mut worker = Worker::new(spec("check_disks"), &[]);
+
+        let first = tick(&mut worker, &machine);
+        assert_eq!(stuck(&first), None);
+        for _ in 0..5 {
+            let start = Instant::now();
+            let told = tick(&mut worker, &machine);
+            let message = "ERROR: Storage /mnt/dead does not answer";
+            assert_eq!(stuck(&told), Some((1.0, Level::Error, message)));
+            assert!(told.number("drive_percent_used", "mnt_dead").is_none());
+            assert!(start.elapsed() < Duration::from_millis(900), "waited for a mount that is known to be dead");
+        }
+        // Reading the configuration anew makes a new check; it finds the question out and asks no second one.
+        let mut successor = Worker::new(spec("check_disks"), &[]);
+        assert!(stuck(&tick(&mut successor, &machine)).is_some_and(|(stuck, ..)| stuck == 1.0));
+        assert_eq!(helpers(), 1);
+
+        dead.die();
+        settle(0);
+        let told = tick(&mut worker, &machine);
+        assert_eq!(stuck(&told), Some((0.0, Level::Ok, "OK: Storage /mnt/dead answers")));
+        assert!(told.faults.iter().any(|fault| fault.contains("mnt/dead")), "{:?}", told.faults);
+
+        dead.unmount();
+        machine.write("proc/mounts", MOUNTS.replace("/dev/dead /mnt/dead fuse rw 0 0\n", ""));
+        let told = tick(&mut worker, &machine);
+        assert_eq!(stuck(&told), None);
+        assert!(told.faults.is_empty(), "{:?}", told.faults);
+    })
+    .join()
+    .unwrap();
+}
+
+fn settle(count: usize) {
+    let until = Instant::now() + Duration::from_secs(5);
+    while helpers() > count {
+        assert!(Instant::now() < until, "a helper did not come back");
+    }
+}
+
+#[test]
+fn an_answer_that_comes_late_is_told_a_tick_later() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    std::thread::spawn(|| {
+        let machine = machine();
+        let Some(slow) = FuseMount::at(&machine.path().join("mnt/dead")) else { return };
+        let mut worker = Worker::new(spec("check_disks"), &[]);
+        assert_eq!(stuck(&tick(&mut worker, &machine)), None);
+        assert_eq!(stuck(&tick(&mut worker, &machine)).map(|told| told.0), Some(1.0));
+
+        let mut server = File::from(slow.server.as_ref().unwrap().try_clone().unwrap());
+        let answering = std::thread::spawn(move || answer(&mut server, 3));
+        settle(0);
+        // Late: used, and asked again without a wait. Then prompt: asked, waited for, used.
+        for _ in 0..2 {
+            let told = tick(&mut worker, &machine);
+            assert_eq!(stuck(&told), Some((0.0, Level::Ok, "OK: Storage /mnt/dead answers")));
+            assert_eq!(told.number("drive_bytes_total", "mnt_dead"), Some(4096.0 * 1000.0));
+            assert_eq!(told.number("drive_bytes_used", "mnt_dead"), Some(4096.0 * 600.0));
+            assert_eq!(told.number("drive_bytes_available", "mnt_dead"), Some(4096.0 * 300.0));
+            assert_eq!(told.number("drive_percent_used", "mnt_dead"), Some(60.0));
+            assert_eq!(told.number("drive_inodes_used", "mnt_dead"), Some(40.0));
+            settle(0);
+        }
+        drop(slow);
+        answering.join().unwrap();
+    })
+    .join()
+    .unwrap();
+}
+
+/// A server that knows two requests of linux/fuse.h: INIT and STATFS, of which it answers that many.
+fn answer(server: &mut File, mut questions: u32) {
+    const INIT: u32 = 26;
+    const STATFS: u32 = 17;
+    let mut request = vec![0_u8; 1 << 17];
+    while questions > 0 {
+        let Ok(length) = server.read(&mut request) else { return };
+        assert!(length >= 40);
+        let word = |at: usize| u32::from_ne_bytes(request[at..at + 4].try_into().unwrap());
+        let body: Vec<u8> = match word(4) {
+            // Version 7.19, no features, writes of 4 KiB.
+            INIT => [7_u32, 19, 0, 0, 0, 4096].map(u32::to_ne_bytes).concat(),
+            // Blocks, free, available, inodes, free inodes; block size, longest name, fragment size, padding.
+            STATFS => {
+                questions -= 1;
+                let counts = [1000_u64, 400, 300, 100, 60].map(u64::to_ne_bytes).concat();
+                let sizes = [4096_u32, 255, 4096, 0].map(u32::to_ne_bytes).concat();
+                [counts, sizes, vec![0; 24]].concat()
+            }
+            _ => continue,
+        };
+        let head = [(16 + body.len() as u32).to_ne_bytes(), 0_i32.to_ne_bytes()].concat();
+        let reply = [&head[..], &request[8..16], &body].concat();
+        server.write_all(&reply).unwrap();
+    }
+}
