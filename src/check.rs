@@ -69,9 +69,9 @@ impl Context<'_> {
         file.read(self.roots)
     }
 
-    /// The whole kernel file as it is: paths in it may be in any encoding.
-    pub fn read_bytes<'f>(&self, file: &'f mut KernelFile) -> Result<&'f [u8]> {
-        file.read_bytes(self.roots)
+    /// The whole kernel file as it is, `None` when it has not changed: paths in it may be in any encoding.
+    pub fn read_if_changed<'f>(&self, file: &'f mut KernelFile) -> Result<Option<&'f [u8]>> {
+        file.read_if_changed(self.roots)
     }
 
     /// Whether that is a folder, `sys/block/sda`.

@@ -2,24 +2,31 @@
 
 use super::Roots;
 use crate::error::{Error, Result};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::borrow::Cow;
 use std::fs::File;
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 
 /// More than any file of /proc or /sys that a check reads; a file that goes on past it is cut there.
 const MAX_BYTES: usize = 16 << 20;
 
+/// Room for the first read, doubled until the file fits.
+const FIRST_BYTES: usize = 4096;
+
 /// One file of /proc or /sys, named relative to its root: `proc/stat`.
 pub struct KernelFile {
     path: Cow<'static, str>,
     open: Option<File>,
-    bytes: Vec<u8>,
+    /// Never shorter than it has been: what is behind `filled` is left from earlier.
+    buffer: Vec<u8>,
+    filled: usize,
 }
 
 impl KernelFile {
     pub fn new(path: impl Into<Cow<'static, str>>) -> KernelFile {
-        KernelFile { path: path.into(), open: None, bytes: Vec::new() }
+        KernelFile { path: path.into(), open: None, buffer: Vec::new(), filled: 0 }
     }
 
     /// The whole text. Bytes that are not UTF-8 become U+FFFD.
@@ -28,25 +35,48 @@ impl KernelFile {
     /// [`Error::File`] with the path; [`Error::is_gone`] tells a device that has left.
     pub fn read(&mut self, roots: &Roots) -> Result<&str> {
         self.refill(roots)?;
-        if std::str::from_utf8(&self.bytes).is_err() {
-            self.bytes = String::from_utf8_lossy(&self.bytes).into_owned().into_bytes();
+        if std::str::from_utf8(self.bytes()).is_err() {
+            self.buffer = String::from_utf8_lossy(self.bytes()).into_owned().into_bytes();
+            self.filled = self.buffer.len();
         }
-        std::str::from_utf8(&self.bytes).map_err(|_| Error::parse("text", &self.path))
+        std::str::from_utf8(self.bytes()).map_err(|_| Error::parse("text", &self.path))
     }
 
-    /// The whole file as it is, for lines that hold paths: those may be in any encoding.
+    /// The whole file as it is, for lines that hold paths: those may be in any encoding. `None` when it is the same as
+    /// the last time. Only /proc/mounts and its like can tell (proc(5)); any other file is read.
     ///
     /// # Errors
-    /// As [`KernelFile::read`].
-    pub fn read_bytes(&mut self, roots: &Roots) -> Result<&[u8]> {
-        self.refill(roots)?;
-        Ok(&self.bytes)
+    /// As [`KernelFile::read`]; the next call reads whatever has changed.
+    pub fn read_if_changed(&mut self, roots: &Roots) -> Result<Option<&[u8]>> {
+        if self.is_unchanged() {
+            return Ok(None);
+        }
+        if let Err(error) = self.refill(roots) {
+            self.open = None;
+            return Err(error);
+        }
+        Ok(Some(self.bytes()))
+    }
+
+    /// A file that can tell its changes is never ready for writing; one that cannot is always ready for everything.
+    fn is_unchanged(&self) -> bool {
+        let Some(file) = &self.open else { return false };
+        let asked = PollFlags::POLLIN | PollFlags::POLLOUT | PollFlags::POLLPRI;
+        let mut polled = [PollFd::new(file.as_fd(), asked)];
+        poll(&mut polled, PollTimeout::ZERO).is_ok() && polled.iter().all(|fd| fd.revents() == Some(PollFlags::POLLIN))
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.buffer.get(..self.filled).unwrap_or_default()
     }
 
     fn refill(&mut self, roots: &Roots) -> Result<()> {
         if let Some(file) = &self.open {
-            match fill(&mut self.bytes, file) {
-                Ok(()) => return Ok(()),
+            match fill(&mut self.buffer, file) {
+                Ok(filled) => {
+                    self.filled = filled;
+                    return Ok(());
+                }
                 // The file behind the descriptor is gone; perhaps there is a new one of that name.
                 Err(error) if matches!(error.raw_os_error(), Some(libc::ENODEV | libc::ESTALE | libc::ENOENT)) => {}
                 Err(error) => return Err(Error::file("read", roots.resolve(&self.path))(error)),
@@ -55,29 +85,27 @@ impl KernelFile {
         self.open = None;
         let path = roots.resolve(&self.path);
         let file = self.open.insert(File::open(&path).map_err(Error::file("open", &path))?);
-        fill(&mut self.bytes, file).map_err(Error::file("read", &path))
+        self.filled = fill(&mut self.buffer, file).map_err(Error::file("read", &path))?;
+        Ok(())
     }
 }
 
-fn fill(bytes: &mut Vec<u8>, file: &File) -> io::Result<()> {
-    const STEP: usize = 4096;
+/// Reads the file from its beginning to its end; how many bytes there are.
+fn fill(buffer: &mut Vec<u8>, file: &File) -> io::Result<usize> {
     let mut filled = 0;
-    bytes.resize(bytes.capacity().max(STEP), 0);
     loop {
-        let Some(space) = bytes.get_mut(filled..).filter(|space| !space.is_empty()) else {
+        let Some(space) = buffer.get_mut(filled..).filter(|space| !space.is_empty()) else {
             if filled >= MAX_BYTES {
-                break;
+                return Ok(filled);
             }
-            bytes.resize(filled * 2, 0);
+            buffer.resize((filled * 2).max(FIRST_BYTES), 0);
             continue;
         };
         match file.read_at(space, filled as u64) {
-            Ok(0) => break,
+            Ok(0) => return Ok(filled),
             Ok(n) => filled += n,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
-    bytes.truncate(filled);
-    Ok(())
 }

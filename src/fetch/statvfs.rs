@@ -7,7 +7,7 @@
 //! *Invariant:* no volume ever has more than one question out, whoever asks and however often.
 
 use crate::error::{Error, Result};
-use nix::sys::statvfs::statvfs;
+use nix::sys::statvfs::{FsFlags, statvfs};
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -28,6 +28,8 @@ pub struct Space {
     pub inodes: u64,
     /// Inodes not in use.
     pub inodes_free: u64,
+    /// Nobody can write: mounted so, or made so after an error.
+    pub read_only: bool,
 }
 
 /// Asks here and now, and blocks for as long as the file system does.
@@ -43,6 +45,7 @@ pub fn space(path: &Path) -> Result<Space> {
         available: bytes(told.blocks_available()),
         inodes: told.files(),
         inodes_free: told.files_free(),
+        read_only: told.flags().contains(FsFlags::ST_RDONLY),
     })
 }
 

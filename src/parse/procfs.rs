@@ -12,11 +12,14 @@ pub fn columns<'a>(names: &[&'static str], text: &'a str) -> Row<'a> {
 /// The `Label: 123 kB` lines of /proc/meminfo, or the `label 123` lines of /proc/vmstat, for which the table has a line.
 /// Whole labels only: `Cached` is not `SwapCached`.
 pub fn labelled<'a>(text: &'a str, fields: &[Field]) -> Row<'a> {
-    Row::of(text.lines().filter_map(|line| {
-        let (label, rest) = line.split_once([':', ' '])?;
-        let wanted = fields.iter().any(|field| field.cell == label);
-        Some((label, rest.split_ascii_whitespace().next()?)).filter(|_| wanted)
-    }))
+    let cell = |line: &'a str| {
+        let first = line.as_bytes().first();
+        fields.iter().filter(|field| field.cell.as_bytes().first() == first).find_map(|field| {
+            let value = line.strip_prefix(field.cell)?.strip_prefix([':', ' '])?;
+            Some((field.cell, value.split_ascii_whitespace().next()?))
+        })
+    };
+    Row::of(text.lines().filter_map(cell))
 }
 
 /// Columns of a `cpu` line of /proc/stat (proc(5)): user nice system idle iowait irq softirq steal guest guest_nice.

@@ -2,6 +2,8 @@
 #![allow(unsafe_code)]
 
 use super::machine::{Machine, Told, Worker, spec};
+use puypuy::fetch::Roots;
+use puypuy::fetch::file::KernelFile;
 use puypuy::point::Level;
 use std::ffi::CString;
 use std::fs::{self, File};
@@ -33,13 +35,8 @@ impl FuseMount {
             eprintln!("SKIPPED a test with a dead FUSE mount: {why}: {error}");
             None
         };
-        // Everything that is started from this thread, the helpers too, is in the same namespace.
-        // SAFETY: takes a flag and touches no memory of ours.
-        if unsafe { libc::unshare(libc::CLONE_NEWNS) } != 0 {
-            return skip("no mount namespace", io::Error::last_os_error());
-        }
-        if let Err(error) = mount("none", Path::new("/"), None, libc::MS_REC | libc::MS_PRIVATE, "") {
-            return skip("no private mounts", error);
+        if let Err(error) = own_mounts() {
+            return skip("no mount namespace", error);
         }
         let server = match File::options().read(true).write(true).open("/dev/fuse") {
             Ok(server) => OwnedFd::from(server),
@@ -71,6 +68,15 @@ impl Drop for FuseMount {
     }
 }
 
+/// A mount namespace for this thread and everything that is started from it, the helpers too.
+fn own_mounts() -> io::Result<()> {
+    // SAFETY: takes a flag and touches no memory of ours.
+    if unsafe { libc::unshare(libc::CLONE_NEWNS) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    mount("none", Path::new("/"), None, libc::MS_REC | libc::MS_PRIVATE, "")
+}
+
 fn mount(what: &str, path: &Path, kind: Option<&str>, flags: libc::c_ulong, data: &str) -> io::Result<()> {
     let (what, path, data) = (CString::new(what)?, c_string(path), CString::new(data)?);
     let kind = kind.map(CString::new).transpose()?;
@@ -98,6 +104,29 @@ fn helpers() -> usize {
         count()
     };
     (0..40).map(sample).min().unwrap()
+}
+
+#[test]
+fn mounts_are_read_again_only_when_the_kernel_says_that_they_changed() {
+    std::thread::spawn(|| {
+        let (roots, dir) = (Roots::default(), tempfile::tempdir().unwrap());
+        let mut mounts = KernelFile::new("proc/thread-self/mounts");
+        if let Err(error) = own_mounts() {
+            eprintln!("SKIPPED the part of a test that needs a mount namespace of its own: {error}");
+            return assert!(mounts.read_if_changed(&roots).unwrap().is_some());
+        }
+        assert!(mounts.read_if_changed(&roots).unwrap().is_some());
+        assert!(mounts.read_if_changed(&roots).unwrap().is_none());
+        mount("new", dir.path(), Some("tmpfs"), 0, "").unwrap();
+        let text = mounts.read_if_changed(&roots).unwrap().map(String::from_utf8_lossy).unwrap();
+        assert!(text.contains(&format!("new {} tmpfs rw", dir.path().display())));
+        assert!(mounts.read_if_changed(&roots).unwrap().is_none());
+        mount("none", dir.path(), None, libc::MS_REMOUNT | libc::MS_RDONLY, "").unwrap();
+        let text = mounts.read_if_changed(&roots).unwrap().map(String::from_utf8_lossy).unwrap();
+        assert!(text.contains(&format!("new {} tmpfs ro", dir.path().display())));
+    })
+    .join()
+    .unwrap();
 }
 
 const MOUNTS: &str = "/dev/vda / ext4 rw 0 0\n\

@@ -127,7 +127,6 @@ fn build(section: &Section) -> Result<Box<dyn Check>> {
         diskstats: KernelFile::new("proc/diskstats"),
         devices: HashMap::new(),
         mounts_file: KernelFile::new("proc/mounts"),
-        mounts_text: Vec::new(),
         mounts: Vec::new(),
         volumes: Volumes::default(),
     }))
@@ -141,8 +140,6 @@ struct Disks {
     /// Everything in /proc/diskstats that may be a disk, by name.
     devices: HashMap<Box<str>, Device>,
     mounts_file: KernelFile,
-    /// The text that `mounts` was made of: it seldom changes.
-    mounts_text: Vec<u8>,
     mounts: Vec<Mount>,
     volumes: Volumes,
 }
@@ -155,7 +152,7 @@ struct Alerts {
 impl Check for Disks {
     /// Asks first whoever may take long, and waits for him last.
     fn run(&mut self, cx: &Context, out: &mut Out) -> Result<()> {
-        let listed = self.list_mounts(cx, out);
+        let listed = self.list_mounts(cx);
         for volume in self.mounts.iter().filter_map(|mount| mount.volume.as_ref()) {
             if let Err(error) = self.volumes.ask(volume) {
                 out.fault(error.to_string());
@@ -302,25 +299,17 @@ struct Mount {
 
 impl Disks {
     /// Makes the list of mounts anew when the kernel's has changed.
-    fn list_mounts(&mut self, cx: &Context, out: &mut Out) -> Result<()> {
-        let text = match cx.read_bytes(&mut self.mounts_file) {
-            Ok(text) => text,
+    fn list_mounts(&mut self, cx: &Context) -> Result<()> {
+        self.mounts = match cx.read_if_changed(&mut self.mounts_file) {
+            Ok(Some(text)) => list(text, &self.ignore, cx),
+            Ok(None) => return Ok(()),
             Err(error) => {
-                self.mounts_text.clear();
                 self.mounts.clear();
                 return Err(error);
             }
         };
-        if text != self.mounts_text {
-            self.mounts_text.clear();
-            self.mounts_text.extend_from_slice(text);
-            self.mounts = list(text, &self.ignore, cx);
-            let volumes: HashSet<_> = self.mounts.iter().filter_map(|mount| mount.volume.as_ref()).collect();
-            self.volumes.retain(|volume| volumes.contains(volume));
-        }
-        if self.mounts_text.is_empty() {
-            out.fault("/proc/mounts is empty");
-        }
+        let volumes: HashSet<_> = self.mounts.iter().filter_map(|mount| mount.volume.as_ref()).collect();
+        self.volumes.retain(|volume| volumes.contains(volume));
         Ok(())
     }
 }
@@ -407,8 +396,10 @@ impl Mount {
         out.pick(&row, SPACE, &self.tags);
         let percent = share(space.used, space.total);
         out.put(&PERCENT_USED, percent, &self.tags);
-        out.put(&READ_ONLY, u64::from(self.read_only), &self.tags);
-        if let Some(level) = alerts.thresholds.judge(percent).filter(|_| !self.read_only) {
+        // An error can make the file system read-only under the mount.
+        let read_only = self.read_only || space.read_only;
+        out.put(&READ_ONLY, u64::from(read_only), &self.tags);
+        if let Some(level) = alerts.thresholds.judge(percent).filter(|_| !read_only) {
             let (word, name) = (level.word(), &self.name);
             let message = format!("{word}: Storage usage of {name} is at {percent:.2} percent of available  space");
             out.health(format!("Disk-Usage-{}", self.tag), level, message, ALERT);
