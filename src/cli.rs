@@ -1,1 +1,267 @@
 //! The command line.
+
+use crate::commands::{self, Place, Sampling};
+use crate::config::settings::Settings;
+use crate::daemon;
+use crate::error::{Error, Result};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::path::{self, Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+const FAILURE: u8 = 1;
+/// What init scripts mean by it.
+const NOT_RUNNING: u8 = 3;
+
+/// Runs checks on a schedule and keeps what it saw, locally or in a time series database.
+#[derive(Debug, Parser)]
+#[command(name = "puypuy", version, args_override_self = true, disable_help_subcommand = true)]
+struct Cli {
+    /// Folder of config.ini, conf and checks_enabled [default: $PUYPUY_HOME, else found from the program's own place]
+    #[arg(long, global = true, value_name = "DIR")]
+    home: Option<PathBuf>,
+    /// Configuration file [default: config.ini in the home folder]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start the daemon in the background; returns when it serves
+    Start,
+    /// Stop the daemon and wait until it has ended
+    Stop,
+    /// Check the configuration, then stop the daemon and start it again
+    Restart,
+    /// Tell whether the daemon runs: exit code 0, or 3 when it does not
+    Status,
+    /// Serve in the foreground, for systemd and containers
+    #[command(alias = "systemd")]
+    Run,
+    /// Run one check now and show its points
+    Check(CheckArgs),
+    /// List all checks
+    List,
+    /// Enable checks
+    Enable {
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<String>,
+    },
+    /// Disable checks
+    Disable {
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<String>,
+    },
+    /// Show every mistake of the configuration
+    CheckConfig {
+        /// Take warnings for mistakes
+        #[arg(long)]
+        strict: bool,
+    },
+    /// Show what the local store holds
+    Show {
+        /// Part of the names of the metrics to show
+        pattern: Option<String>,
+        /// How far to look back, as 90s, 10m, 2h or 1d
+        #[arg(long, value_name = "TIME", default_value = "10m", value_parser = span)]
+        last: Duration,
+    },
+    /// From nothing to numbers on the screen
+    Quickstart,
+}
+
+#[derive(Debug, Args)]
+struct CheckArgs {
+    name: String,
+    /// How often to run it; rates need two samples
+    #[arg(long, value_name = "N", default_value = "2", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    samples: u32,
+    /// Time between two samples
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = span)]
+    every: Duration,
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+}
+
+/// How points are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    Table,
+    Json,
+    /// InfluxDB line protocol.
+    Influx,
+}
+
+/// The whole program. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 `status` of a daemon that does not run.
+pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(words) {
+        Ok(cli) => cli,
+        Err(usage) => {
+            let _ = usage.print();
+            return ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(FAILURE));
+        }
+    };
+    match obey(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            complain(&error);
+            ExitCode::from(FAILURE)
+        }
+    }
+}
+
+fn obey(cli: Cli) -> Result<ExitCode> {
+    let home = absolute(cli.home.or_else(from_environment).unwrap_or_else(from_program))?;
+    let config = cli.config.as_deref().map(absolute).transpose()?;
+    let place = Place { home: &home, config: config.as_deref() };
+    let mut screen = Screen(io::stdout());
+    let out: &mut dyn Write = &mut screen;
+    match cli.command {
+        Command::Start => start(place, out)?,
+        Command::Stop => say(out, daemon::stop(&load(place)?.0.own)?),
+        Command::Restart => {
+            // Before the old one is stopped: a broken file leaves it running.
+            let (settings, _) = load(place)?;
+            say(out, daemon::stop(&settings.own)?);
+            start(place, out)?;
+        }
+        Command::Status => {
+            let (runs, line) = daemon::status(&load(place)?.0.own)?;
+            say(out, line);
+            if !runs {
+                return Ok(ExitCode::from(NOT_RUNNING));
+            }
+        }
+        Command::Run => {
+            let (settings, warnings) = load(place)?;
+            daemon::run(settings, &warnings)?;
+        }
+        Command::Check(CheckArgs { name, samples, every, format }) => {
+            commands::check(place, &name, Sampling { samples, every, format }, out)?;
+        }
+        Command::List => commands::list(place, out)?,
+        Command::Enable { names } => commands::enable(place, &names, out)?,
+        Command::Disable { names } => commands::disable(place, &names, out)?,
+        Command::CheckConfig { strict } => commands::check_config(place, strict, out)?,
+        Command::Show { pattern, last } => commands::show(place, pattern.as_deref(), last, out)?,
+        Command::Quickstart => commands::quickstart(place, out)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn start(place: Place, out: &mut dyn Write) -> Result<()> {
+    let (settings, warnings) = load(place)?;
+    warnings.iter().for_each(complain);
+    let log = settings.own.log_file.clone();
+    let pid = daemon::start(settings, &warnings)?;
+    say(out, format!("started, pid {pid}, log {}", log.display()));
+    Ok(())
+}
+
+fn say(out: &mut dyn Write, line: impl Display) {
+    let _ = writeln!(out, "{line}");
+}
+
+/// Every line of it on stderr, with the program's name before it.
+fn complain(sentence: impl Display) {
+    for line in sentence.to_string().lines() {
+        let _ = writeln!(io::stderr(), "puypuy: {line}");
+    }
+}
+
+/// Stdout for which it is no failure that nobody reads it any more: `puypuy list | head -1`.
+struct Screen<W>(W);
+
+impl<W: Write> Write for Screen<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.0.write(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(bytes.len()),
+            result => result,
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self.0.flush() {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            result => result,
+        }
+    }
+}
+
+fn from_environment() -> Option<PathBuf> {
+    std::env::var_os("PUYPUY_HOME").filter(|home| !home.is_empty()).map(PathBuf::from)
+}
+
+/// The nearest folder above the program itself that looks like a home: `target/release/puypuy` leads to the project.
+fn from_program() -> PathBuf {
+    let program = std::env::current_exe().and_then(|program| program.canonicalize()).unwrap_or_default();
+    let is_home = |folder: &&Path| folder.join("config.ini").is_file() || folder.join("conf").is_dir();
+    program.ancestors().skip(1).find(is_home).map_or_else(|| ".".into(), PathBuf::from)
+}
+
+fn absolute(path: impl AsRef<Path>) -> Result<PathBuf> {
+    let path = path.as_ref();
+    path::absolute(path).map_err(Error::file("find the current folder for it", path))
+}
+
+/// `90`, `90s`, `10m`, `2h` or `1d`, also with a fraction; at most ten years.
+fn span(text: &str) -> Result<Duration, String> {
+    let (number, unit) = match text.char_indices().next_back() {
+        Some((at, 's')) => (text.get(..at), 1.0),
+        Some((at, 'm')) => (text.get(..at), 60.0),
+        Some((at, 'h')) => (text.get(..at), 3600.0),
+        Some((at, 'd')) => (text.get(..at), 86_400.0),
+        _ => (Some(text), 1.0),
+    };
+    let seconds = number.and_then(|number| number.parse::<f64>().ok()).map(|number| number * unit);
+    match seconds.filter(|seconds| (0.0..=315_360_000.0).contains(seconds)) {
+        Some(seconds) => Ok(Duration::from_secs_f64(seconds)),
+        None => Err("expected a time as 90s, 10m, 2h or 1d".into()),
+    }
+}
+
+/// The settings and the warnings about them.
+fn load(place: Place) -> Result<(Settings, Vec<String>)> {
+    use crate::config::settings::{SelfConfig, SinkKind, Tsdb};
+    let file = place.config.map_or_else(|| place.home.join("config.ini"), PathBuf::from);
+    let text = std::fs::read_to_string(&file).map_err(Error::file("read", &file))?;
+    let key = |name: &str| {
+        text.lines().filter_map(|line| line.split_once('=')).find(|(k, _)| k.trim() == name).map(|(_, v)| v.trim())
+    };
+    let path = |name: &str, default: &str| place.home.join(key(name).unwrap_or(default));
+    let number = |name: &str, default: u64| match key(name).map(str::parse) {
+        Some(Err(_)) => Err(Error::daemon(format!("{}: {name}: not a number", file.display()))),
+        other => Ok(other.and_then(Result::ok).unwrap_or(default)),
+    };
+    let own = SelfConfig {
+        check_period: Duration::from_secs(number("check_period_seconds", 5)?),
+        log_file: path("log_file", "var/puypuy.log"),
+        log_rotate: Some(number("log_rotate_seconds", 3600)?).filter(|s| *s > 0).map(Duration::from_secs),
+        log_rotate_backups: number("log_rotate_backups", 24)? as usize,
+        debug_log: key("debug_log") == Some("True"),
+        pid_file: (key("pid_file") != Some("")).then(|| path("pid_file", "var/puypuy.pid")),
+        cluster_name: String::new(),
+        host_group: String::new(),
+        location: String::new(),
+        hostname: None,
+        shorthostname: false,
+        tmpdir: path("tmpdir", "var/tmp"),
+        max_cache: 50_000,
+        run_user: key("run_user").filter(|u| !u.is_empty()).map(String::from),
+        error_handler: 2,
+        roots: Default::default(),
+    };
+    let tsdb = Tsdb {
+        kind: SinkKind::Local,
+        section: Default::default(),
+        spool_max_bytes: 0,
+        spool_max_age: None,
+        rejected_max_bytes: 0,
+    };
+    Ok((Settings { home: place.home.into(), file, own, tsdb }, Vec::new()))
+}

@@ -1,3 +1,7 @@
 //! The `puypuy` program: arguments in, exit code out.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    puypuy::cli::run(std::env::args_os())
+}

@@ -1,6 +1,29 @@
 //! From a command to a process that serves: fork, pid file, privileges, signals.
+//!
+//! What lives here knows processes, files and users. It knows no check, no sink and no metric.
 
-use crate::error::Result;
+mod fork;
+pub mod hostname;
+pub mod pidfile;
+mod privileges;
+mod running;
+mod signals;
+mod threads;
+
+pub use running::{status, stop};
+
+use crate::config::settings::Settings;
+use crate::error::{Error, Result};
+use crate::{logging, sys};
+use fork::Report;
+use nix::sys::stat::{Mode, umask};
+use pidfile::PidFile;
+use privileges::Target;
+use sd_notify::NotifyState;
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 /// What a serving process gets from the daemon around it.
@@ -9,4 +32,78 @@ pub struct Control {
     pub stop: Receiver<()>,
     /// To be called once, when everything runs: lets `start` return 0 (or tells systemd).
     pub ready: Box<dyn FnOnce() -> Result<()>>,
+}
+
+/// Starts the daemon in the background and returns its number once it serves. `warnings` go to its log.
+pub fn start(settings: Settings, warnings: &[String]) -> Result<String> {
+    let (target, warning) = privileges::target(&settings.own)?;
+    let warnings = [warnings, warning.as_slice()].concat();
+    let home = settings.home.clone();
+    fork::daemonize(&home, |report| {
+        let report = Rc::new(RefCell::new(Some(report)));
+        let waiting = Rc::clone(&report);
+        let ready = move || waiting.borrow_mut().take().map_or(Ok(()), Report::ready);
+        let Err(error) = serve(settings, &warnings, target, false, Box::new(ready)) else { return 0 };
+        if let Some(report) = report.borrow_mut().take() {
+            report.failed(&error);
+        }
+        1
+    })
+}
+
+/// Serves in this process until it is told to stop, for a service manager or a container: the log goes to stderr, too.
+pub fn run(settings: Settings, warnings: &[String]) -> Result<()> {
+    signals::hold();
+    let (target, warning) = privileges::target(&settings.own)?;
+    let warnings = [warnings, warning.as_slice()].concat();
+    std::env::set_current_dir(&settings.home).map_err(Error::file("work in this folder", &settings.home))?;
+    umask(Mode::from_bits_truncate(0o027));
+    let ready = || {
+        if let Err(error) = sd_notify::notify(&[NotifyState::Ready]) {
+            log::warn!("cannot tell the service manager that all is ready: {error}");
+        }
+        Ok(())
+    };
+    serve(settings, &warnings, target, true, Box::new(ready))
+}
+
+fn serve(
+    settings: Settings,
+    warnings: &[String],
+    target: Target,
+    echo: bool,
+    ready: Box<dyn FnOnce() -> Result<()>>,
+) -> Result<()> {
+    let own = &settings.own;
+    privileges::prepare(own, &settings.home, &target)?;
+    let pid_file = own.pid_file.as_deref().map(PidFile::acquire).transpose()?.map(Arc::new);
+    if let Some((file, path)) = pid_file.as_deref().zip(own.pid_file.as_deref()) {
+        privileges::hand_over(file.file(), path, &target)?;
+    }
+    privileges::drop_to(target, own)?;
+    logging::start(own, echo)?;
+    sys::limit_arenas();
+    let stop = signals::listen(pid_file.clone())?;
+    log::info!("puypuy {} starts, pid {}, {}", env!("CARGO_PKG_VERSION"), std::process::id(), settings.file.display());
+    for warning in warnings {
+        log::warn!("{warning}");
+    }
+    let ready = move || {
+        ready()?;
+        log::info!("ready");
+        // What the start needed once is not needed any more.
+        sys::trim();
+        Ok(())
+    };
+    let control = Control { stop, ready: Box::new(ready) };
+    let ended = catch_unwind(AssertUnwindSafe(|| crate::serve::serve(settings, control)));
+    let ended = ended.unwrap_or_else(|_| Err(Error::daemon("stopped by a fault of its own: see the log")));
+    match &ended {
+        Ok(()) => log::info!("stopped"),
+        Err(error) => log::error!("{error}"),
+    }
+    if let Some(file) = pid_file {
+        file.release();
+    }
+    ended
 }

@@ -1,0 +1,95 @@
+//! Into the background, and back to the terminal only once the daemon really runs.
+//!
+//! `execute()` of daemonize forks twice, starts a session and puts the streams on `/dev/null`, no more. A pipe that is
+//! made before tells the parent how it went: `ready` and a number, or the reason why not. A daemon that dies closes it.
+
+use super::signals;
+use crate::error::{Error, Result};
+use daemonize::{Daemonize, Outcome};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::fs;
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::process::exit;
+use std::time::{Duration, Instant};
+
+/// A daemon that is not ready by then finds the pipe closed when it is, and ends.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The daemon's end of the pipe.
+pub struct Report(PipeWriter);
+
+impl Report {
+    /// Fails when nobody waits any more: the start was given up.
+    pub fn ready(mut self) -> Result<()> {
+        let said = self.0.write_all(format!("ready {}", std::process::id()).as_bytes());
+        said.map_err(|_| Error::daemon("whoever started the daemon does not wait for it any more"))
+    }
+
+    pub fn failed(mut self, error: &Error) {
+        let _ = self.0.write_all(error.to_string().as_bytes());
+    }
+}
+
+/// Runs `serve` in a daemon, with `home` as its working directory, and returns the daemon's number when it said that it is
+/// ready. Only the calling process returns; the daemon ends with the exit code that `serve` gives.
+pub fn daemonize(home: &Path, serve: impl FnOnce(Report) -> i32) -> Result<String> {
+    if fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() != 1) {
+        return Err(Error::daemon("cannot go into the background: threads run already, and they would be lost"));
+    }
+    let (reader, writer) = io::pipe().map_err(|error| Error::daemon(format!("cannot make a pipe: {error}")))?;
+    let _ = io::stdout().flush();
+    signals::hold();
+    match Daemonize::new().working_directory(home).umask(0o027).execute() {
+        Outcome::Parent(forked) => {
+            signals::let_go();
+            drop(writer);
+            forked.map_err(|error| Error::daemon(format!("cannot go into the background: {error}")))?;
+            wait(reader)
+        }
+        Outcome::Child(forked) => {
+            drop(reader);
+            let report = Report(writer);
+            exit(match forked {
+                Ok(_) => serve(report),
+                Err(error) => {
+                    let home = home.display();
+                    report.failed(&Error::daemon(format!("cannot go into the background in {home}: {error}")));
+                    1
+                }
+            })
+        }
+    }
+}
+
+fn wait(mut pipe: PipeReader) -> Result<String> {
+    let begun = Instant::now();
+    let mut said = Vec::new();
+    let mut part = [0; 1024];
+    loop {
+        let left = PollTimeout::try_from(PATIENCE.saturating_sub(begun.elapsed())).unwrap_or(PollTimeout::ZERO);
+        match poll(&mut [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)], left) {
+            Ok(0) => {
+                let limit = PATIENCE.as_secs();
+                return Err(Error::daemon(format!(
+                    "the daemon is not ready after {limit} s and was given up: see its log"
+                )));
+            }
+            Ok(_) | Err(nix::Error::EINTR) => {}
+            Err(error) => return Err(Error::daemon(format!("cannot wait for the daemon: {error}"))),
+        }
+        match pipe.read(&mut part) {
+            Ok(0) => break,
+            Ok(count) => said.extend_from_slice(part.get(..count).unwrap_or_default()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Error::daemon(format!("cannot wait for the daemon: {error}"))),
+        }
+    }
+    let said = String::from_utf8_lossy(&said);
+    match said.strip_prefix("ready ") {
+        Some(pid) => Ok(pid.into()),
+        None if said.is_empty() => Err(Error::daemon("the daemon died before it was ready: see its log")),
+        None => Err(Error::daemon(said)),
+    }
+}

@@ -1,0 +1,38 @@
+//! The name under which this host reports.
+
+use crate::config::settings::SelfConfig;
+use crate::sys;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+/// A resolver without an answer may take a minute.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// `hostname` of the settings, else the short or the full name of this host. The second value is a warning: the full name
+/// could not be had in 3 s, and the short one is used. Starts a thread: only after the fork.
+pub fn host_name(own: &SelfConfig) -> (String, Option<String>) {
+    if let Some(name) = &own.hostname {
+        return (name.clone(), None);
+    }
+    let node = sys::node_name();
+    if own.shorthostname {
+        return (node.split('.').next().unwrap_or_default().into(), None);
+    }
+    let (found, name) = mpsc::channel();
+    let look_up = move || {
+        let _ = found.send(sys::fqdn());
+    };
+    let started = thread::Builder::new().name("host-name".into()).spawn(look_up).is_ok();
+    match name.recv_timeout(PATIENCE) {
+        Ok(name) if started => (name, None),
+        _ => {
+            let warning = format!(
+                "the full name of this host could not be found within {} s; reporting as {node} \
+                 (set hostname in [SelfConfig] to fix the name)",
+                PATIENCE.as_secs()
+            );
+            (node, Some(warning))
+        }
+    }
+}

@@ -1,1 +1,0 @@
-//! The log file: one line a message, rotated by age, repeats folded.
