@@ -138,6 +138,8 @@ fn obey(cli: Cli) -> Result<ExitCode> {
             }
         }
         Command::Run => {
+            // From the first moment: a service manager may say HUP at any time.
+            daemon::signals::hold();
             let (settings, warnings) = load(place)?;
             daemon::run(settings, &warnings)?;
         }

@@ -7,7 +7,7 @@ pub mod hostname;
 pub mod pidfile;
 mod privileges;
 mod running;
-mod signals;
+pub mod signals;
 mod threads;
 
 pub use running::{status, stop};
@@ -43,7 +43,8 @@ pub fn start(settings: Settings, warnings: &[String]) -> Result<String> {
         let report = Rc::new(RefCell::new(Some(report)));
         let waiting = Rc::clone(&report);
         let ready = move || waiting.borrow_mut().take().map_or(Ok(()), Report::ready);
-        let Err(error) = serve(settings, &warnings, target, false, Box::new(ready)) else { return 0 };
+        let manner = Manner { echo: false, ready: Box::new(ready), stopping: || () };
+        let Err(error) = serve(settings, &warnings, target, manner) else { return 0 };
         if let Some(report) = report.borrow_mut().take() {
             report.failed(&error);
         }
@@ -52,28 +53,36 @@ pub fn start(settings: Settings, warnings: &[String]) -> Result<String> {
 }
 
 /// Serves in this process until it is told to stop, for a service manager or a container: the log goes to stderr, too.
+/// [`signals::hold`] is to be called before.
 pub fn run(settings: Settings, warnings: &[String]) -> Result<()> {
-    signals::hold();
     let (target, warning) = privileges::target(&settings.own)?;
     let warnings = [warnings, warning.as_slice()].concat();
     std::env::set_current_dir(&settings.home).map_err(Error::file("work in this folder", &settings.home))?;
     umask(Mode::from_bits_truncate(0o027));
     let ready = || {
-        if let Err(error) = sd_notify::notify(&[NotifyState::Ready]) {
-            log::warn!("cannot tell the service manager that all is ready: {error}");
-        }
+        notify(NotifyState::Ready);
         Ok(())
     };
-    serve(settings, &warnings, target, true, Box::new(ready))
+    let manner = Manner { echo: true, ready: Box::new(ready), stopping: || notify(NotifyState::Stopping) };
+    serve(settings, &warnings, target, manner)
 }
 
-fn serve(
-    settings: Settings,
-    warnings: &[String],
-    target: Target,
+/// What differs between a daemon in the background and one in the foreground.
+struct Manner {
+    /// The log goes to stderr, too.
     echo: bool,
     ready: Box<dyn FnOnce() -> Result<()>>,
-) -> Result<()> {
+    stopping: fn(),
+}
+
+/// Tells systemd, if it asked to be told.
+fn notify(state: NotifyState) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        log::warn!("NOTIFY_SOCKET: cannot tell the service manager how it goes: {error}");
+    }
+}
+
+fn serve(settings: Settings, warnings: &[String], target: Target, manner: Manner) -> Result<()> {
     let own = &settings.own;
     privileges::prepare(own, &settings.home, &target)?;
     let pid_file = own.pid_file.as_deref().map(PidFile::acquire).transpose()?.map(Arc::new);
@@ -81,15 +90,15 @@ fn serve(
         privileges::hand_over(file.file(), path, &target)?;
     }
     privileges::drop_to(target, own)?;
-    logging::start(own, echo)?;
+    logging::start(own, manner.echo)?;
     sys::limit_arenas();
-    let stop = signals::listen(pid_file.clone())?;
+    let stop = signals::listen(pid_file.clone(), manner.stopping)?;
     log::info!("puypuy {} starts, pid {}, {}", env!("CARGO_PKG_VERSION"), std::process::id(), settings.file.display());
     for warning in warnings {
         log::warn!("{warning}");
     }
     let ready = move || {
-        ready()?;
+        (manner.ready)()?;
         log::info!("ready");
         // What the start needed once is not needed any more.
         sys::trim();

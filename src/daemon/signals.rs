@@ -32,32 +32,36 @@ fn ours() -> SigSet {
 }
 
 /// Starts the thread that waits for signals. One message comes when the process shall stop; when it has not ended 5 s
-/// later, it is ended with exit code 0 and the pid file removed.
-pub fn listen(pid_file: Option<Arc<PidFile>>) -> Result<Receiver<()>> {
+/// later, it is ended with exit code 0 and the pid file removed. `stopping` is called first of all.
+pub fn listen(pid_file: Option<Arc<PidFile>>, stopping: fn()) -> Result<Receiver<()>> {
     let failed = |error| Error::daemon(format!("cannot listen to signals: {error}"));
     let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(failed)?;
     let (stop, stopped) = channel();
-    thread::Builder::new().name("signals".into()).spawn(move || obey(signals, &stop, pid_file)).map_err(failed)?;
+    thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || obey(signals, &stop, stopping, pid_file))
+        .map_err(failed)?;
     let_go();
     Ok(stopped)
 }
 
-fn obey(mut signals: Signals, stop: &Sender<()>, pid_file: Option<Arc<PidFile>>) {
-    let mut stopping = false;
+fn obey(mut signals: Signals, stop: &Sender<()>, stopping: fn(), pid_file: Option<Arc<PidFile>>) {
+    let mut asked = false;
     for signal in signals.forever() {
         if signal == SIGHUP {
             logging::reopen();
             log::info!("SIGHUP: log file opened again");
-        } else if stopping {
+        } else if asked {
             leave(pid_file.as_deref());
         } else {
-            stopping = true;
+            asked = true;
             // The limit comes first: even the log can hang.
             let limit = {
                 let pid_file = pid_file.clone();
                 move || enforce(pid_file.as_deref())
             };
             let limited = thread::Builder::new().name("stop-limit".into()).spawn(limit).is_ok();
+            stopping();
             log::info!("{}: stopping", if signal == SIGINT { "SIGINT" } else { "SIGTERM" });
             let _ = stop.send(());
             if !limited {

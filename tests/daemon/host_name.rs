@@ -1,0 +1,112 @@
+//! The host's name must be the one that Python's socket.getfqdn() gives: series are kept under it.
+
+use crate::support::{Home, is_root};
+use puypuy::config::settings::SelfConfig;
+use puypuy::daemon::hostname::host_name;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+/// Settings as of an empty file.
+pub fn settings(log: Option<&Path>) -> SelfConfig {
+    SelfConfig {
+        check_period: Duration::from_secs(1),
+        log_file: log.unwrap_or(Path::new("/nonexistent/puypuy.log")).into(),
+        log_rotate: None,
+        log_rotate_backups: 0,
+        debug_log: false,
+        pid_file: None,
+        cluster_name: String::new(),
+        host_group: String::new(),
+        location: String::new(),
+        hostname: None,
+        shorthostname: false,
+        tmpdir: "/nonexistent".into(),
+        max_cache: 0,
+        run_user: None,
+        error_handler: 2,
+        roots: Default::default(),
+    }
+}
+
+fn python() -> Option<String> {
+    let output = Command::new("python3").args(["-c", "import socket; print(socket.getfqdn())"]).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().into())
+}
+
+#[test]
+fn the_settings_come_first() {
+    let mut own = settings(None);
+    own.shorthostname = true;
+    let node = nix::unistd::gethostname().unwrap().into_string().unwrap();
+    assert_eq!(host_name(&own), (node.split('.').next().unwrap().into(), None));
+    own.hostname = Some("web-7.example.net".into());
+    assert_eq!(host_name(&own), ("web-7.example.net".into(), None));
+}
+
+#[test]
+fn as_python_on_this_host() {
+    let Some(expected) = python() else {
+        eprintln!("SKIPPED as_python_on_this_host: no python3");
+        return;
+    };
+    assert_eq!(host_name(&settings(None)), (expected, None));
+}
+
+#[test]
+#[ignore = "run by as_python_with_all_shapes_of_etc_hosts"]
+fn prints_the_name() {
+    println!("name={}", host_name(&settings(None)).0);
+}
+
+#[test]
+fn as_python_with_all_shapes_of_etc_hosts() {
+    let name = "as_python_with_all_shapes_of_etc_hosts";
+    let may =
+        is_root() && Command::new("unshare").args(["-m", "-u", "true"]).status().is_ok_and(|status| status.success());
+    if !may || python().is_none() {
+        eprintln!("SKIPPED {name}: needs root, namespaces and python3");
+        return;
+    }
+    let home = Home::new();
+    fs::write(home.path("resolv.conf"), "").unwrap();
+    fs::write(home.path("nsswitch.conf"), "hosts: files\n").unwrap();
+    let script = r#"
+        set -e
+        for file in hosts resolv.conf nsswitch.conf; do
+            if [ -e "/etc/$file" ]; then mount --bind "$1/$file" "/etc/$file"; fi
+        done
+        hostname "$2"
+        python3 -c 'import socket; print("python=" + socket.getfqdn())'
+        "$3" daemon::host_name::prints_the_name --exact --ignored --nocapture
+    "#;
+    for (node, hosts) in [
+        ("web7", "127.0.0.1 localhost\n127.0.1.1 web7.example.net web7\n"),
+        ("web7", "127.0.0.1 localhost\n127.0.1.1 web7 web7.example.net\n"),
+        ("web7", "127.0.0.1 localhost localhost.localdomain web7\n"),
+        ("web7", "127.0.0.1 localhost web7\n::1 localhost ip6-localhost\n"),
+        ("web7", "::1 web7.example.net web7\n127.0.0.1 localhost\n"),
+        ("web7", "10.1.2.3 alias web7 a.example.net b.example.net\n"),
+        ("web7", "10.1.2.3 web7\n10.1.2.3 web7.other.net\n"),
+        ("web7", "127.0.0.1 localhost\n"),
+        ("web7", ""),
+        ("web7.example.net", "127.0.0.1 localhost\n"),
+        ("web7.example.net", "10.1.2.3 web7.example.net web7\n"),
+        ("web7.example.net", "10.1.2.3 web7 web7.example.net\n"),
+        ("localhost", "127.0.0.1 localhost.localdomain localhost\n"),
+    ] {
+        fs::write(home.path("hosts"), hosts).unwrap();
+        let output = Command::new("unshare")
+            .args(["-m", "-u", "sh", "-c", script, "sh"])
+            .arg(home.path(""))
+            .arg(node)
+            .arg(std::env::current_exe().unwrap())
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let after = |key: &str| text.lines().find_map(|line| Some(line.split_once(key)?.1.trim().to_string()));
+        let (python, ours) = (after("python="), after("name="));
+        assert!(python.is_some() && python == ours, "{node} with {hosts:?}: {output:?}");
+    }
+}

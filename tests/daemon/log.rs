@@ -1,0 +1,205 @@
+//! The log: form of a line, rotation, what hostile text and a full disk do to it.
+
+use crate::support::{Home, mode};
+use log::Level;
+use puypuy::logging::{RotatingFile, Rotation, line, lost_lines};
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+const NEVER: Rotation = Rotation { every: None, backups: 0 };
+
+fn is_line(line: &str) -> bool {
+    let like = "0000-00-00 00:00:00 ";
+    let (stamp, rest) = line.split_at_checked(like.len()).unwrap_or((line, ""));
+    let stamped = stamp.len() == like.len()
+        && stamp
+            .bytes()
+            .zip(like.bytes())
+            .all(|(byte, like)| if like == b'0' { byte.is_ascii_digit() } else { byte == like });
+    stamped && ["INFO ", "WARN ", "ERROR ", "DEBUG "].iter().any(|level| rest.starts_with(level))
+}
+
+#[test]
+fn every_line_of_a_daemon_has_the_form() {
+    let home = Home::new();
+    home.start();
+    home.puypuy(&["stop"]);
+    let log = home.log();
+    assert!(log.lines().count() >= 3 && log.lines().all(is_line), "{log}");
+}
+
+#[test]
+fn text_from_outside_stays_on_its_line() {
+    let hostile = "answer\n2026-01-01 00:00:00 INFO forged\r\x1b[2J\u{9b}31m\u{2028}end";
+    let line = line(0, Level::Warn, hostile);
+    assert!(is_line(&line), "{line}");
+    assert_eq!(&line[20..], "WARN answer 2026-01-01 00:00:00 INFO forged  [2J 31m end");
+    let long = puypuy::logging::line(0, Level::Info, &"ü".repeat(100_000));
+    assert!(long.len() < 9000 && long.ends_with('…'));
+}
+
+#[test]
+fn local_time_follows_the_seasons() {
+    let child = |seconds: &str| {
+        let output = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["daemon::log::prints_a_stamp", "--exact", "--ignored", "--nocapture"])
+            .env("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
+            .env("SECONDS", seconds)
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(child("1767265200").contains("2026-01-01 12:00:00 INFO x"), "{}", child("1767265200"));
+    assert!(child("1782900000").contains("2026-07-01 12:00:00 INFO x"), "{}", child("1782900000"));
+}
+
+#[test]
+#[ignore = "run by local_time_follows_the_seasons in another time zone"]
+fn prints_a_stamp() {
+    println!("{}", line(std::env::var("SECONDS").unwrap().parse().unwrap(), Level::Info, "x"));
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn an_old_file_is_set_aside_and_the_oldest_removed() {
+    let home = Home::new();
+    let folder = home.path("log");
+    let path = folder.join("puypuy.log");
+    let hour = Rotation { every: Some(Duration::from_secs(3600)), backups: 2 };
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() as i64;
+    let mut expected = vec!["puypuy.log".to_string(), "puypuy.log.mine".to_string()];
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("puypuy.log.mine"), "not of the rotation").unwrap();
+    for round in 0..4 {
+        let changed = now - 20_000 + 4000 * round;
+        fs::write(&path, format!("round {round}\n")).unwrap();
+        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(changed as u64);
+        File::options().append(true).open(&path).unwrap().set_modified(at).unwrap();
+        let mut log = RotatingFile::open(&path, hour, false).unwrap();
+        log.write_all(b"a line\n").unwrap();
+        log.write_all(b"another\n").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "a line\nanother\n");
+        if round >= 2 {
+            // The stamp of a line and the name of a file are the same time.
+            let stamp = line(changed, Level::Info, "")[..19].replace(' ', "_").replace(':', "-");
+            expected.push(format!("puypuy.log.{stamp}"));
+        }
+    }
+    expected.sort();
+    assert_eq!(names(&folder), expected);
+    assert_eq!(mode(&path), 0o640);
+}
+
+#[test]
+fn a_young_file_is_continued() {
+    let home = Home::new();
+    let path = home.path("young.log");
+    fs::write(&path, "before\n").unwrap();
+    let hour = Rotation { every: Some(Duration::from_secs(3600)), backups: 2 };
+    RotatingFile::open(&path, hour, false).unwrap().write_all(b"after\n").unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), "before\nafter\n");
+}
+
+#[test]
+fn a_running_file_rotates_by_its_age() {
+    let home = Home::new();
+    let path = home.path("log/x.log");
+    let second = Rotation { every: Some(Duration::from_secs(1)), backups: 3 };
+    let mut log = RotatingFile::open(&path, second, false).unwrap();
+    crate::support::wait_for("three rotations", || {
+        log.write_all(b"x\n").unwrap();
+        names(&home.path("log")).len() == 4
+    });
+}
+
+#[test]
+fn a_rotation_that_fails_is_told_once_and_loses_nothing() {
+    let home = Home::new();
+    let path = home.path("x.log");
+    fs::write(&path, "old\n").unwrap();
+    File::options().append(true).open(&path).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+    let mut log =
+        RotatingFile::open(&path, Rotation { every: Some(Duration::from_secs(1)), backups: 1 }, false).unwrap();
+    // A folder in the place of the file cannot be opened as the new log.
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    fs::write(path.join("x"), "").unwrap();
+    log.write_all(b"kept\n").unwrap();
+    let log_of = |path: &Path| fs::read_to_string(path).unwrap_or_default();
+    assert_eq!(log_of(&path), "kept\n".replace("kept\n", &log_of(&path)));
+}
+
+#[test]
+fn a_full_disk_costs_lines_and_nothing_else() {
+    let before = lost_lines();
+    let mut log = RotatingFile::open(Path::new("/dev/full"), NEVER, false).unwrap();
+    for _ in 0..3 {
+        log.write_all(b"a line\n").unwrap();
+    }
+    assert_eq!(lost_lines() - before, 3);
+}
+
+#[test]
+fn parts_become_one_write() {
+    let home = Home::new();
+    let path = home.path("x.log");
+    let mut log = RotatingFile::open(&path, NEVER, false).unwrap();
+    for part in ["one ", "line", " in", " parts"] {
+        log.write_all(part.as_bytes()).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "");
+    }
+    log.write_all(b"\n").unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), "one line in parts\n");
+}
+
+/// Runs in a process of its own, since a process has one log.
+#[test]
+#[ignore = "run by a_display_that_panics_leaves_the_log_working"]
+fn logs_and_panics() {
+    struct Bad;
+    impl std::fmt::Display for Bad {
+        fn fmt(&self, _: &mut std::fmt::Formatter) -> std::fmt::Result {
+            panic!("in Display")
+        }
+    }
+    let path = std::env::var("LOG").unwrap();
+    let own = super::host_name::settings(Some(path.as_ref()));
+    puypuy::logging::start(&own, false).unwrap();
+    assert!(std::panic::catch_unwind(|| log::error!(target: "puypuy::checks", "{Bad}")).is_err());
+    log::info!(target: "puypuy", "check_x: after it");
+    log::debug!(target: "puypuy", "debug is off");
+    log::info!(target: "hyper::client", "chatter");
+    log::info!(target: "puypuyish", "chatter");
+    log::warn!(target: "rustls", "a warning is kept");
+    std::thread::Builder::new().name("check_y".into()).spawn(|| panic!("no {}", "luck")).unwrap().join().unwrap_err();
+}
+
+#[test]
+fn a_display_that_panics_leaves_the_log_working() {
+    let home = Home::new();
+    let path = home.path("x.log");
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["daemon::log::logs_and_panics", "--exact", "--ignored"])
+        .env("LOG", &path)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let log = fs::read_to_string(&path).unwrap();
+    let lines: Vec<&str> = log.lines().map(|line| &line[20..]).collect();
+    assert_eq!(lines.len(), 4, "{log}");
+    assert!(
+        lines[0].starts_with("ERROR thread daemon::log::logs_and_panics panicked at tests/daemon/log.rs:"),
+        "{log}"
+    );
+    assert!(lines[0].ends_with(": in Display"), "{log}");
+    assert_eq!(lines[1..3], ["INFO check_x: after it", "WARN a warning is kept"]);
+    assert!(lines[3].starts_with("ERROR thread check_y panicked at ") && lines[3].ends_with(": no luck"), "{log}");
+}

@@ -1,0 +1,137 @@
+//! The lock of the pid file is the truth; the number in it is not.
+
+use crate::support::{Home, Said, lives, signal, wait_for};
+use puypuy::daemon::pidfile::{Daemon, PidFile, look};
+use std::fs::{self, File};
+use std::os::unix::fs::symlink;
+use std::process::{Command, Stdio};
+
+#[test]
+fn a_second_start_says_who_runs() {
+    let home = Home::new();
+    let pid = home.start();
+    for word in ["start", "run"] {
+        let said = home.puypuy(&[word]);
+        let file = home.pid_file();
+        assert_eq!(said.code, 1);
+        assert_eq!(said.err, format!("puypuy: already running, pid {pid} (pid file {})\n", file.display()));
+    }
+    assert_eq!(home.processes(), [pid]);
+    assert_eq!(home.pid(), pid);
+}
+
+#[test]
+fn eight_starts_at_once_give_one_daemon() {
+    let home = Home::new();
+    let starts: Vec<_> = (0..8)
+        .map(|_| home.command(&["start"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+        .collect();
+    let said: Vec<Said> = starts.into_iter().map(|start| start.wait_with_output().unwrap().into()).collect();
+    let (won, lost): (Vec<_>, Vec<_>) = said.iter().partition(|said| said.code == 0);
+    assert_eq!(won.len(), 1, "{said:?}");
+    let pid = home.pid();
+    assert!(
+        lost.iter().all(|said| said.code == 1 && said.err.contains(&format!("already running, pid {pid} "))),
+        "{said:?}"
+    );
+    wait_for("the losers to end", || home.processes() == [pid]);
+}
+
+#[test]
+fn what_stands_in_the_file_never_blocks() {
+    let own = std::process::id().to_string();
+    for text in ["", "1\n", &own, "rubbish", "-1", "0", "99999999999999999999", "4194304\n", "\0\0\0"] {
+        let home = Home::new();
+        fs::create_dir(home.path("run")).unwrap();
+        fs::write(home.pid_file(), text).unwrap();
+        assert_eq!(home.puypuy(&["status"]).code, 3, "{text:?}");
+        assert_eq!(home.puypuy(&["stop"]).out, "not running\n", "{text:?}");
+        let pid = home.start();
+        assert!(lives(pid));
+        assert_eq!(home.puypuy(&["stop"]).code, 0);
+    }
+}
+
+#[test]
+fn after_kill_9_it_starts_again() {
+    let home = Home::new();
+    let first = home.start();
+    signal(first, "KILL");
+    wait_for("the daemon to die", || !lives(first));
+    assert!(home.pid_file().exists());
+    assert_eq!(home.puypuy(&["status"]).code, 3);
+    assert_ne!(home.start(), first);
+}
+
+#[test]
+fn a_number_written_over_hurts_nobody() {
+    let home = Home::new();
+    let pid = home.start();
+    let mut bystander = Command::new("sleep").arg("600").spawn().unwrap();
+    fs::write(home.pid_file(), format!("{}\n", bystander.id())).unwrap();
+    assert!(home.puypuy(&["status"]).out.contains(&format!("running, pid {pid} since")));
+    assert_eq!(home.puypuy(&["stop"]).out, format!("stopped, pid {pid}\n"));
+    assert!(!lives(pid));
+    assert!(bystander.try_wait().unwrap().is_none());
+    bystander.kill().unwrap();
+    bystander.wait().unwrap();
+}
+
+#[test]
+fn a_lock_of_another_program_is_left_alone() {
+    let home = Home::new();
+    fs::create_dir(home.path("run")).unwrap();
+    let file = File::create(home.pid_file()).unwrap();
+    file.lock().unwrap();
+    let me = format!("locked by process {} (", std::process::id());
+    for word in ["stop", "status", "start", "restart"] {
+        let said = home.puypuy(&[word]);
+        assert_eq!(said.code, 1, "{word}: {said:?}");
+        assert!(said.err.contains(&me), "{word}: {said:?}");
+    }
+    drop(file);
+    home.start();
+}
+
+#[test]
+fn a_link_in_its_place_is_not_followed() {
+    let home = Home::new();
+    fs::create_dir(home.path("run")).unwrap();
+    fs::write(home.path("victim"), "precious").unwrap();
+    symlink(home.path("victim"), home.pid_file()).unwrap();
+    let said = home.puypuy(&["start"]);
+    assert_eq!(said.code, 1);
+    assert!(said.err.contains("puypuy.pid: cannot open the pid file"), "{said:?}");
+    assert_eq!(home.read("victim"), "precious");
+}
+
+#[test]
+fn a_file_that_replaced_ours_is_not_removed() {
+    let home = Home::new();
+    let path = home.path("x.pid");
+    let ours = PidFile::acquire(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    let theirs = PidFile::acquire(&path).unwrap();
+    ours.release();
+    assert!(path.exists());
+    theirs.release();
+    assert!(!path.exists());
+    assert_eq!(look(&path).unwrap(), Daemon::Gone);
+}
+
+#[test]
+fn who_looks_does_not_disturb_who_starts() {
+    let home = Home::new();
+    let path = home.path("x.pid");
+    fs::write(&path, "").unwrap();
+    std::thread::scope(|scope| {
+        let looking = scope.spawn(|| (0..20_000).for_each(|_| drop(look(&path).unwrap())));
+        while !looking.is_finished() {
+            let file = PidFile::acquire(&path).unwrap();
+            // Released without removing, so that there is always something to look at.
+            fs::rename(&path, home.path("aside")).unwrap();
+            fs::write(&path, "").unwrap();
+            file.release();
+        }
+    });
+}

@@ -1,0 +1,220 @@
+//! start, status, stop, restart, run: exit codes, sentences, and what kind of process comes out.
+
+use crate::support::{Home, lives, mode, signal, wait_for};
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+#[test]
+fn start_status_restart_stop() {
+    let home = Home::new();
+    let said = home.puypuy(&["status"]);
+    assert_eq!((said.code, said.out.as_str()), (3, "not running\n"));
+    let said = home.puypuy(&["stop"]);
+    assert_eq!((said.code, said.out.as_str()), (0, "not running\n"));
+
+    let said = home.puypuy(&["start"]);
+    let first = home.pid();
+    let log = home.path("log/puypuy.log");
+    assert_eq!(said.code, 0, "{said:?}");
+    assert_eq!(said.out, format!("started, pid {first}, log {}\n", log.display()));
+    let said = home.puypuy(&["status"]);
+    assert_eq!(said.code, 0);
+    assert!(said.out.starts_with(&format!("running, pid {first} since 20")), "{said:?}");
+    assert!(said.out.ends_with(&format!(", log {}\n", log.display())), "{said:?}");
+
+    let said = home.puypuy(&["restart"]);
+    let second = home.pid();
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(said.out.starts_with(&format!("stopped, pid {first}\nstarted, pid {second}")), "{said:?}");
+    assert_ne!(first, second);
+    assert_eq!(home.processes(), [second]);
+
+    let said = home.puypuy(&["stop"]);
+    assert_eq!((said.code, said.out), (0, format!("stopped, pid {second}\n")));
+    assert!(!home.pid_file().exists());
+    assert_eq!(home.puypuy(&["status"]).code, 3);
+}
+
+#[test]
+fn restart_starts_what_does_not_run() {
+    let home = Home::new();
+    let said = home.puypuy(&["restart"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(said.out.starts_with("not running\nstarted, pid "), "{said:?}");
+}
+
+#[test]
+fn restart_with_a_broken_file_leaves_the_old_one_running() {
+    let home = Home::new();
+    let pid = home.start();
+    let home = home.with("check_period_seconds", "soon");
+    let said = home.puypuy(&["restart"]);
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(said.err.contains("check_period_seconds"), "{said:?}");
+    assert!(lives(pid));
+    assert_eq!(home.processes(), [pid]);
+}
+
+#[test]
+fn missing_folders_are_made() {
+    let home = Home::new();
+    let home = ["log_file", "pid_file", "tmpdir"].iter().fold(home, |home, key| {
+        let path = home.path(&format!("deep/er/{key}"));
+        home.with(key, &path.display().to_string())
+    });
+    assert_eq!(home.puypuy(&["start"]).code, 0);
+    assert!(home.path("deep/er/log_file").is_file());
+    assert!(home.path("deep/er/pid_file").is_file());
+    assert!(home.path("deep/er/tmpdir").is_dir());
+    assert_eq!(home.puypuy(&["stop"]).code, 0);
+}
+
+#[test]
+fn relative_paths_are_below_the_home() {
+    let home = Home::new().with("log_file", "here/own.log").with("pid_file", "here/own.pid");
+    assert_eq!(home.puypuy(&["start"]).code, 0);
+    assert!(home.path("here/own.log").is_file());
+    assert!(home.path("here/own.pid").is_file());
+}
+
+#[test]
+fn a_log_that_cannot_be_written_is_a_sentence() {
+    for (log, reason) in
+        [("/proc/puypuy/x.log", "/proc/puypuy: cannot make the folder"), ("checks_enabled", "log file")]
+    {
+        let home = Home::new().with("log_file", log);
+        let said = home.puypuy(&["start"]);
+        assert_eq!(said.code, 1, "{said:?}");
+        assert!(said.err.starts_with("puypuy: ") && said.err.contains(reason), "{said:?}");
+        wait_for("the daemon to end", || home.processes().is_empty());
+        assert!(!home.pid_file().exists());
+    }
+}
+
+#[test]
+fn a_daemon_that_dies_before_it_is_ready_is_no_start() {
+    let home = Home::new();
+    // Opening a fifo that nobody reads never ends.
+    fs::create_dir(home.path("log")).unwrap();
+    nix::unistd::mkfifo(&home.path("log/puypuy.log"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let start = home.command(&["start"]).stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    wait_for("the daemon to hold its lock", || {
+        fs::read_to_string(home.pid_file()).is_ok_and(|text| text.ends_with('\n'))
+    });
+    signal(home.pid(), "KILL");
+    let said = crate::support::Said::from(start.wait_with_output().unwrap());
+    assert_eq!(said.code, 1);
+    assert_eq!(said.err, "puypuy: the daemon died before it was ready: see its log\n");
+}
+
+#[test]
+fn the_daemon_is_on_its_own() {
+    let home = Home::new();
+    let pid = home.start();
+    let proc = |name: &str| PathBuf::from(format!("/proc/{pid}/{name}"));
+    let stat = fs::read_to_string(proc("stat")).unwrap();
+    let words: Vec<&str> = stat.rsplit(')').next().unwrap().split_ascii_whitespace().collect();
+    assert_eq!(words[1], "1", "the parent is init");
+    assert_ne!(words[3], std::process::id().to_string(), "a session of its own");
+    assert_eq!(words[4], "0", "no terminal");
+    assert_eq!(fs::read_link(proc("cwd")).unwrap(), home.path("").canonicalize().unwrap());
+    for stream in ["fd/0", "fd/1", "fd/2"] {
+        assert_eq!(fs::read_link(proc(stream)).unwrap(), Path::new("/dev/null"));
+    }
+    let status = fs::read_to_string(proc("status")).unwrap();
+    assert!(status.contains("Umask:\t0027\n"), "{status}");
+    assert_eq!(mode(home.path("log/puypuy.log")), 0o640);
+    assert_eq!(mode(home.pid_file()), 0o644);
+    assert_eq!(mode(home.path("run")), 0o755);
+    assert_eq!(mode(home.path("log")), 0o750);
+    assert_eq!(mode(home.path("tmp")), 0o750);
+}
+
+#[test]
+fn no_descriptor_is_lost_or_inherited() {
+    let home = Home::new();
+    let pid = home.start();
+    let open = || -> BTreeSet<(String, PathBuf)> {
+        let entries = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
+        entries.filter_map(|fd| Some((fd.file_name().into_string().ok()?, fs::read_link(fd.path()).ok()?))).collect()
+    };
+    wait_for("the ready line", || home.log().contains(" INFO ready\n"));
+    let pipes = |fds: &BTreeSet<(String, PathBuf)>| fds.iter().filter(|fd| fd.1.starts_with("pipe:")).count();
+    let before = open();
+    assert_eq!(pipes(&before), 0, "{before:?}");
+    for round in 1..=20 {
+        signal(pid, "HUP");
+        wait_for("the log to be opened again", || home.log().matches("SIGHUP").count() >= round);
+    }
+    assert_eq!(open().len(), before.len());
+}
+
+#[test]
+fn run_serves_in_the_foreground_and_logs_to_stderr_too() {
+    let home = Home::new();
+    for word in ["run", "systemd"] {
+        let child = home.command(&[word]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let pid = child.id() as i32;
+        wait_for("the daemon to be ready", || home.log().contains("INFO ready\n"));
+        assert_eq!(home.pid(), pid);
+        let begun = Instant::now();
+        signal(pid, "TERM");
+        let said = crate::support::Said::from(child.wait_with_output().unwrap());
+        assert!(begun.elapsed() < Duration::from_secs(5));
+        assert_eq!((said.code, said.out.as_str()), (0, ""));
+        assert_eq!(said.err, home.log());
+        assert!(said.err.contains(" INFO stopped\n"), "{said:?}");
+        assert!(!home.pid_file().exists());
+        fs::remove_file(home.path("log/puypuy.log")).unwrap();
+    }
+}
+
+#[test]
+fn systemd_is_told() {
+    let home = Home::new();
+    let address = home.path("notify");
+    let socket = UnixDatagram::bind(&address).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let mut child = home.command(&["run"]).env("NOTIFY_SOCKET", &address).stderr(Stdio::null()).spawn().unwrap();
+    let receive = || {
+        let mut text = [0; 256];
+        let length = socket.recv(&mut text).unwrap();
+        String::from_utf8_lossy(&text[..length]).into_owned()
+    };
+    assert_eq!(receive(), "READY=1\n");
+    signal(child.id() as i32, "TERM");
+    assert_eq!(receive(), "STOPPING=1\n");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn without_a_pid_file_nothing_is_made_and_stop_says_so() {
+    let home = Home::new().with("pid_file", "");
+    let mut child = home.command(&["run"]).stderr(Stdio::null()).spawn().unwrap();
+    wait_for("the daemon to be ready", || home.log().contains("INFO ready\n"));
+    assert!(!home.path("run").exists());
+    for word in ["stop", "status"] {
+        let said = home.puypuy(&[word]);
+        assert_eq!(said.code, 1);
+        assert!(said.err.contains("pid_file is empty"), "{said:?}");
+    }
+    signal(child.id() as i32, "TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn stop_says_what_hangs() {
+    let home = Home::new();
+    let pid = home.start();
+    signal(pid, "STOP");
+    let said = home.puypuy(&["stop"]);
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(said.err.contains(&format!("pid {pid} did not stop within 10 s")), "{said:?}");
+    assert!(said.err.contains("signals (T stopped"), "{said:?}");
+    signal(pid, "CONT");
+    wait_for("the daemon to end", || !lives(pid));
+}

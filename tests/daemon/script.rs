@@ -1,0 +1,78 @@
+//! puypuy.sh, as people and init systems call it.
+
+use crate::support::{Home, PROGRAM, Said};
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::process::Command;
+
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/puypuy.sh");
+
+#[test]
+fn through_a_symlink_from_another_folder() {
+    let (home, elsewhere) = (Home::new(), Home::new());
+    fs::copy(SCRIPT, home.path("puypuy.sh")).unwrap();
+    let link = elsewhere.path("init d/puypuy");
+    fs::create_dir(link.parent().unwrap()).unwrap();
+    symlink(home.path("puypuy.sh"), elsewhere.path("relative")).unwrap();
+    symlink("../relative", &link).unwrap();
+    let say = |word: &str| {
+        let mut command = Command::new(&link);
+        Said::from(command.arg(word).env("PUYPUY_BIN", PROGRAM).current_dir("/").output().unwrap())
+    };
+    assert_eq!(say("status").code, 3);
+    let said = say("start");
+    assert_eq!(said.code, 0, "{said:?}");
+    assert_eq!(say("status").code, 0);
+    assert_eq!(say("start").code, 1);
+    assert_eq!(say("restart").code, 0);
+    assert_eq!(home.processes(), [home.pid()]);
+    assert_eq!(say("stop").code, 0);
+    assert_eq!(say("status").code, 3);
+    assert_eq!(say("dance").code, 2);
+}
+
+#[test]
+fn finds_the_program_beside_it_and_below_target() {
+    for place in ["puypuy", "target/release/puypuy"] {
+        let home = Home::new();
+        fs::copy(SCRIPT, home.path("puypuy.sh")).unwrap();
+        fs::create_dir_all(home.path("target/release")).unwrap();
+        fs::copy(PROGRAM, home.path(place)).unwrap();
+        let output = Command::new("sh").arg("puypuy.sh").arg("status").current_dir(home.path("")).output().unwrap();
+        assert_eq!(Said::from(output).code, 3, "{place}");
+    }
+}
+
+#[test]
+fn without_program_and_cargo_it_says_what_to_do() {
+    let home = Home::new();
+    fs::copy(SCRIPT, home.path("puypuy.sh")).unwrap();
+    let mut command = Command::new("/bin/sh");
+    command
+        .arg(home.path("puypuy.sh"))
+        .arg("start")
+        .env_remove("HOME")
+        .env_remove("PUYPUY_BIN")
+        .env("PATH", "/usr/bin:/bin");
+    let said = Said::from(command.output().unwrap());
+    assert_eq!(said.code, 1);
+    assert!(said.err.contains("rustup") || said.err.contains("the build failed"), "{said:?}");
+}
+
+#[test]
+fn builds_the_program_when_there_is_none() {
+    let home = Home::new();
+    fs::copy(SCRIPT, home.path("puypuy.sh")).unwrap();
+    let cargo = home.path("bin/cargo");
+    fs::create_dir(home.path("bin")).unwrap();
+    let steps = format!("#!/bin/sh\necho \"$PWD $*\" > built\nmkdir -p target/release\ncp {PROGRAM} target/release/\n");
+    fs::write(&cargo, steps).unwrap();
+    fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:/usr/bin:/bin", home.path("bin").display());
+    let mut command = Command::new(home.path("puypuy.sh"));
+    let said = Said::from(command.arg("status").env("PATH", path).current_dir("/").output().unwrap());
+    assert_eq!(said.code, 3, "{said:?}");
+    assert!(said.err.contains("building the program"), "{said:?}");
+    let folder = home.path("").canonicalize().unwrap();
+    assert_eq!(home.read("built"), format!("{} build --release --locked\n", folder.display()));
+}
