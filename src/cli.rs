@@ -1,10 +1,11 @@
 //! The command line.
 
 use crate::commands::{self, Place, Sampling};
-use crate::config::settings::Settings;
+use crate::config::settings::{SelfConfig, Settings};
 use crate::daemon;
 use crate::error::{Error, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use settings::Loaded;
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -123,7 +124,7 @@ fn obey(cli: Cli) -> Result<ExitCode> {
     let out: &mut dyn Write = &mut screen;
     match cli.command {
         Command::Start => start(place, out)?,
-        Command::Stop => say(out, daemon::stop(&load(place)?.0.own)?),
+        Command::Stop => say(out, daemon::stop(&own(place)?)?),
         Command::Restart => {
             // Before the old one is stopped: a broken file leaves it running.
             let (settings, _) = load(place)?;
@@ -131,7 +132,7 @@ fn obey(cli: Cli) -> Result<ExitCode> {
             start(place, out)?;
         }
         Command::Status => {
-            let (runs, line) = daemon::status(&load(place)?.0.own)?;
+            let (runs, line) = daemon::status(&own(place)?)?;
             say(out, line);
             if !runs {
                 return Ok(ExitCode::from(NOT_RUNNING));
@@ -227,43 +228,80 @@ fn span(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// The settings and the warnings about them.
+/// Settings without a mistake, and the warnings about them.
 fn load(place: Place) -> Result<(Settings, Vec<String>)> {
-    use crate::config::settings::{SelfConfig, SinkKind, Tsdb};
-    let file = place.config.map_or_else(|| place.home.join("config.ini"), PathBuf::from);
-    let text = std::fs::read_to_string(&file).map_err(Error::file("read", &file))?;
-    let key = |name: &str| {
-        text.lines().filter_map(|line| line.split_once('=')).find(|(k, _)| k.trim() == name).map(|(_, v)| v.trim())
-    };
-    let path = |name: &str, default: &str| place.home.join(key(name).unwrap_or(default));
-    let number = |name: &str, default: u64| match key(name).map(str::parse) {
-        Some(Err(_)) => Err(Error::daemon(format!("{}: {name}: not a number", file.display()))),
-        other => Ok(other.and_then(Result::ok).unwrap_or(default)),
-    };
-    let own = SelfConfig {
-        check_period: Duration::from_secs(number("check_period_seconds", 5)?),
-        log_file: path("log_file", "var/puypuy.log"),
-        log_rotate: Some(number("log_rotate_seconds", 3600)?).filter(|s| *s > 0).map(Duration::from_secs),
-        log_rotate_backups: number("log_rotate_backups", 24)? as usize,
-        debug_log: key("debug_log") == Some("True"),
-        pid_file: (key("pid_file") != Some("")).then(|| path("pid_file", "var/puypuy.pid")),
-        cluster_name: String::new(),
-        host_group: String::new(),
-        location: String::new(),
-        hostname: None,
-        shorthostname: false,
-        tmpdir: path("tmpdir", "var/tmp"),
-        max_cache: 50_000,
-        run_user: key("run_user").filter(|u| !u.is_empty()).map(String::from),
-        error_handler: 2,
-        roots: Default::default(),
-    };
-    let tsdb = Tsdb {
-        kind: SinkKind::Local,
-        section: Default::default(),
-        spool_max_bytes: 0,
-        spool_max_age: None,
-        rejected_max_bytes: 0,
-    };
-    Ok((Settings { home: place.home.into(), file, own, tsdb }, Vec::new()))
+    let Loaded { settings, errors, warnings } = settings::load(place.home, place.config);
+    match settings.filter(|_| errors.is_empty()) {
+        Some(settings) => Ok((settings, warnings.iter().map(Error::to_string).collect())),
+        None => Err(all(&errors)),
+    }
+}
+
+/// Where the daemon's files are. A mistake elsewhere does not keep a daemon from being stopped.
+fn own(place: Place) -> Result<SelfConfig> {
+    let Loaded { settings, errors, .. } = settings::load(place.home, place.config);
+    settings.map(|settings| settings.own).ok_or_else(|| all(&errors))
+}
+
+/// Several errors as one, a line each.
+fn all(errors: &[Error]) -> Error {
+    Error::daemon(errors.iter().map(Error::to_string).collect::<Vec<_>>().join("\n"))
+}
+
+/// Stands in for `config::settings::load`.
+mod settings {
+    use super::*;
+    use crate::config::settings::{SinkKind, Tsdb};
+
+    pub struct Loaded {
+        pub settings: Option<Settings>,
+        pub errors: Vec<Error>,
+        pub warnings: Vec<Error>,
+    }
+
+    pub fn load(home: &Path, config: Option<&Path>) -> Loaded {
+        match read(home, config) {
+            Ok(settings) => Loaded { settings: Some(settings), errors: Vec::new(), warnings: Vec::new() },
+            Err(error) => Loaded { settings: None, errors: vec![error], warnings: Vec::new() },
+        }
+    }
+
+    fn read(home: &Path, config: Option<&Path>) -> Result<Settings> {
+        let file = config.map_or_else(|| home.join("config.ini"), PathBuf::from);
+        let text = std::fs::read_to_string(&file).map_err(Error::file("read", &file))?;
+        let key = |name: &str| {
+            text.lines().filter_map(|line| line.split_once('=')).find(|(k, _)| k.trim() == name).map(|(_, v)| v.trim())
+        };
+        let path = |name: &str, default: &str| home.join(key(name).unwrap_or(default));
+        let number = |name: &str, default: u64| match key(name).map(str::parse) {
+            Some(Err(_)) => Err(Error::daemon(format!("{}: {name}: not a number", file.display()))),
+            other => Ok(other.and_then(Result::ok).unwrap_or(default)),
+        };
+        let own = SelfConfig {
+            check_period: Duration::from_secs(number("check_period_seconds", 5)?),
+            log_file: path("log_file", "var/puypuy.log"),
+            log_rotate: Some(number("log_rotate_seconds", 3600)?).filter(|s| *s > 0).map(Duration::from_secs),
+            log_rotate_backups: number("log_rotate_backups", 24)? as usize,
+            debug_log: key("debug_log") == Some("True"),
+            pid_file: (key("pid_file") != Some("")).then(|| path("pid_file", "var/puypuy.pid")),
+            cluster_name: String::new(),
+            host_group: String::new(),
+            location: String::new(),
+            hostname: None,
+            shorthostname: false,
+            tmpdir: path("tmpdir", "var/tmp"),
+            max_cache: 50_000,
+            run_user: key("run_user").filter(|u| !u.is_empty()).map(String::from),
+            error_handler: 2,
+            roots: Default::default(),
+        };
+        let tsdb = Tsdb {
+            kind: SinkKind::Local,
+            section: Default::default(),
+            spool_max_bytes: 0,
+            spool_max_age: None,
+            rejected_max_bytes: 0,
+        };
+        Ok(Settings { home: home.into(), file, own, tsdb })
+    }
 }

@@ -9,7 +9,7 @@ use daemonize::{Daemonize, Outcome};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fs;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::path::Path;
 use std::process::exit;
 use std::time::{Duration, Instant};
@@ -50,6 +50,7 @@ pub fn daemonize(home: &Path, serve: impl FnOnce(Report) -> i32) -> Result<Strin
         }
         Outcome::Child(forked) => {
             drop(reader);
+            close_inherited(writer.as_raw_fd());
             let report = Report(writer);
             exit(match forked {
                 Ok(_) => serve(report),
@@ -60,6 +61,16 @@ pub fn daemonize(home: &Path, serve: impl FnOnce(Report) -> i32) -> Result<Strin
                 }
             })
         }
+    }
+}
+
+/// What the caller left open, a lock perhaps or the pipe of a remote shell, would stay open as long as the daemon runs.
+fn close_inherited(keep: RawFd) {
+    let Ok(entries) = fs::read_dir("/proc/self/fd") else { return };
+    let open: Vec<RawFd> = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    for descriptor in open.into_iter().filter(|descriptor| *descriptor > 2 && *descriptor != keep) {
+        // The one that listed the others is closed already.
+        let _ = nix::unistd::close(descriptor);
     }
 }
 

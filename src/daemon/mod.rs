@@ -85,14 +85,16 @@ fn notify(state: NotifyState) {
 fn serve(settings: Settings, warnings: &[String], target: Target, manner: Manner) -> Result<()> {
     let own = &settings.own;
     privileges::prepare(own, &settings.home, &target)?;
+    // Given back when this function ends, however it does.
     let pid_file = own.pid_file.as_deref().map(PidFile::acquire).transpose()?.map(Arc::new);
     if let Some((file, path)) = pid_file.as_deref().zip(own.pid_file.as_deref()) {
         privileges::hand_over(file.file(), path, &target)?;
     }
     privileges::drop_to(target, own)?;
-    logging::start(own, manner.echo)?;
     sys::limit_arenas();
-    let stop = signals::listen(pid_file.clone(), manner.stopping)?;
+    // Before the log: opening that can hang, and the daemon shall be stoppable then.
+    let stop = signals::listen(pid_file.as_ref(), manner.stopping)?;
+    logging::start(own, manner.echo)?;
     log::info!("puypuy {} starts, pid {}, {}", env!("CARGO_PKG_VERSION"), std::process::id(), settings.file.display());
     for warning in warnings {
         log::warn!("{warning}");
@@ -110,9 +112,6 @@ fn serve(settings: Settings, warnings: &[String], target: Target, manner: Manner
     match &ended {
         Ok(()) => log::info!("stopped"),
         Err(error) => log::error!("{error}"),
-    }
-    if let Some(file) = pid_file {
-        file.release();
     }
     ended
 }

@@ -4,6 +4,7 @@
 //! that somebody wrote over never gets a signal.
 
 use crate::error::{Error, Result};
+use nix::sys::stat::{major, minor};
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -108,13 +109,11 @@ pub fn look(path: &Path) -> Result<Daemon> {
         Err(TryLockError::WouldBlock) => {}
     }
     let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
-    let inode = file.metadata().map_err(Error::file("read the pid file", path))?.ino();
-    if let Some(pid) = holder(&locks, inode).filter(|pid| is_ours(*pid)) {
-        return Ok(Daemon::Running(pid));
-    }
+    let about = file.metadata().map_err(Error::file("read the pid file", path))?;
     let mut number = String::new();
     let _ = Read::by_ref(&mut file).take(32).read_to_string(&mut number);
-    Ok(match (holder(&locks, inode), number.trim().parse().ok().filter(|pid| *pid > 0)) {
+    Ok(match (holder(&locks, &about), number.trim().parse().ok().filter(|pid| *pid > 0)) {
+        (Some(pid), _) if is_ours(pid) => Daemon::Running(pid),
         (Some(other), _) => Daemon::Unknown(format!("process {other} ({})", command_name(other))),
         (None, Some(pid)) if is_ours(pid) => Daemon::Running(pid),
         (None, _) => Daemon::Unknown("a process that cannot be seen from here".into()),
@@ -134,17 +133,20 @@ fn refusal(path: &Path) -> Error {
     }
 }
 
-/// The process that holds the exclusive lock of that inode, from the text of `/proc/locks`. The device there is not
-/// compared: on btrfs and overlays it differs from the one that stat tells. `None` as well when the holder lives in
-/// another pid namespace.
-fn holder(locks: &str, inode: u64) -> Option<i32> {
-    locks.lines().find_map(|line| {
+/// The process that holds the exclusive lock of that file, from the text of `/proc/locks`. The device there differs from
+/// the one that stat tells on btrfs and overlays: where none fits, the inode alone decides. `None` as well when the holder
+/// lives in another pid namespace.
+fn holder(locks: &str, file: &fs::Metadata) -> Option<i32> {
+    let device = format!("{:02x}:{:02x}", major(file.dev()), minor(file.dev()));
+    let held = locks.lines().filter_map(|line| {
         let mut words = line.split_ascii_whitespace().skip(1);
         let (kind, _, mode, pid, place) = (words.next()?, words.next()?, words.next()?, words.next()?, words.next()?);
-        let found: u64 = place.rsplit(':').next()?.parse().ok()?;
-        let wanted = kind == "FLOCK" && mode == "WRITE" && found == inode;
-        pid.parse().ok().filter(|pid| wanted && *pid > 0)
-    })
+        let (found, inode) = place.rsplit_once(':')?;
+        let pid: i32 = pid.parse().ok()?;
+        let wanted = kind == "FLOCK" && mode == "WRITE" && inode.parse() == Ok(file.ino()) && pid > 0;
+        wanted.then_some((found == device, pid))
+    });
+    held.max().map(|(_, pid)| pid)
 }
 
 /// Whether that process is this program: by the file it runs, and by its name where that may not be seen.

@@ -60,7 +60,7 @@ fn hanging() {
     let path = std::env::var_os("PID_FILE").unwrap();
     signals::hold();
     let file = Arc::new(PidFile::acquire(path.as_ref()).unwrap());
-    let stop = signals::listen(Some(file), || eprintln!("asked")).unwrap();
+    let stop = signals::listen(Some(&file), || eprintln!("asked")).unwrap();
     eprintln!("listening");
     stop.recv().unwrap();
     loop {

@@ -95,16 +95,24 @@ fn who_is_not_root_stays_and_is_warned() {
     nix::unistd::chown(&home.path(""), Some(nix::unistd::Uid::from_raw(65534)), None).unwrap();
     let binary = home.path("puypuy");
     fs::copy(crate::support::PROGRAM, &binary).unwrap();
-    let as_nobody = |word: &str| {
+    let as_nobody = |home: &Home, word: &str| {
         use std::os::unix::process::CommandExt;
         let output = Command::new(&binary).arg("--home").arg(home.path("")).arg(word).uid(65534).gid(65534).output();
         crate::support::Said::from(output.unwrap())
     };
-    let said = as_nobody("start");
+    let said = as_nobody(&home, "start");
     assert_eq!(said.code, 0, "{said:?}");
     assert!(home.log().contains("WARN [SelfConfig] run_user: only root can become daemon;"), "{}", home.log());
     assert_eq!(home.processes(), [home.pid()]);
-    // One user's daemon is not another one's to stop; its own user may.
-    assert_eq!(as_nobody("status").code, 0);
-    assert_eq!(as_nobody("stop").code, 0);
+    assert_eq!(as_nobody(&home, "status").code, 0);
+    assert_eq!(as_nobody(&home, "stop").code, 0);
+
+    // The daemon of root is not nobody's to stop, but everybody may ask for it.
+    let roots = Home::new();
+    let pid = roots.start();
+    assert_eq!(as_nobody(&roots, "status").code, 0);
+    let said = as_nobody(&roots, "stop");
+    let expected = format!("puypuy: pid {pid} belongs to another user: stop it as that user or as root\n");
+    assert_eq!((said.code, said.err), (1, expected));
+    assert!(crate::support::lives(pid));
 }
