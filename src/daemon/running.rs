@@ -13,6 +13,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 const STOP_LIMIT: Duration = Duration::from_secs(10);
+/// The lock is given back shortly before the process ends. One that hangs in the kernel then is nobody's concern any more.
+const EXIT_LIMIT: Duration = Duration::from_millis(500);
 
 /// One line about the daemon of that pid file, and whether it runs.
 pub fn status(own: &SelfConfig) -> Result<(bool, String)> {
@@ -45,6 +47,10 @@ pub fn stop(own: &SelfConfig) -> Result<String> {
     let begun = Instant::now();
     while begun.elapsed() < STOP_LIMIT {
         if look(path)? != Daemon::Running(pid) {
+            let freed = Instant::now();
+            while lives(pid) && freed.elapsed() < EXIT_LIMIT {
+                sleep(Duration::from_millis(5));
+            }
             return Ok(format!("stopped, pid {pid}"));
         }
         sleep(Duration::from_millis(20));
@@ -62,6 +68,12 @@ fn pid_file(own: &SelfConfig) -> Result<&Path> {
 
 fn foreign(path: &Path, who: &str) -> Error {
     Error::daemon(format!("{}: locked by {who}, which is not known to be puypuy; nothing was done", path.display()))
+}
+
+/// Whether that process runs still, and does not just wait for its parent to notice its end.
+fn lives(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, state)| !state.trim_start().starts_with('Z'))
 }
 
 /// When that process began, in local time.

@@ -238,6 +238,11 @@ fn without_a_pid_file_nothing_is_made_and_stop_says_so() {
 fn stop_says_what_hangs() {
     let home = Home::new();
     let pid = home.start();
+    // A thread names itself, when it gets round to it.
+    wait_for("the signal thread's name", || {
+        let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+        tasks.into_iter().any(|task| fs::read_to_string(task.path().join("comm")).is_ok_and(|name| name == "signals\n"))
+    });
     signal(pid, "STOP");
     let said = home.puypuy(&["stop"]);
     assert_eq!(said.code, 1, "{said:?}");
