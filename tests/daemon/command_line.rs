@@ -1,6 +1,6 @@
 //! Words in, exit code out.
 
-use crate::support::{Home, PROGRAM, Said};
+use crate::support::{Home, PROGRAM, Said, install};
 use std::io;
 use std::process::{Command, Stdio};
 
@@ -46,7 +46,7 @@ fn the_home_comes_from_the_word_else_the_environment_else_the_program() {
     );
     let binary = home.path("target/release/puypuy");
     std::fs::create_dir_all(binary.parent().unwrap()).unwrap();
-    std::fs::copy(PROGRAM, &binary).unwrap();
+    install(PROGRAM, &binary);
     assert_eq!(status(Command::new(&binary).env_remove("PUYPUY_HOME")), Some(0));
     let config = home.path("config.ini");
     assert_eq!(status(Command::new(PROGRAM).arg("--home").arg(other.path("")).arg("--config").arg(config)), Some(0));

@@ -1,6 +1,6 @@
 //! puypuy.sh, as people and init systems call it.
 
-use crate::support::{Home, PROGRAM, Said};
+use crate::support::{Home, PROGRAM, Said, install};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Command;
@@ -10,7 +10,7 @@ const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/puypuy.sh");
 #[test]
 fn through_a_symlink_from_another_folder() {
     let (home, elsewhere) = (Home::new(), Home::new());
-    fs::copy(SCRIPT, home.path("puypuy.sh")).unwrap();
+    install(SCRIPT, home.path("puypuy.sh"));
     let link = elsewhere.path("init d/puypuy");
     fs::create_dir(link.parent().unwrap()).unwrap();
     symlink(home.path("puypuy.sh"), elsewhere.path("relative")).unwrap();
@@ -35,9 +35,9 @@ fn through_a_symlink_from_another_folder() {
 fn finds_the_program_beside_it_and_below_target() {
     for place in ["puypuy", "target/release/puypuy"] {
         let home = Home::new();
-        fs::copy(SCRIPT, home.path("puypuy.sh")).unwrap();
+        install(SCRIPT, home.path("puypuy.sh"));
         fs::create_dir_all(home.path("target/release")).unwrap();
-        fs::copy(PROGRAM, home.path(place)).unwrap();
+        install(PROGRAM, home.path(place));
         let output = Command::new("sh").arg("puypuy.sh").arg("status").current_dir(home.path("")).output().unwrap();
         assert_eq!(Said::from(output).code, 3, "{place}");
     }
@@ -46,7 +46,7 @@ fn finds_the_program_beside_it_and_below_target() {
 #[test]
 fn without_program_and_cargo_it_says_what_to_do() {
     let home = Home::new();
-    fs::copy(SCRIPT, home.path("puypuy.sh")).unwrap();
+    install(SCRIPT, home.path("puypuy.sh"));
     let mut command = Command::new("/bin/sh");
     command
         .arg(home.path("puypuy.sh"))
@@ -62,12 +62,14 @@ fn without_program_and_cargo_it_says_what_to_do() {
 #[test]
 fn builds_the_program_when_there_is_none() {
     let home = Home::new();
-    fs::copy(SCRIPT, home.path("puypuy.sh")).unwrap();
+    install(SCRIPT, home.path("puypuy.sh"));
     let cargo = home.path("bin/cargo");
     fs::create_dir(home.path("bin")).unwrap();
     let steps = format!("#!/bin/sh\necho \"$PWD $*\" > built\nmkdir -p target/release\ncp {PROGRAM} target/release/\n");
-    fs::write(&cargo, steps).unwrap();
-    fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).unwrap();
+    let source = home.path("cargo.sh");
+    fs::write(&source, steps).unwrap();
+    fs::set_permissions(&source, fs::Permissions::from_mode(0o755)).unwrap();
+    install(&source, &cargo);
     let path = format!("{}:/usr/bin:/bin", home.path("bin").display());
     let mut command = Command::new(home.path("puypuy.sh"));
     let said = Said::from(command.arg("status").env("PATH", path).current_dir("/").output().unwrap());

@@ -94,7 +94,7 @@ fn who_is_not_root_stays_and_is_warned() {
     let home = Home::new().with("run_user", "daemon");
     nix::unistd::chown(&home.path(""), Some(nix::unistd::Uid::from_raw(65534)), None).unwrap();
     let binary = home.path("puypuy");
-    fs::copy(crate::support::PROGRAM, &binary).unwrap();
+    crate::support::install(crate::support::PROGRAM, &binary);
     let as_nobody = |home: &Home, word: &str| {
         use std::os::unix::process::CommandExt;
         let output = Command::new(&binary).arg("--home").arg(home.path("")).arg(word).uid(65534).gid(65534).output();

@@ -131,6 +131,12 @@ impl From<Output> for Said {
     }
 }
 
+/// Copies a program, by another process: were it open for writing here, a child that another test starts just then would
+/// have it open, too, and it could not be run ("text file busy").
+pub fn install(program: impl AsRef<Path>, to: impl AsRef<Path>) {
+    assert!(Command::new("cp").arg(program.as_ref()).arg(to.as_ref()).status().unwrap().success());
+}
+
 /// Sends a signal by its name.
 pub fn signal(pid: i32, name: &str) {
     let signal: nix::sys::signal::Signal = format!("SIG{name}").parse().unwrap();
