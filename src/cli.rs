@@ -128,6 +128,7 @@ fn obey(cli: Cli) -> Result<ExitCode> {
         Command::Restart => {
             // Before the old one is stopped: a broken file leaves it running.
             let (settings, _) = load(place)?;
+            daemon::user_warning(&settings.own)?;
             say(out, daemon::stop(&settings.own)?);
             start(place, out)?;
         }
@@ -141,7 +142,8 @@ fn obey(cli: Cli) -> Result<ExitCode> {
         Command::Run => {
             // From the first moment: a service manager may say HUP at any time.
             daemon::signals::hold();
-            let (settings, warnings) = load(place)?;
+            let (settings, mut warnings) = load(place)?;
+            warnings.extend(daemon::user_warning(&settings.own)?);
             daemon::run(settings, &warnings)?;
         }
         Command::Check(CheckArgs { name, samples, every, format }) => {
@@ -158,7 +160,8 @@ fn obey(cli: Cli) -> Result<ExitCode> {
 }
 
 fn start(place: Place, out: &mut dyn Write) -> Result<()> {
-    let (settings, warnings) = load(place)?;
+    let (settings, mut warnings) = load(place)?;
+    warnings.extend(daemon::user_warning(&settings.own)?);
     warnings.iter().for_each(complain);
     let log = settings.own.log_file.clone();
     let pid = daemon::start(settings, &warnings)?;

@@ -12,7 +12,7 @@ mod threads;
 
 pub use running::{status, stop};
 
-use crate::config::settings::Settings;
+use crate::config::settings::{SelfConfig, Settings};
 use crate::error::{Error, Result};
 use crate::{logging, sys};
 use fork::Report;
@@ -34,17 +34,21 @@ pub struct Control {
     pub ready: Box<dyn FnOnce() -> Result<()>>,
 }
 
+/// A warning when `run_user` is not the user that the daemon would run as. Fails when root is to become nobody known.
+pub fn user_warning(own: &SelfConfig) -> Result<Option<String>> {
+    Ok(privileges::target(own)?.1)
+}
+
 /// Starts the daemon in the background and returns its number once it serves. `warnings` go to its log.
 pub fn start(settings: Settings, warnings: &[String]) -> Result<String> {
-    let (target, warning) = privileges::target(&settings.own)?;
-    let warnings = [warnings, warning.as_slice()].concat();
+    let (target, _) = privileges::target(&settings.own)?;
     let home = settings.home.clone();
     fork::daemonize(&home, |report| {
         let report = Rc::new(RefCell::new(Some(report)));
         let waiting = Rc::clone(&report);
         let ready = move || waiting.borrow_mut().take().map_or(Ok(()), Report::ready);
         let manner = Manner { echo: false, ready: Box::new(ready), stopping: || () };
-        let Err(error) = serve(settings, &warnings, target, manner) else { return 0 };
+        let Err(error) = serve(settings, warnings, target, manner) else { return 0 };
         if let Some(report) = report.borrow_mut().take() {
             report.failed(&error);
         }
@@ -55,8 +59,7 @@ pub fn start(settings: Settings, warnings: &[String]) -> Result<String> {
 /// Serves in this process until it is told to stop, for a service manager or a container: the log goes to stderr, too.
 /// [`signals::hold`] is to be called before.
 pub fn run(settings: Settings, warnings: &[String]) -> Result<()> {
-    let (target, warning) = privileges::target(&settings.own)?;
-    let warnings = [warnings, warning.as_slice()].concat();
+    let (target, _) = privileges::target(&settings.own)?;
     std::env::set_current_dir(&settings.home).map_err(Error::file("work in this folder", &settings.home))?;
     umask(Mode::from_bits_truncate(0o027));
     let ready = || {
@@ -64,7 +67,7 @@ pub fn run(settings: Settings, warnings: &[String]) -> Result<()> {
         Ok(())
     };
     let manner = Manner { echo: true, ready: Box::new(ready), stopping: || notify(NotifyState::Stopping) };
-    serve(settings, &warnings, target, manner)
+    serve(settings, warnings, target, manner)
 }
 
 /// What differs between a daemon in the background and one in the foreground.
@@ -100,8 +103,8 @@ fn serve(settings: Settings, warnings: &[String], target: Target, manner: Manner
         log::warn!("{warning}");
     }
     let ready = move || {
-        (manner.ready)()?;
         log::info!("ready");
+        (manner.ready)()?;
         // What the start needed once is not needed any more.
         sys::trim();
         Ok(())

@@ -1,6 +1,6 @@
 //! The host's name must be the one that Python's socket.getfqdn() gives: series are kept under it.
 
-use crate::support::{Home, is_root};
+use crate::support::{Home, is_root, skip};
 use puypuy::config::settings::SelfConfig;
 use puypuy::daemon::hostname::host_name;
 use std::fs;
@@ -48,7 +48,7 @@ fn the_settings_come_first() {
 #[test]
 fn as_python_on_this_host() {
     let Some(expected) = python() else {
-        eprintln!("SKIPPED as_python_on_this_host: no python3");
+        skip("no python3");
         return;
     };
     assert_eq!(host_name(&settings(None)), (expected, None));
@@ -62,11 +62,10 @@ fn prints_the_name() {
 
 #[test]
 fn as_python_with_all_shapes_of_etc_hosts() {
-    let name = "as_python_with_all_shapes_of_etc_hosts";
     let may =
         is_root() && Command::new("unshare").args(["-m", "-u", "true"]).status().is_ok_and(|status| status.success());
     if !may || python().is_none() {
-        eprintln!("SKIPPED {name}: needs root, namespaces and python3");
+        skip("needs root, namespaces and python3");
         return;
     }
     let home = Home::new();

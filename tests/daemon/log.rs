@@ -1,6 +1,6 @@
 //! The log: form of a line, rotation, what hostile text and a full disk do to it.
 
-use crate::support::{Home, is_root, mode};
+use crate::support::{Home, is_root, mode, skip};
 use log::Level;
 use puypuy::logging::{RotatingFile, Rotation, line, lost_lines};
 use std::fs::{self, File};
@@ -155,7 +155,7 @@ fn a_full_disk_costs_lines_and_nothing_else() {
 fn a_line_torn_by_a_full_disk_does_not_spoil_the_next() {
     let may = is_root() && Command::new("unshare").args(["-m", "true"]).status().is_ok_and(|status| status.success());
     if !may {
-        eprintln!("SKIPPED a_line_torn_by_a_full_disk_does_not_spoil_the_next: needs root and namespaces");
+        skip("needs root and namespaces");
         return;
     }
     let home = Home::new();

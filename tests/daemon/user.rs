@@ -1,6 +1,6 @@
 //! run_user: from root to another user for good.
 
-use crate::support::{Home, is_root, mode};
+use crate::support::{Home, is_root, mode, skip};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::process::Command;
@@ -22,7 +22,7 @@ fn an_unknown_user_is_a_sentence() {
 #[test]
 fn root_becomes_the_user_with_its_groups() {
     if !is_root() {
-        eprintln!("SKIPPED root_becomes_the_user_with_its_groups: needs root");
+        skip("needs root");
         return;
     }
     let home = Home::new().with("run_user", "nobody");
@@ -54,7 +54,7 @@ fn root_becomes_the_user_with_its_groups() {
 #[test]
 fn folders_that_were_there_stay_whose_they_are() {
     if !is_root() {
-        eprintln!("SKIPPED folders_that_were_there_stay_whose_they_are: needs root");
+        skip("needs root");
         return;
     }
     let home = Home::new().with("run_user", "nobody");
@@ -73,7 +73,7 @@ fn folders_that_were_there_stay_whose_they_are() {
 #[test]
 fn a_spool_of_somebody_else_is_told_before_the_start_succeeds() {
     if !is_root() {
-        eprintln!("SKIPPED a_spool_of_somebody_else_is_told_before_the_start_succeeds: needs root");
+        skip("needs root");
         return;
     }
     let home = Home::new().with("run_user", "nobody");
@@ -88,7 +88,7 @@ fn a_spool_of_somebody_else_is_told_before_the_start_succeeds() {
 #[test]
 fn who_is_not_root_stays_and_is_warned() {
     if !is_root() {
-        eprintln!("SKIPPED who_is_not_root_stays_and_is_warned: needs root to become somebody first");
+        skip("needs root to become somebody first");
         return;
     }
     let home = Home::new().with("run_user", "daemon");
@@ -101,8 +101,9 @@ fn who_is_not_root_stays_and_is_warned() {
         crate::support::Said::from(output.unwrap())
     };
     let said = as_nobody(&home, "start");
-    assert_eq!(said.code, 0, "{said:?}");
-    assert!(home.log().contains("WARN [SelfConfig] run_user: only root can become daemon;"), "{}", home.log());
+    let warning = "[SelfConfig] run_user: only root can become daemon; running as the user that started it\n";
+    assert_eq!((said.code, said.err), (0, format!("puypuy: {warning}")));
+    assert!(home.log().contains(&format!("WARN {warning}")), "{}", home.log());
     assert_eq!(home.processes(), [home.pid()]);
     assert_eq!(as_nobody(&home, "status").code, 0);
     assert_eq!(as_nobody(&home, "stop").code, 0);
