@@ -80,7 +80,7 @@ impl fmt::Display for Error {
 }
 
 /// The system's words without Rust's `(os error 2)`, in lower case as all our messages.
-fn plain(error: &io::Error) -> String {
+pub(crate) fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or_default();
     let mut letters = text.chars();

@@ -1,1 +1,3 @@
 //! Delivery.
+
+pub mod normalise;

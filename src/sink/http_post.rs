@@ -1,1 +1,726 @@
-//! HTTP POST over one kept-alive connection: the only HTTP client of the sinks.
+//! HTTP over one kept-alive connection: the only HTTP client of the sinks, and what its answers mean where a sink has no
+//! rule of its own.
+//!
+//! *Invariant:* nothing here waits without a limit, follows a redirect, or shows a credential.
+
+use super::tls::{self, Tls};
+use super::{Patience, Verdict};
+use crate::config::section::Section;
+use crate::error::{Result, plain, quote};
+use base64::Engine;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{LOCATION, RETRY_AFTER};
+use reqwest::{Client, Method, NoProxy, Proxy, Request, Response, Url, redirect};
+use std::error::Error as StdError;
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+use tokio::runtime::{Builder, Runtime};
+
+/// Idle connections are closed after this; balancers do so after 60 s.
+const IDLE: Duration = Duration::from_secs(30);
+/// A connection older than this is replaced, so that a change in DNS or behind a balancer is noticed without an error.
+const MAX_AGE: Duration = Duration::from_secs(300);
+const LOOKUP: Duration = Duration::from_secs(5);
+/// From the request to the last byte of the answer.
+const WHOLE_ANSWER: Duration = Duration::from_secs(30);
+/// How often the caller is asked whether to go on waiting.
+const BEAT: Duration = Duration::from_secs(1);
+/// Smaller bodies are not worth compressing.
+const GZIP_FROM: usize = 1024;
+const USER_AGENT: &str = concat!("PuyPuy/", env!("CARGO_PKG_VERSION"));
+
+/// Host name to addresses, blocking; the system's resolver unless a test puts another in its place.
+pub type Lookup = Arc<dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync>;
+
+/// What the server said.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    pub status: u16,
+    /// How long the server asks us to wait: 1 to 3600 s.
+    pub retry_after: Option<Duration>,
+    pub location: Option<String>,
+    /// `X-InfluxDB-Error`: the start of the error text.
+    pub error: Option<String>,
+    /// Never longer than asked for.
+    pub body: Vec<u8>,
+    pub end: End,
+}
+
+/// How the body of an answer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    Whole,
+    /// Longer than wanted; the rest was left.
+    Cut,
+    /// The connection failed or the time was over before the end.
+    Broken,
+}
+
+impl Answer {
+    /// The body as text, whatever it is.
+    pub fn text(&self) -> std::borrow::Cow<'_, str> {
+        String::from_utf8_lossy(&self.body)
+    }
+
+    /// Whether status and headers came but the body was needed to tell what they mean.
+    fn is_undecided(&self) -> bool {
+        self.end == End::Broken && !matches!(self.status, 204 | 401 | 403 | 404 | 500..=599)
+    }
+}
+
+/// Why there is no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// No address, nobody there, or no TLS.
+    Connect,
+    /// The server's certificate was refused, or its proxy refuses us: waiting does not help.
+    Refused,
+    /// The connection ended before an answer began.
+    Closed,
+    Timeout,
+    /// Whoever waits lost patience.
+    GaveUp,
+    /// No client can be made: a file or a proxy that cannot be used.
+    Setup,
+}
+
+/// No answer: a sentence that starts with the address.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Failure {
+    pub cause: Cause,
+    pub why: String,
+}
+
+impl From<Failure> for Verdict {
+    fn from(Failure { cause, why }: Failure) -> Verdict {
+        match cause {
+            Cause::Refused | Cause::Setup => Verdict::Pause { why },
+            _ => Verdict::Retry { why, after: None, server_error: false },
+        }
+    }
+}
+
+/// One request. The body is compressed here.
+#[derive(Clone, Copy)]
+pub struct Call<'a> {
+    pub url: &'a Url,
+    pub content_type: &'static str,
+    pub body: &'a [u8],
+    /// Most bytes of the answer that are read.
+    pub limit: usize,
+    /// Whether the answer is that of a server which took compressed bytes for text; then it is asked once more without.
+    pub is_unread: fn(&Answer) -> bool,
+}
+
+/// The conversation with one server.
+pub struct HttpPost {
+    base: Url,
+    address: String,
+    headers: HeaderMap,
+    is_loopback: bool,
+    tls: Tls,
+    proxy: Option<Proxying>,
+    connect_timeout: Duration,
+    timeout: Duration,
+    compresses: bool,
+    /// A compressed body was understood once.
+    is_understood: bool,
+    lookup: Lookup,
+    notes: Vec<String>,
+    client: Option<Made>,
+    /// Made at the first request: before the daemon forks there must be none.
+    runtime: Option<Runtime>,
+}
+
+/// A client and how long it lives.
+struct Made {
+    client: Client,
+    born: Instant,
+    /// Whether an exchange went well, so that the next may meet a connection that died meanwhile.
+    is_used: bool,
+}
+
+impl HttpPost {
+    /// Reads `address`, `auth`, `user`, `pass`, `proxy`, `gzip`, `connect_timeout`, `timeout` and the keys of TLS.
+    pub fn configure(tsdb: &Section) -> Result<HttpPost> {
+        let mut base = parse_address(tsdb)?;
+        let mut headers = HeaderMap::new();
+        headers.insert(reqwest::header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
+        let credentials = credentials(tsdb, &base)?;
+        // Errors are impossible here: the scheme is http or https.
+        let _ = base.set_username("");
+        let _ = base.set_password(None);
+        base.set_fragment(None);
+        let host = base.host_str().unwrap_or_default();
+        let is_loopback = is_loopback(host);
+        let tls = if base.scheme() == "https" { Tls::configure(tsdb)? } else { Tls::default() };
+        let mut notes = Vec::new();
+        if let Some((user, password)) = credentials {
+            headers.insert(AUTHORIZATION, basic(&user, &password));
+            if base.scheme() == "http" && !is_loopback {
+                notes.push(format!(
+                    "{}: the password goes over plain http, anybody in between can read it",
+                    show(&base)
+                ));
+            }
+        }
+        if tls.skips_verification() {
+            notes.push(format!("{}: insecure_skip_verify is on, anybody can pose as the server", show(&base)));
+        }
+        let compresses = match tsdb.text("gzip").unwrap_or_default().to_ascii_lowercase().as_str() {
+            "" | "auto" => !is_loopback, // There it saves nothing and costs time.
+            _ => tsdb.flag("gzip", false).map_err(|_| tsdb.wrong("gzip", "expected auto, yes or no"))?,
+        };
+        Ok(HttpPost {
+            address: show(&base),
+            proxy: if is_loopback { None } else { Proxying::configure(tsdb, base.scheme())? },
+            connect_timeout: seconds(tsdb, "connect_timeout", 5)?,
+            timeout: seconds(tsdb, "timeout", 10)?,
+            base,
+            headers,
+            is_loopback,
+            tls,
+            compresses,
+            is_understood: false,
+            lookup: Arc::new(system_lookup),
+            notes,
+            client: None,
+            runtime: None,
+        })
+    }
+
+    /// Asks this instead of the system's resolver.
+    pub fn set_lookup(&mut self, lookup: Lookup) {
+        self.lookup = lookup;
+        self.client = None;
+    }
+
+    /// The address as it may be shown: without user, password and query.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Whether the server is on this machine.
+    pub fn is_loopback(&self) -> bool {
+        self.is_loopback
+    }
+
+    /// Sentences for the log since the last call.
+    pub fn notes(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notes)
+    }
+
+    /// The address with a path behind its own, and more pairs behind its own query.
+    pub fn url(&self, path: &str, query: &[(&str, &str)]) -> Url {
+        let mut url = self.base.clone();
+        url.set_path(&format!("{}/{}", self.base.path().trim_end_matches('/'), path.trim_start_matches('/')));
+        let own = self.base.query().filter(|own| !own.is_empty()).map(String::from);
+        let pairs = query.iter().map(|(key, value)| format!("{}={}", percent_encode(key), percent_encode(value)));
+        let all: Vec<String> = own.into_iter().chain(pairs).collect();
+        url.set_query(if all.is_empty() { None } else { Some(all.join("&")) }.as_deref());
+        url
+    }
+
+    /// Posts and waits for the answer.
+    pub fn post(&mut self, call: Call, patience: Patience) -> Result<Answer, Failure> {
+        if !self.compresses || call.body.len() <= GZIP_FROM {
+            return self.exchange(&|| post_request(&call, call.body.to_vec(), false), call.limit, patience);
+        }
+        let zipped = gzip(call.body);
+        let answer = self.exchange(&|| post_request(&call, zipped.clone(), true), call.limit, patience)?;
+        if self.is_understood || !(answer.status == 415 || (call.is_unread)(&answer)) {
+            self.is_understood |= (200..300).contains(&answer.status);
+            return Ok(answer);
+        }
+        let plain = self.exchange(&|| post_request(&call, call.body.to_vec(), false), call.limit, patience)?;
+        if (200..300).contains(&plain.status) {
+            self.compresses = false;
+            self.notes.push(format!("{}: does not read compressed requests, gzip is off from now on", self.address));
+        }
+        Ok(plain)
+    }
+
+    /// Gets a page: the status of it is what is wanted.
+    pub fn get(&mut self, url: &Url, limit: usize, patience: Patience) -> Result<Answer, Failure> {
+        self.exchange(&|| Request::new(Method::GET, url.clone()), limit, patience)
+    }
+
+    /// A connection that was kept may have died unseen: then the request is repeated at once on a new one.
+    fn exchange(&mut self, make: &dyn Fn() -> Request, limit: usize, patience: Patience) -> Result<Answer, Failure> {
+        let was_used = self.client.as_ref().is_some_and(|made| made.is_used);
+        match self.attempt(make(), limit, patience) {
+            Err(failure) if was_used && failure.cause == Cause::Closed => self.attempt(make(), limit, patience),
+            other => other,
+        }
+    }
+
+    fn attempt(&mut self, request: Request, limit: usize, patience: Patience) -> Result<Answer, Failure> {
+        let result = self.converse(request, limit, patience);
+        match &result {
+            Ok(answer) if answer.end != End::Broken => self.client.iter_mut().for_each(|made| made.is_used = true),
+            _ => self.disconnect(),
+        }
+        result
+    }
+
+    fn converse(&mut self, request: Request, limit: usize, patience: Patience) -> Result<Answer, Failure> {
+        let start = Instant::now();
+        let (client, is_used) = self.client()?;
+        let first_byte = if is_used { self.timeout } else { self.timeout + self.connect_limit() };
+        let runtime = self.runtime.as_ref().ok_or_else(|| self.failure(Cause::Setup, "no runtime"))?;
+        runtime.block_on(async {
+            let response = match patient(client.execute(request), first_byte, patience).await {
+                Ok(Ok(response)) => response,
+                Ok(Err(error)) => return Err(self.classify(&error)),
+                Err(Impatient::TooLong) => return Err(self.failure(Cause::Timeout, &no_answer(first_byte))),
+                Err(Impatient::GaveUp) => return Err(self.failure(Cause::GaveUp, "gave up waiting for the answer")),
+            };
+            let left = WHOLE_ANSWER.max(self.timeout).saturating_sub(start.elapsed());
+            let answer = read_answer(response, limit, left, patience).await;
+            // Lets the connection notice that the answer is over, so that it is there for the next request.
+            tokio::task::yield_now().await;
+            Ok(answer)
+        })
+    }
+
+    /// The client, made anew when there is none or it is too old, and whether its connection was used before.
+    fn client(&mut self) -> Result<(Client, bool), Failure> {
+        if let Some(made) = self.client.as_ref().filter(|made| made.born.elapsed() < MAX_AGE) {
+            return Ok((made.client.clone(), made.is_used));
+        }
+        self.disconnect();
+        if self.runtime.is_none() {
+            // Two lookups at most: one that hangs must not keep the next from being tried, nor pile up.
+            let runtime = Builder::new_current_thread().enable_io().enable_time().max_blocking_threads(2).build();
+            self.runtime = Some(runtime.map_err(|error| self.failure(Cause::Connect, &plain(&error)))?);
+        }
+        let client = self.make_client().map_err(|problem| self.failure(Cause::Setup, &problem))?;
+        self.client = Some(Made { client: client.clone(), born: Instant::now(), is_used: false });
+        Ok((client, false))
+    }
+
+    fn make_client(&self) -> Result<Client, String> {
+        let is_plain = self.base.scheme() == "http" && self.proxy.as_ref().is_none_or(|proxy| !proxy.is_https());
+        let tls = if is_plain { Tls::none() } else { self.tls.config() }.map_err(|error| error.to_string())?;
+        let mut builder = Client::builder()
+            .tls_backend_preconfigured(tls)
+            .default_headers(self.headers.clone())
+            .dns_resolver(Names(self.lookup.clone()))
+            .connect_timeout(self.connect_limit())
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(1)
+            .redirect(redirect::Policy::none())
+            .referer(false)
+            .http1_only()
+            .no_proxy();
+        if let Some(proxy) = &self.proxy {
+            builder = builder.proxy(proxy.build()?);
+        }
+        builder.build().map_err(|error| innermost(&error.without_url()))
+    }
+
+    /// For https as much again for the handshake.
+    fn connect_limit(&self) -> Duration {
+        if self.base.scheme() == "https" { self.connect_timeout * 2 } else { self.connect_timeout }
+    }
+
+    /// Closes the connection, even one whose answer is still awaited.
+    fn disconnect(&mut self) {
+        if self.client.take().is_some()
+            && let Some(runtime) = &self.runtime
+        {
+            runtime.block_on(tokio::task::yield_now());
+        }
+    }
+
+    fn classify(&self, error: &reqwest::Error) -> Failure {
+        if let Some(why) = causes(error).find_map(|cause| tls::verification_failure(cause.downcast_ref()?)) {
+            return self.failure(Cause::Refused, &why);
+        }
+        let why = innermost(error);
+        if why.contains("proxy authorization required") {
+            return self.failure(Cause::Refused, "the proxy wants user and password, set them in the key proxy");
+        }
+        match error {
+            _ if error.is_connect() && error.is_timeout() => {
+                self.failure(Cause::Connect, &format!("cannot connect within {} s", self.connect_limit().as_secs()))
+            }
+            _ if error.is_connect() => self.failure(Cause::Connect, &format!("cannot connect: {why}")),
+            _ if error.is_timeout() => self.failure(Cause::Timeout, &why),
+            _ if error.is_builder() => self.failure(Cause::Setup, &why),
+            _ => self.failure(Cause::Closed, &format!("connection lost before the answer: {why}")),
+        }
+    }
+
+    fn failure(&self, cause: Cause, why: &str) -> Failure {
+        Failure { cause, why: format!("{}: {why}", self.address) }
+    }
+}
+
+impl Drop for HttpPost {
+    fn drop(&mut self) {
+        // A lookup that hangs must not keep the daemon from stopping.
+        if let Some(runtime) = self.runtime.take() {
+            self.client = None;
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// The verdict on an answer for which the sink has no rule of its own; `address` as it may be shown.
+pub fn judge(answer: &Answer, address: &str, own: Option<Verdict>) -> Verdict {
+    let status = answer.status;
+    if answer.is_undecided() {
+        let why = format!("{address}: HTTP {status} with an answer that broke off");
+        return Verdict::Retry { why, after: None, server_error: false };
+    }
+    if let Some(verdict) = own {
+        return verdict;
+    }
+    let why = format!("{address}: {}", said(answer));
+    match status {
+        408 | 425 | 429 | 499 => Verdict::Retry { why, after: answer.retry_after, server_error: false },
+        401 => Verdict::Pause { why: format!("{why}; check auth, user and pass") },
+        403 => Verdict::Pause { why: format!("{why}; the user may not write, check user and its rights") },
+        407 => Verdict::Pause { why: format!("{why}; the proxy wants user and password, set them in the key proxy") },
+        404 | 405 | 501 => Verdict::Pause { why: format!("{why}; check address") },
+        413 => Verdict::Split { status, why },
+        500..=599 => Verdict::Retry { why, after: answer.retry_after, server_error: true },
+        300..=399 => {
+            let to =
+                answer.location.as_deref().map(|to| format!(" to {}", quote(shown_location(to)))).unwrap_or_default();
+            Verdict::Pause { why: format!("{address}: HTTP {status}: redirected{to}, set address to the final place") }
+        }
+        100..=299 => Verdict::Pause {
+            why: format!("{why}; this is not how the database answers, address points at something else"),
+        },
+        _ => Verdict::Reject { status, why },
+    }
+}
+
+/// `HTTP 500: "the server's words"`.
+pub fn said(answer: &Answer) -> String {
+    let text = answer.text();
+    let words = answer.error.as_deref().unwrap_or(&text).trim();
+    if words.is_empty() {
+        format!("HTTP {}", answer.status)
+    } else {
+        format!("HTTP {}: {}", answer.status, quote(words))
+    }
+}
+
+/// Unix seconds of a moment in UTC, given as year, month, day and hour, minute, second; 0 before 1970.
+pub fn unix_seconds(year: u32, month: u32, day: u32, [hour, minute, second]: [u32; 3]) -> u64 {
+    // Years start in March here, so that the leap day is the last of its year.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year.saturating_sub(1), month + 9) };
+    let leap_days = year / 4 - year / 100 + year / 400;
+    let days = u64::from(year) * 365 + u64::from(leap_days) + u64::from((month * 153 + 2) / 5 + day);
+    let seconds = days * 86_400 + u64::from(hour) * 3600 + u64::from(minute) * 60 + u64::from(second);
+    seconds.saturating_sub(719_469 * 86_400)
+}
+
+/// Where a proxy is asked to go between, and who is not to be reached through it.
+#[derive(Clone)]
+pub struct Proxying {
+    url: String,
+    except: Option<String>,
+}
+
+impl Proxying {
+    fn configure(tsdb: &Section, scheme: &str) -> Result<Option<Proxying>> {
+        let chosen = Proxying::choose(tsdb.text("proxy"), scheme, &|name| std::env::var(name).ok());
+        let Some(proxy) = chosen else { return Ok(None) };
+        match proxy.build() {
+            Ok(_) => Ok(Some(proxy)),
+            Err(problem) => Err(tsdb.problem("proxy", &problem)),
+        }
+    }
+
+    /// The key wins over the environment, and `none` switches both off. From the environment as curl does it:
+    /// `http_proxy` in lower case only, because a CGI server sets HTTP_PROXY from a request.
+    pub fn choose(key: Option<&str>, scheme: &str, env: &dyn Fn(&str) -> Option<String>) -> Option<Proxying> {
+        let first = |names: &[&str]| names.iter().filter_map(|name| env(name)).find(|value| !value.is_empty());
+        match key {
+            Some(key) if key.eq_ignore_ascii_case("none") => None,
+            Some(key) if !key.is_empty() => Some(Proxying { url: key.into(), except: None }),
+            _ => {
+                let own: &[&str] = if scheme == "https" { &["https_proxy", "HTTPS_PROXY"] } else { &["http_proxy"] };
+                let url = first(own).or_else(|| first(&["all_proxy", "ALL_PROXY"]))?;
+                Some(Proxying { url, except: first(&["no_proxy", "NO_PROXY"]) })
+            }
+        }
+    }
+
+    /// Address of the proxy, with its credentials.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    fn is_https(&self) -> bool {
+        self.url.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("https://"))
+    }
+
+    fn build(&self) -> Result<Proxy, String> {
+        let scheme = self.url.split_once("://").map_or("http", |(scheme, _)| scheme).to_ascii_lowercase();
+        if scheme != "http" && scheme != "https" {
+            return Err(format!("a proxy with {} is not supported, set proxy = none to go without", quote(&scheme)));
+        }
+        let proxy = Proxy::all(&self.url).map_err(|_| "cannot read the address of the proxy".to_string())?;
+        Ok(proxy.no_proxy(self.except.as_deref().and_then(NoProxy::from_string)))
+    }
+}
+
+/// All addresses of a name, the first by chance, asked for anew at each connection. Literal addresses never come here.
+struct Names(Lookup);
+
+impl Resolve for Names {
+    fn resolve(&self, name: Name) -> Resolving {
+        let lookup = self.0.clone();
+        Box::pin(async move {
+            let host = name.as_str().to_string();
+            let asked = tokio::task::spawn_blocking(move || lookup(&host));
+            let mut found = match tokio::time::timeout(LOOKUP, asked).await {
+                Ok(found) => found??,
+                Err(_) => return Err(format!("no answer from DNS within {} s", LOOKUP.as_secs()).into()),
+            };
+            if found.is_empty() {
+                return Err("the host name has no address".into());
+            }
+            let start = RandomState::new().hash_one(0) as usize % found.len();
+            found.rotate_left(start);
+            Ok(Box::new(found.into_iter().map(|address| SocketAddr::new(address, 0))) as Addrs)
+        })
+    }
+}
+
+fn system_lookup(host: &str) -> io::Result<Vec<IpAddr>> {
+    let found = (host, 0).to_socket_addrs().map_err(|error| io::Error::other(unresolved(&error)))?;
+    Ok(found.map(|address| address.ip()).collect())
+}
+
+/// `failed to lookup address information: Name or service not known` says it twice.
+fn unresolved(error: &io::Error) -> String {
+    let text = error.to_string();
+    format!("host name: {}", text.rsplit(": ").next().unwrap_or(&text).to_lowercase())
+}
+
+enum Impatient {
+    TooLong,
+    GaveUp,
+}
+
+/// Waits for `work` at most `limit`, and asks now and then whether to go on. No timer fires while the answer is quick.
+async fn patient<T>(work: impl Future<Output = T>, limit: Duration, patience: Patience<'_>) -> Result<T, Impatient> {
+    let end = Instant::now() + limit;
+    let mut work = pin!(work);
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        match tokio::time::timeout(left.min(BEAT), work.as_mut()).await {
+            Ok(done) => return Ok(done),
+            Err(_) if left <= BEAT => return Err(Impatient::TooLong),
+            Err(_) if patience().is_break() => return Err(Impatient::GaveUp),
+            Err(_) => {}
+        }
+    }
+}
+
+async fn read_answer(response: Response, limit: usize, left: Duration, patience: Patience<'_>) -> Answer {
+    let header = |name: HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let mut answer = Answer {
+        status: response.status().as_u16(),
+        retry_after: header(RETRY_AFTER).and_then(|value| retry_after(value, SystemTime::now())),
+        location: header(LOCATION).map(String::from),
+        error: header(HeaderName::from_static("x-influxdb-error")).map(String::from),
+        body: Vec::new(),
+        end: End::Broken,
+    };
+    let is_zipped = header(CONTENT_ENCODING).is_some_and(|coding| coding.eq_ignore_ascii_case("gzip"));
+    let read = read_body(response, limit, &mut answer.body);
+    answer.end = patient(read, left, patience).await.unwrap_or(End::Broken);
+    if is_zipped {
+        let mut plain = Vec::new();
+        let unzipped = flate2::read::MultiGzDecoder::new(&answer.body[..]).take(limit as u64).read_to_end(&mut plain);
+        if unzipped.is_ok() {
+            answer.body = plain;
+        }
+    }
+    answer
+}
+
+async fn read_body(mut response: Response, limit: usize, body: &mut Vec<u8>) -> End {
+    loop {
+        match response.chunk().await {
+            Ok(None) => return End::Whole,
+            Err(_) => return End::Broken,
+            Ok(Some(chunk)) => {
+                let kept = chunk.get(..limit - body.len()).unwrap_or(&chunk);
+                body.extend_from_slice(kept);
+                if kept.len() < chunk.len() {
+                    return End::Cut;
+                }
+            }
+        }
+    }
+}
+
+fn post_request(call: &Call, body: Vec<u8>, is_zipped: bool) -> Request {
+    let mut request = Request::new(Method::POST, call.url.clone());
+    request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(call.content_type));
+    if is_zipped {
+        request.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    *request.body_mut() = Some(body.into());
+    request
+}
+
+/// Level 1: a tenth of the size for a tenth of the work of the usual level.
+fn gzip(body: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::with_capacity(body.len() / 6), flate2::Compression::fast());
+    // Writing into a vector cannot fail.
+    let _ = encoder.write_all(body);
+    encoder.finish().unwrap_or_default()
+}
+
+fn no_answer(limit: Duration) -> String {
+    format!("no answer within {} s", limit.as_secs())
+}
+
+/// The error and all that caused it. An `io::Error` hides what it wraps from `source`, so it is looked into.
+fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |error: &&'a (dyn StdError + 'static)| {
+        let error: &'a (dyn StdError + 'static) = *error;
+        let wrapped = error.downcast_ref::<io::Error>().and_then(|error| error.get_ref());
+        wrapped.map(|inner| inner as &(dyn StdError + 'static)).or_else(|| error.source())
+    })
+}
+
+/// The words of the deepest cause, in lower case: the others only repeat that something failed.
+fn innermost(error: &(dyn StdError + 'static)) -> String {
+    let Some(last) = causes(error).last() else { return String::new() };
+    match last.downcast_ref::<io::Error>() {
+        Some(error) => plain(error),
+        None => last.to_string(),
+    }
+}
+
+fn parse_address(tsdb: &Section) -> Result<Url> {
+    let text = tsdb.required("address")?;
+    let whole = if text.contains("://") { text.to_string() } else { format!("http://{text}") };
+    // Never quoted: it may hold a password.
+    let wrong = |what: &str| tsdb.problem("address", what);
+    let url = Url::parse(&whole).map_err(|error| wrong(&format!("cannot be read as an address: {error}")))?;
+    match url.scheme() {
+        "http" | "https" if url.host_str().is_some() => Ok(url),
+        scheme => Err(wrong(&format!("expected http:// or https:// and a host, found {}", quote(scheme)))),
+    }
+}
+
+/// User and password, where they are to be sent.
+fn credentials(tsdb: &Section, base: &Url) -> Result<Option<(String, String)>> {
+    let is_told = tsdb.text("auth").is_some_and(|auth| !auth.is_empty());
+    if tsdb.flag("auth", false)? {
+        let user = tsdb.required("user")?;
+        if user.contains(':') {
+            return Err(tsdb.problem("user", "must not contain a colon, Basic authentication cannot carry it"));
+        }
+        return Ok(Some((user.into(), tsdb.text("pass").unwrap_or_default().into())));
+    }
+    if is_told || base.username().is_empty() {
+        return Ok(None);
+    }
+    Ok(Some((percent_decode(base.username()), percent_decode(base.password().unwrap_or_default()))))
+}
+
+/// Marked as sensitive, so that no debug output shows it.
+fn basic(user: &str, password: &str) -> HeaderValue {
+    let encoded = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
+    let mut value = HeaderValue::from_str(&format!("Basic {encoded}")).unwrap_or(HeaderValue::from_static("Basic"));
+    value.set_sensitive(true);
+    value
+}
+
+fn seconds(tsdb: &Section, key: &str, default: u64) -> Result<Duration> {
+    match tsdb.number(key, default)? {
+        seconds @ 1..=59 => Ok(Duration::from_secs(seconds)),
+        _ => Err(tsdb.wrong(key, "expected 1 to 59 seconds")),
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let name = host.trim_end_matches('.').to_ascii_lowercase();
+    match name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+        Ok(address) => address.to_canonical().is_loopback(),
+        Err(_) => name == "localhost" || name.ends_with(".localhost"),
+    }
+}
+
+fn show(url: &Url) -> String {
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let path = url.path().trim_end_matches('/');
+    format!("{}://{}{port}{path}", url.scheme(), url.host_str().unwrap_or_default())
+}
+
+/// Without what may hold a secret.
+fn shown_location(location: &str) -> &str {
+    location.split(['?', '#']).next().filter(|place| !place.contains('@')).unwrap_or("another place")
+}
+
+fn percent_encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => encoded.push(byte.into()),
+            _ => encoded += &format!("%{byte:02X}"),
+        }
+    }
+    encoded
+}
+
+fn percent_decode(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((plain, after)) = rest.split_once('%') {
+        bytes.extend_from_slice(plain.as_bytes());
+        match after.get(..2).map(|digits| u8::from_str_radix(digits, 16)) {
+            Some(Ok(byte)) => {
+                bytes.push(byte);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            _ => {
+                bytes.push(b'%');
+                rest = after;
+            }
+        }
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Seconds or `Sun, 06 Nov 1994 08:49:37 GMT` as a wait from `now`, held to 1 to 3600 s.
+fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
+    let value = value.trim();
+    let wait = match value.parse() {
+        Ok(seconds) => seconds,
+        Err(_) => {
+            let now = now.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs();
+            http_date(value)?.saturating_sub(now)
+        }
+    };
+    Some(Duration::from_secs(wait.clamp(1, 3600)))
+}
+
+fn http_date(text: &str) -> Option<u64> {
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let mut words = text.split(' ').skip(1);
+    let day = words.next()?.parse().ok()?;
+    let month = words.next()?;
+    let month = MONTHS.iter().position(|name| *name == month)? as u32 + 1;
+    let year = words.next()?.parse().ok()?;
+    let mut clock = words.next()?.split(':').map(|part| part.parse::<u32>().ok());
+    Some(unix_seconds(year, month, day, [clock.next()??, clock.next()??, clock.next()??]))
+}

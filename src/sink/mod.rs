@@ -5,8 +5,10 @@
 
 pub mod http_post;
 pub mod influxdb;
+pub mod line_protocol;
 #[cfg(feature = "local")]
 pub mod local;
+mod tls;
 
 use crate::point::{Identity, Point};
 use std::ops::{ControlFlow, Range};
@@ -79,6 +81,11 @@ pub trait Sink: Send {
     /// Whether the other side is well although it refuses something; `None` where there is no way to ask.
     fn healthy(&mut self) -> Option<bool> {
         None
+    }
+
+    /// Sentences for the log that came up since the last call; asked for after each `send`.
+    fn notes(&mut self) -> Vec<String> {
+        Vec::new()
     }
 
     /// Whether many daemons share the other side, so that a first flush should not come from all at once.

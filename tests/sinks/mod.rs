@@ -1,3 +1,69 @@
 //! Tests of the sinks: golden bytes, and conversations with servers that misbehave on purpose.
 
+mod connections;
+mod influxdb;
+mod line_protocol;
+mod normalise;
 mod support;
+mod tls;
+
+use puypuy::config::ini::Entry;
+use puypuy::config::section::Section;
+use puypuy::point::{Identity, Kind, Point, Tags, Value};
+use puypuy::sink::influxdb::InfluxDb;
+use puypuy::sink::{Encoded, Request, Sink, Verdict};
+use std::ops::ControlFlow;
+
+/// `[TSDB]` with `key = value` lines.
+fn section(lines: &str) -> Section {
+    let entry = |(index, text): (usize, &str)| {
+        let (key, value) = text.split_once('=')?;
+        Some(Entry { key: key.trim().into(), value: value.trim().into(), line: index + 2 })
+    };
+    let entries = lines.lines().enumerate().filter_map(entry).collect();
+    Section { file: "config.ini".into(), name: "TSDB".into(), line: 1, entries }
+}
+
+/// A sink for that address and database `test`, with more keys.
+fn sink(address: &str, more: &str) -> InfluxDb {
+    puypuy::sink::influxdb::configure(&section(&format!("address = {address}\ndatabase = test\n{more}"))).unwrap()
+}
+
+fn identity() -> Identity {
+    Identity { host: "db01.example.org".into(), cluster: "prod".into(), group: "web".into(), location: "eu".into() }
+}
+
+/// A point of a check `system` without tags, at 1500000000.
+fn point(name: &str, value: Value) -> Point {
+    tagged(name, value, &[])
+}
+
+fn tagged(name: &str, value: Value, tags: &[(&str, &str)]) -> Point {
+    let tags = tags.iter().map(|(key, value)| (key.to_string(), *value)).collect::<Tags>();
+    Point {
+        name: name.to_string().into(),
+        value,
+        kind: Kind::Gauge,
+        time: 1_500_000_000,
+        check_type: "system".into(),
+        tags,
+        host: None,
+        reaction: 0,
+    }
+}
+
+fn text(encoded: &Encoded) -> String {
+    encoded.requests.iter().map(|request| std::str::from_utf8(&request.body).unwrap()).collect()
+}
+
+/// Encodes all points, which must fit one request, and sends them.
+fn send(sink: &mut InfluxDb, points: &[Point]) -> Verdict {
+    let request = only_request(sink, points);
+    sink.send(&request, points, &mut || ControlFlow::Continue(()))
+}
+
+fn only_request(sink: &InfluxDb, points: &[Point]) -> Request {
+    let mut encoded = sink.encode(points, &identity());
+    assert_eq!((encoded.requests.len(), encoded.refused.as_slice()), (1, &[][..]));
+    encoded.requests.remove(0)
+}

@@ -1,0 +1,145 @@
+//! What every sink may rely on: clean names and tags, no empty tag, no two points of one series at one time.
+
+use crate::point::{HealthEvent, Kind, Point, Tags, Text, Value};
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::sync::Arc;
+
+/// Longest tag value in bytes; what is longer is cut at a character.
+pub const MAX_TAG_VALUE: usize = 1024;
+
+/// The clean points in their order, the points that have no name left and why, and how many points were replaced by a
+/// later one of the same series and time.
+///
+/// Points that are clean already are moved, never copied.
+pub fn normalise(points: Vec<Point>) -> (Vec<Point>, Vec<(Point, String)>, usize) {
+    let mut refused = Vec::new();
+    let mut points = points;
+    if points.iter().any(|point| !is_clean(point)) {
+        points = points.into_iter().map(cleaned).collect();
+        refused = points.extract_if(.., |point| point.name.is_empty()).map(|point| (point, NO_NAME.into())).collect();
+    }
+    let replaced = merge_duplicates(&mut points);
+    (points, refused, replaced)
+}
+
+const NO_NAME: &str = "the name of the metric is empty";
+
+/// Health events as points, for sinks that know only numbers: `health_status` with the number of the level, the name
+/// of the event as tag `event`, and the type of the check that judged.
+pub fn event_points(events: &[HealthEvent]) -> Vec<Point> {
+    events.iter().map(event_point).collect()
+}
+
+fn event_point(event: &HealthEvent) -> Point {
+    Point {
+        name: "health_status".into(),
+        value: Value::Int(event.level.number()),
+        kind: Kind::Gauge,
+        time: event.time,
+        check_type: event.check_type.clone(),
+        tags: Tags::one("event", &event.name),
+        host: None,
+        reaction: event.reaction.clamp(i8::MIN.into(), i8::MAX.into()) as i8,
+    }
+}
+
+fn is_clean(point: &Point) -> bool {
+    !point.name.is_empty()
+        && is_clean_text(&point.name)
+        && is_clean_text(&point.check_type)
+        && point.host.as_deref().is_none_or(|host| !host.is_empty() && is_clean_text(host))
+        && point.tags.iter().all(is_clean_tag)
+}
+
+fn is_clean_tag((key, value): (&str, &str)) -> bool {
+    let kept = !key.is_empty() && !value.is_empty() && value.len() <= MAX_TAG_VALUE;
+    kept && is_clean_text(key) && is_clean_text(value)
+}
+
+/// Looks at every byte without stopping, which the compiler turns into a few wide instructions.
+fn is_clean_text(text: &str) -> bool {
+    let dirty = text.bytes().fold(false, |dirty, byte| dirty | byte.is_ascii_control());
+    !dirty && text.trim().len() == text.len()
+}
+
+fn cleaned(mut point: Point) -> Point {
+    if is_clean(&point) {
+        return point;
+    }
+    point.name = clean_text(&point.name, usize::MAX);
+    point.check_type = clean_text(&point.check_type, MAX_TAG_VALUE);
+    let host = point.host.map(|host| clean_text(&host, MAX_TAG_VALUE)).filter(|host| !host.is_empty());
+    point.host = host.map(Arc::from);
+    point.tags = point.tags.iter().filter_map(clean_tag).collect();
+    point
+}
+
+/// `None` where nothing is left of the key or the value.
+fn clean_tag((key, value): (&str, &str)) -> Option<(Text, Box<str>)> {
+    let (key, value) = (clean_text(key, usize::MAX), clean_text(value, MAX_TAG_VALUE));
+    (!key.is_empty() && !value.is_empty()).then(|| (key, value.into()))
+}
+
+/// Control characters become `_` one for one, outer blanks go, and what is longer than `limit` bytes is cut.
+fn clean_text(text: &str, limit: usize) -> Text {
+    let plain = text.replace(|letter: char| letter.is_ascii_control(), "_");
+    let mut kept = plain.trim();
+    while kept.len() > limit {
+        let mut letters = kept.chars();
+        letters.next_back();
+        kept = letters.as_str();
+    }
+    Cow::Owned(kept.trim_end().into())
+}
+
+/// Removes every point that a later one of the same series and time replaces; tells how many.
+fn merge_duplicates(points: &mut Vec<Point>) -> usize {
+    let mut last: HashMap<Series, usize> = HashMap::with_capacity(points.len());
+    let hashing = RandomState::new();
+    let mut replaced: Vec<usize> =
+        points.iter().enumerate().filter_map(|(index, point)| last.insert(Series(point, &hashing), index)).collect();
+    if replaced.is_empty() {
+        return 0;
+    }
+    replaced.sort_unstable();
+    let count = replaced.len();
+    let mut next = replaced.into_iter().peekable();
+    let mut index = 0;
+    points.retain(|_| {
+        let keep = next.next_if_eq(&index).is_none();
+        index += 1;
+        keep
+    });
+    count
+}
+
+/// A point as the place where its value is stored. The order of tags does not matter.
+struct Series<'a>(&'a Point, &'a RandomState);
+
+impl PartialEq for Series<'_> {
+    fn eq(&self, other: &Series) -> bool {
+        let (a, b) = (self.0, other.0);
+        a.time == b.time
+            && a.name == b.name
+            && a.check_type == b.check_type
+            && a.host == b.host
+            && (a.tags == b.tags || same_tags(&a.tags, &b.tags))
+    }
+}
+
+impl Eq for Series<'_> {}
+
+impl Hash for Series<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Series(point, hashing) = self;
+        (point.time, &point.name, &point.check_type, &point.host).hash(state);
+        // A sum, so that two orders of the same tags meet.
+        state.write_u64(point.tags.iter().fold(0, |sum, tag| sum.wrapping_add(hashing.hash_one(tag))));
+    }
+}
+
+fn same_tags(a: &Tags, b: &Tags) -> bool {
+    a.len() == b.len() && a.iter().all(|tag| b.iter().any(|other| other == tag))
+}

@@ -1,0 +1,462 @@
+//! Line protocol, the text InfluxDB reads: points in, bytes of bounded size out, the same bytes for the same points.
+//!
+//! ```text
+//! sys_load_1,cluster=prod,core=0,group=web,host=db01,location=eu,type=system value=0.42 1500000000
+//! ```
+//! *Invariant:* the lines of a request are its points, one for one and in order; so a line quoted by a server names a point.
+
+use super::{Encoded, Refused, Request};
+use crate::point::{Identity, Point, Value};
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::Write;
+use std::ops::Range;
+
+/// Longest series key (measurement and tags as written) that the servers take.
+const MAX_KEY: usize = 65_535;
+
+/// Most measurements whose type is remembered.
+const MAX_OVERRIDES: usize = 10_000;
+
+/// Room for `" value="`, the number, the time and the line end.
+const VALUE_AND_TIME: usize = 48;
+
+/// How a number is written: a field of InfluxDB has one type for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldType {
+    Integer,
+    Float,
+}
+
+impl FieldType {
+    fn of(value: Value) -> FieldType {
+        match value {
+            Value::Int(_) => FieldType::Integer,
+            Value::Float(_) => FieldType::Float,
+        }
+    }
+
+    /// The server's word for it; `None` for the types that hold no number of ours.
+    pub fn from_word(word: &str) -> Option<FieldType> {
+        match word {
+            "integer" => Some(FieldType::Integer),
+            "float" => Some(FieldType::Float),
+            _ => None,
+        }
+    }
+}
+
+/// The encoder, with what it has learned about types and what it keeps from one batch to the next to save work.
+#[derive(Debug)]
+pub struct LineProtocol {
+    batch_points: usize,
+    batch_bytes: usize,
+    types: HashMap<String, FieldType>,
+    scratch: RefCell<Scratch>,
+}
+
+/// Never changes what is written, only how fast.
+#[derive(Debug, Default)]
+struct Scratch {
+    base: Option<Base>,
+    names: Names,
+}
+
+impl LineProtocol {
+    /// Requests hold at most that many lines and, unless one line alone is longer, that many bytes.
+    pub fn new(batch_points: usize, batch_bytes: usize) -> LineProtocol {
+        LineProtocol { batch_points, batch_bytes, types: HashMap::new(), scratch: RefCell::default() }
+    }
+
+    /// From now on points of that measurement are written with that type. `true` when this changes something.
+    pub fn set_type(&mut self, measurement: &str, field: FieldType) -> bool {
+        if let Some(known) = self.types.get_mut(measurement) {
+            return std::mem::replace(known, field) != field;
+        }
+        if self.types.len() >= MAX_OVERRIDES {
+            self.types.clear(); // Each costs one more conflict to be learned again.
+        }
+        self.types.insert(measurement.into(), field);
+        true
+    }
+
+    /// The points as requests. Points with a number that is not finite, without a name or with too long a key are refused.
+    pub fn encode(&self, points: &[Point], identity: &Identity) -> Encoded {
+        let scratch = &mut *self.scratch.borrow_mut();
+        let base = match &mut scratch.base {
+            Some(base) if base.identity == *identity => base,
+            stale => stale.insert(Base::new(identity)),
+        };
+        scratch.names.read(points, &self.types);
+        let mut writer = Writer::new(self, points, base);
+        for (index, point) in points.iter().enumerate() {
+            writer.add(index, point, scratch.names.field(index));
+        }
+        writer.finish()
+    }
+}
+
+/// Cuts lines into requests.
+struct Writer<'a> {
+    limits: &'a LineProtocol,
+    points: &'a [Point],
+    base: &'a Base,
+    out: Encoded,
+    /// The request that is being written, and its points.
+    body: Vec<u8>,
+    range: Range<usize>,
+}
+
+impl<'a> Writer<'a> {
+    fn new(limits: &'a LineProtocol, points: &'a [Point], base: &'a Base) -> Writer<'a> {
+        let mut writer = Writer { limits, points, base, out: Encoded::default(), body: Vec::new(), range: 0..0 };
+        writer.open(0);
+        writer
+    }
+
+    fn add(&mut self, index: usize, point: &Point, field: FieldType) {
+        if self.range.len() == self.limits.batch_points {
+            self.open(index);
+        }
+        let start = self.body.len();
+        if let Err(why) = write_line(&mut self.body, point, self.base, field) {
+            self.body.truncate(start);
+            self.out.refused.push(Refused { index, status: 0, why });
+            return self.open(index + 1);
+        }
+        if self.body.len() > self.limits.batch_bytes && !self.range.is_empty() {
+            let line = self.body.split_off(start);
+            self.open(index);
+            self.body.extend_from_slice(&line);
+        }
+        self.range.end = index + 1;
+    }
+
+    /// Ends the request and begins one whose first point is at `index`.
+    fn open(&mut self, index: usize) {
+        let range = std::mem::replace(&mut self.range, index..index);
+        let next = Vec::with_capacity(self.room(index));
+        let body = std::mem::replace(&mut self.body, next);
+        if !range.is_empty() {
+            self.out.requests.push(Request { body, points: range });
+        }
+    }
+
+    fn finish(mut self) -> Encoded {
+        self.open(self.points.len());
+        self.out
+    }
+
+    /// Bytes that a request from there on will need, escapes not counted.
+    fn room(&self, index: usize) -> usize {
+        let mut room = 0;
+        for point in self.points.iter().skip(index).take(self.limits.batch_points) {
+            let tags: usize = point.tags.iter().map(|(key, value)| key.len() + value.len() + 2).sum();
+            room += point.name.len() + self.base.all.len() + point.check_type.len() + tags + VALUE_AND_TIME;
+            if room > self.limits.batch_bytes {
+                break;
+            }
+        }
+        room
+    }
+}
+
+/// The measurement that a point is written under, not escaped: the form in which servers quote it.
+pub fn measurement(point: &Point) -> Cow<'_, str> {
+    let name = without_backslashes(&point.name);
+    match name.strip_prefix('#') {
+        Some(rest) => Cow::Owned(format!("_{rest}")),
+        None => Cow::Borrowed(name),
+    }
+}
+
+/// The type with which the line carries its number.
+pub fn field_type(line: &str) -> FieldType {
+    let number = line.rsplit(" value=").next().and_then(|rest| rest.split(' ').next()).unwrap_or_default();
+    if number.ends_with('i') { FieldType::Integer } else { FieldType::Float }
+}
+
+/// Whether the line is of that measurement and carries that tag.
+pub fn has_tag(line: &str, measurement: &str, key: &str, value: &str) -> bool {
+    let (mut name, mut tag) = (Vec::new(), vec![b',']);
+    push_escaped(&mut name, measurement, is_special_in_name);
+    name.push(b',');
+    push_tag_text(&mut tag, key);
+    tag.push(b'=');
+    push_tag_text(&mut tag, value);
+    let Some(rest) = line.as_bytes().strip_prefix(name.as_slice()) else { return false };
+    let ends_well = |after: usize| matches!(rest.get(after), Some(b',' | b' '));
+    let first = tag.strip_prefix(b",").is_some_and(|tag| rest.starts_with(tag) && ends_well(tag.len()));
+    first || rest.windows(tag.len()).enumerate().any(|(at, window)| window == tag && ends_well(at + tag.len()))
+}
+
+/// The base tags of this host, escaped once.
+#[derive(Debug)]
+struct Base {
+    identity: Identity,
+    /// `,cluster=prod` or nothing, and so on, in the order of the keys.
+    cluster: String,
+    group: String,
+    host: String,
+    location: String,
+    /// All of them and `,type=`: what nearly every line needs.
+    all: String,
+}
+
+impl Base {
+    fn new(identity: &Identity) -> Base {
+        let tag = |key: &str, value: &str| {
+            let value = without_backslashes(value.trim());
+            let mut text = Vec::new();
+            if !value.is_empty() {
+                push_tag(&mut text, key, value);
+            }
+            String::from_utf8(text).unwrap_or_default()
+        };
+        let cluster = tag("cluster", &identity.cluster);
+        let group = tag("group", &identity.group);
+        let host = tag("host", &identity.host);
+        let location = tag("location", &identity.location);
+        let all = format!("{cluster}{group}{host}{location},type=");
+        Base { identity: identity.clone(), cluster, group, host, location, all }
+    }
+}
+
+/// Appends one line; on an error the caller takes away what was written.
+fn write_line(out: &mut Vec<u8>, point: &Point, base: &Base, field: FieldType) -> Result<(), String> {
+    let start = out.len();
+    push_measurement(out, &point.name)?;
+    let check_type = match without_backslashes(&point.check_type) {
+        "" => "untyped",
+        known => known,
+    };
+    if point.tags.is_empty() && point.host.is_none() {
+        out.extend_from_slice(base.all.as_bytes());
+        push_tag_text(out, check_type);
+    } else {
+        push_tags(out, point, base, check_type);
+    }
+    let length = out.len() - start;
+    if length > MAX_KEY {
+        return Err(format!("name and tags take {length} bytes, the limit is {MAX_KEY}"));
+    }
+    out.extend_from_slice(b" value=");
+    push_number(out, point.value, field)?;
+    out.push(b' ');
+    push_integer(out, point.time);
+    out.push(b'\n');
+    Ok(())
+}
+
+fn push_measurement(out: &mut Vec<u8>, name: &str) -> Result<(), String> {
+    let name = without_backslashes(name);
+    if name.is_empty() {
+        return Err("the name of the metric is empty".into());
+    }
+    // A line that starts with # is a comment: the server would drop it and answer that all is well.
+    let name = match name.strip_prefix('#') {
+        Some(rest) => {
+            out.push(b'_');
+            rest
+        }
+        None => name,
+    };
+    push_escaped(out, name, is_special_in_name);
+    Ok(())
+}
+
+/// Base tags and the point's own, sorted by key; of two tags with one key the point's own, of those the later.
+fn push_tags(out: &mut Vec<u8>, point: &Point, base: &Base, check_type: &str) {
+    let own_host = point.host.as_deref().map(without_backslashes).filter(|host| !host.is_empty());
+    let host = if own_host.is_some() { "" } else { base.host.as_str() };
+    // Key, text that is ready, text that is not.
+    let row = [
+        ("cluster", base.cluster.as_str(), None),
+        ("group", base.group.as_str(), None),
+        ("host", host, own_host),
+        ("location", base.location.as_str(), None),
+        ("type", "", Some(check_type)),
+    ];
+    let mut before = "";
+    for (key, ready, value) in row {
+        push_own_tags(out, point, before, Some(key));
+        match (own_tags(point).filter(|(own, _)| *own == key).last(), value) {
+            (Some((_, replacing)), _) => push_tag(out, key, replacing),
+            (None, Some(value)) => push_tag(out, key, value),
+            (None, None) => out.extend_from_slice(ready.as_bytes()),
+        }
+        before = key;
+    }
+    push_own_tags(out, point, before, None);
+}
+
+/// The point's own tags with a key between the two, sorted.
+fn push_own_tags<'a>(out: &mut Vec<u8>, point: &'a Point, after: &'a str, before: Option<&str>) {
+    let mut after = after;
+    loop {
+        let between = own_tags(point).filter(|(key, _)| *key > after && before.is_none_or(|before| *key < before));
+        // `<=` keeps the later of two equal keys.
+        let Some((key, value)) = between.reduce(|least, tag| if tag.0 <= least.0 { tag } else { least }) else {
+            return;
+        };
+        push_tag(out, key, value);
+        after = key;
+    }
+}
+
+/// Extra tags as they can be written: reserved keys renamed, nothing empty.
+fn own_tags(point: &Point) -> impl Iterator<Item = (&str, &str)> {
+    let tags = point.tags.iter().map(|(key, value)| (tag_key(key), without_backslashes(value)));
+    tags.filter(|(key, value)| !key.is_empty() && !value.is_empty())
+}
+
+fn tag_key(key: &str) -> &str {
+    match without_backslashes(key) {
+        "time" => "tag_time",
+        "_field" => "tag__field",
+        "_measurement" => "tag__measurement",
+        other => other,
+    }
+}
+
+/// A token that ended in a backslash would escape the delimiter behind it.
+fn without_backslashes(text: &str) -> &str {
+    text.trim_end_matches('\\')
+}
+
+fn push_tag(out: &mut Vec<u8>, key: &str, value: &str) {
+    out.push(b',');
+    push_tag_text(out, key);
+    out.push(b'=');
+    push_tag_text(out, value);
+}
+
+fn push_tag_text(out: &mut Vec<u8>, text: &str) {
+    push_escaped(out, text, |byte| byte == b'=' || is_special_in_name(byte));
+}
+
+/// A control character has no escape; normalised points hold none, but a torn line would be a garbage measurement.
+fn is_special_in_name(byte: u8) -> bool {
+    matches!(byte, b',' | b' ') || byte.is_ascii_control()
+}
+
+fn push_escaped(out: &mut Vec<u8>, text: &str, special: impl Fn(u8) -> bool) {
+    // Looks at every byte without stopping: a few wide instructions for a usual name.
+    if !text.bytes().fold(false, |found, byte| found | special(byte)) {
+        out.extend_from_slice(text.as_bytes());
+        return;
+    }
+    for byte in text.bytes() {
+        match byte {
+            byte if byte.is_ascii_control() => out.push(b'_'),
+            byte if special(byte) => out.extend_from_slice(&[b'\\', byte]),
+            byte => out.push(byte),
+        }
+    }
+}
+
+fn push_number(out: &mut Vec<u8>, value: Value, field: FieldType) -> Result<(), String> {
+    match (value, field) {
+        (Value::Float(number), _) if !number.is_finite() => return Err(format!("the value is {number}")),
+        (Value::Int(number), FieldType::Float) => push_integer(out, number),
+        (Value::Float(number), FieldType::Float) => push_float(out, number),
+        (value, FieldType::Integer) => {
+            push_integer(out, as_integer(value));
+            out.push(b'i');
+        }
+    }
+    Ok(())
+}
+
+/// Half away from zero; the nearest integer where the float is beyond all of them.
+fn as_integer(value: Value) -> i64 {
+    match value {
+        Value::Int(number) => number,
+        Value::Float(number) => number.round() as i64,
+    }
+}
+
+fn push_integer(out: &mut Vec<u8>, number: i64) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+/// Shortest text that reads back as the same number: `5`, `0.42`, `0.00001`, `1e300`.
+fn push_float(out: &mut Vec<u8>, number: f64) {
+    let size = number.abs();
+    if size < 9e15 && number.trunc() == number {
+        return push_integer(out, number as i64);
+    }
+    // Writing into a vector cannot fail.
+    let _ = if (1e-5..1e16).contains(&size) { write!(out, "{number}") } else { write!(out, "{number:e}") };
+}
+
+/// Which type each measurement has in a batch: float as soon as one of its points is, unless another type is known.
+#[derive(Debug, Default)]
+struct Names {
+    /// Hash table: position of a measurement's first point plus one, 0 where free. Open addressing.
+    slots: Vec<u32>,
+    /// For each point the position of the first point of its measurement.
+    first: Vec<u32>,
+    /// For each first point the type of its measurement.
+    fields: Vec<FieldType>,
+}
+
+impl Names {
+    fn read(&mut self, points: &[Point], known: &HashMap<String, FieldType>) {
+        self.first.clear();
+        self.fields.clear();
+        self.slots.clear();
+        self.slots.resize((points.len() * 2).next_power_of_two(), 0);
+        for (index, point) in points.iter().enumerate() {
+            let first = self.first_of(index, point, points);
+            self.first.push(first as u32);
+            self.fields.push(FieldType::of(point.value));
+            if matches!(point.value, Value::Float(_))
+                && let Some(field) = self.fields.get_mut(first)
+            {
+                *field = FieldType::Float;
+            }
+        }
+        if !known.is_empty() {
+            self.apply(points, known);
+        }
+    }
+
+    fn apply(&mut self, points: &[Point], known: &HashMap<String, FieldType>) {
+        for (index, (point, first)) in points.iter().zip(&self.first).enumerate() {
+            if *first as usize == index
+                && let Some(forced) = known.get(&*measurement(point))
+                && let Some(field) = self.fields.get_mut(index)
+            {
+                *field = *forced;
+            }
+        }
+    }
+
+    /// The position of the first point with this name.
+    fn first_of(&mut self, index: usize, point: &Point, points: &[Point]) -> usize {
+        let mut hasher = DefaultHasher::new();
+        point.name.hash(&mut hasher);
+        let mask = self.slots.len() - 1;
+        let mut place = hasher.finish() as usize & mask;
+        while let Some(slot) = self.slots.get_mut(place) {
+            let found = (*slot as usize).checked_sub(1);
+            match found.and_then(|found| points.get(found)) {
+                None => {
+                    *slot = index as u32 + 1;
+                    return index;
+                }
+                Some(other) if other.name == point.name => return *slot as usize - 1,
+                Some(_) => place = (place + 1) & mask,
+            }
+        }
+        index
+    }
+
+    fn field(&self, index: usize) -> FieldType {
+        let first = self.first.get(index).map(|first| *first as usize);
+        first.and_then(|first| self.fields.get(first)).copied().unwrap_or(FieldType::Float)
+    }
+}
