@@ -67,6 +67,15 @@ impl Answer {
         String::from_utf8_lossy(&self.body)
     }
 
+    /// What the server says of a failure: `error` or `message` of a JSON object, else the header, else the body as it
+    /// is, because throttlers and proxies answer plainly.
+    pub fn words(&self) -> String {
+        let json: Option<serde_json::Value> = serde_json::from_slice(&self.body).ok();
+        let named = json.as_ref().and_then(|json| json.get("error").or_else(|| json.get("message"))?.as_str());
+        let header = || self.error.clone().filter(|error| !error.is_empty());
+        named.map(String::from).or_else(header).unwrap_or_else(|| self.text().trim().into())
+    }
+
     /// Whether status and headers came but the body was needed to tell what they mean.
     fn is_undecided(&self) -> bool {
         self.end == End::Broken && !matches!(self.status, 204 | 401 | 403 | 404 | 500..=599)
@@ -283,7 +292,6 @@ impl HttpPost {
             let left = WHOLE_ANSWER.max(self.timeout).saturating_sub(start.elapsed());
             let answer = read_answer(response, limit, left, patience).await;
             // Lets the connection notice that the answer is over, so that it is there for the next request.
-            tokio::task::yield_now().await;
             Ok(answer)
         })
     }
@@ -341,6 +349,9 @@ impl HttpPost {
     fn classify(&self, error: &reqwest::Error) -> Failure {
         if let Some(why) = causes(error).find_map(|cause| tls::verification_failure(cause.downcast_ref()?)) {
             return self.failure(Cause::Refused, &why);
+        }
+        if causes(error).any(tls::is_not_tls) {
+            return self.failure(Cause::Connect, "cannot connect: the server does not speak TLS");
         }
         let why = innermost(error);
         if why.contains("proxy authorization required") {
@@ -405,12 +416,9 @@ pub fn judge(answer: &Answer, address: &str, own: Option<Verdict>) -> Verdict {
 
 /// `HTTP 500: "the server's words"`.
 pub fn said(answer: &Answer) -> String {
-    let text = answer.text();
-    let words = answer.error.as_deref().unwrap_or(&text).trim();
-    if words.is_empty() {
-        format!("HTTP {}", answer.status)
-    } else {
-        format!("HTTP {}: {}", answer.status, quote(words))
+    match answer.words() {
+        words if words.is_empty() => format!("HTTP {}", answer.status),
+        words => format!("HTTP {}: {}", answer.status, quote(&words)),
     }
 }
 

@@ -39,6 +39,8 @@ const ANSWER_BYTES: usize = 64 * 1024;
 const WHY_BYTES: usize = 1024;
 /// Most times in a row that something is learned and points are sent again.
 const ROUNDS: usize = 8;
+/// Seconds that `healthy` waits.
+const HEALTH_BEATS: u32 = 2;
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// The sink for `tsdtype = InfluxDB`.
@@ -62,8 +64,8 @@ enum Lesson {
     Type(String),
     /// Some field got two types at once; the server did not say which.
     SomeType,
-    /// A tag has too many values.
-    Values,
+    /// Some points can never be stored as they are.
+    Culprits,
 }
 
 /// Reads its keys; opens no connection.
@@ -123,7 +125,10 @@ impl Sink for InfluxDb {
     }
 
     fn healthy(&mut self) -> Option<bool> {
-        let answer = self.http.get(&self.ping, ANSWER_BYTES, &mut || ControlFlow::Continue(()));
+        // Nobody can call this wait off, so it is a short one.
+        let mut beats = 1..HEALTH_BEATS;
+        let mut patience = || if beats.next().is_some() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
+        let answer = self.http.get(&self.ping, ANSWER_BYTES, &mut patience);
         Some(answer.is_ok_and(|answer| matches!(answer.status, 200 | 204)))
     }
 
@@ -163,6 +168,10 @@ impl<'a> Sent<'a> {
         self.iter().map(|(index, ..)| index).collect()
     }
 
+    fn all_but(&self, named: &[usize]) -> Vec<usize> {
+        self.iter().map(|(index, ..)| index).filter(|index| named.binary_search(index).is_err()).collect()
+    }
+
     fn of_measurement(&self, name: &str) -> Vec<usize> {
         self.iter().filter(|(.., point)| line_protocol::measurement(point) == name).map(|(index, ..)| index).collect()
     }
@@ -177,7 +186,7 @@ impl<'a> Sent<'a> {
 impl InfluxDb {
     /// What this server means where it is more than the status says. `None`: the rules for any server hold.
     fn meaning(&mut self, answer: &Answer, sent: &Sent) -> Option<Verdict> {
-        let text = error_text(answer);
+        let text = answer.words();
         match answer.status {
             204 => Some(Verdict::Delivered),
             200 if answer.body.is_empty() => Some(Verdict::Delivered),
@@ -209,7 +218,7 @@ impl InfluxDb {
             let count = dropped(text).map_or("some".into(), |count| count.to_string());
             let (address, database) = (self.http.address(), &self.database);
             self.notes.push(format!(
-                "{address}: {count} points older than the retention policy of {database:?} were dropped"
+                "{address}: older than the retention policy of {database:?} and dropped there: {count} points"
             ));
             return Some(Verdict::Part { refused: Vec::new(), again: Vec::new(), later: Vec::new() });
         }
@@ -229,30 +238,43 @@ impl InfluxDb {
     /// A field that has another type on the server than in our lines: write it that way from now on.
     fn conflict(&mut self, conflict: &Conflict, answer: &Answer, sent: &Sent) -> Verdict {
         let named = sent.of_measurement(conflict.measurement);
+        // Only the first conflict is named, and only the points of one shard are counted.
+        let is_alone = conflict.dropped.is_none_or(|count| count <= named.len()) && sent.has_one_time();
         let as_sent = sent.iter().find(|(index, ..)| named.first() == Some(index));
         let as_sent = as_sent.map(|(_, line, _)| line_protocol::field_type(line));
-        let Some(wanted) = FieldType::from_word(conflict.existing).filter(|wanted| as_sent != Some(*wanted)) else {
-            // A type that holds no number, or it was written that way already.
-            return self.refuse_or_bisect(named, answer);
-        };
-        if self.lessons.len() >= ROUNDS {
-            return self.refuse_or_bisect(named, answer);
+        let wanted = FieldType::from_word(conflict.existing).filter(|wanted| as_sent != Some(*wanted));
+        let is_patient = self.lessons.len() < ROUNDS;
+        match wanted {
+            _ if named.is_empty() || !is_patient && !is_alone => self.reject(answer),
+            Some(wanted) if is_patient => self.learn(conflict.measurement, wanted, answer, sent).unwrap_or_else(|| {
+                let again = if is_alone { named } else { sent.all() };
+                Verdict::Part { refused: Vec::new(), again, later: Vec::new() }
+            }),
+            // A type that holds no number, or it was written in that type already.
+            _ => {
+                let again = if is_alone { Vec::new() } else { sent.all_but(&named) };
+                self.lessons.push(Lesson::Culprits);
+                Verdict::Part { refused: refused(named.into_iter(), answer), again, later: Vec::new() }
+            }
         }
-        self.lines.set_type(conflict.measurement, wanted);
-        let lesson = Lesson::Type(conflict.measurement.into());
-        let was_learned_before = self.lessons.contains(&lesson);
-        if was_learned_before && !sent.has_one_time() {
+    }
+
+    /// Remembers the type. A verdict where that does not help.
+    fn learn(&mut self, measurement: &str, wanted: FieldType, answer: &Answer, sent: &Sent) -> Option<Verdict> {
+        self.lines.set_type(measurement, wanted);
+        let lesson = Lesson::Type(measurement.into());
+        let is_new = !self.lessons.contains(&lesson);
+        if !is_new && !sent.has_one_time() {
             // Two shards of the server disagree: only points of one time can be written in one type.
-            return self.reject(answer);
+            return Some(self.reject(answer));
         }
         self.lessons.push(lesson);
-        if wanted == FieldType::Integer && !was_learned_before {
-            let (address, name) = (self.http.address(), conflict.measurement);
-            self.notes.push(format!("{address}: {name:?} holds integers there, its values are rounded from now on"));
+        if wanted == FieldType::Integer && is_new {
+            let address = self.http.address();
+            self.notes
+                .push(format!("{address}: {measurement:?} holds integers there, its values are rounded from now on"));
         }
-        // Only the first conflict is named, and only one shard's are counted.
-        let is_alone = dropped(&error_text(answer)).is_none_or(|count| count <= named.len()) && sent.has_one_time();
-        Verdict::Part { refused: Vec::new(), again: if is_alone { named } else { sent.all() }, later: Vec::new() }
+        None
     }
 
     /// Two types for one new field in one request, or in requests of several writers at the same moment.
@@ -299,7 +321,7 @@ impl InfluxDb {
         if named.is_empty() || self.lessons.len() >= ROUNDS {
             return self.reject(answer);
         }
-        self.lessons.push(Lesson::Values);
+        self.lessons.push(Lesson::Culprits);
         let refused = refused(named.into_iter().map(|(index, ..)| index), answer);
         Verdict::Part { refused, again: again.into_iter().map(|(index, ..)| index).collect(), later: Vec::new() }
     }
@@ -314,13 +336,6 @@ impl InfluxDb {
             "{address}: database {database:?} has as many series as the server allows, new ones are refused; \
              raise max-series-per-database in its configuration"
         ));
-    }
-
-    fn refuse_or_bisect(&self, named: Vec<usize>, answer: &Answer) -> Verdict {
-        if named.is_empty() {
-            return self.reject(answer);
-        }
-        Verdict::Part { refused: refused(named.into_iter(), answer), again: Vec::new(), later: Vec::new() }
     }
 
     fn reject(&self, answer: &Answer) -> Verdict {
@@ -351,7 +366,7 @@ fn refused(named: impl Iterator<Item = usize>, answer: &Answer) -> Vec<Refused> 
 }
 
 fn why(answer: &Answer) -> String {
-    shortened(error_text(answer))
+    shortened(answer.words())
 }
 
 fn shortened(mut text: String) -> String {
@@ -361,16 +376,9 @@ fn shortened(mut text: String) -> String {
     text
 }
 
-/// The text of `{"error":"text"}`, else of the header, else the body as it is: throttlers and proxies answer plainly.
-fn error_text(answer: &Answer) -> String {
-    let json: Option<serde_json::Value> = serde_json::from_slice(&answer.body).ok();
-    let from_json = json.as_ref().and_then(|json| json.get("error")?.as_str()).map(String::from);
-    from_json.or_else(|| answer.error.clone()).unwrap_or_else(|| answer.text().trim().into())
-}
-
 /// Whether a server may have taken compressed bytes for lines.
 fn is_unread_gzip(answer: &Answer) -> bool {
-    let text = error_text(answer);
+    let text = answer.words();
     answer.status == 400 && (text.contains("gzip") || text.contains("parse"))
 }
 
@@ -391,6 +399,7 @@ fn mixed_measurements(points: &[Point]) -> Vec<String> {
 struct Conflict<'a> {
     measurement: &'a str,
     existing: &'a str,
+    dropped: Option<usize>,
 }
 
 impl<'a> Conflict<'a> {
@@ -399,7 +408,7 @@ impl<'a> Conflict<'a> {
         let (before, existing) = rest.rsplit_once(", already exists as type ")?;
         let (measurement, _) = before.rsplit_once("\" is type ")?;
         let end = existing.find(|letter: char| !letter.is_ascii_alphabetic()).unwrap_or(existing.len());
-        Some(Conflict { measurement, existing: existing.get(..end)? })
+        Some(Conflict { measurement, existing: existing.get(..end)?, dropped: dropped(existing) })
     }
 }
 
@@ -431,6 +440,7 @@ fn quoted_lines<'a>(text: &str, sent: &Sent<'a>) -> HashMap<&'a str, String> {
         complaint.match_indices("': ").find_map(|(end, _)| {
             let line = ours.get(complaint.get(..end)?)?;
             let reason = complaint.get(end + 3..)?.lines().next().unwrap_or_default();
+            let reason = reason.trim_end_matches(" dropped=0");
             Some((*line, shortened(format!("unable to parse: {reason}"))))
         })
     });

@@ -23,6 +23,12 @@ const MAX_OVERRIDES: usize = 10_000;
 /// Room for `" value="`, the number, the time and the line end.
 const VALUE_AND_TIME: usize = 48;
 
+/// Room for an extra tag. Its text is not looked at for that: it is not in the cache yet.
+const USUAL_TAG: usize = 48;
+
+/// Points with so many extra tags cost no allocation.
+const FEW_TAGS: usize = 8;
+
 /// How a number is written: a field of InfluxDB has one type for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FieldType {
@@ -107,21 +113,31 @@ struct Writer<'a> {
     /// The request that is being written, and its points.
     body: Vec<u8>,
     range: Range<usize>,
+    written: Written<'a>,
+}
+
+/// The tags of the line before, and where they stand in the body. Points of one device follow each other and share
+/// their tags.
+#[derive(Default)]
+struct Written<'a> {
+    point: Option<&'a Point>,
+    text: Range<usize>,
 }
 
 impl<'a> Writer<'a> {
     fn new(limits: &'a LineProtocol, points: &'a [Point], base: &'a Base) -> Writer<'a> {
-        let mut writer = Writer { limits, points, base, out: Encoded::default(), body: Vec::new(), range: 0..0 };
+        let (out, body, written) = (Encoded::default(), Vec::new(), Written::default());
+        let mut writer = Writer { limits, points, base, out, body, range: 0..0, written };
         writer.open(0);
         writer
     }
 
-    fn add(&mut self, index: usize, point: &Point, field: FieldType) {
+    fn add(&mut self, index: usize, point: &'a Point, field: FieldType) {
         if self.range.len() == self.limits.batch_points {
             self.open(index);
         }
         let start = self.body.len();
-        if let Err(why) = write_line(&mut self.body, point, self.base, field) {
+        if let Err(why) = write_line(&mut self.body, point, self.base, field, &mut self.written) {
             self.body.truncate(start);
             self.out.refused.push(Refused { index, status: 0, why });
             return self.open(index + 1);
@@ -137,6 +153,7 @@ impl<'a> Writer<'a> {
     /// Ends the request and begins one whose first point is at `index`.
     fn open(&mut self, index: usize) {
         let range = std::mem::replace(&mut self.range, index..index);
+        self.written = Written::default();
         let next = Vec::with_capacity(self.room(index));
         let body = std::mem::replace(&mut self.body, next);
         if !range.is_empty() {
@@ -149,11 +166,11 @@ impl<'a> Writer<'a> {
         self.out
     }
 
-    /// Bytes that a request from there on will need, escapes not counted.
+    /// Bytes that a request from there on will need, if its tags are of usual length and without escapes.
     fn room(&self, index: usize) -> usize {
         let mut room = 0;
         for point in self.points.iter().skip(index).take(self.limits.batch_points) {
-            let tags: usize = point.tags.iter().map(|(key, value)| key.len() + value.len() + 2).sum();
+            let tags = point.tags.len() * USUAL_TAG;
             room += point.name.len() + self.base.all.len() + point.check_type.len() + tags + VALUE_AND_TIME;
             if room > self.limits.batch_bytes {
                 break;
@@ -225,19 +242,21 @@ impl Base {
 }
 
 /// Appends one line; on an error the caller takes away what was written.
-fn write_line(out: &mut Vec<u8>, point: &Point, base: &Base, field: FieldType) -> Result<(), String> {
+fn write_line<'a>(
+    out: &mut Vec<u8>,
+    point: &'a Point,
+    base: &Base,
+    field: FieldType,
+    written: &mut Written<'a>,
+) -> Result<(), String> {
     let start = out.len();
     push_measurement(out, &point.name)?;
-    let check_type = match without_backslashes(&point.check_type) {
-        "" => "untyped",
-        known => known,
-    };
-    if point.tags.is_empty() && point.host.is_none() {
-        out.extend_from_slice(base.all.as_bytes());
-        push_tag_text(out, check_type);
-    } else {
-        push_tags(out, point, base, check_type);
+    let tags = out.len();
+    match written.point {
+        Some(before) if has_same_tags(before, point) => out.extend_from_within(written.text.clone()),
+        _ => push_tags(out, point, base),
     }
+    *written = Written { point: Some(point), text: tags..out.len() };
     let length = out.len() - start;
     if length > MAX_KEY {
         return Err(format!("name and tags take {length} bytes, the limit is {MAX_KEY}"));
@@ -267,8 +286,25 @@ fn push_measurement(out: &mut Vec<u8>, name: &str) -> Result<(), String> {
     Ok(())
 }
 
+fn has_same_tags(a: &Point, b: &Point) -> bool {
+    a.check_type == b.check_type && a.host == b.host && a.tags == b.tags
+}
+
+fn push_tags(out: &mut Vec<u8>, point: &Point, base: &Base) {
+    let check_type = match without_backslashes(&point.check_type) {
+        "" => "untyped",
+        known => known,
+    };
+    if point.tags.is_empty() && point.host.is_none() {
+        out.extend_from_slice(base.all.as_bytes());
+        push_tag_text(out, check_type);
+    } else {
+        push_merged_tags(out, point, base, check_type);
+    }
+}
+
 /// Base tags and the point's own, sorted by key; of two tags with one key the point's own, of those the later.
-fn push_tags(out: &mut Vec<u8>, point: &Point, base: &Base, check_type: &str) {
+fn push_merged_tags(out: &mut Vec<u8>, point: &Point, base: &Base, check_type: &str) {
     let own_host = point.host.as_deref().map(without_backslashes).filter(|host| !host.is_empty());
     let host = if own_host.is_some() { "" } else { base.host.as_str() };
     // Key, text that is ready, text that is not.
@@ -279,37 +315,49 @@ fn push_tags(out: &mut Vec<u8>, point: &Point, base: &Base, check_type: &str) {
         ("location", base.location.as_str(), None),
         ("type", "", Some(check_type)),
     ];
-    let mut before = "";
+    let (mut few, mut many) = ([("", ""); FEW_TAGS], Vec::new());
+    let mut own = sorted_own_tags(point, &mut few, &mut many).iter().copied().peekable();
     for (key, ready, value) in row {
-        push_own_tags(out, point, before, Some(key));
-        match (own_tags(point).filter(|(own, _)| *own == key).last(), value) {
-            (Some((_, replacing)), _) => push_tag(out, key, replacing),
-            (None, Some(value)) => push_tag(out, key, value),
-            (None, None) => out.extend_from_slice(ready.as_bytes()),
+        while let Some(tag) = own.next_if(|tag| tag.0 < key) {
+            push_unless_replaced(out, tag, own.peek());
         }
-        before = key;
+        let mut value = value;
+        while let Some(tag) = own.next_if(|tag| tag.0 == key) {
+            value = Some(tag.1);
+        }
+        match value {
+            Some(value) => push_tag(out, key, value),
+            None => out.extend_from_slice(ready.as_bytes()),
+        }
     }
-    push_own_tags(out, point, before, None);
+    while let Some(tag) = own.next() {
+        push_unless_replaced(out, tag, own.peek());
+    }
 }
 
-/// The point's own tags with a key between the two, sorted.
-fn push_own_tags<'a>(out: &mut Vec<u8>, point: &'a Point, after: &'a str, before: Option<&str>) {
-    let mut after = after;
-    loop {
-        let between = own_tags(point).filter(|(key, _)| *key > after && before.is_none_or(|before| *key < before));
-        // `<=` keeps the later of two equal keys.
-        let Some((key, value)) = between.reduce(|least, tag| if tag.0 <= least.0 { tag } else { least }) else {
-            return;
-        };
+fn push_unless_replaced(out: &mut Vec<u8>, (key, value): (&str, &str), next: Option<&(&str, &str)>) {
+    if next.is_none_or(|next| next.0 != key) {
         push_tag(out, key, value);
-        after = key;
     }
 }
 
-/// Extra tags as they can be written: reserved keys renamed, nothing empty.
-fn own_tags(point: &Point) -> impl Iterator<Item = (&str, &str)> {
+/// Extra tags as they can be written, by key: reserved keys renamed, nothing empty. Equal keys keep their order.
+fn sorted_own_tags<'s, 'a>(
+    point: &'a Point,
+    few: &'s mut [(&'a str, &'a str); FEW_TAGS],
+    many: &'s mut Vec<(&'a str, &'a str)>,
+) -> &'s [(&'a str, &'a str)] {
     let tags = point.tags.iter().map(|(key, value)| (tag_key(key), without_backslashes(value)));
-    tags.filter(|(key, value)| !key.is_empty() && !value.is_empty())
+    let tags = tags.filter(|(key, value)| !key.is_empty() && !value.is_empty());
+    let sorted = if point.tags.len() <= FEW_TAGS {
+        let count = few.iter_mut().zip(tags).map(|(place, tag)| *place = tag).count();
+        few.get_mut(..count).unwrap_or_default()
+    } else {
+        many.extend(tags);
+        many.as_mut_slice()
+    };
+    sorted.sort_by(|a, b| a.0.cmp(b.0));
+    sorted
 }
 
 fn tag_key(key: &str) -> &str {
@@ -323,7 +371,7 @@ fn tag_key(key: &str) -> &str {
 
 /// A token that ended in a backslash would escape the delimiter behind it.
 fn without_backslashes(text: &str) -> &str {
-    text.trim_end_matches('\\')
+    if text.as_bytes().last() == Some(&b'\\') { text.trim_end_matches('\\') } else { text }
 }
 
 fn push_tag(out: &mut Vec<u8>, key: &str, value: &str) {
@@ -389,7 +437,11 @@ fn push_float(out: &mut Vec<u8>, number: f64) {
         return push_integer(out, number as i64);
     }
     // Writing into a vector cannot fail.
-    let _ = if (1e-5..1e16).contains(&size) { write!(out, "{number}") } else { write!(out, "{number:e}") };
+    let _ = match size {
+        1e-3..1e15 => out.write_all(zmij::Buffer::new().format_finite(number).as_bytes()),
+        1e-5..1e16 => write!(out, "{number}"),
+        _ => write!(out, "{number:e}"),
+    };
 }
 
 /// Which type each measurement has in a batch: float as soon as one of its points is, unless another type is known.

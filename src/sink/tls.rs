@@ -264,6 +264,12 @@ pub fn verification_failure(error: &rustls::Error) -> Option<String> {
     }
 }
 
+/// Whether the other side answered the handshake with something else.
+pub fn is_not_tls(error: &(dyn std::error::Error + 'static)) -> bool {
+    let message = rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType);
+    error.downcast_ref() == Some(&message)
+}
+
 /// What a person wants to know of a certificate, read from its DER form (RFC 5280, section 4.1).
 #[derive(Debug, Default)]
 struct Shown {

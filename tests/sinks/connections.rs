@@ -1,1 +1,458 @@
-//! .
+//! Connections: kept, replaced, limited in time, resolved, led through a proxy; and no secret anywhere.
+
+use super::*;
+use crate::support::server::{Server, Step, answer};
+use puypuy::sink::http_post::Proxying;
+use std::io;
+use std::net::{IpAddr, TcpListener};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+fn one() -> Vec<Point> {
+    vec![point("m", Value::Int(1))]
+}
+
+/// A body that is worth compressing.
+fn many() -> Vec<Point> {
+    (0..100).map(|number| point(&format!("name{number}"), Value::Int(number))).collect()
+}
+
+fn retry_text(verdict: &Verdict) -> &str {
+    let Verdict::Retry { why, after: None, server_error: false } = verdict else { panic!("{verdict:?}") };
+    why
+}
+
+/// A port where nobody listens.
+fn dead_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+#[test]
+fn one_connection_is_kept_whatever_is_answered() {
+    let server = Server::start(vec![
+        Step::status(204),
+        Step::answer(400, &[], r#"{"error":"partial write: points beyond retention policy dropped=1"}"#),
+        Step::answer(503, &[], "busy"),
+        Step::Answer(b"HTTP/1.1 500 X\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n".to_vec()),
+        Step::status(204),
+    ]);
+    let mut sink = sink(&server.url(), "");
+    for _ in 0..30 {
+        send(&mut sink, &one());
+    }
+    assert_eq!((server.requests().len(), server.connections()), (30, 1));
+}
+
+#[test]
+fn an_answer_that_is_too_long_is_not_read_on() {
+    let page = "x".repeat(100_000);
+    let server = Server::start(vec![Step::answer(500, &[], &page), Step::status(204)]);
+    let mut sink = sink(&server.url(), "");
+    let told = send(&mut sink, &one());
+    assert!(matches!(&told, Verdict::Retry { why, .. } if why.len() < 200), "{told:?}");
+    assert_eq!(send(&mut sink, &one()), Verdict::Delivered);
+    assert!(server.connections() <= 2);
+}
+
+#[test]
+fn a_kept_connection_that_died_is_replaced_at_once() {
+    let server = Server::always(204);
+    let mut sink = sink(&server.url(), "");
+    for round in 0..5 {
+        assert_eq!(send(&mut sink, &one()), Verdict::Delivered, "{round}");
+        server.disconnect();
+    }
+    assert_eq!((server.requests().len(), server.connections()), (5, 5));
+}
+
+#[test]
+fn a_kept_connection_that_dies_with_the_request_is_repeated_once() {
+    for death in [Step::Close, Step::Reset(Vec::new())] {
+        let server = Server::start(vec![Step::status(204), death.clone(), Step::status(204)]);
+        let mut sink = sink(&server.url(), "");
+        assert_eq!(send(&mut sink, &one()), Verdict::Delivered);
+        assert_eq!(send(&mut sink, &one()), Verdict::Delivered, "{death:?}");
+        assert_eq!((server.requests().len(), server.connections()), (3, 2));
+
+        // Not for ever, and not on a connection that is new.
+        server.script(vec![death.clone()]);
+        assert!(retry_text(&send(&mut sink, &one())).contains("connection lost before the answer"));
+        assert_eq!(server.requests().len(), 5);
+        assert!(retry_text(&send(&mut sink, &one())).contains("connection lost before the answer"));
+        assert_eq!(server.requests().len(), 6);
+    }
+}
+
+#[test]
+fn a_server_that_closes_at_once_or_in_its_answer_is_tried_later() {
+    let cut = answer(204, &[], b"")[..20].to_vec();
+    for step in [Step::CloseAtAccept, Step::Close, Step::Reset(cut.clone()), Step::AnswerAndClose(cut)] {
+        let server = Server::start(vec![step.clone(), Step::status(204)]);
+        let mut sink = sink(&server.url(), "");
+        let told = send(&mut sink, &one());
+        assert!(retry_text(&told).starts_with(&server.url()), "{step:?}: {told:?}");
+        assert_eq!(send(&mut sink, &one()), Verdict::Delivered);
+    }
+}
+
+#[test]
+fn a_body_that_breaks_off_counts_by_its_status_where_that_is_enough() {
+    let short = |status| Step::AnswerAndClose(answer(status, &[("Content-Length", "99")], b"{\"error\""));
+    for (status, wanted) in
+        [(400, "retry"), (401, "pause"), (403, "pause"), (404, "pause"), (413, "retry"), (503, "retry")]
+    {
+        let server = Server::start(vec![short(status)]);
+        let told = match send(&mut sink(&server.url(), ""), &one()) {
+            Verdict::Retry { .. } => "retry",
+            Verdict::Pause { .. } => "pause",
+            other => panic!("{status}: {other:?}"),
+        };
+        assert_eq!(told, wanted, "{status}");
+    }
+}
+
+#[test]
+fn an_answer_before_the_body_is_read_is_understood() {
+    let server = Server::start(vec![Step::Early(answer(413, &[("Connection", "close")], b""))]);
+    let points: Vec<Point> = (0..5_000).map(|number| point(&format!("name{number}"), Value::Int(number))).collect();
+    let told = send(&mut sink(&server.url(), ""), &points);
+    assert!(matches!(told, Verdict::Split { status: 413, .. }), "{told:?}");
+}
+
+#[test]
+fn a_zipped_answer_is_read() {
+    let mut zipped = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    io::Write::write_all(&mut zipped, br#"{"error":"database is required"}"#).unwrap();
+    let server = Server::start(vec![Step::answer(400, &[("Content-Encoding", "gzip")], zipped.finish().unwrap())]);
+    let told = send(&mut sink(&server.url(), ""), &one());
+    assert!(matches!(&told, Verdict::Pause { why } if why.contains("database is required")), "{told:?}");
+}
+
+#[test]
+fn a_slow_answer_is_waited_for_and_silence_is_not() {
+    let bytes = answer(204, &[("X-Filler", "slow")], b"");
+    let server = Server::start(vec![
+        Step::Drip { bytes, piece: 20, every: Duration::from_millis(100) },
+        Step::Silence,
+        Step::status(204),
+    ]);
+    let mut sink = sink(&server.url(), "timeout = 1\nconnect_timeout = 1");
+    assert_eq!(send(&mut sink, &one()), Verdict::Delivered);
+    let start = Instant::now();
+    let told = send(&mut sink, &one());
+    assert!(retry_text(&told).ends_with("no answer within 1 s"), "{told:?}");
+    assert!((1..4).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+    assert_eq!(send(&mut sink, &one()), Verdict::Delivered);
+    assert_eq!((server.requests().len(), server.connections()), (3, 2));
+}
+
+#[test]
+fn whoever_waits_may_lose_patience() {
+    let server = Server::start(vec![Step::Silence]);
+    let mut sink = sink(&server.url(), "");
+    let (points, mut asked) = (one(), 0);
+    let request = only_request(&sink, &points);
+    let start = Instant::now();
+    let told = sink.send(&request, &points, &mut || {
+        asked += 1;
+        if asked < 2 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
+    assert!(retry_text(&told).contains("gave up waiting"), "{told:?}");
+    assert!((1_900..3_500).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
+}
+
+#[test]
+fn patience_is_not_asked_while_answers_are_quick() {
+    let server = Server::always(204);
+    let mut sink = sink(&server.url(), "");
+    let points = one();
+    let request = only_request(&sink, &points);
+    for _ in 0..3 {
+        assert_eq!(sink.send(&request, &points, &mut || panic!("asked")), Verdict::Delivered);
+    }
+}
+
+#[test]
+fn a_server_that_is_down_and_comes_back() {
+    let mut server = Server::always(204);
+    let mut sink = sink(&server.url(), "");
+    assert_eq!(send(&mut sink, &one()), Verdict::Delivered);
+    server.down();
+    let told = send(&mut sink, &one());
+    assert_eq!(retry_text(&told), format!("{}: cannot connect: connection refused", server.url()));
+    server.up();
+    assert_eq!(send(&mut sink, &one()), Verdict::Delivered);
+}
+
+type Asked = Arc<Mutex<Vec<String>>>;
+
+/// A sink for `influx.test` whose names are resolved by that function.
+fn resolving(port: u16, lookup: impl Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync + 'static) -> (InfluxDb, Asked) {
+    let asked = Asked::default();
+    let note = asked.clone();
+    let mut sink = sink(&format!("http://influx.test:{port}"), "connect_timeout = 2\nproxy = none");
+    sink.set_lookup(Arc::new(move |name| {
+        note.lock().unwrap().push(name.into());
+        lookup(name)
+    }));
+    (sink, asked)
+}
+
+fn addresses(text: &[&str]) -> io::Result<Vec<IpAddr>> {
+    Ok(text.iter().map(|address| address.parse().unwrap()).collect())
+}
+
+#[test]
+fn of_two_addresses_one_may_be_dead() {
+    let server = Server::always(204);
+    // Nobody listens on the second address, and whichever comes first is a matter of chance.
+    for _ in 0..8 {
+        let (mut sink, _) = resolving(server.port(), |_| addresses(&["127.0.0.1", "127.0.0.2", "::1"]));
+        assert_eq!(send(&mut sink, &one()), Verdict::Delivered);
+    }
+}
+
+#[test]
+fn the_first_address_is_a_matter_of_chance() {
+    let first = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = first.local_addr().unwrap().port();
+    let second = TcpListener::bind(("127.0.0.2", port)).unwrap();
+    let called = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
+    for (index, listener) in [first, second].into_iter().enumerate() {
+        let called = called.clone();
+        // Hangs up on everybody.
+        std::thread::spawn(move || {
+            listener.incoming().for_each(|_| {
+                called[index].fetch_add(1, Ordering::SeqCst);
+            })
+        });
+    }
+    for _ in 0..40 {
+        let (mut sink, _) = resolving(port, |_| addresses(&["127.0.0.1", "127.0.0.2"]));
+        retry_text(&send(&mut sink, &one()));
+    }
+    let called: Vec<usize> = called.iter().map(|count| count.load(Ordering::SeqCst)).collect();
+    assert!(called.iter().all(|count| *count > 0) && called.iter().sum::<usize>() == 40, "{called:?}");
+}
+
+#[test]
+fn names_are_asked_at_each_new_connection_and_only_then() {
+    let server = Server::always(204);
+    let (mut sink, asked) = resolving(server.port(), |_| addresses(&["127.0.0.1"]));
+    for _ in 0..5 {
+        assert_eq!(send(&mut sink, &one()), Verdict::Delivered);
+    }
+    assert_eq!(*asked.lock().unwrap(), ["influx.test"]);
+    server.disconnect();
+    assert_eq!(send(&mut sink, &one()), Verdict::Delivered);
+    assert_eq!(asked.lock().unwrap().len(), 2);
+}
+
+#[test]
+fn a_name_that_moved_is_found() {
+    let server = Server::always(204);
+    let place = Arc::new(Mutex::new("127.0.0.1"));
+    let current = place.clone();
+    let (mut sink, _) = resolving(server.port(), move |_| addresses(&[*current.lock().unwrap()]));
+    assert_eq!(send(&mut sink, &one()), Verdict::Delivered);
+    *place.lock().unwrap() = "127.0.0.3";
+    server.disconnect();
+    assert!(retry_text(&send(&mut sink, &one())).contains("cannot connect"));
+    *place.lock().unwrap() = "127.0.0.1";
+    assert_eq!(send(&mut sink, &one()), Verdict::Delivered);
+}
+
+#[test]
+fn a_name_without_an_address_or_an_answer_is_tried_later() {
+    let (mut none, _) = resolving(1, |_| Ok(Vec::new()));
+    assert!(retry_text(&send(&mut none, &one())).ends_with("cannot connect: the host name has no address"));
+    let (mut unknown, _) = resolving(1, |_| Err(io::Error::other("host name: name or service not known")));
+    let told = send(&mut unknown, &one());
+    assert_eq!(retry_text(&told), "http://influx.test:1: cannot connect: host name: name or service not known");
+}
+
+#[test]
+fn a_lookup_that_hangs_holds_up_neither_the_answer_nor_the_end() {
+    let start = Instant::now();
+    let (mut sink, _) = resolving(1, |_| {
+        std::thread::sleep(Duration::from_secs(20));
+        addresses(&["127.0.0.1"])
+    });
+    assert!(retry_text(&send(&mut sink, &one())).contains("cannot connect within 2 s"));
+    drop(sink);
+    assert!(start.elapsed() < Duration::from_secs(6), "{:?}", start.elapsed());
+}
+
+#[test]
+fn the_system_is_asked_by_default() {
+    let server = Server::always(204);
+    let mut sink = sink(&server.url().replace("127.0.0.1", "localhost"), "");
+    assert_eq!(send(&mut sink, &one()), Verdict::Delivered);
+}
+
+#[test]
+fn compression_follows_the_key_and_the_distance() {
+    for (more, wanted) in [("", None), ("gzip = auto", None), ("gzip = no", None), ("gzip = yes", Some("gzip"))] {
+        let server = Server::always(204);
+        let mut sink = sink(&server.url(), more);
+        assert_eq!(send(&mut sink, &many()), Verdict::Delivered);
+        assert_eq!(send(&mut sink, &one()), Verdict::Delivered);
+        let requests = server.requests();
+        assert_eq!(requests[0].header("content-encoding"), wanted, "{more}");
+        assert_eq!(requests[0].header("content-length"), Some(requests[0].raw.len().to_string().as_str()));
+        assert_eq!(requests[0].text().lines().count(), 100, "{more}");
+        assert_eq!(requests[1].header("content-encoding"), None, "a small body");
+    }
+    let server = Server::always(204);
+    let (mut far, _) = resolving(server.port(), |_| addresses(&["127.0.0.1"]));
+    assert_eq!(send(&mut far, &many()), Verdict::Delivered);
+    assert_eq!(server.requests()[0].header("content-encoding"), Some("gzip"));
+}
+
+#[test]
+fn a_server_that_cannot_unzip_is_asked_plainly_from_then_on() {
+    let unread = [
+        Step::answer(400, &[], "{\"error\":\"unable to parse '\\u001f\\u008b': missing fields\"}"),
+        Step::answer(400, &[], r#"{"error":"gzip: invalid header"}"#),
+        Step::status(415),
+    ];
+    for step in unread {
+        let server = Server::start(vec![step, Step::status(204)]);
+        let mut sink = sink(&server.url(), "gzip = yes");
+        assert_eq!(send(&mut sink, &many()), Verdict::Delivered);
+        assert!(sink.notes()[0].contains("gzip is off"));
+        assert_eq!(send(&mut sink, &many()), Verdict::Delivered);
+        let coded: Vec<bool> =
+            server.requests().iter().map(|request| request.header("content-encoding").is_some()).collect();
+        assert_eq!(coded, [true, false, false]);
+    }
+}
+
+#[test]
+fn a_server_that_did_unzip_is_not_asked_twice() {
+    let refusal = Step::answer(400, &[], r#"{"error":"unable to parse 'x': no"}"#);
+    let server = Server::start(vec![Step::status(204), refusal]);
+    let mut sink = sink(&server.url(), "gzip = yes");
+    assert_eq!(send(&mut sink, &many()), Verdict::Delivered);
+    assert!(matches!(send(&mut sink, &many()), Verdict::Reject { .. }));
+    assert_eq!(server.requests().len(), 2);
+}
+
+#[test]
+fn credentials_are_sent_only_when_asked_for() {
+    let basic = Some("Basic dGVzdDpUZSR0aW5n"); // test:Te$ting
+    let rows = [
+        ("", "", None),
+        ("", "user = test\npass = Te$ting", None),
+        ("", "user = test\npass = Te$ting\nauth = False", None),
+        ("", "user = test\npass = Te$ting\nauth = no", None),
+        ("", "user = test\npass = Te$ting\nauth = True", basic),
+        ("", "user = test\npass = Te$ting\nauth = yes", basic),
+        ("test:Te%24ting@", "", basic),
+        ("test:Te%24ting@", "auth = no", None),
+        ("other:x@", "user = test\npass = Te$ting\nauth = yes", basic),
+        ("test@", "", Some("Basic dGVzdDo=")),
+    ];
+    for (in_url, more, wanted) in rows {
+        let server = Server::always(204);
+        let mut sink = sink(&server.url().replace("//", &format!("//{in_url}")), more);
+        assert_eq!(send(&mut sink, &one()), Verdict::Delivered);
+        let requests = server.requests();
+        assert_eq!(requests[0].header("authorization"), wanted, "{in_url} {more}");
+        assert!(!requests[0].path.contains("test:"), "{}", requests[0].path);
+    }
+}
+
+#[test]
+fn a_user_is_warned_of_an_open_password_once() {
+    let mut sink = sink("http://influx.test", "auth = yes\nuser = u\npass = hunter2");
+    let notes = sink.notes();
+    assert!(notes.len() == 1 && notes[0].contains("plain http") && !notes[0].contains("hunter2"), "{notes:?}");
+    assert_eq!(sink.notes(), Vec::<String>::new());
+    let mut near = super::sink("http://127.0.0.1", "auth = yes\nuser = u\npass = hunter2");
+    assert_eq!(near.notes(), Vec::<String>::new());
+}
+
+#[test]
+fn no_secret_is_ever_told() {
+    let hint = |step| {
+        let server = Server::start(vec![step]);
+        let address = server.url().replace("//", "//planted1:planted2@") + "/?token=planted3";
+        let mut sink = sink(&address, "");
+        let told = format!("{:?} {:?}", send(&mut sink, &many()), sink.notes());
+        assert!(!told.contains("planted"), "{told}");
+        drop(server);
+        let told = format!("{:?} {:?}", send(&mut sink, &one()), sink.healthy());
+        assert!(!told.contains("planted"), "{told}");
+    };
+    for status in [200, 204, 302, 400, 401, 403, 404, 407, 413, 422, 429, 500] {
+        hint(Step::status(status));
+    }
+    for step in
+        [Step::Close, Step::CloseAtAccept, Step::Reset(Vec::new()), Step::Answer(b"HTTP/9 what\r\n\r\n".to_vec())]
+    {
+        hint(step);
+    }
+    let far = "http://planted1:planted2@influx.test/?token=planted3";
+    for lookup in [Ok(Vec::new()), Err(()), addresses(&["127.0.0.4"]).map_err(|_| ())] {
+        let mut sink = sink(far, "proxy = none\nconnect_timeout = 1");
+        sink.set_lookup(Arc::new(move |_| lookup.clone().map_err(|()| io::Error::other("no"))));
+        let told = format!("{:?} {:?}", send(&mut sink, &one()), sink.notes());
+        assert!(!told.contains("planted"), "{told}");
+    }
+    let through = format!("proxy = http://planted4:planted5@127.0.0.1:{}", dead_port());
+    let mut sink = sink(far, &through);
+    let told = format!("{:?} {:?}", send(&mut sink, &one()), sink.notes());
+    assert!(!told.contains("planted"), "{told}");
+}
+
+#[test]
+fn a_proxy_is_asked_with_the_whole_address_and_its_own_password() {
+    let proxy = Server::always(204);
+    let key = proxy.url().replace("//", "//p:q@");
+    let mut sink = sink("http://influx.test:8086", &format!("proxy = {key}\nauth = yes\nuser = u\npass = v"));
+    assert_eq!(send(&mut sink, &one()), Verdict::Delivered);
+    let request = &proxy.requests()[0];
+    assert_eq!(request.path, "http://influx.test:8086/write?db=test&precision=s");
+    assert_eq!(request.header("host"), Some("influx.test:8086"));
+    assert_eq!(request.header("proxy-authorization"), Some("Basic cDpx"));
+    assert_eq!(request.header("authorization"), Some("Basic dTp2"));
+}
+
+#[test]
+fn loopback_is_never_reached_through_a_proxy() {
+    let (proxy, server) = (Server::always(500), Server::always(204));
+    let mut sink = sink(&server.url(), &format!("proxy = {}", proxy.url()));
+    assert_eq!(send(&mut sink, &one()), Verdict::Delivered);
+    assert_eq!((proxy.requests().len(), server.requests().len()), (0, 1));
+}
+
+#[test]
+fn a_proxy_that_wants_a_password_is_a_matter_for_the_user() {
+    let proxy = Server::always(407);
+    for address in ["http://influx.test:8086", "https://influx.test:8086"] {
+        let told = send(&mut sink(address, &format!("proxy = {}", proxy.url())), &one());
+        assert!(matches!(&told, Verdict::Pause { why } if why.contains("key proxy")), "{told:?}");
+    }
+    assert_eq!(proxy.requests()[1].method, "CONNECT");
+}
+
+#[test]
+fn a_proxy_is_chosen_as_curl_does() {
+    let choose = |key: Option<&str>, scheme: &str, env: &[(&str, &str)]| {
+        let get = |name: &str| env.iter().find(|(key, _)| *key == name).map(|(_, value)| value.to_string());
+        Proxying::choose(key, scheme, &get).map(|proxy| proxy.url().to_string())
+    };
+    let all =
+        [("all_proxy", "all"), ("ALL_PROXY", "ALL"), ("https_proxy", "s"), ("HTTPS_PROXY", "S"), ("http_proxy", "h")];
+    assert_eq!(choose(None, "http", &all).as_deref(), Some("h"));
+    assert_eq!(choose(None, "https", &all).as_deref(), Some("s"));
+    assert_eq!(choose(Some(""), "https", &all[3..]).as_deref(), Some("S"));
+    assert_eq!(choose(None, "http", &all[..4]).as_deref(), Some("all"));
+    assert_eq!(choose(None, "http", &[("HTTP_PROXY", "from a request")]), None);
+    assert_eq!(choose(None, "http", &[("http_proxy", ""), ("ALL_PROXY", "ALL")]).as_deref(), Some("ALL"));
+    assert_eq!(choose(Some("none"), "http", &all), None);
+    assert_eq!(choose(Some("None"), "https", &all), None);
+    assert_eq!(choose(Some("http://mine"), "http", &all).as_deref(), Some("http://mine"));
+}
