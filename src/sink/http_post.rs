@@ -140,6 +140,7 @@ pub struct HttpPost {
     /// A compressed body was understood once.
     is_understood: bool,
     lookup: Lookup,
+    max_age: Duration,
     notes: Vec<String>,
     client: Option<Made>,
     /// Made at the first request: before the daemon forks there must be none.
@@ -197,6 +198,7 @@ impl HttpPost {
             compresses,
             is_understood: false,
             lookup: Arc::new(system_lookup),
+            max_age: MAX_AGE,
             notes,
             client: None,
             runtime: None,
@@ -207,6 +209,11 @@ impl HttpPost {
     pub fn set_lookup(&mut self, lookup: Lookup) {
         self.lookup = lookup;
         self.client = None;
+    }
+
+    /// Replaces connections older than this instead of 300 s.
+    pub fn set_max_age(&mut self, max_age: Duration) {
+        self.max_age = max_age;
     }
 
     /// The address as it may be shown: without user, password and query.
@@ -298,7 +305,7 @@ impl HttpPost {
 
     /// The client, made anew when there is none or it is too old, and whether its connection was used before.
     fn client(&mut self) -> Result<(Client, bool), Failure> {
-        if let Some(made) = self.client.as_ref().filter(|made| made.born.elapsed() < MAX_AGE) {
+        if let Some(made) = self.client.as_ref().filter(|made| made.born.elapsed() < self.max_age) {
             return Ok((made.client.clone(), made.is_used));
         }
         self.disconnect();

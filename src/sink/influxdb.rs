@@ -92,6 +92,11 @@ impl InfluxDb {
     pub fn set_lookup(&mut self, lookup: Lookup) {
         self.http.set_lookup(lookup);
     }
+
+    /// Replaces connections older than this instead of 300 s.
+    pub fn set_max_age(&mut self, max_age: Duration) {
+        self.http.set_max_age(max_age);
+    }
 }
 
 impl Sink for InfluxDb {

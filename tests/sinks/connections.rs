@@ -250,6 +250,19 @@ fn names_are_asked_at_each_new_connection_and_only_then() {
 }
 
 #[test]
+fn an_old_connection_is_replaced_and_its_name_asked_anew() {
+    let server = Server::always(204);
+    let (mut sink, asked) = resolving(server.port(), |_| addresses(&["127.0.0.1"]));
+    sink.set_max_age(Duration::from_millis(300));
+    for _ in 0..2 {
+        assert_eq!(send(&mut sink, &one()), Verdict::Delivered);
+        assert_eq!(send(&mut sink, &one()), Verdict::Delivered);
+        std::thread::sleep(Duration::from_millis(310));
+    }
+    assert_eq!((asked.lock().unwrap().len(), server.connections(), server.requests().len()), (2, 2, 4));
+}
+
+#[test]
 fn a_name_that_moved_is_found() {
     let server = Server::always(204);
     let place = Arc::new(Mutex::new("127.0.0.1"));

@@ -261,3 +261,39 @@ fn https_goes_through_a_proxy_as_a_tunnel() {
     );
     assert_eq!(server.requests()[0].path, "/write?db=test&precision=s");
 }
+
+/// Sends one point to the address in the environment and tells the verdict: for a process of its own, because the
+/// environment belongs to all tests.
+#[test]
+#[ignore = "run by other tests"]
+fn child() {
+    let address = std::env::var("PUYPUY_TEST_ADDRESS").unwrap();
+    println!("{:?}", send(&mut sink(&address, ""), &one()));
+}
+
+fn verdict_of_child(address: &str, ca_file: &Path) -> String {
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", "sinks::tls::child", "--ignored", "--nocapture"]);
+    child.env("PUYPUY_TEST_ADDRESS", address).env("SSL_CERT_FILE", ca_file).env_remove("SSL_CERT_DIR");
+    String::from_utf8(child.output().unwrap().stdout).unwrap()
+}
+
+#[test]
+fn the_environment_may_name_the_system_store() {
+    let (folder, authority) = (TempDir::new().unwrap(), authority());
+    let server = signed(&authority, params(&["localhost"], "influx"));
+    let path = file(&folder, "system.pem", &authority.pem());
+    let told = verdict_of_child(&server.url(), &path);
+    assert!(told.contains("Delivered"), "{told}");
+}
+
+#[test]
+fn a_system_without_certificates_can_still_use_plain_http() {
+    let nothing = Path::new("/no/such/file");
+    let server = Server::always(204);
+    let told = verdict_of_child(&server.url(), nothing);
+    assert!(told.contains("Delivered"), "{told}");
+    let secured = signed(&authority(), params(&["localhost"], "influx"));
+    let told = verdict_of_child(&secured.url(), nothing);
+    assert!(told.contains("Pause") && told.contains("unknown issuer"), "{told}");
+}
