@@ -1,1 +1,0 @@
-//! Local: an embedded SQLite store, time-ordered, with rollups per minute.

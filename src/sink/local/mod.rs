@@ -1,0 +1,165 @@
+//! Local: an embedded SQLite store, time-ordered, with rollups per minute.
+//!
+//! Here is the sink: where the file is, what becomes of a batch, and what is done about a damaged file. `store.rs` writes,
+//! `reader.rs` reads, `schema.rs` is what both know of the tables. Nothing here knows a check or the network.
+
+mod reader;
+mod schema;
+mod store;
+
+pub use reader::{Reader, Series, Summary};
+
+use super::{Encoded, Patience, Refused, Request, Sink, Verdict};
+use crate::config::section::Section;
+use crate::error::Result;
+use crate::point::{Identity, Point, Value};
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+use store::{Keep, Store, Trouble};
+
+/// The keys of `[TSDB]` that this sink reads.
+pub const KEYS: &[&str] = &["file", "retention_hours", "retention_mb"];
+
+/// What stands beside the database: its log of newest pages and that log's index.
+const COMPANIONS: [&str; 3] = ["", "-wal", "-shm"];
+
+/// Where the store is: `file` of `[TSDB]`, from the home folder where it is relative.
+pub fn file(tsdb: &Section, home: &Path) -> PathBuf {
+    home.join(tsdb.text("file").filter(|name| !name.is_empty()).unwrap_or("var/puypuy.db"))
+}
+
+/// The sink as `[TSDB]` wants it. Touches no file.
+pub fn configure(tsdb: &Section, home: &Path) -> Result<Local> {
+    let bounded = |key, default, most| match tsdb.number::<i64>(key, default)? {
+        number if (1..=most).contains(&number) => Ok(number),
+        _ => Err(tsdb.wrong(key, &format!("expected a whole number from 1 to {most}"))),
+    };
+    let hours = bounded("retention_hours", 168, 1_000_000)?;
+    let megabytes = bounded("retention_mb", 256, 1_000_000)?;
+    let keep = Keep { seconds: hours * 3600, bytes: megabytes << 20 };
+    Ok(Local { path: file(tsdb, home), keep, store: None, notes: Vec::new() })
+}
+
+/// The embedded store as a sink. One transaction a batch; what is acknowledged survives the end of the process.
+pub struct Local {
+    path: PathBuf,
+    keep: Keep,
+    /// Opened by the first `send`, and again after any trouble.
+    store: Option<Store>,
+    notes: Vec<String>,
+}
+
+impl Local {
+    /// The file, as configured.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn write(&mut self, points: &[Point], host: &str) -> Result<(), Trouble> {
+        if self.store.as_ref().is_some_and(|store| !store.is_at(&self.path)) {
+            self.notes.push(format!("{}: was removed or replaced while in use: opened anew", self.path.display()));
+            self.store = None;
+        }
+        let mut store = match self.store.take() {
+            Some(store) => store,
+            None => Store::open(&self.path, self.keep)?,
+        };
+        store.write(points, host).map_err(|error| store::explain(&self.path, &error))?;
+        self.store = Some(store);
+        Ok(())
+    }
+
+    /// Renames a damaged store so that the next `write` begins a fresh one; nothing is deleted.
+    fn set_aside(&mut self, why: &str) -> Result<(), Trouble> {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let aside =
+            (now..).map(|second| with_suffix(&self.path, &format!(".damaged-{second}"))).find(|to| !to.exists());
+        let aside = aside.unwrap_or_default();
+        for companion in COMPANIONS {
+            let from = with_suffix(&self.path, companion);
+            match fs::rename(&from, with_suffix(&aside, companion)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(store::refusal(&from, &format!("set aside this damaged store ({why})"), &error));
+                }
+                _ => (),
+            }
+        }
+        self.notes.push(format!(
+            "{}: damaged ({why}): set aside as {}, a fresh store is begun; `sqlite3 {1} .recover` may save its contents",
+            self.path.display(),
+            aside.display(),
+        ));
+        Ok(())
+    }
+}
+
+impl Sink for Local {
+    fn name(&self) -> &'static str {
+        "Local"
+    }
+
+    /// All points in one request (one transaction); the body holds only the host name for points without their own.
+    fn encode(&self, points: &[Point], identity: &Identity) -> Encoded {
+        let mut encoded = Encoded::default();
+        let mut start = 0;
+        for run in points.chunk_by(|a, b| is_finite(a) == is_finite(b)) {
+            let range = start..start + run.len();
+            start = range.end;
+            match run.first() {
+                Some(point) if is_finite(point) => {
+                    encoded.requests.push(Request { body: identity.host.as_bytes().into(), points: range });
+                }
+                _ => {
+                    encoded.refused.extend(range.map(|index| Refused { index, status: 0, why: "not a number".into() }))
+                }
+            }
+        }
+        encoded
+    }
+
+    fn send(&mut self, request: &Request, points: &[Point], _patience: Patience) -> Verdict {
+        let points = points.get(request.points.clone()).unwrap_or_default();
+        let host = String::from_utf8_lossy(&request.body);
+        let outcome = self.write(points, &host).or_else(|trouble| match trouble {
+            Trouble::Damaged(why) => {
+                self.set_aside(&why)?;
+                self.write(points, &host)
+            }
+            other => Err(other),
+        });
+        match outcome {
+            Ok(()) => Verdict::Delivered,
+            Err(Trouble::Later(why)) => Verdict::Retry { why, after: None, server_error: false },
+            Err(Trouble::Refused(why)) => Verdict::Pause { why },
+            Err(Trouble::Damaged(why)) => Verdict::Retry {
+                why: format!(
+                    "{}: the fresh store is damaged as well ({why}): is the disk failing?",
+                    self.path.display()
+                ),
+                after: None,
+                server_error: false,
+            },
+        }
+    }
+
+    fn notes(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notes)
+    }
+
+    fn is_remote(&self) -> bool {
+        false
+    }
+}
+
+fn is_finite(point: &Point) -> bool {
+    !matches!(point.value, Value::Float(number) if !number.is_finite())
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    name.into()
+}

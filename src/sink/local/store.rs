@@ -1,0 +1,433 @@
+//! Writing: one transaction a batch, rollups of the minutes that are over, and what is too old or too much goes.
+//!
+//! Any trouble ends the [`Store`], so that what it remembers never differs from what the file holds.
+
+use super::schema::{self, APPLICATION, VERSION};
+use crate::point::{Point, Tags, Value};
+use rusqlite::types::Value as Cell;
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior, params};
+use std::collections::{BTreeSet, HashMap};
+use std::fmt::Write;
+use std::fs::{self, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+use std::time::Duration;
+
+/// Small pages: a batch changes a few pages and each is written whole, to the log and later to its place.
+const PAGE: i64 = 512;
+
+/// Pages in the log before they are brought to their place: 1 MB.
+const CHECKPOINT: i64 = 2000;
+
+/// A part spans this share of the time and holds this share of the bytes to keep.
+const PARTS: i64 = 32;
+
+/// What a point takes in the file, with its share of a rollup: sizes a part.
+const BYTES_PER_POINT: i64 = 32;
+
+/// SQLite takes 500 tables in a view.
+const MOST_PARTS: usize = 400;
+
+const MINUTE: i64 = 60;
+const DAY: i64 = 86_400;
+
+/// How long another program's write may hold us up.
+const BUSY: Duration = Duration::from_secs(2);
+
+/// How much is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Keep {
+    pub seconds: i64,
+    /// Of the database file; its log comes on top.
+    pub bytes: i64,
+}
+
+/// Why a batch could not be stored. The texts of the last two are whole sentences.
+#[derive(Debug)]
+pub enum Trouble {
+    /// The file is not, or no longer, a database.
+    Damaged(String),
+    Later(String),
+    Refused(String),
+}
+
+/// A stretch of time, see [`schema`].
+struct Part {
+    since: i64,
+    /// Points in it; `None` until it is first written to.
+    points: Option<i64>,
+}
+
+/// A series that has its row.
+struct Known {
+    id: i64,
+    /// No point of it lies in a part that begins after this time.
+    until: i64,
+}
+
+/// The open file.
+pub struct Store {
+    db: Connection,
+    /// Device and number of the file.
+    inode: (u64, u64),
+    keep: Keep,
+    known: HashMap<String, Known>,
+    /// Oldest first.
+    parts: Vec<Part>,
+    /// The newest minute of the previous batch: its rollup is still to be made. `None` before the first.
+    open: Option<i64>,
+}
+
+impl Store {
+    /// Opens the file, or makes it with its folder.
+    pub fn open(path: &Path, keep: Keep) -> Result<Store, Trouble> {
+        let inode = make_file(path)?;
+        let (db, parts) = connect(path).map_err(|error| explain(path, &error))??;
+        let parts = parts.into_iter().map(|since| Part { since, points: None }).collect();
+        Ok(Store { db, inode, keep, known: HashMap::new(), parts, open: None })
+    }
+
+    /// Whether the file of that name is still the one that was opened.
+    pub fn is_at(&self, path: &Path) -> bool {
+        fs::metadata(path).is_ok_and(|now| (now.dev(), now.ino()) == self.inode)
+    }
+
+    /// Stores all of it or nothing.
+    pub fn write(&mut self, points: &[Point], host: &str) -> rusqlite::Result<()> {
+        let times = points.iter().map(|point| point.time);
+        let (Some(oldest), Some(newest)) = (times.clone().min(), times.max()) else { return Ok(()) };
+        let newest = minute_of(newest);
+        let db = Transaction::new_unchecked(&self.db, TransactionBehavior::Immediate)?;
+        make_part(&db, &mut self.parts, newest, self.keep)?;
+        insert(&db, &mut self.parts, &mut self.known, points, host)?;
+        roll_up(&db, &self.parts, points, newest, self.open)?;
+        let is_new_minute = self.open.replace(newest) != Some(newest);
+        let cutoff = is_new_minute.then(|| oldest.saturating_sub(self.keep.seconds));
+        drop_oldest(&db, &mut self.parts, &mut self.known, cutoff, self.keep.bytes)?;
+        db.commit()
+    }
+}
+
+/// Makes the file and its folder where they are missing, and proves that we may write it.
+fn make_file(path: &Path) -> Result<(u64, u64), Trouble> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(|error| refusal(folder, "make the folder of the store", &error))?;
+    }
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).mode(0o640);
+    let made = match options.clone().create_new(true).open(path) {
+        Ok(file) => file.set_permissions(Permissions::from_mode(0o640)).and(Ok(file)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => options.open(path),
+        Err(error) => Err(error),
+    };
+    let file = made.and_then(|file| file.metadata()).map_err(|error| refusal(path, "write the store", &error))?;
+    Ok((file.dev(), file.ino()))
+}
+
+/// What the system refused, as something to wait for or something to be put right.
+pub fn refusal(path: &Path, doing: &str, error: &io::Error) -> Trouble {
+    use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    let why = format!("{}: cannot {doing}: {error}", path.display());
+    match error.kind() {
+        StorageFull | QuotaExceeded | ReadOnlyFilesystem => Trouble::Later(why),
+        _ => Trouble::Refused(format!(
+            "{why}: let the daemon's user write there, or set `file` in [TSDB] to another place"
+        )),
+    }
+}
+
+/// Opens the database, makes its tables where it is empty, and says where its parts begin.
+fn connect(path: &Path) -> rusqlite::Result<Result<(Connection, Vec<i64>), Trouble>> {
+    let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    db.busy_timeout(BUSY)?;
+    db.set_prepared_statement_cache_capacity(32);
+    let is_empty: bool = db.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| row.get(0))?;
+    let application: i32 = db.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let version: i32 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let shown = path.display();
+    let parts = match (application, schema::parts(&db)?) {
+        (APPLICATION, _) if version > VERSION => {
+            return Ok(Err(Trouble::Refused(format!(
+                "{shown}: written by a newer PuyPuy (schema {version}, this one knows {VERSION}): upgrade this one, \
+                 or set `file` in [TSDB] to another place"
+            ))));
+        }
+        (APPLICATION, Some(parts)) if version == VERSION => parts,
+        (0, None) if is_empty => {
+            db.execute_batch(&format!("PRAGMA page_size = {PAGE}; PRAGMA journal_mode = WAL;"))?;
+            let making = Transaction::new_unchecked(&db, TransactionBehavior::Immediate)?;
+            making.execute_batch(schema::CREATE)?;
+            making.pragma_update(None, "application_id", APPLICATION)?;
+            making.pragma_update(None, "user_version", VERSION)?;
+            making.commit()?;
+            Vec::new()
+        }
+        (APPLICATION, _) | (_, Some(_)) => {
+            return Ok(Err(Trouble::Damaged("header and tables do not belong together".into())));
+        }
+        _ => {
+            return Ok(Err(Trouble::Refused(format!(
+                "{shown}: a database, but not PuyPuy's: set `file` in [TSDB] to another place"
+            ))));
+        }
+    };
+    db.execute_batch(&format!(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = {CHECKPOINT}; \
+         PRAGMA journal_size_limit = {}; PRAGMA temp_store = MEMORY;",
+        2 * CHECKPOINT * PAGE
+    ))?;
+    let found: String = db.query_row("PRAGMA quick_check(series)", [], |row| row.get(0))?;
+    Ok(if found == "ok" { Ok((db, parts)) } else { Err(Trouble::Damaged(found)) })
+}
+
+/// What SQLite said, as what is to be done about it.
+pub fn explain(path: &Path, error: &rusqlite::Error) -> Trouble {
+    use rusqlite::Error::{FromSqlConversionFailure, InvalidColumnType, QueryReturnedNoRows};
+    let why = format!("{}: {error}", path.display());
+    match error {
+        FromSqlConversionFailure(..) | InvalidColumnType(..) | QueryReturnedNoRows => {
+            Trouble::Damaged(error.to_string())
+        }
+        _ => match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Trouble::Damaged(error.to_string()),
+            Some(ErrorCode::ReadOnly) if !is_writable_format(path) => Trouble::Damaged(error.to_string()),
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+                Trouble::Later(format!("{why}: another program keeps it locked"))
+            }
+            Some(
+                ErrorCode::DiskFull
+                | ErrorCode::SystemIoFailure
+                | ErrorCode::ReadOnly
+                | ErrorCode::OutOfMemory
+                | ErrorCode::FileLockingProtocolFailed,
+            ) => Trouble::Later(why),
+            _ => Trouble::Refused(format!(
+                "{why}: let the daemon's user write it and the -wal and -shm beside it, or set `file` in [TSDB] to another place"
+            )),
+        },
+    }
+}
+
+/// Whether the header's write version is one that SQLite writes; it takes any other for read-only.
+fn is_writable_format(path: &Path) -> bool {
+    fs::File::open(path)
+        .and_then(|mut file| {
+            let mut header = [0; 19];
+            io::Read::read_exact(&mut file, &mut header)?;
+            Ok(matches!(header, [.., 1 | 2]))
+        })
+        .unwrap_or(true)
+}
+
+/// Begin of the minute in which this time lies.
+fn minute_of(time: i64) -> i64 {
+    time.saturating_sub(time.rem_euclid(MINUTE))
+}
+
+/// Which part a time belongs to.
+fn place(parts: &[Part], time: i64) -> usize {
+    parts.partition_point(|part| part.since <= time).saturating_sub(1)
+}
+
+/// Begins a part at this minute where the one it would go to is full.
+fn make_part(db: &Connection, parts: &mut Vec<Part>, minute: i64, keep: Keep) -> rusqlite::Result<()> {
+    let mut at = place(parts, minute);
+    if let Some(part) = parts.get_mut(at) {
+        let span = minute.saturating_sub(part.since);
+        let is_full = span >= (keep.seconds / PARTS).max(MINUTE)
+            || span >= MINUTE && count(db, part)? >= keep.bytes / PARTS / BYTES_PER_POINT;
+        let later = format!("SELECT EXISTS (SELECT 1 FROM raw_{} WHERE time >= ?1)", part.since);
+        if !is_full || parts.len() >= MOST_PARTS || db.query_row(&later, [minute], |row| row.get(0))? {
+            return Ok(());
+        }
+        at += 1;
+    }
+    let since = minute.max(0);
+    parts.insert(at, Part { since, points: Some(0) });
+    db.execute_batch(&schema::create_part(since))?;
+    make_views(db, parts)
+}
+
+fn make_views(db: &Connection, parts: &[Part]) -> rusqlite::Result<()> {
+    let parts: Vec<i64> = parts.iter().map(|part| part.since).collect();
+    db.execute_batch(&schema::create_views(&parts))
+}
+
+/// Points in this part; counted once, then kept in mind.
+fn count(db: &Connection, part: &mut Part) -> rusqlite::Result<i64> {
+    let points = match part.points {
+        Some(points) => points,
+        None => db.query_row(&format!("SELECT count(*) FROM raw_{}", part.since), [], |row| row.get(0))?,
+    };
+    part.points = Some(points);
+    Ok(points)
+}
+
+fn insert(
+    db: &Connection,
+    parts: &mut [Part],
+    known: &mut HashMap<String, Known>,
+    points: &[Point],
+    host: &str,
+) -> rusqlite::Result<()> {
+    let mut key = String::new();
+    let mut rows = Vec::with_capacity(points.len());
+    for point in points {
+        let at = place(parts, point.time);
+        let reach = parts.get(at).map_or(point.time, |part| part.since.max(point.time));
+        rows.push((at, point.time, identify(db, known, &mut key, point, host, reach)?, point.value));
+    }
+    // Stable: of two points of a series at one time the later wins.
+    rows.sort_by_key(|(_, time, id, _)| (*time, *id));
+    for run in rows.chunk_by(|a, b| a.0 == b.0) {
+        let Some(part) = run.first().and_then(|(at, ..)| parts.get_mut(*at)) else { continue };
+        part.points = Some(count(db, part)?.saturating_add_unsigned(run.len() as u64));
+        let mut put = db.prepare_cached(&format!("INSERT OR REPLACE INTO raw_{} VALUES (?1, ?2, ?3)", part.since))?;
+        for (_, time, id, value) in run {
+            put.execute(params![time, id, cell(*value)])?;
+        }
+    }
+    Ok(())
+}
+
+fn cell(value: Value) -> Cell {
+    match value {
+        Value::Int(number) => Cell::Integer(number),
+        Value::Float(number) => Cell::Real(number),
+    }
+}
+
+/// Number of the point's series, which gets a row where it has none. `key` is scratch space.
+fn identify(
+    db: &Connection,
+    known: &mut HashMap<String, Known>,
+    key: &mut String,
+    point: &Point,
+    host: &str,
+    reach: i64,
+) -> rusqlite::Result<i64> {
+    let host = point.host.as_deref().unwrap_or(host);
+    let kind = point.kind.word();
+    key.clear();
+    write_tags(key, &point.tags);
+    let tags_end = key.len();
+    for text in [point.name.as_ref(), host, point.check_type.as_ref(), kind] {
+        key.push_str(text);
+        // With their lengths, no two lists of texts make the same key.
+        let _ = write!(key, "\0{}", text.len());
+    }
+    if let Some(series) = known.get(key.as_str())
+        && series.until >= reach
+    {
+        return Ok(series.id);
+    }
+    let tags = key.get(..tags_end).unwrap_or_default();
+    // A day more than needed, so that this row is written once a day.
+    let until = reach.saturating_add(DAY);
+    let series = db
+        .prepare_cached(
+            "INSERT INTO series (name, host, type, kind, tags, until) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
+             ON CONFLICT (name, host, type, kind, tags) DO UPDATE SET until = max(until, excluded.until) \
+             RETURNING id, until",
+        )?
+        .query_row(params![point.name, host, point.check_type, kind, tags, until], |row| {
+            Ok(Known { id: row.get(0)?, until: row.get(1)? })
+        })?;
+    let id = series.id;
+    known.insert(key.clone(), series);
+    Ok(id)
+}
+
+/// The tags as a JSON object, sorted by key.
+fn write_tags(text: &mut String, tags: &Tags) {
+    let mut tags: Vec<_> = tags.iter().collect();
+    tags.sort_unstable();
+    text.push('{');
+    for (position, (key, value)) in tags.into_iter().enumerate() {
+        let comma = if position > 0 { "," } else { "" };
+        let _ = write!(text, "{comma}{}:{}", serde_json::Value::from(key), serde_json::Value::from(value));
+    }
+    text.push('}');
+}
+
+/// Makes the rollups of the minutes that are over: the one that the previous batch left, and all that this batch came late for.
+fn roll_up(db: &Connection, parts: &[Part], points: &[Point], newest: i64, open: Option<i64>) -> rusqlite::Result<()> {
+    let mut minutes: BTreeSet<i64> = points.iter().map(|point| minute_of(point.time)).collect();
+    match open {
+        Some(minute) => minutes.extend([minute]),
+        None => minutes.extend(forgotten(db, parts, newest)?),
+    }
+    if !is_over(db, parts, newest)? {
+        minutes.remove(&newest);
+    }
+    for minute in minutes {
+        let Some(Part { since, .. }) = parts.get(place(parts, minute)) else { continue };
+        db.prepare_cached(&format!(
+            "INSERT OR REPLACE INTO minute_{since} \
+             SELECT ?1, every.series, every.n, every.min, every.max, every.sum, last.value FROM ( \
+                 SELECT series, count(*) AS n, min(value) AS min, max(value) AS max, total(value) AS sum, max(time) AS time \
+                 FROM raw_{since} WHERE time BETWEEN ?1 AND ?2 GROUP BY series \
+             ) AS every JOIN raw_{since} AS last ON last.time = every.time AND last.series = every.series"
+        ))?
+        .execute([minute, minute.saturating_add(MINUTE - 1)])?;
+    }
+    Ok(())
+}
+
+/// Whether this minute has been rolled up, or one of the day after it: then points for it are late. Rollups further ahead come
+/// from a clock that was wrong, and do not count.
+fn is_over(db: &Connection, parts: &[Part], minute: i64) -> rusqlite::Result<bool> {
+    for Part { since, .. } in parts.iter().skip(place(parts, minute)).take(2) {
+        let later = format!("SELECT EXISTS (SELECT 1 FROM minute_{since} WHERE time BETWEEN ?1 AND ?2)");
+        if db.prepare_cached(&later)?.query_row([minute, minute.saturating_add(DAY)], |row| row.get(0))? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Minutes before this one that a process before us did not come to roll up.
+fn forgotten(db: &Connection, parts: &[Part], before: i64) -> rusqlite::Result<Vec<i64>> {
+    let at = place(parts, before);
+    let mut minutes = Vec::new();
+    for Part { since, .. } in parts.iter().take(at + 1).skip(at.saturating_sub(1)) {
+        let rolled = format!("SELECT max(time) FROM minute_{since} WHERE time < ?1");
+        let rolled: Option<i64> = db.query_row(&rolled, [before], |row| row.get(0))?;
+        let mut from = rolled.map_or(i64::MIN, |minute| minute.saturating_add(MINUTE));
+        let mut next = db.prepare(&format!("SELECT min(time) FROM raw_{since} WHERE time >= ?1 AND time < ?2"))?;
+        while let Some(time) = next.query_row([from, before], |row| row.get::<_, Option<i64>>(0))? {
+            minutes.push(minute_of(time));
+            from = minute_of(time).saturating_add(MINUTE);
+        }
+    }
+    Ok(minutes)
+}
+
+/// Drops the oldest part, with the series that only it held, when all of it is older than `cutoff` or the file is too large.
+/// One at a time: a part is small enough to be dropped without a pause that anyone notices.
+fn drop_oldest(
+    db: &Connection,
+    parts: &mut Vec<Part>,
+    known: &mut HashMap<String, Known>,
+    cutoff: Option<i64>,
+    bytes: i64,
+) -> rusqlite::Result<()> {
+    let [oldest, second, ..] = parts.as_slice() else { return Ok(()) };
+    let (oldest, second) = (oldest.since, second.since);
+    if cutoff.is_none_or(|cutoff| second > cutoff) && used(db)? <= bytes {
+        return Ok(());
+    }
+    db.execute_batch(&format!("DROP TABLE raw_{oldest}; DROP TABLE minute_{oldest};"))?;
+    parts.remove(0);
+    make_views(db, parts)?;
+    db.execute("DELETE FROM series WHERE until < ?1", [second])?;
+    known.retain(|_, series| series.until >= second);
+    Ok(())
+}
+
+/// Bytes of the file that hold something.
+fn used(db: &Connection) -> rusqlite::Result<i64> {
+    let pragma = |name| db.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    Ok((pragma("page_count")? - pragma("freelist_count")?) * pragma("page_size")?)
+}
