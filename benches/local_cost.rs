@@ -5,7 +5,7 @@
 //! `target/tmp`. The column *flushed* is the same with all files flushed every 30 s of the ticks' own time, as the kernel does
 //! with pages that old while a daemon runs: then a page that is written to again counts again. *handed* is what was
 //! given to `write`.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use puypuy::config::ini::Entry;
 use puypuy::config::section::Section;

@@ -1,11 +1,10 @@
 //! The command line.
 
 use crate::commands::{self, Place, Sampling};
-use crate::config::settings::{SelfConfig, Settings};
+use crate::config::settings::{self, Loaded, SelfConfig, Settings};
 use crate::daemon;
 use crate::error::{Error, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use settings::Loaded;
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -147,14 +146,14 @@ fn obey(cli: Cli) -> Result<ExitCode> {
             daemon::run(settings, &warnings)?;
         }
         Command::Check(CheckArgs { name, samples, every, format }) => {
-            commands::check(place, &name, Sampling { samples, every, format }, out)?;
+            commands::check(&load(place)?.0, &name, Sampling { samples, every, format }, out)?;
         }
-        Command::List => commands::list(place, out)?,
-        Command::Enable { names } => commands::enable(place, &names, out)?,
-        Command::Disable { names } => commands::disable(place, &names, out)?,
+        Command::List => commands::list(place.home, out)?,
+        Command::Enable { names } => commands::enable(place.home, &names, out)?,
+        Command::Disable { names } => commands::disable(place.home, &names, out)?,
         Command::CheckConfig { strict } => commands::check_config(place, strict, out)?,
-        Command::Show { pattern, last } => commands::show(place, pattern.as_deref(), last, out)?,
-        Command::Quickstart => commands::quickstart(place, out)?,
+        Command::Show { pattern, last } => commands::show(&load(place)?.0, pattern.as_deref(), last, out)?,
+        Command::Quickstart => quickstart(place, out)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -167,6 +166,15 @@ fn start(place: Place, out: &mut dyn Write) -> Result<()> {
     let pid = daemon::start(settings, &warnings)?;
     say(out, format!("started, pid {pid}, log {}", log.display()));
     Ok(())
+}
+
+fn quickstart(place: Place, out: &mut dyn Write) -> Result<()> {
+    commands::enable_first(place.home, out)?;
+    match daemon::status(&own(place)?)? {
+        (true, line) => say(out, line),
+        (false, _) => start(place, out)?,
+    }
+    commands::show_first(&load(place)?.0, out)
 }
 
 fn say(out: &mut dyn Write, line: impl Display) {
@@ -233,8 +241,8 @@ fn span(text: &str) -> Result<Duration, String> {
 
 /// Settings without a mistake, and the warnings about them.
 fn load(place: Place) -> Result<(Settings, Vec<String>)> {
-    let Loaded { settings, errors, warnings } = settings::load(place.home, place.config);
-    match settings.filter(|_| errors.is_empty()) {
+    let Loaded { settings, errors, warnings, .. } = settings::load(place.home, place.config);
+    match settings {
         Some(settings) => Ok((settings, warnings.iter().map(Error::to_string).collect())),
         None => Err(all(&errors)),
     }
@@ -242,69 +250,11 @@ fn load(place: Place) -> Result<(Settings, Vec<String>)> {
 
 /// Where the daemon's files are. A mistake elsewhere does not keep a daemon from being stopped.
 fn own(place: Place) -> Result<SelfConfig> {
-    let Loaded { settings, errors, .. } = settings::load(place.home, place.config);
-    settings.map(|settings| settings.own).ok_or_else(|| all(&errors))
+    let Loaded { own, errors, .. } = settings::load(place.home, place.config);
+    own.ok_or_else(|| all(&errors))
 }
 
 /// Several errors as one, a line each.
 fn all(errors: &[Error]) -> Error {
     Error::daemon(errors.iter().map(Error::to_string).collect::<Vec<_>>().join("\n"))
-}
-
-/// Stands in for `config::settings::load`.
-mod settings {
-    use super::*;
-    use crate::config::settings::{SinkKind, Tsdb};
-
-    pub struct Loaded {
-        pub settings: Option<Settings>,
-        pub errors: Vec<Error>,
-        pub warnings: Vec<Error>,
-    }
-
-    pub fn load(home: &Path, config: Option<&Path>) -> Loaded {
-        match read(home, config) {
-            Ok(settings) => Loaded { settings: Some(settings), errors: Vec::new(), warnings: Vec::new() },
-            Err(error) => Loaded { settings: None, errors: vec![error], warnings: Vec::new() },
-        }
-    }
-
-    fn read(home: &Path, config: Option<&Path>) -> Result<Settings> {
-        let file = config.map_or_else(|| home.join("config.ini"), PathBuf::from);
-        let text = std::fs::read_to_string(&file).map_err(Error::file("read", &file))?;
-        let key = |name: &str| {
-            text.lines().filter_map(|line| line.split_once('=')).find(|(k, _)| k.trim() == name).map(|(_, v)| v.trim())
-        };
-        let path = |name: &str, default: &str| home.join(key(name).unwrap_or(default));
-        let number = |name: &str, default: u64| match key(name).map(str::parse) {
-            Some(Err(_)) => Err(Error::daemon(format!("{}: {name}: not a number", file.display()))),
-            other => Ok(other.and_then(Result::ok).unwrap_or(default)),
-        };
-        let own = SelfConfig {
-            check_period: Duration::from_secs(number("check_period_seconds", 5)?),
-            log_file: path("log_file", "var/puypuy.log"),
-            log_rotate: Some(number("log_rotate_seconds", 3600)?).filter(|s| *s > 0).map(Duration::from_secs),
-            log_rotate_backups: number("log_rotate_backups", 24)? as usize,
-            debug_log: key("debug_log") == Some("True"),
-            pid_file: (key("pid_file") != Some("")).then(|| path("pid_file", "var/puypuy.pid")),
-            cluster_name: String::new(),
-            host_group: String::new(),
-            location: String::new(),
-            hostname: None,
-            shorthostname: false,
-            tmpdir: path("tmpdir", "var/tmp"),
-            max_cache: 50_000,
-            run_user: key("run_user").filter(|u| !u.is_empty()).map(String::from),
-            error_handler: 2,
-            roots: Default::default(),
-        };
-        let tsdb = Tsdb {
-            kind: SinkKind::Local,
-            section: Default::default(),
-            spool_max_bytes: 0,
-            spool_max_age: None,
-            rejected_max_bytes: 0,
-        };
-        Ok(Settings { home: home.into(), file, own, tsdb })
-    }
 }

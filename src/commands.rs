@@ -1,10 +1,33 @@
-//! What the commands do that start no daemon.
+//! The commands that need no daemon: try a check, switch checks on and off, look over the configuration, show the store.
 
+use crate::check::{Check, Context, Out, Pace, Spec};
+use crate::checks;
 use crate::cli::Format;
+use crate::config::families::{check_all, section_for};
+use crate::config::settings::{Settings, SinkKind};
+use crate::config::spelling;
+use crate::daemon::hostname;
+use crate::delivery::{normalise::normalise, unix_now};
 use crate::error::{Error, Result};
+use crate::fetch::Roots;
+use crate::links::{self, Link};
+use crate::point::{Batch, Identity, Tick, Value};
+#[cfg(feature = "local")]
+use crate::show;
+use crate::sink::{self, line_protocol::LineProtocol};
+use std::fmt::Write as _;
 use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// What `quickstart` switches on where nothing is.
+const FIRST_CHECKS: &[&str] =
+    &["check_cpustats", "check_disks", "check_load_average", "check_memory", "check_network_bytes"];
+
+/// How much longer than two periods the first numbers may take.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Where a command finds its configuration.
 #[derive(Clone, Copy, Debug)]
@@ -24,35 +47,221 @@ pub struct Sampling {
     pub format: Format,
 }
 
-/// Runs one check, enabled or not, and shows its points.
-pub fn check(_place: Place, _name: &str, _sampling: Sampling, _out: &mut dyn Write) -> Result<()> {
-    Err(Error::daemon("not yet"))
+/// `puypuy check`: runs one check that many times, that far apart, and prints what the last run told.
+///
+/// # Errors
+/// No check of that name, a mistake in its section, or a run that failed as a whole. What it told before is printed.
+pub fn check(settings: &Settings, name: &str, sampling: Sampling, out: &mut dyn Write) -> Result<()> {
+    let Sampling { samples, every, format } = sampling;
+    let spec = named(name)?;
+    let section = section_for(&settings.home, spec)?;
+    let pace = Pace::read(&section)?;
+    let mut check = (spec.build)(&section)?;
+    let limit = pace.timeout.unwrap_or(settings.own.check_period);
+    let mut told = Out::new(spec.check_type, pace.max_series, tick(every, limit));
+    let mut last = Ok(());
+    for sample in 0..samples.max(1) {
+        if sample > 0 {
+            thread::sleep(every);
+        }
+        let tick = tick(every, limit);
+        told.begin(tick);
+        last = guarded(check.as_mut(), &settings.own.roots, tick, &mut told);
+        if sample + 1 < samples {
+            told.finish();
+        }
+    }
+    let (batch, faults) = told.finish();
+    let (identity, _) = hostname::identity(&settings.own);
+    let text = match format {
+        Format::Table => table(&batch),
+        Format::Json => json(&batch, &identity),
+        Format::Influx => influx(batch, &identity),
+    };
+    say(out, &text);
+    for fault in faults {
+        say(out, &format!("# fault: {fault}\n"));
+    }
+    last
 }
 
-/// Lists all checks and which of them are enabled.
-pub fn list(_place: Place, _out: &mut dyn Write) -> Result<()> {
-    Err(Error::daemon("not yet"))
+fn named(name: &str) -> Result<&'static Spec> {
+    let stem = name.strip_suffix(".ini").or_else(|| name.strip_suffix(".py")).unwrap_or(name);
+    let with_prefix = format!("check_{stem}");
+    checks::find(stem).or_else(|| checks::find(&with_prefix)).ok_or_else(|| {
+        let near = spelling::hint(stem, checks::all().map(|spec| spec.name));
+        Error::daemon(format!("{name}: no check of that name{near}; `puypuy list` shows all"))
+    })
 }
 
-pub fn enable(_place: Place, _names: &[String], _out: &mut dyn Write) -> Result<()> {
-    Err(Error::daemon("not yet"))
+fn tick(period: Duration, limit: Duration) -> Tick {
+    let (at, wall) = (Instant::now(), SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
+    Tick { wall: wall.as_secs() as i64, at, deadline: at + limit, period }
 }
 
-pub fn disable(_place: Place, _names: &[String], _out: &mut dyn Write) -> Result<()> {
-    Err(Error::daemon("not yet"))
+fn guarded(check: &mut dyn Check, roots: &Roots, tick: Tick, told: &mut Out) -> Result<()> {
+    catch_unwind(AssertUnwindSafe(|| check.run(&Context { tick, roots }, told)))
+        .unwrap_or_else(|_| Err(Error::daemon("the check panicked; this is a bug, please report it")))
 }
 
-/// Shows every mistake of the configuration. With `strict` a warning is a mistake.
-pub fn check_config(_place: Place, _strict: bool, _out: &mut dyn Write) -> Result<()> {
-    Err(Error::daemon("not yet"))
+/// Writes what can be written: a reader that has gone away (`| head`) is no error.
+fn say(out: &mut dyn Write, text: &str) {
+    let _ = out.write_all(text.as_bytes());
 }
 
-/// Shows what the local store holds: series whose name holds `pattern`, over the time back from now.
-pub fn show(_place: Place, _pattern: Option<&str>, _last: Duration, _out: &mut dyn Write) -> Result<()> {
-    Err(Error::daemon("not yet"))
+fn table(batch: &Batch) -> String {
+    let mut rows: Vec<[String; 4]> = batch
+        .points
+        .iter()
+        .map(|point| {
+            let value = match point.value {
+                Value::Int(n) => n.to_string(),
+                Value::Float(n) => format!("{n:.3}"),
+            };
+            let tags: Vec<String> = point.tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            [point.name.to_string(), value, point.kind.word().to_string(), tags.join(" ")]
+        })
+        .collect();
+    rows.sort();
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let (name_width, value_width) = (width(0), width(1));
+    let mut text = String::new();
+    for [name, value, kind, tags] in &rows {
+        let line = format!("{name:name_width$}  {value:>value_width$}  {kind:7}  {tags}");
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+    for event in &batch.events {
+        let _ = writeln!(text, "event {}: {}", event.name, event.message);
+    }
+    text
 }
 
-/// From nothing to numbers on the screen.
-pub fn quickstart(_place: Place, _out: &mut dyn Write) -> Result<()> {
-    Err(Error::daemon("not yet"))
+fn json(batch: &Batch, identity: &Identity) -> String {
+    batch.points.iter().map(|point| format!("{}\n", point.to_json(&identity.host))).collect()
+}
+
+fn influx(batch: Batch, identity: &Identity) -> String {
+    let (points, ..) = normalise(batch.points);
+    let encoded = LineProtocol::new(usize::MAX, usize::MAX).encode(&points, identity);
+    encoded.requests.iter().map(|request| String::from_utf8_lossy(&request.body)).collect()
+}
+
+/// `puypuy list`: every check, whether it is switched on, and what it is for.
+pub fn list(home: &Path, out: &mut dyn Write) -> Result<()> {
+    let links = links::read(home)?;
+    let width = checks::all().map(|spec| spec.name.len()).max().unwrap_or(0);
+    for spec in checks::all() {
+        let mark = if links.iter().any(|link| link.stem == spec.name) { "on " } else { "off" };
+        say(out, &format!("{mark}  {:width$}  {}\n", spec.name, spec.purpose));
+    }
+    for link in links.iter().filter(|link| link.spec().is_none()) {
+        say(out, &format!("?    {:width$}  no check of that name in this version\n", link.file_name));
+    }
+    Ok(())
+}
+
+/// `puypuy enable`: makes the links. All names are looked at before the first link is made.
+pub fn enable(home: &Path, names: &[String], out: &mut dyn Write) -> Result<()> {
+    let specs: Vec<&Spec> = names.iter().map(|name| named(name)).collect::<Result<_>>()?;
+    for spec in specs {
+        let made = links::enable(home, spec)?;
+        say(out, &format!("{}: {}\n", spec.name, if made { "switched on" } else { "is on already" }));
+    }
+    Ok(())
+}
+
+/// `puypuy disable`: removes links, also those of checks that this version does not know.
+pub fn disable(home: &Path, names: &[String], out: &mut dyn Write) -> Result<()> {
+    for name in names {
+        let linked = |stem: &str| links::read(home).is_ok_and(|links| links.iter().any(|link| link.stem == stem));
+        let stem = if linked(name) { name.clone() } else { named(name)?.name.to_string() };
+        let removed = links::disable(home, &stem)?;
+        say(out, &format!("{stem}: {}\n", if removed { "switched off" } else { "is off already" }));
+    }
+    Ok(())
+}
+
+/// `puypuy check-config`: every mistake of `config.ini` and `conf/*.ini`, a line each.
+///
+/// # Errors
+/// There are mistakes, or with `strict` warnings.
+pub fn check_config(place: Place, strict: bool, out: &mut dyn Write) -> Result<()> {
+    let links = links::read(place.home)?;
+    let enabled: Vec<&'static Spec> = links.iter().filter_map(Link::spec).collect();
+    let (errors, warnings) = check_all(place.home, place.config, &enabled);
+    for warning in &warnings {
+        say(out, &format!("{}: {warning}\n", if strict { "error" } else { "warning" }));
+    }
+    for error in &errors {
+        say(out, &format!("error: {error}\n"));
+    }
+    match (errors.len() + if strict { warnings.len() } else { 0 }, warnings.len()) {
+        (0, 0) => say(out, "the configuration is fine\n"),
+        (0, 1) => say(out, "the configuration can be used; 1 warning\n"),
+        (0, count) => say(out, &format!("the configuration can be used; {count} warnings\n")),
+        (1, _) => return Err(Error::daemon("1 mistake in the configuration")),
+        (count, _) => return Err(Error::daemon(format!("{count} mistakes in the configuration"))),
+    }
+    Ok(())
+}
+
+/// `puypuy show`: the local store's series of a span whose name holds the pattern.
+///
+/// # Errors
+/// Another sink is configured, or the store cannot be read.
+pub fn show(settings: &Settings, pattern: Option<&str>, last: Duration, out: &mut dyn Write) -> Result<()> {
+    show::show(&sink::local_file(&settings.tsdb, &settings.home)?, pattern, last, unix_now(), out)
+}
+
+/// First half of `puypuy quickstart`: where no check is enabled, the first five are.
+pub fn enable_first(home: &Path, out: &mut dyn Write) -> Result<()> {
+    if links::read(home)?.iter().any(|link| link.spec().is_some()) {
+        return Ok(());
+    }
+    let names: Vec<String> = FIRST_CHECKS.iter().map(|name| name.to_string()).collect();
+    enable(home, &names, out)
+}
+
+/// Second half of `puypuy quickstart`, when the daemon runs: waits for its first two looks and shows what it stored.
+///
+/// # Errors
+/// Nothing was stored in time; the message says where to look.
+pub fn show_first(settings: &Settings, out: &mut dyn Write) -> Result<()> {
+    let log = settings.own.log_file.display();
+    if settings.tsdb.kind != SinkKind::Local {
+        say(
+            out,
+            &format!("numbers go to the server of [TSDB] in {}; what happens is in {log}\n", settings.file.display()),
+        );
+        return Ok(());
+    }
+    let file = sink::local_file(&settings.tsdb, &settings.home)?;
+    let period = settings.own.check_period;
+    say(out, &format!("waiting for the first two looks, {} s apart\n", period.as_secs_f64()));
+    // A rate needs two looks.
+    let wanted = unix_now() + period.as_secs_f64().ceil() as i64;
+    let until = Instant::now() + 2 * period + PATIENCE;
+    while show::last_stored(&file)?.is_none_or(|stored| stored < wanted) {
+        if Instant::now() >= until {
+            return Err(Error::daemon(format!("nothing was stored in time; the reason should be in {log}")));
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+    show::show(&file, None, 2 * period + PATIENCE, unix_now(), out)
+}
+
+/// Stands where the local store was left out of the program.
+#[cfg(not(feature = "local"))]
+mod show {
+    use super::*;
+
+    pub fn show(_: &Path, _: Option<&str>, _: Duration, _: i64, _: &mut dyn Write) -> Result<()> {
+        Err(Error::daemon("this program was built without the local store (feature local)"))
+    }
+
+    pub fn last_stored(_: &Path) -> Result<Option<i64>> {
+        Ok(None)
+    }
 }

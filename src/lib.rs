@@ -18,12 +18,14 @@ pub mod daemon;
 pub mod delivery;
 pub mod error;
 pub mod fetch;
+pub mod links;
 pub mod logging;
 pub mod parse;
 pub mod point;
 pub mod rates;
 pub mod scheduler;
 pub mod serve;
+#[cfg(feature = "local")]
 pub mod show;
 pub mod sink;
 mod sys;

@@ -110,6 +110,29 @@ pub struct Point {
     pub reaction: i8,
 }
 
+impl Point {
+    /// The point for programs: name, value, kind, type, tags, reaction, host and time. `own_host` stands where the
+    /// point has no host of its own.
+    pub fn to_json(&self, own_host: &str) -> serde_json::Value {
+        let value = match self.value {
+            Value::Int(n) => serde_json::Value::from(n),
+            Value::Float(n) => serde_json::Value::from(n),
+        };
+        let tags: serde_json::Map<String, serde_json::Value> =
+            self.tags.iter().map(|(key, value)| (key.to_string(), value.into())).collect();
+        serde_json::json!({
+            "name": self.name,
+            "value": value,
+            "kind": self.kind.word(),
+            "type": self.check_type,
+            "tags": tags,
+            "reaction": self.reaction,
+            "host": self.host.as_deref().unwrap_or(own_host),
+            "time": self.time,
+        })
+    }
+}
+
 /// How bad it is. The numbers on the wire are OddEye's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {

@@ -1,12 +1,58 @@
-//! The serving process: builds checks and sink, starts delivery and the scheduler, and ends them again.
+//! The serving process: puts checks, assembly, delivery and sink together, and takes them apart at the end.
 
+use crate::checks;
 use crate::config::settings::Settings;
-use crate::daemon::Control;
-use crate::error::Result;
+use crate::daemon::{Control, hostname};
+use crate::delivery::Delivery;
+use crate::delivery::queue::Queue;
+use crate::delivery::rejected::Rejected;
+use crate::delivery::spool::{Bounds, Spool};
+use crate::error::{Error, Result};
+use crate::scheduler::Scheduler;
+use crate::scheduler::assembly::Assembly;
+use crate::sink;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
-/// Runs until told to stop.
-pub fn serve(_settings: Settings, control: Control) -> Result<()> {
+/// How long the end waits for delivery to send or spool what is left.
+const LAST_DELIVERY: Duration = Duration::from_millis(2500);
+const STACK: usize = 1 << 20;
+
+/// Runs until told to stop. Called after the fork: from here on there are threads.
+///
+/// # Errors
+/// What keeps the daemon from starting: another daemon at the same spool, no thread to be had.
+pub fn serve(settings: Settings, control: Control) -> Result<()> {
+    let Settings { home, own, tsdb, .. } = settings;
+    let sink = sink::build(&tsdb, &home)?;
+    let (identity, warning) = hostname::identity(&own);
+    warning.inspect(|warning| log::warn!("{warning}"));
+    let bounds = Bounds { entries: own.max_cache, bytes: tsdb.spool_max_bytes, age: tsdb.spool_max_age };
+    let spool = Spool::open(&own.tmpdir.join("spool"), bounds)?;
+    let rejected = Rejected::new(own.tmpdir.join("rejected"), sink.name(), tsdb.rejected_max_bytes);
+
+    let seconds = own.check_period.as_secs_f64();
+    log::info!("host {}, every {seconds} s, to {}", identity.host, sink.name());
+    let queue = Arc::new(Queue::default());
+    let delivery = Delivery::new(sink, identity, Arc::clone(&queue), spool, rejected, own.check_period);
+    let delivery = thread::Builder::new()
+        .name("delivery".into())
+        .stack_size(STACK)
+        .spawn(move || delivery.run())
+        .map_err(|error| Error::daemon(format!("no thread for delivery: {error}")))?;
+    let assembly = Arc::new(Assembly::new(Arc::clone(&queue)));
+    let scheduler = Scheduler::new(home, own.check_period, own.roots, assembly, checks::find);
     (control.ready)()?;
-    let _ = control.stop.recv();
+
+    scheduler.run(&control.stop);
+    let deadline = Instant::now() + LAST_DELIVERY;
+    queue.close(deadline);
+    while !delivery.is_finished() && Instant::now() < deadline + Duration::from_millis(200) {
+        thread::sleep(Duration::from_millis(5));
+    }
+    if !delivery.is_finished() {
+        log::error!("delivery hangs and is left behind; its last batch may be lost");
+    }
     Ok(())
 }

@@ -1,4 +1,13 @@
 //! Ini text exactly as Python's RawConfigParser reads it, with the line of every key. The only user of rust-ini.
+//!
+//! rust-ini alone differs from RawConfigParser in a dozen silent ways (quotes, backslashes, indented comments, continued
+//! values, duplicates), so the text is first brought into a form that it reads back exactly.
+
+use super::section::Section;
+use crate::error::{Error, Result, quote};
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
 
 /// One `key = value` and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,4 +18,200 @@ pub struct Entry {
     pub value: String,
     /// Counted from 1.
     pub line: usize,
+}
+
+/// All sections of a file, in their order, and every mistake met on the way.
+#[derive(Debug, Default)]
+pub struct Ini {
+    pub sections: Vec<Section>,
+    pub errors: Vec<Error>,
+}
+
+impl Ini {
+    pub fn section(&self, name: &str) -> Option<&Section> {
+        self.sections.iter().find(|section| section.name == name)
+    }
+}
+
+/// Reads a file. Bytes that are not UTF-8 become U+FFFD. `shown` is how messages name it.
+///
+/// # Errors
+/// The file cannot be read; mistakes in it are in [`Ini::errors`].
+pub fn load(path: &Path, shown: &str) -> Result<Ini> {
+    let bytes = fs::read(path).map_err(Error::file("read", path))?;
+    Ok(parse(&String::from_utf8_lossy(&bytes), shown))
+}
+
+/// Reads the text of a file that messages call `shown`.
+pub fn parse(text: &str, shown: &str) -> Ini {
+    let mut scan = Scan { shown, ..Scan::default() };
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n").replace('\r', "\n");
+    for (index, raw) in text.split_terminator('\n').enumerate() {
+        scan.line(index + 1, raw);
+    }
+    scan.close();
+    scan.read_back()
+}
+
+/// The normalised text while it grows, with the lines that it came from.
+#[derive(Default)]
+struct Scan<'a> {
+    shown: &'a str,
+    /// What rust-ini will read.
+    text: String,
+    errors: Vec<Error>,
+    /// Header line of each section.
+    sections: Vec<(String, usize)>,
+    /// Line of each key: place of the section, key.
+    keys: HashMap<(usize, String), usize>,
+    section: Option<usize>,
+    /// Indentation of the line that an open value began on, and the blank lines since its last line.
+    open: Option<(usize, usize)>,
+    /// Lines of a section that appeared before are read and dropped.
+    dropped: bool,
+}
+
+impl Scan<'_> {
+    fn line(&mut self, number: usize, raw: &str) {
+        let line = raw.trim();
+        if line.is_empty() {
+            if let Some((_, blanks)) = &mut self.open {
+                *blanks += 1;
+            }
+            return;
+        }
+        if line.starts_with(['#', ';']) {
+            return;
+        }
+        let indent = raw.chars().take_while(|letter| letter.is_whitespace()).count();
+        if let Some((begun, blanks)) = self.open.filter(|(begun, _)| indent > *begun) {
+            if looks_like_an_option(line) {
+                let problem = format!(
+                    "{}: indented deeper than the key above it, so it would become a part of that value; write it at the same depth",
+                    quote(line)
+                );
+                return self.wrong(number, "", &problem);
+            }
+            self.text.push_str(&"\\n".repeat(blanks + 1));
+            self.escape(line);
+            self.open = Some((begun, 0));
+            return;
+        }
+        self.close();
+        match (line.starts_with('['), line.rfind(']')) {
+            (true, Some(end)) if end > 1 => self.header(number, line.get(1..end).unwrap_or_default()),
+            (true, _) => self.wrong(number, "", &format!("section header without a closing bracket: {}", quote(line))),
+            (false, _) => self.option(number, indent, line),
+        }
+    }
+
+    fn header(&mut self, number: usize, name: &str) {
+        self.dropped = false;
+        if let Some((_, before)) = self.sections.iter().find(|(known, _)| known == name) {
+            let problem = format!("this section appears a second time, first in line {before}; keep one");
+            self.wrong(number, name, &problem);
+            self.dropped = true;
+            return;
+        }
+        self.sections.push((name.to_string(), number));
+        self.section = Some(self.sections.len() - 1);
+        self.text.push('[');
+        self.escape(name);
+        self.text.push_str("]\n");
+    }
+
+    fn option(&mut self, number: usize, indent: usize, line: &str) {
+        let Some((place, section)) = self.section.and_then(|place| Some((place, self.sections.get(place)?.0.clone())))
+        else {
+            return self.wrong(number, "", &format!("{} stands before the first [section]", quote(line)));
+        };
+        let Some((key, value)) =
+            line.find(['=', ':']).filter(|at| *at > 0).and_then(|at| Some((line.get(..at)?, line.get(at + 1..)?)))
+        else {
+            return self.wrong(number, &section, &format!("{}: no `key = value` or `key: value`", quote(line)));
+        };
+        if self.dropped {
+            return;
+        }
+        let key = key.trim_end().to_lowercase();
+        if let Some(before) = self.keys.get(&(place, key.clone())) {
+            let usual = if section == "TSDB" { "; two back ends left uncommented? keep one" } else { "; keep one" };
+            let problem = format!("appears a second time, first in line {before}{usual}");
+            self.errors.push(Error::Config { file: self.shown.into(), line: number, section, key, problem });
+            return;
+        }
+        self.escape(&key);
+        self.text.push_str(" = \"");
+        self.escape(value.trim());
+        self.open = Some((indent, 0));
+        self.keys.insert((place, key), number);
+    }
+
+    fn close(&mut self) {
+        if self.open.take().is_some() {
+            self.text.push_str("\"\n");
+        }
+    }
+
+    /// Escapes what rust-ini reads as more than itself.
+    fn escape(&mut self, text: &str) {
+        for letter in text.chars() {
+            if matches!(letter, '\\' | '"' | ']' | '[' | '=' | ':' | '#' | ';' | '\'') {
+                self.text.push('\\');
+            }
+            match letter {
+                '\0' => self.text.push_str("\\0"),
+                other => self.text.push(other),
+            }
+        }
+    }
+
+    fn wrong(&mut self, line: usize, section: &str, problem: &str) {
+        self.errors.push(Error::Config {
+            file: self.shown.into(),
+            line,
+            section: section.into(),
+            key: String::new(),
+            problem: problem.into(),
+        });
+    }
+
+    fn read_back(mut self) -> Ini {
+        let read = match ::ini::Ini::load_from_str(&self.text) {
+            Ok(read) => read,
+            Err(error) => {
+                self.wrong(0, "", &format!("cannot be read: {error}"));
+                return Ini { sections: Vec::new(), errors: self.errors };
+            }
+        };
+        let defaults: Vec<Entry> = self.entries(&read, "DEFAULT");
+        let mut sections = Vec::new();
+        for (name, line) in &self.sections {
+            let mut entries = self.entries(&read, name);
+            if name != "DEFAULT" {
+                let missing = defaults.iter().filter(|default| entries.iter().all(|entry| entry.key != default.key));
+                let missing: Vec<Entry> = missing.cloned().collect();
+                entries.extend(missing);
+            }
+            sections.push(Section { file: self.shown.into(), name: name.clone(), line: *line, entries });
+        }
+        Ini { sections, errors: self.errors }
+    }
+
+    fn entries(&self, read: &::ini::Ini, name: &str) -> Vec<Entry> {
+        let Some(place) = self.sections.iter().position(|(section, _)| section == name) else { return Vec::new() };
+        let Some(properties) = read.section(Some(name)) else { return Vec::new() };
+        let entry = |(key, value): (&str, &str)| {
+            let line = self.keys.get(&(place, key.to_string())).copied().unwrap_or(0);
+            Entry { key: key.into(), value: value.into(), line }
+        };
+        properties.iter().map(entry).collect()
+    }
+}
+
+/// Whether a continuation line is an option that slipped to the right: a plain word, then a delimiter.
+fn looks_like_an_option(line: &str) -> bool {
+    let Some((key, _)) = line.split_once(['=', ':']) else { return false };
+    let key = key.trim_end();
+    !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
 }

@@ -1,6 +1,7 @@
 //! The name under which this host reports.
 
 use crate::config::settings::SelfConfig;
+use crate::point::Identity;
 use crate::sys;
 use std::sync::mpsc;
 use std::thread;
@@ -35,4 +36,11 @@ pub fn host_name(own: &SelfConfig) -> (String, Option<String>) {
             (node, Some(warning))
         }
     }
+}
+
+/// Who this daemon is, and the warning of [`host_name`].
+pub fn identity(own: &SelfConfig) -> (Identity, Option<String>) {
+    let (host, warning) = host_name(own);
+    let (cluster, group, location) = (own.cluster_name.clone(), own.host_group.clone(), own.location.clone());
+    (Identity { host: host.into(), cluster, group, location }, warning)
 }

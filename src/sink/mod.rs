@@ -10,8 +10,12 @@ pub mod line_protocol;
 pub mod local;
 mod tls;
 
+use crate::config::settings::{SinkKind, Tsdb};
+use crate::error::{Error, Result};
 use crate::point::{Identity, Point};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::{ControlFlow, Range};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// One body for the wire and the points it carries.
@@ -92,4 +96,36 @@ pub trait Sink: Send {
     fn is_remote(&self) -> bool {
         true
     }
+}
+
+/// The sink of that kind, from `[TSDB]`.
+#[cfg_attr(not(feature = "local"), allow(unused_variables))]
+pub fn build(tsdb: &Tsdb, home: &Path) -> Result<Box<dyn Sink>> {
+    match tsdb.kind {
+        #[cfg(feature = "local")]
+        SinkKind::Local => Ok(Box::new(local::configure(&tsdb.section, home)?)),
+        #[cfg(not(feature = "local"))]
+        SinkKind::Local => {
+            Err(tsdb.section.problem("tsdtype", "this program was built without the local store (feature local)"))
+        }
+        SinkKind::InfluxDb => Ok(Box::new(influxdb::configure(&tsdb.section)?)),
+    }
+}
+
+/// The file of the local store.
+///
+/// # Errors
+/// Another sink is configured, or this program has no local store.
+#[cfg_attr(not(feature = "local"), allow(unused_variables))]
+pub fn local_file(tsdb: &Tsdb, home: &Path) -> Result<PathBuf> {
+    match tsdb.kind {
+        #[cfg(feature = "local")]
+        SinkKind::Local => Ok(local::file(&tsdb.section, home)),
+        _ => Err(Error::daemon("the numbers go to the server named in [TSDB]; only tsdtype Local can be shown here")),
+    }
+}
+
+/// A random number, good enough to spread a fleet over time and addresses.
+pub fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
 }

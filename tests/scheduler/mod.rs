@@ -1,1 +1,4 @@
-//! Tests of scheduler.
+//! The schedule: on time, never waiting for a check, following the links.
+
+mod clock;
+mod run;

@@ -1,1 +1,231 @@
-//! Tests of tidy.
+//! The rules of the house, kept by a program: layers, first lines, registry and documents in step.
+
+use puypuy::checks;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = root().join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// All files below a folder that end so, relative to the project.
+fn files(folder: &str, end: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![root().join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap().flatten() {
+            match entry.file_type().unwrap().is_dir() {
+                true => folders.push(entry.path()),
+                false => found.push(entry.path().strip_prefix(root()).unwrap().to_path_buf()),
+            }
+        }
+    }
+    found.retain(|path| path.to_str().unwrap().ends_with(end));
+    found.sort();
+    assert!(!found.is_empty(), "no {end} files in {folder}");
+    found
+}
+
+/// The code of a file: without comments, whose words break no rule.
+fn code(path: &Path) -> String {
+    let lines = read(path);
+    lines.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
+}
+
+/// Whether the code has this word: not as the end of a longer one.
+fn holds(code: &str, word: &str) -> bool {
+    code.match_indices(word)
+        .any(|(at, _)| !code[..at].ends_with(|before: char| before.is_alphanumeric() || before == '_'))
+}
+
+/// Where what does not belong. A place is a file or folder below src; `!` excepts one.
+const LAYERS: &[(&[&str], &[&str])] = &[
+    (&["point.rs"], &["std::fs", "std::net", "std::process", "std::thread", "log::", "reqwest", "crate::config"]),
+    (
+        &[
+            "rates.rs",
+            "table.rs",
+            "parse/",
+            "delivery/normalise.rs",
+            "delivery/codec.rs",
+            "delivery/backoff.rs",
+            "delivery/dispatch.rs",
+            "sink/line_protocol.rs",
+            "scheduler/clock.rs",
+        ],
+        &[
+            "std::fs",
+            "std::net",
+            "std::process",
+            "std::thread",
+            "log::",
+            "reqwest",
+            "crate::config",
+            "SystemTime::now",
+            "Instant::now",
+        ],
+    ),
+    (
+        &["checks/"],
+        &[
+            "std::fs",
+            "std::net",
+            "std::process",
+            "std::thread",
+            "reqwest",
+            "log::",
+            "Mutex",
+            "RwLock",
+            "Atomic",
+            "static mut",
+            "crate::sink",
+            "crate::delivery",
+            "crate::scheduler",
+            "crate::daemon",
+            "crate::logging",
+            "nix::",
+            "libc::",
+        ],
+    ),
+    (&["parse/"], &["crate::fetch", "crate::checks", "crate::point", "crate::check"]),
+    (
+        &["fetch/"],
+        &[
+            "crate::point",
+            "crate::checks",
+            "crate::check",
+            "crate::sink",
+            "crate::delivery",
+            "crate::scheduler",
+            "log::",
+        ],
+    ),
+    (&["sink/"], &["crate::checks", "crate::check", "crate::scheduler", "crate::delivery", "crate::daemon", "log::"]),
+    (
+        &["delivery/"],
+        &[
+            "crate::checks",
+            "crate::check::",
+            "crate::scheduler",
+            "crate::fetch",
+            "crate::sink::influxdb",
+            "crate::sink::local",
+        ],
+    ),
+    (&["scheduler/"], &["crate::checks::system", "crate::sink", "reqwest"]),
+    (
+        &["config/"],
+        &["std::net", "std::process", "std::thread", "crate::daemon", "crate::delivery", "crate::scheduler", "log::"],
+    ),
+    (&["", "!sink/http_post.rs", "!sink/tls.rs", "!sink/influxdb.rs"], &["reqwest::"]),
+    (&["", "!config/ini.rs"], &["::ini::Ini", "use ini"]),
+    (&["", "!daemon/fork.rs"], &["daemonize::"]),
+    (&["", "!sys.rs"], &["unsafe ", "allow(unsafe_code)"]),
+    (&["", "!logging/"], &["simplelog::"]),
+    (&[""], &["todo!(", "unimplemented!(", "dbg!(", "println!(", "eprintln!(", "TODO", "FIXME", "XXX"]),
+    (&["", "!cli.rs", "!main.rs", "!daemon/"], &["process::exit"]),
+];
+
+#[test]
+fn layers_hold() {
+    for (places, words) in LAYERS {
+        let (excepted, inside): (Vec<&str>, Vec<&str>) = places.iter().partition(|place| place.starts_with('!'));
+        for path in files("src", ".rs") {
+            let below = path.strip_prefix("src").unwrap().to_str().unwrap();
+            if !inside.iter().any(|place| below.starts_with(place))
+                || excepted.iter().any(|place| below.starts_with(&place[1..]))
+            {
+                continue;
+            }
+            let code = code(&path);
+            for word in *words {
+                assert!(
+                    !holds(&code, word),
+                    "{}: `{word}` does not belong here, see docs/architecture.md",
+                    path.display()
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn every_place_in_the_layers_exists() {
+    for place in LAYERS.iter().flat_map(|(places, _)| places.iter()) {
+        let path = root().join("src").join(place.trim_start_matches('!'));
+        assert!(path.exists(), "{} is named in LAYERS and does not exist", path.display());
+    }
+}
+
+#[test]
+fn every_file_says_first_what_it_is() {
+    for path in ["src", "tests", "benches"].iter().flat_map(|folder| files(folder, ".rs")) {
+        let text = read(&path);
+        let first = text.lines().next().unwrap_or_default();
+        let sentence = first.strip_prefix("//! ").unwrap_or_default();
+        assert!(sentence.len() > 10, "{}: the first line must be a `//!` sentence that says its job", path.display());
+    }
+}
+
+#[test]
+fn the_map_names_every_source_file() {
+    let map = read("docs/architecture.md");
+    for path in files("src", ".rs") {
+        let below = path.strip_prefix("src").unwrap();
+        let name = match below.file_name().unwrap().to_str().unwrap() {
+            "mod.rs" => below.parent().unwrap().file_name().unwrap().to_str().unwrap(),
+            name => name.trim_end_matches(".rs"),
+        };
+        assert!(map.contains(name), "docs/architecture.md does not name {} ({name})", path.display());
+    }
+}
+
+#[test]
+fn the_registry_is_in_order_and_its_names_are_one() {
+    let specs: Vec<_> = checks::all().collect();
+    let names: Vec<_> = specs.iter().map(|spec| spec.name).collect();
+    let mut sorted = names.clone();
+    sorted.dedup();
+    assert_eq!(names, sorted, "a check is listed twice");
+    for spec in specs {
+        assert!(spec.name.starts_with("check_"), "{}", spec.name);
+        assert!(
+            !spec.purpose.is_empty() && !spec.purpose.ends_with('.'),
+            "{}: one line of purpose, no full stop",
+            spec.name
+        );
+        let family = spec.conf.trim_end_matches(".ini");
+        let stem = spec.name.trim_start_matches("check_");
+        let file = format!("src/checks/{family}/{stem}.rs");
+        assert!(root().join(&file).exists(), "{} should be in {file}", spec.name);
+        for part in [format!("checks_available/{}.ini", spec.name), format!("conf/{}", spec.conf)] {
+            assert!(root().join(&part).exists(), "{}: {part} is missing", spec.name);
+        }
+        if !spec.section.is_empty() {
+            assert!(
+                read(format!("conf/{}", spec.conf)).contains(&format!("[{}]", spec.section)),
+                "{}: no section",
+                spec.name
+            );
+        }
+        assert!(read("docs/checks.md").contains(spec.name), "docs/checks.md does not tell of {}", spec.name);
+    }
+    for descriptor in files("checks_available", ".ini") {
+        let stem = descriptor.file_stem().unwrap().to_str().unwrap().to_string();
+        assert!(checks::find(&stem).is_some(), "{} describes a check that does not exist", descriptor.display());
+    }
+}
+
+#[test]
+fn scripts_can_be_run() {
+    use std::os::unix::fs::PermissionsExt;
+    for script in ["puypuy.sh", ".ci/run"] {
+        let mode = fs::metadata(root().join(script)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o111, 0o111, "{script} is not executable");
+    }
+}

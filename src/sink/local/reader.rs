@@ -96,6 +96,22 @@ impl Reader {
         read().map_err(|error| told(&self.path, &error))
     }
 
+    /// Time of the oldest point within the span; `None` when there is none.
+    pub fn oldest(&self, span: &RangeInclusive<i64>) -> Result<Option<i64>> {
+        let read = || {
+            for since in self.parts(span) {
+                let time = format!("SELECT min(time) FROM raw_{since} WHERE time BETWEEN ?1 AND ?2");
+                let oldest =
+                    self.db.query_row(&time, [span.start(), span.end()], |row| row.get::<_, Option<i64>>(0))?;
+                if oldest.is_some() {
+                    return Ok(oldest);
+                }
+            }
+            Ok(None)
+        };
+        read().map_err(|error| told(&self.path, &error))
+    }
+
     /// Begin of the newest minute within the span that has been rolled up.
     pub fn newest_minute(&self, span: &RangeInclusive<i64>) -> Result<Option<i64>> {
         let read = || {

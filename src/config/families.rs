@@ -1,0 +1,128 @@
+//! `conf/*.ini`: where the checks find their sections, and the look over all of it.
+
+use super::ini::{self, Ini};
+use super::section::Section;
+use super::settings;
+use super::spelling::hint;
+use crate::check::{COMMON_KEYS, Pace, Spec};
+use crate::checks;
+use crate::error::{Error, Result};
+use std::fs;
+use std::path::Path;
+
+/// Folder of the checks' files below home.
+const FOLDER: &str = "conf";
+/// Sections that belong to the daemon, in `config.ini`.
+const DAEMONS: &[&str] = &["SelfConfig", "TSDB", "WebServer", "DEFAULT"];
+
+/// The section of a check: in its family's file, else in any other (the original read all of them as one), else empty.
+///
+/// # Errors
+/// A mistake in the family's file: it could be the very section that is asked for.
+pub fn section_for(home: &Path, spec: &Spec) -> Result<Section> {
+    let shown = format!("{FOLDER}/{}", spec.conf);
+    let own = home.join(&shown);
+    if spec.section.is_empty() {
+        return Ok(Section::missing(&shown, spec.section));
+    }
+    if own.exists() {
+        let mut read = ini::load(&own, &shown)?;
+        if !read.errors.is_empty() {
+            return Err(read.errors.swap_remove(0));
+        }
+        if let Some(section) = read.section(spec.section) {
+            return Ok(section.clone());
+        }
+    }
+    let others = files(home)?.into_iter().filter(|(name, _)| *name != shown);
+    let elsewhere = others.filter_map(|(_, read)| read.ok()?.section(spec.section).cloned()).next();
+    Ok(elsewhere.unwrap_or_else(|| Section::missing(&shown, spec.section)))
+}
+
+/// Every mistake and every doubt in `config.ini` and `conf/*.ini`, the sections of the enabled checks built on trial.
+pub fn check_all(home: &Path, config: Option<&Path>, enabled: &[&'static Spec]) -> (Vec<Error>, Vec<Error>) {
+    let loaded = settings::load(home, config);
+    let (mut errors, mut warnings) = (loaded.errors, loaded.warnings);
+    match files(home) {
+        Ok(files) => {
+            let main = settings::file_of(home, config);
+            for (shown, read) in files.into_iter().filter(|(shown, _)| home.join(shown) != main) {
+                match read {
+                    Ok(read) => {
+                        doubts(&shown, &read, &mut warnings);
+                        errors.extend(read.errors);
+                    }
+                    Err(error) => errors.push(error),
+                }
+            }
+        }
+        Err(error) => errors.push(error),
+    }
+    for spec in enabled {
+        let built = section_for(home, spec).and_then(|section| {
+            Pace::read(&section)?;
+            (spec.build)(&section).map(|_| ())
+        });
+        if let Err(error) = built
+            && !errors.iter().any(|known| known.to_string() == error.to_string())
+        {
+            errors.push(error);
+        }
+    }
+    (errors, warnings)
+}
+
+/// All files of the folder in the order of their names, each as messages call it.
+fn files(home: &Path) -> Result<Vec<(String, Result<Ini>)>> {
+    let folder = home.join(FOLDER);
+    let entries = match fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Error::file("list", &folder)(error)),
+    };
+    let mut names: Vec<String> = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.retain(|name| name.ends_with(".ini"));
+    names.sort();
+    let read = |name: String| {
+        let shown = format!("{FOLDER}/{name}");
+        let read = ini::load(&home.join(&shown), &shown);
+        (shown, read)
+    };
+    Ok(names.into_iter().map(read).collect())
+}
+
+/// Sections and keys that nobody reads, and sections that stand in the wrong file.
+fn doubts(shown: &str, read: &Ini, warnings: &mut Vec<Error>) {
+    for section in &read.sections {
+        let doubt = |line: usize, key: &str, problem: String| Error::Config {
+            file: shown.into(),
+            line,
+            section: section.name.clone(),
+            key: key.into(),
+            problem,
+        };
+        if DAEMONS.contains(&section.name.as_str()) {
+            if section.name != "DEFAULT" {
+                warnings.push(doubt(section.line, "", "is read from config.ini only; this one has no effect".into()));
+            }
+            continue;
+        }
+        let mut readers = checks::all().filter(|spec| spec.section == section.name).peekable();
+        if readers.peek().is_none() {
+            let near = hint(&section.name, checks::all().map(|spec| spec.section).filter(|name| !name.is_empty()));
+            warnings.push(doubt(section.line, "", format!("no check of this version reads this section{near}")));
+            continue;
+        }
+        let readers: Vec<&Spec> = readers.collect();
+        if let Some(home) = readers.iter().map(|spec| format!("{FOLDER}/{}", spec.conf)).find(|home| home != shown) {
+            warnings.push(doubt(section.line, "", format!("belongs into {home}, which wins where both have it")));
+        }
+        let known = || readers.iter().flat_map(|spec| spec.keys).chain(COMMON_KEYS).copied();
+        for entry in &section.entries {
+            let any_key = readers.iter().any(|spec| spec.keys.contains(&"*"));
+            if !any_key && !known().any(|key| key.eq_ignore_ascii_case(&entry.key)) {
+                warnings.push(doubt(entry.line, &entry.key, format!("unknown key{}", hint(&entry.key, known()))));
+            }
+        }
+    }
+}

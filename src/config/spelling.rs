@@ -1,0 +1,39 @@
+//! "Did you mean ...?": the nearest known name to one that is not known.
+
+/// Most edits at which a name still counts as a slip of the other.
+const MAX_EDITS: usize = 2;
+
+/// The known name nearest to `word`, if any is near; case does not count.
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let word = word.to_lowercase();
+    let distance = |name: &'a str| (edits(&word, &name.to_lowercase()), name);
+    let best = known.into_iter().map(distance).min_by_key(|(edits, _)| *edits)?;
+    let short = word.chars().count() <= 3;
+    (best.0 <= if short { 1 } else { MAX_EDITS }).then_some(best.1)
+}
+
+/// The hint to append to a message: `, did you mean log_file?`, or nothing.
+pub fn hint<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    nearest(word, known).map(|name| format!(", did you mean {name}?")).unwrap_or_default()
+}
+
+/// Insertions, deletions, replacements and swaps of neighbours that make one word of the other.
+fn edits(one: &str, other: &str) -> usize {
+    let (one, other): (Vec<char>, Vec<char>) = (one.chars().take(64).collect(), other.chars().take(64).collect());
+    let mut before: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=other.len()).collect();
+    for (i, a) in one.iter().enumerate() {
+        let mut row = vec![i + 1];
+        for (j, b) in other.iter().enumerate() {
+            let at = |row: &[usize], place: usize| row.get(place).copied().unwrap_or(usize::MAX - 1);
+            let mut best = (at(&last, j) + usize::from(a != b)).min(at(&last, j + 1) + 1).min(at(&row, j) + 1);
+            let swapped = i > 0 && j > 0 && one.get(i - 1) == Some(b) && other.get(j - 1) == Some(a);
+            if swapped {
+                best = best.min(at(&before, j - 1) + 1);
+            }
+            row.push(best);
+        }
+        before = std::mem::replace(&mut last, row);
+    }
+    last.last().copied().unwrap_or(0)
+}

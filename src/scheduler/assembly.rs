@@ -1,0 +1,62 @@
+//! Where the outcomes of a tick meet: the last worker to finish hands the batch to delivery, nobody waits for anybody.
+
+use crate::delivery::queue::Queue;
+use crate::point::Batch;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Shared by the scheduler, who opens a tick, and the workers, who finish it.
+pub struct Assembly {
+    inner: Mutex<Inner>,
+    queue: Arc<Queue>,
+}
+
+#[derive(Default)]
+struct Inner {
+    tick: u64,
+    /// Workers of this tick that have not finished.
+    missing: usize,
+    batch: Batch,
+}
+
+impl Assembly {
+    pub fn new(queue: Arc<Queue>) -> Assembly {
+        Assembly { inner: Mutex::default(), queue }
+    }
+
+    /// Begins a tick for that many workers, and returns its number. What the tick before left unfinished is flushed:
+    /// its deadline has passed.
+    pub fn open(&self, workers: usize) -> u64 {
+        let mut inner = self.lock();
+        let overdue = std::mem::take(&mut inner.batch);
+        inner.tick += 1;
+        inner.missing = workers;
+        let tick = inner.tick;
+        drop(inner);
+        self.queue.push(overdue);
+        tick
+    }
+
+    /// A worker has finished that tick. A late outcome joins the batch that is being made, under its own time.
+    pub fn add(&self, tick: u64, batch: Batch) {
+        let mut inner = self.lock();
+        inner.batch.append(batch);
+        if tick == inner.tick {
+            inner.missing = inner.missing.saturating_sub(1);
+        }
+        if inner.missing == 0 {
+            let whole = std::mem::take(&mut inner.batch);
+            drop(inner);
+            self.queue.push(whole);
+        }
+    }
+
+    /// Hands over what is there, at the end.
+    pub fn flush(&self) {
+        let rest = std::mem::take(&mut self.lock().batch);
+        self.queue.push(rest);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,253 @@
+//! The tick loop: when a check is due, who runs it, and what happens when it does not come back in time.
+//!
+//! *Invariant:* the loop never waits for a check. One that is busy at its next tick misses it, counted and told; the
+//! shared worker of the kernel checks is left behind with the check that holds it, and a fresh one takes the others.
+
+pub mod assembly;
+pub mod clock;
+pub mod worker;
+
+use crate::check::{Pace, Runs, Spec};
+use crate::checks;
+use crate::config::{families, spelling};
+use crate::error::Result;
+use crate::fetch::Roots;
+use crate::links::{self, Link, Watch};
+use crate::logging::Complaint;
+use crate::point::Tick;
+use assembly::Assembly;
+use clock::{Stamps, next_due};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use worker::{Job, Unit, Worker};
+
+/// How long the end waits for checks that are in a run.
+const LAST_RUNS: Duration = Duration::from_secs(2);
+
+/// Runs the enabled checks, period by period.
+pub struct Scheduler {
+    home: PathBuf,
+    period: Duration,
+    roots: Arc<Roots>,
+    assembly: Arc<Assembly>,
+    epoch: Instant,
+    stamps: Stamps,
+    watch: Watch,
+    slots: Vec<Slot>,
+    kernel: Option<Worker>,
+    complaint: Complaint,
+    /// Knows the check of a name.
+    find: fn(&str) -> Option<&'static Spec>,
+    /// Stems already told about: unknown ones, and links in the original's spelling.
+    told: BTreeSet<String>,
+}
+
+/// An enabled check and when it is due.
+struct Slot {
+    unit: Arc<Unit>,
+    /// Its own thread; `None` for a kernel check, which runs on the shared one.
+    own: Option<Worker>,
+    due: Instant,
+}
+
+impl Scheduler {
+    pub fn new(
+        home: PathBuf,
+        period: Duration,
+        roots: Roots,
+        assembly: Arc<Assembly>,
+        find: fn(&str) -> Option<&'static Spec>,
+    ) -> Scheduler {
+        Scheduler {
+            watch: Watch::new(&home),
+            home,
+            period,
+            roots: Arc::new(roots),
+            assembly,
+            epoch: Instant::now(),
+            stamps: Stamps::new(),
+            slots: Vec::new(),
+            kernel: None,
+            complaint: Complaint::default(),
+            find,
+            told: BTreeSet::new(),
+        }
+    }
+
+    /// Ticks until something arrives on `stop`.
+    pub fn run(mut self, stop: &Receiver<()>) {
+        let mut base = self.epoch;
+        loop {
+            let now = Instant::now();
+            let next = self.slots.iter().map(|slot| slot.due).min().map_or(base, |due| due.min(base));
+            match stop.recv_timeout(next.saturating_duration_since(now)) {
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(()) | Err(RecvTimeoutError::Disconnected) => break,
+            }
+            let now = Instant::now();
+            if base <= now {
+                base = next_due(self.epoch, self.period, now);
+                self.follow_links(now);
+            }
+            self.tick(now);
+        }
+        self.finish();
+    }
+
+    /// Starts a run of every check that is due.
+    fn tick(&mut self, now: Instant) {
+        let (epoch, period) = (self.epoch, self.period);
+        let mut due: Vec<usize> = Vec::with_capacity(self.slots.len());
+        for (place, slot) in self.slots.iter_mut().enumerate() {
+            if slot.due <= now {
+                slot.due = next_due(epoch, slot.unit.pace.period.unwrap_or(period), now);
+                due.push(place);
+            }
+        }
+        if due.is_empty() {
+            return;
+        }
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let (wall, step) = self.stamps.stamp(now, wall);
+        if let Some(step) = step {
+            log::warn!("the system clock was set by {step:+.1} s, or the machine slept; points carry the new time");
+        }
+        let tick = Tick { wall, at: now, deadline: now + period, period };
+
+        let mut kernel = Vec::new();
+        let mut own = Vec::new();
+        for place in due {
+            let Some(slot) = self.slots.get(place) else { continue };
+            let busy = slot.own.as_ref().map_or_else(|| slot.unit.is_busy(), Worker::is_busy);
+            let name = slot.unit.spec.name;
+            if busy {
+                let limit = slot.unit.limit(period).as_secs_f64();
+                self.complaint.complain(
+                    name,
+                    &format!("has not come back after {limit} s, this tick goes without it"),
+                    now,
+                );
+            } else {
+                self.complaint.recovered(name, now);
+                match slot.own {
+                    Some(_) => own.push(place),
+                    None => kernel.push(Arc::clone(&slot.unit)),
+                }
+            }
+        }
+        let number = self.assembly.open(own.len() + usize::from(!kernel.is_empty()));
+        if !kernel.is_empty() {
+            match self.kernel_worker() {
+                Some(worker) => worker.send(Job { number, tick, units: kernel }),
+                None => self.assembly.add(number, Default::default()),
+            }
+        }
+        for slot in own.into_iter().filter_map(|place| self.slots.get(place)) {
+            if let Some(worker) = &slot.own {
+                worker.send(Job { number, tick, units: vec![Arc::clone(&slot.unit)] });
+            }
+        }
+    }
+
+    /// The shared worker; a fresh one when the last is held up by a check.
+    fn kernel_worker(&mut self) -> Option<&Worker> {
+        if self.kernel.as_ref().is_none_or(Worker::is_busy) {
+            self.kernel = self.start_worker("kernel checks");
+        }
+        self.kernel.as_ref()
+    }
+
+    fn start_worker(&self, name: &str) -> Option<Worker> {
+        // The kernel keeps 15 bytes of a thread's name.
+        let started = Worker::start(name, Arc::clone(&self.roots), Arc::clone(&self.assembly));
+        started.map_err(|error| log::error!("{name}: no thread to run in: {error}")).ok()
+    }
+
+    /// Takes up links that appeared and lets go of those that vanished.
+    fn follow_links(&mut self, now: Instant) {
+        if !self.watch.changed() {
+            return;
+        }
+        let links = match links::read(&self.home) {
+            Ok(links) => links,
+            Err(error) => {
+                self.complaint.complain(links::ENABLED, &error.to_string(), now);
+                return;
+            }
+        };
+        self.slots.retain(|slot| {
+            let stays = links.iter().any(|link| link.stem == slot.unit.spec.name);
+            if !stays {
+                log::info!("{}: switched off", slot.unit.spec.name);
+            }
+            stays
+        });
+        self.told.retain(|stem| links.iter().any(|link| link.stem == *stem));
+        for link in links {
+            if self.slots.iter().any(|slot| slot.unit.spec.name == link.stem) || self.told.contains(&link.stem) {
+                continue;
+            }
+            match self.take_up(&link, now) {
+                Ok(Some(slot)) => {
+                    log::info!("{}: switched on", slot.unit.spec.name);
+                    self.slots.push(slot);
+                }
+                Ok(None) => {
+                    self.told.insert(link.stem);
+                }
+                Err(error) => {
+                    log::error!("{}: {error}; it stays off until {} is linked anew", link.stem, link.file_name);
+                    self.told.insert(link.stem);
+                }
+            }
+        }
+        if self.slots.is_empty() && self.told.insert(String::new()) {
+            log::warn!(
+                "no check is switched on; `puypuy enable check_cpustats` or a link in {} does that",
+                links::ENABLED
+            );
+        }
+    }
+
+    fn take_up(&self, link: &Link, now: Instant) -> Result<Option<Slot>> {
+        let Some(spec) = (self.find)(&link.stem) else {
+            let near = spelling::hint(&link.stem, checks::all().map(|spec| spec.name));
+            log::error!("{}/{}: no check of that name{near}", links::ENABLED, link.file_name);
+            return Ok(None);
+        };
+        if link.file_name.ends_with(".py") {
+            log::info!("{}: {} selects the built-in check; the Python file is not run", spec.name, link.file_name);
+        }
+        let section = families::section_for(&self.home, spec)?;
+        let pace = Pace::read(&section)?;
+        let check = (spec.build)(&section)?;
+        let own = match spec.runs {
+            Runs::Kernel => None,
+            Runs::Own => match self.start_worker(spec.name) {
+                Some(worker) => Some(worker),
+                None => return Ok(None),
+            },
+        };
+        let tick = Tick { wall: 0, at: now, deadline: now, period: self.period };
+        let unit = Arc::new(Unit::new(spec, pace, check, tick));
+        Ok(Some(Slot { unit, own, due: now }))
+    }
+
+    /// No new ticks; runs that are under way may finish, within a bound.
+    fn finish(self) {
+        let until = Instant::now() + LAST_RUNS;
+        let is_busy = |slot: &Slot| slot.unit.is_busy() || slot.own.as_ref().is_some_and(Worker::is_busy);
+        let any_busy = || self.kernel.as_ref().is_some_and(Worker::is_busy) || self.slots.iter().any(is_busy);
+        while any_busy() && Instant::now() < until {
+            thread::sleep(Duration::from_millis(5));
+        }
+        for slot in self.slots.iter().filter(|slot| is_busy(slot)) {
+            log::warn!("{}: still in a run, left behind", slot.unit.spec.name);
+        }
+        self.assembly.flush();
+    }
+}

@@ -1,0 +1,136 @@
+//! A worker: one thread that runs the checks it is sent, each guarded against panics, and hands over what they told.
+
+use super::assembly::Assembly;
+use crate::check::{Check, Context, Out, Pace, Spec};
+use crate::fetch::Roots;
+use crate::logging::Complaint;
+use crate::point::{Batch, Tick};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, TryLockError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Enough for any parser here; only pages that are touched cost memory.
+const STACK: usize = 512 << 10;
+
+/// An enabled check with its memory and its rates. Whoever runs it holds the lock for the whole run.
+pub struct Unit {
+    pub spec: &'static Spec,
+    pub pace: Pace,
+    state: Mutex<State>,
+}
+
+struct State {
+    check: Box<dyn Check>,
+    out: Out,
+    complaint: Complaint,
+}
+
+impl Unit {
+    pub fn new(spec: &'static Spec, pace: Pace, check: Box<dyn Check>, tick: Tick) -> Unit {
+        let out = Out::new(spec.check_type, pace.max_series, tick);
+        Unit { spec, pace, state: Mutex::new(State { check, out, complaint: Complaint::default() }) }
+    }
+
+    /// How long a run may take when the daemon's period is `period`.
+    pub fn limit(&self, period: Duration) -> Duration {
+        let period = self.pace.period.unwrap_or(period);
+        self.pace.timeout.map_or(period, |timeout| timeout.min(period))
+    }
+
+    /// Whether somebody runs it at this moment.
+    pub fn is_busy(&self) -> bool {
+        matches!(self.state.try_lock(), Err(TryLockError::WouldBlock))
+    }
+
+    /// One run. Empty when another thread is still in the one before.
+    fn run(&self, tick: Tick, roots: &Roots) -> Batch {
+        let mut state = match self.state.try_lock() {
+            Ok(state) => state,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return Batch::default(),
+        };
+        let State { check, out, complaint } = &mut *state;
+        out.begin(tick);
+        let context = Context { tick, roots };
+        let problem = match catch_unwind(AssertUnwindSafe(|| check.run(&context, out))) {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_) => Some("panicked; this is a bug, please report it with the log".into()),
+        };
+        let (batch, faults) = out.finish();
+        let name = self.spec.name;
+        let now = Instant::now();
+        for problem in problem.iter().chain(&faults) {
+            complaint.complain(name, problem, now);
+        }
+        if problem.is_none() && faults.is_empty() {
+            complaint.recovered(name, now);
+        }
+        batch
+    }
+}
+
+/// What a worker is asked to do at a tick.
+pub struct Job {
+    pub number: u64,
+    /// Time, number and length; the deadline is each unit's own.
+    pub tick: Tick,
+    pub units: Vec<Arc<Unit>>,
+}
+
+/// The handle to a worker thread. Dropping it ends the thread after the run it is in, and no other begins.
+pub struct Worker {
+    jobs: Sender<Job>,
+    busy: Arc<AtomicBool>,
+    left_behind: Arc<AtomicBool>,
+}
+
+impl Worker {
+    /// Starts a thread of that name.
+    ///
+    /// # Errors
+    /// The system has no thread to give.
+    pub fn start(name: &str, roots: Arc<Roots>, assembly: Arc<Assembly>) -> io::Result<Worker> {
+        let (jobs, inbox) = channel::<Job>();
+        let busy = Arc::new(AtomicBool::new(false));
+        let left_behind = Arc::new(AtomicBool::new(false));
+        let (done, stop) = (Arc::clone(&busy), Arc::clone(&left_behind));
+        thread::Builder::new().name(name.into()).stack_size(STACK).spawn(move || {
+            for job in inbox {
+                let mut batch = Batch::default();
+                for unit in &job.units {
+                    if stop.load(Ordering::Acquire) {
+                        break;
+                    }
+                    let deadline = job.tick.at + unit.limit(job.tick.period);
+                    let period = unit.pace.period.unwrap_or(job.tick.period);
+                    batch.append(unit.run(Tick { deadline, period, ..job.tick }, &roots));
+                }
+                done.store(false, Ordering::Release);
+                assembly.add(job.number, batch);
+            }
+        })?;
+        Ok(Worker { jobs, busy, left_behind })
+    }
+
+    pub fn is_busy(&self) -> bool {
+        self.busy.load(Ordering::Acquire)
+    }
+
+    /// Hands over a job; only to a worker that is not busy.
+    pub fn send(&self, job: Job) {
+        self.busy.store(true, Ordering::Release);
+        // The thread lives as long as this handle: it ends by the channel's end alone.
+        let _ = self.jobs.send(job);
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.left_behind.store(true, Ordering::Release);
+    }
+}

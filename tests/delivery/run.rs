@@ -1,0 +1,186 @@
+//! The delivery thread as a whole, with sinks that come and go.
+
+use super::{batch, identity, point};
+use puypuy::delivery::Delivery;
+use puypuy::delivery::queue::Queue;
+use puypuy::delivery::rejected::Rejected;
+use puypuy::delivery::spool::{Bounds, Spool};
+use puypuy::point::{Batch, Identity, Point};
+use puypuy::sink::{Encoded, Patience, Request, Sink, Verdict};
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// Stores what it is sent while it is up; refuses metric_666 for good; may hang until patience ends.
+#[derive(Clone, Default)]
+struct Store {
+    down: Arc<AtomicBool>,
+    hangs: Arc<AtomicBool>,
+    points: Arc<Mutex<Vec<Point>>>,
+}
+
+impl Store {
+    fn points(&self) -> Vec<Point> {
+        self.points.lock().unwrap().clone()
+    }
+}
+
+impl Sink for Store {
+    fn name(&self) -> &'static str {
+        "Store"
+    }
+
+    fn encode(&self, points: &[Point], _: &Identity) -> Encoded {
+        Encoded { requests: vec![Request { body: Vec::new(), points: 0..points.len() }], refused: Vec::new() }
+    }
+
+    fn send(&mut self, _: &Request, points: &[Point], patience: Patience) -> Verdict {
+        while self.hangs.load(Ordering::Relaxed) {
+            if patience() == ControlFlow::Break(()) {
+                return Verdict::Retry { why: "no answer".into(), after: None, server_error: false };
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        if self.down.load(Ordering::Relaxed) {
+            return Verdict::Retry { why: "connection refused".into(), after: None, server_error: false };
+        }
+        if points.iter().any(|point| point.name == "metric_666") {
+            return Verdict::Reject { status: 400, why: "the number of the beast".into() };
+        }
+        self.points.lock().unwrap().extend_from_slice(points);
+        Verdict::Delivered
+    }
+
+    fn is_remote(&self) -> bool {
+        false
+    }
+}
+
+struct Running {
+    folder: TempDir,
+    queue: Arc<Queue>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Running {
+    fn start(store: &Store, folder: TempDir) -> Running {
+        let queue = Arc::new(Queue::default());
+        let bounds = Bounds { entries: 1000, bytes: 1 << 30, age: None };
+        let spool = Spool::open(&folder.path().join("spool"), bounds).unwrap();
+        let rejected = Rejected::new(folder.path().join("rejected"), "Store", 1 << 20);
+        let pace = Duration::from_millis(20);
+        let delivery = Delivery::new(Box::new(store.clone()), identity(), queue.clone(), spool, rejected, pace);
+        Running { folder, queue, thread: Some(thread::spawn(move || delivery.run())) }
+    }
+
+    fn end(mut self, patience: Duration) -> TempDir {
+        self.queue.close(Instant::now() + patience);
+        self.thread.take().unwrap().join().unwrap();
+        self.folder
+    }
+
+    fn spooled(&self) -> usize {
+        std::fs::read_dir(self.folder.path().join("spool")).unwrap().count() - 1
+    }
+}
+
+fn wait(what: &str, until: impl Fn() -> bool) {
+    let limit = Instant::now() + Duration::from_secs(30);
+    while !until() {
+        assert!(Instant::now() < limit, "never came: {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn an_outage_loses_and_doubles_nothing() {
+    let store = Store::default();
+    let running = Running::start(&store, TempDir::new().unwrap());
+    running.queue.push(batch(0..3));
+    wait("the first batch", || store.points().len() == 3);
+    store.down.store(true, Ordering::Relaxed);
+    for start in [10, 20, 30, 40, 50, 60] {
+        running.queue.push(batch(start..start + 3));
+    }
+    wait("six files", || running.spooled() == 6);
+    store.down.store(false, Ordering::Relaxed);
+    wait("the backlog", || store.points().len() == 21);
+    wait("an empty spool", || running.spooled() == 0);
+    let mut names: Vec<_> = store.points().into_iter().map(|point| point.name).collect();
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), 21);
+    running.end(Duration::from_secs(3));
+}
+
+#[test]
+fn what_the_end_cannot_deliver_is_delivered_by_the_next_life() {
+    let store = Store::default();
+    store.hangs.store(true, Ordering::Relaxed);
+    let running = Running::start(&store, TempDir::new().unwrap());
+    running.queue.push(batch(0..3));
+    running.queue.push(batch(3..5));
+    let begun = Instant::now();
+    let folder = running.end(Duration::from_millis(100));
+    assert!(begun.elapsed() < Duration::from_secs(3));
+    assert!(store.points().is_empty());
+    store.hangs.store(false, Ordering::Relaxed);
+    let running = Running::start(&store, folder);
+    wait("the points of the first life", || store.points().len() == 5);
+    running.end(Duration::from_secs(3));
+}
+
+#[test]
+fn a_sink_that_does_not_answer_never_holds_more_than_the_bound_in_memory() {
+    let store = Store::default();
+    store.hangs.store(true, Ordering::Relaxed);
+    let running = Running::start(&store, TempDir::new().unwrap());
+    for start in 0..8 {
+        running.queue.push(batch(start * 5000..(start + 1) * 5000));
+    }
+    wait("the overflow in the spool", || running.spooled() >= 3);
+    store.hangs.store(false, Ordering::Relaxed);
+    wait("everything", || store.points().len() == 40_000 - 1);
+    let folder = running.end(Duration::from_secs(3));
+    let rejected = std::fs::read_to_string(folder.path().join("rejected/store.ndjson")).unwrap();
+    assert_eq!(rejected.lines().count(), 1);
+}
+
+#[test]
+fn a_refused_point_lies_in_the_rejected_area_with_the_servers_words() {
+    let store = Store::default();
+    let running = Running::start(&store, TempDir::new().unwrap());
+    let mut points = super::points(0..999);
+    points.insert(500, point(666_000));
+    points[500].name = "metric_666".into();
+    points.retain(|point| point.name != "metric_666" || point.time == 1_500_666_000);
+    running.queue.push(Batch { points, events: Vec::new() });
+    wait("the good points", || store.points().len() == 998);
+    let folder = running.end(Duration::from_secs(3));
+    let text = std::fs::read_to_string(folder.path().join("rejected/store.ndjson")).unwrap();
+    let line: serde_json::Value = serde_json::from_str(text.trim()).unwrap();
+    assert_eq!(line["why"], "the number of the beast");
+    assert_eq!(line["status"], 400);
+    assert_eq!(line["point"]["name"], "metric_666");
+    assert_eq!(line["point"]["host"], "db01.example.org");
+    use std::os::unix::fs::PermissionsExt;
+    let mode = std::fs::metadata(folder.path().join("rejected/store.ndjson")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn the_rejected_area_is_bounded() {
+    let folder = TempDir::new().unwrap();
+    let rejected = Rejected::new(folder.path().into(), "Store", 20_000);
+    for number in 0..300 {
+        let lost = puypuy::delivery::dispatch::Lost { point: point(number), status: 400, why: "é".repeat(400) };
+        rejected.keep(&[lost], "db01", 1_600_000_000).unwrap();
+    }
+    let size = |name: &str| std::fs::metadata(folder.path().join(name)).unwrap().len();
+    assert!(size("store.ndjson") <= 10_000 && size("store.ndjson.1") <= 10_000);
+    let last = std::fs::read_to_string(folder.path().join("store.ndjson")).unwrap();
+    assert!(last.lines().last().unwrap().contains("metric_299"));
+}

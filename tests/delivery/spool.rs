@@ -1,0 +1,208 @@
+//! The spool keeps what it took, in order, within its bounds, and survives whatever happened to its files.
+
+use super::{batch, event};
+use puypuy::delivery::codec;
+use puypuy::delivery::spool::{Bounds, Spool};
+use puypuy::point::Batch;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+use tempfile::TempDir;
+
+const NOW: i64 = 1_600_000_000;
+const WIDE: Bounds = Bounds { entries: 50_000, bytes: 256 << 20, age: None };
+
+fn open(folder: &TempDir, bounds: Bounds) -> Spool {
+    Spool::open(&folder.path().join("spool"), bounds).unwrap()
+}
+
+/// Everything in the spool, oldest first; empties it.
+fn drain(spool: &mut Spool) -> Vec<Batch> {
+    let mut all = Vec::new();
+    while let Some(entry) = spool.oldest(NOW) {
+        spool.done(entry.place);
+        all.push(entry.batch);
+    }
+    all
+}
+
+fn files(folder: &TempDir) -> Vec<std::path::PathBuf> {
+    let inside = fs::read_dir(folder.path().join("spool")).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = inside.filter(|path| path.extension().is_some_and(|end| end == "batch")).collect();
+    files.sort();
+    files
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn batches_survive_a_restart_in_their_order() {
+    let folder = TempDir::new().unwrap();
+    let mut spool = open(&folder, WIDE);
+    let with_event = Batch { events: vec![event()], ..batch(5..7) };
+    for batch in [batch(0..3), batch(3..5), with_event.clone()] {
+        spool.store(batch, NOW).unwrap();
+    }
+    assert_eq!((files(&folder).len(), spool.len()), (3, 3));
+    drop(spool);
+    let mut spool = open(&folder, WIDE);
+    assert_eq!(drain(&mut spool), [batch(0..3), batch(3..5), with_event]);
+    assert!(spool.is_empty() && spool.bytes() == 0 && files(&folder).is_empty());
+}
+
+#[test]
+fn numbering_goes_on_after_a_restart() {
+    let folder = TempDir::new().unwrap();
+    open(&folder, WIDE).store(batch(0..1), NOW).unwrap();
+    let mut spool = open(&folder, WIDE);
+    spool.store(batch(1..2), NOW).unwrap();
+    assert_eq!(drain(&mut spool), [batch(0..1), batch(1..2)]);
+}
+
+#[test]
+fn nobody_else_may_read_it() {
+    let folder = TempDir::new().unwrap();
+    open(&folder, WIDE).store(batch(0..1), NOW).unwrap();
+    assert_eq!(mode(&folder.path().join("spool")), 0o700);
+    assert_eq!(mode(&files(&folder)[0]), 0o600);
+}
+
+#[test]
+fn a_second_daemon_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let _first = open(&folder, WIDE);
+    let error = Spool::open(&folder.path().join("spool"), WIDE).err().unwrap().to_string();
+    assert!(error.contains("in use by another daemon"), "{error}");
+}
+
+#[test]
+fn a_decided_part_leaves_the_rest_at_its_place() {
+    let folder = TempDir::new().unwrap();
+    let mut spool = open(&folder, WIDE);
+    spool.store(batch(0..4), NOW).unwrap();
+    spool.store(batch(4..5), NOW).unwrap();
+    let entry = spool.oldest(NOW).unwrap();
+    spool.shrink(entry.place, batch(2..4)).unwrap();
+    drop(spool);
+    assert_eq!(drain(&mut open(&folder, WIDE)), [batch(2..4), batch(4..5)]);
+}
+
+#[test]
+fn what_is_not_decided_stays() {
+    let folder = TempDir::new().unwrap();
+    let mut spool = open(&folder, WIDE);
+    spool.store(batch(0..4), NOW).unwrap();
+    let entry = spool.oldest(NOW).unwrap();
+    spool.put_back(entry);
+    assert_eq!(drain(&mut spool), [batch(0..4)]);
+}
+
+#[test]
+fn the_oldest_go_when_there_are_too_many_or_too_large() {
+    let folder = TempDir::new().unwrap();
+    let mut spool = open(&folder, Bounds { entries: 2, ..WIDE });
+    for start in [0, 10, 20, 30] {
+        spool.store(batch(start..start + 10), NOW).unwrap();
+    }
+    assert_eq!(spool.take_dropped(), 20);
+    assert_eq!(drain(&mut spool), [batch(20..30), batch(30..40)]);
+
+    let folder = TempDir::new().unwrap();
+    let size = codec::write(&batch(10..20), NOW).len() as u64;
+    let mut spool = open(&folder, Bounds { bytes: 2 * size, ..WIDE });
+    for start in [10, 20, 30] {
+        spool.store(batch(start..start + 10), NOW).unwrap();
+    }
+    assert_eq!((spool.take_dropped(), spool.take_dropped()), (10, 0));
+    assert_eq!(drain(&mut spool), [batch(20..30), batch(30..40)]);
+}
+
+#[test]
+fn what_is_past_its_age_is_dropped_and_counted() {
+    let folder = TempDir::new().unwrap();
+    let mut spool = open(&folder, Bounds { age: Some(Duration::from_secs(60)), ..WIDE });
+    spool.store(batch(0..5), NOW - 61).unwrap();
+    spool.store(batch(5..6), NOW - 60).unwrap();
+    assert_eq!(drain(&mut spool), [batch(5..6)]);
+    assert_eq!(spool.take_dropped(), 5);
+}
+
+#[test]
+fn any_damage_is_set_aside_and_the_rest_delivered() {
+    let damages: [fn(&mut Vec<u8>); 4] = [
+        |bytes| bytes.truncate(bytes.len() / 2),
+        |bytes| bytes.clear(),
+        |bytes| *bytes.last_mut().unwrap() ^= 1,
+        |bytes| *bytes = b"{\"metric\": \"something else\"}".to_vec(),
+    ];
+    for damage in damages {
+        let folder = TempDir::new().unwrap();
+        let mut spool = open(&folder, WIDE);
+        for start in [0, 2, 4] {
+            spool.store(batch(start..start + 2), NOW).unwrap();
+        }
+        drop(spool);
+        let victim = files(&folder)[1].clone();
+        let mut bytes = fs::read(&victim).unwrap();
+        damage(&mut bytes);
+        fs::write(&victim, bytes).unwrap();
+
+        let mut spool = open(&folder, WIDE);
+        assert_eq!(drain(&mut spool), [batch(0..2), batch(4..6)]);
+        let told = spool.take_quarantined();
+        assert!(told.len() == 1 && told[0].contains(victim.to_str().unwrap()), "{told:?}");
+        assert!(folder.path().join("spool/quarantine").join(victim.file_name().unwrap()).exists());
+    }
+}
+
+#[test]
+fn leftovers_of_a_crash_and_foreign_files_do_no_harm() {
+    let folder = TempDir::new().unwrap();
+    drop(open(&folder, WIDE));
+    let inside = folder.path().join("spool");
+    fs::write(inside.join("00000000000000000007.tmp"), "half a bat").unwrap();
+    fs::write(inside.join("README"), "what is this").unwrap();
+    fs::write(inside.join("7.batch"), "wrong name").unwrap();
+    let mut spool = open(&folder, WIDE);
+    assert!(spool.is_empty());
+    assert!(!inside.join("00000000000000000007.tmp").exists());
+    assert!(inside.join("README").exists());
+    spool.store(batch(0..1), NOW).unwrap();
+    assert_eq!(drain(&mut spool), [batch(0..1)]);
+}
+
+#[test]
+fn a_disk_that_refuses_leaves_memory_and_is_used_again() {
+    let folder = TempDir::new().unwrap();
+    let place = folder.path().join("spool");
+    fs::write(&place, "a file where the folder should be").unwrap();
+    let mut spool = Spool::open(&place, WIDE).unwrap();
+    assert!(spool.store(batch(0..2), NOW).is_err());
+    assert!(spool.store(batch(2..4), NOW).is_err());
+    assert_eq!((spool.len(), spool.is_empty()), (2, false));
+    let entry = spool.oldest(NOW).unwrap();
+    assert_eq!(entry.batch, batch(0..2));
+    spool.shrink(entry.place, batch(1..2)).unwrap();
+
+    fs::remove_file(&place).unwrap();
+    spool.store(batch(4..6), NOW).unwrap();
+    assert_eq!(files(&folder).len(), 3);
+    drop(spool);
+    assert_eq!(drain(&mut open(&folder, WIDE)), [batch(1..2), batch(2..4), batch(4..6)]);
+}
+
+#[test]
+fn memory_is_bounded_too() {
+    let folder = TempDir::new().unwrap();
+    let place = folder.path().join("spool");
+    fs::write(&place, "").unwrap();
+    let mut spool = Spool::open(&place, WIDE).unwrap();
+    for number in 0..5 {
+        assert!(spool.store(batch(number * 5000..(number + 1) * 5000), NOW).is_err());
+    }
+    assert_eq!(spool.take_dropped(), 5000);
+    assert_eq!(spool.oldest(NOW).unwrap().batch, batch(5000..10_000));
+}

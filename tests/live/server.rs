@@ -1,0 +1,77 @@
+//! Real programs on loopback: installing them, free ports, starting, waiting for an answer, ending.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The program of a Debian package, installed when it is missing and we may.
+pub fn program(name: &str, package: &str) -> Result<PathBuf, String> {
+    let find = || {
+        let folders = ["/usr/bin", "/usr/sbin", "/usr/local/bin"].map(|folder| Path::new(folder).join(name));
+        folders.into_iter().find(|path| path.exists())
+    };
+    if find().is_none() {
+        println!("live: installing {package}");
+        let script = format!(
+            "apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends {package}"
+        );
+        let _ = Command::new("sh").args(["-c", &script]).stdin(Stdio::null()).output();
+    }
+    find().ok_or_else(|| format!("there is no {name} and {package} cannot be installed here"))
+}
+
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A child that does not outlive the test.
+pub struct Program(pub Child);
+
+impl Program {
+    pub fn start(command: &mut Command, log: &Path) -> Program {
+        let log = fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
+        let command = command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        Program(command.spawn().unwrap())
+    }
+
+    pub fn signal(&self, word: &str) {
+        let sent = Command::new("kill").args([word, &self.0.id().to_string()]).status().unwrap();
+        assert!(sent.success(), "kill {word}");
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Status and body of a request; `None` while nobody answers.
+pub fn http(port: u16, method: &str, path: &str) -> Option<(u16, String)> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(20))).ok()?;
+    write!(stream, "{method} {path} HTTP/1.0\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_string()))
+}
+
+/// Text as it stands in a query string.
+pub fn encoded(text: &str) -> String {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric();
+    text.bytes().map(|byte| if plain(&byte) { (byte as char).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
+/// Waits for a condition, at most that long.
+pub fn wait(what: &str, limit: Duration, mut until: impl FnMut() -> bool) {
+    let end = Instant::now() + limit;
+    while !until() {
+        assert!(Instant::now() < end, "waited {limit:?} in vain for: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}

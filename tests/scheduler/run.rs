@@ -1,0 +1,200 @@
+//! The loop with checks that hang, panic, fail and come late: the others never miss a tick.
+
+use puypuy::check::{Check, Context, Out, Runs, Spec};
+use puypuy::delivery::queue::{Queue, Taken};
+use puypuy::error::{Error, Result};
+use puypuy::fetch::Roots;
+use puypuy::point::{Batch, Point, Tags};
+use puypuy::scheduler::Scheduler;
+use puypuy::scheduler::assembly::Assembly;
+use puypuy::table::{Field, gauge};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+const PERIOD: Duration = Duration::from_millis(100);
+const ONE: &[Field] = &[gauge("", "one").int()];
+
+/// Runs a function, then tells one point.
+struct Fake(fn() -> Result<()>);
+
+impl Check for Fake {
+    fn run(&mut self, _: &Context, out: &mut Out) -> Result<()> {
+        out.put(&ONE[0], 1u64, &Tags::default());
+        (self.0)()
+    }
+}
+
+const fn spec(
+    name: &'static str,
+    runs: Runs,
+    build: fn(&puypuy::config::section::Section) -> Result<Box<dyn Check>>,
+) -> Spec {
+    Spec { name, purpose: "", check_type: name, conf: "none.ini", section: "", keys: &[], runs, fields: &[ONE], build }
+}
+
+fn forever() -> Result<()> {
+    loop {
+        thread::park();
+    }
+}
+
+static SPECS: &[Spec] = &[
+    spec("check_good", Runs::Kernel, |_| Ok(Box::new(Fake(|| Ok(()))))),
+    spec("check_own", Runs::Own, |_| Ok(Box::new(Fake(|| Ok(()))))),
+    spec("check_panics", Runs::Kernel, |_| Ok(Box::new(Fake(|| panic!("on purpose"))))),
+    spec("check_fails", Runs::Kernel, |_| Ok(Box::new(Fake(|| Err(Error::daemon("nothing there")))))),
+    spec("check_hangs", Runs::Kernel, |_| Ok(Box::new(Fake(forever)))),
+    spec("check_hangs_own", Runs::Own, |_| Ok(Box::new(Fake(forever)))),
+    spec("check_slow", Runs::Own, |_| {
+        Ok(Box::new(Fake(|| {
+            thread::sleep(PERIOD * 3);
+            Ok(())
+        })))
+    }),
+    spec("check_misconfigured", Runs::Kernel, |section| Err(section.problem("address", "missing"))),
+];
+
+struct Running {
+    home: TempDir,
+    queue: Arc<Queue>,
+    stop: Sender<()>,
+    thread: Option<JoinHandle<()>>,
+}
+
+fn link(home: &Path, name: &str) {
+    fs::create_dir_all(home.join("checks_enabled")).unwrap();
+    std::os::unix::fs::symlink("../nowhere", home.join("checks_enabled").join(name)).unwrap();
+}
+
+fn start(links: &[&str]) -> Running {
+    let home = TempDir::new().unwrap();
+    links.iter().for_each(|name| link(home.path(), name));
+    let queue = Arc::new(Queue::default());
+    let assembly = Arc::new(Assembly::new(queue.clone()));
+    let find: fn(&str) -> Option<&'static Spec> = |name| SPECS.iter().find(|spec| spec.name == name);
+    let scheduler = Scheduler::new(home.path().into(), PERIOD, Roots::default(), assembly, find);
+    let (stop, stopped) = channel();
+    let thread = Some(thread::spawn(move || scheduler.run(&stopped)));
+    Running { home, queue, stop, thread }
+}
+
+impl Running {
+    fn next(&self) -> Batch {
+        match self.queue.take(Some(Instant::now() + Duration::from_secs(10))) {
+            Taken::Batch(batch) => batch,
+            other => panic!("no batch came: {other:?}"),
+        }
+    }
+
+    /// Batches until `enough` says so.
+    fn collect(&self, mut enough: impl FnMut(&BTreeMap<String, usize>) -> bool) -> BTreeMap<String, usize> {
+        let mut seen = BTreeMap::new();
+        let until = Instant::now() + Duration::from_secs(20);
+        while !enough(&seen) {
+            assert!(Instant::now() < until, "it never came to that: {seen:?}");
+            for Point { check_type, .. } in self.next().points {
+                *seen.entry(check_type.into_owned()).or_default() += 1;
+            }
+        }
+        seen
+    }
+
+    fn stop(&mut self) -> Duration {
+        let begun = Instant::now();
+        let _ = self.stop.send(());
+        self.thread.take().unwrap().join().unwrap();
+        begun.elapsed()
+    }
+}
+
+fn count(seen: &BTreeMap<String, usize>, name: &str) -> usize {
+    seen.get(name).copied().unwrap_or(0)
+}
+
+#[test]
+fn a_tick_is_one_batch_of_all_checks() {
+    let mut running = start(&["check_good.ini", "check_own.ini"]);
+    for _ in 0..5 {
+        let mut types: Vec<_> = running.next().points.into_iter().map(|point| point.check_type).collect();
+        types.sort();
+        assert_eq!(types, ["check_good", "check_own"]);
+    }
+    running.stop();
+}
+
+#[test]
+fn neither_hang_nor_panic_nor_error_costs_the_others_a_tick() {
+    let all = [
+        "check_fails.ini",
+        "check_good.ini",
+        "check_hangs.ini",
+        "check_hangs_own.ini",
+        "check_own.ini",
+        "check_panics.ini",
+    ];
+    let mut running = start(&all);
+    let seen = running.collect(|seen| count(seen, "check_good") >= 15);
+    // What was told before an error or a panic is kept, and they are run again at every tick.
+    for name in ["check_own", "check_fails", "check_panics"] {
+        assert!(count(&seen, name) + 3 >= 15, "{name}: {seen:?}");
+    }
+    // A check that hangs never hands over, and is not started a second time.
+    assert_eq!((count(&seen, "check_hangs"), count(&seen, "check_hangs_own")), (0, 0));
+    let took = running.stop();
+    assert!(took < Duration::from_secs(4), "{took:?}");
+}
+
+#[test]
+fn a_late_outcome_goes_with_the_next_batch_under_its_own_time() {
+    let mut running = start(&["check_good.ini", "check_slow.ini"]);
+    let mut together = false;
+    for _ in 0..40 {
+        let batch = running.next();
+        let slow = batch.points.iter().find(|point| point.check_type == "check_slow");
+        together |= slow.is_some();
+    }
+    assert!(together, "the slow check's points never came");
+    running.stop();
+}
+
+#[test]
+fn links_that_come_and_go_take_effect_while_running() {
+    let mut running = start(&["check_good.py"]);
+    running.collect(|seen| count(seen, "check_good") >= 2);
+    link(running.home.path(), "check_own.ini");
+    running.collect(|seen| count(seen, "check_own") >= 2);
+    fs::remove_file(running.home.path().join("checks_enabled/check_good.py")).unwrap();
+    // From some batch on there is none of it any more.
+    let until = Instant::now() + Duration::from_secs(10);
+    let mut clean = 0;
+    while clean < 3 {
+        assert!(Instant::now() < until, "it was never switched off");
+        let good = running.next().points.iter().any(|point| point.check_type == "check_good");
+        clean = if good { 0 } else { clean + 1 };
+    }
+    running.stop();
+}
+
+#[test]
+fn unknown_and_misconfigured_checks_cost_only_themselves() {
+    let mut running =
+        start(&["check_misconfigured.ini", "check_nothing.ini", "check_good", "notes.txt", "check_old.ini~"]);
+    let seen = running.collect(|seen| count(seen, "check_good") >= 3);
+    assert_eq!(seen.len(), 1, "{seen:?}");
+    running.stop();
+}
+
+#[test]
+fn without_any_check_it_waits_for_a_link() {
+    let mut running = start(&[]);
+    assert_eq!(running.queue.take(Some(Instant::now() + PERIOD * 3)), Taken::Nothing);
+    link(running.home.path(), "check_good.ini");
+    running.collect(|seen| count(seen, "check_good") >= 1);
+    running.stop();
+}
