@@ -128,6 +128,7 @@ fn obey(cli: Cli) -> Result<ExitCode> {
             // Before the old one is stopped: a broken file leaves it running.
             let (settings, _) = load(place)?;
             daemon::user_warning(&settings.own)?;
+            commands::try_sink(&settings)?;
             say(out, daemon::stop(&settings.own)?);
             start(place, out)?;
         }

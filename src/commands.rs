@@ -4,7 +4,7 @@ use crate::check::{Check, Context, Out, Pace, Spec};
 use crate::checks;
 use crate::cli::Format;
 use crate::config::families::{check_all, section_for};
-use crate::config::settings::{Settings, SinkKind};
+use crate::config::settings::{self, Settings, SinkKind};
 use crate::config::spelling;
 use crate::daemon::hostname;
 use crate::delivery::{normalise::normalise, unix_now};
@@ -190,7 +190,10 @@ pub fn disable(home: &Path, names: &[String], out: &mut dyn Write) -> Result<()>
 pub fn check_config(place: Place, strict: bool, out: &mut dyn Write) -> Result<()> {
     let links = links::read(place.home)?;
     let enabled: Vec<&'static Spec> = links.iter().filter_map(Link::spec).collect();
-    let (errors, warnings) = check_all(place.home, place.config, &enabled);
+    let (mut errors, warnings) = check_all(place.home, place.config, &enabled);
+    if let Some(settings) = settings::load(place.home, place.config).settings {
+        errors.extend(try_sink(&settings).err());
+    }
     for warning in &warnings {
         say(out, &format!("{}: {warning}\n", if strict { "error" } else { "warning" }));
     }
@@ -205,6 +208,11 @@ pub fn check_config(place: Place, strict: bool, out: &mut dyn Write) -> Result<(
         (count, _) => return Err(Error::daemon(format!("{count} mistakes in the configuration"))),
     }
     Ok(())
+}
+
+/// Whether the sink takes its keys of `[TSDB]`. Opens nothing.
+pub fn try_sink(settings: &Settings) -> Result<()> {
+    sink::build(&settings.tsdb, &settings.home).map(|_| ())
 }
 
 /// `puypuy show`: the local store's series of a span whose name holds the pattern.

@@ -34,7 +34,7 @@ struct Axis {
     step: i64,
 }
 
-/// Prints the series whose name holds `pattern` (in any case) that have a point in the span up to `now`.
+/// Prints the series whose name holds `pattern` (in any case; `*` stands for anything) that have a point in the span up to `now`.
 ///
 /// # Errors
 /// No store there yet, nothing in it of that name or in that span, or it cannot be read.
@@ -42,9 +42,9 @@ pub fn show(file: &Path, pattern: Option<&str>, last: Duration, now: i64, out: &
     let Some(store) = Reader::open(file)? else {
         return Err(Error::daemon(format!("{}: no store there yet; `puypuy start` begins one", file.display())));
     };
-    let pattern = pattern.unwrap_or_default().to_lowercase();
+    let pattern = pattern.unwrap_or_default();
     let mut series = store.series()?;
-    series.retain(|series| series.name.to_lowercase().contains(&pattern));
+    series.retain(|series| holds(&series.name, pattern));
     if series.is_empty() {
         let of = if pattern.is_empty() { String::new() } else { format!(" whose name holds {pattern:?}") };
         return Err(Error::daemon(format!("{}: no series{of}", file.display())));
@@ -61,9 +61,16 @@ pub fn show(file: &Path, pattern: Option<&str>, last: Duration, now: i64, out: &
         )));
     }
     let hosts = series.iter().any(|one| series.first().is_some_and(|first| first.host != one.host));
-    let rows = series.iter().filter_map(|series| lines.get(&series.id).map(|line| row(series, line, hosts)));
+    let group = width_of_a_bar(&lines);
+    let rows = series.iter().filter_map(|series| lines.get(&series.id).map(|line| row(series, line, hosts, group)));
     print(rows.collect(), out);
     Ok(())
+}
+
+/// Whether the pieces of the pattern between its stars come one after the other in the name.
+fn holds(name: &str, pattern: &str) -> bool {
+    let (name, pattern) = (name.to_lowercase(), pattern.to_lowercase());
+    pattern.split('*').try_fold(name.as_str(), |rest, piece| rest.split_once(piece).map(|(_, rest)| rest)).is_some()
 }
 
 /// Time of the newest point in the store, in Unix seconds; `None` when there is none, or no store.
@@ -105,13 +112,13 @@ fn add(lines: &mut BTreeMap<i64, Line>, axis: Axis, of: Summary) {
     }
 }
 
-fn row(series: &Series, line: &Line, hosts: bool) -> [String; 6] {
+fn row(series: &Series, line: &Line, hosts: bool, group: usize) -> [String; 6] {
     let tags: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&series.tags).unwrap_or_default();
     let host = hosts.then(|| format!("host={}", series.host));
     let tags = tags.iter().map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()));
     let tags: Vec<String> = host.into_iter().chain(tags).collect();
     let [last, min, max] = [line.last, line.min, line.max].map(readable);
-    [series.name.clone(), tags.join(" "), last, min, max, sparkline(line)]
+    [series.name.clone(), tags.join(" "), last, min, max, sparkline(line, group)]
 }
 
 /// At most three decimals; more than a metric of this size can mean is not shown.
@@ -126,16 +133,28 @@ fn readable(value: Value) -> String {
     }
 }
 
-/// The mean of each column between the lowest and the highest of them; a blank where no point is.
-fn sparkline(line: &Line) -> String {
-    let means = line.columns.map(|(sum, n)| (n > 0).then(|| sum / n as f64));
-    let (low, high) =
-        means.iter().flatten().fold((f64::MAX, f64::MIN), |(low, high), mean| (low.min(*mean), high.max(*mean)));
+/// How many columns make a bar, so that the series with the most points has one in each.
+fn width_of_a_bar(lines: &BTreeMap<i64, Line>) -> usize {
+    let used = |line: &Line| line.columns.iter().rposition(|(_, n)| *n > 0).map_or(1, |last| last + 1);
+    let points = |line: &Line| line.columns.iter().map(|(_, n)| *n as usize).sum::<usize>();
+    let (used, points) = (lines.values().map(used).max(), lines.values().map(points).max());
+    used.unwrap_or(1).div_ceil(points.unwrap_or(1).max(1))
+}
+
+/// The means between the lowest and the highest of them, each over so many columns; a blank where no point is.
+fn sparkline(line: &Line, group: usize) -> String {
+    let mean = |columns: &[(f64, i64)]| {
+        let n: i64 = columns.iter().map(|(_, n)| n).sum();
+        (n > 0).then(|| columns.iter().map(|(sum, _)| sum).sum::<f64>() / n as f64)
+    };
+    let means: Vec<Option<f64>> = line.columns.chunks(group).map(mean).collect();
+    let known = || means.iter().flatten().copied();
+    let (low, high) = (known().fold(f64::MAX, f64::min), known().fold(f64::MIN, f64::max));
     let bar = |mean: f64| {
         let height = if high > low { (mean - low) / (high - low) * 7.0 } else { 0.0 };
         BARS.get(height.round() as usize).copied().unwrap_or(' ')
     };
-    let text: String = means.map(|mean| mean.map_or(' ', bar)).iter().collect();
+    let text: String = means.iter().map(|mean| mean.map_or(' ', bar)).collect();
     text.trim_end().to_string()
 }
 

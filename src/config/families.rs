@@ -13,7 +13,7 @@ use std::path::Path;
 /// Folder of the checks' files below home.
 const FOLDER: &str = "conf";
 /// Sections that belong to the daemon, in `config.ini`.
-const DAEMONS: &[&str] = &["SelfConfig", "TSDB", "WebServer", "DEFAULT"];
+const DAEMONS: &[&str] = &["SelfConfig", "TSDB", "WebServer", ini::DEFAULT];
 
 /// The section of a check: in its family's file, else in any other (the original read all of them as one), else empty.
 ///
@@ -102,7 +102,7 @@ fn doubts(shown: &str, read: &Ini, warnings: &mut Vec<Error>) {
             problem,
         };
         if DAEMONS.contains(&section.name.as_str()) {
-            if section.name != "DEFAULT" {
+            if section.name != ini::DEFAULT {
                 warnings.push(doubt(section.line, "", "is read from config.ini only; this one has no effect".into()));
             }
             continue;

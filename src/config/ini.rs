@@ -9,6 +9,9 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
+/// The section whose entries all others have, too. Alone among sections it may appear more than once.
+pub const DEFAULT: &str = "DEFAULT";
+
 /// One `key = value` and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -98,26 +101,32 @@ impl Scan<'_> {
             return;
         }
         self.close();
-        match (line.starts_with('['), line.rfind(']')) {
-            (true, Some(end)) if end > 1 => self.header(number, line.get(1..end).unwrap_or_default()),
-            (true, _) => self.wrong(number, "", &format!("section header without a closing bracket: {}", quote(line))),
-            (false, _) => self.option(number, indent, line),
+        match line.strip_prefix('[').and_then(|rest| rest.get(..rest.rfind(']')?)).filter(|name| !name.is_empty()) {
+            Some(name) => self.header(number, name),
+            None => self.option(number, indent, line),
         }
     }
 
     fn header(&mut self, number: usize, name: &str) {
         self.dropped = false;
-        if let Some((_, before)) = self.sections.iter().find(|(known, _)| known == name) {
+        let known = self.sections.iter().position(|(known, _)| known == name);
+        if let Some((place, (_, before))) = known.and_then(|place| Some((place, self.sections.get(place)?))) {
+            if name == DEFAULT {
+                return self.begin(place);
+            }
             let problem = format!("this section appears a second time, first in line {before}; keep one");
             self.wrong(number, name, &problem);
             self.dropped = true;
             return;
         }
         self.sections.push((name.to_string(), number));
-        self.section = Some(self.sections.len() - 1);
-        self.text.push('[');
-        self.escape(name);
-        self.text.push_str("]\n");
+        self.begin(self.sections.len() - 1);
+    }
+
+    /// Names can hold anything, so rust-ini gets to see their places.
+    fn begin(&mut self, place: usize) {
+        self.section = Some(place);
+        self.text.push_str(&format!("[{place}]\n"));
     }
 
     fn option(&mut self, number: usize, indent: usize, line: &str) {
@@ -128,7 +137,8 @@ impl Scan<'_> {
         let Some((key, value)) =
             line.find(['=', ':']).filter(|at| *at > 0).and_then(|at| Some((line.get(..at)?, line.get(at + 1..)?)))
         else {
-            return self.wrong(number, &section, &format!("{}: no `key = value` or `key: value`", quote(line)));
+            let wanted = if line.starts_with('[') { "closing bracket" } else { "`key = value` or `key: value`" };
+            return self.wrong(number, &section, &format!("{}: no {wanted}", quote(line)));
         };
         if self.dropped {
             return;
@@ -184,11 +194,11 @@ impl Scan<'_> {
                 return Ini { sections: Vec::new(), errors: self.errors };
             }
         };
-        let defaults: Vec<Entry> = self.entries(&read, "DEFAULT");
+        let defaults: Vec<Entry> = self.entries(&read, DEFAULT);
         let mut sections = Vec::new();
         for (name, line) in &self.sections {
             let mut entries = self.entries(&read, name);
-            if name != "DEFAULT" {
+            if name != DEFAULT {
                 let missing = defaults.iter().filter(|default| entries.iter().all(|entry| entry.key != default.key));
                 let missing: Vec<Entry> = missing.cloned().collect();
                 entries.extend(missing);
@@ -200,12 +210,11 @@ impl Scan<'_> {
 
     fn entries(&self, read: &::ini::Ini, name: &str) -> Vec<Entry> {
         let Some(place) = self.sections.iter().position(|(section, _)| section == name) else { return Vec::new() };
-        let Some(properties) = read.section(Some(name)) else { return Vec::new() };
         let entry = |(key, value): (&str, &str)| {
             let line = self.keys.get(&(place, key.to_string())).copied().unwrap_or(0);
             Entry { key: key.into(), value: value.into(), line }
         };
-        properties.iter().map(entry).collect()
+        read.section_all(Some(place.to_string())).flat_map(|properties| properties.iter()).map(entry).collect()
     }
 }
 

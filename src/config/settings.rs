@@ -301,7 +301,7 @@ fn check_web(web: &Section, problems: &mut Problems, warnings: &mut Vec<Error>) 
 
 /// Sections and keys that mean nothing.
 fn doubts(read: &ini::Ini, shown: &str, warnings: &mut Vec<Error>) {
-    for section in read.sections.iter().filter(|section| section.name != "DEFAULT") {
+    for section in read.sections.iter().filter(|section| section.name != ini::DEFAULT) {
         let doubt = |line: usize, key: &str, problem: String| Error::Config {
             file: shown.into(),
             line,

@@ -104,10 +104,7 @@ fn serve(settings: Settings, warnings: &[String], target: Target, manner: Manner
     }
     let ready = move || {
         log::info!("ready");
-        (manner.ready)()?;
-        // What the start needed once is not needed any more.
-        sys::trim();
-        Ok(())
+        (manner.ready)()
     };
     let control = Control { stop, ready: Box::new(ready) };
     let ended = catch_unwind(AssertUnwindSafe(|| crate::serve::serve(settings, control)));

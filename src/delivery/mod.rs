@@ -13,6 +13,7 @@ pub mod spool;
 
 use crate::point::{Batch, Identity, Point};
 use crate::sink::{Sink, random};
+use crate::sys;
 use backoff::{Backoff, Trouble};
 use dispatch::{Lost, Setback, dispatch};
 use queue::{Queue, Taken};
@@ -31,6 +32,8 @@ const POISON_AFTER: u32 = 3;
 const REMIND: Duration = Duration::from_secs(3600);
 /// How often losses are told.
 const LOSSES_EVERY: Duration = Duration::from_secs(600);
+/// Live batches after which everything has run once, connecting included, and what only that needed is given back.
+const WARM_UP: u32 = 3;
 
 /// Everything that the delivery thread owns.
 pub struct Delivery {
@@ -96,9 +99,14 @@ impl Delivery {
             // A fleet that was restarted together does not write in the same second.
             self.queue.idle(Instant::now() + self.pace.mul_f64(chance()));
         }
+        let mut batches = 0u32;
         loop {
             match self.queue.take(self.wake()) {
                 Taken::Batch(batch) => {
+                    if batches == WARM_UP {
+                        sys::trim();
+                    }
+                    batches = batches.saturating_add(1);
                     self.probe();
                     self.live(batch);
                     self.drain(SPOOLED_PER_LIVE);

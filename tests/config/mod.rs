@@ -1,1 +1,7 @@
-//! Tests of config.
+//! Configuration: ini text as Python reads it, settings and their mistakes, and the commands that look it over.
+
+mod ini;
+mod mistakes;
+mod python;
+mod shipped;
+mod switches;

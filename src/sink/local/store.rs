@@ -101,6 +101,12 @@ impl Store {
         let db = Transaction::new_unchecked(&self.db, TransactionBehavior::Immediate)?;
         make_part(&db, &mut self.parts, newest, self.keep)?;
         insert(&db, &mut self.parts, &mut self.known, points, host)?;
+        // A batch out of the spool can be older than what is stored already.
+        let known = match self.open {
+            Some(minute) => minute,
+            None => newest_stored(&db, &self.parts, newest)?,
+        };
+        let newest = if known <= newest.saturating_add(DAY) { newest.max(known) } else { newest };
         roll_up(&db, &self.parts, points, newest, self.open)?;
         let is_new_minute = self.open.replace(newest) != Some(newest);
         let cutoff = is_new_minute.then(|| oldest.saturating_sub(self.keep.seconds));
@@ -349,6 +355,18 @@ fn write_tags(text: &mut String, tags: &Tags) {
         let _ = write!(text, "{comma}{}:{}", serde_json::Value::from(key), serde_json::Value::from(value));
     }
     text.push('}');
+}
+
+/// The newest minute with points, as far as it is at most a day after this one: times further ahead are a clock's mistake.
+fn newest_stored(db: &Connection, parts: &[Part], minute: i64) -> rusqlite::Result<i64> {
+    let end = minute.saturating_add(DAY);
+    let mut newest = minute;
+    for Part { since, .. } in parts.iter().take(place(parts, end) + 1).skip(place(parts, minute)) {
+        let time = format!("SELECT max(time) FROM raw_{since} WHERE time <= ?1");
+        let time: Option<i64> = db.query_row(&time, [end], |row| row.get(0))?;
+        newest = newest.max(time.map_or(newest, minute_of));
+    }
+    Ok(newest)
 }
 
 /// Makes the rollups of the minutes that are over: the one that the previous batch left, and all that this batch came late for.

@@ -1,0 +1,165 @@
+//! What goes in comes out: values, series, rollups, documented queries.
+
+use super::*;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+
+#[test]
+fn values_and_series_come_back_as_they_were() {
+    let place = Place::new();
+    let mut sink = place.sink();
+    let mut other = int("b", START, 3);
+    other.host = Some("router7".into());
+    other.kind = Kind::Counter;
+    other.tags = Tags::one("n", "\"x\" \\ ü");
+    let values = [Value::Int(i64::MAX), Value::Int(i64::MIN), Value::Float(0.1), Value::Float(-0.0), Value::Float(2.0)];
+    let mut points: Vec<Point> = (0..).zip(values).map(|(at, value)| point("a", START + at, value)).collect();
+    points.push(other);
+    deliver(&mut sink, &points);
+    let found = place.points();
+    let of_a: Vec<Value> = found.iter().filter(|(series, _)| series.name == "a").map(|(_, at)| at.last).collect();
+    assert_eq!(of_a, values);
+    let (series, at) = found.iter().find(|(series, _)| series.name == "b").unwrap();
+    assert_eq!(
+        (series.host.as_str(), series.kind.as_str(), series.check_type.as_str()),
+        ("router7", "counter", "system")
+    );
+    assert_eq!((series.tags.as_str(), at.last, at.time), ("{\"n\":\"\\\"x\\\" \\\\ ü\"}", Value::Int(3), START));
+    assert_eq!(found.iter().find(|(series, _)| series.name == "a").unwrap().0.host, "web1");
+}
+
+#[test]
+fn the_same_batch_twice_is_there_once() {
+    let place = Place::new();
+    let mut sink = place.sink();
+    let batch: Vec<Point> = (0..50).map(|at| int("a", START + at, at)).collect();
+    deliver(&mut sink, &batch);
+    deliver(&mut sink, &batch);
+    deliver(&mut place.sink(), &batch);
+    assert_eq!(place.points().len(), 50);
+}
+
+#[test]
+fn what_is_no_number_is_refused_and_the_rest_kept() {
+    let place = Place::new();
+    let sink = place.sink();
+    let points = [int("a", START, 1), point("b", START, Value::Float(f64::NAN)), int("c", START, 2)];
+    let identity = Identity { host: "h".into(), cluster: "".into(), group: "".into(), location: "".into() };
+    let encoded = sink.encode(&points, &identity);
+    assert_eq!(encoded.requests.iter().map(|request| request.points.clone()).collect::<Vec<_>>(), [0..1, 2..3]);
+    assert_eq!((encoded.refused.len(), encoded.refused[0].index), (1, 1));
+}
+
+#[test]
+fn tables_can_be_asked_in_sql_as_documented() {
+    let place = Place::new();
+    let mut sink = place.sink();
+    for tick in 0..30 {
+        deliver(&mut sink, &[int("cpu_user", START + tick * 10, tick), int("mem_free", START + tick * 10, 5)]);
+    }
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/sinks.md")).unwrap();
+    let queries: Vec<&str> = text.split("```sql\n").skip(1).map(|part| part.split("```").next().unwrap()).collect();
+    assert!(queries.len() >= 3, "docs/sinks.md shows {} queries", queries.len());
+    for query in queries {
+        let db = place.sql();
+        let mut statement = db.prepare(query).unwrap_or_else(|error| panic!("{error}\n{query}"));
+        let mut rows = statement.query([]).unwrap();
+        assert!(rows.next().unwrap_or_else(|error| panic!("{error}\n{query}")).is_some(), "no row\n{query}");
+    }
+}
+
+#[test]
+fn everything_is_for_the_daemon_and_its_group_only() {
+    let place = Place::new();
+    let mut sink = place.sink();
+    deliver(&mut sink, &[int("a", START, 1)]);
+    for file in std::fs::read_dir(place.folder.path().join("var")).unwrap().flatten() {
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o640, "{:?}", file.path());
+    }
+}
+
+#[test]
+fn a_reader_sees_a_store_in_use_and_none_where_none_is() {
+    let place = Place::new();
+    assert!(Reader::open(&place.file()).unwrap().is_none());
+    let mut sink = place.sink();
+    deliver(&mut sink, &[int("a", START, 1)]);
+    let early = place.reader();
+    deliver(&mut sink, &[int("a", START + 1, 2)]);
+    assert_eq!((early.newest().unwrap(), place.reader().newest().unwrap()), (Some(START), Some(START + 1)));
+    assert_eq!(place.reader().oldest(&ALL).unwrap(), Some(START));
+    assert_eq!(place.reader().oldest(&(START + 1..=i64::MAX)).unwrap(), Some(START + 1));
+}
+
+/// Points of a few series over some hours, in batches as a daemon and a returning spool send them: mostly in order, some late,
+/// some twice, with a restart here and there.
+fn batches() -> impl Strategy<Value = Vec<(bool, Vec<(u8, i64, i32)>)>> {
+    let point = (0u8..4, 0i64..900, -1000i32..1000);
+    prop::collection::vec((prop::bool::weighted(0.1), prop::collection::vec(point, 1..20)), 1..30)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    /// Whatever the order, the newest word about a series and time is what is read, and each rolled up minute is what its
+    /// points come to.
+    #[test]
+    fn rollups_agree_with_the_points(batches in batches(), hours in 1i64..4) {
+        let place = Place::new().with("retention_hours", hours);
+        let mut sink = place.sink();
+        let mut expected: BTreeMap<(u8, i64), i64> = BTreeMap::new();
+        for (position, (restart, batch)) in batches.iter().enumerate() {
+            if *restart {
+                sink = place.sink();
+            }
+            // Time goes on by five minutes a batch; points are up to 15 minutes late.
+            let now = START + position as i64 * 300;
+            let points: Vec<Point> = batch.iter().map(|(series, late, value)| {
+                expected.insert((*series, now - late), i64::from(*value));
+                int(&format!("m{series}"), now - late, i64::from(*value))
+            }).collect();
+            deliver(&mut sink, &points);
+        }
+        let found: BTreeMap<(u8, i64), i64> = place.points().iter().map(|(series, at)| {
+            let Value::Int(value) = at.last else { panic!("{at:?}") };
+            ((series.name.as_bytes()[1] - b'0', at.time), value)
+        }).collect();
+        // Retention may have taken the oldest, never anything else.
+        let oldest = found.keys().map(|(_, time)| *time).min().unwrap();
+        expected.retain(|(_, time), _| *time >= oldest);
+        prop_assert_eq!(&found, &expected);
+
+        for (series, minute) in place.minutes() {
+            let id = series.name.as_bytes()[1] - b'0';
+            let of: Vec<i64> = found.range((id, minute.time)..(id, minute.time + 60)).map(|(_, value)| *value).collect();
+            prop_assert_eq!(minute.n, of.len() as i64);
+            prop_assert_eq!(minute.min, Value::Int(*of.iter().min().unwrap()));
+            prop_assert_eq!(minute.max, Value::Int(*of.iter().max().unwrap()));
+            prop_assert_eq!(minute.sum, of.iter().sum::<i64>() as f64);
+            prop_assert_eq!(minute.last, Value::Int(*of.last().unwrap()));
+        }
+        // Every minute but those of the last batch's end is rolled up.
+        let newest = found.keys().map(|(_, time)| time - time.rem_euclid(60)).max().unwrap();
+        let rolled: std::collections::BTreeSet<(u8, i64)> =
+            place.minutes().iter().map(|(series, at)| (series.name.as_bytes()[1] - b'0', at.time)).collect();
+        for (id, time) in found.keys().filter(|(_, time)| time - time.rem_euclid(60) < newest) {
+            prop_assert!(rolled.contains(&(*id, time - time.rem_euclid(60))), "{id} {time}");
+        }
+    }
+
+    #[test]
+    fn any_series_and_time_is_kept_or_told(name in "\\PC{1,12}", tag in "\\PC{0,12}", time in any::<i64>(), value in any::<f64>()) {
+        let place = Place::new();
+        let mut sink = place.sink();
+        let mut one = point(&name, time, if value.is_finite() { Value::Float(value) } else { Value::Int(1) });
+        one.tags = Tags::one("t", &tag);
+        let wanted = one.value;
+        deliver(&mut sink, &[one]);
+        let found = place.points();
+        prop_assert_eq!(found.len(), 1);
+        prop_assert_eq!((found[0].0.name.as_str(), found[0].1.time, found[0].1.last), (name.as_str(), time, wanted));
+        let tags: serde_json::Value = serde_json::from_str(&found[0].0.tags).unwrap();
+        prop_assert!(tag.is_empty() || tags["t"] == tag, "{}", tags);
+    }
+}
