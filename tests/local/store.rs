@@ -92,9 +92,12 @@ fn a_reader_sees_a_store_in_use_and_none_where_none_is() {
     assert_eq!(place.reader().oldest(&(START + 1..=i64::MAX)).unwrap(), Some(START + 1));
 }
 
+/// Number of the series, seconds that it is late, value.
+type Sent = (u8, i64, i32);
+
 /// Points of a few series over some hours, in batches as a daemon and a returning spool send them: mostly in order, some late,
 /// some twice, with a restart here and there.
-fn batches() -> impl Strategy<Value = Vec<(bool, Vec<(u8, i64, i32)>)>> {
+fn batches() -> impl Strategy<Value = Vec<(bool, Vec<Sent>)>> {
     let point = (0u8..4, 0i64..900, -1000i32..1000);
     prop::collection::vec((prop::bool::weighted(0.1), prop::collection::vec(point, 1..20)), 1..30)
 }
