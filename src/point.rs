@@ -43,6 +43,9 @@ pub enum Kind {
     Rate,
     /// A share of 100.
     Percent,
+    /// A health event for a sink that takes events as they are: the name is the event's, the value its level, and the only
+    /// tag `message` its text.
+    Special,
 }
 
 impl Kind {
@@ -53,12 +56,15 @@ impl Kind {
             Kind::Counter => "counter",
             Kind::Rate => "rate",
             Kind::Percent => "percent",
+            Kind::Special => "special",
         }
     }
 
     /// The kind named by [`Kind::word`].
     pub fn from_word(word: &str) -> Option<Kind> {
-        [Kind::Gauge, Kind::Counter, Kind::Rate, Kind::Percent].into_iter().find(|kind| kind.word() == word)
+        [Kind::Gauge, Kind::Counter, Kind::Rate, Kind::Percent, Kind::Special]
+            .into_iter()
+            .find(|kind| kind.word() == word)
     }
 }
 

@@ -50,7 +50,13 @@ pub struct SelfConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SinkKind {
     Local,
+    OddEye,
+    OpenTsdb,
+    KairosDb,
     InfluxDb,
+    InfluxDb2,
+    Carbon,
+    Prometheus,
 }
 
 /// `[TSDB]`: which sink, the bounds of delivery, and the section from which the sink reads its own keys.
@@ -75,24 +81,15 @@ pub struct Loaded {
     pub warnings: Vec<Error>,
 }
 
-/// What a `tsdtype` stands for.
-enum Named {
-    Sink(SinkKind),
-    /// A back end of the original that this version cannot do yet.
-    Later,
-    Never(&'static str),
-}
-
-const TYPES: &[(&str, Named)] = &[
-    ("Local", Named::Sink(SinkKind::Local)),
-    ("InfluxDB", Named::Sink(SinkKind::InfluxDb)),
-    ("OddEye", Named::Later),
-    ("OpenTSDB", Named::Later),
-    ("KairosDB", Named::Later),
-    ("InfluxDB2", Named::Later),
-    ("Carbon", Named::Later),
-    ("Prometheus", Named::Later),
-    ("BlueFlood", Named::Never("was named in old samples and never existed; use another back end")),
+const TYPES: &[(&str, SinkKind)] = &[
+    ("Local", SinkKind::Local),
+    ("OddEye", SinkKind::OddEye),
+    ("OpenTSDB", SinkKind::OpenTsdb),
+    ("KairosDB", SinkKind::KairosDb),
+    ("InfluxDB", SinkKind::InfluxDb),
+    ("InfluxDB2", SinkKind::InfluxDb2),
+    ("Carbon", SinkKind::Carbon),
+    ("Prometheus", SinkKind::Prometheus),
 ];
 
 const OWN_KEYS: &[&str] = &[
@@ -276,21 +273,15 @@ fn read_tsdb(section: Section, problems: &mut Problems) -> Option<Tsdb> {
 
 fn kind_of(section: &Section) -> Result<SinkKind> {
     let Some(word) = section.text("tsdtype") else { return Ok(SinkKind::Local) };
-    let names = |wanted: fn(&Named) -> bool| {
-        TYPES.iter().filter(move |(_, named)| wanted(named)).map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
-    };
-    let known = names(|named| matches!(named, Named::Sink(_)));
-    match TYPES.iter().find(|(name, _)| name.eq_ignore_ascii_case(word)) {
-        Some((_, Named::Sink(kind))) => Ok(*kind),
-        Some((name, Named::Later)) => {
-            Err(section.problem("tsdtype", &format!("{name} is not in this version yet; it has {known}")))
-        }
-        Some((name, Named::Never(why))) => Err(section.problem("tsdtype", &format!("{name} {why}"))),
-        None => {
-            let near = hint(word, TYPES.iter().map(|(name, _)| *name));
-            Err(section.wrong("tsdtype", &format!("unknown, expected one of {known}{near}")))
-        }
+    if let Some((_, kind)) = TYPES.iter().find(|(name, _)| name.eq_ignore_ascii_case(word)) {
+        return Ok(*kind);
     }
+    if word.eq_ignore_ascii_case("BlueFlood") {
+        return Err(section.wrong("tsdtype", "was named in old samples and never existed; use another back end"));
+    }
+    let names = || TYPES.iter().map(|(name, _)| *name);
+    let known = names().collect::<Vec<_>>().join(", ");
+    Err(section.wrong("tsdtype", &format!("unknown, expected one of {known}{}", hint(word, names()))))
 }
 
 fn check_web(web: &Section, problems: &mut Problems, warnings: &mut Vec<Error>) {

@@ -155,6 +155,7 @@ fn take_point(from: &mut Reader) -> Result<Point, String> {
         1 => Kind::Counter,
         2 => Kind::Rate,
         3 => Kind::Percent,
+        4 => Kind::Special,
         other => return Err(format!("unknown kind {other}")),
     };
     let reaction = from.u8()? as i8;

@@ -198,7 +198,13 @@ impl Delivery {
         events: &[crate::point::HealthEvent],
         poison: bool,
     ) -> (Vec<Point>, bool) {
-        points.extend(normalise::event_points(events));
+        let takes_events = self.sink.takes_events();
+        if !takes_events {
+            // Events that were spooled for a sink that took them.
+            points = points.into_iter().map(normalise::plain).collect();
+        }
+        // Before the numbers: people wait for them.
+        points.splice(0..0, normalise::event_points(events, takes_events));
         let (points, unusable, merged) = normalise::normalise(points);
         self.tally.merged += merged as u64;
         let unusable = unusable.into_iter().map(|(point, why)| Lost { point, status: 0, why });

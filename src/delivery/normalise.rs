@@ -26,24 +26,39 @@ pub fn normalise(points: Vec<Point>) -> (Vec<Point>, Vec<(Point, String)>, usize
 
 const NO_NAME: &str = "the name of the metric is empty";
 
-/// Health events as points, for sinks that know only numbers: `health_status` with the number of the level, the name
-/// of the event as tag `event`, and the type of the check that judged.
-pub fn event_points(events: &[HealthEvent]) -> Vec<Point> {
-    events.iter().map(event_point).collect()
+/// Health events as points, for a sink that takes events ([`Kind::Special`]) or for one that knows only numbers
+/// (`health_status`).
+pub fn event_points(events: &[HealthEvent], takes_events: bool) -> Vec<Point> {
+    let special = events.iter().map(special);
+    if takes_events { special.collect() } else { special.map(plain).collect() }
 }
 
-fn event_point(event: &HealthEvent) -> Point {
+fn special(event: &HealthEvent) -> Point {
     Point {
-        name: "health_status".into(),
+        name: event.name.clone(),
         value: Value::Int(event.level.number()),
-        kind: Kind::Gauge,
+        kind: Kind::Special,
         time: event.time,
         check_type: event.check_type.clone(),
-        tags: Tags::one("event", &event.name),
+        tags: Tags::one(MESSAGE, &event.message),
         host: None,
         reaction: event.reaction.clamp(i8::MIN.into(), i8::MAX.into()) as i8,
     }
 }
+
+/// An event as what stores of numbers can hold: `health_status` with the number of the level, the name of the event as tag
+/// `event`, and the type of the check that judged. Other points stay what they are.
+pub fn plain(point: Point) -> Point {
+    match point.kind {
+        Kind::Special => {
+            Point { tags: Tags::one("event", &point.name), name: "health_status".into(), kind: Kind::Gauge, ..point }
+        }
+        _ => point,
+    }
+}
+
+/// The tag that holds the text of an event.
+pub const MESSAGE: &str = "message";
 
 fn is_clean(point: &Point) -> bool {
     !point.name.is_empty()

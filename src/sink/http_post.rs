@@ -155,10 +155,21 @@ struct Made {
     is_used: bool,
 }
 
+/// What differs from sink to sink in the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    /// The key that holds the address.
+    pub address: &'static str,
+    /// Whether `gzip = auto` compresses for a server on another machine.
+    pub gzip: bool,
+    /// Default of `timeout`, in seconds.
+    pub timeout: u64,
+}
+
 impl HttpPost {
-    /// Reads `address`, `auth`, `user`, `pass`, `proxy`, `gzip`, `connect_timeout`, `timeout` and the keys of TLS.
-    pub fn configure(tsdb: &Section) -> Result<HttpPost> {
-        let mut base = parse_address(tsdb)?;
+    /// Reads the address, `auth`, `user`, `pass`, `proxy`, `gzip`, `connect_timeout`, `timeout` and the keys of TLS.
+    pub fn configure(tsdb: &Section, manner: Manner) -> Result<HttpPost> {
+        let mut base = parse_address(tsdb, manner.address)?;
         let mut headers = HeaderMap::new();
         headers.insert(reqwest::header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
         let credentials = credentials(tsdb, &base)?;
@@ -172,25 +183,20 @@ impl HttpPost {
         let mut notes = Vec::new();
         if let Some((user, password)) = credentials {
             headers.insert(AUTHORIZATION, basic(&user, &password));
-            if base.scheme() == "http" && !is_loopback {
-                notes.push(format!(
-                    "{}: the password goes over plain http, anybody in between can read it",
-                    show(&base)
-                ));
-            }
+            notes.extend(exposed(&base));
         }
         if tls.skips_verification() {
             notes.push(format!("{}: insecure_skip_verify is on, anybody can pose as the server", show(&base)));
         }
         let compresses = match tsdb.text("gzip").unwrap_or_default().to_ascii_lowercase().as_str() {
-            "" | "auto" => !is_loopback, // There it saves nothing and costs time.
+            "" | "auto" => manner.gzip && !is_loopback, // There it saves nothing and costs time.
             _ => tsdb.flag("gzip", false).map_err(|_| tsdb.wrong("gzip", "expected auto, yes or no"))?,
         };
         Ok(HttpPost {
             address: show(&base),
             proxy: if is_loopback { None } else { Proxying::configure(tsdb, base.scheme())? },
             connect_timeout: seconds(tsdb, "connect_timeout", 5)?,
-            timeout: seconds(tsdb, "timeout", 10)?,
+            timeout: seconds(tsdb, "timeout", manner.timeout)?,
             base,
             headers,
             is_loopback,
@@ -203,6 +209,13 @@ impl HttpPost {
             client: None,
             runtime: None,
         })
+    }
+
+    /// Sends this as `Authorization` instead of user and password.
+    pub fn authorize(&mut self, mut value: HeaderValue) {
+        value.set_sensitive(true);
+        self.headers.insert(AUTHORIZATION, value);
+        self.notes.extend(exposed(&self.base));
     }
 
     /// Asks this instead of the system's resolver.
@@ -623,11 +636,11 @@ fn innermost(error: &(dyn StdError + 'static)) -> String {
     }
 }
 
-fn parse_address(tsdb: &Section) -> Result<Url> {
-    let text = tsdb.required("address")?;
+fn parse_address(tsdb: &Section, key: &str) -> Result<Url> {
+    let text = tsdb.required(key)?;
     let whole = if text.contains("://") { text.to_string() } else { format!("http://{text}") };
     // Never quoted: it may hold a password.
-    let wrong = |what: &str| tsdb.problem("address", what);
+    let wrong = |what: &str| tsdb.problem(key, what);
     let url = Url::parse(&whole).map_err(|error| wrong(&format!("cannot be read as an address: {error}")))?;
     match url.scheme() {
         "http" | "https" if url.host_str().is_some() => Ok(url),
@@ -649,6 +662,12 @@ fn credentials(tsdb: &Section, base: &Url) -> Result<Option<(String, String)>> {
         return Ok(None);
     }
     Ok(Some((percent_decode(base.username()), percent_decode(base.password().unwrap_or_default()))))
+}
+
+/// A warning where whoever stands between here and the server can read what we prove ourselves with.
+fn exposed(base: &Url) -> Option<String> {
+    let is_open = base.scheme() == "http" && !is_loopback(base.host_str().unwrap_or_default());
+    is_open.then(|| format!("{}: the password goes over plain http, anybody in between can read it", show(base)))
 }
 
 /// Marked as sensitive, so that no debug output shows it.

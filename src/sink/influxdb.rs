@@ -1,6 +1,6 @@
 //! InfluxDB 1.x, and whatever else takes line protocol at `/write`: what is sent, and what each answer means.
 
-use super::http_post::{self, Answer, Call, End, HttpPost, Lookup};
+use super::http_post::{self, Answer, Call, End, HttpPost, Lookup, Manner};
 use super::line_protocol::{self, FieldType, LineProtocol};
 use super::{Encoded, Patience, Refused, Request, Sink, Verdict};
 use crate::config::section::Section;
@@ -70,7 +70,7 @@ enum Lesson {
 
 /// Reads its keys; opens no connection.
 pub fn configure(tsdb: &Section) -> Result<InfluxDb> {
-    let http = HttpPost::configure(tsdb)?;
+    let http = HttpPost::configure(tsdb, Manner { address: "address", gzip: true, timeout: 10 })?;
     let database = tsdb.required("database")?.to_string();
     let write = http.url("write", &[("db", &database), ("precision", "s")]);
     let ping = http.url("ping", &[]);

@@ -92,6 +92,11 @@ pub trait Sink: Send {
         Vec::new()
     }
 
+    /// Whether health events come as points of [`crate::point::Kind::Special`]. To all others they come as `health_status`.
+    fn takes_events(&self) -> bool {
+        false
+    }
+
     /// Whether many daemons share the other side, so that a first flush should not come from all at once.
     fn is_remote(&self) -> bool {
         true
@@ -109,6 +114,7 @@ pub fn build(tsdb: &Tsdb, home: &Path) -> Result<Box<dyn Sink>> {
             Err(tsdb.section.problem("tsdtype", "this program was built without the local store (feature local)"))
         }
         SinkKind::InfluxDb => Ok(Box::new(influxdb::configure(&tsdb.section)?)),
+        _ => Err(tsdb.section.problem("tsdtype", "not in this version yet")),
     }
 }
 

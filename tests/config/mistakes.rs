@@ -51,7 +51,7 @@ fn wrong_values_are_errors() {
     for (lines, expected) in [
         (
             "tsdtype = Lokal",
-            "error: config.ini:3 [TSDB] tsdtype: \"Lokal\": unknown, expected one of Local, InfluxDB, did you mean Local?\n",
+            "error: config.ini:3 [TSDB] tsdtype: \"Lokal\": unknown, expected one of Local, OddEye, OpenTSDB, KairosDB, InfluxDB, InfluxDB2, Carbon, Prometheus, did you mean Local?\n",
         ),
         (
             "tsdtype = Local\nretention_hours = 0",

@@ -1,7 +1,7 @@
 //! Normalisation: the rules common to all sinks.
 
 use super::*;
-use puypuy::delivery::normalise::{MAX_TAG_VALUE, event_points, normalise};
+use puypuy::delivery::normalise::{MAX_TAG_VALUE, event_points, normalise, plain};
 use puypuy::point::{HealthEvent, Level};
 
 fn only(point: Point) -> Point {
@@ -86,7 +86,7 @@ fn the_later_of_two_points_of_one_series_and_time_wins() {
 }
 
 #[test]
-fn health_events_become_a_gauge() {
+fn health_events_become_a_gauge_or_stay_what_they_are() {
     let event = HealthEvent {
         name: "disk_sda".into(),
         level: Level::Error,
@@ -95,7 +95,13 @@ fn health_events_become_a_gauge() {
         time: 7,
         check_type: "system".into(),
     };
-    let [point] = &event_points(&[event])[..] else { panic!("one event, one point") };
+    let [point] = &event_points(std::slice::from_ref(&event), false).try_into().unwrap();
     assert_eq!((point.name.as_ref(), point.value, point.time), ("health_status", Value::Int(16), 7));
     assert_eq!((point.check_type.as_ref(), tags(point)), ("system", vec![("event", "disk_sda")]));
+
+    let [special] = event_points(&[event], true).try_into().unwrap();
+    assert_eq!((special.name.as_ref(), special.kind, special.reaction), ("disk_sda", Kind::Special, 127));
+    assert_eq!(tags(&special), [("message", "full")]);
+    assert_eq!(&plain(special), point);
+    assert_eq!(&plain(point.clone()), point);
 }
