@@ -118,6 +118,11 @@ pub fn outage() -> Result<(), String> {
     assert!(last - first >= 30);
     for (name, times) in &series {
         let start = times[0];
+        if name.starts_with("drive_read_await{") || name.starts_with("drive_write_await{") {
+            // The mean of the requests of a tick: a tick without a request has none.
+            assert!(times.windows(2).all(|pair| pair[0] < pair[1]), "{name}: {times:?}");
+            continue;
+        }
         assert!(start <= first + 1, "{name} begins late, at {start}");
         assert_eq!(times, &(start..=*last).collect::<Vec<_>>(), "{name} has gaps");
     }
