@@ -1,4 +1,5 @@
-//! InfluxDB 1.x, and whatever else takes line protocol at `/write`: what is sent, and what each answer means.
+//! InfluxDB, and whatever else takes line protocol at `/write` (1.x) or `/api/v2/write` (2.x): what is sent, and what each
+//! answer means.
 
 use super::http_post::{self, Answer, Call, End, HttpPost, Lookup, Manner};
 use super::line_protocol::{self, FieldType, LineProtocol};
@@ -7,6 +8,7 @@ use crate::config::section::Section;
 use crate::error::Result;
 use crate::point::{Identity, Point, Value};
 use reqwest::Url;
+use reqwest::header::HeaderValue;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -31,6 +33,7 @@ pub const KEYS: &[&str] = &[
     "batch_bytes",
 ];
 
+const MANNER: Manner = Manner { address: "address", gzip: true, timeout: 10 };
 const BATCH_POINTS: usize = 5_000;
 const BATCH_BYTES: usize = 1024 * 1024;
 /// Most of an answer that is read: an error list for about 500 lines.
@@ -47,7 +50,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 pub struct InfluxDb {
     http: HttpPost,
     lines: LineProtocol,
-    database: String,
+    target: Target,
     write: Url,
     ping: Url,
     notes: Vec<String>,
@@ -55,6 +58,14 @@ pub struct InfluxDb {
     lessons: Vec<Lesson>,
     /// When the limit of series was last spoken of.
     limit_told: Option<Instant>,
+}
+
+/// Where the points go in the server.
+enum Target {
+    /// 1.x.
+    Database(String),
+    /// 2.x.
+    Bucket { bucket: String, organization: String },
 }
 
 /// Something that the server taught us about points, which are sent once more because of it.
@@ -68,16 +79,33 @@ enum Lesson {
     Culprits,
 }
 
-/// Reads its keys; opens no connection.
+/// 1.x. Reads its keys; opens no connection.
 pub fn configure(tsdb: &Section) -> Result<InfluxDb> {
-    let http = HttpPost::configure(tsdb, Manner { address: "address", gzip: true, timeout: 10 })?;
+    let http = HttpPost::configure(tsdb, MANNER)?;
     let database = tsdb.required("database")?.to_string();
     let write = http.url("write", &[("db", &database), ("precision", "s")]);
+    build(tsdb, http, write, Target::Database(database))
+}
+
+/// 2.x. Reads its keys; opens no connection.
+pub fn configure_2(tsdb: &Section) -> Result<InfluxDb> {
+    let mut http = HttpPost::configure(tsdb, MANNER)?;
+    let organization =
+        tsdb.required(if tsdb.text("organization").is_some() { "organization" } else { "org" })?.to_string();
+    let bucket = tsdb.required("bucket")?.to_string();
+    let token = HeaderValue::from_str(&format!("Token {}", tsdb.required("token")?.trim()))
+        .map_err(|_| tsdb.problem("token", "holds a character that no token has"))?;
+    http.authorize(token);
+    let write = http.url("api/v2/write", &[("org", &organization), ("bucket", &bucket), ("precision", "s")]);
+    build(tsdb, http, write, Target::Bucket { bucket, organization })
+}
+
+fn build(tsdb: &Section, http: HttpPost, write: Url, target: Target) -> Result<InfluxDb> {
     let ping = http.url("ping", &[]);
     let lines =
         LineProtocol::new(positive(tsdb, "batch_points", BATCH_POINTS)?, positive(tsdb, "batch_bytes", BATCH_BYTES)?);
     let (notes, lessons) = (Vec::new(), Vec::new());
-    Ok(InfluxDb { http, lines, database, write, ping, notes, lessons, limit_told: None })
+    Ok(InfluxDb { http, lines, target, write, ping, notes, lessons, limit_told: None })
 }
 
 fn positive(tsdb: &Section, key: &str, default: usize) -> Result<usize> {
@@ -101,7 +129,10 @@ impl InfluxDb {
 
 impl Sink for InfluxDb {
     fn name(&self) -> &'static str {
-        "InfluxDB"
+        match self.target {
+            Target::Database(_) => "InfluxDB",
+            Target::Bucket { .. } => "InfluxDB2",
+        }
     }
 
     fn encode(&self, points: &[Point], identity: &Identity) -> Encoded {
@@ -196,7 +227,10 @@ impl InfluxDb {
             204 => Some(Verdict::Delivered),
             200 if answer.body.is_empty() => Some(Verdict::Delivered),
             400 => self.bad_request(&text, answer, sent),
-            404 if text.contains("database not found") => Some(self.pause(answer, &self.missing_database())),
+            404 if self.is_2() || text.contains("database not found") => Some(self.pause(answer, &self.missing())),
+            401 if self.is_2() => Some(self.pause(answer, "check token")),
+            403 if self.is_2() => Some(self.pause(answer, "let the token write to the bucket")),
+            422 if self.is_2() => self.bad_request(&text, answer, sent),
             403 if text.contains("not authorized") => Some(self.pause(answer, &self.missing_grant())),
             500 if text.contains("hinted handoff queue not empty") => Some(Verdict::Delivered),
             500 if text.contains("retention policy not found") => {
@@ -221,9 +255,9 @@ impl InfluxDb {
         }
         if is_beyond_retention(text) {
             let count = dropped(text).map_or("some".into(), |count| count.to_string());
-            let (address, database) = (self.http.address(), &self.database);
+            let (address, place) = (self.http.address(), self.place());
             self.notes.push(format!(
-                "{address}: older than the retention policy of {database:?} and dropped there: {count} points"
+                "{address}: older than the retention policy of {place:?} and dropped there: {count} points"
             ));
             return Some(Verdict::Part { refused: Vec::new(), again: Vec::new(), later: Vec::new() });
         }
@@ -336,9 +370,9 @@ impl InfluxDb {
             return;
         }
         self.limit_told = Some(Instant::now());
-        let (address, database) = (self.http.address(), &self.database);
+        let (address, place) = (self.http.address(), self.place());
         self.notes.push(format!(
-            "{address}: database {database:?} has as many series as the server allows, new ones are refused; \
+            "{address}: {place:?} has as many series as the server allows, new ones are refused; \
              raise max-series-per-database in its configuration"
         ));
     }
@@ -351,12 +385,31 @@ impl InfluxDb {
         Verdict::Pause { why: format!("{}: {}; {remedy}", self.http.address(), http_post::said(answer)) }
     }
 
-    fn missing_database(&self) -> String {
-        format!("create it with CREATE DATABASE {}, or correct the key database", quoted_name(&self.database))
+    fn is_2(&self) -> bool {
+        matches!(self.target, Target::Bucket { .. })
+    }
+
+    /// The name of the database or bucket.
+    fn place(&self) -> &str {
+        match &self.target {
+            Target::Database(name) | Target::Bucket { bucket: name, .. } => name,
+        }
+    }
+
+    /// What to do about a place that is not there.
+    fn missing(&self) -> String {
+        match &self.target {
+            Target::Database(name) => {
+                format!("create it with CREATE DATABASE {}, or correct the key database", quoted_name(name))
+            }
+            Target::Bucket { bucket, organization } => {
+                format!("create bucket {bucket:?} in organization {organization:?}, or correct bucket and organization")
+            }
+        }
     }
 
     fn missing_grant(&self) -> String {
-        format!("let the user write there with GRANT WRITE ON {} TO the user", quoted_name(&self.database))
+        format!("let the user write there with GRANT WRITE ON {} TO the user", quoted_name(self.place()))
     }
 }
 

@@ -114,6 +114,7 @@ pub fn build(tsdb: &Tsdb, home: &Path) -> Result<Box<dyn Sink>> {
             Err(tsdb.section.problem("tsdtype", "this program was built without the local store (feature local)"))
         }
         SinkKind::InfluxDb => Ok(Box::new(influxdb::configure(&tsdb.section)?)),
+        SinkKind::InfluxDb2 => Ok(Box::new(influxdb::configure_2(&tsdb.section)?)),
         _ => Err(tsdb.section.problem("tsdtype", "not in this version yet")),
     }
 }

@@ -2,6 +2,7 @@
 
 mod connections;
 mod influxdb;
+mod influxdb2;
 mod line_protocol;
 mod normalise;
 mod support;
