@@ -4,6 +4,7 @@
 //! `cargo bench --bench tick_cost [-- SECONDS]`
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+use puypuy::commands::FIRST_CHECKS;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -15,7 +16,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-const CHECKS: &[&str] = &["check_cpustats", "check_disks", "check_load_average", "check_memory", "check_network_bytes"];
 /// What a bare collector of the same numbers has to read.
 const FEWEST_FILES: &[&str] =
     &["/proc/stat", "/proc/diskstats", "/proc/loadavg", "/proc/meminfo", "/proc/net/dev", "/proc/mounts"];
@@ -118,7 +118,7 @@ fn main() {
     let scratch = Path::new(env!("CARGO_TARGET_TMPDIR")).join("tick_cost");
     let _ = fs::remove_dir_all(&scratch);
     fs::create_dir_all(scratch.join("checks_enabled")).unwrap();
-    for check in CHECKS {
+    for check in FIRST_CHECKS {
         fs::write(scratch.join("checks_enabled").join(format!("{check}.ini")), "").unwrap();
     }
     let recorder = record();

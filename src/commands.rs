@@ -4,7 +4,7 @@ use crate::check::{Check, Context, Out, Pace, Spec};
 use crate::checks;
 use crate::cli::Format;
 use crate::config::families::{check_all, section_for};
-use crate::config::settings::{self, Settings, SinkKind};
+use crate::config::settings::{self, Loaded, Settings, SinkKind};
 use crate::config::spelling;
 use crate::daemon::hostname;
 use crate::delivery::{normalise::normalise, unix_now};
@@ -20,10 +20,10 @@ use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// What `quickstart` switches on where nothing is.
-const FIRST_CHECKS: &[&str] =
+pub const FIRST_CHECKS: &[&str] =
     &["check_cpustats", "check_disks", "check_load_average", "check_memory", "check_network_bytes"];
 
 /// How much longer than two periods the first numbers may take.
@@ -95,8 +95,8 @@ fn named(name: &str) -> Result<&'static Spec> {
 }
 
 fn tick(period: Duration, limit: Duration) -> Tick {
-    let (at, wall) = (Instant::now(), SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
-    Tick { wall: wall.as_secs() as i64, at, deadline: at + limit, period }
+    let at = Instant::now();
+    Tick { wall: unix_now(), at, deadline: at + limit, period }
 }
 
 fn guarded(check: &mut dyn Check, roots: &Roots, tick: Tick, told: &mut Out) -> Result<()> {
@@ -163,8 +163,8 @@ pub fn list(home: &Path, out: &mut dyn Write) -> Result<()> {
 }
 
 /// `puypuy enable`: makes the links. All names are looked at before the first link is made.
-pub fn enable(home: &Path, names: &[String], out: &mut dyn Write) -> Result<()> {
-    let specs: Vec<&Spec> = names.iter().map(|name| named(name)).collect::<Result<_>>()?;
+pub fn enable(home: &Path, names: &[impl AsRef<str>], out: &mut dyn Write) -> Result<()> {
+    let specs: Vec<&Spec> = names.iter().map(|name| named(name.as_ref())).collect::<Result<_>>()?;
     for spec in specs {
         let made = links::enable(home, spec)?;
         say(out, &format!("{}: {}\n", spec.name, if made { "switched on" } else { "is on already" }));
@@ -190,10 +190,11 @@ pub fn disable(home: &Path, names: &[String], out: &mut dyn Write) -> Result<()>
 pub fn check_config(place: Place, strict: bool, out: &mut dyn Write) -> Result<()> {
     let links = links::read(place.home)?;
     let enabled: Vec<&'static Spec> = links.iter().filter_map(Link::spec).collect();
-    let (mut errors, warnings) = check_all(place.home, place.config, &enabled);
-    if let Some(settings) = settings::load(place.home, place.config).settings {
-        errors.extend(try_sink(&settings).err());
-    }
+    let Loaded { settings, mut errors, mut warnings, .. } = settings::load(place.home, place.config);
+    let (of_checks, doubts) = check_all(place.home, place.config, &enabled);
+    errors.extend(of_checks);
+    warnings.extend(doubts);
+    errors.extend(settings.and_then(|settings| try_sink(&settings).err()));
     for warning in &warnings {
         say(out, &format!("{}: {warning}\n", if strict { "error" } else { "warning" }));
     }
@@ -228,8 +229,7 @@ pub fn enable_first(home: &Path, out: &mut dyn Write) -> Result<()> {
     if links::read(home)?.iter().any(|link| link.spec().is_some()) {
         return Ok(());
     }
-    let names: Vec<String> = FIRST_CHECKS.iter().map(|name| name.to_string()).collect();
-    enable(home, &names, out)
+    enable(home, FIRST_CHECKS, out)
 }
 
 /// Second half of `puypuy quickstart`, when the daemon runs: waits for its first two looks and shows what it stored.

@@ -113,7 +113,7 @@ pub fn limit_arenas() {
 }
 
 /// Gives back what only the start needed: freed memory, and pages of program code, which the kernel maps by 64 KiB and
-/// reads again from the file where they are needed. Measured: a third of the resident memory.
+/// reads again from the file where they are needed. Measured: 3.5 MiB instead of 4.3.
 pub fn trim() {
     #[cfg(target_env = "gnu")]
     // SAFETY: malloc_trim takes the allocator's own locks and may be called from any thread.

@@ -39,10 +39,10 @@ pub fn section_for(home: &Path, spec: &Spec) -> Result<Section> {
     Ok(elsewhere.unwrap_or_else(|| Section::missing(&shown, spec.section)))
 }
 
-/// Every mistake and every doubt in `config.ini` and `conf/*.ini`, the sections of the enabled checks built on trial.
+/// Every mistake and every doubt in `conf/*.ini` but the daemon's own file, should it lie there; the sections of the enabled
+/// checks are built on trial.
 pub fn check_all(home: &Path, config: Option<&Path>, enabled: &[&'static Spec]) -> (Vec<Error>, Vec<Error>) {
-    let loaded = settings::load(home, config);
-    let (mut errors, mut warnings) = (loaded.errors, loaded.warnings);
+    let (mut errors, mut warnings) = (Vec::new(), Vec::new());
     match files(home) {
         Ok(files) => {
             let main = settings::file_of(home, config);
@@ -94,34 +94,26 @@ fn files(home: &Path) -> Result<Vec<(String, Result<Ini>)>> {
 /// Sections and keys that nobody reads, and sections that stand in the wrong file.
 fn doubts(shown: &str, read: &Ini, warnings: &mut Vec<Error>) {
     for section in &read.sections {
-        let doubt = |line: usize, key: &str, problem: String| Error::Config {
-            file: shown.into(),
-            line,
-            section: section.name.clone(),
-            key: key.into(),
-            problem,
-        };
         if DAEMONS.contains(&section.name.as_str()) {
             if section.name != ini::DEFAULT {
-                warnings.push(doubt(section.line, "", "is read from config.ini only; this one has no effect".into()));
+                warnings.push(section.problem("", "is read from config.ini only; this one has no effect"));
             }
             continue;
         }
-        let mut readers = checks::all().filter(|spec| spec.section == section.name).peekable();
-        if readers.peek().is_none() {
+        let readers: Vec<&Spec> = checks::all().filter(|spec| spec.section == section.name).collect();
+        if readers.is_empty() {
             let near = hint(&section.name, checks::all().map(|spec| spec.section).filter(|name| !name.is_empty()));
-            warnings.push(doubt(section.line, "", format!("no check of this version reads this section{near}")));
+            warnings.push(section.problem("", &format!("no check of this version reads this section{near}")));
             continue;
         }
-        let readers: Vec<&Spec> = readers.collect();
         if let Some(home) = readers.iter().map(|spec| format!("{FOLDER}/{}", spec.conf)).find(|home| home != shown) {
-            warnings.push(doubt(section.line, "", format!("belongs into {home}, which wins where both have it")));
+            warnings.push(section.problem("", &format!("belongs into {home}, which wins where both have it")));
         }
         let known = || readers.iter().flat_map(|spec| spec.keys).chain(COMMON_KEYS).copied();
         for entry in &section.entries {
             let any_key = readers.iter().any(|spec| spec.keys.contains(&"*"));
             if !any_key && !known().any(|key| key.eq_ignore_ascii_case(&entry.key)) {
-                warnings.push(doubt(entry.line, &entry.key, format!("unknown key{}", hint(&entry.key, known()))));
+                warnings.push(section.problem(&entry.key, &format!("unknown key{}", hint(&entry.key, known()))));
             }
         }
     }

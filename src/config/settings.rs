@@ -181,7 +181,7 @@ pub fn load(home: &Path, named: Option<&Path>) -> Loaded {
     };
     let section = |name: &str| read.section(name).cloned().unwrap_or_else(|| Section::missing(&shown, name));
     let (own, tsdb) = (section("SelfConfig"), section("TSDB"));
-    doubts(&read, &shown, &mut loaded.warnings);
+    doubts(&read, &mut loaded.warnings);
     if own.text("error_handler").is_some_and(|one| tsdb.text("err_handler").is_some_and(|other| one != other)) {
         loaded.warnings.push(tsdb.problem("err_handler", "differs from [SelfConfig] error_handler, which wins"));
     }
@@ -291,26 +291,16 @@ fn check_web(web: &Section, problems: &mut Problems, warnings: &mut Vec<Error>) 
 }
 
 /// Sections and keys that mean nothing.
-fn doubts(read: &ini::Ini, shown: &str, warnings: &mut Vec<Error>) {
+fn doubts(read: &ini::Ini, warnings: &mut Vec<Error>) {
     for section in read.sections.iter().filter(|section| section.name != ini::DEFAULT) {
-        let doubt = |line: usize, key: &str, problem: String| Error::Config {
-            file: shown.into(),
-            line,
-            section: section.name.clone(),
-            key: key.into(),
-            problem,
-        };
         let Some((_, keys)) = SECTIONS.iter().find(|(name, _)| *name == section.name) else {
             let near = hint(&section.name, SECTIONS.iter().map(|(name, _)| *name));
-            warnings.push(doubt(section.line, "", format!("unknown section{near}")));
+            warnings.push(section.problem("", &format!("unknown section{near}")));
             continue;
         };
         for entry in section.entries.iter().filter(|entry| !keys.contains(&entry.key.as_str())) {
-            warnings.push(doubt(
-                entry.line,
-                &entry.key,
-                format!("unknown key{}", hint(&entry.key, keys.iter().copied())),
-            ));
+            let near = hint(&entry.key, keys.iter().copied());
+            warnings.push(section.problem(&entry.key, &format!("unknown key{near}")));
         }
     }
 }

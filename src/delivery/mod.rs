@@ -11,7 +11,7 @@ pub mod queue;
 pub mod rejected;
 pub mod spool;
 
-use crate::point::{Batch, Identity, Point};
+use crate::point::{Batch, HealthEvent, Identity, Kind, Point};
 use crate::sink::{Sink, random};
 use crate::sys;
 use backoff::{Backoff, Trouble};
@@ -192,16 +192,12 @@ impl Delivery {
     }
 
     /// Sends points as far as they go. Returns what is left undecided, and whether the server failed at them.
-    fn send(
-        &mut self,
-        mut points: Vec<Point>,
-        events: &[crate::point::HealthEvent],
-        poison: bool,
-    ) -> (Vec<Point>, bool) {
+    fn send(&mut self, mut points: Vec<Point>, events: &[HealthEvent], poison: bool) -> (Vec<Point>, bool) {
         let takes_events = self.sink.takes_events();
         if !takes_events {
             // Events that were spooled for a sink that took them.
-            points = points.into_iter().map(normalise::plain).collect();
+            let specials = points.iter_mut().filter(|point| point.kind == Kind::Special);
+            specials.for_each(|point| *point = normalise::plain(point.clone()));
         }
         // Before the numbers: people wait for them.
         points.splice(0..0, normalise::event_points(events, takes_events));

@@ -4,7 +4,7 @@
 //! *Invariant:* nothing here waits without a limit, follows a redirect, or shows a credential.
 
 use super::tls::{self, Tls};
-use super::{Patience, Verdict};
+use super::{Patience, Verdict, random};
 use crate::config::section::Section;
 use crate::error::{Result, plain, quote};
 use base64::Engine;
@@ -13,7 +13,6 @@ use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, 
 use reqwest::header::{LOCATION, RETRY_AFTER};
 use reqwest::{Client, Method, NoProxy, Proxy, Request, Response, Url, redirect};
 use std::error::Error as StdError;
-use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::pin::pin;
@@ -519,7 +518,7 @@ impl Resolve for Names {
             if found.is_empty() {
                 return Err("the host name has no address".into());
             }
-            let start = RandomState::new().hash_one(0) as usize % found.len();
+            let start = random() as usize % found.len();
             found.rotate_left(start);
             Ok(Box::new(found.into_iter().map(|address| SocketAddr::new(address, 0))) as Addrs)
         })

@@ -13,26 +13,6 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-/// The keys of `[TSDB]` that belong to this sink.
-pub const KEYS: &[&str] = &[
-    "address",
-    "database",
-    "auth",
-    "user",
-    "pass",
-    "gzip",
-    "proxy",
-    "ca_file",
-    "ca_path",
-    "client_cert",
-    "client_key",
-    "insecure_skip_verify",
-    "connect_timeout",
-    "timeout",
-    "batch_points",
-    "batch_bytes",
-];
-
 const MANNER: Manner = Manner { address: "address", gzip: true, timeout: 10 };
 const BATCH_POINTS: usize = 5_000;
 const BATCH_BYTES: usize = 1024 * 1024;

@@ -1,6 +1,7 @@
 //! InfluxDB 1.x: five checks at a period of a second, the server away for ten ticks, nothing missing afterwards.
 
 use crate::server::{Program, encoded, free_port, http, program, wait};
+use puypuy::commands::FIRST_CHECKS;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,8 +9,6 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 use tempfile::TempDir;
-
-const CHECKS: &[&str] = &["check_cpustats", "check_disks", "check_load_average", "check_memory", "check_network_bytes"];
 
 struct Influx {
     program: std::path::PathBuf,
@@ -63,7 +62,7 @@ impl Influx {
 
 fn daemon(home: &Path, port: u16) -> Program {
     fs::create_dir_all(home.join("checks_enabled")).unwrap();
-    for check in CHECKS {
+    for check in FIRST_CHECKS {
         std::os::unix::fs::symlink("../checks_available/x.ini", home.join(format!("checks_enabled/{check}.ini")))
             .unwrap();
     }

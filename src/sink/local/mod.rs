@@ -20,9 +20,6 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use store::{Keep, Store, Trouble};
 
-/// The keys of `[TSDB]` that this sink reads.
-pub const KEYS: &[&str] = &["file", "retention_hours", "retention_mb"];
-
 /// What stands beside the database: its log of newest pages and that log's index.
 const COMPANIONS: [&str; 3] = ["", "-wal", "-shm"];
 
