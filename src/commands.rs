@@ -14,7 +14,7 @@ use crate::links::{self, Link};
 use crate::point::{Batch, Identity, Tick, Value};
 #[cfg(feature = "local")]
 use crate::show;
-use crate::sink::{self, line_protocol::LineProtocol};
+use crate::sink::{self, cutter::Limits, line_protocol::LineProtocol};
 use std::fmt::Write as _;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -144,7 +144,7 @@ fn json(batch: &Batch, identity: &Identity) -> String {
 
 fn influx(batch: Batch, identity: &Identity) -> String {
     let (points, ..) = normalise(batch.points);
-    let encoded = LineProtocol::new(usize::MAX, usize::MAX).encode(&points, identity);
+    let encoded = LineProtocol::new(Limits { points: usize::MAX, bytes: usize::MAX }).encode(&points, identity);
     encoded.requests.iter().map(|request| String::from_utf8_lossy(&request.body)).collect()
 }
 

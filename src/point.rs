@@ -68,6 +68,9 @@ impl Kind {
     }
 }
 
+/// The tag of a [`Kind::Special`] that holds the text of the event.
+pub const MESSAGE: &str = "message";
+
 /// Tags beyond the base tags, in the order in which the check gave them. Cloning is one counter, so that all points
 /// of a device share one list.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -154,6 +157,15 @@ impl Level {
             Level::Ok => 0,
             Level::Warning => 8,
             Level::Error => 16,
+        }
+    }
+
+    /// The level whose number is the next below.
+    pub fn from_number(number: f64) -> Level {
+        match number {
+            16.0.. => Level::Error,
+            8.0.. => Level::Warning,
+            _ => Level::Ok,
         }
     }
 

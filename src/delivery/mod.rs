@@ -185,6 +185,7 @@ impl Delivery {
             self.spool.done(place);
         } else if left.len() >= whole {
             self.spool.put_back(entry);
+            return false; // At once again would be no better.
         } else if let Err(error) = self.spool.shrink(place, Batch { points: left, events: Vec::new() }) {
             log::warn!("{error}; that batch will be sent whole again");
         }

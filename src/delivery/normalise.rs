@@ -1,6 +1,6 @@
 //! What every sink may rely on: clean names and tags, no empty tag, no two points of one series at one time.
 
-use crate::point::{HealthEvent, Kind, Point, Tags, Text, Value};
+use crate::point::{HealthEvent, Kind, MESSAGE, Point, Tags, Text, Value};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
@@ -56,9 +56,6 @@ pub fn plain(point: Point) -> Point {
         _ => point,
     }
 }
-
-/// The tag that holds the text of an event.
-pub const MESSAGE: &str = "message";
 
 fn is_clean(point: &Point) -> bool {
     !point.name.is_empty()

@@ -8,13 +8,16 @@ use super::{Patience, Verdict, random};
 use crate::config::section::Section;
 use crate::error::{Result, plain, quote};
 use base64::Engine;
+pub use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+pub use reqwest::header::HeaderValue;
+use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName};
 use reqwest::header::{LOCATION, RETRY_AFTER};
-use reqwest::{Client, Method, NoProxy, Proxy, Request, Response, Url, redirect};
+use reqwest::{Client, Method, NoProxy, Proxy, Request, Response, redirect};
 use std::error::Error as StdError;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::ops::ControlFlow;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -27,8 +30,15 @@ const MAX_AGE: Duration = Duration::from_secs(300);
 const LOOKUP: Duration = Duration::from_secs(5);
 /// From the request to the last byte of the answer.
 const WHOLE_ANSWER: Duration = Duration::from_secs(30);
+/// The same where the status has said all that matters.
+const REFUSAL: Duration = Duration::from_secs(2);
 /// How often the caller is asked whether to go on waiting.
 const BEAT: Duration = Duration::from_secs(1);
+/// Seconds that an answer about the server's health is waited for, and most bytes of it.
+const HEALTH_BEATS: u32 = 2;
+const HEALTH_BYTES: usize = 4096;
+/// Longest text of a server that is kept.
+const WHY_BYTES: usize = 1024;
 /// Smaller bodies are not worth compressing.
 const GZIP_FROM: usize = 1024;
 const USER_AGENT: &str = concat!("PuyPuy/", env!("CARGO_PKG_VERSION"));
@@ -66,18 +76,29 @@ impl Answer {
         String::from_utf8_lossy(&self.body)
     }
 
-    /// What the server says of a failure: `error` or `message` of a JSON object, else the header, else the body as it
-    /// is, because throttlers and proxies answer plainly.
+    /// What the server says of a failure: `error`, `error.message`, `message` or the first of `errors` of a JSON object,
+    /// else the header, else the body as it is, because throttlers and proxies answer plainly.
     pub fn words(&self) -> String {
-        let json: Option<serde_json::Value> = serde_json::from_slice(&self.body).ok();
-        let named = json.as_ref().and_then(|json| json.get("error").or_else(|| json.get("message"))?.as_str());
+        let json = self.json().unwrap_or_default();
+        let named = ["/error", "/error/message", "/message", "/errors/0"].map(|place| json.pointer(place)?.as_str());
         let header = || self.error.clone().filter(|error| !error.is_empty());
-        named.map(String::from).or_else(header).unwrap_or_else(|| self.text().trim().into())
+        let named = named.into_iter().flatten().next().map(String::from);
+        named.or_else(header).unwrap_or_else(|| self.text().trim().into())
+    }
+
+    /// The body as JSON; `None` where it is none, or not whole.
+    pub fn json(&self) -> Option<serde_json::Value> {
+        if self.end == End::Whole { serde_json::from_slice(&self.body).ok() } else { None }
+    }
+
+    /// Whether the status alone says all that matters.
+    fn is_told_by_status(&self) -> bool {
+        matches!(self.status, 204 | 401 | 403 | 404 | 500..=599)
     }
 
     /// Whether status and headers came but the body was needed to tell what they mean.
     fn is_undecided(&self) -> bool {
-        self.end == End::Broken && !matches!(self.status, 204 | 401 | 403 | 404 | 500..=599)
+        self.end == End::Broken && !self.is_told_by_status()
     }
 }
 
@@ -122,7 +143,7 @@ pub struct Call<'a> {
     /// Most bytes of the answer that are read.
     pub limit: usize,
     /// Whether the answer is that of a server which took compressed bytes for text; then it is asked once more without.
-    pub is_unread: fn(&Answer) -> bool,
+    pub is_unread: fn(&Result<Answer, Failure>) -> bool,
 }
 
 /// The conversation with one server.
@@ -159,10 +180,19 @@ struct Made {
 pub struct Manner {
     /// The key that holds the address.
     pub address: &'static str,
-    /// Whether `gzip = auto` compresses for a server on another machine.
-    pub gzip: bool,
+    /// For whom `gzip = auto` compresses.
+    pub gzip: Gzip,
     /// Default of `timeout`, in seconds.
     pub timeout: u64,
+}
+
+/// Which servers get compressed requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gzip {
+    Never,
+    /// Those on other machines: on this one it saves nothing and costs time.
+    Remote,
+    All,
 }
 
 impl HttpPost {
@@ -188,7 +218,7 @@ impl HttpPost {
             notes.push(format!("{}: insecure_skip_verify is on, anybody can pose as the server", show(&base)));
         }
         let compresses = match tsdb.text("gzip").unwrap_or_default().to_ascii_lowercase().as_str() {
-            "" | "auto" => manner.gzip && !is_loopback, // There it saves nothing and costs time.
+            "" | "auto" => manner.gzip == Gzip::All || manner.gzip == Gzip::Remote && !is_loopback,
             _ => tsdb.flag("gzip", false).map_err(|_| tsdb.wrong("gzip", "expected auto, yes or no"))?,
         };
         Ok(HttpPost {
@@ -243,13 +273,23 @@ impl HttpPost {
         std::mem::take(&mut self.notes)
     }
 
-    /// The address with a path behind its own, and more pairs behind its own query.
+    /// Bytes that a body has on the wire.
+    pub fn wire_bytes(&self, body: &[u8]) -> usize {
+        if self.compresses && body.len() > GZIP_FROM { gzip(body).len() } else { body.len() }
+    }
+
+    /// The address with a path behind its own, and behind its own query that of the path and more pairs; an empty value
+    /// leaves only the key.
     pub fn url(&self, path: &str, query: &[(&str, &str)]) -> Url {
+        let (path, with) = path.split_once('?').unwrap_or((path, ""));
         let mut url = self.base.clone();
         url.set_path(&format!("{}/{}", self.base.path().trim_end_matches('/'), path.trim_start_matches('/')));
-        let own = self.base.query().filter(|own| !own.is_empty()).map(String::from);
-        let pairs = query.iter().map(|(key, value)| format!("{}={}", percent_encode(key), percent_encode(value)));
-        let all: Vec<String> = own.into_iter().chain(pairs).collect();
+        let own = [self.base.query().unwrap_or_default(), with].into_iter().filter(|own| !own.is_empty());
+        let pairs = query.iter().map(|(key, value)| match *value {
+            "" => percent_encode(key),
+            value => format!("{}={}", percent_encode(key), percent_encode(value)),
+        });
+        let all: Vec<String> = own.map(String::from).chain(pairs).collect();
         url.set_query(if all.is_empty() { None } else { Some(all.join("&")) }.as_deref());
         url
     }
@@ -260,10 +300,11 @@ impl HttpPost {
             return self.exchange(&|| post_request(&call, call.body.to_vec(), false), call.limit, patience);
         }
         let zipped = gzip(call.body);
-        let answer = self.exchange(&|| post_request(&call, zipped.clone(), true), call.limit, patience)?;
-        if self.is_understood || !(answer.status == 415 || (call.is_unread)(&answer)) {
-            self.is_understood |= (200..300).contains(&answer.status);
-            return Ok(answer);
+        let answer = self.exchange(&|| post_request(&call, zipped.clone(), true), call.limit, patience);
+        let is_415 = answer.as_ref().is_ok_and(|answer| answer.status == 415);
+        if self.is_understood || !(is_415 || (call.is_unread)(&answer)) {
+            self.is_understood |= answer.as_ref().is_ok_and(|answer| (200..300).contains(&answer.status));
+            return answer;
         }
         let plain = self.exchange(&|| post_request(&call, call.body.to_vec(), false), call.limit, patience)?;
         if (200..300).contains(&plain.status) {
@@ -273,9 +314,12 @@ impl HttpPost {
         Ok(plain)
     }
 
-    /// Gets a page: the status of it is what is wanted.
-    pub fn get(&mut self, url: &Url, limit: usize, patience: Patience) -> Result<Answer, Failure> {
-        self.exchange(&|| Request::new(Method::GET, url.clone()), limit, patience)
+    /// The status of a page; `None` where there was no answer. Nobody can call this wait off, so it is a short one.
+    pub fn status_of(&mut self, url: &Url) -> Option<u16> {
+        let mut beats = 1..HEALTH_BEATS;
+        let mut patience = || if beats.next().is_some() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
+        let answer = self.exchange(&|| Request::new(Method::GET, url.clone()), HEALTH_BYTES, &mut patience);
+        answer.ok().map(|answer| answer.status)
     }
 
     /// A connection that was kept may have died unseen: then the request is repeated at once on a new one.
@@ -441,6 +485,14 @@ pub fn said(answer: &Answer) -> String {
     }
 }
 
+/// As much of a server's words as is kept with a refused point.
+pub fn shortened(mut text: String) -> String {
+    while text.len() > WHY_BYTES {
+        text.pop();
+    }
+    text
+}
+
 /// Unix seconds of a moment in UTC, given as year, month, day and hour, minute, second; 0 before 1970.
 pub fn unix_seconds(year: u32, month: u32, day: u32, [hour, minute, second]: [u32; 3]) -> u64 {
     // Years start in March here, so that the leap day is the last of its year.
@@ -567,6 +619,8 @@ async fn read_answer(response: Response, limit: usize, left: Duration, patience:
         end: End::Broken,
     };
     let is_zipped = header(CONTENT_ENCODING).is_some_and(|coding| coding.eq_ignore_ascii_case("gzip"));
+    // Some servers refuse with a body that never ends.
+    let left = if answer.is_told_by_status() { left.min(REFUSAL) } else { left };
     let read = read_body(response, limit, &mut answer.body);
     answer.end = patient(read, left, patience).await.unwrap_or(End::Broken);
     if is_zipped {

@@ -1,29 +1,22 @@
 //! InfluxDB, and whatever else takes line protocol at `/write` (1.x) or `/api/v2/write` (2.x): what is sent, and what each
 //! answer means.
 
-use super::http_post::{self, Answer, Call, End, HttpPost, Lookup, Manner};
+use super::cutter::Limits;
+use super::http_post::{self, Answer, Call, End, Failure, Gzip, HeaderValue, HttpPost, Lookup, Manner, Url, shortened};
 use super::line_protocol::{self, FieldType, LineProtocol};
 use super::{Encoded, Patience, Refused, Request, Sink, Verdict};
 use crate::config::section::Section;
 use crate::error::Result;
 use crate::point::{Identity, Point, Value};
-use reqwest::Url;
-use reqwest::header::HeaderValue;
 use std::collections::HashMap;
-use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-const MANNER: Manner = Manner { address: "address", gzip: true, timeout: 10 };
-const BATCH_POINTS: usize = 5_000;
-const BATCH_BYTES: usize = 1024 * 1024;
+const MANNER: Manner = Manner { address: "address", gzip: Gzip::Remote, timeout: 10 };
+const LIMITS: Limits = Limits { points: 5_000, bytes: 1 << 20 };
 /// Most of an answer that is read: an error list for about 500 lines.
 const ANSWER_BYTES: usize = 64 * 1024;
-/// Longest text of the server that is kept with a refused point.
-const WHY_BYTES: usize = 1024;
 /// Most times in a row that something is learned and points are sent again.
 const ROUNDS: usize = 8;
-/// Seconds that `healthy` waits.
-const HEALTH_BEATS: u32 = 2;
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// The sink for `tsdtype = InfluxDB`.
@@ -82,17 +75,9 @@ pub fn configure_2(tsdb: &Section) -> Result<InfluxDb> {
 
 fn build(tsdb: &Section, http: HttpPost, write: Url, target: Target) -> Result<InfluxDb> {
     let ping = http.url("ping", &[]);
-    let lines =
-        LineProtocol::new(positive(tsdb, "batch_points", BATCH_POINTS)?, positive(tsdb, "batch_bytes", BATCH_BYTES)?);
+    let lines = LineProtocol::new(LIMITS.configure(tsdb)?);
     let (notes, lessons) = (Vec::new(), Vec::new());
     Ok(InfluxDb { http, lines, target, write, ping, notes, lessons, limit_told: None })
-}
-
-fn positive(tsdb: &Section, key: &str, default: usize) -> Result<usize> {
-    match tsdb.number(key, default)? {
-        0 => Err(tsdb.wrong(key, "expected a number above 0")),
-        number => Ok(number),
-    }
 }
 
 impl InfluxDb {
@@ -137,15 +122,14 @@ impl Sink for InfluxDb {
         if self.lessons.len() == rounds && !matches!(verdict, Verdict::Reject { .. }) {
             self.lessons.clear();
         }
+        if let Verdict::Split { .. } = verdict {
+            self.lines.lower(request.body.len());
+        }
         verdict
     }
 
     fn healthy(&mut self) -> Option<bool> {
-        // Nobody can call this wait off, so it is a short one.
-        let mut beats = 1..HEALTH_BEATS;
-        let mut patience = || if beats.next().is_some() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
-        let answer = self.http.get(&self.ping, ANSWER_BYTES, &mut patience);
-        Some(answer.is_ok_and(|answer| matches!(answer.status, 200 | 204)))
+        Some(matches!(self.http.status_of(&self.ping), Some(200 | 204)))
     }
 
     fn notes(&mut self) -> Vec<String> {
@@ -407,15 +391,9 @@ fn why(answer: &Answer) -> String {
     shortened(answer.words())
 }
 
-fn shortened(mut text: String) -> String {
-    while text.len() > WHY_BYTES {
-        text.pop();
-    }
-    text
-}
-
 /// Whether a server may have taken compressed bytes for lines.
-fn is_unread_gzip(answer: &Answer) -> bool {
+fn is_unread_gzip(answer: &std::result::Result<Answer, Failure>) -> bool {
+    let Ok(answer) = answer else { return false };
     let text = answer.words();
     answer.status == 400 && (text.contains("gzip") || text.contains("parse"))
 }

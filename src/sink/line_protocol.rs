@@ -5,17 +5,21 @@
 //! ```
 //! *Invariant:* the lines of a request are its points, one for one and in order; so a line quoted by a server names a point.
 
-use super::{Encoded, Refused, Request};
+use super::Encoded;
+use super::cutter::{Frame, Limits, cut};
+use super::number::{push_float, push_integer};
 use crate::point::{Identity, Point, Value};
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::Write;
 use std::ops::Range;
 
 /// Longest series key (measurement and tags as written) that the servers take.
 const MAX_KEY: usize = 65_535;
+
+/// Every line has its own end.
+const FRAME: Frame = Frame { open: b"", between: b"", close: b"" };
 
 /// Most measurements whose type is remembered.
 const MAX_OVERRIDES: usize = 10_000;
@@ -57,8 +61,7 @@ impl FieldType {
 /// The encoder, with what it has learned about types and what it keeps from one batch to the next to save work.
 #[derive(Debug)]
 pub struct LineProtocol {
-    batch_points: usize,
-    batch_bytes: usize,
+    limits: Limits,
     types: HashMap<String, FieldType>,
     scratch: RefCell<Scratch>,
 }
@@ -71,9 +74,13 @@ struct Scratch {
 }
 
 impl LineProtocol {
-    /// Requests hold at most that many lines and, unless one line alone is longer, that many bytes.
-    pub fn new(batch_points: usize, batch_bytes: usize) -> LineProtocol {
-        LineProtocol { batch_points, batch_bytes, types: HashMap::new(), scratch: RefCell::default() }
+    pub fn new(limits: Limits) -> LineProtocol {
+        LineProtocol { limits, types: HashMap::new(), scratch: RefCell::default() }
+    }
+
+    /// A request of that many bytes was too large for the server.
+    pub fn lower(&mut self, bytes: usize) {
+        self.limits.lower(bytes);
     }
 
     /// From now on points of that measurement are written with that type. `true` when this changes something.
@@ -95,25 +102,22 @@ impl LineProtocol {
             Some(base) if base.identity == *identity => base,
             stale => stale.insert(Base::new(identity)),
         };
-        scratch.names.read(points, &self.types);
-        let mut writer = Writer::new(self, points, base);
-        for (index, point) in points.iter().enumerate() {
-            writer.add(index, point, scratch.names.field(index));
-        }
-        writer.finish()
+        let names = &mut scratch.names;
+        names.read(points, &self.types);
+        let mut written = Written::default();
+        cut(
+            points,
+            self.limits,
+            FRAME,
+            |point| room(point, base),
+            |out, index, point, is_fresh| {
+                if is_fresh {
+                    written = Written::default();
+                }
+                write_line(out, point, base, names.field(index), &mut written)
+            },
+        )
     }
-}
-
-/// Cuts lines into requests.
-struct Writer<'a> {
-    limits: &'a LineProtocol,
-    points: &'a [Point],
-    base: &'a Base,
-    out: Encoded,
-    /// The request that is being written, and its points.
-    body: Vec<u8>,
-    range: Range<usize>,
-    written: Written<'a>,
 }
 
 /// The tags of the line before, and where they stand in the body. Points of one device follow each other and share
@@ -124,60 +128,10 @@ struct Written<'a> {
     text: Range<usize>,
 }
 
-impl<'a> Writer<'a> {
-    fn new(limits: &'a LineProtocol, points: &'a [Point], base: &'a Base) -> Writer<'a> {
-        let (out, body, written) = (Encoded::default(), Vec::new(), Written::default());
-        let mut writer = Writer { limits, points, base, out, body, range: 0..0, written };
-        writer.open(0);
-        writer
-    }
-
-    fn add(&mut self, index: usize, point: &'a Point, field: FieldType) {
-        if self.range.len() == self.limits.batch_points {
-            self.open(index);
-        }
-        let start = self.body.len();
-        if let Err(why) = write_line(&mut self.body, point, self.base, field, &mut self.written) {
-            self.body.truncate(start);
-            self.out.refused.push(Refused { index, status: 0, why });
-            return self.open(index + 1);
-        }
-        if self.body.len() > self.limits.batch_bytes && !self.range.is_empty() {
-            let line = self.body.split_off(start);
-            self.open(index);
-            self.body.extend_from_slice(&line);
-        }
-        self.range.end = index + 1;
-    }
-
-    /// Ends the request and begins one whose first point is at `index`.
-    fn open(&mut self, index: usize) {
-        let range = std::mem::replace(&mut self.range, index..index);
-        self.written = Written::default();
-        let next = Vec::with_capacity(self.room(index));
-        let body = std::mem::replace(&mut self.body, next);
-        if !range.is_empty() {
-            self.out.requests.push(Request { body, points: range });
-        }
-    }
-
-    fn finish(mut self) -> Encoded {
-        self.open(self.points.len());
-        self.out
-    }
-
-    /// Bytes that a request from there on will need, if its tags are of usual length and without escapes.
-    fn room(&self, index: usize) -> usize {
-        let mut room = 0;
-        for point in self.points.iter().skip(index).take(self.limits.batch_points) {
-            let tags = point.tags.len() * USUAL_TAG;
-            room += point.name.len() + self.base.all.len() + point.check_type.len() + tags + VALUE_AND_TIME;
-            if room > self.limits.batch_bytes {
-                break;
-            }
-        }
-        room
-    }
+/// Bytes that a line will need, if its tags are of usual length and without escapes.
+fn room(point: &Point, base: &Base) -> usize {
+    let tags = point.tags.len() * USUAL_TAG;
+    point.name.len() + base.all.len() + point.check_type.len() + tags + VALUE_AND_TIME
 }
 
 /// The measurement that a point is written under, not escaped: the form in which servers quote it.
@@ -424,24 +378,6 @@ fn as_integer(value: Value) -> i64 {
         Value::Int(number) => number,
         Value::Float(number) => number.round() as i64,
     }
-}
-
-fn push_integer(out: &mut Vec<u8>, number: i64) {
-    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
-}
-
-/// Shortest text that reads back as the same number: `5`, `0.42`, `0.00001`, `1e300`.
-fn push_float(out: &mut Vec<u8>, number: f64) {
-    let size = number.abs();
-    if size < 9e15 && number.trunc() == number {
-        return push_integer(out, number as i64);
-    }
-    // Writing into a vector cannot fail.
-    let _ = match size {
-        1e-3..1e15 => out.write_all(zmij::Buffer::new().format_finite(number).as_bytes()),
-        1e-5..1e16 => write!(out, "{number}"),
-        _ => write!(out, "{number:e}"),
-    };
 }
 
 /// Which type each measurement has in a batch: float as soon as one of its points is, unless another type is known.

@@ -3,11 +3,17 @@
 //! *Invariant:* `encode` is pure and deterministic; `send` only speaks and classifies. No sink retries, sleeps, logs or
 //! keeps points: that is delivery's.
 
+pub mod cutter;
 pub mod http_post;
 pub mod influxdb;
+pub mod json;
+pub mod kairosdb;
 pub mod line_protocol;
 #[cfg(feature = "local")]
 pub mod local;
+mod number;
+pub mod opentsdb;
+mod tags;
 mod tls;
 
 use crate::config::settings::{SinkKind, Tsdb};
@@ -42,6 +48,17 @@ pub struct Refused {
 pub struct Encoded {
     pub requests: Vec<Request>,
     pub refused: Vec<Refused>,
+}
+
+impl Encoded {
+    /// The same for points that stand so much further behind.
+    fn behind(mut self, offset: usize) -> Encoded {
+        for request in &mut self.requests {
+            request.points = request.points.start + offset..request.points.end + offset;
+        }
+        self.refused.iter_mut().for_each(|refused| refused.index += offset);
+        self
+    }
 }
 
 /// What became of a request. Indices are positions in the points handed to `encode`.
@@ -113,6 +130,8 @@ pub fn build(tsdb: &Tsdb, home: &Path) -> Result<Box<dyn Sink>> {
         SinkKind::Local => {
             Err(tsdb.section.problem("tsdtype", "this program was built without the local store (feature local)"))
         }
+        SinkKind::OpenTsdb => Ok(Box::new(opentsdb::configure(&tsdb.section)?)),
+        SinkKind::KairosDb => Ok(Box::new(kairosdb::configure(&tsdb.section)?)),
         SinkKind::InfluxDb => Ok(Box::new(influxdb::configure(&tsdb.section)?)),
         SinkKind::InfluxDb2 => Ok(Box::new(influxdb::configure_2(&tsdb.section)?)),
         _ => Err(tsdb.section.problem("tsdtype", "not in this version yet")),

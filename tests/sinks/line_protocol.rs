@@ -2,17 +2,16 @@
 
 use super::*;
 use proptest::prelude::*;
-use puypuy::delivery::normalise::normalise;
+use puypuy::sink::cutter::Limits;
 use puypuy::sink::line_protocol::{FieldType, LineProtocol, measurement};
 use std::collections::BTreeMap;
 
-fn encoder() -> LineProtocol {
-    LineProtocol::new(5_000, 1 << 20)
+fn with(points: usize, bytes: usize) -> LineProtocol {
+    LineProtocol::new(Limits { points, bytes })
 }
 
-/// The base of the table of hostile inputs.
-fn hostile() -> Identity {
-    Identity { cluster: "prod eu".into(), group: "web=1".into(), location: "".into(), ..identity() }
+fn encoder() -> LineProtocol {
+    with(5_000, 1 << 20)
 }
 
 /// One point through normalisation and encoder, without the line end.
@@ -212,15 +211,15 @@ fn a_known_type_is_forced() {
 #[test]
 fn requests_are_bounded_in_lines_and_bytes() {
     let points: Vec<Point> = (0..10).map(|number| point(&format!("name{number}"), Value::Int(1))).collect();
-    let by_lines = LineProtocol::new(4, 1 << 20).encode(&points, &identity());
+    let by_lines = with(4, 1 << 20).encode(&points, &identity());
     let ranges = |encoded: &Encoded| encoded.requests.iter().map(|request| request.points.clone()).collect::<Vec<_>>();
     assert_eq!(ranges(&by_lines), [0..4, 4..8, 8..10]);
     let whole = text(&by_lines);
     let length = whole.len() / 10;
-    let by_bytes = LineProtocol::new(5_000, length * 3 + 1).encode(&points, &identity());
+    let by_bytes = with(5_000, length * 3 + 1).encode(&points, &identity());
     assert_eq!(ranges(&by_bytes), [0..3, 3..6, 6..9, 9..10]);
     assert_eq!(text(&by_bytes), whole);
-    let tiny = LineProtocol::new(5_000, 1).encode(&points, &identity());
+    let tiny = with(5_000, 1).encode(&points, &identity());
     assert_eq!((tiny.requests.len(), text(&tiny)), (10, whole));
     assert_eq!(encoder().encode(&[], &identity()), Encoded::default());
 }

@@ -3,13 +3,17 @@
 mod connections;
 mod influxdb;
 mod influxdb2;
+mod json;
+mod kairosdb;
 mod line_protocol;
 mod normalise;
+mod opentsdb;
 mod support;
 mod tls;
 
 use puypuy::config::ini::Entry;
 use puypuy::config::section::Section;
+use puypuy::delivery::normalise::normalise;
 use puypuy::point::{Identity, Kind, Point, Tags, Value};
 use puypuy::sink::influxdb::InfluxDb;
 use puypuy::sink::{Encoded, Request, Sink, Verdict};
@@ -53,17 +57,31 @@ fn tagged(name: &str, value: Value, tags: &[(&str, &str)]) -> Point {
     }
 }
 
+/// The base of the table of hostile inputs.
+fn hostile() -> Identity {
+    Identity { cluster: "prod eu".into(), group: "web=1".into(), location: "".into(), ..identity() }
+}
+
+/// The body of one point after normalisation, which must be all of the request.
+fn body(sink: &dyn Sink, identity: &Identity, point: Point) -> String {
+    let (points, refused, _) = normalise(vec![point]);
+    assert!(refused.is_empty());
+    let mut encoded = sink.encode(&points, identity);
+    assert_eq!((encoded.requests.len(), encoded.refused.as_slice()), (1, &[][..]));
+    String::from_utf8(encoded.requests.remove(0).body).unwrap()
+}
+
 fn text(encoded: &Encoded) -> String {
     encoded.requests.iter().map(|request| std::str::from_utf8(&request.body).unwrap()).collect()
 }
 
 /// Encodes all points, which must fit one request, and sends them.
-fn send(sink: &mut InfluxDb, points: &[Point]) -> Verdict {
+fn send(sink: &mut dyn Sink, points: &[Point]) -> Verdict {
     let request = only_request(sink, points);
     sink.send(&request, points, &mut || ControlFlow::Continue(()))
 }
 
-fn only_request(sink: &InfluxDb, points: &[Point]) -> Request {
+fn only_request(sink: &dyn Sink, points: &[Point]) -> Request {
     let mut encoded = sink.encode(points, &identity());
     assert_eq!((encoded.requests.len(), encoded.refused.as_slice()), (1, &[][..]));
     encoded.requests.remove(0)

@@ -56,6 +56,9 @@ const LAYERS: &[(&[&str], &[&str])] = &[
             "delivery/backoff.rs",
             "delivery/dispatch.rs",
             "sink/line_protocol.rs",
+            "sink/json.rs",
+            "sink/number.rs",
+            "sink/tags.rs",
             "scheduler/clock.rs",
         ],
         &[
@@ -122,7 +125,7 @@ const LAYERS: &[(&[&str], &[&str])] = &[
         &["config/"],
         &["std::net", "std::process", "std::thread", "crate::daemon", "crate::delivery", "crate::scheduler", "log::"],
     ),
-    (&["", "!sink/http_post.rs", "!sink/tls.rs", "!sink/influxdb.rs"], &["reqwest::"]),
+    (&["", "!sink/http_post.rs", "!sink/tls.rs"], &["reqwest::"]),
     (&["", "!config/ini.rs"], &["::ini::Ini", "use ini"]),
     (&["", "!daemon/fork.rs"], &["daemonize::"]),
     (&["", "!sys.rs"], &["unsafe ", "allow(unsafe_code)"]),

@@ -1,0 +1,387 @@
+//! Points as a JSON array, the way OpenTSDB, KairosDB and OddEye read them: one function, and what differs as data.
+
+use super::Encoded;
+use super::cutter::{Frame, Limits, cut};
+use super::number::{push_decimal, push_integer};
+use super::tags::merge;
+use crate::point::{Identity, Kind, Level, MESSAGE, Point, Tags, Value};
+use std::borrow::Cow;
+use std::cell::{RefCell, RefMut};
+use std::ops::Range;
+
+/// Room for the names of the members, the number and the time.
+const MEMBERS: usize = 80;
+/// Room for an extra tag. Its text is not looked at for that: it is not in the cache yet.
+const USUAL_TAG: usize = 48;
+const ARRAY: Frame = Frame { open: b"[", between: b",", close: b"]" };
+
+/// What a receiver wants.
+#[derive(Debug)]
+pub struct Dialect {
+    /// The member that holds the metric.
+    pub name: &'static str,
+    pub clock: Clock,
+    pub letters: Letters,
+    /// Most bytes of a name, key or value.
+    pub longest: usize,
+    /// Most tags of a point beside the base tags.
+    pub extras: usize,
+    /// The base tags, in order.
+    pub base: [BaseTag; 5],
+    /// What the tag `type` says of a point without a type.
+    pub untyped: &'static str,
+    /// Whether `type` and `reaction` of the number are told, and health events in their own form.
+    pub judges: bool,
+}
+
+/// The unit of a timestamp.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clock {
+    Seconds,
+    Milliseconds,
+}
+
+/// What names, keys and values may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Letters {
+    /// `A-Z a-z 0-9 - _ . /`; every other letter becomes `_`.
+    Few,
+    All,
+}
+
+/// One of the tags that every point has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BaseTag {
+    Host,
+    Type,
+    Cluster,
+    Group,
+    Location,
+}
+
+impl BaseTag {
+    /// The key of it.
+    pub fn key(self) -> &'static str {
+        match self {
+            BaseTag::Host => "host",
+            BaseTag::Type => "type",
+            BaseTag::Cluster => "cluster",
+            BaseTag::Group => "group",
+            BaseTag::Location => "location",
+        }
+    }
+
+    /// The value of it, trimmed; empty where there is none.
+    pub fn value<'a>(self, identity: &'a Identity, host: &'a str, check_type: &'a str) -> &'a str {
+        match self {
+            BaseTag::Host => host,
+            BaseTag::Type => check_type,
+            BaseTag::Cluster => identity.cluster.trim(),
+            BaseTag::Group => identity.group.trim(),
+            BaseTag::Location => identity.location.trim(),
+        }
+    }
+}
+
+/// The encoder.
+#[derive(Debug)]
+pub struct Json {
+    dialect: &'static Dialect,
+    limits: Limits,
+    /// Never changes what is written, only how fast.
+    base: RefCell<Option<Base>>,
+}
+
+impl Json {
+    pub fn new(dialect: &'static Dialect, limits: Limits) -> Json {
+        Json { dialect, limits, base: RefCell::default() }
+    }
+
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// A request of that many bytes was too large for the server.
+    pub fn lower(&mut self, bytes: usize) {
+        self.limits.lower(bytes);
+    }
+
+    /// The points as requests, each an array. Points with a number that is not finite, without a name or with too long a
+    /// text are refused.
+    pub fn encode(&self, points: &[Point], identity: &Identity) -> Encoded {
+        let base = &*self.base(identity);
+        let mut written = Written::default();
+        cut(
+            points,
+            self.limits,
+            ARRAY,
+            |point| room(point, base),
+            |out, _, point, is_fresh| {
+                if is_fresh {
+                    written = Written::default();
+                }
+                write_point(out, point, base, self.dialect, &mut written)
+            },
+        )
+    }
+
+    /// The points as requests within a frame, each object changed by `wrap`, which gets it and where to append it to.
+    pub fn encode_wrapped(
+        &self,
+        points: &[Point],
+        identity: &Identity,
+        frame: Frame,
+        wrap: impl Fn(&mut Vec<u8>, &[u8]),
+    ) -> Encoded {
+        let base = &*self.base(identity);
+        let mut object = Vec::new();
+        cut(
+            points,
+            self.limits,
+            frame,
+            |point| room(point, base) * 2,
+            |out, _, point, _| {
+                object.clear();
+                write_point(&mut object, point, base, self.dialect, &mut Written::default())?;
+                wrap(out, &object);
+                Ok(())
+            },
+        )
+    }
+
+    fn base(&self, identity: &Identity) -> RefMut<'_, Base> {
+        let mut base = self.base.borrow_mut();
+        if base.as_ref().is_some_and(|base| base.identity != *identity) {
+            *base = None;
+        }
+        RefMut::map(base, |base| base.get_or_insert_with(|| Base::new(identity, self.dialect)))
+    }
+}
+
+/// The base tags of this host as text, around the type of the check.
+#[derive(Debug)]
+struct Base {
+    identity: Identity,
+    before_type: Vec<u8>,
+    after_type: Vec<u8>,
+}
+
+impl Base {
+    fn new(identity: &Identity, dialect: &Dialect) -> Base {
+        let (mut before_type, mut after_type) = (b"{".to_vec(), Vec::new());
+        let mut is_before = true;
+        for tag in dialect.base {
+            let text = if is_before { &mut before_type } else { &mut after_type };
+            let value = tag.value(identity, identity.host.trim(), "");
+            if tag != BaseTag::Type && value.is_empty() {
+                continue;
+            }
+            if !is_before || text.len() > 1 {
+                text.push(b',');
+            }
+            push_string(text, tag.key(), dialect.letters);
+            text.push(b':');
+            match tag {
+                BaseTag::Type => is_before = false,
+                _ => push_string(text, value, dialect.letters),
+            }
+        }
+        Base { identity: identity.clone(), before_type, after_type }
+    }
+}
+
+/// The tags of the point before, and where they stand in the body: points of one device follow each other.
+#[derive(Default)]
+struct Written<'a> {
+    point: Option<&'a Point>,
+    text: Range<usize>,
+}
+
+fn room(point: &Point, base: &Base) -> usize {
+    let tags = point.tags.len() * USUAL_TAG + point.check_type.len();
+    point.name.len() + base.before_type.len() + base.after_type.len() + tags + MEMBERS
+}
+
+fn write_point<'a>(
+    out: &mut Vec<u8>,
+    point: &'a Point,
+    base: &Base,
+    dialect: &Dialect,
+    written: &mut Written<'a>,
+) -> Result<(), String> {
+    check_length(dialect, "name", &point.name)?;
+    if point.name.is_empty() {
+        return Err("the name of the metric is empty".into());
+    }
+    out.extend_from_slice(b"{\"");
+    out.extend_from_slice(dialect.name.as_bytes());
+    out.extend_from_slice(b"\":");
+    push_string(out, &point.name, dialect.letters);
+    out.extend_from_slice(b",\"timestamp\":");
+    push_integer(
+        out,
+        match dialect.clock {
+            Clock::Seconds => point.time,
+            Clock::Milliseconds => point.time.saturating_mul(1000),
+        },
+    );
+    out.extend_from_slice(b",\"value\":");
+    match point.value {
+        Value::Int(number) => push_integer(out, number),
+        Value::Float(number) if number.is_finite() => push_decimal(out, number),
+        Value::Float(number) => return Err(format!("the value is {number}")),
+    }
+    if dialect.judges {
+        push_judgement(out, point);
+        if point.kind == Kind::Special {
+            push_event_tags(out, base, dialect);
+            out.push(b'}');
+            return Ok(());
+        }
+    }
+    out.extend_from_slice(b",\"tags\":");
+    let start = out.len();
+    match written.point {
+        Some(before) if has_same_tags(before, point) => out.extend_from_within(written.text.clone()),
+        _ => push_tags(out, point, base, dialect)?,
+    }
+    *written = Written { point: Some(point), text: start..out.len() };
+    out.push(b'}');
+    Ok(())
+}
+
+fn check_length(dialect: &Dialect, what: &str, text: &str) -> Result<(), String> {
+    match text.len() {
+        length if length > dialect.longest => {
+            Err(format!("the {what} takes {length} bytes, the limit is {}", dialect.longest))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What OddEye learns and alerts by.
+fn push_judgement(out: &mut Vec<u8>, point: &Point) {
+    let kind = match point.kind {
+        Kind::Rate => "Rate",
+        Kind::Counter => "Counter",
+        Kind::Percent => "Percent",
+        Kind::Special => "Special",
+        Kind::Gauge => "None",
+    };
+    if point.kind == Kind::Special {
+        let message = point.tags.iter().find(|(key, _)| *key == MESSAGE).map_or("", |(_, text)| text);
+        out.extend_from_slice(b",\"message\":");
+        push_string(out, message, Letters::All);
+        out.extend_from_slice(b",\"status\":\"");
+        out.extend_from_slice(Level::from_number(point.value.as_f64()).word().as_bytes());
+        out.push(b'"');
+    }
+    out.extend_from_slice(b",\"type\":\"");
+    out.extend_from_slice(kind.as_bytes());
+    out.extend_from_slice(b"\",\"reaction\":");
+    push_integer(out, point.reaction.into());
+}
+
+/// Of an event only where it was.
+fn push_event_tags(out: &mut Vec<u8>, base: &Base, dialect: &Dialect) {
+    let identity = &base.identity;
+    let tags = [BaseTag::Host, BaseTag::Cluster, BaseTag::Group];
+    let tags = tags.map(|tag| (Cow::from(tag.key()), tag.value(identity, identity.host.trim(), "")));
+    out.extend_from_slice(b",\"tags\":");
+    push_object(out, tags.into_iter().filter(|(_, value)| !value.is_empty()), dialect.letters);
+}
+
+fn has_same_tags(a: &Point, b: &Point) -> bool {
+    a.check_type == b.check_type && a.host == b.host && a.tags == b.tags
+}
+
+fn push_tags(out: &mut Vec<u8>, point: &Point, base: &Base, dialect: &Dialect) -> Result<(), String> {
+    for (key, value) in point.tags.iter() {
+        check_length(dialect, "key of a tag", key)?;
+        check_length(dialect, "value of a tag", value)?;
+    }
+    let check_type = if point.check_type.is_empty() { dialect.untyped } else { &*point.check_type };
+    if point.host.is_some() || !is_plain(&point.tags, dialect) {
+        let host = point.host.as_deref().unwrap_or(base.identity.host.trim());
+        let tags = dialect.base.map(|tag| (tag.key(), tag.value(&base.identity, host, check_type)));
+        let merged = match dialect.letters {
+            Letters::Few => merge(tags, &point.tags, dialect.extras, few),
+            Letters::All => merge(tags, &point.tags, dialect.extras, |key| key.into()),
+        };
+        push_object(out, merged.into_iter(), dialect.letters);
+        return Ok(());
+    }
+    out.extend_from_slice(&base.before_type);
+    push_string(out, check_type, dialect.letters);
+    out.extend_from_slice(&base.after_type);
+    for (key, value) in point.tags.iter().take(dialect.extras) {
+        out.extend_from_slice(b",");
+        push_string(out, key, dialect.letters);
+        out.push(b':');
+        push_string(out, value, dialect.letters);
+    }
+    out.push(b'}');
+    Ok(())
+}
+
+/// Whether no tag meets a base tag or another tag: few, each key with letters that are kept and none of the others.
+fn is_plain(tags: &Tags, dialect: &Dialect) -> bool {
+    tags.len() <= 4
+        && tags.iter().enumerate().all(|(place, (key, _))| {
+            !dialect.base.iter().any(|tag| tag.key() == key)
+                && !tags.iter().take(place).any(|(other, _)| other == key)
+                && (dialect.letters == Letters::All || key.bytes().all(is_one_of_few))
+        })
+}
+
+fn push_object<'a>(out: &mut Vec<u8>, tags: impl Iterator<Item = (Cow<'a, str>, &'a str)>, letters: Letters) {
+    out.push(b'{');
+    for (place, (key, value)) in tags.enumerate() {
+        if place > 0 {
+            out.push(b',');
+        }
+        push_string(out, &key, letters);
+        out.push(b':');
+        push_string(out, value, letters);
+    }
+    out.push(b'}');
+}
+
+fn push_string(out: &mut Vec<u8>, text: &str, letters: Letters) {
+    out.push(b'"');
+    // Looks at every byte without stopping: a few wide instructions for a usual text.
+    let is_kept = match letters {
+        Letters::Few => text.bytes().fold(true, |kept, byte| kept & is_one_of_few(byte)),
+        Letters::All => text.bytes().fold(true, |kept, byte| kept & !is_escaped(byte)),
+    };
+    if is_kept {
+        out.extend_from_slice(text.as_bytes());
+    } else if letters == Letters::Few {
+        out.extend_from_slice(few(text).as_bytes());
+    } else {
+        for byte in text.bytes() {
+            match byte {
+                b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+                byte if byte.is_ascii_control() => out.push(b'_'),
+                byte => out.push(byte),
+            }
+        }
+    }
+    out.push(b'"');
+}
+
+fn is_escaped(byte: u8) -> bool {
+    matches!(byte, b'"' | b'\\') || byte.is_ascii_control()
+}
+
+/// The text as OpenTSDB can store it: one `_` for each letter that it cannot.
+pub fn few(text: &str) -> Cow<'_, str> {
+    if text.bytes().all(is_one_of_few) {
+        return text.into();
+    }
+    text.chars().map(|letter| if u8::try_from(letter).is_ok_and(is_one_of_few) { letter } else { '_' }).collect()
+}
+
+fn is_one_of_few(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'/')
+}

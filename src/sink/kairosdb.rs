@@ -1,0 +1,173 @@
+//! KairosDB: what is sent, and what each answer means.
+
+use super::cutter::Limits;
+use super::http_post::{self, Answer, Call, Failure, Gzip, HttpPost, Manner, Url, shortened};
+use super::json::{BaseTag, Clock, Dialect, Json, Letters};
+use super::{Encoded, Patience, Refused, Request, Sink, Verdict};
+use crate::config::section::Section;
+use crate::error::Result;
+use crate::point::{Identity, Point};
+use std::collections::BTreeMap;
+
+/// Only servers from 1.3 on read gzip.
+const MANNER: Manner = Manner { address: "address", gzip: Gzip::Never, timeout: 10 };
+const LIMITS: Limits = Limits { points: 2_000, bytes: 1 << 20 };
+/// An error list with an entry for each of 2,000 points takes 143 kB.
+const ANSWER_BYTES: usize = 4 << 20;
+
+static DIALECT: Dialect = Dialect {
+    name: "name",
+    clock: Clock::Milliseconds,
+    letters: Letters::All,
+    longest: 65_535,
+    extras: usize::MAX,
+    base: [BaseTag::Host, BaseTag::Type, BaseTag::Cluster, BaseTag::Group, BaseTag::Location],
+    untyped: "untyped",
+    judges: false,
+};
+
+/// The sink for `tsdtype = KairosDB`.
+pub struct KairosDb {
+    http: HttpPost,
+    json: Json,
+    put: Url,
+    health: Url,
+    /// The last request arrived cut.
+    was_cut: bool,
+}
+
+/// Reads its keys; opens no connection.
+pub fn configure(tsdb: &Section) -> Result<KairosDb> {
+    let http = HttpPost::configure(tsdb, MANNER)?;
+    let path = tsdb.text("datapoints").filter(|path| !path.is_empty()).unwrap_or("/api/v1/datapoints");
+    let put = http.url(path, &[]);
+    let health = http.url("/api/v1/health/check", &[]);
+    let json = Json::new(&DIALECT, LIMITS.configure(tsdb)?);
+    Ok(KairosDb { http, json, put, health, was_cut: false })
+}
+
+impl Sink for KairosDb {
+    fn name(&self) -> &'static str {
+        "KairosDB"
+    }
+
+    fn encode(&self, points: &[Point], identity: &Identity) -> Encoded {
+        self.json.encode(points, identity)
+    }
+
+    fn send(&mut self, request: &Request, _: &[Point], patience: Patience) -> Verdict {
+        let call = Call {
+            url: &self.put,
+            content_type: "application/json",
+            body: &request.body,
+            limit: ANSWER_BYTES,
+            is_unread: is_unread_gzip,
+        };
+        let answer = match self.http.post(call, patience) {
+            Ok(answer) => answer,
+            Err(failure) => return failure.into(),
+        };
+        let own = self.meaning(&answer, request);
+        let verdict = http_post::judge(&answer, self.http.address(), own);
+        if let Verdict::Split { .. } = verdict {
+            self.json.lower(request.body.len());
+        }
+        verdict
+    }
+
+    fn healthy(&mut self) -> Option<bool> {
+        Some(self.http.status_of(&self.health) == Some(204))
+    }
+
+    fn notes(&mut self) -> Vec<String> {
+        self.http.notes()
+    }
+
+    fn is_remote(&self) -> bool {
+        !self.http.is_loopback()
+    }
+}
+
+impl KairosDb {
+    /// What this server means where it is more than the status says. `None`: the rules for any server hold.
+    fn meaning(&mut self, answer: &Answer, request: &Request) -> Option<Verdict> {
+        let was_cut = std::mem::take(&mut self.was_cut);
+        match answer.status {
+            204 => Some(Verdict::Delivered),
+            400 => self.bad_request(answer, request, was_cut),
+            403 if answer.words().contains("disabled on this KairosDB instance") => Some(Verdict::Pause {
+                why: self.why(answer, "; add INGEST to kairosdb.server.type in its configuration"),
+            }),
+            404 | 405 => Some(Verdict::Pause { why: self.why(answer, "; check address and datapoints") }),
+            _ => None,
+        }
+    }
+
+    fn bad_request(&mut self, answer: &Answer, request: &Request, was_cut: bool) -> Option<Verdict> {
+        let json = answer.json()?;
+        let errors: Vec<&str> = json.get("errors")?.as_array()?.iter().filter_map(|error| error.as_str()).collect();
+        let status = answer.status;
+        let named: Option<BTreeMap<usize, &str>> =
+            errors.iter().map(|error| Some((named_position(error)?, *error))).collect();
+        if let Some(named) = named.filter(|named| !named.is_empty()) {
+            // All others are stored.
+            let refused = named.into_iter().map(|(position, error)| Refused {
+                index: request.points.start.saturating_add(position),
+                status,
+                why: shortened(error.into()),
+            });
+            let refused = refused.filter(|refused| request.points.contains(&refused.index)).collect();
+            return Some(Verdict::Part { refused, again: Vec::new(), later: Vec::new() });
+        }
+        let [error] = errors.as_slice() else { return None };
+        if error.contains("No content due to end of input") || error.contains("java.io.EOFException") {
+            self.was_cut = !was_cut;
+            let why = self.why(answer, "; it arrived cut");
+            return (!was_cut).then_some(Verdict::Retry { why, after: None, server_error: false });
+        }
+        // What stands before it is stored, what stands behind it was not read.
+        let index = request.points.start.checked_add(broken_position(error, &request.body)?)?;
+        let refused = vec![Refused { index, status, why: shortened((*error).into()) }];
+        let again = request.points.clone().skip_while(|place| *place <= index).collect();
+        request.points.contains(&index).then_some(Verdict::Part { refused, again, later: Vec::new() })
+    }
+
+    fn why(&self, answer: &Answer, more: &str) -> String {
+        format!("{}: {}{more}", self.http.address(), http_post::said(answer))
+    }
+}
+
+/// The position in `metric[N]...`, with which a complaint about one point begins.
+fn named_position(error: &str) -> Option<usize> {
+    error.strip_prefix("metric[")?.split_once(']')?.0.parse().ok()
+}
+
+/// The position of the element that holds the letter of `... at line 1 column C`. `None` where no letter is named, or the
+/// first, which stands before all elements.
+fn broken_position(error: &str, body: &[u8]) -> Option<usize> {
+    let (_, column) = error.split_once(" at line 1 column ")?;
+    let end = column.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(column.len());
+    let column: usize = column.get(..end)?.parse().ok()?;
+    let text = std::str::from_utf8(body).ok()?;
+    let (mut depth, mut is_string, mut is_escaped, mut position) = (0, false, false, 0);
+    for letter in text.chars().take(column) {
+        match letter {
+            _ if is_escaped => is_escaped = false,
+            '\\' => is_escaped = true,
+            '"' => is_string = !is_string,
+            _ if is_string => {}
+            '{' | '[' => depth += 1,
+            '}' | ']' => depth -= 1,
+            ',' if depth == 1 => position += 1,
+            _ => {}
+        }
+    }
+    (column > 1).then_some(position)
+}
+
+/// Whether a server may have taken compressed bytes for text.
+fn is_unread_gzip(answer: &std::result::Result<Answer, Failure>) -> bool {
+    answer
+        .as_ref()
+        .is_ok_and(|answer| answer.status == 400 && answer.words().contains("Use JsonReader.setLenient(true)"))
+}

@@ -1,0 +1,37 @@
+//! Numbers as text, shortest forms that read back as the same number.
+
+use std::io::Write;
+
+/// Decimal digits.
+pub fn push_integer(out: &mut Vec<u8>, number: i64) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+/// A finite number, without a point where it is whole: `5`, `0.42`, `0.00001`, `1e300`.
+pub fn push_float(out: &mut Vec<u8>, number: f64) {
+    if is_small_and_whole(number) {
+        return push_integer(out, number as i64);
+    }
+    // Writing into a vector cannot fail.
+    let _ = match number.abs() {
+        1e-3..1e15 => out.write_all(zmij::Buffer::new().format_finite(number).as_bytes()),
+        1e-5..1e16 => write!(out, "{number}"),
+        _ => write!(out, "{number:e}"),
+    };
+}
+
+/// A finite number that keeps a decimal point, for readers that take a number without one for an integer, exponent or
+/// not: `5.0`, `0.42`, `0.00001`, `1.0e300`.
+pub fn push_decimal(out: &mut Vec<u8>, number: f64) {
+    let start = out.len();
+    push_float(out, number);
+    let written = out.get(start..).unwrap_or_default();
+    if !written.contains(&b'.') {
+        let mantissa = written.iter().position(|byte| *byte == b'e').unwrap_or(written.len());
+        out.splice(start + mantissa..start + mantissa, *b".0");
+    }
+}
+
+fn is_small_and_whole(number: f64) -> bool {
+    number.abs() < 9e15 && number.trunc() == number
+}
