@@ -3,8 +3,9 @@
 //!
 //! *Invariant:* nothing here waits without a limit, follows a redirect, or shows a credential.
 
+use super::reach::{self, Impatient, Lookup, is_loopback, no_answer, patient};
 use super::tls::{self, Tls};
-use super::{Patience, Verdict, random};
+use super::{Patience, Verdict};
 use crate::config::section::Section;
 use crate::error::{Result, plain, quote};
 use base64::Engine;
@@ -16,24 +17,19 @@ use reqwest::header::{LOCATION, RETRY_AFTER};
 use reqwest::{Client, Method, NoProxy, Proxy, Request, Response, redirect};
 use std::error::Error as StdError;
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::ops::ControlFlow;
-use std::pin::pin;
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 
 /// Idle connections are closed after this; balancers do so after 60 s.
 const IDLE: Duration = Duration::from_secs(30);
 /// A connection older than this is replaced, so that a change in DNS or behind a balancer is noticed without an error.
 const MAX_AGE: Duration = Duration::from_secs(300);
-const LOOKUP: Duration = Duration::from_secs(5);
 /// From the request to the last byte of the answer.
 const WHOLE_ANSWER: Duration = Duration::from_secs(30);
 /// The same where the status has said all that matters.
 const REFUSAL: Duration = Duration::from_secs(2);
-/// How often the caller is asked whether to go on waiting.
-const BEAT: Duration = Duration::from_secs(1);
 /// Seconds that an answer about the server's health is waited for, and most bytes of it.
 const HEALTH_BEATS: u32 = 2;
 const HEALTH_BYTES: usize = 4096;
@@ -42,9 +38,6 @@ const WHY_BYTES: usize = 1024;
 /// Smaller bodies are not worth compressing.
 const GZIP_FROM: usize = 1024;
 const USER_AGENT: &str = concat!("PuyPuy/", env!("CARGO_PKG_VERSION"));
-
-/// Host name to addresses, blocking; the system's resolver unless a test puts another in its place.
-pub type Lookup = Arc<dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync>;
 
 /// What the server said.
 #[derive(Clone, Debug, PartialEq)]
@@ -232,7 +225,7 @@ impl HttpPost {
             tls,
             compresses,
             is_understood: false,
-            lookup: Arc::new(system_lookup),
+            lookup: reach::system(),
             max_age: MAX_AGE,
             notes,
             client: None,
@@ -366,9 +359,7 @@ impl HttpPost {
         }
         self.disconnect();
         if self.runtime.is_none() {
-            // Two lookups at most: one that hangs must not keep the next from being tried, nor pile up.
-            let runtime = Builder::new_current_thread().enable_io().enable_time().max_blocking_threads(2).build();
-            self.runtime = Some(runtime.map_err(|error| self.failure(Cause::Connect, &plain(&error)))?);
+            self.runtime = Some(reach::runtime().map_err(|error| self.failure(Cause::Connect, &plain(&error)))?);
         }
         let client = self.make_client().map_err(|problem| self.failure(Cause::Setup, &problem))?;
         self.client = Some(Made { client: client.clone(), born: Instant::now(), is_used: false });
@@ -554,60 +545,6 @@ impl Proxying {
     }
 }
 
-/// All addresses of a name, the first by chance, asked for anew at each connection. Literal addresses never come here.
-struct Names(Lookup);
-
-impl Resolve for Names {
-    fn resolve(&self, name: Name) -> Resolving {
-        let lookup = self.0.clone();
-        Box::pin(async move {
-            let host = name.as_str().to_string();
-            let asked = tokio::task::spawn_blocking(move || lookup(&host));
-            let mut found = match tokio::time::timeout(LOOKUP, asked).await {
-                Ok(found) => found??,
-                Err(_) => return Err(format!("no answer from DNS within {} s", LOOKUP.as_secs()).into()),
-            };
-            if found.is_empty() {
-                return Err("the host name has no address".into());
-            }
-            let start = random() as usize % found.len();
-            found.rotate_left(start);
-            Ok(Box::new(found.into_iter().map(|address| SocketAddr::new(address, 0))) as Addrs)
-        })
-    }
-}
-
-fn system_lookup(host: &str) -> io::Result<Vec<IpAddr>> {
-    let found = (host, 0).to_socket_addrs().map_err(|error| io::Error::other(unresolved(&error)))?;
-    Ok(found.map(|address| address.ip()).collect())
-}
-
-/// `failed to lookup address information: Name or service not known` says it twice.
-fn unresolved(error: &io::Error) -> String {
-    let text = error.to_string();
-    format!("host name: {}", text.rsplit(": ").next().unwrap_or(&text).to_lowercase())
-}
-
-enum Impatient {
-    TooLong,
-    GaveUp,
-}
-
-/// Waits for `work` at most `limit`, and asks now and then whether to go on. No timer fires while the answer is quick.
-async fn patient<T>(work: impl Future<Output = T>, limit: Duration, patience: Patience<'_>) -> Result<T, Impatient> {
-    let end = Instant::now() + limit;
-    let mut work = pin!(work);
-    loop {
-        let left = end.saturating_duration_since(Instant::now());
-        match tokio::time::timeout(left.min(BEAT), work.as_mut()).await {
-            Ok(done) => return Ok(done),
-            Err(_) if left <= BEAT => return Err(Impatient::TooLong),
-            Err(_) if patience().is_break() => return Err(Impatient::GaveUp),
-            Err(_) => {}
-        }
-    }
-}
-
 async fn read_answer(response: Response, limit: usize, left: Duration, patience: Patience<'_>) -> Answer {
     let header = |name: HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok());
     let mut answer = Answer {
@@ -667,8 +604,17 @@ fn gzip(body: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap_or_default()
 }
 
-fn no_answer(limit: Duration) -> String {
-    format!("no answer within {} s", limit.as_secs())
+/// All addresses of a name, asked for anew at each connection. Literal addresses never come here.
+struct Names(Lookup);
+
+impl Resolve for Names {
+    fn resolve(&self, name: Name) -> Resolving {
+        let lookup = self.0.clone();
+        Box::pin(async move {
+            let found = reach::addresses(lookup, name.as_str()).await?;
+            Ok(Box::new(found.into_iter().map(|address| SocketAddr::new(address, 0))) as Addrs)
+        })
+    }
 }
 
 /// The error and all that caused it. An `io::Error` hides what it wraps from `source`, so it is looked into.
@@ -731,18 +677,11 @@ fn basic(user: &str, password: &str) -> HeaderValue {
     value
 }
 
-fn seconds(tsdb: &Section, key: &str, default: u64) -> Result<Duration> {
+/// Seconds that a key of `[TSDB]` allows.
+pub fn seconds(tsdb: &Section, key: &str, default: u64) -> Result<Duration> {
     match tsdb.number(key, default)? {
         seconds @ 1..=59 => Ok(Duration::from_secs(seconds)),
         _ => Err(tsdb.wrong(key, "expected 1 to 59 seconds")),
-    }
-}
-
-fn is_loopback(host: &str) -> bool {
-    let name = host.trim_end_matches('.').to_ascii_lowercase();
-    match name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
-        Ok(address) => address.to_canonical().is_loopback(),
-        Err(_) => name == "localhost" || name.ends_with(".localhost"),
     }
 }
 

@@ -2,8 +2,9 @@
 //! answer means.
 
 use super::cutter::Limits;
-use super::http_post::{self, Answer, Call, End, Failure, Gzip, HeaderValue, HttpPost, Lookup, Manner, Url, shortened};
+use super::http_post::{self, Answer, Call, End, Failure, Gzip, HeaderValue, HttpPost, Manner, Url, shortened};
 use super::line_protocol::{self, FieldType, LineProtocol};
+use super::reach::Lookup;
 use super::{Encoded, Patience, Refused, Request, Sink, Verdict};
 use crate::config::section::Section;
 use crate::error::Result;

@@ -3,6 +3,7 @@
 //! *Invariant:* `encode` is pure and deterministic; `send` only speaks and classifies. No sink retries, sleeps, logs or
 //! keeps points: that is delivery's.
 
+pub mod carbon;
 pub mod cutter;
 pub mod http_post;
 pub mod influxdb;
@@ -13,6 +14,7 @@ pub mod line_protocol;
 pub mod local;
 mod number;
 pub mod opentsdb;
+pub mod reach;
 mod tags;
 mod tls;
 
@@ -132,6 +134,7 @@ pub fn build(tsdb: &Tsdb, home: &Path) -> Result<Box<dyn Sink>> {
         }
         SinkKind::OpenTsdb => Ok(Box::new(opentsdb::configure(&tsdb.section)?)),
         SinkKind::KairosDb => Ok(Box::new(kairosdb::configure(&tsdb.section)?)),
+        SinkKind::Carbon => Ok(Box::new(carbon::configure(&tsdb.section)?)),
         SinkKind::InfluxDb => Ok(Box::new(influxdb::configure(&tsdb.section)?)),
         SinkKind::InfluxDb2 => Ok(Box::new(influxdb::configure_2(&tsdb.section)?)),
         _ => Err(tsdb.section.problem("tsdtype", "not in this version yet")),

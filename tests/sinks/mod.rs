@@ -1,5 +1,6 @@
 //! Tests of the sinks: golden bytes, and conversations with servers that misbehave on purpose.
 
+mod carbon;
 mod connections;
 mod influxdb;
 mod influxdb2;

@@ -1,0 +1,96 @@
+//! Reaching a server: its name as addresses, and waits that have a limit and a caller who may lose patience.
+
+use super::{Patience, random};
+use std::error::Error;
+use std::io;
+use std::net::{IpAddr, ToSocketAddrs};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::runtime::{Builder, Runtime};
+
+const LOOKUP: Duration = Duration::from_secs(5);
+/// How often the caller is asked whether to go on waiting.
+const BEAT: Duration = Duration::from_secs(1);
+
+/// Host name to addresses, blocking; the system's resolver unless a test puts another in its place.
+pub type Lookup = Arc<dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync>;
+
+/// The system's resolver: hosts file, search domains, local cache.
+pub fn system() -> Lookup {
+    Arc::new(system_lookup)
+}
+
+/// What waits run on: the calling thread.
+pub fn runtime() -> io::Result<Runtime> {
+    // Two lookups at most: one that hangs must not keep the next from being tried, nor pile up.
+    Builder::new_current_thread().enable_io().enable_time().max_blocking_threads(2).build()
+}
+
+/// All addresses of a name, the first by chance.
+///
+/// # Errors
+/// The name is unknown, has no address, or nobody answered within 5 s.
+pub async fn addresses(lookup: Lookup, host: &str) -> Result<Vec<IpAddr>, Box<dyn Error + Send + Sync>> {
+    let host = host.to_string();
+    let asked = tokio::task::spawn_blocking(move || lookup(&host));
+    let mut found = match tokio::time::timeout(LOOKUP, asked).await {
+        Ok(found) => found??,
+        Err(_) => return Err(format!("no answer from DNS within {} s", LOOKUP.as_secs()).into()),
+    };
+    if found.is_empty() {
+        return Err("the host name has no address".into());
+    }
+    let start = random() as usize % found.len();
+    found.rotate_left(start);
+    Ok(found)
+}
+
+fn system_lookup(host: &str) -> io::Result<Vec<IpAddr>> {
+    let found = (host, 0).to_socket_addrs().map_err(|error| io::Error::other(unresolved(&error)))?;
+    Ok(found.map(|address| address.ip()).collect())
+}
+
+/// `failed to lookup address information: Name or service not known` says it twice.
+fn unresolved(error: &io::Error) -> String {
+    let text = error.to_string();
+    format!("host name: {}", text.rsplit(": ").next().unwrap_or(&text).to_lowercase())
+}
+
+/// Why waiting ended.
+pub enum Impatient {
+    TooLong,
+    GaveUp,
+}
+
+/// Waits for `work` at most `limit`, and asks now and then whether to go on. No timer fires while the answer is quick.
+pub async fn patient<T>(
+    work: impl Future<Output = T>,
+    limit: Duration,
+    patience: Patience<'_>,
+) -> Result<T, Impatient> {
+    let end = Instant::now() + limit;
+    let mut work = pin!(work);
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        match tokio::time::timeout(left.min(BEAT), work.as_mut()).await {
+            Ok(done) => return Ok(done),
+            Err(_) if left <= BEAT => return Err(Impatient::TooLong),
+            Err(_) if patience().is_break() => return Err(Impatient::GaveUp),
+            Err(_) => {}
+        }
+    }
+}
+
+/// Whether that host name or address is this machine.
+pub fn is_loopback(host: &str) -> bool {
+    let name = host.trim_end_matches('.').to_ascii_lowercase();
+    match name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+        Ok(address) => address.to_canonical().is_loopback(),
+        Err(_) => name == "localhost" || name.ends_with(".localhost"),
+    }
+}
+
+pub fn no_answer(limit: Duration) -> String {
+    format!("no answer within {} s", limit.as_secs())
+}
