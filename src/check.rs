@@ -178,8 +178,8 @@ impl Out {
         self.rates.forget(tags);
     }
 
-    /// A judgement about what is watched.
-    pub fn health(&mut self, name: impl Into<Text>, level: Level, message: String, reaction: i32) {
+    /// A judgement about what is watched; `reaction` counts in `[SelfConfig] error_handler`.
+    pub fn health(&mut self, name: impl Into<Text>, level: Level, message: String, reaction: i8) {
         self.batch.events.push(HealthEvent {
             name: name.into(),
             level,

@@ -185,7 +185,8 @@ pub struct HealthEvent {
     pub name: Text,
     pub level: Level,
     pub message: String,
-    pub reaction: i32,
+    /// OddEye's reaction, counted in `[SelfConfig] error_handler`: 0, or -1 for it with a minus, or 1.
+    pub reaction: i8,
     /// Unix seconds at collection.
     pub time: i64,
     /// Type of the check that judged.

@@ -34,6 +34,7 @@ pub fn serve(settings: Settings, control: Control) -> Result<()> {
 
     let seconds = own.check_period.as_secs_f64();
     log::info!("host {}, every {seconds} s, to {}", identity.host, sink.name());
+    let tells_errors = sink.takes_events();
     let queue = Arc::new(Queue::default());
     let delivery = Delivery::new(sink, identity, Arc::clone(&queue), spool, rejected, own.check_period);
     let delivery = thread::Builder::new()
@@ -42,7 +43,7 @@ pub fn serve(settings: Settings, control: Control) -> Result<()> {
         .spawn(move || delivery.run())
         .map_err(|error| Error::daemon(format!("no thread for delivery: {error}")))?;
     let assembly = Arc::new(Assembly::new(Arc::clone(&queue)));
-    let scheduler = Scheduler::new(home, own.check_period, own.roots, assembly, checks::find);
+    let scheduler = Scheduler::new(home, own.check_period, own.roots, assembly, checks::find, tells_errors);
     (control.ready)()?;
 
     scheduler.run(&control.stop);

@@ -2,7 +2,9 @@
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::io;
 use std::mem::MaybeUninit;
+use std::os::fd::AsRawFd;
 use std::ptr;
 
 /// Seconds since 1970 as local time in a strftime format. Follows daylight saving, because the offset is asked each time.
@@ -139,4 +141,13 @@ fn code(line: &str) -> Option<(usize, usize)> {
     let is_code = words.next()? == "r-xp" && words.nth(3)?.starts_with('/');
     let (start, end) = (usize::from_str_radix(start, 16).ok()?, usize::from_str_radix(end, 16).ok()?);
     is_code.then_some((start, end.checked_sub(start)?))
+}
+
+/// Bytes written to a connection that the other side's kernel has not taken yet, the end of the stream counted as one.
+/// See tcp(7), SIOCOUTQ.
+pub fn unacknowledged(stream: &impl AsRawFd) -> io::Result<usize> {
+    let mut bytes: c_int = 0;
+    // SAFETY: the request writes one int to the place given, which lives for the whole call.
+    let result = unsafe { libc::ioctl(stream.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    if result == 0 { Ok(usize::try_from(bytes).unwrap_or(0)) } else { Err(io::Error::last_os_error()) }
 }

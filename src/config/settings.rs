@@ -41,8 +41,6 @@ pub struct SelfConfig {
     pub max_cache: usize,
     /// User to become when started as root.
     pub run_user: Option<String>,
-    /// Reaction of the daemon's own error events is minus this.
-    pub error_handler: i32,
     pub roots: Roots,
 }
 
@@ -68,6 +66,8 @@ pub struct Tsdb {
     /// `None`: kept until delivered.
     pub spool_max_age: Option<Duration>,
     pub rejected_max_bytes: u64,
+    /// What the reaction of a health event is counted in; only OddEye is told.
+    pub error_handler: u32,
 }
 
 /// What reading brought: settings where nothing stood in the way, and everything there is to say.
@@ -186,8 +186,13 @@ pub fn load(home: &Path, named: Option<&Path>) -> Loaded {
         loaded.warnings.push(tsdb.problem("err_handler", "differs from [SelfConfig] error_handler, which wins"));
     }
     let mut problems = Problems(&mut loaded.errors);
-    let own = read_own(home, &own, &tsdb, &mut problems);
-    let tsdb = read_tsdb(tsdb, &mut problems);
+    let error_handler = match own.text("error_handler") {
+        Some(_) => own.number("error_handler", 2),
+        None => tsdb.number("err_handler", 2),
+    };
+    let error_handler = problems.or(error_handler, 2);
+    let own = read_own(home, &own, &mut problems);
+    let tsdb = read_tsdb(tsdb, error_handler, &mut problems);
     check_web(&section("WebServer"), &mut problems, &mut loaded.warnings);
     loaded.errors.extend(read.errors);
     loaded.own = Some(own.clone());
@@ -210,7 +215,7 @@ impl Problems<'_> {
     }
 }
 
-fn read_own(home: &Path, own: &Section, tsdb: &Section, problems: &mut Problems) -> SelfConfig {
+fn read_own(home: &Path, own: &Section, problems: &mut Problems) -> SelfConfig {
     let path = |key: &str, default: &str| match own.text(key) {
         None | Some("") => home.join(default),
         Some(path) => home.join(path),
@@ -218,10 +223,6 @@ fn read_own(home: &Path, own: &Section, tsdb: &Section, problems: &mut Problems)
     let text = |key: &str| own.text(key).filter(|text| !text.is_empty()).map(str::to_string);
     let roots = Roots::default();
     let root = |key: &str, default: PathBuf| text(key).map_or(default, |path| home.join(path));
-    let handler = match own.text("error_handler") {
-        Some(_) => own.number("error_handler", 2),
-        None => tsdb.number("err_handler", 2),
-    };
     SelfConfig {
         check_period: problems.or(seconds(own, "check_period_seconds", 10.0), Duration::from_secs(10)),
         log_file: path("log_file", "var/puypuy.log"),
@@ -240,7 +241,6 @@ fn read_own(home: &Path, own: &Section, tsdb: &Section, problems: &mut Problems)
         tmpdir: path("tmpdir", "var/tmp"),
         max_cache: problems.or(own.number("max_cache", 50_000), 50_000),
         run_user: text("run_user"),
-        error_handler: problems.or(handler, 2),
         roots: Roots {
             proc: root("proc_root", roots.proc),
             sys: root("sys_root", roots.sys),
@@ -256,14 +256,14 @@ fn seconds(section: &Section, key: &str, default: f64) -> Result<Duration> {
     }
 }
 
-fn read_tsdb(section: Section, problems: &mut Problems) -> Option<Tsdb> {
+fn read_tsdb(section: Section, error_handler: u32, problems: &mut Problems) -> Option<Tsdb> {
     let kind = kind_of(&section);
     let age = problems.or(section.number("spool_max_age", 0u64), 0);
     let spool_max_bytes = problems.or(section.number("spool_max_bytes", 256 << 20), 256 << 20);
     let rejected_max_bytes = problems.or(section.number("rejected_max_bytes", 16 << 20), 16 << 20);
     let spool_max_age = (age > 0).then(|| Duration::from_secs(age));
     match kind {
-        Ok(kind) => Some(Tsdb { kind, section, spool_max_bytes, spool_max_age, rejected_max_bytes }),
+        Ok(kind) => Some(Tsdb { kind, section, spool_max_bytes, spool_max_age, rejected_max_bytes, error_handler }),
         Err(error) => {
             problems.0.push(error);
             None

@@ -137,7 +137,7 @@ fn put_point(out: &mut Vec<u8>, point: &Point) {
 fn put_event(out: &mut Vec<u8>, event: &HealthEvent) {
     out.push(EVENT);
     out.push(event.level.number() as u8);
-    out.extend_from_slice(&event.reaction.to_le_bytes());
+    out.push(event.reaction as u8);
     out.extend_from_slice(&event.time.to_le_bytes());
     put_text(out, &event.name);
     put_text(out, &event.message);
@@ -182,7 +182,7 @@ fn take_event(from: &mut Reader) -> Result<HealthEvent, String> {
         16 => Level::Error,
         other => return Err(format!("unknown level {other}")),
     };
-    let reaction = from.u32()? as i32;
+    let reaction = from.u8()? as i8;
     let time = from.i64()?;
     let name = Text::Owned(from.text()?.into());
     let message = from.text()?.into();

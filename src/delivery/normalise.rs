@@ -42,7 +42,7 @@ fn special(event: &HealthEvent) -> Point {
         check_type: event.check_type.clone(),
         tags: Tags::one(MESSAGE, &event.message),
         host: None,
-        reaction: event.reaction.clamp(i8::MIN.into(), i8::MAX.into()) as i8,
+        reaction: event.reaction,
     }
 }
 

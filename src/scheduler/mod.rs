@@ -5,6 +5,7 @@
 
 pub mod assembly;
 pub mod clock;
+pub mod errors;
 pub mod worker;
 
 use crate::check::{Pace, Runs, Spec};
@@ -42,6 +43,7 @@ pub struct Scheduler {
     complaint: Complaint,
     /// Knows the check of a name.
     find: fn(&str) -> Option<&'static Spec>,
+    tells_errors: bool,
     /// Stems already told about: unknown ones, and links in the original's spelling.
     told: BTreeSet<String>,
 }
@@ -55,12 +57,14 @@ struct Slot {
 }
 
 impl Scheduler {
+    /// With `tells_errors` the errors of checks are health events too.
     pub fn new(
         home: PathBuf,
         period: Duration,
         roots: Roots,
         assembly: Arc<Assembly>,
         find: fn(&str) -> Option<&'static Spec>,
+        tells_errors: bool,
     ) -> Scheduler {
         Scheduler {
             watch: Watch::new(&home),
@@ -74,6 +78,7 @@ impl Scheduler {
             kernel: None,
             complaint: Complaint::default(),
             find,
+            tells_errors,
             told: BTreeSet::new(),
         }
     }
@@ -233,7 +238,7 @@ impl Scheduler {
             },
         };
         let tick = Tick { wall: 0, at: now, deadline: now, period: self.period };
-        let unit = Arc::new(Unit::new(spec, pace, check, tick));
+        let unit = Arc::new(Unit::new(spec, pace, check, tick, self.tells_errors));
         Ok(Some(Slot { unit, own, due: now }))
     }
 

@@ -1,6 +1,7 @@
 //! A worker: one thread that runs the checks it is sent, each guarded against panics, and hands over what they told.
 
 use super::assembly::Assembly;
+use super::errors::Errors;
 use crate::check::{Check, Context, Out, Pace, Spec};
 use crate::fetch::Roots;
 use crate::logging::Complaint;
@@ -27,12 +28,16 @@ struct State {
     check: Box<dyn Check>,
     out: Out,
     complaint: Complaint,
+    /// `None` where errors are only logged.
+    errors: Option<Errors>,
 }
 
 impl Unit {
-    pub fn new(spec: &'static Spec, pace: Pace, check: Box<dyn Check>, tick: Tick) -> Unit {
+    /// With `tells_errors` an error of the check is a health event too.
+    pub fn new(spec: &'static Spec, pace: Pace, check: Box<dyn Check>, tick: Tick, tells_errors: bool) -> Unit {
         let out = Out::new(spec.check_type, pace.max_series, tick);
-        Unit { spec, pace, state: Mutex::new(State { check, out, complaint: Complaint::default() }) }
+        let errors = tells_errors.then(Errors::default);
+        Unit { spec, pace, state: Mutex::new(State { check, out, complaint: Complaint::default(), errors }) }
     }
 
     /// How long a run may take when the daemon's period is `period`.
@@ -53,7 +58,7 @@ impl Unit {
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return Batch::default(),
         };
-        let State { check, out, complaint } = &mut *state;
+        let State { check, out, complaint, errors } = &mut *state;
         out.begin(tick);
         let context = Context { tick, roots };
         let problem = match catch_unwind(AssertUnwindSafe(|| check.run(&context, out))) {
@@ -61,11 +66,13 @@ impl Unit {
             Ok(Err(error)) => Some(error.to_string()),
             Err(_) => Some("panicked; this is a bug, please report it with the log".into()),
         };
-        let (batch, faults) = out.finish();
+        let (mut batch, faults) = out.finish();
         let name = self.spec.name;
         let now = Instant::now();
         for problem in problem.iter().chain(&faults) {
             complaint.complain(name, problem, now);
+            let event = errors.as_mut().and_then(|errors| errors.event(name, self.spec.check_type, problem, tick));
+            batch.events.extend(event);
         }
         if problem.is_none() && faults.is_empty() {
             complaint.recovered(name, now);

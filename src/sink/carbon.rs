@@ -13,6 +13,7 @@ use super::{Encoded, Patience, Refused, Request, Sink, Verdict};
 use crate::config::section::Section;
 use crate::error::{Result, plain};
 use crate::point::{Identity, Point};
+use crate::sys;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -94,10 +95,6 @@ impl Carbon {
     async fn deliver(&self, frames: &[u8], patience: Patience<'_>) -> std::result::Result<(), String> {
         let mut stream = self.connect(&mut *patience).await?;
         self.write(&mut stream, frames, &mut *patience).await?;
-        let is_early = matches!(stream.try_read(&mut [0; 64]), Ok(0));
-        if is_early {
-            return Err("the receiver hung up before it had read everything".into());
-        }
         stream.shutdown().await.map_err(|error| plain(&error))?;
         if !self.confirms {
             return Ok(());
@@ -112,7 +109,8 @@ impl Carbon {
                 stream.try_read(&mut rest)
             };
             match self.bounded(read, left, &mut *patience).await {
-                Ok(0) => return Ok(()),
+                Ok(0) if is_acknowledged(&stream) => return Ok(()),
+                Ok(0) => return Err("the receiver hung up before it had read everything".into()),
                 Ok(_) => {}
                 Err(Trouble::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(Trouble::Io(error)) => {
@@ -175,6 +173,12 @@ impl Carbon {
             Err(Impatient::GaveUp) => Err(Trouble::Wait("gave up waiting".into())),
         }
     }
+}
+
+/// Whether the other side's end came after it had all of ours: it may have hung up before, and its kernel thrown away
+/// what came later.
+fn is_acknowledged(stream: &TcpStream) -> bool {
+    matches!(stream.take_error(), Ok(None)) && sys::unacknowledged(stream).is_ok_and(|bytes| bytes == 0)
 }
 
 enum Trouble {

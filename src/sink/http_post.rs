@@ -173,6 +173,8 @@ struct Made {
 pub struct Manner {
     /// The key that holds the address.
     pub address: &'static str,
+    /// Whether `auth`, `user` and `pass` mean anything.
+    pub basic: bool,
     /// For whom `gzip = auto` compresses.
     pub gzip: Gzip,
     /// Default of `timeout`, in seconds.
@@ -194,7 +196,7 @@ impl HttpPost {
         let mut base = parse_address(tsdb, manner.address)?;
         let mut headers = HeaderMap::new();
         headers.insert(reqwest::header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
-        let credentials = credentials(tsdb, &base)?;
+        let credentials = credentials(tsdb, &base, manner.basic)?;
         // Errors are impossible here: the scheme is http or https.
         let _ = base.set_username("");
         let _ = base.set_password(None);
@@ -271,12 +273,14 @@ impl HttpPost {
         if self.compresses && body.len() > GZIP_FROM { gzip(body).len() } else { body.len() }
     }
 
-    /// The address with a path behind its own, and behind its own query that of the path and more pairs; an empty value
+    /// The address with a path behind its own, if there is one, and behind its own query that of the path and more pairs; an empty value
     /// leaves only the key.
     pub fn url(&self, path: &str, query: &[(&str, &str)]) -> Url {
         let (path, with) = path.split_once('?').unwrap_or((path, ""));
         let mut url = self.base.clone();
-        url.set_path(&format!("{}/{}", self.base.path().trim_end_matches('/'), path.trim_start_matches('/')));
+        if !path.is_empty() {
+            url.set_path(&format!("{}/{}", self.base.path().trim_end_matches('/'), path.trim_start_matches('/')));
+        }
         let own = [self.base.query().unwrap_or_default(), with].into_iter().filter(|own| !own.is_empty());
         let pairs = query.iter().map(|(key, value)| match *value {
             "" => percent_encode(key),
@@ -648,9 +652,9 @@ fn parse_address(tsdb: &Section, key: &str) -> Result<Url> {
 }
 
 /// User and password, where they are to be sent.
-fn credentials(tsdb: &Section, base: &Url) -> Result<Option<(String, String)>> {
-    let is_told = tsdb.text("auth").is_some_and(|auth| !auth.is_empty());
-    if tsdb.flag("auth", false)? {
+fn credentials(tsdb: &Section, base: &Url, basic: bool) -> Result<Option<(String, String)>> {
+    let is_told = basic && tsdb.text("auth").is_some_and(|auth| !auth.is_empty());
+    if basic && tsdb.flag("auth", false)? {
         let user = tsdb.required("user")?;
         if user.contains(':') {
             return Err(tsdb.problem("user", "must not contain a colon, Basic authentication cannot carry it"));
@@ -696,15 +700,21 @@ fn shown_location(location: &str) -> &str {
     location.split(['?', '#']).next().filter(|place| !place.contains('@')).unwrap_or("another place")
 }
 
-fn percent_encode(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
+/// Appends bytes as they may stand in a query or a form.
+pub fn push_percent_encoded(out: &mut Vec<u8>, bytes: &[u8]) {
+    let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'A' + nibble - 10 };
+    for byte in bytes {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => encoded.push(byte.into()),
-            _ => encoded += &format!("%{byte:02X}"),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(*byte),
+            _ => out.extend_from_slice(&[b'%', digit(byte >> 4), digit(byte & 15)]),
         }
     }
-    encoded
+}
+
+fn percent_encode(text: &str) -> String {
+    let mut encoded = Vec::with_capacity(text.len());
+    push_percent_encoded(&mut encoded, text.as_bytes());
+    String::from_utf8(encoded).unwrap_or_default()
 }
 
 fn percent_decode(text: &str) -> String {

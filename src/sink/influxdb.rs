@@ -12,7 +12,7 @@ use crate::point::{Identity, Point, Value};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-const MANNER: Manner = Manner { address: "address", gzip: Gzip::Remote, timeout: 10 };
+const MANNER: Manner = Manner { address: "address", basic: true, gzip: Gzip::Remote, timeout: 10 };
 const LIMITS: Limits = Limits { points: 5_000, bytes: 1 << 20 };
 /// Most of an answer that is read: an error list for about 500 lines.
 const ANSWER_BYTES: usize = 64 * 1024;
@@ -63,7 +63,7 @@ pub fn configure(tsdb: &Section) -> Result<InfluxDb> {
 
 /// 2.x. Reads its keys; opens no connection.
 pub fn configure_2(tsdb: &Section) -> Result<InfluxDb> {
-    let mut http = HttpPost::configure(tsdb, MANNER)?;
+    let mut http = HttpPost::configure(tsdb, Manner { basic: false, ..MANNER })?;
     let organization =
         tsdb.required(if tsdb.text("organization").is_some() { "organization" } else { "org" })?.to_string();
     let bucket = tsdb.required("bucket")?.to_string();

@@ -30,8 +30,6 @@ pub struct Dialect {
     pub base: [BaseTag; 5],
     /// What the tag `type` says of a point without a type.
     pub untyped: &'static str,
-    /// Whether `type` and `reaction` of the number are told, and health events in their own form.
-    pub judges: bool,
 }
 
 /// The unit of a timestamp.
@@ -88,13 +86,21 @@ impl BaseTag {
 pub struct Json {
     dialect: &'static Dialect,
     limits: Limits,
+    /// Where a reader judges numbers itself: what the reaction of a health event counts. Then type and reaction are told of
+    /// each number, and events have their own form.
+    judgement: Option<i64>,
     /// Never changes what is written, only how fast.
     base: RefCell<Option<Base>>,
 }
 
 impl Json {
     pub fn new(dialect: &'static Dialect, limits: Limits) -> Json {
-        Json { dialect, limits, base: RefCell::default() }
+        Json { dialect, limits, judgement: None, base: RefCell::default() }
+    }
+
+    /// The encoder for a reader that learns and alerts; `error_handler` is what the reaction of an event is counted in.
+    pub fn judging(dialect: &'static Dialect, limits: Limits, error_handler: i64) -> Json {
+        Json { judgement: Some(error_handler), ..Json::new(dialect, limits) }
     }
 
     pub fn limits(&self) -> Limits {
@@ -120,7 +126,7 @@ impl Json {
                 if is_fresh {
                     written = Written::default();
                 }
-                write_point(out, point, base, self.dialect, &mut written)
+                write_point(out, point, base, self, &mut written)
             },
         )
     }
@@ -142,7 +148,7 @@ impl Json {
             |point| room(point, base) * 2,
             |out, _, point, _| {
                 object.clear();
-                write_point(&mut object, point, base, self.dialect, &mut Written::default())?;
+                write_point(&mut object, point, base, self, &mut Written::default())?;
                 wrap(out, &object);
                 Ok(())
             },
@@ -206,9 +212,10 @@ fn write_point<'a>(
     out: &mut Vec<u8>,
     point: &'a Point,
     base: &Base,
-    dialect: &Dialect,
+    json: &Json,
     written: &mut Written<'a>,
 ) -> Result<(), String> {
+    let dialect = json.dialect;
     check_length(dialect, "name", &point.name)?;
     if point.name.is_empty() {
         return Err("the name of the metric is empty".into());
@@ -231,13 +238,12 @@ fn write_point<'a>(
         Value::Float(number) if number.is_finite() => push_decimal(out, number),
         Value::Float(number) => return Err(format!("the value is {number}")),
     }
-    if dialect.judges {
-        push_judgement(out, point);
+    if let Some(error_handler) = json.judgement {
         if point.kind == Kind::Special {
-            push_event_tags(out, base, dialect);
-            out.push(b'}');
+            push_event(out, point, base, dialect, error_handler);
             return Ok(());
         }
+        push_judgement(out, point);
     }
     out.extend_from_slice(b",\"tags\":");
     let start = out.len();
@@ -259,36 +265,35 @@ fn check_length(dialect: &Dialect, what: &str, text: &str) -> Result<(), String>
     }
 }
 
-/// What OddEye learns and alerts by.
+/// What a reader learns and alerts by.
 fn push_judgement(out: &mut Vec<u8>, point: &Point) {
     let kind = match point.kind {
         Kind::Rate => "Rate",
         Kind::Counter => "Counter",
         Kind::Percent => "Percent",
-        Kind::Special => "Special",
-        Kind::Gauge => "None",
+        Kind::Gauge | Kind::Special => "None",
     };
-    if point.kind == Kind::Special {
-        let message = point.tags.iter().find(|(key, _)| *key == MESSAGE).map_or("", |(_, text)| text);
-        out.extend_from_slice(b",\"message\":");
-        push_string(out, message, Letters::All);
-        out.extend_from_slice(b",\"status\":\"");
-        out.extend_from_slice(Level::from_number(point.value.as_f64()).word().as_bytes());
-        out.push(b'"');
-    }
     out.extend_from_slice(b",\"type\":\"");
     out.extend_from_slice(kind.as_bytes());
     out.extend_from_slice(b"\",\"reaction\":");
     push_integer(out, point.reaction.into());
 }
 
-/// Of an event only where it was.
-fn push_event_tags(out: &mut Vec<u8>, base: &Base, dialect: &Dialect) {
+/// The rest of an event: text and level, and of the tags only where it was.
+fn push_event(out: &mut Vec<u8>, point: &Point, base: &Base, dialect: &Dialect, error_handler: i64) {
+    let message = point.tags.iter().find(|(key, _)| *key == MESSAGE).map_or("", |(_, text)| text);
+    out.extend_from_slice(b",\"message\":");
+    push_string(out, message, Letters::All);
+    out.extend_from_slice(b",\"type\":\"Special\",\"status\":\"");
+    out.extend_from_slice(Level::from_number(point.value.as_f64()).word().as_bytes());
+    out.extend_from_slice(b"\",\"reaction\":");
+    push_integer(out, error_handler.saturating_mul(point.reaction.into()));
     let identity = &base.identity;
     let tags = [BaseTag::Host, BaseTag::Cluster, BaseTag::Group];
     let tags = tags.map(|tag| (Cow::from(tag.key()), tag.value(identity, identity.host.trim(), "")));
     out.extend_from_slice(b",\"tags\":");
     push_object(out, tags.into_iter().filter(|(_, value)| !value.is_empty()), dialect.letters);
+    out.push(b'}');
 }
 
 fn has_same_tags(a: &Point, b: &Point) -> bool {

@@ -10,7 +10,7 @@ use crate::point::{Identity, Point};
 use std::collections::BTreeMap;
 
 /// Only servers from 1.3 on read gzip.
-const MANNER: Manner = Manner { address: "address", gzip: Gzip::Never, timeout: 10 };
+const MANNER: Manner = Manner { address: "address", gzip: Gzip::Never, basic: true, timeout: 10 };
 const LIMITS: Limits = Limits { points: 2_000, bytes: 1 << 20 };
 /// An error list with an entry for each of 2,000 points takes 143 kB.
 const ANSWER_BYTES: usize = 4 << 20;
@@ -23,7 +23,6 @@ static DIALECT: Dialect = Dialect {
     extras: usize::MAX,
     base: [BaseTag::Host, BaseTag::Type, BaseTag::Cluster, BaseTag::Group, BaseTag::Location],
     untyped: "untyped",
-    judges: false,
 };
 
 /// The sink for `tsdtype = KairosDB`.

@@ -13,6 +13,7 @@ pub mod line_protocol;
 #[cfg(feature = "local")]
 pub mod local;
 mod number;
+pub mod oddeye;
 pub mod opentsdb;
 pub mod reach;
 mod tags;
@@ -132,6 +133,7 @@ pub fn build(tsdb: &Tsdb, home: &Path) -> Result<Box<dyn Sink>> {
         SinkKind::Local => {
             Err(tsdb.section.problem("tsdtype", "this program was built without the local store (feature local)"))
         }
+        SinkKind::OddEye => Ok(Box::new(oddeye::configure(&tsdb.section, tsdb.error_handler)?)),
         SinkKind::OpenTsdb => Ok(Box::new(opentsdb::configure(&tsdb.section)?)),
         SinkKind::KairosDb => Ok(Box::new(kairosdb::configure(&tsdb.section)?)),
         SinkKind::Carbon => Ok(Box::new(carbon::configure(&tsdb.section)?)),

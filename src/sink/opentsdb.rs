@@ -11,7 +11,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 
-const MANNER: Manner = Manner { address: "address", gzip: Gzip::All, timeout: 15 };
+const MANNER: Manner = Manner { address: "address", gzip: Gzip::All, basic: true, timeout: 15 };
 /// A body of more than 8,192 bytes on the wire needs a server that is configured for it.
 const LIMITS: Limits = Limits { points: 500, bytes: 7_900 };
 const DEFAULT_BODY: usize = 8_192;
@@ -32,7 +32,6 @@ static DIALECT: Dialect = Dialect {
     extras: EXTRAS,
     base: [BaseTag::Host, BaseTag::Type, BaseTag::Cluster, BaseTag::Group, BaseTag::Location],
     untyped: "untyped",
-    judges: false,
 };
 
 /// The sink for `tsdtype = OpenTSDB`.

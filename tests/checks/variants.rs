@@ -131,7 +131,7 @@ fn a_full_file_system_is_named_by_its_path_and_a_read_only_one_does_not_alert() 
     let event = told.event("Disk-Usage-srv_bind").unwrap();
     let percent = told.number("drive_percent_used", "srv_bind").unwrap();
     let message = format!("ERROR: Storage usage of /srv/bind is at {percent:.2} percent of available  space");
-    assert_eq!((event.level, &event.message, event.reaction), (Level::Error, &message, -2));
+    assert_eq!((event.level, &event.message, event.reaction), (Level::Error, &message, -1));
     assert_eq!(told.number("drive_read_only", "mnt_archive"), Some(1.0));
     assert!(told.event("Disk-Usage-mnt_archive").is_none());
 }

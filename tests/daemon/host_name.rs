@@ -25,7 +25,6 @@ pub fn settings(log: Option<&Path>) -> SelfConfig {
         tmpdir: "/nonexistent".into(),
         max_cache: 0,
         run_user: None,
-        error_handler: 2,
         roots: Default::default(),
     }
 }

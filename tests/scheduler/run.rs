@@ -4,9 +4,10 @@ use puypuy::check::{Check, Context, Out, Runs, Spec};
 use puypuy::delivery::queue::{Queue, Taken};
 use puypuy::error::{Error, Result};
 use puypuy::fetch::Roots;
-use puypuy::point::{Batch, Point, Tags};
+use puypuy::point::{Batch, Point, Tags, Tick};
 use puypuy::scheduler::Scheduler;
 use puypuy::scheduler::assembly::Assembly;
+use puypuy::scheduler::errors::Errors;
 use puypuy::table::{Field, gauge};
 use std::collections::BTreeMap;
 use std::fs;
@@ -73,12 +74,16 @@ fn link(home: &Path, name: &str) {
 }
 
 fn start(links: &[&str]) -> Running {
+    start_telling(links, false)
+}
+
+fn start_telling(links: &[&str], tells_errors: bool) -> Running {
     let home = TempDir::new().unwrap();
     links.iter().for_each(|name| link(home.path(), name));
     let queue = Arc::new(Queue::default());
     let assembly = Arc::new(Assembly::new(queue.clone()));
     let find: fn(&str) -> Option<&'static Spec> = |name| SPECS.iter().find(|spec| spec.name == name);
-    let scheduler = Scheduler::new(home.path().into(), PERIOD, Roots::default(), assembly, find);
+    let scheduler = Scheduler::new(home.path().into(), PERIOD, Roots::default(), assembly, find, tells_errors);
     let (stop, stopped) = channel();
     let thread = Some(thread::spawn(move || scheduler.run(&stopped)));
     Running { home, queue, stop, thread }
@@ -197,4 +202,34 @@ fn without_any_check_it_waits_for_a_link() {
     link(running.home.path(), "check_good.ini");
     running.collect(|seen| count(seen, "check_good") >= 1);
     running.stop();
+}
+
+#[test]
+fn errors_are_events_for_a_sink_that_takes_them_each_once() {
+    let mut running = start_telling(&["check_fails.ini", "check_panics.ini", "check_good.ini"], true);
+    let (mut events, mut ticks) = (Vec::new(), 0);
+    while ticks < 5 {
+        let batch = running.next();
+        ticks += batch.points.iter().filter(|point| point.check_type == "check_good").count();
+        events.extend(batch.events);
+    }
+    running.stop();
+    events.sort_by(|a, b| a.name.cmp(&b.name));
+    let told: Vec<(&str, i64, i8)> =
+        events.iter().map(|event| (event.name.as_ref(), event.level.number(), event.reaction)).collect();
+    assert_eq!(told, [("check_fails", 16, -1), ("check_panics", 16, -1)]);
+    assert!(events[0].message.contains("nothing there"), "{events:?}");
+}
+
+#[test]
+fn errors_are_told_anew_after_ten_minutes_and_never_flood() {
+    let begin = Instant::now();
+    let at = |seconds: u64| {
+        let at = begin + Duration::from_secs(seconds);
+        Tick { wall: 7, at, deadline: at, period: PERIOD }
+    };
+    let mut errors = Errors::default();
+    let mut told = |text: &str, seconds| errors.event("check_x", "x", text, at(seconds)).is_some();
+    assert!(told("a", 0) && !told("a", 1) && told("b", 2) && !told("a", 599) && told("a", 601));
+    assert_eq!((0..1000).filter(|number| told(&format!("changing {number}"), 700)).count(), 15);
 }

@@ -8,6 +8,7 @@ mod json;
 mod kairosdb;
 mod line_protocol;
 mod normalise;
+mod oddeye;
 mod opentsdb;
 mod support;
 mod tls;

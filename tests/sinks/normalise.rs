@@ -91,7 +91,7 @@ fn health_events_become_a_gauge_or_stay_what_they_are() {
         name: "disk_sda".into(),
         level: Level::Error,
         message: "full".into(),
-        reaction: 1000,
+        reaction: -1,
         time: 7,
         check_type: "system".into(),
     };
@@ -100,7 +100,7 @@ fn health_events_become_a_gauge_or_stay_what_they_are() {
     assert_eq!((point.check_type.as_ref(), tags(point)), ("system", vec![("event", "disk_sda")]));
 
     let [special] = event_points(&[event], true).try_into().unwrap();
-    assert_eq!((special.name.as_ref(), special.kind, special.reaction), ("disk_sda", Kind::Special, 127));
+    assert_eq!((special.name.as_ref(), special.kind, special.reaction), ("disk_sda", Kind::Special, -1));
     assert_eq!(tags(&special), [("message", "full")]);
     assert_eq!(&plain(special), point);
     assert_eq!(&plain(point.clone()), point);

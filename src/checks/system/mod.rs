@@ -16,8 +16,8 @@ pub const SPECS: &[&Spec] = &[&cpustats::SPEC, &disks::SPEC, &load_average::SPEC
 const TYPE: &str = "system";
 const CONF: &str = "system.ini";
 
-/// Reaction of an event about something that fills up: minus the default of `[SelfConfig] error_handler`.
-const ALERT: i32 = -2;
+/// Reaction of an event about something that fills up.
+const ALERT: i8 = -1;
 
 /// Lines that could not be read: one fault, however many there are.
 #[derive(Default)]

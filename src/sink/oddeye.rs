@@ -1,0 +1,185 @@
+//! OddEye: what is sent as a form, and what its answers mean, which look like JSON and are none.
+
+use super::cutter::{Frame, Limits};
+use super::http_post::{self, Answer, Call, Gzip, HttpPost, Manner, Url, push_percent_encoded, shortened};
+use super::json::{BaseTag, Clock, Dialect, Json, Letters};
+use super::{Encoded, Patience, Request, Sink, Verdict};
+use crate::config::section::Section;
+use crate::error::Result;
+use crate::point::{Identity, Point};
+use std::collections::BTreeSet;
+
+const MANNER: Manner = Manner { address: "url", basic: false, gzip: Gzip::Never, timeout: 10 };
+/// The container behind the servlet takes forms of 200,000 bytes.
+const LIMITS: Limits = Limits { points: 500, bytes: 180_000 };
+const ANSWER_BYTES: usize = 64 << 10;
+/// An answer without a word to a form longer than this is taken for a complaint about its length.
+const SHORT_FORM: usize = 50_000;
+/// Answers without a word that are taken for chance.
+const CHANCES: u32 = 2;
+
+static DIALECT: Dialect = Dialect {
+    name: "metric",
+    clock: Clock::Seconds,
+    letters: Letters::Few,
+    longest: 32_767,
+    // The server takes seven tags, five are always there.
+    extras: 2,
+    base: [BaseTag::Host, BaseTag::Cluster, BaseTag::Group, BaseTag::Location, BaseTag::Type],
+    untyped: "None",
+};
+
+/// The sink for `tsdtype = OddEye`.
+pub struct OddEye {
+    http: HttpPost,
+    json: Json,
+    url: Url,
+    /// The form up to the first point.
+    head: Vec<u8>,
+    notes: Vec<String>,
+    /// Answers without a word, in a row.
+    silences: u32,
+}
+
+/// Reads its keys; opens no connection. The reaction of a health event counts in `error_handler`.
+pub fn configure(tsdb: &Section, error_handler: u32) -> Result<OddEye> {
+    let address = if tsdb.text("url").is_none() && tsdb.text("address").is_some() { "address" } else { "url" };
+    let http = HttpPost::configure(tsdb, Manner { address, ..MANNER })?;
+    let uuid = tsdb.required("uuid")?;
+    let mut notes = Vec::new();
+    if uuid.bytes().all(|byte| matches!(byte, b'x' | b'X' | b'-')) {
+        notes.push("uuid in [TSDB] is still that of the sample, the server will refuse it".into());
+    }
+    let mut head = b"UUID=".to_vec();
+    push_percent_encoded(&mut head, uuid.as_bytes());
+    if tsdb.flag("sandbox", false)? {
+        // Whatever its value, the server takes the presence of it for yes.
+        head.extend_from_slice(b"&sandbox=true");
+    }
+    head.extend_from_slice(b"&data=%5B");
+    let json = Json::judging(&DIALECT, LIMITS.configure(tsdb)?, error_handler.into());
+    let url = http.url("", &[]);
+    Ok(OddEye { http, json, url, head, notes, silences: 0 })
+}
+
+impl Sink for OddEye {
+    fn name(&self) -> &'static str {
+        "OddEye"
+    }
+
+    fn encode(&self, points: &[Point], identity: &Identity) -> Encoded {
+        let frame = Frame { open: &self.head, between: b"%2C", close: b"%5D" };
+        self.json.encode_wrapped(points, identity, frame, push_percent_encoded)
+    }
+
+    fn send(&mut self, request: &Request, _: &[Point], patience: Patience) -> Verdict {
+        let call = Call {
+            url: &self.url,
+            content_type: "application/x-www-form-urlencoded",
+            body: &request.body,
+            limit: ANSWER_BYTES,
+            is_unread: |_| false,
+        };
+        let answer = match self.http.post(call, patience) {
+            Ok(answer) => answer,
+            Err(failure) => return failure.into(),
+        };
+        let own = self.meaning(&answer, request);
+        let verdict = http_post::judge(&answer, self.http.address(), own);
+        if let Verdict::Split { .. } = verdict {
+            self.json.lower(request.body.len());
+        }
+        verdict
+    }
+
+    fn notes(&mut self) -> Vec<String> {
+        let mut notes = self.http.notes();
+        notes.append(&mut self.notes);
+        notes
+    }
+
+    fn takes_events(&self) -> bool {
+        true
+    }
+
+    fn is_remote(&self) -> bool {
+        !self.http.is_loopback()
+    }
+}
+
+impl OddEye {
+    /// What this server means where it is more than the status says. `None`: the rules for any server hold.
+    fn meaning(&mut self, answer: &Answer, request: &Request) -> Option<Verdict> {
+        let silences = std::mem::take(&mut self.silences);
+        let text = answer.text();
+        let remedy = match answer.status {
+            200 if text.trim().is_empty() => return Some(self.silence(silences, request)),
+            200 if is_ok(&text) => {
+                self.tell_dropped(&text);
+                return Some(Verdict::Delivered);
+            }
+            402 => "settle the account",
+            406 => "check uuid",
+            418 => "the account of this uuid is switched off",
+            // An empty form: nothing that waiting would mend.
+            424 if text.contains("Empty Data") => {
+                return Some(Verdict::Reject { status: 424, why: self.why(answer) });
+            }
+            424 => "check uuid, and that the server can read its accounts",
+            _ => return None,
+        };
+        Some(Verdict::Pause { why: format!("{}; {remedy}", self.why(answer)) })
+    }
+
+    /// The servlet threw something: over a form that it could not read, over its length, or over a point.
+    fn silence(&mut self, before: u32, request: &Request) -> Verdict {
+        let why = format!("{}: HTTP 200 without a word, which means a failure", self.http.address());
+        if request.body.len() > SHORT_FORM && request.points.len() > 1 {
+            return Verdict::Split { status: 200, why };
+        }
+        if before >= CHANCES {
+            self.silences = before; // The halves are no chance either.
+            return Verdict::Reject { status: 200, why };
+        }
+        self.silences = before + 1;
+        Verdict::Retry { why, after: None, server_error: false }
+    }
+
+    /// The server counts what it drops, and does not say which points these were.
+    fn tell_dropped(&mut self, text: &str) {
+        let dropped = messages(text);
+        if let Some(first) = dropped.first() {
+            let kinds: BTreeSet<&String> = dropped.iter().collect();
+            let first = shortened(first.clone());
+            let address = self.http.address();
+            let (count, kinds) = (dropped.len(), kinds.len());
+            self.notes.push(format!("{address}: {count} points dropped there, for {kinds} reasons, such as: {first}"));
+        }
+    }
+
+    fn why(&self, answer: &Answer) -> String {
+        let said = match messages(&answer.text()).into_iter().next() {
+            Some(message) => format!("HTTP {}: {}", answer.status, crate::error::quote(&shortened(message))),
+            None => http_post::said(answer),
+        };
+        format!("{}: {said}", self.http.address())
+    }
+}
+
+/// `{"state":OK}`, in which the word stands without quotes.
+fn is_ok(text: &str) -> bool {
+    let state = text.split_once("\"state\":").map(|(_, state)| state.trim_start());
+    state.is_some_and(|state| state.strip_prefix("OK").is_some_and(|rest| !rest.starts_with(char::is_alphanumeric)))
+}
+
+/// The quoted texts behind `message`, which some versions spell `messge`, in quotes or without.
+fn messages(text: &str) -> Vec<String> {
+    let places = text.match_indices("mess");
+    let behind = places.filter_map(|(place, _)| {
+        let rest = text.get(place..)?;
+        let rest = rest.strip_prefix("message").or_else(|| rest.strip_prefix("messge"))?;
+        let rest = rest.strip_prefix('"').unwrap_or(rest).trim_start().strip_prefix(':')?.trim_start();
+        serde_json::Deserializer::from_str(rest).into_iter::<String>().next()?.ok()
+    });
+    behind.collect()
+}
