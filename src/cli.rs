@@ -128,7 +128,7 @@ fn obey(cli: Cli) -> Result<ExitCode> {
             // Before the old one is stopped: a broken file leaves it running.
             let (settings, _) = load(place)?;
             daemon::user_warning(&settings.own)?;
-            commands::try_sink(&settings)?;
+            commands::try_build(&settings)?;
             say(out, daemon::stop(&settings.own)?);
             start(place, out)?;
         }

@@ -15,6 +15,7 @@ use crate::point::{Batch, Identity, Tick, Value};
 #[cfg(feature = "local")]
 use crate::show;
 use crate::sink::{self, cutter::Limits, line_protocol::LineProtocol};
+use crate::web;
 use std::fmt::Write as _;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -194,7 +195,7 @@ pub fn check_config(place: Place, strict: bool, out: &mut dyn Write) -> Result<(
     let (of_checks, doubts) = check_all(place.home, place.config, &enabled);
     errors.extend(of_checks);
     warnings.extend(doubts);
-    errors.extend(settings.and_then(|settings| try_sink(&settings).err()));
+    errors.extend(settings.and_then(|settings| try_build(&settings).err()));
     for warning in &warnings {
         say(out, &format!("{}: {warning}\n", if strict { "error" } else { "warning" }));
     }
@@ -211,9 +212,10 @@ pub fn check_config(place: Place, strict: bool, out: &mut dyn Write) -> Result<(
     Ok(())
 }
 
-/// Whether the sink takes its keys of `[TSDB]`. Opens nothing.
-pub fn try_sink(settings: &Settings) -> Result<()> {
-    sink::build(&settings.tsdb, &settings.home).map(|_| ())
+/// Whether the sink takes its keys of `[TSDB]`, and the web server those of its section. Opens nothing.
+pub fn try_build(settings: &Settings) -> Result<()> {
+    sink::build(settings)?;
+    settings.web.as_ref().map_or(Ok(()), |section| web::configure(section).map(|_| ()))
 }
 
 /// `puypuy show`: the local store's series of a span whose name holds the pattern.

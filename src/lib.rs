@@ -30,3 +30,4 @@ pub mod show;
 pub mod sink;
 mod sys;
 pub mod table;
+pub mod web;

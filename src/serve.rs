@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::scheduler::Scheduler;
 use crate::scheduler::assembly::Assembly;
 use crate::sink;
+use crate::web::{self, Pages};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -24,8 +25,9 @@ const STACK: usize = 1 << 20;
 /// # Errors
 /// What keeps the daemon from starting: another daemon at the same spool, no thread to be had.
 pub fn serve(settings: Settings, control: Control) -> Result<()> {
+    let sink = sink::build(&settings)?;
+    let web = settings.web.as_ref().map(web::configure).transpose()?;
     let Settings { home, own, tsdb, .. } = settings;
-    let sink = sink::build(&tsdb, &home)?;
     let (identity, warning) = hostname::identity(&own);
     warning.inspect(|warning| log::warn!("{warning}"));
     let bounds = Bounds { entries: own.max_cache, bytes: tsdb.spool_max_bytes, age: tsdb.spool_max_age };
@@ -34,9 +36,12 @@ pub fn serve(settings: Settings, control: Control) -> Result<()> {
 
     let seconds = own.check_period.as_secs_f64();
     log::info!("host {}, every {seconds} s, to {}", identity.host, sink.name());
-    let tells_errors = sink.takes_events();
+    let (tells_errors, exposition) = (sink.takes_events(), sink.exposition());
     let queue = Arc::new(Queue::default());
     let delivery = Delivery::new(sink, identity, Arc::clone(&queue), spool, rejected, own.check_period);
+    if let Some(web) = web {
+        web::start(web, Pages { status: delivery.status(), exposition })?;
+    }
     let delivery = thread::Builder::new()
         .name("delivery".into())
         .stack_size(STACK)

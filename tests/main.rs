@@ -10,3 +10,4 @@ mod scheduler;
 mod sinks;
 mod support;
 mod tidy;
+mod web;

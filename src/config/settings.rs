@@ -17,6 +17,8 @@ pub struct Settings {
     pub file: PathBuf,
     pub own: SelfConfig,
     pub tsdb: Tsdb,
+    /// `[WebServer]` where it is to listen.
+    pub web: Option<Section>,
 }
 
 /// `[SelfConfig]`. Paths are absolute.
@@ -193,11 +195,14 @@ pub fn load(home: &Path, named: Option<&Path>) -> Loaded {
     let error_handler = problems.or(error_handler, 2);
     let own = read_own(home, &own, &mut problems);
     let tsdb = read_tsdb(tsdb, error_handler, &mut problems);
-    check_web(&section("WebServer"), &mut problems, &mut loaded.warnings);
+    let web = section("WebServer");
+    let is_asked = problems.or(web.flag("webserver", false), false);
+    let is_needed = tsdb.as_ref().is_some_and(|tsdb| tsdb.kind == SinkKind::Prometheus);
+    let web = (is_asked || is_needed).then_some(web);
     loaded.errors.extend(read.errors);
     loaded.own = Some(own.clone());
     if let (Some(tsdb), true) = (tsdb, loaded.errors.is_empty()) {
-        loaded.settings = Some(Settings { home: home.into(), file, own, tsdb });
+        loaded.settings = Some(Settings { home: home.into(), file, own, tsdb, web });
     }
     loaded
 }
@@ -282,12 +287,6 @@ fn kind_of(section: &Section) -> Result<SinkKind> {
     let names = || TYPES.iter().map(|(name, _)| *name);
     let known = names().collect::<Vec<_>>().join(", ");
     Err(section.wrong("tsdtype", &format!("unknown, expected one of {known}{}", hint(word, names()))))
-}
-
-fn check_web(web: &Section, problems: &mut Problems, warnings: &mut Vec<Error>) {
-    if problems.or(web.flag("webserver", false), false) {
-        warnings.push(web.problem("webserver", "the web server is not in this version yet; nothing will listen"));
-    }
 }
 
 /// Sections and keys that mean nothing.

@@ -10,6 +10,7 @@ pub mod normalise;
 pub mod queue;
 pub mod rejected;
 pub mod spool;
+pub mod status;
 
 use crate::point::{Batch, HealthEvent, Identity, Kind, Point};
 use crate::sink::{Sink, random};
@@ -19,9 +20,10 @@ use dispatch::{Lost, Setback, dispatch};
 use queue::{Queue, Taken};
 use rejected::Rejected;
 use spool::{Place, Spool};
+use status::Status;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Spooled batches sent behind each live one: a returning server is not flooded, fresh numbers are not delayed.
@@ -48,20 +50,18 @@ pub struct Delivery {
     reminded: Instant,
     /// The oldest spooled batch and how often the server failed at it in a row.
     stumbled: Option<(Place, u32)>,
-    tally: Tally,
+    losses: Losses,
     losses_told: Option<Instant>,
     spool_refuses: bool,
+    status: Status,
+    published: Arc<Mutex<Status>>,
 }
 
-/// What has become of the points so far.
+/// Losses that were not told yet.
 #[derive(Debug, Default)]
-struct Tally {
-    delivered: u64,
-    spooled: u64,
-    merged: u64,
-    /// Not yet told.
+struct Losses {
     dropped: usize,
-    /// Not yet told, by the server's words.
+    /// By the server's words.
     refused: BTreeMap<String, usize>,
 }
 
@@ -84,10 +84,17 @@ impl Delivery {
             backoff: Backoff::default(),
             reminded: Instant::now(),
             stumbled: None,
-            tally: Tally::default(),
+            losses: Losses::default(),
             losses_told: None,
             spool_refuses: false,
+            status: Status::default(),
+            published: Arc::default(),
         }
+    }
+
+    /// Where its state can be read from outside while it runs.
+    pub fn status(&self) -> Arc<Mutex<Status>> {
+        Arc::clone(&self.published)
     }
 
     /// Works until the queue is closed and empty; what cannot be delivered by its deadline goes to the spool.
@@ -103,6 +110,7 @@ impl Delivery {
         loop {
             match self.queue.take(self.wake()) {
                 Taken::Batch(batch) => {
+                    self.status.collected += (batch.points.len() + batch.events.len()) as u64;
                     if batches == WARM_UP {
                         sys::trim();
                     }
@@ -118,12 +126,13 @@ impl Delivery {
                 Taken::Closed => break,
             }
             self.tell_losses(false);
+            self.publish();
         }
         self.tell_losses(true);
         log::info!(
             "delivery ends: {} points delivered, {} spooled on the way, {} batches wait in the spool",
-            self.tally.delivered,
-            self.tally.spooled,
+            self.status.delivered,
+            self.status.spooled,
             self.spool.len()
         );
     }
@@ -203,16 +212,16 @@ impl Delivery {
         // Before the numbers: people wait for them.
         points.splice(0..0, normalise::event_points(events, takes_events));
         let (points, unusable, merged) = normalise::normalise(points);
-        self.tally.merged += merged as u64;
+        self.status.merged += merged as u64;
         let unusable = unusable.into_iter().map(|(point, why)| Lost { point, status: 0, why });
         self.lose(unusable.collect());
         if points.is_empty() {
             return (Vec::new(), false);
         }
-        let Delivery { sink, identity, queue, spool, tally, .. } = self;
+        let Delivery { sink, identity, queue, spool, status, .. } = self;
         let mut patience = || {
             for batch in queue.overflow() {
-                tally.spooled += batch.points.len() as u64;
+                status.spooled += batch.points.len() as u64;
                 // Told by `keep` with the next batch; meanwhile it is in the spool's memory.
                 let _ = spool.store(batch, unix_now());
             }
@@ -225,7 +234,10 @@ impl Delivery {
         for note in self.sink.notes() {
             log::warn!("{}: {note}", self.sink.name());
         }
-        self.tally.delivered += outcome.delivered as u64;
+        self.status.delivered += outcome.delivered as u64;
+        if outcome.delivered > 0 {
+            self.status.last_success = Some(unix_now());
+        }
         let decided = outcome.delivered + outcome.lost.len() > 0;
         self.lose(outcome.lost);
         let stumble = matches!(outcome.setback, Some(Setback::Retry { server_error: true, .. }));
@@ -268,8 +280,16 @@ impl Delivery {
         }
     }
 
+    fn publish(&mut self) {
+        self.status.is_up = self.backoff.is_up();
+        let wait = self.backoff.probe_at().map(|probe| probe.saturating_duration_since(Instant::now()));
+        self.status.backoff = wait.unwrap_or_default();
+        (self.status.spool_batches, self.status.spool_bytes) = (self.spool.len(), self.spool.bytes());
+        *self.published.lock().unwrap_or_else(PoisonError::into_inner) = self.status;
+    }
+
     fn keep(&mut self, batch: Batch) {
-        self.tally.spooled += batch.points.len() as u64;
+        self.status.spooled += batch.points.len() as u64;
         let refused = self.spool.store(batch, unix_now());
         match &refused {
             Err(error) if !self.spool_refuses => log::error!("{error}; points are kept in memory as far as that goes"),
@@ -286,10 +306,11 @@ impl Delivery {
         if let Err(error) = self.rejected.keep(&lost, &self.identity.host, unix_now()) {
             log::warn!("{error}; {} refused points are not kept there", lost.len());
         }
+        self.status.refused += lost.len() as u64;
         for Lost { why, .. } in lost {
-            let texts = self.tally.refused.len();
+            let texts = self.losses.refused.len();
             let why: String = if texts < 20 { why.chars().take(200).collect() } else { "other reasons".into() };
-            *self.tally.refused.entry(why).or_default() += 1;
+            *self.losses.refused.entry(why).or_default() += 1;
         }
     }
 
@@ -298,20 +319,22 @@ impl Delivery {
         for damage in self.spool.take_quarantined() {
             log::error!("spool: {damage}");
         }
-        self.tally.dropped += self.spool.take_dropped() + self.queue.take_dropped();
+        let dropped = self.spool.take_dropped() + self.queue.take_dropped();
+        self.losses.dropped += dropped;
+        self.status.dropped += dropped as u64;
         let now = Instant::now();
         let due = self.losses_told.is_none_or(|told| now.saturating_duration_since(told) >= LOSSES_EVERY);
-        if !(due || at_the_end) || (self.tally.dropped == 0 && self.tally.refused.is_empty()) {
+        if !(due || at_the_end) || (self.losses.dropped == 0 && self.losses.refused.is_empty()) {
             return;
         }
         self.losses_told = Some(now);
-        let dropped = std::mem::take(&mut self.tally.dropped);
+        let dropped = std::mem::take(&mut self.losses.dropped);
         if dropped > 0 {
             log::error!(
                 "spool: {dropped} points dropped, the oldest first: a bound was reached (max_cache, spool_max_bytes, spool_max_age or free disk space)"
             );
         }
-        for (why, points) in std::mem::take(&mut self.tally.refused) {
+        for (why, points) in std::mem::take(&mut self.losses.refused) {
             let file = self.rejected.file();
             log::error!("{}: {points} points refused for good: {why}; see {}", self.sink.name(), file.display());
         }

@@ -15,16 +15,19 @@ pub mod local;
 mod number;
 pub mod oddeye;
 pub mod opentsdb;
+pub mod prometheus;
 pub mod reach;
 mod tags;
 mod tls;
 
-use crate::config::settings::{SinkKind, Tsdb};
+use crate::config::settings::{Settings, SinkKind, Tsdb};
 use crate::error::{Error, Result};
 use crate::point::{Identity, Point};
+use prometheus::Exposition;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// One body for the wire and the points it carries.
@@ -117,6 +120,11 @@ pub trait Sink: Send {
         false
     }
 
+    /// What a web page shows of the points, for a sink that is asked instead of asking.
+    fn exposition(&self) -> Option<Arc<Exposition>> {
+        None
+    }
+
     /// Whether many daemons share the other side, so that a first flush should not come from all at once.
     fn is_remote(&self) -> bool {
         true
@@ -124,11 +132,11 @@ pub trait Sink: Send {
 }
 
 /// The sink of that kind, from `[TSDB]`.
-#[cfg_attr(not(feature = "local"), allow(unused_variables))]
-pub fn build(tsdb: &Tsdb, home: &Path) -> Result<Box<dyn Sink>> {
+pub fn build(settings: &Settings) -> Result<Box<dyn Sink>> {
+    let Settings { tsdb, own, .. } = settings;
     match tsdb.kind {
         #[cfg(feature = "local")]
-        SinkKind::Local => Ok(Box::new(local::configure(&tsdb.section, home)?)),
+        SinkKind::Local => Ok(Box::new(local::configure(&tsdb.section, &settings.home)?)),
         #[cfg(not(feature = "local"))]
         SinkKind::Local => {
             Err(tsdb.section.problem("tsdtype", "this program was built without the local store (feature local)"))
@@ -139,7 +147,7 @@ pub fn build(tsdb: &Tsdb, home: &Path) -> Result<Box<dyn Sink>> {
         SinkKind::Carbon => Ok(Box::new(carbon::configure(&tsdb.section)?)),
         SinkKind::InfluxDb => Ok(Box::new(influxdb::configure(&tsdb.section)?)),
         SinkKind::InfluxDb2 => Ok(Box::new(influxdb::configure_2(&tsdb.section)?)),
-        _ => Err(tsdb.section.problem("tsdtype", "not in this version yet")),
+        SinkKind::Prometheus => Ok(Box::new(prometheus::Prometheus::new(own.check_period))),
     }
 }
 

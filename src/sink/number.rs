@@ -32,6 +32,24 @@ pub fn push_decimal(out: &mut Vec<u8>, number: f64) {
     }
 }
 
+/// Any number as Prometheus spells it: `5`, `0.42`, `1e-05`, `1e+300`, `NaN`, `+Inf`.
+pub fn push_go(out: &mut Vec<u8>, number: f64) {
+    let size = number.abs();
+    match number {
+        _ if number.is_nan() => out.extend_from_slice(b"NaN"),
+        f64::INFINITY => out.extend_from_slice(b"+Inf"),
+        f64::NEG_INFINITY => out.extend_from_slice(b"-Inf"),
+        _ if (1e-4..1e15).contains(&size) || size == 0.0 => push_float(out, number),
+        _ => {
+            let text = format!("{number:e}");
+            let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+            let (sign, digits) = exponent.strip_prefix('-').map_or(('+', exponent), |digits| ('-', digits));
+            // Writing into a vector cannot fail.
+            let _ = write!(out, "{mantissa}e{sign}{digits:0>2}");
+        }
+    }
+}
+
 fn is_small_and_whole(number: f64) -> bool {
     number.abs() < 9e15 && number.trunc() == number
 }

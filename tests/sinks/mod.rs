@@ -10,6 +10,7 @@ mod line_protocol;
 mod normalise;
 mod oddeye;
 mod opentsdb;
+mod prometheus;
 mod support;
 mod tls;
 

@@ -1,0 +1,68 @@
+//! The web server: `[WebServer]` as settings, and the thread that serves.
+
+pub mod allowed;
+mod server;
+mod status;
+
+use crate::config::section::Section;
+use crate::delivery::status::Status;
+use crate::error::{Error, Result};
+use crate::sink::prometheus::Exposition;
+use allowed::Allowed;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+/// Nobody but this machine, unless told otherwise.
+const ADDRESS: &str = "127.0.0.1:9898";
+const STACK: usize = 256 << 10;
+
+/// `[WebServer]`.
+#[derive(Clone, Debug)]
+pub struct Web {
+    addresses: Vec<SocketAddr>,
+    shown: String,
+    allowed: Allowed,
+}
+
+/// What the pages are made of.
+pub struct Pages {
+    /// Of delivery.
+    pub status: Arc<Mutex<Status>>,
+    /// The last values, where the sink keeps them.
+    pub exposition: Option<Arc<Exposition>>,
+}
+
+/// Reads `webaddress` and `allowedip`. Opens nothing.
+pub fn configure(section: &Section) -> Result<Web> {
+    let shown = section.text("webaddress").filter(|text| !text.is_empty()).unwrap_or(ADDRESS).to_string();
+    let expected = "expected address:port, as 127.0.0.1:9898, 0.0.0.0:9898 or [::]:9898";
+    let addresses = shown.to_socket_addrs().map_err(|_| section.wrong("webaddress", expected))?.collect();
+    let allowed = Allowed::parse(&section.list("allowedip")).map_err(|word| {
+        let expected = format!("{word:?} is no address and no network as 10.0.0.0/8");
+        section.problem("allowedip", &expected)
+    })?;
+    Ok(Web { addresses, shown, allowed })
+}
+
+/// Listens, and serves in a thread of its own from then on. Returns where it listens.
+///
+/// # Errors
+/// The address cannot be listened at.
+pub fn start(web: Web, pages: Pages) -> Result<SocketAddr> {
+    let refused = |what: &str, error: std::io::Error| {
+        let cause = crate::error::plain(&error);
+        Error::daemon(format!("web server: {what} {}: {cause}; set webaddress in [WebServer]", web.shown))
+    };
+    let listener = TcpListener::bind(web.addresses.as_slice()).map_err(|error| refused("cannot listen at", error))?;
+    listener.set_nonblocking(true).map_err(|error| refused("cannot listen at", error))?;
+    let address = listener.local_addr().map_err(|error| refused("cannot listen at", error))?;
+    log::info!("web server: listening at {address}");
+    let allowed = web.allowed.clone();
+    thread::Builder::new()
+        .name("web".into())
+        .stack_size(STACK)
+        .spawn(move || server::serve(listener, allowed, pages))
+        .map_err(|error| refused("no thread to serve", error))?;
+    Ok(address)
+}

@@ -1,0 +1,139 @@
+//! The HTTP server: few connections, small requests, one answer each, and nobody may dawdle.
+
+use super::allowed::Allowed;
+use super::{Pages, status};
+use crate::logging::Complaint;
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::io::Write;
+use std::net::TcpListener;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
+use tokio::runtime::Builder;
+
+/// Connections at once; what comes beyond is closed.
+const CONNECTIONS: usize = 16;
+/// Until the request is there.
+const HEADERS: Duration = Duration::from_secs(3);
+/// From accept to the last byte of the answer.
+const WHOLE: Duration = Duration::from_secs(10);
+/// Most of a request that is read.
+const REQUEST_BYTES: usize = 16 << 10;
+const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Serves until the process ends.
+pub fn serve(listener: TcpListener, allowed: Allowed, pages: Pages) {
+    let served = Builder::new_current_thread().enable_all().build().and_then(|runtime| {
+        let _context = runtime.enter();
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        runtime.block_on(accept(listener, allowed, Arc::new(pages)))
+    });
+    if let Err(error) = served {
+        log::error!("web server: {error}; it does not listen any more");
+    }
+}
+
+async fn accept(listener: tokio::net::TcpListener, allowed: Allowed, pages: Arc<Pages>) -> std::io::Result<()> {
+    let mut complaint = Complaint::new();
+    let slots = Arc::new(());
+    loop {
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                complaint.complain("web server", &error.to_string(), Instant::now());
+                // Out of descriptors, most likely: trying at once would only burn time.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        if !allowed.admits(peer.ip()) {
+            let ip = peer.ip().to_canonical();
+            let why = format!("{ip} may not ask; add it to allowedip in [WebServer] if it should");
+            complaint.complain("web server", &why, Instant::now());
+            continue;
+        }
+        if Arc::strong_count(&slots) > CONNECTIONS {
+            complaint.complain(
+                "web server",
+                &format!("{CONNECTIONS} connections at once, others are closed"),
+                Instant::now(),
+            );
+            continue;
+        }
+        let (slot, pages) = (Arc::clone(&slots), Arc::clone(&pages));
+        tokio::spawn(async move {
+            let _ = tokio::time::timeout(WHOLE, converse(stream, pages)).await;
+            drop(slot);
+        });
+    }
+}
+
+async fn converse(stream: TcpStream, pages: Arc<Pages>) -> Result<(), hyper::Error> {
+    let service = service_fn(|request| {
+        let answer = answer(&request, &pages);
+        async { Ok::<_, Infallible>(answer) }
+    });
+    hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADERS)
+        .max_buf_size(REQUEST_BYTES)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), service)
+        .await
+}
+
+fn answer(request: &Request<Incoming>, pages: &Pages) -> Response<Full<Bytes>> {
+    let is_get = matches!(*request.method(), Method::GET | Method::HEAD);
+    match request.uri().path() {
+        "/metrics" if is_get => {
+            let accepted = request.headers().get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or("");
+            metrics(pages, takes_gzip(accepted))
+        }
+        "/metrics" => {
+            let mut answer = say(StatusCode::METHOD_NOT_ALLOWED, "GET is what this page takes\n");
+            answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            answer
+        }
+        _ => say(StatusCode::NOT_FOUND, "there is /metrics\n"),
+    }
+}
+
+fn metrics(pages: &Pages, is_zipped: bool) -> Response<Full<Bytes>> {
+    let mut page = pages.exposition.as_ref().map(|exposition| exposition.page(Instant::now())).unwrap_or_default();
+    let now = *pages.status.lock().unwrap_or_else(PoisonError::into_inner);
+    status::push(&mut page, &now);
+    let mut answer = say(StatusCode::OK, "");
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(TEXT));
+    let mut body = page.into_bytes();
+    if is_zipped {
+        let mut zipped = flate2::write::GzEncoder::new(Vec::with_capacity(body.len() / 6), flate2::Compression::fast());
+        // Writing into a vector cannot fail.
+        let _ = zipped.write_all(&body);
+        body = zipped.finish().unwrap_or_default();
+        answer.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    *answer.body_mut() = Full::new(body.into());
+    answer
+}
+
+/// `gzip` in an Accept-Encoding, unless its weight is zero (RFC 9110, 12.5.3).
+fn takes_gzip(accepted: &str) -> bool {
+    accepted.split(',').any(|coding| {
+        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+        let weight = weight.trim().strip_prefix("q=").map(|weight| weight.trim().parse::<f32>());
+        name.trim().eq_ignore_ascii_case("gzip") && !matches!(weight, Some(Ok(0.0)))
+    })
+}
+
+fn say(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
+    let mut answer = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    answer
+}

@@ -1,0 +1,230 @@
+//! The web server through its socket: who may ask, what is answered, and clients that misbehave.
+
+use crate::support::{Home, lives, wait_for};
+use puypuy::config::ini::Entry;
+use puypuy::config::section::Section;
+use puypuy::delivery::status::Status;
+use puypuy::point::{Identity, Kind, Point, Tags, Value};
+use puypuy::sink::Sink;
+use puypuy::sink::prometheus::Prometheus;
+use puypuy::web::allowed::Allowed;
+use puypuy::web::{Pages, configure, start};
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::ops::ControlFlow;
+use std::os::unix::fs::symlink;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+fn section(rows: &[(&str, &str)]) -> Section {
+    let entries = rows.iter().map(|(key, value)| Entry { key: key.to_string(), value: value.to_string(), line: 2 });
+    Section { file: "config.ini".into(), name: "WebServer".into(), line: 1, entries: entries.collect() }
+}
+
+/// A server with one series, on a free port.
+fn serve(allowed: &str) -> SocketAddr {
+    let point = Point {
+        name: "m".into(),
+        value: Value::Int(7),
+        kind: Kind::Rate,
+        time: 1_500_000_000,
+        check_type: "x".into(),
+        tags: Tags::one("q", "a\"\\'b"),
+        host: None,
+        reaction: 0,
+    };
+    let identity = Identity { host: "h".into(), cluster: String::new(), group: String::new(), location: String::new() };
+    let mut sink = Prometheus::new(Duration::from_secs(10));
+    let points = [point];
+    let request = sink.encode(&points, &identity).requests.remove(0);
+    sink.send(&request, &points, &mut || ControlFlow::Continue(()));
+    let status = Status { delivered: 3, is_up: true, ..Status::default() };
+    let pages = Pages { status: Arc::new(Mutex::new(status)), exposition: sink.exposition() };
+    let web = configure(&section(&[("webaddress", "127.0.0.1:0"), ("allowedip", allowed)])).unwrap();
+    start(web, pages).unwrap()
+}
+
+/// Everything the server says to these bytes.
+fn ask(address: SocketAddr, request: &[u8]) -> Vec<u8> {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let _ = stream.write_all(request);
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    answer
+}
+
+fn get(address: SocketAddr, path: &str, headers: &str) -> (String, Vec<u8>) {
+    let answer = ask(address, format!("GET {path} HTTP/1.1\r\nHost: x\r\n{headers}\r\n").as_bytes());
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+    (String::from_utf8(answer[..end].to_vec()).unwrap(), answer[end + 4..].to_vec())
+}
+
+#[test]
+fn a_scraper_gets_the_page_plain_or_zipped() {
+    let address = serve("127.0.0.1");
+    let (head, body) = get(address, "/metrics?x=1", "");
+    assert!(head.starts_with("HTTP/1.1 200 OK"), "{head}");
+    assert!(head.contains("content-type: text/plain; version=0.0.4; charset=utf-8"), "{head}");
+    let page = String::from_utf8(body).unwrap();
+    assert!(
+        page.starts_with(
+            "# HELP m Collected by a check of type x.\n# TYPE m gauge\nm{host=\"h\",q=\"a\\\"\\\\'b\"} 7\n"
+        )
+    );
+    assert!(page.contains("# TYPE puypuy_points_delivered_total counter\npuypuy_points_delivered_total 3\n"), "{page}");
+    assert!(page.contains("\npuypuy_sink_up 1\n"));
+    assert_eq!(get(address, "/metrics", "").1, page.as_bytes(), "two scrapers get the same page");
+
+    let (head, zipped) = get(address, "/metrics", "Accept-Encoding: br;q=0.5, gzip\r\n");
+    assert!(head.contains("content-encoding: gzip"), "{head}");
+    let mut plain = String::new();
+    flate2::read::GzDecoder::new(&zipped[..]).read_to_string(&mut plain).unwrap();
+    assert_eq!(plain, page);
+    assert!(!get(address, "/metrics", "Accept-Encoding: gzip;q=0\r\n").0.contains("content-encoding"));
+
+    let head = String::from_utf8(ask(address, b"HEAD /metrics HTTP/1.1\r\nHost: x\r\n\r\n")).unwrap();
+    assert!(head.starts_with("HTTP/1.1 200 OK") && head.ends_with("\r\n\r\n"), "{head}");
+}
+
+#[test]
+fn everything_else_is_refused_with_a_word() {
+    let address = serve("");
+    assert!(get(address, "/", "").0.starts_with("HTTP/1.1 404"));
+    assert!(get(address, "/metrics/..%2f", "").0.starts_with("HTTP/1.1 404"));
+    let posted = ask(address, b"POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
+    assert!(posted.starts_with(b"HTTP/1.1 405"), "{}", String::from_utf8_lossy(&posted));
+    for garbage in [&b"\0\x01\x02\r\n\r\n"[..], b"GET\r\n\r\n", b"GET /metrics HTTP/9.9\r\n\r\n"] {
+        let answer = ask(address, garbage);
+        assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 400"), "{}", String::from_utf8_lossy(&answer));
+    }
+    let long = format!("GET /metrics HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n", "y".repeat(100_000));
+    let answer = ask(address, long.as_bytes());
+    assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 431"), "{}", String::from_utf8_lossy(&answer));
+    assert!(get(address, "/metrics", "").0.starts_with("HTTP/1.1 200"));
+}
+
+#[test]
+fn who_is_not_allowed_is_let_go_without_a_word() {
+    let address = serve("10.0.0.0/8, 192.168.1.1");
+    assert_eq!(ask(address, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"), b"");
+}
+
+#[test]
+fn slow_clients_keep_nobody_waiting() {
+    let address = serve("");
+    let begun = Instant::now();
+    let mut slow: Vec<TcpStream> = (0..8).map(|_| TcpStream::connect(address).unwrap()).collect();
+    slow.iter_mut().for_each(|stream| stream.write_all(b"GET /metrics HT").unwrap());
+    assert!(get(address, "/metrics", "").0.starts_with("HTTP/1.1 200"));
+    for mut stream in slow {
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest);
+    }
+    assert!(begun.elapsed() < Duration::from_secs(8), "cut off after {:?}", begun.elapsed());
+}
+
+#[test]
+fn connections_are_bounded() {
+    let address = serve("");
+    let held: Vec<TcpStream> = (0..16).map(|_| TcpStream::connect(address).unwrap()).collect();
+    wait_for("a refusal", || {
+        let mut stream = TcpStream::connect(address).unwrap();
+        let _ = stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        answer.is_empty()
+    });
+    drop(held);
+    wait_for("a free place", || !ask(address, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").is_empty());
+}
+
+#[test]
+fn addresses_and_networks() {
+    let ip = |text: &str| text.parse().unwrap();
+    let some = Allowed::parse(&["10.0.0.0/8", "192.168.1.1", "2001:db8::/32", "::ffff:172.16.0.1"]).unwrap();
+    for admitted in ["10.255.0.1", "192.168.1.1", "::ffff:10.1.1.1", "2001:db8:1::1", "172.16.0.1"] {
+        assert!(some.admits(ip(admitted)), "{admitted}");
+    }
+    for refused in ["11.0.0.1", "192.168.1.2", "127.0.0.1", "2001:db9::1", "::1", "::ffff:11.0.0.1"] {
+        assert!(!some.admits(ip(refused)), "{refused}");
+    }
+    let nobody_else = Allowed::parse(&[]).unwrap();
+    assert!(
+        nobody_else.admits(ip("127.0.0.1")) && nobody_else.admits(ip("::1")) && !nobody_else.admits(ip("10.0.0.1"))
+    );
+    let all = Allowed::parse(&["0.0.0.0/0", "::/0"]).unwrap();
+    assert!(all.admits(ip("8.8.8.8")) && all.admits(ip("2001::1")));
+    for bad in ["10.0.0.0/33", "::/129", "host", "10.0.0", "10.0.0.0/", "10.0.0.0/x"] {
+        assert_eq!(Allowed::parse(&["127.0.0.1", bad]).unwrap_err(), bad);
+    }
+}
+
+#[test]
+fn mistakes_in_the_section_name_the_key() {
+    for (key, value, wanted) in [
+        ("webaddress", "9898", "webaddress: \"9898\": expected address:port"),
+        ("webaddress", "127.0.0.1:99999", "expected address:port"),
+        ("allowedip", "127.0.0.1, 10.0.0.0/99", "allowedip: \"10.0.0.0/99\" is no address and no network"),
+    ] {
+        let problem = configure(&section(&[(key, value)])).unwrap_err().to_string();
+        assert!(problem.contains(wanted), "{problem}");
+    }
+}
+
+fn configured(home: &Home, port: u16, tsdb: &str, web: &str) {
+    let text = home.read("config.ini");
+    let own = text.split("[TSDB]").next().unwrap();
+    fs::write(home.path("config.ini"), format!("{own}[TSDB]\n{tsdb}[WebServer]\nwebaddress = 127.0.0.1:{port}\n{web}"))
+        .unwrap();
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+#[test]
+fn a_daemon_for_prometheus_listens_whatever_webserver_says() {
+    let home = Home::new();
+    symlink("../x", home.path("checks_enabled/check_load_average.ini")).unwrap();
+    let port = free_port();
+    configured(&home, port, "tsdtype = Prometheus\n", "webserver = no\n");
+    let pid = home.start();
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    wait_for("the load on the page", || {
+        String::from_utf8(get(address, "/metrics", "").1).unwrap().contains("\nsys_load_1{host=\"")
+    });
+    assert!(home.log().contains(&format!("web server: listening at 127.0.0.1:{port}")), "{}", home.log());
+
+    // A second one cannot have the place, and says so on the terminal.
+    let other = Home::new();
+    configured(&other, port, "tsdtype = Local\n", "webserver = True\n");
+    let said = other.puypuy(&["start"]);
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(
+        said.err.contains(&format!("cannot listen at 127.0.0.1:{port}")) && said.err.contains("webaddress"),
+        "{said:?}"
+    );
+    assert!(lives(pid));
+    assert_eq!(home.puypuy(&["stop"]).code, 0);
+}
+
+#[test]
+fn a_web_server_of_another_sink_tells_of_the_daemon_alone() {
+    let home = Home::new();
+    symlink("../x", home.path("checks_enabled/check_load_average.ini")).unwrap();
+    let port = free_port();
+    configured(&home, port, "tsdtype = Local\n", "webserver = yes\n");
+    home.start();
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    let page = || String::from_utf8(get(address, "/metrics", "").1).unwrap();
+    wait_for("delivered points", || {
+        page().lines().any(|line| line.starts_with("puypuy_points_delivered_total ") && !line.ends_with(" 0"))
+    });
+    assert!(!page().contains("sys_load_1"));
+    let said = home.puypuy(&["check-config"]);
+    assert_eq!((said.code, said.out.as_str()), (0, "the configuration is fine\n"), "{said:?}");
+    configured(&home, port, "tsdtype = Local\n", "webserver = yes\nallowedip = here\n");
+    let said = home.puypuy(&["check-config"]);
+    assert!(said.code == 1 && said.out.contains("allowedip: \"here\" is no address"), "{said:?}");
+}
