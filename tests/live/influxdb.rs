@@ -1,9 +1,13 @@
 //! InfluxDB 1.x: five checks at a period of a second, the server away for ten ticks, nothing missing afterwards.
 
-use crate::server::{Program, encoded, free_port, http, program, wait};
+use crate::cases;
+use crate::server::{Program, encoded, free_port, http, post, program, wait};
+use crate::store::{Row, Store, clean, json_number, point, tags};
 use puypuy::commands::FIRST_CHECKS;
+use puypuy::delivery::unix_now;
+use puypuy::point::{Point, Value as Number};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -15,10 +19,16 @@ struct Influx {
     folder: TempDir,
     port: u16,
     rpc: u16,
+    running: Option<Program>,
 }
 
 impl Influx {
-    fn start(&self) -> Program {
+    fn new() -> Result<Influx, String> {
+        let program = program("influxd", "influxdb")?;
+        Ok(Influx { program, folder: TempDir::new().unwrap(), port: free_port(), rpc: free_port(), running: None })
+    }
+
+    fn serve(&self) -> Program {
         let inside = |name: &str| self.folder.path().join(name);
         let mut command = Command::new(&self.program);
         command
@@ -60,6 +70,72 @@ impl Influx {
     }
 }
 
+impl Store for Influx {
+    fn tsdb(&self) -> String {
+        format!("tsdtype = InfluxDB\naddress = http://127.0.0.1:{}\ndatabase = test\n", self.port)
+    }
+
+    fn start(&mut self) {
+        self.running = Some(self.serve());
+        self.query("POST", "CREATE DATABASE test");
+    }
+
+    fn kill(&mut self) {
+        self.running = None;
+    }
+
+    fn stored(&self, points: &[Point]) -> BTreeMap<Row, Number> {
+        let mut rows = BTreeMap::new();
+        // One by one: asked for together, integers and floats all come as floats.
+        let names: BTreeSet<String> = points.iter().map(|point| self.place(point).0).collect();
+        for name in names {
+            let quoted = name.replace('\\', "\\\\").replace('"', "\\\"");
+            let answer = self.query("GET", &format!("SELECT value FROM \"{quoted}\" GROUP BY *"));
+            for one in answer["results"][0]["series"].as_array().unwrap_or(&Vec::new()) {
+                // A tag that other series have and this one has not comes as an empty one.
+                let tags = one["tags"].as_object().unwrap().iter();
+                let tags = tags.map(|(key, value)| (key.clone(), value.as_str().unwrap().to_string()));
+                let tags: Vec<(String, String)> = tags.filter(|(_, value)| !value.is_empty()).collect();
+                for value in one["values"].as_array().unwrap().iter().filter(|value| value[1].is_number()) {
+                    let row = (one["name"].as_str().unwrap().to_string(), tags.clone(), value[0].as_i64().unwrap());
+                    rows.insert(row, json_number(&value[1]));
+                }
+            }
+        }
+        rows
+    }
+
+    fn place(&self, point: &Point) -> Row {
+        // A line that begins with # would be a comment; a token cannot end in a backslash.
+        let name = clean(&point.name);
+        let name = name.strip_prefix('#').map_or(name.clone(), |rest| format!("_{rest}"));
+        (name, tags(point, |text| clean(text).trim_end_matches('\\').to_string()), point.time)
+    }
+}
+
+pub fn round_trip() -> Result<(), String> {
+    cases::round_trip(&mut Influx::new()?);
+    Ok(())
+}
+
+pub fn restart() -> Result<(), String> {
+    cases::restart(&mut Influx::new()?);
+    Ok(())
+}
+
+pub fn one_bad() -> Result<(), String> {
+    let mut influx = Influx::new()?;
+    influx.start();
+    let told = post(influx.port, "POST", "/write?db=test&precision=s", "bad value=\"text\" 1500000000").unwrap();
+    assert_eq!(told.0, 204);
+    let now = unix_now();
+    let good = |n: usize| point(&format!("m{}", n % 50), Number::Int(n as i64), now - (n / 50) as i64, &[]);
+    // The time of the text: a field has one type in a shard.
+    let bad = point("bad", Number::Float(0.5), 1_500_000_000, &[]);
+    cases::one_bad(&influx, good, bad, "already exists as type string");
+    Ok(())
+}
+
 fn daemon(home: &Path, port: u16) -> Program {
     fs::create_dir_all(home.join("checks_enabled")).unwrap();
     for check in FIRST_CHECKS {
@@ -77,10 +153,9 @@ fn daemon(home: &Path, port: u16) -> Program {
 
 /// Twenty ticks, the server away for ten more, then back: every tick of every series is there once.
 pub fn outage() -> Result<(), String> {
-    let program = program("influxd", "influxdb")?;
-    let influx = Influx { program, folder: TempDir::new().unwrap(), port: free_port(), rpc: free_port() };
+    let influx = Influx::new()?;
     let home = TempDir::new().unwrap();
-    let server = influx.start();
+    let server = influx.serve();
     influx.query("POST", "CREATE DATABASE test");
     let mut daemon = daemon(home.path(), influx.port);
 
@@ -96,7 +171,7 @@ pub fn outage() -> Result<(), String> {
         })
     };
     wait("ten spooled ticks", Duration::from_secs(60), || spooled() >= 10);
-    let _server = influx.start();
+    let _server = influx.serve();
     wait("the backlog to drain", Duration::from_secs(120), || {
         spooled() == 0 && influx.latest().is_some_and(|t| t > before + 10)
     });

@@ -2,15 +2,30 @@
 //! interface. `cargo test --test live`; what cannot be had is skipped aloud and counted in the last line.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod carbon;
+mod cases;
 mod influxdb;
 mod server;
+mod store;
+mod victoria;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Name of the server, and what is done with it; `Err` says why it cannot be had.
 type Case = (&'static str, fn() -> Result<(), String>);
 
-const CASES: &[Case] = &[("InfluxDB 1.x: an outage of ten ticks", influxdb::outage)];
+const CASES: &[Case] = &[
+    ("InfluxDB: an outage of ten ticks", influxdb::outage),
+    ("InfluxDB: hostile points read back", influxdb::round_trip),
+    ("InfluxDB: killed under load", influxdb::restart),
+    ("InfluxDB: one bad point", influxdb::one_bad),
+    ("Carbon: hostile points read back", carbon::round_trip),
+    ("Carbon: stopped under load", carbon::restart),
+    ("VictoriaMetrics as OpenTSDB: hostile points read back", victoria::opentsdb_round_trip),
+    ("VictoriaMetrics as OpenTSDB: killed under load", victoria::opentsdb_restart),
+    ("VictoriaMetrics as InfluxDB2: hostile points read back", victoria::influxdb2_round_trip),
+    ("VictoriaMetrics as InfluxDB2: killed under load", victoria::influxdb2_restart),
+];
 
 fn main() {
     let wanted = std::env::args().skip(1).find(|word| !word.starts_with('-')).unwrap_or_default();

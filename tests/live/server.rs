@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// The program of a Debian package, installed when it is missing and we may.
+/// The program of a Debian package, installed with it when it is missing and we may; `package` may be several.
 pub fn program(name: &str, package: &str) -> Result<PathBuf, String> {
     let find = || {
         let folders = ["/usr/bin", "/usr/sbin", "/usr/local/bin"].map(|folder| Path::new(folder).join(name));
@@ -37,6 +37,12 @@ impl Program {
         Program(command.spawn().unwrap())
     }
 
+    /// Asks it to end, and waits until it has.
+    pub fn end(mut self) {
+        self.signal("-TERM");
+        self.0.wait().unwrap();
+    }
+
     pub fn signal(&self, word: &str) {
         let sent = Command::new("kill").args([word, &self.0.id().to_string()]).status().unwrap();
         assert!(sent.success(), "kill {word}");
@@ -52,9 +58,16 @@ impl Drop for Program {
 
 /// Status and body of a request; `None` while nobody answers.
 pub fn http(port: u16, method: &str, path: &str) -> Option<(u16, String)> {
+    post(port, method, path, "")
+}
+
+/// The same with a body.
+pub fn post(port: u16, method: &str, path: &str, body: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(20))).ok()?;
-    write!(stream, "{method} {path} HTTP/1.0\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n\r\n").ok()?;
+    let length = body.len();
+    let head = format!("{method} {path} HTTP/1.0\r\nHost: 127.0.0.1\r\nContent-Length: {length}\r\n\r\n");
+    stream.write_all(format!("{head}{body}").as_bytes()).ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
     let (head, body) = answer.split_once("\r\n\r\n")?;

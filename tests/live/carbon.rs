@@ -1,0 +1,122 @@
+//! carbon-cache 1.1: read back through whisper, the library that its files are read with.
+//!
+//! It answers nothing, so it refuses nothing: there is no case of one bad point.
+
+use crate::cases;
+use crate::server::{Program, free_port, program, wait};
+use crate::store::{Row, Store, clean, identity};
+use puypuy::point::{Point, Value};
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+use tempfile::TempDir;
+
+struct Carbon {
+    program: PathBuf,
+    folder: TempDir,
+    port: u16,
+    running: Option<Program>,
+}
+
+/// All points of all files: path, time, number.
+const READ: &str = r#"
+import json, os, sys, time, whisper
+found = []
+for folder, _, files in os.walk(sys.argv[1]):
+    for name in files:
+        path = os.path.join(folder, name)
+        (start, end, step), values = whisper.fetch(path, int(time.time()) - 1800)
+        series = os.path.relpath(path, sys.argv[1])[:-4].replace("/", ".")
+        found += [[series, start + place * step, value] for place, value in enumerate(values) if value is not None]
+print(json.dumps(found))
+"#;
+
+impl Carbon {
+    fn new() -> Result<Carbon, String> {
+        let program = program("carbon-cache", "graphite-carbon python3-whisper")?;
+        let folder = TempDir::new().unwrap();
+        let (port, home) = (free_port(), folder.path().display());
+        let config = format!(
+            "[cache]\nSTORAGE_DIR = {home}/\nCONF_DIR = {home}/\nLOG_DIR = {home}/log/\nPID_DIR = {home}/\n\
+             LOCAL_DATA_DIR = {home}/whisper/\nUSER =\nLINE_RECEIVER_INTERFACE = 127.0.0.1\n\
+             LINE_RECEIVER_PORT = {}\nPICKLE_RECEIVER_INTERFACE = 127.0.0.1\nPICKLE_RECEIVER_PORT = {port}\n\
+             CACHE_QUERY_INTERFACE = 127.0.0.1\nCACHE_QUERY_PORT = {}\nMAX_CREATES_PER_MINUTE = inf\n\
+             MAX_UPDATES_PER_SECOND = inf\nENABLE_TAGS = False\n",
+            free_port(),
+            free_port(),
+        );
+        fs::write(folder.path().join("carbon.conf"), config).unwrap();
+        let schema = "[all]\npattern = .*\nretentions = 1s:1h\n";
+        fs::write(folder.path().join("storage-schemas.conf"), schema).unwrap();
+        ["log", "whisper"].iter().for_each(|name| fs::create_dir(folder.path().join(name)).unwrap());
+        Ok(Carbon { program, folder, port, running: None })
+    }
+}
+
+impl Store for Carbon {
+    fn tsdb(&self) -> String {
+        format!("tsdtype = Carbon\naddress = 127.0.0.1:{}\n", self.port)
+    }
+
+    fn start(&mut self) {
+        let mut command = Command::new(&self.program);
+        command.arg(format!("--config={}/carbon.conf", self.folder.path().display())).args(["--debug", "start"]);
+        command.env("GRAPHITE_ROOT", self.folder.path());
+        self.running = Some(Program::start(&mut command, &self.folder.path().join("carbon.log")));
+        wait("carbon to listen", Duration::from_secs(60), || TcpStream::connect(("127.0.0.1", self.port)).is_ok());
+    }
+
+    /// By TERM: what it has read lies in its memory until it is written, and KILL would lose that whoever sent it.
+    fn kill(&mut self) {
+        self.running.take().unwrap().end();
+        let _ = fs::remove_file(self.folder.path().join("carbon-cache-a.pid"));
+    }
+
+    fn stored(&self, _: &[Point]) -> BTreeMap<Row, Value> {
+        let output = Command::new("/usr/bin/python3")
+            .args(["-c", READ])
+            .arg(self.folder.path().join("whisper"))
+            .output()
+            .unwrap();
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        // A file that is just being made cannot be read yet.
+        let Ok(found) = serde_json::from_slice::<Vec<(String, i64, f64)>>(&output.stdout) else {
+            println!("live: whisper: {}", error.lines().last().unwrap_or_default());
+            return BTreeMap::new();
+        };
+        let rows = found
+            .into_iter()
+            .map(|(path, time, value)| ((path, Vec::new(), time), crate::store::plain(Value::Float(value))));
+        rows.collect()
+    }
+
+    fn place(&self, point: &Point) -> Row {
+        let node = |text: &str| {
+            clean(text).replace(|letter: char| !letter.is_ascii() || " (){},'\"\\|[]*?;/".contains(letter), "_")
+        };
+        let identity = identity();
+        let mut path = vec![node(&identity.cluster), node(&identity.group), identity.host.replace('.', "_")];
+        path.push("system".into());
+        path.extend(point.tags.iter().map(|(_, value)| node(value)));
+        path.push(node(&point.name));
+        (path.join("."), Vec::new(), point.time)
+    }
+
+    /// Whisper knows only doubles.
+    fn number(&self, value: Value) -> Value {
+        Value::Float(value.as_f64())
+    }
+}
+
+pub fn round_trip() -> Result<(), String> {
+    cases::round_trip(&mut Carbon::new()?);
+    Ok(())
+}
+
+pub fn restart() -> Result<(), String> {
+    cases::restart(&mut Carbon::new()?);
+    Ok(())
+}
