@@ -15,7 +15,8 @@ use std::thread;
 
 /// Nobody but this machine, unless told otherwise.
 const ADDRESS: &str = "127.0.0.1:9898";
-const STACK: usize = 256 << 10;
+/// Compressing a page takes some 300 kB of it; only what is touched costs memory.
+const STACK: usize = 1 << 20;
 
 /// `[WebServer]`.
 #[derive(Clone, Debug)]

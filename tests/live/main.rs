@@ -5,6 +5,10 @@
 mod carbon;
 mod cases;
 mod influxdb;
+mod kairosdb;
+mod maven;
+mod opentsdb;
+mod prometheus;
 mod server;
 mod store;
 mod victoria;
@@ -25,6 +29,11 @@ const CASES: &[Case] = &[
     ("VictoriaMetrics as OpenTSDB: killed under load", victoria::opentsdb_restart),
     ("VictoriaMetrics as InfluxDB2: hostile points read back", victoria::influxdb2_round_trip),
     ("VictoriaMetrics as InfluxDB2: killed under load", victoria::influxdb2_restart),
+    ("Prometheus: asks the daemon", prometheus::scrape),
+    ("KairosDB: hostile points read back", kairosdb::round_trip),
+    ("KairosDB: killed under load", kairosdb::restart),
+    ("KairosDB 1.1: one bad point", kairosdb::one_bad),
+    ("OpenTSDB: hostile points, a death under load, a bad point", opentsdb::all),
 ];
 
 fn main() {

@@ -76,7 +76,10 @@ fn a_scraper_gets_the_page_plain_or_zipped() {
     assert!(page.contains("\npuypuy_sink_up 1\n"));
     assert_eq!(get(address, "/metrics", "").1, page.as_bytes(), "two scrapers get the same page");
 
-    let (head, zipped) = get(address, "/metrics", "Accept-Encoding: br;q=0.5, gzip\r\n");
+    // As Prometheus asks.
+    let asked = "User-Agent: Prometheus/2.42.0\r\nAccept: application/openmetrics-text; version=1.0.0, text/plain\r\n\
+                 Accept-Encoding: br;q=0.5, gzip\r\nX-Prometheus-Scrape-Timeout-Seconds: 1\r\n";
+    let (head, zipped) = get(address, "/metrics", asked);
     assert!(head.contains("content-encoding: gzip"), "{head}");
     let mut plain = String::new();
     flate2::read::GzDecoder::new(&zipped[..]).read_to_string(&mut plain).unwrap();
