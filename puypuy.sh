@@ -9,7 +9,7 @@
 # Description:       Runs checks on a schedule and keeps what it saw, locally or in a time series database.
 ### END INIT INFO
 #
-# Finds the program and gives it the same words: ./puypuy.sh start|stop|restart|status|run|check NAME|list|...
+# Finds the program and gives it the same words: ./puypuy.sh start|stop|restart|status|run|check NAME|list|spool ls|...
 # Works from any folder and through a symlink. The user that the daemon runs as is run_user in config.ini.
 
 say() {

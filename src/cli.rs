@@ -4,6 +4,7 @@ use crate::commands::{self, Place, Sampling};
 use crate::config::settings::{self, Loaded, SelfConfig, Settings};
 use crate::daemon;
 use crate::error::{Error, Result};
+use crate::spool_commands::Folders;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -71,8 +72,39 @@ enum Command {
         #[arg(long, value_name = "TIME", default_value = "10m", value_parser = span)]
         last: Duration,
     },
+    /// Look at batches that wait for delivery, and put them in order
+    #[command(subcommand)]
+    Spool(SpoolCommand),
     /// From nothing to numbers on the screen
     Quickstart,
+}
+
+#[derive(Debug, Subcommand)]
+enum SpoolCommand {
+    /// List the batches that wait, oldest first
+    Ls,
+    /// Read every batch whole; exit code 1 when one is damaged
+    Verify,
+    /// Show the points of a batch, one JSON object a line
+    Show {
+        /// A name as in `ls`, or a path
+        file: PathBuf,
+    },
+    /// Remove batches; the daemon must not run
+    Drop {
+        /// Names as in `ls`
+        #[arg(required_unless_present = "all", conflicts_with = "all", value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// All of them
+        #[arg(long)]
+        all: bool,
+    },
+    /// Show the points of all batches
+    Export,
+    /// Let refused points wait for delivery again; the daemon must not run
+    Requeue,
+    /// Take over the *.cached files of the Python original; the daemon must not run
+    Import,
 }
 
 #[derive(Debug, Args)]
@@ -154,6 +186,7 @@ fn obey(cli: Cli) -> Result<ExitCode> {
         Command::Disable { names } => commands::disable(place.home, &names, out)?,
         Command::CheckConfig { strict } => commands::check_config(place, strict, out)?,
         Command::Show { pattern, last } => commands::show(&load(place)?.0, pattern.as_deref(), last, out)?,
+        Command::Spool(what) => spool(&load(place)?.0, what, out)?,
         Command::Quickstart => quickstart(place, out)?,
     }
     Ok(ExitCode::SUCCESS)
@@ -167,6 +200,19 @@ fn start(place: Place, out: &mut dyn Write) -> Result<()> {
     let pid = daemon::start(settings, &warnings)?;
     say(out, format!("started, pid {pid}, log {}", log.display()));
     Ok(())
+}
+
+fn spool(settings: &Settings, what: SpoolCommand, out: &mut dyn Write) -> Result<()> {
+    let folders = Folders::new(settings);
+    match what {
+        SpoolCommand::Ls => folders.list(out),
+        SpoolCommand::Verify => folders.verify(out),
+        SpoolCommand::Show { file } => folders.show(&file, out),
+        SpoolCommand::Drop { files, .. } => folders.drop(&files, out),
+        SpoolCommand::Export => folders.export(out),
+        SpoolCommand::Requeue => folders.requeue(out),
+        SpoolCommand::Import => folders.import(out),
+    }
 }
 
 fn quickstart(place: Place, out: &mut dyn Write) -> Result<()> {

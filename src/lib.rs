@@ -28,6 +28,7 @@ pub mod serve;
 #[cfg(feature = "local")]
 pub mod show;
 pub mod sink;
+pub mod spool_commands;
 mod sys;
 pub mod table;
 pub mod web;

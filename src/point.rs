@@ -142,6 +142,32 @@ impl Point {
     }
 }
 
+impl Point {
+    /// The point that [`Point::to_json`] wrote with the same `own_host`; `None` where something is missing or of another
+    /// type.
+    pub fn from_json(json: &serde_json::Value, own_host: &str) -> Option<Point> {
+        let text = |key: &str| json.get(key)?.as_str();
+        let value = json.get("value")?;
+        let tags: Option<Tags> = json
+            .get("tags")?
+            .as_object()?
+            .iter()
+            .map(|(key, value)| Some((key.clone(), value.as_str()?)))
+            .collect::<Option<Vec<_>>>()
+            .map(Tags::from_iter);
+        Some(Point {
+            name: text("name")?.to_string().into(),
+            value: value.as_i64().map(Value::Int).or_else(|| Value::finite(value.as_f64()?))?,
+            kind: Kind::from_word(text("kind")?)?,
+            time: json.get("time")?.as_i64()?,
+            check_type: text("type")?.to_string().into(),
+            tags: tags?,
+            host: Some(text("host")?).filter(|host| *host != own_host).map(Arc::from),
+            reaction: json.get("reaction")?.as_i64()?.try_into().ok()?,
+        })
+    }
+}
+
 /// How bad it is. The numbers on the wire are OddEye's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
@@ -191,6 +217,21 @@ pub struct HealthEvent {
     pub time: i64,
     /// Type of the check that judged.
     pub check_type: Text,
+}
+
+impl HealthEvent {
+    /// The event for programs: event, level, message, type, reaction, host and time.
+    pub fn to_json(&self, own_host: &str) -> serde_json::Value {
+        serde_json::json!({
+            "event": self.name,
+            "level": self.level.word(),
+            "message": self.message,
+            "type": self.check_type,
+            "reaction": self.reaction,
+            "host": own_host,
+            "time": self.time,
+        })
+    }
 }
 
 /// Everything that one tick produced.

@@ -3,10 +3,10 @@
 use crate::checks;
 use crate::config::settings::Settings;
 use crate::daemon::{Control, hostname};
-use crate::delivery::Delivery;
 use crate::delivery::queue::Queue;
 use crate::delivery::rejected::Rejected;
 use crate::delivery::spool::{Bounds, Spool};
+use crate::delivery::{Delivery, cached};
 use crate::error::{Error, Result};
 use crate::scheduler::Scheduler;
 use crate::scheduler::assembly::Assembly;
@@ -34,6 +34,14 @@ pub fn serve(settings: Settings, control: Control) -> Result<()> {
     let spool = Spool::open(&own.tmpdir.join("spool"), bounds)?;
     let rejected = Rejected::new(own.tmpdir.join("rejected"), sink.name(), tsdb.rejected_max_bytes);
 
+    match cached::files(&own.tmpdir) {
+        Ok((files, bytes)) if !files.is_empty() => log::warn!(
+            "{} *.cached files of the Python original ({bytes} bytes) lie in {}; to deliver them: stop, `puypuy spool import`, start",
+            files.len(),
+            own.tmpdir.display()
+        ),
+        _ => {}
+    }
     let seconds = own.check_period.as_secs_f64();
     log::info!("host {}, every {seconds} s, to {}", identity.host, sink.name());
     let (tells_errors, exposition) = (sink.takes_events(), sink.exposition());

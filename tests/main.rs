@@ -8,6 +8,7 @@ mod delivery;
 mod local;
 mod scheduler;
 mod sinks;
+mod spool;
 mod support;
 mod tidy;
 mod web;

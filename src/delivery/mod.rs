@@ -4,6 +4,7 @@
 //! *Invariant:* nothing here knows a check; collection never waits for anything here.
 
 pub mod backoff;
+pub mod cached;
 pub mod codec;
 pub mod dispatch;
 pub mod normalise;

@@ -16,6 +16,8 @@ use std::time::Duration;
 
 /// Least space left to others on the file system of the spool: this, or a twentieth of it where that is less.
 const KEEP_FREE: u64 = 100 << 20;
+/// Where damaged files go, within the folder of the spool.
+pub const QUARANTINE: &str = "quarantine";
 /// Points kept in memory while the disk refuses.
 const MEMORY_POINTS: usize = 20_000;
 
@@ -232,7 +234,7 @@ impl Spool {
     }
 
     fn quarantine(&mut self, sequence: u64, why: &str) {
-        let (from, folder) = (self.path(sequence), self.folder.join("quarantine"));
+        let (from, folder) = (self.path(sequence), self.folder.join(QUARANTINE));
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
         let moved = made.and_then(|()| fs::rename(&from, folder.join(file_name(sequence))));
         let fate = match moved {
@@ -295,6 +297,20 @@ impl Spool {
     fn path(&self, sequence: u64) -> PathBuf {
         self.folder.join(file_name(sequence))
     }
+}
+
+/// The files of the batches in a folder, oldest first; none where there is no folder.
+pub fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Error::file("list", folder)(error)),
+    };
+    let paths =
+        entries.flatten().filter(|entry| entry.file_name().to_str().is_some_and(|name| sequence_of(name).is_some()));
+    let mut paths: Vec<PathBuf> = paths.map(|entry| entry.path()).collect();
+    paths.sort();
+    Ok(paths)
 }
 
 fn file_name(sequence: u64) -> String {

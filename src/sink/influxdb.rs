@@ -212,6 +212,9 @@ impl InfluxDb {
         if let Some(conflict) = Conflict::parse(text) {
             return Some(self.conflict(&conflict, answer, sent));
         }
+        if let Some(verdict) = numbered(answer, sent) {
+            return Some(verdict);
+        }
         if text.contains("field type conflict") {
             return Some(self.unnamed_conflict(answer, sent));
         }
@@ -446,6 +449,17 @@ fn is_beyond_retention(text: &str) -> bool {
 fn go_quoted(text: &str, key: &str) -> Option<String> {
     let (_, rest) = text.split_once(key)?;
     serde_json::Deserializer::from_str(rest).into_iter::<String>().next()?.ok()
+}
+
+/// InfluxDB 3 stores nothing of a request with a bad line, and counts out which it is, from 1.
+fn numbered(answer: &Answer, sent: &Sent) -> Option<Verdict> {
+    let json = answer.json()?;
+    let number = usize::try_from(json.pointer("/data/line_number")?.as_u64()?).ok()?;
+    let (index, ..) = sent.iter().nth(number.checked_sub(1)?)?;
+    let why =
+        json.pointer("/data/error_message").and_then(|text| text.as_str()).map_or_else(|| why(answer), String::from);
+    let refused = vec![Refused { index, status: answer.status, why: shortened(why) }];
+    Some(Verdict::Part { refused, again: sent.all_but(&[index]), later: Vec::new() })
 }
 
 /// Those of our lines that the text quotes in `unable to parse 'LINE': reason`, each with the reason.

@@ -71,3 +71,20 @@ fn keys_that_are_missing_are_named() {
         assert!(error.ends_with(expected), "{error}");
     }
 }
+
+#[test]
+fn a_line_that_is_counted_out_is_refused_and_all_others_sent_again() {
+    let points = [point("a", Value::Int(1)), point("b", Value::Int(2)), point("c", Value::Int(3))];
+    let body = |number: i64| {
+        let data =
+            serde_json::json!({ "error_message": "invalid field", "line_number": number, "original_line": "b,x" });
+        serde_json::json!({ "error": "line protocol parsing error", "data": data }).to_string()
+    };
+    let server = Server::start(vec![Step::answer(400, &[], body(2))]);
+    let Verdict::Part { refused, again, .. } = send(&mut sink_2(&server), &points) else { panic!() };
+    assert_eq!((refused.len(), refused[0].index, refused[0].why.as_str(), again), (1, 1, "invalid field", vec![0, 2]));
+    for nonsense in [0, 4, -1] {
+        server.script(vec![Step::answer(400, &[], body(nonsense))]);
+        assert!(matches!(send(&mut sink_2(&server), &points), Verdict::Reject { .. }), "{nonsense}");
+    }
+}
