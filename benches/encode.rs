@@ -1,7 +1,7 @@
 //! How fast points become bytes for each sink, with how many allocations, and how fast they go through the spool.
 //!
 //! `cargo bench --bench encode`. A batch is 5,000 points of 50 devices with 100 metrics each: one float, six tags.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use divan::counter::ItemsCount;
 use divan::{AllocProfiler, Bencher, black_box};

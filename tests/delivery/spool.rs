@@ -1,12 +1,14 @@
 //! The spool keeps what it took, in order, within its bounds, and survives whatever happened to its files.
 
 use super::{batch, event};
+use crate::support::{is_root, skip, wait_for};
 use puypuy::delivery::codec;
 use puypuy::delivery::spool::{Bounds, Spool};
 use puypuy::point::Batch;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -14,7 +16,16 @@ const NOW: i64 = 1_600_000_000;
 const WIDE: Bounds = Bounds { entries: 50_000, bytes: 256 << 20, age: None };
 
 fn open(folder: &TempDir, bounds: Bounds) -> Spool {
-    Spool::open(&folder.path().join("spool"), bounds).unwrap()
+    // A child that another test starts just now holds the lock, too, until it runs its own program.
+    let mut last = None;
+    wait_for("the lock", || match Spool::open(&folder.path().join("spool"), bounds) {
+        Ok(spool) => {
+            last = Some(spool);
+            true
+        }
+        Err(_) => false,
+    });
+    last.unwrap()
 }
 
 /// Everything in the spool, oldest first; empties it.
@@ -205,4 +216,73 @@ fn memory_is_bounded_too() {
     }
     assert_eq!(spool.take_dropped(), 5000);
     assert_eq!(spool.oldest(NOW).unwrap().batch, batch(5000..10_000));
+}
+
+/// A file system of one megabyte, taken away at the end. `None` where this user may not have one.
+struct Small(TempDir);
+
+impl Small {
+    fn mount() -> Option<Small> {
+        let folder = TempDir::new().unwrap();
+        let mut command = Command::new("mount");
+        command.args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(folder.path());
+        let is_there = is_root() && command.output().is_ok_and(|output| output.status.success());
+        is_there.then_some(Small(folder))
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.0.path()).status();
+    }
+}
+
+#[test]
+fn others_on_the_disk_keep_their_room() {
+    let Some(small) = Small::mount() else { return skip("no file system can be mounted here") };
+    let mut spool = open(&small.0, WIDE);
+    for number in 0..300 {
+        spool.store(batch(number * 100..number * 100 + 100), NOW).unwrap();
+        let stat = nix::sys::statvfs::statvfs(small.0.path()).unwrap();
+        let (free, all) = (stat.blocks_available(), stat.blocks());
+        assert!(free * 20 >= all, "{free} of {all} blocks are free");
+    }
+    let dropped = spool.take_dropped();
+    let kept: Vec<i64> = drain(&mut spool).iter().flat_map(|batch| &batch.points).map(|point| point.time).collect();
+    assert_eq!(dropped + kept.len(), 30_000);
+    assert!(dropped > 1_000 && kept.len() > 1_000, "{dropped} dropped");
+    assert!(kept.is_sorted() && *kept.last().unwrap() == 1_500_000_000 + 29_999, "the oldest go first");
+}
+
+#[test]
+fn a_disk_filled_by_others_leaves_memory_and_is_used_again() {
+    let Some(small) = Small::mount() else { return skip("no file system can be mounted here") };
+    let mut spool = open(&small.0, WIDE);
+    spool.store(batch(0..10), NOW).unwrap();
+    let others = small.0.path().join("others");
+    fs::write(&others, vec![0; 1_010_000]).unwrap();
+    let problem = spool.store(batch(10..20), NOW).unwrap_err().to_string();
+    assert!(problem.contains("no storage space"), "{problem}");
+    fs::remove_file(others).unwrap();
+    spool.store(batch(20..30), NOW).unwrap();
+    let kept = drain(&mut spool);
+    assert_eq!(spool.take_dropped() + kept.iter().map(|batch| batch.points.len()).sum::<usize>(), 30);
+    assert_eq!(kept[kept.len() - 2..], [batch(10..20), batch(20..30)]);
+}
+
+#[test]
+fn what_a_newer_version_wrote_is_set_aside_and_told() {
+    let folder = TempDir::new().unwrap();
+    open(&folder, WIDE).store(batch(0..3), NOW).unwrap();
+    let path = files(&folder).remove(0);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[4] = 2;
+    let crc = crc32fast::hash(&bytes[..17]);
+    bytes[17..21].copy_from_slice(&crc.to_le_bytes());
+    fs::write(&path, bytes).unwrap();
+    let mut spool = open(&folder, WIDE);
+    assert!(drain(&mut spool).is_empty());
+    let told = spool.take_quarantined();
+    assert!(told.len() == 1 && told[0].contains("newer version (2), this one reads up to 1"), "{told:?}");
+    assert!(folder.path().join("spool/quarantine").join(path.file_name().unwrap()).exists());
 }

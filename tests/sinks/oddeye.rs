@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::support::server::{Server, Step};
+use crate::support::{Home, wait_for};
 use puypuy::delivery::normalise::event_points;
 use puypuy::point::{HealthEvent, Level};
 use puypuy::sink::oddeye::{OddEye, configure};
@@ -228,4 +229,49 @@ fn keys_that_are_missing_are_named_and_the_sample_is_told() {
     }
     let mut sample = configure(&section("address = h\nuuid = xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"), 2).unwrap();
     assert!(sample.notes()[0].contains("still that of the sample"));
+}
+
+/// The daemon itself: events before numbers, the error of a check among them, each form whole.
+#[test]
+fn a_daemon_tells_events_and_errors_of_checks() {
+    let server = Server::start(vec![Step::answer(200, &[], " {\"state\":OK}")]);
+    let home = Home::new();
+    for check in ["check_load_average", "check_memory"] {
+        std::os::unix::fs::symlink("../x", home.path(&format!("checks_enabled/{check}.ini"))).unwrap();
+    }
+    // Of a machine whose memory cannot be read.
+    let tree = home.path("proc");
+    std::fs::create_dir(&tree).unwrap();
+    std::fs::write(tree.join("loadavg"), "0.42 0.40 0.30 1/200 1234\n").unwrap();
+    std::fs::write(tree.join("stat"), "cpu 1 0 0 1 0 0 0 0 0 0\ncpu0 1 0 0 1 0 0 0 0 0 0\n").unwrap();
+    let own = home.read("config.ini").split("[TSDB]").next().unwrap().to_string();
+    let config = format!(
+        "{own}proc_root = {}\nhostname = web1\nerror_handler = 3\n[TSDB]\ntsdtype: OddEye\nurl: {}\nuuid: s3cr3t\n",
+        tree.display(),
+        server.url()
+    );
+    std::fs::write(home.path("config.ini"), config).unwrap();
+    home.start();
+    let elements = || -> Vec<serde_json::Value> {
+        let forms = server.requests();
+        let data = forms.iter().map(|request| fields(request.text())[1].1.clone());
+        data.flat_map(|array| serde_json::from_str::<Vec<serde_json::Value>>(&array).unwrap()).collect()
+    };
+    wait_for("three rounds", || elements().iter().filter(|element| element["metric"] == "sys_load_1").count() >= 3);
+    assert_eq!(home.puypuy(&["stop"]).code, 0);
+    let elements = elements();
+    let errors: Vec<&serde_json::Value> =
+        elements.iter().filter(|element| element["metric"] == "check_memory").collect();
+    assert_eq!(errors.len(), 1, "each text once: {errors:?}");
+    assert_eq!(
+        (&errors[0]["status"], &errors[0]["type"], &errors[0]["reaction"]),
+        (&"ERROR".into(), &"Special".into(), &(-3).into())
+    );
+    assert!(errors[0]["message"].as_str().unwrap().contains("meminfo"), "{errors:?}");
+    assert_eq!(errors[0]["tags"], serde_json::json!({ "host": "web1", "cluster": "test", "group": "test" }));
+    let load = elements.iter().find(|element| element["metric"] == "Load-Average").unwrap();
+    assert_eq!((&load["type"], &load["reaction"]), (&"Special".into(), &0.into()));
+    let place = |metric: &str| elements.iter().position(|element| element["metric"] == metric).unwrap();
+    assert!(place("Load-Average") < place("sys_load_1") && place("check_memory") < place("sys_load_1"));
+    assert!(!home.log().contains("s3cr3t"), "{}", home.log());
 }
