@@ -19,6 +19,7 @@ use std::error::Error as StdError;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::runtime::Runtime;
 
@@ -42,6 +43,8 @@ const USER_AGENT: &str = concat!("PuyPuy/", env!("CARGO_PKG_VERSION"));
 /// What the server said.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
+    /// Of the server, as it may be shown.
+    pub address: Arc<str>,
     pub status: u16,
     /// How long the server asks us to wait: 1 to 3600 s.
     pub retry_after: Option<Duration>,
@@ -142,7 +145,7 @@ pub struct Call<'a> {
 /// The conversation with one server.
 pub struct HttpPost {
     base: Url,
-    address: String,
+    address: Arc<str>,
     headers: HeaderMap,
     is_loopback: bool,
     tls: Tls,
@@ -217,7 +220,7 @@ impl HttpPost {
             _ => tsdb.flag("gzip", false).map_err(|_| tsdb.wrong("gzip", "expected auto, yes or no"))?,
         };
         Ok(HttpPost {
-            address: show(&base),
+            address: show(&base).into(),
             proxy: if is_loopback { None } else { Proxying::configure(tsdb, base.scheme())? },
             connect_timeout: seconds(tsdb, "connect_timeout", 5)?,
             timeout: seconds(tsdb, "timeout", manner.timeout)?,
@@ -350,7 +353,7 @@ impl HttpPost {
                 Err(Impatient::GaveUp) => return Err(self.failure(Cause::GaveUp, "gave up waiting for the answer")),
             };
             let left = WHOLE_ANSWER.max(self.timeout).saturating_sub(start.elapsed());
-            let answer = read_answer(response, limit, left, patience).await;
+            let answer = read_answer(self.address.clone(), response, limit, left, patience).await;
             // Lets the connection notice that the answer is over, so that it is there for the next request.
             Ok(answer)
         })
@@ -441,9 +444,15 @@ impl Drop for HttpPost {
     }
 }
 
-/// The verdict on an answer for which the sink has no rule of its own; `address` as it may be shown.
-pub fn judge(answer: &Answer, address: &str, own: Option<Verdict>) -> Verdict {
-    let status = answer.status;
+/// The verdict on what came of a request: by the sink's own rules where it has one for the answer, else by those for any
+/// server.
+pub fn judge(came: Result<Answer, Failure>, own: impl FnOnce(&Answer) -> Option<Verdict>) -> Verdict {
+    let answer = &match came {
+        Ok(answer) => answer,
+        Err(failure) => return failure.into(),
+    };
+    let own = own(answer);
+    let (status, address) = (answer.status, &answer.address);
     if answer.is_undecided() {
         let why = format!("{address}: HTTP {status} with an answer that broke off");
         return Verdict::Retry { why, after: None, server_error: false };
@@ -549,9 +558,16 @@ impl Proxying {
     }
 }
 
-async fn read_answer(response: Response, limit: usize, left: Duration, patience: Patience<'_>) -> Answer {
+async fn read_answer(
+    address: Arc<str>,
+    response: Response,
+    limit: usize,
+    left: Duration,
+    patience: Patience<'_>,
+) -> Answer {
     let header = |name: HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok());
     let mut answer = Answer {
+        address,
         status: response.status().as_u16(),
         retry_after: header(RETRY_AFTER).and_then(|value| retry_after(value, SystemTime::now())),
         location: header(LOCATION).map(String::from),

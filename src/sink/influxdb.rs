@@ -113,14 +113,10 @@ impl Sink for InfluxDb {
             limit: ANSWER_BYTES,
             is_unread: is_unread_gzip,
         };
-        let answer = match self.http.post(call, patience) {
-            Ok(answer) => answer,
-            Err(failure) => return failure.into(),
-        };
-        let rounds = self.lessons.len();
-        let own = self.meaning(&answer, &Sent::new(request, points));
-        let verdict = http_post::judge(&answer, self.http.address(), own);
-        if self.lessons.len() == rounds && !matches!(verdict, Verdict::Reject { .. }) {
+        let came = self.http.post(call, patience);
+        let (rounds, is_answered) = (self.lessons.len(), came.is_ok());
+        let verdict = http_post::judge(came, |answer| self.meaning(answer, &Sent::new(request, points)));
+        if is_answered && self.lessons.len() == rounds && !matches!(verdict, Verdict::Reject { .. }) {
             self.lessons.clear();
         }
         if let Verdict::Split { .. } = verdict {

@@ -80,12 +80,8 @@ impl Sink for OddEye {
             limit: ANSWER_BYTES,
             is_unread: |_| false,
         };
-        let answer = match self.http.post(call, patience) {
-            Ok(answer) => answer,
-            Err(failure) => return failure.into(),
-        };
-        let own = self.meaning(&answer, request);
-        let verdict = http_post::judge(&answer, self.http.address(), own);
+        let came = self.http.post(call, patience);
+        let verdict = http_post::judge(came, |answer| self.meaning(answer, request));
         if let Verdict::Split { .. } = verdict {
             self.json.lower(request.body.len());
         }

@@ -118,12 +118,11 @@ impl Sink for OpenTsdb {
             is_unread: is_unread_gzip,
         };
         let verdict = match self.http.post(call, patience) {
-            Ok(answer) => {
-                self.hang_ups = 0;
-                let own = self.meaning(&answer, request);
-                http_post::judge(&answer, self.http.address(), own)
-            }
             Err(failure) => self.no_answer(failure, request),
+            answered => {
+                self.hang_ups = 0;
+                http_post::judge(answered, |answer| self.meaning(answer, request))
+            }
         };
         if let Verdict::Split { .. } = verdict {
             self.json.lower(self.http.wire_bytes(&request.body));
