@@ -7,12 +7,15 @@ use super::tags::merge;
 use crate::point::{Identity, Kind, Level, MESSAGE, Point, Tags, Value};
 use std::borrow::Cow;
 use std::cell::{RefCell, RefMut};
+use std::collections::HashSet;
 use std::ops::Range;
 
 /// Room for the names of the members, the number and the time.
 const MEMBERS: usize = 80;
 /// Room for an extra tag. Its text is not looked at for that: it is not in the cache yet.
 const USUAL_TAG: usize = 48;
+/// Metrics that are remembered as told.
+const REMEMBERED: usize = 10_000;
 const ARRAY: Frame = Frame { open: b"[", between: b",", close: b"]" };
 
 /// What a receiver wants.
@@ -161,6 +164,27 @@ impl Json {
             *base = None;
         }
         RefMut::map(base, |base| base.get_or_insert_with(|| Base::new(identity, self.dialect)))
+    }
+}
+
+/// Metrics whose tags do not all fit, each told once.
+#[derive(Debug, Default)]
+pub struct Crowded {
+    told: HashSet<String>,
+}
+
+impl Crowded {
+    /// A sentence for each metric that is new among these.
+    pub fn notes(&mut self, points: &[Point], dialect: &Dialect) -> Vec<String> {
+        let mut notes = Vec::new();
+        for point in points.iter().filter(|point| point.tags.len() > dialect.extras && point.kind != Kind::Special) {
+            if self.told.len() < REMEMBERED && !self.told.contains(&*point.name) {
+                self.told.insert(point.name.to_string());
+                let (count, most) = (point.tags.len(), dialect.extras);
+                notes.push(format!("{}: {count} tags of its own, only the first {most} are sent", point.name));
+            }
+        }
+        notes
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::cutter::{Frame, Limits};
 use super::http_post::{self, Answer, Call, Gzip, HttpPost, Manner, Url, push_percent_encoded, shortened};
-use super::json::{BaseTag, Clock, Dialect, Json, Letters};
+use super::json::{BaseTag, Clock, Crowded, Dialect, Json, Letters};
 use super::{Encoded, Patience, Request, Sink, Verdict};
 use crate::config::section::Section;
 use crate::error::Result;
@@ -37,6 +37,7 @@ pub struct OddEye {
     /// The form up to the first point.
     head: Vec<u8>,
     notes: Vec<String>,
+    crowded: Crowded,
     /// Answers without a word, in a row.
     silences: u32,
 }
@@ -59,7 +60,7 @@ pub fn configure(tsdb: &Section, error_handler: u32) -> Result<OddEye> {
     head.extend_from_slice(b"&data=%5B");
     let json = Json::judging(&DIALECT, LIMITS.configure(tsdb)?, error_handler.into());
     let url = http.url("", &[]);
-    Ok(OddEye { http, json, url, head, notes, silences: 0 })
+    Ok(OddEye { http, json, url, head, notes, crowded: Crowded::default(), silences: 0 })
 }
 
 impl Sink for OddEye {
@@ -72,7 +73,8 @@ impl Sink for OddEye {
         self.json.encode_wrapped(points, identity, frame, push_percent_encoded)
     }
 
-    fn send(&mut self, request: &Request, _: &[Point], patience: Patience) -> Verdict {
+    fn send(&mut self, request: &Request, points: &[Point], patience: Patience) -> Verdict {
+        self.notes.extend(self.crowded.notes(points, &DIALECT));
         let call = Call {
             url: &self.url,
             content_type: "application/x-www-form-urlencoded",

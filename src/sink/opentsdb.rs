@@ -2,13 +2,13 @@
 
 use super::cutter::Limits;
 use super::http_post::{self, Answer, Call, Cause, Failure, Gzip, HttpPost, Manner, Url, shortened};
-use super::json::{BaseTag, Clock, Dialect, Json, Letters};
+use super::json::{BaseTag, Clock, Crowded, Dialect, Json, Letters};
 use super::{Encoded, Patience, Refused, Request, Sink, Verdict};
 use crate::config::section::Section;
 use crate::error::Result;
 use crate::point::{Identity, Point};
 use serde_json::Value;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
 const MANNER: Manner = Manner { address: "address", gzip: Gzip::All, basic: true, timeout: 15 };
@@ -19,17 +19,16 @@ const DEFAULT_BODY: usize = 8_192;
 const ANSWER_BYTES: usize = 4 << 20;
 /// Times that a point may fail in an unknown way before it is refused.
 const DOUBTS: u8 = 5;
-/// Points whose failures are counted, and metrics whose lost tags were told, at once.
+/// Points whose failures are counted at once.
 const REMEMBERED: usize = 10_000;
-/// The server allows eight tags.
-const EXTRAS: usize = 3;
 
 static DIALECT: Dialect = Dialect {
     name: "metric",
     clock: Clock::Seconds,
     letters: Letters::Few,
     longest: 32_767,
-    extras: EXTRAS,
+    // The server allows eight tags, five are always there.
+    extras: 3,
     base: [BaseTag::Host, BaseTag::Type, BaseTag::Cluster, BaseTag::Group, BaseTag::Location],
     untyped: "untyped",
 };
@@ -47,7 +46,7 @@ pub struct OpenTsdb {
     is_puzzled: bool,
     /// Requests in a row that ended without an answer.
     hang_ups: u32,
-    crowded: HashSet<String>,
+    crowded: Crowded,
     is_limit_told: bool,
 }
 
@@ -72,7 +71,7 @@ pub fn configure(tsdb: &Section) -> Result<OpenTsdb> {
         doubts: HashMap::new(),
         is_puzzled: false,
         hang_ups: 0,
-        crowded: HashSet::new(),
+        crowded: Crowded::default(),
         is_limit_told: false,
     })
 }
@@ -109,7 +108,7 @@ impl Sink for OpenTsdb {
     }
 
     fn send(&mut self, request: &Request, points: &[Point], patience: Patience) -> Verdict {
-        self.tell_crowded(points.get(request.points.clone()).unwrap_or_default());
+        self.notes.extend(self.crowded.notes(points, &DIALECT));
         let call = Call {
             url: &self.put,
             content_type: "application/json",
@@ -260,16 +259,6 @@ impl OpenTsdb {
                  true and a larger tsd.http.request.max_chunk in opentsdb.conf",
                 LIMITS.bytes
             )));
-        }
-    }
-
-    fn tell_crowded(&mut self, points: &[Point]) {
-        for point in points.iter().filter(|point| point.tags.len() > EXTRAS) {
-            if self.crowded.len() < REMEMBERED && !self.crowded.contains(&*point.name) {
-                self.crowded.insert(point.name.to_string());
-                let count = point.tags.len();
-                self.notes.push(format!("{}: {count} tags of its own, only the first {EXTRAS} are sent", point.name));
-            }
         }
     }
 

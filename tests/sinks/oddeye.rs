@@ -151,6 +151,16 @@ fn posts_a_form_to_the_whole_address_without_authentication() {
 }
 
 #[test]
+fn tags_that_do_not_fit_are_told_once_per_metric() {
+    let server = Server::start(vec![Step::answer(200, &[], "{\"state\":OK}")]);
+    let mut sink = for_server(&server);
+    let points = [tagged("m", Value::Int(1), &[("a", "1"), ("b", "2"), ("c", "3")]), point("n", Value::Int(1))];
+    send(&mut sink, &points);
+    send(&mut sink, &points);
+    assert_eq!(sink.notes(), ["m: 3 tags of its own, only the first 2 are sent"]);
+}
+
+#[test]
 fn dropped_points_are_counted_and_told() {
     let body = r#" {"state":OK, "advansed":[{"message":"Not valid metric"},{"messge":"Not valid metric"},{messge : "no value"}]}"#;
     let server = Server::start(vec![Step::answer(200, &[], body)]);
