@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::fetch::Roots;
 use crate::fetch::file::KernelFile;
 use crate::point::{Batch, HealthEvent, Kind, Level, Point, Tags, Text, Tick, Value};
-use crate::rates::{Count, Rates};
+use crate::rates::{Backward, Count, Rates};
 use crate::table::{Field, How, Raw, Row};
 use std::collections::HashMap;
 use std::time::Duration;
@@ -80,9 +80,19 @@ impl Context<'_> {
     }
 }
 
+/// A number that brings all that there is to say of it.
+pub struct Told<'a> {
+    pub name: &'a str,
+    pub value: Value,
+    /// Whether the change per second is wanted instead.
+    pub is_rate: bool,
+    pub check_type: &'a str,
+    pub tags: Tags,
+}
+
 /// Where a check's numbers go. Owned by the check's worker, kept from tick to tick: it holds the rates.
 pub struct Out {
-    check_type: &'static str,
+    check_type: Text,
     tick: Tick,
     batch: Batch,
     faults: Vec<String>,
@@ -91,9 +101,10 @@ pub struct Out {
 }
 
 impl Out {
-    pub fn new(check_type: &'static str, max_series: usize, tick: Tick) -> Out {
+    /// `check_type` is the type of all points that do not bring their own.
+    pub fn new(check_type: impl Into<Text>, max_series: usize, tick: Tick) -> Out {
         Out {
-            check_type,
+            check_type: check_type.into(),
             tick,
             batch: Batch::default(),
             faults: Vec::new(),
@@ -159,17 +170,33 @@ impl Out {
             }
         };
         let Some(value) = value else { return };
-        if self.budget.admits(&name, tags, self.tick) {
-            self.batch.points.push(Point {
-                name,
-                value,
-                kind,
-                time: self.tick.wall,
-                check_type: Text::Borrowed(self.check_type),
-                tags: tags.clone(),
-                host: None,
-                reaction: field.reaction,
-            });
+        let (check_type, tags) = (self.check_type.clone(), tags.clone());
+        let (time, host, reaction) = (self.tick.wall, None, field.reaction);
+        self.push(Point { name, value, kind, time, check_type, tags, host, reaction });
+    }
+
+    /// A number that brings name, type and tags of its own. A rate gives no point on its first sample and after a restart.
+    pub fn tell(&mut self, told: Told) {
+        let Told { name, value, is_rate, check_type, tags } = told;
+        let name = Text::Owned(name.into());
+        let (value, kind) = if is_rate {
+            let count = match value {
+                Value::Int(number) if number >= 0 => Count::Whole(number as u64),
+                other => Count::Real(other.as_f64()),
+            };
+            let change = self.rates.per_second(name.clone(), &tags, count, self.tick.at, Backward::Reset);
+            (change.number().and_then(Value::finite), Kind::Rate)
+        } else {
+            (Some(value), Kind::Gauge)
+        };
+        let Some(value) = value else { return };
+        let check_type = Text::Owned(check_type.into());
+        self.push(Point { name, value, kind, time: self.tick.wall, check_type, tags, host: None, reaction: 0 });
+    }
+
+    fn push(&mut self, point: Point) {
+        if self.budget.admits(&point.name, &point.tags, self.tick) {
+            self.batch.points.push(point);
         }
     }
 
@@ -186,7 +213,7 @@ impl Out {
             message,
             reaction,
             time: self.tick.wall,
-            check_type: Text::Borrowed(self.check_type),
+            check_type: self.check_type.clone(),
         });
     }
 

@@ -4,6 +4,7 @@ use crate::commands::{self, Place, Sampling};
 use crate::config::settings::{self, Loaded, SelfConfig, Settings};
 use crate::daemon;
 use crate::error::{Error, Result};
+use crate::scripts::guard;
 use crate::spool_commands::Folders;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
@@ -77,6 +78,9 @@ enum Command {
     Spool(SpoolCommand),
     /// From nothing to numbers on the screen
     Quickstart,
+    /// Run one script and whatever it starts, and outlive them; for the daemon alone
+    #[command(hide = true)]
+    Guard { milliseconds: u64, script: PathBuf },
 }
 
 #[derive(Debug, Subcommand)]
@@ -148,6 +152,10 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn obey(cli: Cli) -> Result<ExitCode> {
+    if let Command::Guard { milliseconds, script } = &cli.command {
+        let guarded = guard::guard(script, Duration::from_millis(*milliseconds));
+        return guarded.map(|()| ExitCode::SUCCESS).map_err(Error::file("guard", script));
+    }
     let home = absolute(cli.home.or_else(from_environment).unwrap_or_else(from_program))?;
     let config = cli.config.as_deref().map(absolute).transpose()?;
     let place = Place { home: &home, config: config.as_deref() };
@@ -188,6 +196,7 @@ fn obey(cli: Cli) -> Result<ExitCode> {
         Command::Show { pattern, last } => commands::show(&load(place)?.0, pattern.as_deref(), last, out)?,
         Command::Spool(what) => spool(&load(place)?.0, what, out)?,
         Command::Quickstart => quickstart(place, out)?,
+        Command::Guard { .. } => {}
     }
     Ok(ExitCode::SUCCESS)
 }

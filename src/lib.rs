@@ -24,6 +24,7 @@ pub mod parse;
 pub mod point;
 pub mod rates;
 pub mod scheduler;
+pub mod scripts;
 pub mod serve;
 #[cfg(feature = "local")]
 pub mod show;

@@ -85,8 +85,8 @@ pub struct Watch {
 }
 
 impl Watch {
-    pub fn new(home: &Path) -> Watch {
-        Watch { folder: home.join(ENABLED), seen: None }
+    pub fn new(folder: &Path) -> Watch {
+        Watch { folder: folder.into(), seen: None }
     }
 
     /// Whether the folder may differ from what it was at the last call; true at the first.

@@ -7,6 +7,7 @@ mod daemon;
 mod delivery;
 mod local;
 mod scheduler;
+mod scripts;
 mod sinks;
 mod spool;
 mod support;

@@ -16,25 +16,19 @@ pub struct Errors {
 
 impl Errors {
     /// The event, unless it was told already.
-    pub fn event(
-        &mut self,
-        check: &'static str,
-        check_type: &'static str,
-        text: &str,
-        tick: Tick,
-    ) -> Option<HealthEvent> {
+    pub fn event(&mut self, check: &Text, check_type: &Text, text: &str, tick: Tick) -> Option<HealthEvent> {
         self.told.retain(|_, told| tick.at.saturating_duration_since(*told) < EVERY);
         if self.told.len() >= TEXTS || self.told.contains_key(text) {
             return None;
         }
         self.told.insert(text.into(), tick.at);
         Some(HealthEvent {
-            name: Text::Borrowed(check),
+            name: check.clone(),
             level: Level::Error,
             message: text.into(),
             reaction: -1,
             time: tick.wall,
-            check_type: Text::Borrowed(check_type),
+            check_type: check_type.clone(),
         })
     }
 }

@@ -8,7 +8,7 @@ pub mod clock;
 pub mod errors;
 pub mod worker;
 
-use crate::check::{Pace, Runs, Spec};
+use crate::check::{DEFAULT_MAX_SERIES, Pace, Runs, Spec};
 use crate::checks;
 use crate::config::{families, spelling};
 use crate::error::Result;
@@ -16,6 +16,7 @@ use crate::fetch::Roots;
 use crate::links::{self, Link, Watch};
 use crate::logging::Complaint;
 use crate::point::Tick;
+use crate::scripts::{self, Places, Script};
 use assembly::Assembly;
 use clock::{Stamps, next_due};
 use std::collections::BTreeSet;
@@ -38,6 +39,8 @@ pub struct Scheduler {
     epoch: Instant,
     stamps: Stamps,
     watch: Watch,
+    scripts_watch: Watch,
+    places: Arc<Places>,
     slots: Vec<Slot>,
     kernel: Option<Worker>,
     complaint: Complaint,
@@ -54,6 +57,7 @@ struct Slot {
     /// Its own thread; `None` for a kernel check, which runs on the shared one.
     own: Option<Worker>,
     due: Instant,
+    is_script: bool,
 }
 
 impl Scheduler {
@@ -67,7 +71,9 @@ impl Scheduler {
         tells_errors: bool,
     ) -> Scheduler {
         Scheduler {
-            watch: Watch::new(&home),
+            watch: Watch::new(&home.join(links::ENABLED)),
+            scripts_watch: Watch::new(&home.join(scripts::ENABLED)),
+            places: Arc::default(),
             home,
             period,
             roots: Arc::new(roots),
@@ -97,6 +103,7 @@ impl Scheduler {
             if base <= now {
                 base = next_due(self.epoch, self.period, now);
                 self.follow_links(now);
+                self.follow_scripts(now);
             }
             self.tick(now);
         }
@@ -128,7 +135,7 @@ impl Scheduler {
         for place in due {
             let Some(slot) = self.slots.get(place) else { continue };
             let busy = slot.own.as_ref().map_or_else(|| slot.unit.is_busy(), Worker::is_busy);
-            let name = slot.unit.spec.name;
+            let name = &*slot.unit.name;
             if busy {
                 let limit = slot.unit.limit(period).as_secs_f64();
                 self.complaint.complain(
@@ -185,20 +192,22 @@ impl Scheduler {
             }
         };
         self.slots.retain(|slot| {
-            let stays = links.iter().any(|link| link.stem == slot.unit.spec.name);
+            let stays = slot.is_script || links.iter().any(|link| *link.stem == *slot.unit.name);
             if !stays {
-                log::info!("{}: switched off", slot.unit.spec.name);
+                log::info!("{}: switched off", slot.unit.name);
             }
             stays
         });
         self.told.retain(|stem| links.iter().any(|link| link.stem == *stem));
         for link in links {
-            if self.slots.iter().any(|slot| slot.unit.spec.name == link.stem) || self.told.contains(&link.stem) {
+            if self.slots.iter().any(|slot| !slot.is_script && slot.unit.name == link.stem)
+                || self.told.contains(&link.stem)
+            {
                 continue;
             }
             match self.take_up(&link, now) {
                 Ok(Some(slot)) => {
-                    log::info!("{}: switched on", slot.unit.spec.name);
+                    log::info!("{}: switched on", slot.unit.name);
                     self.slots.push(slot);
                 }
                 Ok(None) => {
@@ -238,8 +247,43 @@ impl Scheduler {
             },
         };
         let tick = Tick { wall: 0, at: now, deadline: now, period: self.period };
-        let unit = Arc::new(Unit::new(spec, pace, check, tick, self.tells_errors));
-        Ok(Some(Slot { unit, own, due: now }))
+        let label = (spec.name.into(), spec.check_type.into());
+        let unit = Arc::new(Unit::new(label, pace, check, tick, self.tells_errors));
+        Ok(Some(Slot { unit, own, due: now, is_script: false }))
+    }
+
+    /// Takes up scripts that appeared and lets go of those that vanished.
+    fn follow_scripts(&mut self, now: Instant) {
+        if !self.scripts_watch.changed() {
+            return;
+        }
+        let names = match scripts::enabled(&self.home) {
+            Ok(names) => names,
+            Err(error) => {
+                self.complaint.complain(scripts::ENABLED, &error.to_string(), now);
+                return;
+            }
+        };
+        self.slots.retain(|slot| {
+            let stays = !slot.is_script || names.iter().any(|name| **name == *slot.unit.name);
+            if !stays {
+                log::info!("{}: switched off", slot.unit.name);
+            }
+            stays
+        });
+        for name in names {
+            if self.slots.iter().any(|slot| slot.is_script && slot.unit.name == name) {
+                continue;
+            }
+            let Some(own) = self.start_worker(&name) else { continue };
+            log::info!("{name}: switched on");
+            let script = Box::new(Script::new(&self.home, &name, Arc::clone(&self.places)));
+            let pace = Pace { period: None, timeout: None, max_series: DEFAULT_MAX_SERIES };
+            let tick = Tick { wall: 0, at: now, deadline: now, period: self.period };
+            let label = (name.into(), scripts::TYPE.into());
+            let unit = Arc::new(Unit::new(label, pace, script, tick, self.tells_errors));
+            self.slots.push(Slot { unit, own: Some(own), due: now, is_script: true });
+        }
     }
 
     /// No new ticks; runs that are under way may finish, within a bound.
@@ -251,7 +295,7 @@ impl Scheduler {
             thread::sleep(Duration::from_millis(5));
         }
         for slot in self.slots.iter().filter(|slot| is_busy(slot)) {
-            log::warn!("{}: still in a run, left behind", slot.unit.spec.name);
+            log::warn!("{}: still in a run, left behind", slot.unit.name);
         }
         self.assembly.flush();
     }

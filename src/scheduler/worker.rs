@@ -2,10 +2,10 @@
 
 use super::assembly::Assembly;
 use super::errors::Errors;
-use crate::check::{Check, Context, Out, Pace, Spec};
+use crate::check::{Check, Context, Out, Pace};
 use crate::fetch::Roots;
 use crate::logging::Complaint;
-use crate::point::{Batch, Tick};
+use crate::point::{Batch, Text, Tick};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,7 +19,8 @@ const STACK: usize = 512 << 10;
 
 /// An enabled check with its memory and its rates. Whoever runs it holds the lock for the whole run.
 pub struct Unit {
-    pub spec: &'static Spec,
+    pub name: Text,
+    check_type: Text,
     pub pace: Pace,
     state: Mutex<State>,
 }
@@ -33,11 +34,17 @@ struct State {
 }
 
 impl Unit {
-    /// With `tells_errors` an error of the check is a health event too.
-    pub fn new(spec: &'static Spec, pace: Pace, check: Box<dyn Check>, tick: Tick, tells_errors: bool) -> Unit {
-        let out = Out::new(spec.check_type, pace.max_series, tick);
+    /// `label` is its name and its type. With `tells_errors` an error of the check is a health event too.
+    pub fn new(label: (Text, Text), pace: Pace, check: Box<dyn Check>, tick: Tick, tells_errors: bool) -> Unit {
+        let (name, check_type) = label;
+        let out = Out::new(check_type.clone(), pace.max_series, tick);
         let errors = tells_errors.then(Errors::default);
-        Unit { spec, pace, state: Mutex::new(State { check, out, complaint: Complaint::default(), errors }) }
+        Unit {
+            name,
+            check_type,
+            pace,
+            state: Mutex::new(State { check, out, complaint: Complaint::default(), errors }),
+        }
     }
 
     /// How long a run may take when the daemon's period is `period`.
@@ -67,11 +74,11 @@ impl Unit {
             Err(_) => Some("panicked; this is a bug, please report it with the log".into()),
         };
         let (mut batch, faults) = out.finish();
-        let name = self.spec.name;
+        let name = &*self.name;
         let now = Instant::now();
         for problem in problem.iter().chain(&faults) {
             complaint.complain(name, problem, now);
-            let event = errors.as_mut().and_then(|errors| errors.event(name, self.spec.check_type, problem, tick));
+            let event = errors.as_mut().and_then(|errors| errors.event(&self.name, &self.check_type, problem, tick));
             batch.events.extend(event);
         }
         if problem.is_none() && faults.is_empty() {

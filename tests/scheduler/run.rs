@@ -229,7 +229,7 @@ fn errors_are_told_anew_after_ten_minutes_and_never_flood() {
         Tick { wall: 7, at, deadline: at, period: PERIOD }
     };
     let mut errors = Errors::default();
-    let mut told = |text: &str, seconds| errors.event("check_x", "x", text, at(seconds)).is_some();
+    let mut told = |text: &str, seconds| errors.event(&"check_x".into(), &"x".into(), text, at(seconds)).is_some();
     assert!(told("a", 0) && !told("a", 1) && told("b", 2) && !told("a", 599) && told("a", 601));
     assert_eq!((0..1000).filter(|number| told(&format!("changing {number}"), 700)).count(), 15);
 }

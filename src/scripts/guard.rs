@@ -1,0 +1,219 @@
+//! The guard: a process of its own between the daemon and a script. It ends when nothing is left of the script, and sees
+//! to that: at the deadline, or when the daemon says so or is gone.
+//!
+//! Being the reaper of all that the script leaves behind, it finds them all below itself, whatever sessions they made.
+//! Its standard input is a socket to the daemon: the end of it is the order to stop, and what became of the script goes
+//! back over it as one line (see [`Fate`]).
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::prctl;
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{Pid, dup2_stderr, dup2_stdout, getpid, setsid};
+use std::fmt;
+use std::fs;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// From TERM to KILL.
+pub const GRACE: Duration = Duration::from_secs(2);
+/// After KILL, what is still there cannot be killed.
+const LAST: Duration = Duration::from_secs(2);
+const BEAT: Duration = Duration::from_millis(20);
+
+/// What became of a script, as the guard says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// By itself, with this code.
+    Exited(i32),
+    /// By a signal that was not ours.
+    Signalled(i32),
+    /// It, or something it had started, was still there at the deadline.
+    Late,
+    /// The daemon wanted it ended.
+    Stopped,
+    /// It could not be started.
+    Failed(String),
+    /// These processes can be neither ended nor killed.
+    Stuck(String),
+}
+
+impl fmt::Display for Fate {
+    fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Fate::Exited(code) => write!(to, "exited {code}"),
+            Fate::Signalled(signal) => write!(to, "signalled {signal}"),
+            Fate::Late => write!(to, "late"),
+            Fate::Stopped => write!(to, "stopped"),
+            Fate::Failed(why) => write!(to, "failed {why}"),
+            Fate::Stuck(pids) => write!(to, "stuck {pids}"),
+        }
+    }
+}
+
+impl Fate {
+    /// What [`fmt::Display`] wrote; `None` for anything else.
+    pub fn parse(line: &str) -> Option<Fate> {
+        let (word, rest) = line.trim_end().split_once(' ').unwrap_or((line.trim_end(), ""));
+        match word {
+            "exited" => rest.parse().ok().map(Fate::Exited),
+            "signalled" => rest.parse().ok().map(Fate::Signalled),
+            "late" => Some(Fate::Late),
+            "stopped" => Some(Fate::Stopped),
+            "failed" => Some(Fate::Failed(rest.into())),
+            "stuck" => Some(Fate::Stuck(rest.into())),
+            _ => None,
+        }
+    }
+}
+
+/// The whole life of a guard: runs the script, waits until nothing is left of it, and says what became of it.
+///
+/// # Errors
+/// The system refuses what a guard needs; nothing was started then.
+pub fn guard(script: &Path, limit: Duration) -> io::Result<()> {
+    let deadline = Instant::now() + limit;
+    prctl::set_child_subreaper(true)?;
+    let _ = setsid();
+    let mut children = SigSet::empty();
+    children.add(Signal::SIGCHLD);
+    children.thread_block()?;
+    let signals = SignalFd::with_flags(&children, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+    let fate = match start(script) {
+        Ok(main) => Family { main, ended: None, signals }.outlive(deadline)?,
+        Err(error) => Fate::Failed(refusal(script, &error)),
+    };
+    say(&fate);
+    if let Fate::Stuck(_) = fate {
+        // No second copy is started while this one waits.
+        while waitpid(None, None) != Err(Errno::ECHILD) {}
+    }
+    Ok(())
+}
+
+/// Starts the script in a group of its own, and lets go of the pipes that it writes to.
+fn start(script: &Path) -> io::Result<Pid> {
+    let spawn = |command: &mut Command| command.stdin(Stdio::null()).process_group(0).spawn();
+    let started = match spawn(&mut Command::new(script)) {
+        // Without a line that names its interpreter: what a shell would do.
+        Err(error) if error.raw_os_error() == Some(Errno::ENOEXEC as i32) => {
+            spawn(Command::new("/bin/sh").arg("--").arg(script))
+        }
+        other => other,
+    };
+    let nowhere = fs::OpenOptions::new().write(true).open("/dev/null")?;
+    dup2_stdout(&nowhere)?;
+    dup2_stderr(&nowhere)?;
+    // Reaped with everything else.
+    started.map(|child| Pid::from_raw(child.id() as i32))
+}
+
+fn refusal(script: &Path, error: &io::Error) -> String {
+    let why = crate::error::plain(error);
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => format!("{why}: make it executable with chmod +x"),
+        io::ErrorKind::NotFound if script.exists() => "its interpreter, named in its first line, is not there".into(),
+        _ => why,
+    }
+}
+
+fn say(fate: &Fate) {
+    if let Ok(socket) = io::stdin().as_fd().try_clone_to_owned() {
+        let _ = writeln!(fs::File::from(socket), "{fate}");
+    }
+}
+
+/// The script and all that came of it.
+struct Family {
+    main: Pid,
+    ended: Option<Fate>,
+    signals: SignalFd,
+}
+
+impl Family {
+    fn outlive(mut self, deadline: Instant) -> io::Result<Fate> {
+        let why = loop {
+            if self.reap() {
+                return Ok(self.ended.unwrap_or(Fate::Exited(0)));
+            }
+            if Instant::now() >= deadline {
+                break Fate::Late;
+            }
+            if self.wait(deadline)? {
+                break Fate::Stopped;
+            }
+        };
+        for (signal, patience) in [(Signal::SIGTERM, GRACE), (Signal::SIGKILL, LAST)] {
+            let end = Instant::now() + patience;
+            while Instant::now() < end {
+                // Again and again: more of them may come while these are told.
+                if signal == Signal::SIGKILL || end - Instant::now() > patience - BEAT {
+                    for pid in descendants() {
+                        let _ = kill(pid, signal);
+                    }
+                }
+                self.wait(Instant::now() + BEAT)?;
+                if self.reap() {
+                    return Ok(why);
+                }
+            }
+        }
+        let left: Vec<String> = descendants().iter().map(Pid::to_string).collect();
+        Ok(Fate::Stuck(left.join(" ")))
+    }
+
+    /// Until a child has ended or the time has come; `true` when the daemon wants an end.
+    fn wait(&mut self, until: Instant) -> io::Result<bool> {
+        let left = until.saturating_duration_since(Instant::now());
+        let timeout = PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
+        let stdin = io::stdin();
+        let mut watched =
+            [PollFd::new(self.signals.as_fd(), PollFlags::POLLIN), PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut watched, timeout) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        // Nothing is ever sent over it: whatever there is to read is its end.
+        let is_over = watched.last().and_then(PollFd::any).unwrap_or(false);
+        while let Ok(Some(_)) = self.signals.read_signal() {}
+        Ok(is_over)
+    }
+
+    /// Collects those that have ended; `true` when nobody is left.
+    fn reap(&mut self) -> bool {
+        loop {
+            let fate = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::Exited(pid, code)) => (pid, Fate::Exited(code)),
+                Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, Fate::Signalled(signal as i32)),
+                Ok(WaitStatus::StillAlive) => return false,
+                Ok(_) | Err(Errno::EINTR) => continue,
+                Err(_) => return true,
+            };
+            if fate.0 == self.main {
+                self.ended = Some(fate.1);
+            }
+        }
+    }
+}
+
+/// All processes below this one, as the kernel lists them in `/proc/<pid>/task/<tid>/children`.
+fn descendants() -> Vec<Pid> {
+    let mut found = Vec::new();
+    let mut open = vec![getpid()];
+    while let Some(parent) = open.pop() {
+        let tasks = fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten();
+        for task in tasks {
+            let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+            let children = children.split_ascii_whitespace().filter_map(|pid| pid.parse().ok().map(Pid::from_raw));
+            open.extend(children.clone());
+            found.extend(children);
+        }
+    }
+    found
+}

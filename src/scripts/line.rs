@@ -1,0 +1,44 @@
+//! A line of a script: `name value check_type stack|rate`, and tags behind it as `key=value`.
+
+use crate::point::{Tags, Value};
+
+/// What one line tells.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Line<'a> {
+    pub name: &'a str,
+    pub value: Value,
+    pub check_type: &'a str,
+    /// `rate`: the change per second is wanted. `stack`: the number as it is.
+    pub is_rate: bool,
+    pub tags: Tags,
+}
+
+/// Reads a line. `None` for one that says nothing: blank, or a comment.
+///
+/// # Errors
+/// It is something else; the text says what is wrong with it.
+pub fn parse(text: &str) -> Result<Option<Line<'_>>, &'static str> {
+    let mut words = text.split_ascii_whitespace();
+    let Some(name) = words.next().filter(|name| !name.starts_with('#')) else { return Ok(None) };
+    let (Some(value), Some(check_type), Some(style)) = (words.next(), words.next(), words.next()) else {
+        return Err("expected name, value, check_type and stack or rate");
+    };
+    let is_rate = match style {
+        "rate" => true,
+        "stack" => false,
+        _ => return Err("the fourth word is neither stack nor rate"),
+    };
+    let tags: Option<Vec<(String, &str)>> = words
+        .map(|word| word.split_once('=').filter(|(key, _)| !key.is_empty()).map(|(key, value)| (key.into(), value)))
+        .collect();
+    let tags = tags.ok_or("what follows the fourth word must be tags as key=value")?.into_iter().collect();
+    Ok(Some(Line { name, value: number(value).ok_or("the value is no number")?, check_type, is_rate, tags }))
+}
+
+/// Integers and decimals. Words such as `nan`, and integers that do not fit 64 bits as such, are floats or nothing.
+fn number(text: &str) -> Option<Value> {
+    if !text.ends_with(|last: char| last.is_ascii_digit() || last == '.') {
+        return None;
+    }
+    text.parse().map(Value::Int).ok().or_else(|| Value::finite(text.parse().ok()?))
+}

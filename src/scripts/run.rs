@@ -1,0 +1,143 @@
+//! Runs one script through its guard, and reads what it writes, within its bounds.
+
+use super::guard::{Fate, GRACE};
+use crate::error::{Error, Result};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::io::{self, Read};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// What a guard may need beyond the deadline, for TERM and KILL.
+const OVERTIME: Duration = Duration::from_secs(3);
+/// Most that is kept of what a script complains.
+const STDERR_BYTES: usize = 4096;
+/// Programs are found there, whatever the daemon's own environment says.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What a run brought.
+pub struct Ran {
+    pub stdout: Vec<u8>,
+    pub stderr: Vec<u8>,
+    pub fate: Fate,
+    /// It wrote more than it may; the rest was not read, and it was ended.
+    pub is_cut: bool,
+    /// The guard of a script that can neither be ended nor killed.
+    pub stuck: Option<Child>,
+}
+
+/// Runs the script to its end, at most until `deadline` and what ending it takes.
+///
+/// # Errors
+/// The system has no process or pipe to give.
+pub fn run(script: &Path, home: &Path, deadline: Instant, most: usize) -> Result<Ran> {
+    let failed = Error::file("run", script);
+    let begun = (|| {
+        let (ours, theirs) = UnixStream::pair()?;
+        let limit = deadline.saturating_duration_since(Instant::now());
+        let guard = Command::new("/proc/self/exe")
+            .arg0(format!("puypuy: {}", script.file_name().unwrap_or_default().to_string_lossy()))
+            .args(["guard", &limit.as_millis().to_string()])
+            .arg(script)
+            .current_dir(home)
+            .env_clear()
+            .envs([("PATH", PATH), ("LANG", "C.UTF-8")])
+            .env("HOME", home)
+            .env("PUYPUY_HOME", home)
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        ours.set_nonblocking(true)?;
+        Ok((guard, ours))
+    })();
+    let (mut guard, socket) = begun.map_err(failed)?;
+    let mut pipes = [
+        Pipe::new(guard.stdout.take().map(OwnedFd::from), most),
+        Pipe::new(guard.stderr.take().map(OwnedFd::from), STDERR_BYTES),
+        Pipe::new(socket.try_clone().ok().map(OwnedFd::from), STDERR_BYTES),
+    ];
+    let last = deadline + GRACE + OVERTIME;
+    let [out, err, word] = &mut pipes;
+    let mut is_cut = false;
+    // The last word of the guard: then nobody is left to write anything.
+    while !word.bytes.contains(&b'\n') && !word.is_over && Instant::now() < last {
+        wait([&*out, err, word], last);
+        [&mut *out, err, word].into_iter().for_each(Pipe::read);
+        if out.is_full && !is_cut {
+            is_cut = true;
+            let _ = socket.shutdown(Shutdown::Write);
+        }
+    }
+    [&mut *out, err].into_iter().for_each(Pipe::read);
+    let said = String::from_utf8_lossy(&word.bytes);
+    let fate = Fate::parse(&said).unwrap_or(Fate::Failed("its guard ended without a word".into()));
+    let mut stuck = None;
+    match fate {
+        Fate::Stuck(_) => stuck = Some(guard),
+        _ => {
+            // It has said its last word, or will not say any.
+            if !said.ends_with('\n') {
+                let _ = guard.kill();
+            }
+            let _ = guard.wait();
+        }
+    }
+    let [out, err, _] = pipes;
+    Ok(Ran { stdout: out.bytes, stderr: err.bytes, fate, is_cut, stuck })
+}
+
+/// Until one of them has something, or the time has come.
+fn wait(pipes: [&Pipe; 3], until: Instant) {
+    let left = until.saturating_duration_since(Instant::now());
+    let mut watched: Vec<PollFd> = pipes
+        .into_iter()
+        .filter(|pipe| !pipe.is_over)
+        .filter_map(|pipe| pipe.end.as_ref())
+        .map(|end| PollFd::new(end.as_fd(), PollFlags::POLLIN))
+        .collect();
+    let _ = poll(&mut watched, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX));
+}
+
+/// The end of a pipe that is read as far as there is something, and no further than wanted.
+struct Pipe {
+    end: Option<std::fs::File>,
+    bytes: Vec<u8>,
+    most: usize,
+    is_full: bool,
+    is_over: bool,
+}
+
+impl Pipe {
+    fn new(end: Option<OwnedFd>, most: usize) -> Pipe {
+        if let Some(end) = &end {
+            let _ = fcntl(end, FcntlArg::F_SETFL(OFlag::O_NONBLOCK));
+        }
+        let is_over = end.is_none();
+        Pipe { end: end.map(std::fs::File::from), bytes: Vec::new(), most, is_full: false, is_over }
+    }
+
+    fn read(&mut self) {
+        let Some(end) = self.end.as_mut().filter(|_| !self.is_over) else { return };
+        let mut buffer = [0; 8192];
+        // Not for ever: whoever writes without end shall not keep the others from being read.
+        for _ in 0..16 {
+            match end.read(&mut buffer) {
+                Ok(0) => return self.is_over = true,
+                Ok(count) => {
+                    let room = self.most.saturating_sub(self.bytes.len()).min(count);
+                    self.bytes.extend_from_slice(buffer.get(..room).unwrap_or_default());
+                    self.is_full |= room < count;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return self.is_over = true,
+            }
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! Scripts with the real daemon: what they tell arrives, and whatever they do, nothing of them is left.
+
+mod line;
+
+use crate::support::server::Server;
+use crate::support::{Home, is_root, lives, signal, skip, wait_for};
+use std::collections::BTreeMap;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
+
+/// A home whose points go to a recording InfluxDB.
+struct Scripts {
+    home: Home,
+    server: Server,
+}
+
+impl Scripts {
+    fn new() -> Scripts {
+        let (home, server) = (Home::new().with("hostname", "web1"), Server::always(204));
+        let own = home.read("config.ini").split("[TSDB]").next().unwrap().to_string();
+        let tsdb = format!("[TSDB]\ntsdtype = InfluxDB\naddress = {}\ndatabase = d\n", server.url());
+        fs::write(home.path("config.ini"), own + &tsdb).unwrap();
+        fs::create_dir(home.path("scripts_enabled")).unwrap();
+        Scripts { home, server }
+    }
+
+    fn script(&self, name: &str, text: &str) {
+        let path = self.home.path("scripts_enabled").join(name);
+        // Under another name first: a script that is open for writing cannot be run.
+        let unfinished = self.home.path("unfinished");
+        fs::write(&unfinished, text).unwrap();
+        fs::set_permissions(&unfinished, Permissions::from_mode(0o755)).unwrap();
+        fs::rename(unfinished, path).unwrap();
+    }
+
+    /// All lines that arrived, without those about health.
+    fn lines(&self) -> Vec<String> {
+        let requests = self.server.requests();
+        requests.iter().flat_map(|request| request.text().lines().map(String::from).collect::<Vec<_>>()).collect()
+    }
+
+    /// The values of a metric by time.
+    fn values(&self, name: &str) -> BTreeMap<i64, String> {
+        let start = format!("{name},");
+        let lines = self.lines();
+        let ours = lines.iter().filter(|line| line.starts_with(&start));
+        ours.map(|line| {
+            let words: Vec<&str> = line.rsplitn(3, ' ').collect();
+            (words[0].parse().unwrap(), words[1].strip_prefix("value=").unwrap().to_string())
+        })
+        .collect()
+    }
+
+    fn wait_for(&self, name: &str, count: usize) {
+        let begun = Instant::now();
+        while self.values(name).len() < count {
+            let told = format!("{:?}\n{}", self.values(name), self.home.log());
+            assert!(begun.elapsed() < Duration::from_secs(20), "{count} of {name} did not come: {told}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+/// What the documentation shows.
+const RANDOM: &str = "#!/bin/bash\nmyvalue=$RANDOM\nmytype=random_gen\ncheck_type=my_bash_random\ncheck_style=stack\n\
+                      myvalue2=$(date +%s)\nmytype2=random_gen2\ncheck_type2=my_bash_random2\ncheck_style2=rate\n\
+                      echo $mytype $myvalue $check_type $check_style\n\
+                      echo -n $mytype2 $myvalue2 $check_type2 $check_style2\n";
+
+#[test]
+fn what_a_script_tells_arrives() {
+    let scripts = Scripts::new();
+    scripts.script("check_random.sh", RANDOM);
+    scripts.script("check_no_first_line", "echo plain $(pwd | wc -c) x stack core=0 a=b=c\n# echo not\n");
+    scripts.script(
+        "check_environment.sh",
+        "#!/bin/sh\necho variables $(env | grep -vc '^\\(PWD\\|SHLVL\\|_\\)=') x stack\n",
+    );
+    scripts.script("no_check.sh", "#!/bin/sh\necho never 1 x stack\n");
+    scripts.home.start();
+    scripts.wait_for("random_gen2", 2);
+    scripts.wait_for("plain", 1);
+    scripts.wait_for("variables", 1);
+    let lines = scripts.lines();
+    let line = |name: &str| lines.iter().find(|line| line.starts_with(name)).unwrap().clone();
+    assert!(line("random_gen,").contains(",type=my_bash_random value="), "{}", line("random_gen,"));
+    // A clock goes on by one a second.
+    let rate: f64 = scripts.values("random_gen2").pop_last().unwrap().1.parse().unwrap();
+    assert!((0.4..2.5).contains(&rate), "{rate}");
+    let home = scripts.home.path("").display().to_string().trim_end_matches('/').len();
+    assert!(line("plain,").contains(r",a=b\=c,") && line("plain,").contains(",core=0,"), "{}", line("plain,"));
+    assert!(line("plain,").contains(&format!(" value={}i ", home + 1)), "runs in the home: {}", line("plain,"));
+    assert_eq!(scripts.values("variables").pop_first().unwrap().1, "4i", "PATH, LANG, HOME, PUYPUY_HOME");
+    assert!(scripts.values("never").is_empty());
+    assert_eq!(scripts.home.puypuy(&["stop"]).code, 0);
+}
+
+#[test]
+fn scripts_come_and_go_while_the_daemon_runs() {
+    let scripts = Scripts::new();
+    let pid = scripts.home.start();
+    scripts.script("check_a.sh", "#!/bin/sh\necho a 1 x stack\n");
+    scripts.wait_for("a", 2);
+    fs::remove_file(scripts.home.path("scripts_enabled/check_a.sh")).unwrap();
+    wait_for("the end of a", || scripts.home.log().contains("check_a.sh: switched off"));
+    scripts.script("check_a.sh", "#!/bin/sh\necho b 1 x stack\n");
+    scripts.wait_for("b", 1);
+    assert!(lives(pid));
+}
+
+#[test]
+fn bad_lines_cost_themselves_alone() {
+    let scripts = Scripts::new();
+    scripts.script(
+        "check_bad.sh",
+        "#!/bin/sh\nprintf 'good 1 x stack\\r\\nbad one x stack\\n\\n worse\\n  tab\\t2.5  x\\tstack'\n",
+    );
+    scripts.script(
+        "check_noise",
+        "#!/bin/sh\nhead -c 3000 /dev/urandom; echo; echo after 1 x stack; echo oops >&2; exit 3\n",
+    );
+    scripts.script(
+        "check_grows.sh",
+        "#!/bin/sh\nif [ -e seen ]; then echo grows 1.5 x stack; else touch seen; echo grows 1 x stack; fi\n",
+    );
+    scripts.home.start();
+    for name in ["good", "tab", "after"] {
+        scripts.wait_for(name, 1);
+    }
+    scripts.wait_for("grows", 3);
+    assert!(scripts.values("bad").is_empty() && scripts.values("worse").is_empty());
+    let log = scripts.home.log();
+    assert!(
+        log.contains("check_bad.sh: line 2, \"bad one x stack\": the value is no number; 2 bad lines in all"),
+        "{log}"
+    );
+    assert!(log.contains("check_noise: it says \"oops\"") && log.contains("check_noise: exited with code 3"), "{log}");
+    assert!(log.contains("check_grows.sh: grows: was an integer, is a float from now on"), "{log}");
+}
+
+#[test]
+fn root_runs_nothing_that_others_can_change() {
+    if !is_root() {
+        return skip("only root refuses them");
+    }
+    let scripts = Scripts::new();
+    scripts.script("check_open.sh", "#!/bin/sh\necho open 1 x stack\n");
+    let path = scripts.home.path("scripts_enabled/check_open.sh");
+    fs::set_permissions(&path, Permissions::from_mode(0o777)).unwrap();
+    scripts.script("check_well.sh", "#!/bin/sh\necho well 1 x stack\n");
+    scripts.home.start();
+    scripts.wait_for("well", 2);
+    assert!(scripts.values("open").is_empty());
+    let log = scripts.home.log();
+    assert!(
+        log.contains("check_open.sh can be changed by others than root, who runs it; chown root and chmod go-w"),
+        "{log}"
+    );
+    fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+    scripts.wait_for("open", 1);
+}
+
+const HOSTILE: &[(&str, &str, &str)] = &[
+    ("sleeps", "sleep 1000", "was not done in time and was ended, with all that it had started"),
+    ("deaf", "trap '' TERM INT HUP; while :; do sleep 1; done", "was not done in time"),
+    ("orphans", "setsid sh -c 'setsid sleep 1000 & setsid sleep 1000' & exit 0", "was not done in time"),
+    ("deaf_orphans", "setsid sh -c \"trap '' TERM; sleep 1000; sleep 1000\" & exit 0", "was not done in time"),
+    ("flood", "echo before 1 x stack; yes | head -c 1000000000", "wrote more than 1048576 bytes"),
+    ("endless_line", "head -c 1000000000 /dev/zero", "wrote more than 1048576 bytes"),
+    ("silent", "exec >&- 2>&-; sleep 1000", "was not done in time"),
+    ("many", "for i in $(seq 50); do sleep 1000 & done", "was not done in time"),
+    ("shot", "kill -9 $$", "was ended by signal 9"),
+    ("reads", "cat; echo read 1 x stack", ""),
+    ("complains", "yes >&2 & sleep 1000", "it says \"y\""),
+];
+
+/// All of them at once for some seconds, beside one that is well: it misses no tick, and at the end nothing is left.
+#[test]
+fn whatever_scripts_do_nothing_is_left_and_the_others_go_on() {
+    let scripts = Scripts::new();
+    for (name, text, _) in HOSTILE {
+        scripts.script(&format!("check_{name}.sh"), &format!("#!/bin/sh\n{text}\n"));
+    }
+    scripts.script("check_no_interpreter", "#!/no/such/shell\necho 1\n");
+    scripts.script("check_well.sh", "#!/bin/sh\necho well 1 x stack\n");
+    scripts.script("check_not_executable", "#!/bin/sh\n");
+    fs::set_permissions(scripts.home.path("scripts_enabled/check_not_executable"), Permissions::from_mode(0o644))
+        .unwrap();
+    let pid = scripts.home.start();
+    scripts.wait_for("well", 8);
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
+    let times: Vec<i64> = scripts.values("well").into_keys().collect();
+    assert!(times.windows(2).all(|pair| pair[1] - pair[0] == 1), "a tick was missed: {times:?}");
+    assert!(!scripts.values("read").is_empty() && !scripts.values("before").is_empty());
+    let log = scripts.home.log();
+    for (name, _, told) in HOSTILE {
+        let is_told = log.lines().any(|line| line.contains(&format!(" check_{name}.sh: ")) && line.contains(told));
+        assert!(is_told, "{name}: {told}\n{log}");
+    }
+    assert!(
+        log.contains("check_no_interpreter: cannot be run: its interpreter, named in its first line, is not there"),
+        "{log}"
+    );
+    assert!(log.contains("check_not_executable: cannot be run: permission denied: make it executable"), "{log}");
+    assert!(descriptors < 200, "{descriptors} descriptors");
+
+    let begun = Instant::now();
+    assert_eq!(scripts.home.puypuy(&["stop"]).code, 0);
+    assert!(begun.elapsed() < Duration::from_secs(6));
+    wait_for("everything to be gone", || scripts.home.processes().is_empty());
+}
+
+#[test]
+fn a_daemon_that_is_killed_leaves_no_script_behind() {
+    let scripts = Scripts::new();
+    scripts.script("check_sleeps.sh", "#!/bin/sh\necho here 1 x stack\nsetsid sleep 1000 &\nsleep 1000\n");
+    scripts.script("check_deaf.sh", "#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 1; done\n");
+    let config = scripts.home.read("config.ini").replace("check_period_seconds = 1\n", "check_period_seconds = 60\n");
+    fs::write(scripts.home.path("config.ini"), config).unwrap();
+    let pid = scripts.home.start();
+    // The daemon, two guards, two shells, three sleeps.
+    wait_for("the scripts to run", || scripts.home.processes().len() >= 8);
+    signal(pid, "KILL");
+    wait_for("everything to be gone", || scripts.home.processes().is_empty());
+}
