@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::fetch::Roots;
 use crate::links::{self, Link};
 use crate::point::{Batch, Identity, Tick, Value};
+use crate::scripts::{self, Manner, Places, Script};
 #[cfg(feature = "local")]
 use crate::show;
 use crate::sink::{self, cutter::Limits, line_protocol::LineProtocol};
@@ -20,6 +21,7 @@ use std::fmt::Write as _;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -54,12 +56,9 @@ pub struct Sampling {
 /// No check of that name, a mistake in its section, or a run that failed as a whole. What it told before is printed.
 pub fn check(settings: &Settings, name: &str, sampling: Sampling, out: &mut dyn Write) -> Result<()> {
     let Sampling { samples, every, format } = sampling;
-    let spec = named(name)?;
-    let section = section_for(&settings.home, spec)?;
-    let pace = Pace::read(&section)?;
-    let mut check = (spec.build)(&section)?;
+    let Runnable { mut check, check_type, pace } = runnable(settings, name)?;
     let limit = pace.timeout.unwrap_or(settings.own.check_period);
-    let mut told = Out::new(spec.check_type, pace.max_series, tick(every, limit));
+    let mut told = Out::new(check_type, pace.max_series, tick(every, limit));
     let mut last = Ok(());
     for sample in 0..samples.max(1) {
         if sample > 0 {
@@ -84,6 +83,37 @@ pub fn check(settings: &Settings, name: &str, sampling: Sampling, out: &mut dyn 
         say(out, &format!("# fault: {fault}\n"));
     }
     last
+}
+
+/// A check or a script, ready to run.
+struct Runnable {
+    check: Box<dyn Check>,
+    check_type: &'static str,
+    pace: Pace,
+}
+
+/// A script by the name of its file, else a check.
+fn runnable(settings: &Settings, name: &str) -> Result<Runnable> {
+    let home = &settings.home;
+    if let Some(folder) = folder_of(home, name)? {
+        let manner = Manner::configure(home, name)?;
+        let path = Path::new(folder).join(name);
+        let check = Box::new(Script::new(home, &path, manner, Arc::new(Places::configure(home)?)));
+        return Ok(Runnable { check, check_type: scripts::TYPE, pace: manner.pace });
+    }
+    let spec = named(name)?;
+    let section = section_for(home, spec)?;
+    Ok(Runnable { check: (spec.build)(&section)?, check_type: spec.check_type, pace: Pace::read(&section)? })
+}
+
+/// Where a script of that name lies; those that are switched on first.
+fn folder_of(home: &Path, name: &str) -> Result<Option<&'static str>> {
+    for folder in [scripts::ENABLED, scripts::AVAILABLE] {
+        if scripts::names(home, folder)?.iter().any(|known| known == name) {
+            return Ok(Some(folder));
+        }
+    }
+    Ok(None)
 }
 
 fn named(name: &str) -> Result<&'static Spec> {
@@ -160,15 +190,33 @@ pub fn list(home: &Path, out: &mut dyn Write) -> Result<()> {
     for link in links.iter().filter(|link| link.spec().is_none()) {
         say(out, &format!("?    {:width$}  no check of that name in this version\n", link.file_name));
     }
+    let on = scripts::names(home, scripts::ENABLED)?;
+    for name in &on {
+        say(out, &format!("on   {name:width$}  script\n"));
+    }
+    for name in scripts::names(home, scripts::AVAILABLE)?.iter().filter(|name| !on.contains(name)) {
+        say(out, &format!("off  {name:width$}  script\n"));
+    }
     Ok(())
 }
 
 /// `puypuy enable`: makes the links. All names are looked at before the first link is made.
 pub fn enable(home: &Path, names: &[impl AsRef<str>], out: &mut dyn Write) -> Result<()> {
-    let specs: Vec<&Spec> = names.iter().map(|name| named(name.as_ref())).collect::<Result<_>>()?;
+    let (mut programs, mut specs) = (Vec::new(), Vec::new());
+    for name in names.iter().map(AsRef::as_ref) {
+        match folder_of(home, name)? {
+            Some(_) => programs.push(name),
+            None => specs.push(named(name)?),
+        }
+    }
+    let mut told = |name: &str, made: bool| {
+        say(out, &format!("{name}: {}\n", if made { "switched on" } else { "is on already" }));
+    };
     for spec in specs {
-        let made = links::enable(home, spec)?;
-        say(out, &format!("{}: {}\n", spec.name, if made { "switched on" } else { "is on already" }));
+        told(spec.name, links::enable(home, spec)?);
+    }
+    for name in programs {
+        told(name, scripts::enable(home, name)?);
     }
     Ok(())
 }
@@ -176,6 +224,14 @@ pub fn enable(home: &Path, names: &[impl AsRef<str>], out: &mut dyn Write) -> Re
 /// `puypuy disable`: removes links, also those of checks that this version does not know.
 pub fn disable(home: &Path, names: &[String], out: &mut dyn Write) -> Result<()> {
     for name in names {
+        if let Some(folder) = folder_of(home, name)? {
+            let is_on = folder == scripts::ENABLED;
+            if is_on {
+                scripts::disable(home, name)?;
+            }
+            say(out, &format!("{name}: {}\n", if is_on { "switched off" } else { "is off already" }));
+            continue;
+        }
         let linked = |stem: &str| links::read(home).is_ok_and(|links| links.iter().any(|link| link.stem == stem));
         let stem = if linked(name) { name.clone() } else { named(name)?.name.to_string() };
         let removed = links::disable(home, &stem)?;

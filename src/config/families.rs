@@ -7,6 +7,7 @@ use super::spelling::hint;
 use crate::check::{COMMON_KEYS, Pace, Spec};
 use crate::checks;
 use crate::error::{Error, Result};
+use crate::scripts::{self, Manner, Places};
 use std::fs;
 use std::path::Path;
 
@@ -49,6 +50,11 @@ pub fn check_all(home: &Path, config: Option<&Path>, enabled: &[&'static Spec]) 
             for (shown, read) in files.into_iter().filter(|(shown, _)| home.join(shown) != main) {
                 match read {
                     Ok(read) => {
+                        if shown == scripts::CONF {
+                            let read = read.sections.iter();
+                            errors.extend(read.clone().filter_map(|section| Manner::read(section).err()));
+                            errors.extend(read.filter_map(|section| Places::read(section).err()));
+                        }
                         doubts(&shown, &read, &mut warnings);
                         errors.extend(read.errors);
                     }
@@ -72,6 +78,22 @@ pub fn check_all(home: &Path, config: Option<&Path>, enabled: &[&'static Spec]) 
     (errors, warnings)
 }
 
+/// Sections that are no script's, and keys that no script has.
+fn of_scripts(read: &Ini, warnings: &mut Vec<Error>) {
+    for section in read.sections.iter().filter(|section| section.name != ini::DEFAULT) {
+        let is_common = section.name == scripts::COMMON;
+        if !is_common && !section.name.starts_with("check_") {
+            warnings.push(section.problem("", "expected [scripts], or the name of a script such as [check_x.sh]"));
+            continue;
+        }
+        let more = if is_common { scripts::COMMON_KEYS } else { &[] };
+        let known = || COMMON_KEYS.iter().chain(scripts::KEYS).chain(more).copied();
+        for entry in section.entries.iter().filter(|entry| !known().any(|key| key.eq_ignore_ascii_case(&entry.key))) {
+            warnings.push(section.problem(&entry.key, &format!("unknown key{}", hint(&entry.key, known()))));
+        }
+    }
+}
+
 /// All files of the folder in the order of their names, each as messages call it.
 fn files(home: &Path) -> Result<Vec<(String, Result<Ini>)>> {
     let folder = home.join(FOLDER);
@@ -93,6 +115,9 @@ fn files(home: &Path) -> Result<Vec<(String, Result<Ini>)>> {
 
 /// Sections and keys that nobody reads, and sections that stand in the wrong file.
 fn doubts(shown: &str, read: &Ini, warnings: &mut Vec<Error>) {
+    if shown == scripts::CONF {
+        return of_scripts(read, warnings);
+    }
     for section in &read.sections {
         if DAEMONS.contains(&section.name.as_str()) {
             if section.name != ini::DEFAULT {

@@ -8,7 +8,7 @@ pub mod clock;
 pub mod errors;
 pub mod worker;
 
-use crate::check::{DEFAULT_MAX_SERIES, Pace, Runs, Spec};
+use crate::check::{Pace, Runs, Spec};
 use crate::checks;
 use crate::config::{families, spelling};
 use crate::error::Result;
@@ -16,11 +16,11 @@ use crate::fetch::Roots;
 use crate::links::{self, Link, Watch};
 use crate::logging::Complaint;
 use crate::point::Tick;
-use crate::scripts::{self, Places, Script};
+use crate::scripts::{self, Manner, Places, Script};
 use assembly::Assembly;
 use clock::{Stamps, next_due};
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread;
@@ -40,7 +40,8 @@ pub struct Scheduler {
     stamps: Stamps,
     watch: Watch,
     scripts_watch: Watch,
-    places: Arc<Places>,
+    /// Made when there is a script.
+    places: Option<Arc<Places>>,
     slots: Vec<Slot>,
     kernel: Option<Worker>,
     complaint: Complaint,
@@ -73,7 +74,7 @@ impl Scheduler {
         Scheduler {
             watch: Watch::new(&home.join(links::ENABLED)),
             scripts_watch: Watch::new(&home.join(scripts::ENABLED)),
-            places: Arc::default(),
+            places: None,
             home,
             period,
             roots: Arc::new(roots),
@@ -257,7 +258,7 @@ impl Scheduler {
         if !self.scripts_watch.changed() {
             return;
         }
-        let names = match scripts::enabled(&self.home) {
+        let names = match scripts::names(&self.home, scripts::ENABLED) {
             Ok(names) => names,
             Err(error) => {
                 self.complaint.complain(scripts::ENABLED, &error.to_string(), now);
@@ -275,15 +276,31 @@ impl Scheduler {
             if self.slots.iter().any(|slot| slot.is_script && slot.unit.name == name) {
                 continue;
             }
-            let Some(own) = self.start_worker(&name) else { continue };
-            log::info!("{name}: switched on");
-            let script = Box::new(Script::new(&self.home, &name, Arc::clone(&self.places)));
-            let pace = Pace { period: None, timeout: None, max_series: DEFAULT_MAX_SERIES };
-            let tick = Tick { wall: 0, at: now, deadline: now, period: self.period };
-            let label = (name.into(), scripts::TYPE.into());
-            let unit = Arc::new(Unit::new(label, pace, script, tick, self.tells_errors));
-            self.slots.push(Slot { unit, own: Some(own), due: now, is_script: true });
+            match self.take_up_script(&name, now) {
+                Ok(slot) => {
+                    self.told.remove(&name);
+                    log::info!("{name}: switched on");
+                    self.slots.extend(slot);
+                }
+                Err(error) if self.told.insert(name.clone()) => log::error!("{name}: {error}; it stays off"),
+                Err(_) => {}
+            }
         }
+    }
+
+    fn take_up_script(&mut self, name: &str, now: Instant) -> Result<Option<Slot>> {
+        let manner = Manner::configure(&self.home, name)?;
+        let places = match &self.places {
+            Some(places) => Arc::clone(places),
+            None => Arc::clone(self.places.insert(Arc::new(Places::configure(&self.home)?))),
+        };
+        let Some(own) = self.start_worker(name) else { return Ok(None) };
+        let path = Path::new(scripts::ENABLED).join(name);
+        let script = Box::new(Script::new(&self.home, &path, manner, places));
+        let tick = Tick { wall: 0, at: now, deadline: now, period: self.period };
+        let label = (name.to_string().into(), scripts::TYPE.into());
+        let unit = Arc::new(Unit::new(label, manner.pace, script, tick, self.tells_errors));
+        Ok(Some(Slot { unit, own: Some(own), due: now, is_script: true }))
     }
 
     /// No new ticks; runs that are under way may finish, within a bound.

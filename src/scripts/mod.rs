@@ -4,7 +4,9 @@ pub mod guard;
 pub mod line;
 mod run;
 
-use crate::check::{Check, Context, Out, Told};
+use crate::check::{Check, Context, Out, Pace, Told};
+use crate::config::ini;
+use crate::config::section::Section;
 use crate::error::{Error, Result, quote};
 use crate::point::Value;
 use guard::Fate;
@@ -16,8 +18,16 @@ use std::process::Child;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
-/// Folder of the scripts that run, below home.
+/// Folder of the scripts that run, below home, and of those that may be linked from there.
 pub const ENABLED: &str = "scripts_enabled";
+pub const AVAILABLE: &str = "scripts_available";
+/// Their settings: a section for each, and one for all.
+pub const CONF: &str = "conf/scripts.ini";
+pub const COMMON: &str = "scripts";
+/// Keys of a section, beside those of every check.
+pub const KEYS: &[&str] = &["max_output"];
+/// Keys of the section for all, beside the others.
+pub const COMMON_KEYS: &[&str] = &["max_parallel"];
 /// Value of the `type` tag where nothing else is said.
 pub const TYPE: &str = "script";
 /// Most that a script may write in a run.
@@ -27,22 +37,83 @@ const MAX_PARALLEL: usize = 4;
 /// Metrics whose type is remembered.
 const REMEMBERED: usize = 10_000;
 
-/// The names of all scripts of the folder, sorted. A missing folder holds none.
-pub fn enabled(home: &Path) -> Result<Vec<String>> {
-    let folder = home.join(ENABLED);
+/// The names of all scripts of a folder below home, sorted. A missing folder holds none.
+pub fn names(home: &Path, folder: &str) -> Result<Vec<String>> {
+    let folder = home.join(folder);
     let entries = match fs::read_dir(&folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(Error::file("list", &folder)(error)),
     };
-    let names = entries
-        .flatten()
-        .filter(|entry| entry.path().is_file())
-        .filter_map(|entry| entry.file_name().into_string().ok());
-    let mut names: Vec<String> =
-        names.filter(|name| name.starts_with("check_") && !name.ends_with(['~', '#'])).collect();
+    let files = entries.flatten().filter(|entry| entry.path().is_file());
+    let mut names: Vec<String> = files.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.retain(|name| name.starts_with("check_") && !name.ends_with(['~', '#']));
     names.sort();
     Ok(names)
+}
+
+/// Switches a script of [`AVAILABLE`] on by a link. `Ok(false)`: it is on already.
+pub fn enable(home: &Path, name: &str) -> Result<bool> {
+    let folder = home.join(ENABLED);
+    let link = folder.join(name);
+    if link.exists() {
+        return Ok(false);
+    }
+    fs::create_dir_all(&folder).map_err(Error::file("make", &folder))?;
+    std::os::unix::fs::symlink(Path::new("..").join(AVAILABLE).join(name), &link)
+        .map_err(Error::file("make the link", &link))?;
+    Ok(true)
+}
+
+/// Switches a script off by removing its link; a file that is no link is left alone.
+///
+/// # Errors
+/// It is no link: removing it might lose it.
+pub fn disable(home: &Path, name: &str) -> Result<()> {
+    let path = home.join(ENABLED).join(name);
+    if !path.is_symlink() {
+        let place = home.join(AVAILABLE);
+        return Err(Error::daemon(format!(
+            "{} is no link; move it to {} to switch it off",
+            path.display(),
+            place.display()
+        )));
+    }
+    fs::remove_file(&path).map_err(Error::file("remove", &path))
+}
+
+/// How a script is run.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    pub pace: Pace,
+    /// Most bytes that it may write in a run.
+    max_output: usize,
+}
+
+impl Manner {
+    /// From its section of [`CONF`], with `[scripts]` for what that does not say.
+    pub fn configure(home: &Path, name: &str) -> Result<Manner> {
+        let (mut own, common) = (section(home, name)?, section(home, COMMON)?);
+        own.entries.extend(common.entries);
+        Manner::read(&own)
+    }
+
+    /// From one section.
+    pub fn read(section: &Section) -> Result<Manner> {
+        Ok(Manner { pace: Pace::read(section)?, max_output: section.number("max_output", MAX_OUTPUT)? })
+    }
+}
+
+fn section(home: &Path, name: &str) -> Result<Section> {
+    let path = home.join(CONF);
+    if !path.exists() {
+        return Ok(Section::missing(CONF, name));
+    }
+    let mut read = ini::load(&path, CONF)?;
+    if !read.errors.is_empty() {
+        return Err(read.errors.swap_remove(0));
+    }
+    Ok(read.section(name).cloned().unwrap_or_else(|| Section::missing(CONF, name)))
 }
 
 /// Places for scripts that run at the same time.
@@ -51,13 +122,20 @@ pub struct Places {
     changed: Condvar,
 }
 
-impl Default for Places {
-    fn default() -> Places {
-        Places { free: Mutex::new(MAX_PARALLEL), changed: Condvar::new() }
-    }
-}
-
 impl Places {
+    /// As many as `max_parallel` of `[scripts]` says.
+    pub fn configure(home: &Path) -> Result<Places> {
+        Places::read(&section(home, COMMON)?)
+    }
+
+    /// From that section.
+    pub fn read(section: &Section) -> Result<Places> {
+        match section.number("max_parallel", MAX_PARALLEL)? {
+            0 => Err(section.wrong("max_parallel", "expected a number above 0")),
+            count => Ok(Places { free: Mutex::new(count), changed: Condvar::new() }),
+        }
+    }
+
     /// Waits for a place, at most until then.
     fn take(&self, until: Instant) -> Option<Place<'_>> {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
@@ -87,6 +165,7 @@ impl Drop for Place<'_> {
 pub struct Script {
     home: PathBuf,
     path: PathBuf,
+    max_output: usize,
     places: Arc<Places>,
     /// Whether a metric has been a float: an integer stays one until then.
     floats: HashMap<String, bool>,
@@ -95,9 +174,10 @@ pub struct Script {
 }
 
 impl Script {
-    pub fn new(home: &Path, name: &str, places: Arc<Places>) -> Script {
-        let path = home.join(ENABLED).join(name);
-        Script { home: home.into(), path, places, floats: HashMap::new(), stuck: None }
+    /// `path` is that of the program, from home.
+    pub fn new(home: &Path, path: &Path, manner: Manner, places: Arc<Places>) -> Script {
+        let (path, max_output) = (home.join(path), manner.max_output);
+        Script { home: home.into(), path, max_output, places, floats: HashMap::new(), stuck: None }
     }
 
     fn tell(&mut self, text: &str, out: &mut Out) {
@@ -152,7 +232,7 @@ impl Check for Script {
         // Those that hang must not keep the others from running: after a while it goes without a place.
         let places = Arc::clone(&self.places);
         let _place = places.take(Instant::now() + context.tick.period / 4);
-        let ran = run::run(&self.path, &self.home, context.tick.deadline, MAX_OUTPUT)?;
+        let ran = run::run(&self.path, &self.home, context.tick.deadline, self.max_output)?;
         self.stuck = ran.stuck;
         self.tell(&String::from_utf8_lossy(&ran.stdout), out);
         let complaint = String::from_utf8_lossy(&ran.stderr);
@@ -160,7 +240,10 @@ impl Check for Script {
             out.fault(format!("it says {}", quote(line)));
         }
         if ran.is_cut {
-            return Err(Error::daemon(format!("wrote more than {MAX_OUTPUT} bytes and was ended; the rest is lost")));
+            return Err(Error::daemon(format!(
+                "wrote more than {} bytes (max_output) and was ended; the rest is lost",
+                self.max_output
+            )));
         }
         match ran.fate {
             Fate::Exited(0) | Fate::Stopped => Ok(()),

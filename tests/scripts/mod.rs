@@ -1,5 +1,6 @@
 //! Scripts with the real daemon: what they tell arrives, and whatever they do, nothing of them is left.
 
+mod commands;
 mod line;
 
 use crate::support::server::Server;
