@@ -1,4 +1,5 @@
 //! Bytes to rows. Pure: text in, rows or an error out; no file, no socket, no clock, no point.
 
+pub mod nagios;
 pub mod number;
 pub mod procfs;

@@ -8,7 +8,8 @@ use crate::check::{Check, Context, Out, Pace, Told};
 use crate::config::ini;
 use crate::config::section::Section;
 use crate::error::{Error, Result, quote};
-use crate::point::Value;
+use crate::parse::nagios::{self, Perf};
+use crate::point::{Level, Tags, Value};
 use guard::Fate;
 use std::collections::HashMap;
 use std::fs;
@@ -25,11 +26,13 @@ pub const AVAILABLE: &str = "scripts_available";
 pub const CONF: &str = "conf/scripts.ini";
 pub const COMMON: &str = "scripts";
 /// Keys of a section, beside those of every check.
-pub const KEYS: &[&str] = &["max_output"];
+pub const KEYS: &[&str] = &["format", "max_output"];
 /// Keys of the section for all, beside the others.
 pub const COMMON_KEYS: &[&str] = &["max_parallel"];
 /// Value of the `type` tag where nothing else is said.
 pub const TYPE: &str = "script";
+/// The same for numbers of Nagios plugins.
+const NAGIOS: &str = "nagios";
 /// Most that a script may write in a run.
 const MAX_OUTPUT: usize = 1 << 20;
 /// Scripts that run at the same time.
@@ -82,10 +85,20 @@ pub fn disable(home: &Path, name: &str) -> Result<()> {
     fs::remove_file(&path).map_err(Error::file("remove", &path))
 }
 
+/// What a script writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    /// A number a line, see [`line`].
+    Lines,
+    /// As a Nagios plugin, whose exit code is its judgement.
+    Nagios,
+}
+
 /// How a script is run.
 #[derive(Clone, Copy, Debug)]
 pub struct Manner {
     pub pace: Pace,
+    format: Format,
     /// Most bytes that it may write in a run.
     max_output: usize,
 }
@@ -100,7 +113,13 @@ impl Manner {
 
     /// From one section.
     pub fn read(section: &Section) -> Result<Manner> {
-        Ok(Manner { pace: Pace::read(section)?, max_output: section.number("max_output", MAX_OUTPUT)? })
+        let format = match section.text("format").unwrap_or_default().to_ascii_lowercase().as_str() {
+            "" | "lines" => Format::Lines,
+            "nagios" => Format::Nagios,
+            _ => return Err(section.wrong("format", "expected lines or nagios")),
+        };
+        let max_output = section.number("max_output", MAX_OUTPUT)?;
+        Ok(Manner { pace: Pace::read(section)?, format, max_output })
     }
 }
 
@@ -165,7 +184,7 @@ impl Drop for Place<'_> {
 pub struct Script {
     home: PathBuf,
     path: PathBuf,
-    max_output: usize,
+    manner: Manner,
     places: Arc<Places>,
     /// Whether a metric has been a float: an integer stays one until then.
     floats: HashMap<String, bool>,
@@ -176,8 +195,7 @@ pub struct Script {
 impl Script {
     /// `path` is that of the program, from home.
     pub fn new(home: &Path, path: &Path, manner: Manner, places: Arc<Places>) -> Script {
-        let (path, max_output) = (home.join(path), manner.max_output);
-        Script { home: home.into(), path, max_output, places, floats: HashMap::new(), stuck: None }
+        Script { home: home.into(), path: home.join(path), manner, places, floats: HashMap::new(), stuck: None }
     }
 
     fn tell(&mut self, text: &str, out: &mut Out) {
@@ -197,6 +215,27 @@ impl Script {
             (count, Some(first)) => out.fault(format!("{first}; {count} bad lines in all")),
             _ => {}
         }
+    }
+
+    /// What a Nagios plugin measured, its state, and its words as a health event.
+    fn tell_judgement(&self, text: &str, code: i32, out: &mut Out) {
+        let (words, perf) = nagios::parse(text);
+        let file = self.path.file_name().unwrap_or_default().to_string_lossy();
+        let name = file.rsplit_once('.').map_or(&*file, |(stem, _)| stem);
+        let mut tell = |name: &str, value: Value, tags: Tags| {
+            out.tell(Told { name, value, is_rate: false, check_type: NAGIOS, tags });
+        };
+        tell("nagios_status", Value::Int(code.into()), Tags::one("check", name));
+        for Perf { label, value, unit } in perf {
+            let tags = [("check", name), ("label", &*label), ("unit", unit)];
+            tell("nagios_value", Value::Float(value), tags.into_iter().filter(|(_, text)| !text.is_empty()).collect());
+        }
+        let level = match code {
+            0 => Level::Ok,
+            2 => Level::Error,
+            _ => Level::Warning,
+        };
+        out.health(name.to_string(), level, words.into(), 0);
     }
 
     fn tell_line(&mut self, line: line::Line, out: &mut Out) {
@@ -232,9 +271,18 @@ impl Check for Script {
         // Those that hang must not keep the others from running: after a while it goes without a place.
         let places = Arc::clone(&self.places);
         let _place = places.take(Instant::now() + context.tick.period / 4);
-        let ran = run::run(&self.path, &self.home, context.tick.deadline, self.max_output)?;
+        let ran = run::run(&self.path, &self.home, context.tick.deadline, self.manner.max_output)?;
         self.stuck = ran.stuck;
-        self.tell(&String::from_utf8_lossy(&ran.stdout), out);
+        let text = String::from_utf8_lossy(&ran.stdout);
+        match (self.manner.format, &ran.fate) {
+            (Format::Lines, _) => self.tell(&text, out),
+            (Format::Nagios, Fate::Exited(code @ 0..=3)) => {
+                self.tell_judgement(&text, *code, out);
+                return Ok(());
+            }
+            // No judgement: only what went wrong.
+            (Format::Nagios, _) => {}
+        }
         let complaint = String::from_utf8_lossy(&ran.stderr);
         if let Some(line) = complaint.lines().find(|line| !line.trim().is_empty()) {
             out.fault(format!("it says {}", quote(line)));
@@ -242,7 +290,7 @@ impl Check for Script {
         if ran.is_cut {
             return Err(Error::daemon(format!(
                 "wrote more than {} bytes (max_output) and was ended; the rest is lost",
-                self.max_output
+                self.manner.max_output
             )));
         }
         match ran.fate {

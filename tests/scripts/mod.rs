@@ -2,6 +2,7 @@
 
 mod commands;
 mod line;
+mod nagios;
 
 use crate::support::server::Server;
 use crate::support::{Home, is_root, lives, signal, skip, wait_for};
