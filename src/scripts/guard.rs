@@ -36,7 +36,7 @@ pub enum Fate {
     Signalled(i32),
     /// It, or something it had started, was still there at the deadline.
     Late,
-    /// The daemon wanted it ended.
+    /// The daemon, or a signal to the guard, wanted it ended.
     Stopped,
     /// It could not be started.
     Failed(String),
@@ -81,11 +81,14 @@ pub fn guard(script: &Path, limit: Duration) -> io::Result<()> {
     let deadline = Instant::now() + limit;
     prctl::set_child_subreaper(true)?;
     let _ = setsid();
-    let mut children = SigSet::empty();
-    children.add(Signal::SIGCHLD);
-    children.thread_block()?;
-    let signals = SignalFd::with_flags(&children, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
-    let fate = match start(script) {
+    // The script starts with no signal blocked, whatever the daemon's threads do.
+    SigSet::all().thread_unblock()?;
+    let started = start(script);
+    // A child that ended before this is found by the first look.
+    let awaited = SigSet::from_iter([Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP]);
+    awaited.thread_block()?;
+    let signals = SignalFd::with_flags(&awaited, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+    let fate = match started {
         Ok(main) => Family { main, ended: None, signals }.outlive(deadline)?,
         Err(error) => Fate::Failed(refusal(script, &error)),
     };
@@ -168,7 +171,7 @@ impl Family {
         Ok(Fate::Stuck(left.join(" ")))
     }
 
-    /// Until a child has ended or the time has come; `true` when the daemon wants an end.
+    /// Until a child has ended or the time has come; `true` when somebody wants an end.
     fn wait(&mut self, until: Instant) -> io::Result<bool> {
         let left = until.saturating_duration_since(Instant::now());
         let timeout = PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
@@ -180,8 +183,10 @@ impl Family {
             Err(errno) => return Err(errno.into()),
         }
         // Nothing is ever sent over it: whatever there is to read is its end.
-        let is_over = watched.last().and_then(PollFd::any).unwrap_or(false);
-        while let Ok(Some(_)) = self.signals.read_signal() {}
+        let mut is_over = watched.last().and_then(PollFd::any).unwrap_or(false);
+        while let Ok(Some(signal)) = self.signals.read_signal() {
+            is_over |= signal.ssi_signo != Signal::SIGCHLD as u32;
+        }
         Ok(is_over)
     }
 

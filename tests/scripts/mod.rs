@@ -79,6 +79,7 @@ fn what_a_script_tells_arrives() {
         "check_environment.sh",
         "#!/bin/sh\necho variables $(env | grep -vc '^\\(PWD\\|SHLVL\\|_\\)=') x stack\n",
     );
+    scripts.script("check_mask.sh", "#!/bin/sh\nfor set in SigBlk SigIgn; do echo $set $((0x$(grep $set /proc/self/status | cut -f2) & 0x7fffffff)) x stack; done\n");
     scripts.script("no_check.sh", "#!/bin/sh\necho never 1 x stack\n");
     scripts.home.start();
     scripts.wait_for("random_gen2", 2);
@@ -94,6 +95,15 @@ fn what_a_script_tells_arrives() {
     assert!(line("plain,").contains(r",a=b\=c,") && line("plain,").contains(",core=0,"), "{}", line("plain,"));
     assert!(line("plain,").contains(&format!(" value={}i ", home + 1)), "runs in the home: {}", line("plain,"));
     assert_eq!(scripts.values("variables").pop_first().unwrap().1, "4i", "PATH, LANG, HOME, PUYPUY_HOME");
+    // The two signals above 31 are the C library's own.
+    scripts.wait_for("SigIgn", 1);
+    for set in ["SigBlk", "SigIgn"] {
+        assert_eq!(
+            scripts.values(set).pop_first().unwrap().1,
+            "0i",
+            "{set}: a script starts without signals held back"
+        );
+    }
     assert!(scripts.values("never").is_empty());
     assert_eq!(scripts.home.puypuy(&["stop"]).code, 0);
 }
@@ -211,6 +221,22 @@ fn whatever_scripts_do_nothing_is_left_and_the_others_go_on() {
     assert_eq!(scripts.home.puypuy(&["stop"]).code, 0);
     assert!(begun.elapsed() < Duration::from_secs(6));
     wait_for("everything to be gone", || scripts.home.processes().is_empty());
+}
+
+#[test]
+fn a_guard_that_is_told_to_end_ends_its_script() {
+    let scripts = Scripts::new();
+    scripts.script("check_deaf.sh", "#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 1; done\n");
+    let config = scripts.home.read("config.ini").replace("check_period_seconds = 1\n", "check_period_seconds = 60\n");
+    fs::write(scripts.home.path("config.ini"), config).unwrap();
+    let daemon = scripts.home.start();
+    wait_for("the script to run", || scripts.home.processes().len() >= 4);
+    let is_guard = |pid: &i32| {
+        fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with(b"puypuy: check_deaf.sh"))
+    };
+    let guard = scripts.home.processes().into_iter().find(is_guard).unwrap();
+    signal(guard, "TERM");
+    wait_for("the script to be gone", || scripts.home.processes() == [daemon]);
 }
 
 #[test]
