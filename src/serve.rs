@@ -30,8 +30,7 @@ pub fn serve(settings: Settings, control: Control) -> Result<()> {
     let Settings { home, own, tsdb, .. } = settings;
     let (identity, warning) = hostname::identity(&own);
     warning.inspect(|warning| log::warn!("{warning}"));
-    let bounds = Bounds { entries: own.max_cache, bytes: tsdb.spool_max_bytes, age: tsdb.spool_max_age };
-    let spool = Spool::open(&own.tmpdir.join("spool"), bounds)?;
+    let spool = Spool::open(&own.tmpdir.join("spool"), Bounds::configured(&own, &tsdb))?;
     let rejected = Rejected::new(own.tmpdir.join("rejected"), sink.name(), tsdb.rejected_max_bytes);
 
     match cached::files(&own.tmpdir) {

@@ -237,10 +237,8 @@ impl Folders<'_> {
         if daemon::status(&self.settings.own)?.0 {
             return Err(Error::daemon("the daemon runs and is at work there; stop it first with `./puypuy.sh stop`"));
         }
-        let tsdb = &self.settings.tsdb;
-        let bounds =
-            Bounds { entries: self.settings.own.max_cache, bytes: tsdb.spool_max_bytes, age: tsdb.spool_max_age };
-        Spool::open(&self.spool, bounds)
+        let Settings { own, tsdb, .. } = self.settings;
+        Spool::open(&self.spool, Bounds::configured(own, tsdb))
     }
 
     /// Older ones first.

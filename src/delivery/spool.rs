@@ -5,6 +5,7 @@
 //! be written, batches are kept in memory within a bound.
 
 use super::codec;
+use crate::config::settings::{SelfConfig, Tsdb};
 use crate::error::{Error, Result};
 use crate::point::Batch;
 use std::collections::{BTreeMap, VecDeque};
@@ -28,6 +29,13 @@ pub struct Bounds {
     pub bytes: u64,
     /// `None`: as long as it takes.
     pub age: Option<Duration>,
+}
+
+impl Bounds {
+    /// As the settings say.
+    pub fn configured(own: &SelfConfig, tsdb: &Tsdb) -> Bounds {
+        Bounds { entries: own.max_cache, bytes: tsdb.spool_max_bytes, age: tsdb.spool_max_age }
+    }
 }
 
 pub struct Spool {

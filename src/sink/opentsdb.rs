@@ -108,7 +108,7 @@ impl Sink for OpenTsdb {
     }
 
     fn send(&mut self, request: &Request, points: &[Point], patience: Patience) -> Verdict {
-        self.notes.extend(self.crowded.notes(points, &DIALECT));
+        self.notes.extend(self.crowded.notes(points.get(request.points.clone()).unwrap_or_default(), &DIALECT));
         let call = Call {
             url: &self.put,
             content_type: "application/json",
