@@ -84,10 +84,11 @@ impl Context<'_> {
 pub struct Told<'a> {
     pub name: &'a str,
     pub value: Value,
-    /// Whether the change per second is wanted instead.
-    pub is_rate: bool,
+    pub how: How,
     pub check_type: &'a str,
     pub tags: Tags,
+    /// Unix seconds; `None`: that of the tick.
+    pub time: Option<i64>,
 }
 
 /// Where a check's numbers go. Owned by the check's worker, kept from tick to tick: it holds the rates.
@@ -175,23 +176,32 @@ impl Out {
         self.push(Point { name, value, kind, time, check_type, tags, host, reaction });
     }
 
-    /// A number that brings name, type and tags of its own. A rate gives no point on its first sample and after a restart.
+    /// A number that brings name, type and tags of its own. A change gives no point on its first sample and after a
+    /// restart.
     pub fn tell(&mut self, told: Told) {
-        let Told { name, value, is_rate, check_type, tags } = told;
+        let Told { name, value, how, check_type, tags, time } = told;
         let name = Text::Owned(name.into());
-        let (value, kind) = if is_rate {
-            let count = match value {
-                Value::Int(number) if number >= 0 => Count::Whole(number as u64),
-                other => Count::Real(other.as_f64()),
-            };
-            let change = self.rates.per_second(name.clone(), &tags, count, self.tick.at, Backward::Reset);
-            (change.number().and_then(Value::finite), Kind::Rate)
-        } else {
-            (Some(value), Kind::Gauge)
+        let count = match value {
+            Value::Int(number) if number >= 0 => Count::Whole(number as u64),
+            other => Count::Real(other.as_f64()),
+        };
+        let at = self.tick.at;
+        let (value, kind) = match how {
+            How::Gauge => (Some(value), Kind::Gauge),
+            How::Percent => (Some(value), Kind::Percent),
+            How::Counter => (Some(value), Kind::Counter),
+            How::Rate => {
+                let change = self.rates.per_second(name.clone(), &tags, count, at, Backward::Reset);
+                (change.number().and_then(Value::finite), Kind::Rate)
+            }
+            How::Delta => {
+                let change = self.rates.delta(name.clone(), &tags, count, at, Backward::Reset);
+                (change.number().and_then(Value::finite), Kind::Gauge)
+            }
         };
         let Some(value) = value else { return };
-        let check_type = Text::Owned(check_type.into());
-        self.push(Point { name, value, kind, time: self.tick.wall, check_type, tags, host: None, reaction: 0 });
+        let (check_type, time) = (Text::Owned(check_type.into()), time.unwrap_or(self.tick.wall));
+        self.push(Point { name, value, kind, time, check_type, tags, host: None, reaction: 0 });
     }
 
     fn push(&mut self, point: Point) {

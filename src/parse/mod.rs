@@ -1,5 +1,7 @@
 //! Bytes to rows. Pure: text in, rows or an error out; no file, no socket, no clock, no point.
 
+pub mod line_protocol;
 pub mod nagios;
 pub mod number;
 pub mod procfs;
+pub mod prometheus;

@@ -2,6 +2,10 @@
 
 use crate::point::{Tags, Value};
 
+/// Refusals that leave open whether it is a line of another format.
+pub const NO_LINE: &str = "expected name, value, check_type and stack or rate";
+pub const NO_NUMBER: &str = "the value is no number";
+
 /// What one line tells.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Line<'a> {
@@ -21,8 +25,9 @@ pub fn parse(text: &str) -> Result<Option<Line<'_>>, &'static str> {
     let mut words = text.split_ascii_whitespace();
     let Some(name) = words.next().filter(|name| !name.starts_with('#')) else { return Ok(None) };
     let (Some(value), Some(check_type), Some(style)) = (words.next(), words.next(), words.next()) else {
-        return Err("expected name, value, check_type and stack or rate");
+        return Err(NO_LINE);
     };
+    let value = number(value).ok_or(NO_NUMBER)?;
     let is_rate = match style {
         "rate" => true,
         "stack" => false,
@@ -32,7 +37,7 @@ pub fn parse(text: &str) -> Result<Option<Line<'_>>, &'static str> {
         .map(|word| word.split_once('=').filter(|(key, _)| !key.is_empty()).map(|(key, value)| (key.into(), value)))
         .collect();
     let tags = tags.ok_or("what follows the fourth word must be tags as key=value")?.into_iter().collect();
-    Ok(Some(Line { name, value: number(value).ok_or("the value is no number")?, check_type, is_rate, tags }))
+    Ok(Some(Line { name, value, check_type, is_rate, tags }))
 }
 
 /// Integers and decimals. Words such as `nan`, and integers that do not fit 64 bits as such, are floats or nothing.

@@ -2,16 +2,15 @@
 
 pub mod guard;
 pub mod line;
+pub mod reader;
 mod run;
 
-use crate::check::{Check, Context, Out, Pace, Told};
+use crate::check::{Check, Context, Out, Pace};
 use crate::config::ini;
 use crate::config::section::Section;
 use crate::error::{Error, Result, quote};
-use crate::parse::nagios::{self, Perf};
-use crate::point::{Level, Tags, Value};
 use guard::Fate;
-use std::collections::HashMap;
+use reader::{Format, Reader, tell_judgement};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -31,14 +30,10 @@ pub const KEYS: &[&str] = &["format", "max_output"];
 pub const COMMON_KEYS: &[&str] = &["max_parallel"];
 /// Value of the `type` tag where nothing else is said.
 pub const TYPE: &str = "script";
-/// The same for numbers of Nagios plugins.
-const NAGIOS: &str = "nagios";
 /// Most that a script may write in a run.
 const MAX_OUTPUT: usize = 1 << 20;
 /// Scripts that run at the same time.
 const MAX_PARALLEL: usize = 4;
-/// Metrics whose type is remembered.
-const REMEMBERED: usize = 10_000;
 
 /// The names of all scripts of a folder below home, sorted. A missing folder holds none.
 pub fn names(home: &Path, folder: &str) -> Result<Vec<String>> {
@@ -85,20 +80,12 @@ pub fn disable(home: &Path, name: &str) -> Result<()> {
     fs::remove_file(&path).map_err(Error::file("remove", &path))
 }
 
-/// What a script writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
-    /// A number a line, see [`line`].
-    Lines,
-    /// As a Nagios plugin, whose exit code is its judgement.
-    Nagios,
-}
-
 /// How a script is run.
 #[derive(Clone, Copy, Debug)]
 pub struct Manner {
     pub pace: Pace,
-    format: Format,
+    /// `None`: by what it writes.
+    format: Option<Format>,
     /// Most bytes that it may write in a run.
     max_output: usize,
 }
@@ -113,10 +100,12 @@ impl Manner {
 
     /// From one section.
     pub fn read(section: &Section) -> Result<Manner> {
-        let format = match section.text("format").unwrap_or_default().to_ascii_lowercase().as_str() {
-            "" | "lines" => Format::Lines,
-            "nagios" => Format::Nagios,
-            _ => return Err(section.wrong("format", "expected lines or nagios")),
+        let format = match section.text("format").unwrap_or_default() {
+            "" | "auto" => None,
+            word => match Format::from_word(word) {
+                Some(format) => Some(format),
+                None => return Err(section.wrong("format", "expected lines, nagios, prometheus, influx or auto")),
+            },
         };
         let max_output = section.number("max_output", MAX_OUTPUT)?;
         Ok(Manner { pace: Pace::read(section)?, format, max_output })
@@ -186,8 +175,7 @@ pub struct Script {
     path: PathBuf,
     manner: Manner,
     places: Arc<Places>,
-    /// Whether a metric has been a float: an integer stays one until then.
-    floats: HashMap<String, bool>,
+    reader: Reader,
     /// The guard of the last run, whose processes can be neither ended nor killed.
     stuck: Option<Child>,
 }
@@ -195,65 +183,7 @@ pub struct Script {
 impl Script {
     /// `path` is that of the program, from home.
     pub fn new(home: &Path, path: &Path, manner: Manner, places: Arc<Places>) -> Script {
-        Script { home: home.into(), path: home.join(path), manner, places, floats: HashMap::new(), stuck: None }
-    }
-
-    fn tell(&mut self, text: &str, out: &mut Out) {
-        let (mut bad, mut first) = (0, None);
-        for (number, line) in text.lines().enumerate() {
-            match line::parse(line) {
-                Ok(None) => {}
-                Ok(Some(line)) => self.tell_line(line, out),
-                Err(why) => {
-                    bad += 1;
-                    first.get_or_insert_with(|| format!("line {}, {}: {why}", number + 1, quote(line)));
-                }
-            }
-        }
-        match (bad, first) {
-            (1, Some(first)) => out.fault(first),
-            (count, Some(first)) => out.fault(format!("{first}; {count} bad lines in all")),
-            _ => {}
-        }
-    }
-
-    /// What a Nagios plugin measured, its state, and its words as a health event.
-    fn tell_judgement(&self, text: &str, code: i32, out: &mut Out) {
-        let (words, perf) = nagios::parse(text);
-        let file = self.path.file_name().unwrap_or_default().to_string_lossy();
-        let name = file.rsplit_once('.').map_or(&*file, |(stem, _)| stem);
-        let mut tell = |name: &str, value: Value, tags: Tags| {
-            out.tell(Told { name, value, is_rate: false, check_type: NAGIOS, tags });
-        };
-        tell("nagios_status", Value::Int(code.into()), Tags::one("check", name));
-        for Perf { label, value, unit } in perf {
-            let tags = [("check", name), ("label", &*label), ("unit", unit)];
-            tell("nagios_value", Value::Float(value), tags.into_iter().filter(|(_, text)| !text.is_empty()).collect());
-        }
-        let level = match code {
-            0 => Level::Ok,
-            2 => Level::Error,
-            _ => Level::Warning,
-        };
-        out.health(name.to_string(), level, words.into(), 0);
-    }
-
-    fn tell_line(&mut self, line: line::Line, out: &mut Out) {
-        let line::Line { name, mut value, check_type, is_rate, tags } = line;
-        if self.floats.len() >= REMEMBERED {
-            self.floats.clear();
-        }
-        let is_float = matches!(value, Value::Float(_));
-        match self.floats.get_mut(name) {
-            None => drop(self.floats.insert(name.into(), is_float)),
-            Some(true) => value = Value::Float(value.as_f64()),
-            Some(known) if is_float => {
-                *known = true;
-                out.fault(format!("{name}: was an integer, is a float from now on"));
-            }
-            Some(_) => {}
-        }
-        out.tell(Told { name, value, is_rate, check_type, tags });
+        Script { home: home.into(), path: home.join(path), manner, places, reader: Reader::default(), stuck: None }
     }
 }
 
@@ -274,14 +204,17 @@ impl Check for Script {
         let ran = run::run(&self.path, &self.home, context.tick.deadline, self.manner.max_output)?;
         self.stuck = ran.stuck;
         let text = String::from_utf8_lossy(&ran.stdout);
-        match (self.manner.format, &ran.fate) {
-            (Format::Lines, _) => self.tell(&text, out),
+        let format = self.manner.format.unwrap_or_else(|| Format::recognise(&text));
+        let mut is_judged = false;
+        match (format, &ran.fate) {
             (Format::Nagios, Fate::Exited(code @ 0..=3)) => {
-                self.tell_judgement(&text, *code, out);
-                return Ok(());
+                let file = self.path.file_name().unwrap_or_default().to_string_lossy();
+                tell_judgement(file.rsplit_once('.').map_or(&*file, |(stem, _)| stem), &text, *code, out);
+                is_judged = true;
             }
             // No judgement: only what went wrong.
             (Format::Nagios, _) => {}
+            _ => self.reader.read(format, &text, context.tick.wall, out),
         }
         let complaint = String::from_utf8_lossy(&ran.stderr);
         if let Some(line) = complaint.lines().find(|line| !line.trim().is_empty()) {
@@ -295,6 +228,7 @@ impl Check for Script {
         }
         match ran.fate {
             Fate::Exited(0) | Fate::Stopped => Ok(()),
+            Fate::Exited(_) if is_judged => Ok(()),
             Fate::Exited(code) => Err(Error::daemon(format!("exited with code {code}"))),
             Fate::Signalled(signal) => Err(Error::daemon(format!("was ended by signal {signal}"))),
             Fate::Late => Err(Error::daemon("was not done in time and was ended, with all that it had started")),

@@ -105,7 +105,10 @@ fn mistakes_in_the_settings_name_the_line() {
         ),
         ("[check_x.sh]\ntimeout_seconds = soon\n", "error: conf/scripts.ini:2 [check_x.sh] timeout_seconds: \"soon\""),
         ("[check_x.sh]\nmax_paralell = 1\n", "warning: conf/scripts.ini:2 [check_x.sh] max_paralell: unknown key"),
-        ("[check_x.sh]\nformat = xml\n", "conf/scripts.ini:2 [check_x.sh] format: \"xml\": expected lines or nagios"),
+        (
+            "[check_x.sh]\nformat = xml\n",
+            "conf/scripts.ini:2 [check_x.sh] format: \"xml\": expected lines, nagios, prometheus, influx or auto",
+        ),
         ("[other]\n", "warning: conf/scripts.ini:1 [other]: expected [scripts], or the name of a script"),
     ] {
         fs::write(home.path("conf/scripts.ini"), text).unwrap();

@@ -1,6 +1,7 @@
 //! Scripts with the real daemon: what they tell arrives, and whatever they do, nothing of them is left.
 
 mod commands;
+mod formats;
 mod line;
 mod nagios;
 

@@ -1,0 +1,165 @@
+//! Scripts that write Prometheus text or line protocol: what is read, and which format it is taken for.
+
+use super::Scripts;
+use proptest::prelude::*;
+use puypuy::parse::{line_protocol, prometheus};
+use puypuy::point::Value;
+use puypuy::scripts::reader::Format;
+use std::fs;
+
+#[test]
+fn prometheus_text() {
+    let sample = |text: &str| match prometheus::parse(text) {
+        Ok(prometheus::Line::Sample(sample)) => {
+            let labels: Vec<String> = sample.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            format!("{} [{}] {} {:?}", sample.name, labels.join(";"), sample.value, sample.time)
+        }
+        other => format!("{other:?}"),
+    };
+    for (text, wanted) in [
+        ("up 1", "up [] 1 None"),
+        (" a:b{} 1.5e3 1700000000000 ", "a:b [] 1500 Some(1700000000000)"),
+        (r#"a{b="c",d="e,f} \"g\" \\ h\ni" , } 2"#, "a [b=c;d=e,f} \"g\" \\ h\ni] 2 None"),
+        (r#"a { b = "c" } -0"#, "a [b=c] -0 None"),
+        (r#"a_bucket{le="+Inf"} 7 # {trace="x"} 0.1 1.5"#, "a_bucket [le=+Inf] 7 None"),
+        ("a NaN", "a [] NaN None"),
+        ("a +Inf", "a [] inf None"),
+        ("# TYPE a counter", r#"Ok(Type { name: "a", kind: "counter" })"#),
+        ("# HELP a words", "Ok(Nothing)"),
+        ("#", "Ok(Nothing)"),
+        ("", "Ok(Nothing)"),
+        ("a", r#"Err("no value behind the name")"#),
+        ("a one", r#"Err("the value is no number")"#),
+        ("a{b=c} 1", r#"Err("the value of a label is not in quotes")"#),
+        (r#"a{b="c} 1"#, r#"Err("the value of a label has no end")"#),
+        (r#"a{b="c"d="e"} 1"#, r#"Err("no comma between two labels")"#),
+        ("a{b 1", r#"Err("the labels have no end")"#),
+        ("a 1 soon", r#"Err("the time is no number of milliseconds")"#),
+        ("a 1 2 3", r#"Err("more than name, value and time")"#),
+        ("1a 1", r#"Err("the name has characters that a metric cannot have")"#),
+    ] {
+        assert_eq!(sample(text), wanted, "{text:?}");
+    }
+}
+
+#[test]
+fn line_protocol_text() {
+    let read = |text: &str| match line_protocol::parse(text) {
+        Ok(Some(line)) => {
+            let pairs = |pairs: Vec<(String, String)>| {
+                pairs.into_iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(";")
+            };
+            let fields = line.fields.into_iter().map(|(key, value)| {
+                let value = match value {
+                    Some(Value::Int(number)) => format!("{number}i"),
+                    Some(Value::Float(number)) => format!("{number}"),
+                    None => "-".into(),
+                };
+                (key, value)
+            });
+            format!("{} [{}] {} {:?}", line.measurement, pairs(line.tags), pairs(fields.collect()), line.time)
+        }
+        other => format!("{other:?}"),
+    };
+    for (text, wanted) in [
+        ("cpu idle=1.5", "cpu [] idle=1.5 None"),
+        (
+            "cpu,host=a,core=0 idle=1i,user=2u,x=-3.5e2 1700000000000000000",
+            "cpu [host=a;core=0] idle=1i;user=2i;x=-350 Some(1700000000000000000)",
+        ),
+        (r"my\ cpu,a\,b=c\=d\ e f\ g=1", "my cpu [a,b=c=d e] f g=1 None"),
+        (r#"a s="x, y=\"1\" z",b=t,c=FALSE"#, "a [] s=-;b=1i;c=0i None"),
+        ("a b=18446744073709551615u", "a [] b=18446744073709552000 None"),
+        ("a b=1e999", "a [] b=- None"),
+        ("# comment", "Ok(None)"),
+        ("", "Ok(None)"),
+        ("a", r#"Err("a field without = or without a name")"#),
+        ("a =1", r#"Err("a field without = or without a name")"#),
+        ("a,b c=1", r#"Err("a tag without = or without a name")"#),
+        ("a b=", r#"Err("the value of a field is neither number, text in quotes, true nor false")"#),
+        ("a b=1x", r#"Err("the value of a field is neither number, text in quotes, true nor false")"#),
+        ("a b=\"open", r#"Err("the value of a field is neither number, text in quotes, true nor false")"#),
+        ("a b=1 noon", r#"Err("the time is no number of nanoseconds")"#),
+        (",a=b c=1", r#"Err("no measurement")"#),
+    ] {
+        assert_eq!(read(text), wanted, "{text:?}");
+    }
+}
+
+#[test]
+fn the_first_line_tells_the_format_where_it_can_be_only_one() {
+    for (text, wanted) in [
+        ("", Format::Lines),
+        ("a 1 t stack\n", Format::Lines),
+        ("# words\n\na 1 t stack a=b\n", Format::Lines),
+        ("a 1 t sum\n", Format::Lines),
+        ("up 1\n", Format::Lines),
+        ("OK it says\n", Format::Lines),
+        ("# HELP a b\na 1\n", Format::Prometheus),
+        ("# TYPE a gauge\na 1\n", Format::Prometheus),
+        ("a{b=\"c\"} 1\n", Format::Prometheus),
+        ("\n# words\ncpu,host=a idle=1 1700000000000000000\n", Format::LineProtocol),
+        ("cpu idle=1i,user=2\n", Format::LineProtocol),
+        ("LOAD OK - average: 0.33|load1=0.330;15.000;30.000;0;\n", Format::Nagios),
+        ("DISK CRITICAL | /=3MB;1;2\n", Format::Nagios),
+        ("all is well | a=1\n", Format::Lines),
+    ] {
+        assert_eq!(Format::recognise(text), wanted, "{text:?}");
+    }
+}
+
+#[test]
+fn every_format_arrives() {
+    let scripts = Scripts::new();
+    scripts.script(
+        "check_exporter",
+        "#!/bin/sh\ncat <<'END'\n# HELP jobs_total x\n# TYPE jobs_total counter\njobs_total{queue=\"a b\"} 3\n\
+         # TYPE depth gauge\ndepth 7 1700000000000\nnothing NaN\nahead 1 99999999999999\nEND\n",
+    );
+    scripts.script(
+        "check_telegraf",
+        "#!/bin/sh\necho 'disk,path=/ used=5i,free=2.5,name=\"x\"'\necho 'load value=1.25'\n",
+    );
+    scripts.script("check_told", "#!/bin/sh\necho 'plain 4'\n");
+    scripts.script("check_disk.sh", "#!/bin/sh\necho 'DISK CRITICAL - full | /=3MB;1;2'\necho why >&2\nexit 2\n");
+    fs::create_dir(scripts.home.path("conf")).unwrap();
+    fs::write(scripts.home.path("conf/scripts.ini"), "[check_told]\nformat = prometheus\n").unwrap();
+    scripts.home.start();
+    for name in ["jobs_total", "depth", "disk_used", "disk_free", "load", "plain", "nagios_value"] {
+        scripts.wait_for(name, 1);
+    }
+    let lines = scripts.lines();
+    let has = |start: &str, inside: &str, end: &str| {
+        let found = lines.iter().any(|line| line.starts_with(start) && line.contains(inside) && line.contains(end));
+        assert!(found, "{start} {inside} {end}: {lines:?}");
+    };
+    has("jobs_total,", r"queue=a\ b,type=script", " value=3 ");
+    has("depth,", "type=script", " value=7 1700000000");
+    has("disk_used,", "path=/,", " value=5i ");
+    has("disk_free,", "path=/,", " value=2.5 ");
+    assert!(!lines.iter().any(|line| line.starts_with("nothing") || line.starts_with("ahead")), "{lines:?}");
+    let log = scripts.home.log();
+    assert!(log.contains("check_exporter: line 7, \"ahead 1 99999999999999\": its time is before 1970"), "{log}");
+    assert!(log.contains("check_disk.sh: it says \"why\"") && !log.contains("exited with code 2"), "{log}");
+}
+
+proptest! {
+    #[test]
+    fn nothing_makes_them_stumble(text in "(\\PC|[\\\\,= {}\"#\n0-9.a-z+-]){0,80}") {
+        let _ = prometheus::parse(&text);
+        let _ = Format::recognise(&text);
+        if let Ok(Some(line)) = line_protocol::parse(&text) {
+            prop_assert!(!line.measurement.is_empty() && !line.fields.is_empty());
+        }
+    }
+
+    #[test]
+    fn what_is_escaped_comes_back(name in "[a-z, =]{1,9}", key in "[a-z, =\"]{1,9}", value in "[a-z, =]{1,9}", number in any::<i64>()) {
+        let escape = |text: &str| text.replace(',', r"\,").replace(' ', r"\ ").replace('=', r"\=");
+        let text = format!("x{},{}={} {}={number}i", escape(&name), escape(&key), escape(&value), escape(&key));
+        let line = line_protocol::parse(&text).unwrap().unwrap();
+        prop_assert_eq!(line.measurement, format!("x{name}"));
+        prop_assert_eq!(line.tags, vec![(key.clone(), value)]);
+        prop_assert_eq!(line.fields, vec![(key, Some(Value::Int(number)))]);
+    }
+}
