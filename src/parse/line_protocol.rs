@@ -1,15 +1,15 @@
 //! InfluxDB's line protocol: `measurement,tag=value field=value,field=value time`
 //! (InfluxDB documentation, "Line protocol reference").
 
-use crate::point::Value;
+use crate::table::Raw;
 
 /// What one line says.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Line {
+pub struct Line<'a> {
     pub measurement: String,
     pub tags: Vec<(String, String)>,
-    /// `None` for what is no number: a text, or a number that is not finite. True is 1 and false 0.
-    pub fields: Vec<(String, Option<Value>)>,
+    /// True is 1 and false 0; a text is as written between its quotes.
+    pub fields: Vec<(String, Raw<'a>)>,
     /// As written: nanoseconds since 1970.
     pub time: Option<i64>,
 }
@@ -18,7 +18,7 @@ pub struct Line {
 ///
 /// # Errors
 /// It is something else; the text says what is wrong with it.
-pub fn parse(text: &str) -> Result<Option<Line>, &'static str> {
+pub fn parse(text: &str) -> Result<Option<Line<'_>>, &'static str> {
     let text = text.trim();
     if text.is_empty() || text.starts_with('#') {
         return Ok(None);
@@ -90,21 +90,16 @@ fn plain(text: &str) -> String {
     plain
 }
 
-fn field(text: &str) -> Result<Option<Value>, &'static str> {
-    const NO_VALUE: &str = "the value of a field is neither number, text in quotes, true nor false";
-    match text {
-        "t" | "T" | "true" | "True" | "TRUE" => return Ok(Some(Value::Int(1))),
-        "f" | "F" | "false" | "False" | "FALSE" => return Ok(Some(Value::Int(0))),
-        _ if text.len() > 1 && text.starts_with('"') && text.ends_with('"') => return Ok(None),
-        _ => {}
-    }
-    if let Some(digits) = text.strip_suffix('i') {
-        return digits.parse().map(|number| Some(Value::Int(number))).map_err(|_| NO_VALUE);
-    }
-    if let Some(digits) = text.strip_suffix('u') {
-        let number: u64 = digits.parse().map_err(|_| NO_VALUE)?;
-        return Ok(Some(i64::try_from(number).map_or(Value::Float(number as f64), Value::Int)));
-    }
-    let number: f64 = text.parse().map_err(|_| NO_VALUE)?;
-    Ok(Value::finite(number))
+fn field(text: &str) -> Result<Raw<'_>, &'static str> {
+    let number = match text {
+        "t" | "T" | "true" | "True" | "TRUE" => Some(Raw::Count(1)),
+        "f" | "F" | "false" | "False" | "FALSE" => Some(Raw::Count(0)),
+        _ => match (text.strip_prefix('"'), text.strip_suffix('i'), text.strip_suffix('u')) {
+            (Some(quoted), _, _) => quoted.strip_suffix('"').map(Raw::Text),
+            (_, Some(digits), _) => digits.parse().ok().map(Raw::Int),
+            (_, _, Some(digits)) => digits.parse().ok().map(Raw::Count),
+            _ => text.parse().ok().map(Raw::Float),
+        },
+    };
+    number.ok_or("the value of a field is neither number, text in quotes, true nor false")
 }

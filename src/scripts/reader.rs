@@ -6,7 +6,7 @@ use crate::error::quote;
 use crate::parse::nagios::{self, Perf};
 use crate::parse::{line_protocol, prometheus};
 use crate::point::{Level, Tags, Value};
-use crate::table::How;
+use crate::table::{How, Raw};
 use std::collections::HashMap;
 
 /// `type` tag of the numbers of Nagios plugins.
@@ -153,7 +153,7 @@ impl Reader {
         let time = time_within(line.time, 1_000_000_000, now)?;
         let tags: Tags = line.tags.into_iter().collect();
         for (field, value) in line.fields {
-            let Some(value) = value else { continue };
+            let Some(value) = whole_or_float(value) else { continue };
             let name = match &*field {
                 "value" => line.measurement.clone(),
                 field => format!("{}_{field}", line.measurement),
@@ -179,6 +179,16 @@ impl Reader {
             Some(_) => {}
         }
         out.tell(told);
+    }
+}
+
+/// `None` for a text, and for a number that is not finite.
+fn whole_or_float(raw: Raw) -> Option<Value> {
+    match raw {
+        Raw::Int(number) => Some(Value::Int(number)),
+        Raw::Count(number) => Some(i64::try_from(number).map_or(Value::Float(number as f64), Value::Int)),
+        Raw::Float(number) => Value::finite(number),
+        Raw::Text(_) => None,
     }
 }
 

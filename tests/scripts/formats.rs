@@ -3,8 +3,8 @@
 use super::Scripts;
 use proptest::prelude::*;
 use puypuy::parse::{line_protocol, prometheus};
-use puypuy::point::Value;
 use puypuy::scripts::reader::Format;
+use puypuy::table::Raw;
 use std::fs;
 
 #[test]
@@ -51,9 +51,10 @@ fn line_protocol_text() {
             };
             let fields = line.fields.into_iter().map(|(key, value)| {
                 let value = match value {
-                    Some(Value::Int(number)) => format!("{number}i"),
-                    Some(Value::Float(number)) => format!("{number}"),
-                    None => "-".into(),
+                    Raw::Int(number) => format!("{number}i"),
+                    Raw::Count(number) => format!("{number}u"),
+                    Raw::Float(number) => format!("{number}"),
+                    Raw::Text(text) => format!("{text:?}"),
                 };
                 (key, value)
             });
@@ -65,12 +66,12 @@ fn line_protocol_text() {
         ("cpu idle=1.5", "cpu [] idle=1.5 None"),
         (
             "cpu,host=a,core=0 idle=1i,user=2u,x=-3.5e2 1700000000000000000",
-            "cpu [host=a;core=0] idle=1i;user=2i;x=-350 Some(1700000000000000000)",
+            "cpu [host=a;core=0] idle=1i;user=2u;x=-350 Some(1700000000000000000)",
         ),
         (r"my\ cpu,a\,b=c\=d\ e f\ g=1", "my cpu [a,b=c=d e] f g=1 None"),
-        (r#"a s="x, y=\"1\" z",b=t,c=FALSE"#, "a [] s=-;b=1i;c=0i None"),
-        ("a b=18446744073709551615u", "a [] b=18446744073709552000 None"),
-        ("a b=1e999", "a [] b=- None"),
+        (r#"a s="x, y=\"1\" z",b=t,c=FALSE"#, r#"a [] s="x, y=\\\"1\\\" z";b=1u;c=0u None"#),
+        ("a b=18446744073709551615u", "a [] b=18446744073709551615u None"),
+        ("a b=1e999", "a [] b=inf None"),
         ("# comment", "Ok(None)"),
         ("", "Ok(None)"),
         ("a", r#"Err("a field without = or without a name")"#),
@@ -160,6 +161,6 @@ proptest! {
         let line = line_protocol::parse(&text).unwrap().unwrap();
         prop_assert_eq!(line.measurement, format!("x{name}"));
         prop_assert_eq!(line.tags, vec![(key.clone(), value)]);
-        prop_assert_eq!(line.fields, vec![(key, Some(Value::Int(number)))]);
+        prop_assert_eq!(line.fields, vec![(key, Raw::Int(number))]);
     }
 }
