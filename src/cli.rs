@@ -4,7 +4,7 @@ use crate::commands::{self, Place, Sampling};
 use crate::config::settings::{self, Loaded, SelfConfig, Settings};
 use crate::daemon;
 use crate::error::{Error, Result};
-use crate::scripts::guard;
+use crate::scripts::guard::{self, Standing};
 use crate::spool_commands::Folders;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
@@ -80,7 +80,15 @@ enum Command {
     Quickstart,
     /// Run one script and whatever it starts, and outlive them; for the daemon alone
     #[command(hide = true)]
-    Guard { milliseconds: u64, script: PathBuf },
+    Guard {
+        milliseconds: u64,
+        script: PathBuf,
+        #[command(flatten)]
+        standing: Standing,
+    },
+    /// Become a user and then a script; for the guard alone
+    #[command(hide = true)]
+    RunAs { user: String, script: PathBuf },
 }
 
 #[derive(Debug, Subcommand)]
@@ -152,9 +160,13 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn obey(cli: Cli) -> Result<ExitCode> {
-    if let Command::Guard { milliseconds, script } = &cli.command {
-        let guarded = guard::guard(script, Duration::from_millis(*milliseconds));
-        return guarded.map(|()| ExitCode::SUCCESS).map_err(Error::file("guard", script));
+    match &cli.command {
+        Command::Guard { milliseconds, script, standing } => {
+            let guarded = guard::guard(script, Duration::from_millis(*milliseconds), standing);
+            return guarded.map(|()| ExitCode::SUCCESS).map_err(Error::file("guard", script));
+        }
+        Command::RunAs { user, script } => return Err(guard::run_as(user, script)),
+        _ => {}
     }
     let home = absolute(cli.home.or_else(from_environment).unwrap_or_else(from_program))?;
     let config = cli.config.as_deref().map(absolute).transpose()?;
@@ -196,7 +208,7 @@ fn obey(cli: Cli) -> Result<ExitCode> {
         Command::Show { pattern, last } => commands::show(&load(place)?.0, pattern.as_deref(), last, out)?,
         Command::Spool(what) => spool(&load(place)?.0, what, out)?,
         Command::Quickstart => quickstart(place, out)?,
-        Command::Guard { .. } => {}
+        Command::Guard { .. } | Command::RunAs { .. } => {}
     }
     Ok(ExitCode::SUCCESS)
 }

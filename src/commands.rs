@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::fetch::Roots;
 use crate::links::{self, Link};
 use crate::point::{Batch, Identity, Tick, Value};
-use crate::scripts::{self, Manner, Places, Script};
+use crate::scripts::{self, Manner, Script, Site};
 #[cfg(feature = "local")]
 use crate::show;
 use crate::sink::{self, cutter::Limits, line_protocol::LineProtocol};
@@ -98,8 +98,10 @@ fn runnable(settings: &Settings, name: &str) -> Result<Runnable> {
     if let Some(folder) = folder_of(home, name)? {
         let manner = Manner::configure(home, name)?;
         let path = Path::new(folder).join(name);
-        let check = Box::new(Script::new(home, &path, manner, Arc::new(Places::configure(home)?)));
-        return Ok(Runnable { check, check_type: scripts::TYPE, pace: manner.pace });
+        let pace = manner.pace;
+        let site = Site::configure(home, hostname::identity(&settings.own).0)?;
+        let check = Box::new(Script::new(Arc::new(site), &path, manner));
+        return Ok(Runnable { check, check_type: scripts::TYPE, pace });
     }
     let spec = named(name)?;
     let section = section_for(home, spec)?;

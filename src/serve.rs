@@ -45,7 +45,7 @@ pub fn serve(settings: Settings, control: Control) -> Result<()> {
     log::info!("host {}, every {seconds} s, to {}", identity.host, sink.name());
     let (tells_errors, exposition) = (sink.takes_events(), sink.exposition());
     let queue = Arc::new(Queue::default());
-    let delivery = Delivery::new(sink, identity, Arc::clone(&queue), spool, rejected, own.check_period);
+    let delivery = Delivery::new(sink, identity.clone(), Arc::clone(&queue), spool, rejected, own.check_period);
     if let Some(web) = web {
         web::start(web, Pages { status: delivery.status(), exposition })?;
     }
@@ -55,7 +55,7 @@ pub fn serve(settings: Settings, control: Control) -> Result<()> {
         .spawn(move || delivery.run())
         .map_err(|error| Error::daemon(format!("no thread for delivery: {error}")))?;
     let assembly = Arc::new(Assembly::new(Arc::clone(&queue)));
-    let scheduler = Scheduler::new(home, own.check_period, own.roots, assembly, checks::find, tells_errors);
+    let scheduler = Scheduler::new(home, identity, own.check_period, own.roots, assembly, checks::find, tells_errors);
     (control.ready)()?;
 
     scheduler.run(&control.stop);

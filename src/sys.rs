@@ -143,6 +143,13 @@ fn code(line: &str) -> Option<(usize, usize)> {
     is_code.then_some((start, end.checked_sub(start)?))
 }
 
+/// Sets the priority of this process, and so of all that it starts: -20 is the highest, 19 the lowest. See nice(2).
+pub fn set_nice(level: i8) -> io::Result<()> {
+    // SAFETY: only numbers go in, and only one comes out.
+    let result = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, level.into()) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Bytes written to a connection that the other side's kernel has not taken yet, the end of the stream counted as one.
 /// See tcp(7), SIOCOUTQ.
 pub fn unacknowledged(stream: &impl AsRawFd) -> io::Result<usize> {

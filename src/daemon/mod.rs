@@ -5,7 +5,7 @@
 mod fork;
 pub mod hostname;
 pub mod pidfile;
-mod privileges;
+pub mod privileges;
 mod running;
 pub mod signals;
 mod threads;

@@ -53,25 +53,31 @@ pub fn hand_over(file: &File, path: &Path, target: &Target) -> Result<()> {
     fchown(file, Some(user.uid), Some(user.gid)).map_err(|error| Error::file("change the owner", path)(error.into()))
 }
 
-/// Becomes the user with its groups and no way back. Fails also when the spool's folder is not the user's to write.
+/// Becomes the user for good. Fails also when the spool's folder is not the user's to write.
 pub fn drop_to(target: Target, own: &SelfConfig) -> Result<()> {
     let Some(user) = target else { return Ok(()) };
+    become_user(&user)?;
+    let (name, folder) = (&user.name, own.tmpdir.display());
+    access(&own.tmpdir, AccessFlags::W_OK | AccessFlags::X_OK).map_err(|error| {
+        Error::daemon(format!("{folder}: not writable for user {name} ({error}): chown -R {name} {folder}"))
+    })
+}
+
+/// Becomes the user with its groups and no way back.
+pub fn become_user(user: &User) -> Result<()> {
     let name = &user.name;
     let failed = |doing: &'static str| {
         let name = name.clone();
         move |error: nix::Error| Error::daemon(format!("cannot become user {name}: {doing}: {error}"))
     };
-    let login = CString::new(name.as_str()).map_err(|_| Error::daemon("[SelfConfig] run_user: not a user name"))?;
+    let login = CString::new(name.as_str()).map_err(|_| Error::daemon("run_user: not a user name"))?;
     initgroups(&login, user.gid).map_err(failed("initgroups"))?;
     setgid(user.gid).map_err(failed("setgid"))?;
     setuid(user.uid).map_err(failed("setuid"))?;
     if !user.uid.is_root() && (setuid(Uid::from_raw(0)).is_ok() || setgid(Gid::from_raw(0)).is_ok()) {
         return Err(Error::daemon(format!("cannot become user {name}: root could be had back")));
     }
-    let folder = own.tmpdir.display();
-    access(&own.tmpdir, AccessFlags::W_OK | AccessFlags::X_OK).map_err(|error| {
-        Error::daemon(format!("{folder}: not writable for user {name} ({error}): chown -R {name} {folder}"))
-    })
+    Ok(())
 }
 
 /// Every level that is missing, topmost first.

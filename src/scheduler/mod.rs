@@ -15,8 +15,8 @@ use crate::error::Result;
 use crate::fetch::Roots;
 use crate::links::{self, Link, Watch};
 use crate::logging::Complaint;
-use crate::point::Tick;
-use crate::scripts::{self, Manner, Places, Script};
+use crate::point::{Identity, Tick};
+use crate::scripts::{self, Manner, Script, Site};
 use assembly::Assembly;
 use clock::{Stamps, next_due};
 use std::collections::BTreeSet;
@@ -40,8 +40,9 @@ pub struct Scheduler {
     stamps: Stamps,
     watch: Watch,
     scripts_watch: Watch,
+    identity: Identity,
     /// Made when there is a script.
-    places: Option<Arc<Places>>,
+    site: Option<Arc<Site>>,
     slots: Vec<Slot>,
     kernel: Option<Worker>,
     complaint: Complaint,
@@ -65,6 +66,7 @@ impl Scheduler {
     /// With `tells_errors` the errors of checks are health events too.
     pub fn new(
         home: PathBuf,
+        identity: Identity,
         period: Duration,
         roots: Roots,
         assembly: Arc<Assembly>,
@@ -74,7 +76,8 @@ impl Scheduler {
         Scheduler {
             watch: Watch::new(&home.join(links::ENABLED)),
             scripts_watch: Watch::new(&home.join(scripts::ENABLED)),
-            places: None,
+            identity,
+            site: None,
             home,
             period,
             roots: Arc::new(roots),
@@ -290,16 +293,17 @@ impl Scheduler {
 
     fn take_up_script(&mut self, name: &str, now: Instant) -> Result<Option<Slot>> {
         let manner = Manner::configure(&self.home, name)?;
-        let places = match &self.places {
-            Some(places) => Arc::clone(places),
-            None => Arc::clone(self.places.insert(Arc::new(Places::configure(&self.home)?))),
+        let site = match &self.site {
+            Some(site) => Arc::clone(site),
+            None => Arc::clone(self.site.insert(Arc::new(Site::configure(&self.home, self.identity.clone())?))),
         };
         let Some(own) = self.start_worker(name) else { return Ok(None) };
         let path = Path::new(scripts::ENABLED).join(name);
-        let script = Box::new(Script::new(&self.home, &path, manner, places));
+        let pace = manner.pace;
+        let script = Box::new(Script::new(site, &path, manner));
         let tick = Tick { wall: 0, at: now, deadline: now, period: self.period };
         let label = (name.to_string().into(), scripts::TYPE.into());
-        let unit = Arc::new(Unit::new(label, manner.pace, script, tick, self.tells_errors));
+        let unit = Arc::new(Unit::new(label, pace, script, tick, self.tells_errors));
         Ok(Some(Slot { unit, own: Some(own), due: now, is_script: true }))
     }
 

@@ -5,13 +5,16 @@
 //! Its standard input is a socket to the daemon: the end of it is the order to stop, and what became of the script goes
 //! back over it as one line (see [`Fate`]).
 
+use crate::daemon::privileges;
+use crate::error::Error;
+use crate::sys;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{Pid, dup2_stderr, dup2_stdout, getpid, setsid};
+use nix::unistd::{Pid, User, dup2_stderr, dup2_stdout, geteuid, getpid, setsid};
 use std::fmt;
 use std::fs;
 use std::io::{self, Write};
@@ -77,13 +80,16 @@ impl Fate {
 ///
 /// # Errors
 /// The system refuses what a guard needs; nothing was started then.
-pub fn guard(script: &Path, limit: Duration) -> io::Result<()> {
+pub fn guard(script: &Path, limit: Duration, standing: &Standing) -> io::Result<()> {
     let deadline = Instant::now() + limit;
+    if let Some(level) = standing.nice {
+        sys::set_nice(level)?;
+    }
     prctl::set_child_subreaper(true)?;
     let _ = setsid();
     // The script starts with no signal blocked, whatever the daemon's threads do.
     SigSet::all().thread_unblock()?;
-    let started = start(script);
+    let started = start(script, standing.user.as_deref());
     // A child that ended before this is found by the first look.
     let awaited = SigSet::from_iter([Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP]);
     awaited.thread_block()?;
@@ -100,10 +106,52 @@ pub fn guard(script: &Path, limit: Duration) -> io::Result<()> {
     Ok(())
 }
 
+/// What a script is to the system.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Standing {
+    /// Whom it runs as; nobody else without this
+    #[arg(long)]
+    pub user: Option<String>,
+    /// Its priority, from -20, the highest, to 19
+    #[arg(long, allow_negative_numbers = true)]
+    pub nice: Option<i8>,
+}
+
+/// Becomes the user, and then the script. Comes back with what kept it from that.
+pub fn run_as(user: &str, script: &Path) -> Error {
+    let found = match User::from_name(user) {
+        Ok(Some(found)) => found,
+        Ok(None) => return Error::daemon(format!("run_user: there is no user {user} on this host")),
+        Err(error) => return Error::daemon(format!("run_user: cannot look up user {user}: {error}")),
+    };
+    if found.uid != geteuid() {
+        if !geteuid().is_root() {
+            return Error::daemon(format!("run_user: only a daemon that is root can become {user}"));
+        }
+        if let Err(error) = privileges::become_user(&found) {
+            return error;
+        }
+    }
+    let exec = |mut command: Command| command.env("HOME", &found.dir).env("USER", user).exec();
+    let error = match exec(Command::new(script)) {
+        error if error.raw_os_error() == Some(Errno::ENOEXEC as i32) => {
+            let mut shell = Command::new("/bin/sh");
+            shell.arg("--").arg(script);
+            exec(shell)
+        }
+        error => error,
+    };
+    Error::daemon(format!("user {user}: {}", refusal(script, &error)))
+}
+
 /// Starts the script in a group of its own, and lets go of the pipes that it writes to.
-fn start(script: &Path) -> io::Result<Pid> {
+fn start(script: &Path, user: Option<&str>) -> io::Result<Pid> {
     let spawn = |command: &mut Command| command.stdin(Stdio::null()).process_group(0).spawn();
-    let started = match spawn(&mut Command::new(script)) {
+    let first = match user {
+        Some(user) => spawn(Command::new("/proc/self/exe").args(["run-as", user]).arg(script)),
+        None => spawn(&mut Command::new(script)),
+    };
+    let started = match first {
         // Without a line that names its interpreter: what a shell would do.
         Err(error) if error.raw_os_error() == Some(Errno::ENOEXEC as i32) => {
             spawn(Command::new("/bin/sh").arg("--").arg(script))

@@ -9,7 +9,9 @@ use crate::check::{Check, Context, Out, Pace};
 use crate::config::ini;
 use crate::config::section::Section;
 use crate::error::{Error, Result, quote};
-use guard::Fate;
+use crate::point::Identity;
+use guard::{Fate, Standing};
+use nix::unistd::User;
 use reader::{Format, Reader, tell_judgement};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -25,7 +27,7 @@ pub const AVAILABLE: &str = "scripts_available";
 pub const CONF: &str = "conf/scripts.ini";
 pub const COMMON: &str = "scripts";
 /// Keys of a section, beside those of every check.
-pub const KEYS: &[&str] = &["format", "max_output"];
+pub const KEYS: &[&str] = &["format", "max_output", "nice", "run_user"];
 /// Keys of the section for all, beside the others.
 pub const COMMON_KEYS: &[&str] = &["max_parallel"];
 /// Value of the `type` tag where nothing else is said.
@@ -81,13 +83,14 @@ pub fn disable(home: &Path, name: &str) -> Result<()> {
 }
 
 /// How a script is run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Manner {
     pub pace: Pace,
     /// `None`: by what it writes.
     format: Option<Format>,
     /// Most bytes that it may write in a run.
     max_output: usize,
+    standing: Standing,
 }
 
 impl Manner {
@@ -108,7 +111,17 @@ impl Manner {
             },
         };
         let max_output = section.number("max_output", MAX_OUTPUT)?;
-        Ok(Manner { pace: Pace::read(section)?, format, max_output })
+        let nice = section.optional_number("nice")?;
+        if nice.is_some_and(|level| !(-20..20).contains(&level)) {
+            return Err(section.wrong("nice", "expected a number from -20 to 19"));
+        }
+        let user = section.text("run_user").filter(|name| !name.is_empty()).map(String::from);
+        if let Some(name) = &user
+            && User::from_name(name).is_ok_and(|found| found.is_none())
+        {
+            return Err(section.wrong("run_user", "there is no user of that name on this host"));
+        }
+        Ok(Manner { pace: Pace::read(section)?, format, max_output, standing: Standing { user, nice } })
     }
 }
 
@@ -124,6 +137,20 @@ fn section(home: &Path, name: &str) -> Result<Section> {
     Ok(read.section(name).cloned().unwrap_or_else(|| Section::missing(CONF, name)))
 }
 
+/// What all scripts of a daemon share.
+pub struct Site {
+    home: PathBuf,
+    identity: Identity,
+    places: Places,
+}
+
+impl Site {
+    /// With the places that `max_parallel` of `[scripts]` says.
+    pub fn configure(home: &Path, identity: Identity) -> Result<Site> {
+        Ok(Site { home: home.into(), identity, places: Places::read(&section(home, COMMON)?)? })
+    }
+}
+
 /// Places for scripts that run at the same time.
 pub struct Places {
     free: Mutex<usize>,
@@ -131,12 +158,7 @@ pub struct Places {
 }
 
 impl Places {
-    /// As many as `max_parallel` of `[scripts]` says.
-    pub fn configure(home: &Path) -> Result<Places> {
-        Places::read(&section(home, COMMON)?)
-    }
-
-    /// From that section.
+    /// As many as `max_parallel` of that section says.
     pub fn read(section: &Section) -> Result<Places> {
         match section.number("max_parallel", MAX_PARALLEL)? {
             0 => Err(section.wrong("max_parallel", "expected a number above 0")),
@@ -171,10 +193,9 @@ impl Drop for Place<'_> {
 
 /// A script as a check.
 pub struct Script {
-    home: PathBuf,
+    site: Arc<Site>,
     path: PathBuf,
     manner: Manner,
-    places: Arc<Places>,
     reader: Reader,
     /// The guard of the last run, whose processes can be neither ended nor killed.
     stuck: Option<Child>,
@@ -182,8 +203,8 @@ pub struct Script {
 
 impl Script {
     /// `path` is that of the program, from home.
-    pub fn new(home: &Path, path: &Path, manner: Manner, places: Arc<Places>) -> Script {
-        Script { home: home.into(), path: home.join(path), manner, places, reader: Reader::default(), stuck: None }
+    pub fn new(site: Arc<Site>, path: &Path, manner: Manner) -> Script {
+        Script { path: site.home.join(path), site, manner, reader: Reader::default(), stuck: None }
     }
 }
 
@@ -197,11 +218,13 @@ impl Check for Script {
             }
             self.stuck = None;
         }
-        check_safety(&self.path)?;
+        if self.manner.standing.user.as_deref().is_none_or(|user| user == "root") {
+            check_safety(&self.path)?;
+        }
         // Those that hang must not keep the others from running: after a while it goes without a place.
-        let places = Arc::clone(&self.places);
-        let _place = places.take(Instant::now() + context.tick.period / 4);
-        let ran = run::run(&self.path, &self.home, context.tick.deadline, self.manner.max_output)?;
+        let site = Arc::clone(&self.site);
+        let _place = site.places.take(Instant::now() + context.tick.period / 4);
+        let ran = run::run(&self.path, &site, &self.manner, context.tick.deadline)?;
         self.stuck = ran.stuck;
         let text = String::from_utf8_lossy(&ran.stdout);
         let format = self.manner.format.unwrap_or_else(|| Format::recognise(&text));

@@ -1,6 +1,7 @@
 //! Runs one script through its guard, and reads what it writes, within its bounds.
 
 use super::guard::{Fate, GRACE};
+use super::{Manner, Site};
 use crate::error::{Error, Result};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -35,7 +36,7 @@ pub struct Ran {
 ///
 /// # Errors
 /// The system has no process or pipe to give.
-pub fn run(script: &Path, home: &Path, deadline: Instant, most: usize) -> Result<Ran> {
+pub fn run(script: &Path, site: &Site, manner: &Manner, deadline: Instant) -> Result<Ran> {
     let failed = Error::file("run", script);
     let begun = (|| {
         let (ours, theirs) = UnixStream::pair()?;
@@ -43,12 +44,19 @@ pub fn run(script: &Path, home: &Path, deadline: Instant, most: usize) -> Result
         let guard = Command::new("/proc/self/exe")
             .arg0(format!("puypuy: {}", script.file_name().unwrap_or_default().to_string_lossy()))
             .args(["guard", &limit.as_millis().to_string()])
+            .args(manner.standing.user.iter().map(|user| format!("--user={user}")))
+            .args(manner.standing.nice.iter().map(|level| format!("--nice={level}")))
             .arg(script)
-            .current_dir(home)
+            .current_dir(&site.home)
             .env_clear()
             .envs([("PATH", PATH), ("LANG", "C.UTF-8")])
-            .env("HOME", home)
-            .env("PUYPUY_HOME", home)
+            .envs([("HOME", &site.home), ("PUYPUY_HOME", &site.home)])
+            .envs([
+                ("PUYPUY_HOSTNAME", &*site.identity.host),
+                ("PUYPUY_CLUSTER", &site.identity.cluster),
+                ("PUYPUY_GROUP", &site.identity.group),
+                ("PUYPUY_LOCATION", &site.identity.location),
+            ])
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -58,7 +66,7 @@ pub fn run(script: &Path, home: &Path, deadline: Instant, most: usize) -> Result
     })();
     let (mut guard, socket) = begun.map_err(failed)?;
     let mut pipes = [
-        Pipe::new(guard.stdout.take().map(OwnedFd::from), most),
+        Pipe::new(guard.stdout.take().map(OwnedFd::from), manner.max_output),
         Pipe::new(guard.stderr.take().map(OwnedFd::from), STDERR_BYTES),
         Pipe::new(socket.try_clone().ok().map(OwnedFd::from), STDERR_BYTES),
     ];

@@ -4,7 +4,7 @@ use puypuy::check::{Check, Context, Out, Runs, Spec};
 use puypuy::delivery::queue::{Queue, Taken};
 use puypuy::error::{Error, Result};
 use puypuy::fetch::Roots;
-use puypuy::point::{Batch, Point, Tags, Tick};
+use puypuy::point::{Batch, Identity, Point, Tags, Tick};
 use puypuy::scheduler::Scheduler;
 use puypuy::scheduler::assembly::Assembly;
 use puypuy::scheduler::errors::Errors;
@@ -83,7 +83,10 @@ fn start_telling(links: &[&str], tells_errors: bool) -> Running {
     let queue = Arc::new(Queue::default());
     let assembly = Arc::new(Assembly::new(queue.clone()));
     let find: fn(&str) -> Option<&'static Spec> = |name| SPECS.iter().find(|spec| spec.name == name);
-    let scheduler = Scheduler::new(home.path().into(), PERIOD, Roots::default(), assembly, find, tells_errors);
+    let text = String::new;
+    let identity = Identity { host: "h".into(), cluster: text(), group: text(), location: text() };
+    let scheduler =
+        Scheduler::new(home.path().into(), identity, PERIOD, Roots::default(), assembly, find, tells_errors);
     let (stop, stopped) = channel();
     let thread = Some(thread::spawn(move || scheduler.run(&stopped)));
     Running { home, queue, stop, thread }

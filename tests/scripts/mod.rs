@@ -78,7 +78,7 @@ fn what_a_script_tells_arrives() {
     scripts.script("check_no_first_line", "echo plain $(pwd | wc -c) x stack core=0 a=b=c\n# echo not\n");
     scripts.script(
         "check_environment.sh",
-        "#!/bin/sh\necho variables $(env | grep -vc '^\\(PWD\\|SHLVL\\|_\\)=') x stack\n",
+        "#!/bin/sh\necho variables $(env | grep -vc '^\\(PWD\\|SHLVL\\|_\\)=') x stack host=$PUYPUY_HOSTNAME-$PUYPUY_CLUSTER-$PUYPUY_GROUP-$PUYPUY_LOCATION\n",
     );
     scripts.script("check_mask.sh", "#!/bin/sh\nfor set in SigBlk SigIgn; do echo $set $((0x$(grep $set /proc/self/status | cut -f2) & 0x7fffffff)) x stack; done\n");
     scripts.script("no_check.sh", "#!/bin/sh\necho never 1 x stack\n");
@@ -95,7 +95,8 @@ fn what_a_script_tells_arrives() {
     let home = scripts.home.path("").display().to_string().trim_end_matches('/').len();
     assert!(line("plain,").contains(r",a=b\=c,") && line("plain,").contains(",core=0,"), "{}", line("plain,"));
     assert!(line("plain,").contains(&format!(" value={}i ", home + 1)), "runs in the home: {}", line("plain,"));
-    assert_eq!(scripts.values("variables").pop_first().unwrap().1, "4i", "PATH, LANG, HOME, PUYPUY_HOME");
+    assert_eq!(scripts.values("variables").pop_first().unwrap().1, "8i", "PATH, LANG, HOME, five of PUYPUY");
+    assert!(line("variables,").contains("=web1-"), "{}", line("variables,"));
     // The two signals above 31 are the C library's own.
     scripts.wait_for("SigIgn", 1);
     for set in ["SigBlk", "SigIgn"] {
@@ -172,6 +173,36 @@ fn root_runs_nothing_that_others_can_change() {
     );
     fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
     scripts.wait_for("open", 1);
+}
+
+#[test]
+fn a_script_runs_as_its_user_and_with_its_priority() {
+    if !is_root() {
+        return skip("only root can become somebody else");
+    }
+    let scripts = Scripts::new();
+    fs::set_permissions(scripts.home.path(""), Permissions::from_mode(0o755)).unwrap();
+    let who = "#!/bin/sh\nread -r _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ nice _ < /proc/$$/stat\n\
+               echo own $nice x stack user=$(id -un) groups=$(id -Gn | tr ' ' +) home=$HOME caps=$(grep CapEff /proc/$$/status | tr -d 'CapEf:\\t0')\n";
+    scripts.script("check_nobody.sh", who);
+    scripts.script("check_daemon", who.strip_prefix("#!/bin/sh\n").unwrap());
+    scripts.script("check_root.sh", who);
+    fs::create_dir(scripts.home.path("conf")).unwrap();
+    let conf = "[scripts]\nrun_user = nobody\nnice = 7\n[check_daemon]\nrun_user = daemon\n[check_root.sh]\nrun_user = root\nnice = -3\n";
+    fs::write(scripts.home.path("conf/scripts.ini"), conf).unwrap();
+    // Others may write it, but root does not run it.
+    let path = scripts.home.path("scripts_enabled/check_nobody.sh");
+    fs::set_permissions(path, Permissions::from_mode(0o777)).unwrap();
+    scripts.home.start();
+    for wanted in [
+        "groups=nogroup,home=/nonexistent,host=web1,type=x,user=nobody value=7i ",
+        "groups=daemon,home=/usr/sbin,host=web1,type=x,user=daemon value=7i ",
+        "type=x,user=root value=-3i ",
+    ] {
+        wait_for(wanted, || scripts.lines().iter().any(|line| line.contains(wanted)));
+    }
+    let wrong = scripts.lines().into_iter().find(|line| line.contains(",caps=") && !line.contains("user=root"));
+    assert_eq!(wrong, None);
 }
 
 const HOSTILE: &[(&str, &str, &str)] = &[
