@@ -16,7 +16,7 @@ use crate::fetch::Roots;
 use crate::links::{self, Link, Watch};
 use crate::logging::Complaint;
 use crate::point::{Identity, Tick};
-use crate::scripts::{self, Manner, Script, Site};
+use crate::scripts::{self, Manner, Script, Site, orphans};
 use assembly::Assembly;
 use clock::{Stamps, next_due};
 use std::collections::BTreeSet;
@@ -108,6 +108,7 @@ impl Scheduler {
                 base = next_due(self.epoch, self.period, now);
                 self.follow_links(now);
                 self.follow_scripts(now);
+                self.sweep_orphans(now);
             }
             self.tick(now);
         }
@@ -305,6 +306,18 @@ impl Scheduler {
         let label = (name.to_string().into(), scripts::TYPE.into());
         let unit = Arc::new(Unit::new(label, pace, script, tick, self.tells_errors));
         Ok(Some(Slot { unit, own: Some(own), due: now, is_script: true }))
+    }
+
+    /// Ends what a script left behind when its guard was killed.
+    fn sweep_orphans(&mut self, now: Instant) {
+        if self.site.is_none() && !orphans::is_first() {
+            return;
+        }
+        let killed = orphans::sweep();
+        if killed > 0 {
+            let what = format!("{killed} processes had lost the guard of their script and were killed");
+            self.complaint.complain(scripts::ENABLED, &what, now);
+        }
     }
 
     /// No new ticks; runs that are under way may finish, within a bound.

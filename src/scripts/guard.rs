@@ -205,7 +205,7 @@ impl Family {
             while Instant::now() < end {
                 // Again and again: more of them may come while these are told.
                 if signal == Signal::SIGKILL || end - Instant::now() > patience - BEAT {
-                    for pid in descendants() {
+                    for pid in descendants(getpid()) {
                         let _ = kill(pid, signal);
                     }
                 }
@@ -215,7 +215,7 @@ impl Family {
                 }
             }
         }
-        let left: Vec<String> = descendants().iter().map(Pid::to_string).collect();
+        let left: Vec<String> = descendants(getpid()).iter().map(Pid::to_string).collect();
         Ok(Fate::Stuck(left.join(" ")))
     }
 
@@ -255,10 +255,10 @@ impl Family {
     }
 }
 
-/// All processes below this one, as the kernel lists them in `/proc/<pid>/task/<tid>/children`.
-fn descendants() -> Vec<Pid> {
+/// All processes below that one, as the kernel lists them in `/proc/<pid>/task/<tid>/children`.
+pub fn descendants(of: Pid) -> Vec<Pid> {
     let mut found = Vec::new();
-    let mut open = vec![getpid()];
+    let mut open = vec![of];
     while let Some(parent) = open.pop() {
         let tasks = fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten();
         for task in tasks {

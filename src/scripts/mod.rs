@@ -2,6 +2,7 @@
 
 pub mod guard;
 pub mod line;
+pub mod orphans;
 pub mod reader;
 mod run;
 
@@ -147,6 +148,7 @@ pub struct Site {
 impl Site {
     /// With the places that `max_parallel` of `[scripts]` says.
     pub fn configure(home: &Path, identity: Identity) -> Result<Site> {
+        orphans::adopt().map_err(|errno| Error::daemon(format!("cannot adopt what scripts leave: {errno}")))?;
         Ok(Site { home: home.into(), identity, places: Places::read(&section(home, COMMON)?)? })
     }
 }

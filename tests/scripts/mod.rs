@@ -10,6 +10,7 @@ use crate::support::{Home, is_root, lives, signal, skip, wait_for};
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// A home whose points go to a recording InfluxDB.
@@ -269,6 +270,101 @@ fn a_guard_that_is_told_to_end_ends_its_script() {
     let guard = scripts.home.processes().into_iter().find(is_guard).unwrap();
     signal(guard, "TERM");
     wait_for("the script to be gone", || scripts.home.processes() == [daemon]);
+}
+
+#[test]
+fn what_a_killed_guard_leaves_is_ended_too() {
+    let scripts = Scripts::new();
+    scripts.script("check_leaves.sh", "#!/bin/sh\nsetsid sh -c 'setsid sleep 1000 & sleep 1000' &\nsleep 1000\n");
+    let daemon = scripts.home.start();
+    let is_guard = |pid: &i32| {
+        fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with(b"puypuy: check_leaves.sh"))
+    };
+    wait_for("the script to run", || scripts.home.processes().len() >= 6);
+    fs::remove_file(scripts.home.path("scripts_enabled/check_leaves.sh")).unwrap();
+    let guard = scripts.home.processes().into_iter().find(is_guard).unwrap();
+    signal(guard, "KILL");
+    wait_for("all to be gone", || scripts.home.processes() == [daemon] && children(daemon).is_empty());
+    assert!(
+        scripts.home.log().contains("had lost the guard of their script and were killed"),
+        "{}",
+        scripts.home.log()
+    );
+}
+
+/// Those that have ended and were not collected are among them.
+fn children(of: i32) -> Vec<String> {
+    let tasks = fs::read_dir(format!("/proc/{of}/task")).unwrap().flatten();
+    let lists = tasks.map(|task| fs::read_to_string(task.path().join("children")).unwrap_or_default());
+    lists.flat_map(|list| list.split_whitespace().map(String::from).collect::<Vec<_>>()).collect()
+}
+
+#[test]
+fn the_first_process_of_a_container_collects_whatever_has_ended() {
+    let may = || Command::new("unshare").args(["-p", "-f", "--mount-proc", "true"]).status();
+    if !is_root() || !may().is_ok_and(|status| status.success()) {
+        return skip("no process may be the first of a container here");
+    }
+    let scripts = Scripts::new();
+    let program = scripts.home.command(&["run"]);
+    let mut outside = Command::new("unshare");
+    outside.args(["-p", "-f", "--mount-proc", "--kill-child"]).arg(program.get_program()).args(program.get_args());
+    let mut outside = outside.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    wait_for("the daemon", || children(outside.id() as i32).len() == 1 && scripts.home.log().contains("ready"));
+    let daemon: i32 = children(outside.id() as i32)[0].parse().unwrap();
+    let enter = |what: &str| {
+        let entered =
+            Command::new("nsenter").args(["-p", "-m", "-t", &daemon.to_string(), "sh", "-c", what]).status().unwrap();
+        assert!(entered.success());
+    };
+    enter("sleep 0.2 & sleep 1000 &");
+    wait_for("the orphan that ends", || children(daemon).len() == 1);
+    scripts.script("check_well.sh", "#!/bin/sh\necho well 1 x stack\n");
+    scripts.wait_for("well", 3);
+    assert_eq!(
+        fs::read_to_string(format!("/proc/{}/comm", children(daemon)[0])).unwrap(),
+        "sleep\n",
+        "not ours to kill"
+    );
+    signal(daemon, "TERM");
+    assert!(outside.wait().unwrap().success());
+}
+
+#[test]
+fn what_cannot_be_killed_is_told_and_not_started_again() {
+    let scripts = Scripts::new();
+    let setuid = scripts.home.path("become_root");
+    if !is_root() || fs::copy("/usr/bin/setpriv", &setuid).is_err() {
+        return skip("only root makes a program that others cannot kill");
+    }
+    fs::set_permissions(&setuid, Permissions::from_mode(0o4755)).unwrap();
+    fs::set_permissions(scripts.home.path(""), Permissions::from_mode(0o755)).unwrap();
+    let config = scripts.home.read("config.ini").replacen("[SelfConfig]\n", "[SelfConfig]\nrun_user = nobody\n", 1);
+    fs::write(scripts.home.path("config.ini"), config).unwrap();
+    scripts.script("check_foreign.sh", "#!/bin/sh\n./become_root --reuid 0 sleep 1234\n");
+    scripts.script("check_well.sh", "#!/bin/sh\necho well 1 x stack\n");
+    let daemon = scripts.home.start();
+    let sleeps = || {
+        let is_sleep = |pid: &i32| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line == b"sleep\x001234\0");
+        scripts.home.processes().into_iter().filter(is_sleep).collect::<Vec<_>>()
+    };
+    wait_for("the report", || scripts.home.log().contains("can be neither ended nor killed"));
+    scripts.wait_for("well", 8);
+    assert_eq!(sleeps().len(), 1);
+    let log = scripts.home.log();
+    assert!(
+        log.contains("check_foreign.sh: processes of an earlier run can be neither ended nor killed; it is not"),
+        "{log}"
+    );
+    let first = sleeps();
+    signal(first[0], "KILL");
+    wait_for("it to run again", || sleeps().len() == 1 && sleeps() != first);
+    assert!(lives(daemon));
+    assert_eq!(scripts.home.puypuy(&["stop"]).code, 0);
+    wait_for("it to run no more", || {
+        sleeps().into_iter().for_each(|pid| signal(pid, "KILL"));
+        scripts.home.processes().is_empty()
+    });
 }
 
 #[test]
