@@ -4,13 +4,14 @@ use crate::support::{Home, install, skip};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 fn shipped() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts_available");
     let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|path| path.file_name().unwrap().to_str().unwrap().starts_with("check_"));
     files.sort();
-    assert!(files.len() >= 5);
+    assert!(files.len() >= 7);
     files
 }
 
@@ -44,11 +45,28 @@ fn examples_say_what_they_tell_and_tell_it() {
         let tells: Vec<&str> =
             text.lines().find_map(|line| line.strip_prefix("# Tells: ")).unwrap().split(' ').collect();
         // What there is to tell depends on the machine for those that look at files or units.
-        if ["check_random.sh", "check_random.pl", "check_apt_updates.sh"].contains(&name) {
+        let always = ["random.sh", "random.pl", "apt_updates.sh", "backup_age.py", "postgres.sh"];
+        if always.iter().any(|end| name.ends_with(end)) {
             let metric = tells[0].trim_end_matches([',', '.', ';']);
             assert!(said.code == 0 && said.out.contains(metric), "{name}: {said:?}");
         }
     }
+}
+
+#[test]
+fn the_example_that_is_compiled_tells_what_its_head_says() {
+    let home = home();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts_available/clock_sync.c");
+    let text = fs::read_to_string(&source).unwrap();
+    let program = home.path("scripts_available/check_clock_sync");
+    let mut compiler = Command::new("cc");
+    compiler.args(["-O2", "-Wall", "-Wextra", "-Werror", "-o"]).arg(&program).arg(&source);
+    assert!(compiler.status().unwrap().success());
+    let said = home.puypuy(&["check", "check_clock_sync", "--samples", "1"]);
+    let told: Vec<&str> = said.out.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(said.code == 0 && told.len() == 5, "{said:?}");
+    let head = text.lines().find(|line| line.contains("Tells: ")).unwrap();
+    told.iter().for_each(|name| assert!(head.contains(name), "{name}"));
 }
 
 #[test]

@@ -345,7 +345,8 @@ fn what_cannot_be_killed_is_told_and_not_started_again() {
     scripts.script("check_well.sh", "#!/bin/sh\necho well 1 x stack\n");
     let daemon = scripts.home.start();
     let sleeps = || {
-        let is_sleep = |pid: &i32| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line == b"sleep\x001234\0");
+        let is_sleep =
+            |pid: &i32| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line == b"sleep\x001234\0");
         scripts.home.processes().into_iter().filter(is_sleep).collect::<Vec<_>>()
     };
     wait_for("the report", || scripts.home.log().contains("can be neither ended nor killed"));
