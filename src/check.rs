@@ -9,7 +9,7 @@ use crate::point::{Batch, HealthEvent, Kind, Level, Point, Tags, Text, Tick, Val
 use crate::rates::{Backward, Count, Rates};
 use crate::table::{Field, How, Raw, Row};
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Where a check runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +110,7 @@ impl Out {
             batch: Batch::default(),
             faults: Vec::new(),
             rates: Rates::default(),
-            budget: SeriesBudget { max: max_series, known: HashMap::new(), refused: 0 },
+            budget: SeriesBudget { max: max_series, known: HashMap::new(), refused: 0, run: 0 },
         }
     }
 
@@ -120,6 +120,12 @@ impl Out {
         self.batch = Batch { points: Vec::with_capacity(self.batch.points.len()), events: Vec::new() };
         self.faults.clear();
         self.budget.refused = 0;
+        self.budget.run += 1;
+    }
+
+    /// What is told from here on was so at that time.
+    pub fn set_moment(&mut self, wall: i64, at: Instant) {
+        (self.tick.wall, self.tick.at) = (wall, at);
     }
 
     /// Ends the run: what was told, and the soft faults on the way.
@@ -130,7 +136,7 @@ impl Out {
             let SeriesBudget { max, refused, .. } = self.budget;
             self.faults.push(format!("{refused} new series refused, max_series = {max} is reached"));
         }
-        self.budget.known.retain(|_, seen| self.tick.at.saturating_duration_since(*seen) <= age);
+        self.budget.known.retain(|_, last| self.tick.at.saturating_duration_since(last.seen) <= age);
         let points = Vec::with_capacity(self.batch.points.len());
         let batch = std::mem::replace(&mut self.batch, Batch { points, events: Vec::new() });
         (batch, std::mem::take(&mut self.faults))
@@ -204,9 +210,13 @@ impl Out {
         self.push(Point { name, value, kind, time, check_type, tags, host: None, reaction: 0 });
     }
 
+    /// A series has one number at a time, the last that was told: what a store would keep of several.
     fn push(&mut self, point: Point) {
-        if self.budget.admits(&point.name, &point.tags, self.tick) {
-            self.batch.points.push(point);
+        let next = self.batch.points.len();
+        let Some(place) = self.budget.place(&point, self.tick.at, next) else { return };
+        match self.batch.points.get_mut(place) {
+            Some(old) => *old = point,
+            None => self.batch.points.push(point),
         }
     }
 
@@ -281,23 +291,35 @@ fn number(text: &str) -> Option<Raw<'static>> {
 /// Bounds how many series a check may have: known ones keep flowing, new ones are refused and counted.
 struct SeriesBudget {
     max: usize,
-    known: HashMap<(Text, Tags), std::time::Instant>,
+    known: HashMap<(Text, Tags), Last>,
     refused: usize,
+    run: u64,
+}
+
+/// The last point of a series.
+struct Last {
+    seen: Instant,
+    run: u64,
+    time: i64,
+    place: usize,
 }
 
 impl SeriesBudget {
-    fn admits(&mut self, name: &Text, tags: &Tags, tick: Tick) -> bool {
-        let key = (name.clone(), tags.clone());
-        if let Some(seen) = self.known.get_mut(&key) {
-            *seen = tick.at;
-            return true;
+    /// Where the point belongs in the batch: at `next`, or where the series has one of the same time. `None`: refused.
+    fn place(&mut self, point: &Point, seen: Instant, next: usize) -> Option<usize> {
+        let (run, time) = (self.run, point.time);
+        let key = (point.name.clone(), point.tags.clone());
+        if let Some(last) = self.known.get_mut(&key) {
+            let place = if last.run == run && last.time == time { last.place } else { next };
+            *last = Last { seen, run, time, place };
+            return Some(place);
         }
         if self.known.len() >= self.max {
             self.refused += 1;
-            return false;
+            return None;
         }
-        self.known.insert(key, tick.at);
-        true
+        self.known.insert(key, Last { seen, run, time, place: next });
+        Some(next)
     }
 }
 

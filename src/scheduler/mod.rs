@@ -16,6 +16,7 @@ use crate::fetch::Roots;
 use crate::links::{self, Link, Watch};
 use crate::logging::Complaint;
 use crate::point::{Identity, Tick};
+use crate::scripts::manner::Mode;
 use crate::scripts::{self, Manner, Script, Site, orphans};
 use assembly::Assembly;
 use clock::{Stamps, next_due};
@@ -60,6 +61,8 @@ struct Slot {
     own: Option<Worker>,
     due: Instant,
     is_script: bool,
+    /// What it has gathered is asked for once more at the end.
+    is_stream: bool,
 }
 
 impl Scheduler {
@@ -125,9 +128,13 @@ impl Scheduler {
                 due.push(place);
             }
         }
-        if due.is_empty() {
-            return;
+        if !due.is_empty() {
+            self.begin_runs(due, now);
         }
+    }
+
+    fn begin_runs(&mut self, due: Vec<usize>, now: Instant) {
+        let period = self.period;
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let (wall, step) = self.stamps.stamp(now, wall);
         if let Some(step) = step {
@@ -254,7 +261,7 @@ impl Scheduler {
         let tick = Tick { wall: 0, at: now, deadline: now, period: self.period };
         let label = (spec.name.into(), spec.check_type.into());
         let unit = Arc::new(Unit::new(label, pace, check, tick, self.tells_errors));
-        Ok(Some(Slot { unit, own, due: now, is_script: false }))
+        Ok(Some(Slot { unit, own, due: now, is_script: false, is_stream: false }))
     }
 
     /// Takes up scripts that appeared and lets go of those that vanished.
@@ -300,12 +307,12 @@ impl Scheduler {
         };
         let Some(own) = self.start_worker(name) else { return Ok(None) };
         let path = Path::new(scripts::ENABLED).join(name);
-        let pace = manner.pace;
+        let (pace, is_stream) = (manner.pace, manner.mode == Mode::Stream);
         let script = Box::new(Script::new(site, &path, manner));
         let tick = Tick { wall: 0, at: now, deadline: now, period: self.period };
         let label = (name.to_string().into(), scripts::TYPE.into());
         let unit = Arc::new(Unit::new(label, pace, script, tick, self.tells_errors));
-        Ok(Some(Slot { unit, own: Some(own), due: now, is_script: true }))
+        Ok(Some(Slot { unit, own: Some(own), due: now, is_script: true, is_stream }))
     }
 
     /// Ends what a script left behind when its guard was killed.
@@ -321,7 +328,12 @@ impl Scheduler {
     }
 
     /// No new ticks; runs that are under way may finish, within a bound.
-    fn finish(self) {
+    fn finish(mut self) {
+        let streams: Vec<usize> =
+            self.slots.iter().enumerate().filter(|(_, slot)| slot.is_stream).map(|(place, _)| place).collect();
+        if !streams.is_empty() {
+            self.begin_runs(streams, Instant::now());
+        }
         let until = Instant::now() + LAST_RUNS;
         let is_busy = |slot: &Slot| slot.unit.is_busy() || slot.own.as_ref().is_some_and(Worker::is_busy);
         let any_busy = || self.kernel.as_ref().is_some_and(Worker::is_busy) || self.slots.iter().any(is_busy);

@@ -1,7 +1,7 @@
 //! Runs one script through its guard, and reads what it writes, within its bounds.
 
 use super::guard::{Fate, GRACE};
-use super::{Manner, Site};
+use super::manner::{Manner, Site};
 use crate::error::{Error, Result};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 /// What a guard may need beyond the deadline, for TERM and KILL.
 const OVERTIME: Duration = Duration::from_secs(3);
 /// Most that is kept of what a script complains.
-const STDERR_BYTES: usize = 4096;
+pub const STDERR_BYTES: usize = 4096;
 /// Programs are found there, whatever the daemon's own environment says.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -37,67 +37,107 @@ pub struct Ran {
 /// # Errors
 /// The system has no process or pipe to give.
 pub fn run(script: &Path, site: &Site, manner: &Manner, deadline: Instant) -> Result<Ran> {
-    let failed = Error::file("run", script);
-    let begun = (|| {
-        let (ours, theirs) = UnixStream::pair()?;
-        let limit = deadline.saturating_duration_since(Instant::now());
-        let guard = Command::new("/proc/self/exe")
-            .arg0(format!("puypuy: {}", script.file_name().unwrap_or_default().to_string_lossy()))
-            .args(["guard", &limit.as_millis().to_string()])
-            .args(manner.standing.user.iter().map(|user| format!("--user={user}")))
-            .args(manner.standing.nice.iter().map(|level| format!("--nice={level}")))
-            .arg(script)
-            .current_dir(&site.home)
-            .env_clear()
-            .envs([("PATH", PATH), ("LANG", "C.UTF-8")])
-            .envs([("HOME", &site.home), ("PUYPUY_HOME", &site.home)])
-            .envs([
-                ("PUYPUY_HOSTNAME", &*site.identity.host),
-                ("PUYPUY_CLUSTER", &site.identity.cluster),
-                ("PUYPUY_GROUP", &site.identity.group),
-                ("PUYPUY_LOCATION", &site.identity.location),
-            ])
-            .stdin(Stdio::from(OwnedFd::from(theirs)))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()?;
-        ours.set_nonblocking(true)?;
-        Ok((guard, ours))
-    })();
-    let (mut guard, socket) = begun.map_err(failed)?;
-    let mut pipes = [
-        Pipe::new(guard.stdout.take().map(OwnedFd::from), manner.max_output),
-        Pipe::new(guard.stderr.take().map(OwnedFd::from), STDERR_BYTES),
-        Pipe::new(socket.try_clone().ok().map(OwnedFd::from), STDERR_BYTES),
-    ];
+    let limit = deadline.saturating_duration_since(Instant::now());
+    let mut running = Running::start(script, site, manner, limit)?;
     let last = deadline + GRACE + OVERTIME;
-    let [out, err, word] = &mut pipes;
-    let mut is_cut = false;
-    // The last word of the guard: then nobody is left to write anything.
-    while !word.bytes.contains(&b'\n') && !word.is_over && Instant::now() < last {
-        wait([&*out, err, word], last);
-        [&mut *out, err, word].into_iter().for_each(Pipe::read);
-        if out.is_full && !is_cut {
-            is_cut = true;
-            let _ = socket.shutdown(Shutdown::Write);
+    while !running.is_over() && Instant::now() < last {
+        running.read(last);
+        if running.out.is_full {
+            running.stop();
         }
     }
-    [&mut *out, err].into_iter().for_each(Pipe::read);
-    let said = String::from_utf8_lossy(&word.bytes);
-    let fate = Fate::parse(&said).unwrap_or(Fate::Failed("its guard ended without a word".into()));
-    let mut stuck = None;
-    match fate {
-        Fate::Stuck(_) => stuck = Some(guard),
-        _ => {
-            // It has said its last word, or will not say any.
-            if !said.ends_with('\n') {
-                let _ = guard.kill();
+    Ok(running.end())
+}
+
+/// A script under its guard, and what it has written so far.
+pub struct Running {
+    guard: Child,
+    /// Its end is the order to stop.
+    socket: UnixStream,
+    pub out: Pipe,
+    pub err: Pipe,
+    /// The last word of the guard.
+    word: Pipe,
+}
+
+impl Running {
+    /// Starts the script; after `limit` the guard ends it.
+    ///
+    /// # Errors
+    /// The system has no process or pipe to give.
+    pub fn start(script: &Path, site: &Site, manner: &Manner, limit: Duration) -> Result<Running> {
+        let begun = (|| {
+            let (socket, theirs) = UnixStream::pair()?;
+            let mut guard = Command::new("/proc/self/exe")
+                .arg0(format!("puypuy: {}", script.file_name().unwrap_or_default().to_string_lossy()))
+                .args(["guard", &limit.as_millis().to_string()])
+                .args(manner.standing.user.iter().map(|user| format!("--user={user}")))
+                .args(manner.standing.nice.iter().map(|level| format!("--nice={level}")))
+                .arg(script)
+                .current_dir(&site.home)
+                .env_clear()
+                .envs([("PATH", PATH), ("LANG", "C.UTF-8")])
+                .envs([("HOME", &site.home), ("PUYPUY_HOME", &site.home)])
+                .envs([
+                    ("PUYPUY_HOSTNAME", &*site.identity.host),
+                    ("PUYPUY_CLUSTER", &site.identity.cluster),
+                    ("PUYPUY_GROUP", &site.identity.group),
+                    ("PUYPUY_LOCATION", &site.identity.location),
+                ])
+                .stdin(Stdio::from(OwnedFd::from(theirs)))
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()?;
+            socket.set_nonblocking(true)?;
+            let out = Pipe::new(guard.stdout.take().map(OwnedFd::from), manner.max_output);
+            let err = Pipe::new(guard.stderr.take().map(OwnedFd::from), STDERR_BYTES);
+            let word = Pipe::new(socket.try_clone().ok().map(OwnedFd::from), STDERR_BYTES);
+            Ok(Running { guard, socket, out, err, word })
+        })();
+        begun.map_err(Error::file("run", script))
+    }
+
+    /// Whether the guard has said its last word: then nobody is left to write anything.
+    pub fn is_over(&self) -> bool {
+        self.word.is_over || self.word.bytes.contains(&b'\n')
+    }
+
+    /// Waits for something to read, at most until then, and reads it.
+    pub fn read(&mut self, until: Instant) {
+        let Running { out, err, word, .. } = self;
+        wait([&*out, err, word], until);
+        [out, err, word].into_iter().for_each(Pipe::read);
+    }
+
+    /// Has it ended; the guard says when it is.
+    pub fn stop(&self) {
+        let _ = self.socket.shutdown(Shutdown::Write);
+    }
+
+    /// The same from elsewhere.
+    pub fn stopper(&self) -> io::Result<UnixStream> {
+        self.socket.try_clone()
+    }
+
+    /// Its output to the last byte, and what became of it.
+    pub fn end(self) -> Ran {
+        let Running { mut guard, mut out, mut err, word, .. } = self;
+        [&mut out, &mut err].into_iter().for_each(Pipe::read);
+        let said = String::from_utf8_lossy(&word.bytes);
+        let fate = Fate::parse(&said).unwrap_or(Fate::Failed("its guard ended without a word".into()));
+        let mut stuck = None;
+        match fate {
+            Fate::Stuck(_) => stuck = Some(guard),
+            _ => {
+                // It has said its last word, or will not say any.
+                if !said.ends_with('\n') {
+                    let _ = guard.kill();
+                }
+                let _ = guard.wait();
             }
-            let _ = guard.wait();
         }
+        Ran { is_cut: out.is_full, stdout: out.bytes, stderr: err.bytes, fate, stuck }
     }
-    let [out, err, _] = pipes;
-    Ok(Ran { stdout: out.bytes, stderr: err.bytes, fate, is_cut, stuck })
 }
 
 /// Until one of them has something, or the time has come.
@@ -113,11 +153,12 @@ fn wait(pipes: [&Pipe; 3], until: Instant) {
 }
 
 /// The end of a pipe that is read as far as there is something, and no further than wanted.
-struct Pipe {
+pub struct Pipe {
     end: Option<std::fs::File>,
-    bytes: Vec<u8>,
+    pub bytes: Vec<u8>,
     most: usize,
-    is_full: bool,
+    /// There was more than wanted.
+    pub is_full: bool,
     is_over: bool,
 }
 

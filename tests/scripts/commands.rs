@@ -127,6 +127,11 @@ fn mistakes_in_the_settings_name_the_line() {
             "[check_x.sh]\nformat = xml\n",
             "conf/scripts.ini:2 [check_x.sh] format: \"xml\": expected lines, nagios, prometheus, influx or auto",
         ),
+        ("[check_x.sh]\nmode = twice\n", "conf/scripts.ini:2 [check_x.sh] mode: \"twice\": expected once or stream"),
+        (
+            "[check_x.sh]\nmode = stream\nformat = nagios\n",
+            "[check_x.sh] mode: \"stream\": a Nagios plugin tells by its end",
+        ),
         ("[check_x.sh]\nnice = 20\n", "conf/scripts.ini:2 [check_x.sh] nice: \"20\": expected a number from -20 to 19"),
         (
             "[check_x.sh]\nrun_user = nosuchuser\n",

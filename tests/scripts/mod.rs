@@ -4,6 +4,7 @@ mod commands;
 mod formats;
 mod line;
 mod nagios;
+mod stream;
 
 use crate::support::server::Server;
 use crate::support::{Home, is_root, lives, signal, skip, wait_for};

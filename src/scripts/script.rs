@@ -1,0 +1,193 @@
+//! A script as a check: run to its end at each tick, or for ever.
+
+use super::guard::Fate;
+use super::manner::{Manner, Mode, Site};
+use super::reader::{Format, Reader, tell_judgement};
+use super::run::{self, Ran};
+use super::stream::Stream;
+use crate::check::{Check, Context, Out};
+use crate::error::{Error, Result, quote};
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// From the end of a stream to its next start: the first time, and at most.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// A stream that has lasted so long starts again after the first pause.
+const LASTING: Duration = Duration::from_secs(60);
+
+/// A script as a check.
+pub struct Script {
+    site: Arc<Site>,
+    path: PathBuf,
+    manner: Manner,
+    reader: Reader,
+    /// The guard of the last run, whose processes can be neither ended nor killed.
+    stuck: Option<Child>,
+    stream: Option<Stream>,
+    /// Of the stream, by its first lines.
+    format: Option<Format>,
+    pause: Duration,
+    resume: Instant,
+}
+
+impl Script {
+    /// `path` is that of the program, from home.
+    pub fn new(site: Arc<Site>, path: &Path, manner: Manner) -> Script {
+        Script {
+            path: site.home.join(path),
+            site,
+            manner,
+            reader: Reader::default(),
+            stuck: None,
+            stream: None,
+            format: None,
+            pause: Duration::ZERO,
+            resume: Instant::now(),
+        }
+    }
+
+    /// A run from start to end.
+    fn run_once(&mut self, context: &Context, out: &mut Out) -> Result<()> {
+        self.check_start()?;
+        // Those that hang must not keep the others from running: after a while it goes without a place.
+        let site = Arc::clone(&self.site);
+        let _place = site.places.take(Instant::now() + context.tick.period / 4);
+        let ran = run::run(&self.path, &site, &self.manner, context.tick.deadline)?;
+        let text = String::from_utf8_lossy(&ran.stdout);
+        let format = self.manner.format.unwrap_or_else(|| Format::recognise(&text));
+        let mut is_judged = false;
+        match (format, &ran.fate) {
+            (Format::Nagios, Fate::Exited(code @ 0..=3)) => {
+                let file = self.path.file_name().unwrap_or_default().to_string_lossy();
+                tell_judgement(file.rsplit_once('.').map_or(&*file, |(stem, _)| stem), &text, *code, out);
+                is_judged = true;
+            }
+            // No judgement: only what went wrong.
+            (Format::Nagios, _) => {}
+            _ => self.reader.read(format, &text, context.tick.wall, out),
+        }
+        self.tell_complaint(&ran.stderr, out);
+        match self.end(ran) {
+            Some(_) if is_judged => Ok(()),
+            Some(why) => Err(Error::daemon(why)),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes over what the stream has written since the last tick, and starts it when it does not run.
+    fn follow(&mut self, context: &Context, out: &mut Out) -> Result<()> {
+        let Some(stream) = &self.stream else { return self.start_stream() };
+        let is_outdated = stream.is_outdated(&self.path);
+        if is_outdated {
+            stream.stop();
+        }
+        let (news, begun) = (stream.take(), stream.begun);
+        for chunk in news.chunks {
+            let text = String::from_utf8_lossy(&chunk.text);
+            let format = *self.format.get_or_insert_with(|| Format::recognise(&text));
+            out.set_moment(chunk.wall, chunk.at);
+            self.reader.read(format, &text, chunk.wall, out);
+        }
+        out.set_moment(context.tick.wall, context.tick.at);
+        self.tell_complaint(&news.stderr, out);
+        let Some(mut ran) = news.ended else { return Ok(()) };
+        ran.is_cut |= news.is_cut;
+        self.stream = None;
+        let why = self.end(ran).unwrap_or("has ended".into());
+        if is_outdated {
+            self.pause = Duration::ZERO;
+            return self.start_stream();
+        }
+        let has_lasted = begun.elapsed() >= LASTING;
+        self.pause = if has_lasted { FIRST_PAUSE } else { (self.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE) };
+        self.resume = Instant::now() + self.pause;
+        Err(Error::daemon(format!("{why}; it is started again in {} s", self.pause.as_secs())))
+    }
+
+    fn start_stream(&mut self) -> Result<()> {
+        if Instant::now() < self.resume {
+            return Ok(());
+        }
+        self.check_start()?;
+        self.format = self.manner.format;
+        self.stream = Some(Stream::start(&self.path, &self.site, &self.manner)?);
+        Ok(())
+    }
+
+    /// Whether it may be started.
+    fn check_start(&mut self) -> Result<()> {
+        if let Some(guard) = &mut self.stuck {
+            if guard.try_wait().is_ok_and(|ended| ended.is_none()) {
+                return Err(Error::daemon(
+                    "processes of an earlier run can be neither ended nor killed; it is not started again",
+                ));
+            }
+            self.stuck = None;
+        }
+        match self.manner.standing.user.as_deref() {
+            None | Some("root") => check_safety(&self.path),
+            Some(_) => Ok(()),
+        }
+    }
+
+    fn tell_complaint(&self, stderr: &[u8], out: &mut Out) {
+        let complaint = String::from_utf8_lossy(stderr);
+        if let Some(line) = complaint.lines().find(|line| !line.trim().is_empty()) {
+            out.fault(format!("it says {}", quote(line)));
+        }
+    }
+
+    /// What was wrong with the end of a run; `None`: nothing.
+    fn end(&mut self, ran: Ran) -> Option<String> {
+        self.stuck = ran.stuck;
+        if ran.is_cut {
+            let most = self.manner.max_output;
+            return Some(format!("wrote more than {most} bytes (max_output) and was ended; the rest is lost"));
+        }
+        Some(match ran.fate {
+            Fate::Exited(0) | Fate::Stopped => return None,
+            Fate::Exited(code) => format!("exited with code {code}"),
+            Fate::Signalled(signal) => format!("was ended by signal {signal}"),
+            Fate::Late => "was not done in time and was ended, with all that it had started".into(),
+            Fate::Failed(why) => format!("cannot be run: {why}"),
+            Fate::Stuck(pids) => {
+                format!("was not done in time; its processes {pids} can be neither ended nor killed")
+            }
+        })
+    }
+}
+
+impl Check for Script {
+    fn run(&mut self, context: &Context, out: &mut Out) -> Result<()> {
+        match self.manner.mode {
+            Mode::Once => self.run_once(context, out),
+            Mode::Stream => self.follow(context, out),
+        }
+    }
+}
+
+/// A daemon that is root runs nothing that others can change.
+fn check_safety(path: &Path) -> Result<()> {
+    if !nix::unistd::geteuid().is_root() {
+        return Ok(());
+    }
+    let real = path.canonicalize().map_err(Error::file("find", path))?;
+    for place in [Some(real.as_path()), real.parent(), path.parent()].into_iter().flatten() {
+        let meta = fs::metadata(place).map_err(Error::file("look at", place))?;
+        // A folder with the sticky bit lets nobody replace what is not theirs.
+        let is_kept = meta.is_dir() && meta.permissions().mode() & 0o1000 != 0;
+        let is_open = meta.permissions().mode() & 0o022 != 0 || meta.uid() != 0;
+        if is_open && !is_kept {
+            let place = place.display();
+            return Err(Error::daemon(format!(
+                "{place} can be changed by others than root, who runs it; chown root and chmod go-w, or set run_user"
+            )));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,132 @@
+//! A script that goes on for ever (`mode = stream`): a thread of its own reads what it writes as it comes, and each tick
+//! takes over what has come since the last.
+
+use super::manner::{Manner, Site};
+use super::run::{Ran, Running, STDERR_BYTES};
+use crate::error::{Error, Result};
+use std::io;
+use std::net::Shutdown;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// As good as never, and still within the range of the clock.
+const NEVER: Duration = Duration::from_secs(100 * 365 * 86_400);
+/// Enough to read lines with.
+const STACK: usize = 128 << 10;
+
+/// Whole lines that came at the same time.
+pub struct Chunk {
+    /// Unix seconds.
+    pub wall: i64,
+    pub at: Instant,
+    pub text: Vec<u8>,
+}
+
+/// What has come since it was last asked for.
+#[derive(Default)]
+pub struct News {
+    pub chunks: Vec<Chunk>,
+    pub stderr: Vec<u8>,
+    /// It wrote more than it may between two ticks; the rest was not read, and it was ended.
+    pub is_cut: bool,
+    /// What became of it, when it has ended.
+    pub ended: Option<Ran>,
+}
+
+/// A running script.
+pub struct Stream {
+    news: Arc<Mutex<News>>,
+    socket: UnixStream,
+    version: Version,
+    pub begun: Instant,
+}
+
+/// Tells one file from another that is later put in its place.
+type Version = Option<(u64, u64, i64, i64)>;
+
+impl Stream {
+    /// Starts the script.
+    ///
+    /// # Errors
+    /// The system has no process, pipe or thread to give.
+    pub fn start(script: &Path, site: &Site, manner: &Manner) -> Result<Stream> {
+        let version = version(script);
+        let running = Running::start(script, site, manner, NEVER)?;
+        let news = Arc::new(Mutex::new(News::default()));
+        let (inbox, most) = (Arc::clone(&news), manner.max_output);
+        let started = (|| -> io::Result<UnixStream> {
+            let socket = running.stopper()?;
+            let name = script.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            thread::Builder::new().name(name).stack_size(STACK).spawn(move || listen(running, &inbox, most))?;
+            Ok(socket)
+        })();
+        let socket = started.map_err(Error::file("read from", script))?;
+        Ok(Stream { news, socket, version, begun: Instant::now() })
+    }
+
+    /// What has come.
+    pub fn take(&self) -> News {
+        std::mem::take(&mut *self.news.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether another file stands in its place by now.
+    pub fn is_outdated(&self, script: &Path) -> bool {
+        self.version != version(script)
+    }
+
+    /// Has it ended; the news will tell when it is.
+    pub fn stop(&self) {
+        let _ = self.socket.shutdown(Shutdown::Write);
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn version(script: &Path) -> Version {
+    let about = script.metadata().ok()?;
+    Some((about.dev(), about.ino(), about.mtime(), about.mtime_nsec()))
+}
+
+/// Reads until the end of the script.
+fn listen(mut running: Running, inbox: &Mutex<News>, most: usize) {
+    let mut waiting = 0;
+    while !running.is_over() {
+        running.read(Instant::now() + NEVER);
+        let mut news = inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        if news.chunks.is_empty() {
+            waiting = 0;
+        }
+        let end = running.out.bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+        waiting += end;
+        if running.out.is_full || waiting > most {
+            news.is_cut = true;
+            running.stop();
+        } else if end > 0 {
+            let rest = running.out.bytes.split_off(end);
+            news.chunks.push(chunk(std::mem::replace(&mut running.out.bytes, rest)));
+        }
+        news.stderr.append(&mut running.err.bytes);
+        news.stderr.truncate(STDERR_BYTES);
+    }
+    let mut ran = running.end();
+    let mut news = inbox.lock().unwrap_or_else(PoisonError::into_inner);
+    // A last line without its end.
+    if !news.is_cut && !ran.stdout.is_empty() {
+        news.chunks.push(chunk(std::mem::take(&mut ran.stdout)));
+    }
+    news.stderr.append(&mut ran.stderr);
+    news.ended = Some(ran);
+}
+
+fn chunk(text: Vec<u8>) -> Chunk {
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    Chunk { wall: i64::try_from(wall).unwrap_or(i64::MAX), at: Instant::now(), text }
+}
