@@ -12,13 +12,14 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal, kill};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, User, dup2_stderr, dup2_stdout, geteuid, getpid, setsid};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use std::fmt;
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -89,13 +90,11 @@ pub fn guard(script: &Path, limit: Duration, standing: &Standing) -> io::Result<
     let _ = setsid();
     // The script starts with no signal blocked, whatever the daemon's threads do.
     SigSet::all().thread_unblock()?;
-    let started = start(script, standing.user.as_deref());
-    // A child that ended before this is found by the first look.
-    let awaited = SigSet::from_iter([Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP]);
-    awaited.thread_block()?;
-    let signals = SignalFd::with_flags(&awaited, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
-    let fate = match started {
-        Ok(main) => Family { main, ended: None, signals }.outlive(deadline)?,
+    // Handlers, which exec takes away, and before there is a script: at no time does an order to end find one without
+    // the other.
+    let (deaths, orders) = (told(&[SIGCHLD])?, told(&[SIGTERM, SIGINT, SIGHUP])?);
+    let fate = match start(script, standing.user.as_deref()) {
+        Ok(main) => Family { main, ended: None, deaths, orders, is_ending: false }.outlive(deadline)?,
         Err(error) => Fate::Failed(refusal(script, &error)),
     };
     say(&fate);
@@ -144,6 +143,16 @@ pub fn run_as(user: &str, script: &Path) -> Error {
     Error::daemon(format!("user {user}: {}", refusal(script, &error)))
 }
 
+/// Where there is something to read from when one of these signals has come.
+fn told(signals: &[i32]) -> io::Result<UnixStream> {
+    let (read, write) = UnixStream::pair()?;
+    read.set_nonblocking(true)?;
+    for signal in signals {
+        signal_hook::low_level::pipe::register(*signal, write.try_clone()?)?;
+    }
+    Ok(read)
+}
+
 /// Starts the script in a group of its own, and lets go of the pipes that it writes to.
 fn start(script: &Path, user: Option<&str>) -> io::Result<Pid> {
     let spawn = |command: &mut Command| command.stdin(Stdio::null()).process_group(0).spawn();
@@ -184,7 +193,12 @@ fn say(fate: &Fate) {
 struct Family {
     main: Pid,
     ended: Option<Fate>,
-    signals: SignalFd,
+    /// Of children.
+    deaths: UnixStream,
+    /// To end.
+    orders: UnixStream,
+    /// Nothing more can be ordered.
+    is_ending: bool,
 }
 
 impl Family {
@@ -200,6 +214,7 @@ impl Family {
                 break Fate::Stopped;
             }
         };
+        self.is_ending = true;
         for (signal, patience) in [(Signal::SIGTERM, GRACE), (Signal::SIGKILL, LAST)] {
             let end = Instant::now() + patience;
             while Instant::now() < end {
@@ -224,17 +239,17 @@ impl Family {
         let left = until.saturating_duration_since(Instant::now());
         let timeout = PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
         let stdin = io::stdin();
-        let mut watched =
-            [PollFd::new(self.signals.as_fd(), PollFlags::POLLIN), PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
+        let mut watched = vec![PollFd::new(self.deaths.as_fd(), PollFlags::POLLIN)];
+        if !self.is_ending {
+            // Nothing is ever sent over standard input: whatever there is to read is its end.
+            watched.extend([self.orders.as_fd(), stdin.as_fd()].map(|from| PollFd::new(from, PollFlags::POLLIN)));
+        }
         match poll(&mut watched, timeout) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
         }
-        // Nothing is ever sent over it: whatever there is to read is its end.
-        let mut is_over = watched.last().and_then(PollFd::any).unwrap_or(false);
-        while let Ok(Some(signal)) = self.signals.read_signal() {
-            is_over |= signal.ssi_signo != Signal::SIGCHLD as u32;
-        }
+        let is_over = watched.iter().skip(1).any(|source| source.any().unwrap_or(false));
+        while matches!((&self.deaths).read(&mut [0; 64]), Ok(1..)) {}
         Ok(is_over)
     }
 

@@ -260,17 +260,18 @@ fn whatever_scripts_do_nothing_is_left_and_the_others_go_on() {
 #[test]
 fn a_guard_that_is_told_to_end_ends_its_script() {
     let scripts = Scripts::new();
-    scripts.script("check_deaf.sh", "#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 1; done\n");
+    // As early as can be.
+    scripts
+        .script("check_deaf.sh", "#!/bin/sh\nkill -TERM $PPID\ntrap '' TERM\necho > ran\nwhile :; do sleep 1; done\n");
     let config = scripts.home.read("config.ini").replace("check_period_seconds = 1\n", "check_period_seconds = 60\n");
     fs::write(scripts.home.path("config.ini"), config).unwrap();
     let daemon = scripts.home.start();
-    wait_for("the script to run", || scripts.home.processes().len() >= 4);
-    let is_guard = |pid: &i32| {
-        fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with(b"puypuy: check_deaf.sh"))
-    };
-    let guard = scripts.home.processes().into_iter().find(is_guard).unwrap();
-    signal(guard, "TERM");
-    wait_for("the script to be gone", || scripts.home.processes() == [daemon]);
+    wait_for("the script to run", || scripts.home.path("ran").exists());
+    wait_for("the script to be gone", || scripts.home.processes() == [daemon] && children(daemon).is_empty());
+    let of_its_children = fs::read_to_string(format!("/proc/{daemon}/stat")).unwrap();
+    let ticks = of_its_children.rsplit(')').next().unwrap().split_whitespace().skip(13).take(2);
+    let ticks: u64 = ticks.map(|field| field.parse::<u64>().unwrap()).sum();
+    assert!(ticks < 100, "the guard had {ticks} ticks of the processor while it waited for the deaf");
 }
 
 #[test]
