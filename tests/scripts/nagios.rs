@@ -2,11 +2,16 @@
 
 use super::Scripts;
 use proptest::prelude::*;
-use puypuy::parse::nagios::{Perf, parse};
+use puypuy::parse::nagios::{Perf, Range, parse};
 use std::fs;
 
 fn perf(label: &str, value: f64, unit: &'static str) -> Perf {
-    Perf { label: label.into(), value, unit }
+    Perf { label: label.into(), value, unit, warning: None, critical: None }
+}
+
+fn from_zero(warning: f64, critical: f64, perf: Perf) -> Perf {
+    let range = |end| Some(Range { start: 0.0, end, is_inverted: false });
+    Perf { warning: range(warning), critical: range(critical), ..perf }
 }
 
 #[test]
@@ -15,13 +20,13 @@ fn outputs_of_real_plugins() {
         (
             "LOAD OK - total load average: 0.33, 1.17, 1.00|load1=0.330;15.000;30.000;0; load5=1.170;10.000;25.000;0;\n",
             "LOAD OK - total load average: 0.33, 1.17, 1.00",
-            vec![perf("load1", 0.33, ""), perf("load5", 1.17, "")],
+            vec![from_zero(15.0, 30.0, perf("load1", 0.33, "")), from_zero(10.0, 25.0, perf("load5", 1.17, ""))],
         ),
         (
             "DISK CRITICAL - free space: / 812 MiB (4%);| /=18GB;15;17;0;19\n/home: fine\nmore | /home=1MB 'a b''c=d'=5%;;;0;100\n/x=2KB",
             "DISK CRITICAL - free space: / 812 MiB (4%);",
             vec![
-                perf("/", 18.0 * 1073741824.0, "B"),
+                from_zero(15.0 * 1073741824.0, 17.0 * 1073741824.0, perf("/", 18.0 * 1073741824.0, "B")),
                 perf("/home", 1048576.0, "B"),
                 perf("a b'c=d", 5.0, "%"),
                 perf("/x", 2048.0, "B"),
@@ -38,6 +43,29 @@ fn outputs_of_real_plugins() {
     ] {
         assert_eq!(parse(output), (text, wanted), "{output:?}");
     }
+}
+
+#[test]
+fn thresholds_as_the_guidelines_have_them() {
+    // What is told of, what is not, and how it is said.
+    for (text, alarms, silent, words) in [
+        ("10", &[-0.1, 10.1][..], &[0.0, 10.0][..], "outside 0 to 10"),
+        ("10:", &[9.9], &[10.0, 1e9], "outside 10 and more"),
+        ("~:10", &[10.1], &[-1e9, 10.0], "outside 10 and less"),
+        ("10:20", &[9.9, 20.1], &[10.0, 20.0], "outside 10 to 20"),
+        ("@10:20", &[10.0, 20.0], &[9.9, 20.1], "inside 10 to 20"),
+        ("@~:", &[-1.0, 1.0], &[], "inside any number"),
+    ] {
+        let output = format!("|a=1;{text}");
+        let range = parse(&output).1[0].warning.unwrap();
+        assert!(alarms.iter().all(|value| range.alarms(*value)), "{text}");
+        assert!(!silent.iter().any(|value| range.alarms(*value)), "{text}");
+        assert_eq!(range.to_string(), words);
+    }
+    for text in ["", "x", "1:x", "~", "@", "inf", "nan:", "1:2:3"] {
+        assert_eq!(parse(&format!("|a=1;{text}")).1, [perf("a", 1.0, "")], "{text}");
+    }
+    assert_eq!(parse("|t=2ms;1;:3").1[0].critical, Range { start: 0.0, end: 3.0 * 1e-3, is_inverted: false }.into());
 }
 
 #[test]
@@ -59,6 +87,8 @@ fn state_numbers_and_words_arrive() {
     assert!(has("nagios_value,", "check=check_disk,", "label=/,type=nagios,unit=B value=3145728 "), "{lines:?}");
     assert!(has("nagios_value,", "label=used,type=nagios,unit=% ", "value=99 "), "{lines:?}");
     assert!(has("health_status,", "event=check_disk,", " value=16i "), "{lines:?}");
+    assert!(has("health_status,", "event=check_disk\\ /,", " value=16i "), "{lines:?}");
+    assert!(!lines.iter().any(|line| line.contains("check_disk\\ used")), "{lines:?}");
     assert!(!lines.iter().any(|line| line.contains("check_broken")), "{lines:?}");
     assert!(scripts.home.log().contains("check_broken.sh: exited with code 77"), "{}", scripts.home.log());
 }
