@@ -4,15 +4,15 @@
 //! `cargo bench --bench tick_cost [-- SECONDS]`
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod measured;
+
+use measured::{config, cpu, pss_kib, record, start};
 use puypuy::commands::FIRST_CHECKS;
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::process::Command;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
@@ -20,59 +20,6 @@ use std::time::Duration;
 const FEWEST_FILES: &[&str] =
     &["/proc/stat", "/proc/diskstats", "/proc/loadavg", "/proc/meminfo", "/proc/net/dev", "/proc/mounts"];
 const SETTLE: Duration = Duration::from_secs(5);
-
-/// Counts what arrives at `/write` and answers 204 to everything.
-struct Recorder {
-    port: u16,
-    requests: Arc<AtomicU64>,
-    bytes: Arc<AtomicU64>,
-}
-
-fn record() -> Recorder {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let (requests, bytes) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
-    let counters = (requests.clone(), bytes.clone());
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let counters = counters.clone();
-            thread::spawn(move || answer(stream.unwrap(), &counters.0, &counters.1));
-        }
-    });
-    Recorder { port, requests, bytes }
-}
-
-fn answer(stream: TcpStream, requests: &AtomicU64, bytes: &AtomicU64) {
-    let mut lines = BufReader::new(stream.try_clone().unwrap());
-    let mut stream = stream;
-    loop {
-        let (mut head, mut length) = (String::new(), 0usize);
-        while lines.read_line(&mut head).unwrap_or(0) > 0 && !head.ends_with("\r\n\r\n") {
-            let last = head.lines().last().unwrap_or_default().to_ascii_lowercase();
-            if let Some(value) = last.strip_prefix("content-length:") {
-                length = value.trim().parse().unwrap();
-            }
-        }
-        let mut body = vec![0; length];
-        if head.is_empty() || lines.read_exact(&mut body).is_err() {
-            return;
-        }
-        if head.starts_with("POST /write") {
-            requests.fetch_add(1, Ordering::Relaxed);
-            bytes.fetch_add(length as u64, Ordering::Relaxed);
-        }
-        if stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").is_err() {
-            return;
-        }
-    }
-}
-
-/// Nanoseconds on a CPU of all threads so far.
-fn cpu(pid: u32) -> u64 {
-    let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
-    let spent = threads.filter_map(|thread| fs::read_to_string(thread.path().join("schedstat")).ok());
-    spent.map(|text| text.split_whitespace().next().unwrap().parse::<u64>().unwrap()).sum()
-}
 
 fn by_thread(pid: u32) -> Vec<(String, u64)> {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten().map(|thread| thread.path());
@@ -84,12 +31,6 @@ fn by_thread(pid: u32) -> Vec<(String, u64)> {
     threads.filter_map(|path| line(&path)).collect()
 }
 
-fn pss_kib(pid: u32) -> u64 {
-    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
-    let line = text.lines().find(|line| line.starts_with("Pss:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
-}
-
 /// Files of /proc and /sys that the daemon holds open: those it reads at every tick.
 fn files_read(pid: u32) -> Vec<String> {
     let open = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
@@ -97,19 +38,6 @@ fn files_read(pid: u32) -> Vec<String> {
     let own = format!("/proc/{pid}/");
     let kernel = targets.filter(|path| path.starts_with("/proc/") || path.starts_with("/sys/"));
     kernel.map(|path| path.replace(&own, "/proc/self/")).collect::<BTreeSet<_>>().into_iter().collect()
-}
-
-struct Killed(Child);
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn start(command: &mut Command) -> Killed {
-    Killed(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
 }
 
 fn main() {
@@ -122,12 +50,7 @@ fn main() {
         fs::write(scratch.join("checks_enabled").join(format!("{check}.ini")), "").unwrap();
     }
     let recorder = record();
-    let config = format!(
-        "[SelfConfig]\ncheck_period_seconds = 1\ncluster_name = prod\nhost_group = web\nlocation = eu\n\
-         hostname = db01.example.org\n[TSDB]\ntsdtype = InfluxDB\naddress = http://127.0.0.1:{}\ndatabase = test\n",
-        recorder.port
-    );
-    fs::write(scratch.join("config.ini"), config).unwrap();
+    fs::write(scratch.join("config.ini"), config(&recorder)).unwrap();
     let floor = scratch.join("floor");
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/floor.c");
     let compiled = Command::new("cc").arg("-O2").arg("-o").arg(&floor).arg(source).status().unwrap();

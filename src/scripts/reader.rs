@@ -174,7 +174,7 @@ impl Reader {
             Some(true) => told.value = Value::Float(told.value.as_f64()),
             Some(known) if is_float => {
                 *known = true;
-                out.fault(format!("{}: was an integer, is a float from now on", told.name));
+                out.fault(format!("{} was an integer, is a float from now on", quote(told.name)));
             }
             Some(_) => {}
         }

@@ -152,7 +152,7 @@ fn bad_lines_cost_themselves_alone() {
         "{log}"
     );
     assert!(log.contains("check_noise: it says \"oops\"") && log.contains("check_noise: exited with code 3"), "{log}");
-    assert!(log.contains("check_grows.sh: grows: was an integer, is a float from now on"), "{log}");
+    assert!(log.contains("check_grows.sh: \"grows\" was an integer, is a float from now on"), "{log}");
 }
 
 #[test]

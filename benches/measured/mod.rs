@@ -1,0 +1,96 @@
+//! What the benches share: a server that counts what it is sent, and what processes cost.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+/// A daemon that sends all it has to the recorder, each second.
+pub fn config(recorder: &Recorder) -> String {
+    format!(
+        "[SelfConfig]\ncheck_period_seconds = 1\ncluster_name = prod\nhost_group = web\nlocation = eu\n\
+         hostname = db01.example.org\n[TSDB]\ntsdtype = InfluxDB\naddress = http://127.0.0.1:{}\ndatabase = test\n",
+        recorder.port
+    )
+}
+
+/// Counts what arrives at `/write` and answers 204 to everything.
+#[derive(Clone)]
+pub struct Recorder {
+    pub port: u16,
+    pub requests: Arc<AtomicU64>,
+    pub bytes: Arc<AtomicU64>,
+    /// One each point.
+    pub lines: Arc<AtomicU64>,
+}
+
+pub fn record() -> Recorder {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let recorder = Recorder { port, requests: Arc::default(), bytes: Arc::default(), lines: Arc::default() };
+    let counters = recorder.clone();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let counters = counters.clone();
+            thread::spawn(move || answer(stream.unwrap(), &counters));
+        }
+    });
+    recorder
+}
+
+fn answer(stream: TcpStream, counters: &Recorder) {
+    let mut lines = BufReader::new(stream.try_clone().unwrap());
+    let mut stream = stream;
+    loop {
+        let (mut head, mut length) = (String::new(), 0usize);
+        while lines.read_line(&mut head).unwrap_or(0) > 0 && !head.ends_with("\r\n\r\n") {
+            let last = head.lines().last().unwrap_or_default().to_ascii_lowercase();
+            if let Some(value) = last.strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap();
+            }
+        }
+        let mut body = vec![0; length];
+        if head.is_empty() || lines.read_exact(&mut body).is_err() {
+            return;
+        }
+        if head.starts_with("POST /write") {
+            let lines = body.iter().filter(|byte| **byte == b'\n').count() + usize::from(!body.ends_with(b"\n"));
+            counters.lines.fetch_add(lines as u64, Ordering::Relaxed);
+            counters.bytes.fetch_add(length as u64, Ordering::Relaxed);
+            counters.requests.fetch_add(1, Ordering::Relaxed);
+        }
+        if stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").is_err() {
+            return;
+        }
+    }
+}
+
+/// Nanoseconds on a CPU of all threads so far.
+pub fn cpu(pid: u32) -> u64 {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+    let spent = threads.filter_map(|thread| fs::read_to_string(thread.path().join("schedstat")).ok());
+    spent.map(|text| text.split_whitespace().next().unwrap().parse::<u64>().unwrap()).sum()
+}
+
+pub fn pss_kib(pid: u32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
+    let line = text.lines().find(|line| line.starts_with("Pss:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// Killed when it goes.
+pub struct Killed(pub Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+pub fn start(command: &mut Command) -> Killed {
+    Killed(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+}

@@ -1,0 +1,41 @@
+//! Whatever a script writes, no parser of a line stumbles over it, and what one has read it may say.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use puypuy::check::Out;
+use puypuy::parse::nagios;
+use puypuy::point::Tick;
+use puypuy::scripts::reader::{Format, Reader, tell_judgement};
+use std::time::{Duration, Instant};
+
+const NOW: i64 = 1_800_000_000;
+
+fuzz_target!(|bytes: &[u8]| {
+    let text = String::from_utf8_lossy(bytes);
+    let at = Instant::now();
+    let period = Duration::from_secs(20);
+    let tick = Tick { wall: NOW, at, deadline: at + period, period };
+    for format in [Format::recognise(&text), Format::Lines, Format::Prometheus, Format::LineProtocol] {
+        let (mut reader, mut out) = (Reader::default(), Out::new("script", 100, tick));
+        for _ in 0..2 {
+            reader.read(format, &text, NOW, &mut out);
+            check(out.finish());
+            out.begin(tick);
+        }
+    }
+    let mut out = Out::new("script", 100, tick);
+    tell_judgement("check_x", &text, 1, &mut out);
+    check(out.finish());
+    assert!(nagios::parse(&text).1.iter().all(|perf| perf.value.is_finite() && !perf.label.is_empty()));
+});
+
+/// What holds of all that is ever told.
+fn check((batch, faults): (puypuy::point::Batch, Vec<String>)) {
+    for point in &batch.points {
+        assert!(point.value.as_f64().is_finite() && !point.name.is_empty(), "{point:?}");
+        assert!(point.time > 0 && point.time <= NOW + 3600, "{point:?}");
+    }
+    // What is quoted stays on one line of the log.
+    assert!(faults.iter().all(|fault| !fault.contains(['\n', '\r'])), "{faults:?}");
+}
