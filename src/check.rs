@@ -8,7 +8,9 @@ use crate::fetch::file::KernelFile;
 use crate::point::{Batch, HealthEvent, Kind, Level, Point, Tags, Text, Tick, Value};
 use crate::rates::{Backward, Count, Rates};
 use crate::table::{Field, How, Raw, Row};
+use crate::thresholds::Thresholds;
 use std::collections::HashMap;
+use std::fmt;
 use std::time::{Duration, Instant};
 
 /// Where a check runs.
@@ -99,6 +101,8 @@ pub struct Out {
     faults: Vec<String>,
     rates: Rates,
     budget: SeriesBudget,
+    /// The last judgement of each event, and when it was made.
+    judged: HashMap<Text, (Level, Instant)>,
 }
 
 impl Out {
@@ -111,6 +115,7 @@ impl Out {
             faults: Vec::new(),
             rates: Rates::default(),
             budget: SeriesBudget { max: max_series, known: HashMap::new(), refused: 0, run: 0 },
+            judged: HashMap::new(),
         }
     }
 
@@ -137,6 +142,7 @@ impl Out {
             self.faults.push(format!("{refused} new series refused, max_series = {max} is reached"));
         }
         self.budget.known.retain(|_, last| self.tick.at.saturating_duration_since(last.seen) <= age);
+        self.judged.retain(|_, (_, seen)| self.tick.at.saturating_duration_since(*seen) <= age);
         let points = Vec::with_capacity(self.batch.points.len());
         let batch = std::mem::replace(&mut self.batch, Batch { points, events: Vec::new() });
         (batch, std::mem::take(&mut self.faults))
@@ -225,16 +231,32 @@ impl Out {
         self.rates.forget(tags);
     }
 
-    /// A judgement about what is watched; `reaction` counts in `[SelfConfig] error_handler`.
-    pub fn health(&mut self, name: impl Into<Text>, level: Level, message: String, reaction: i8) {
-        self.batch.events.push(HealthEvent {
-            name: name.into(),
-            level,
-            message,
-            reaction,
-            time: self.tick.wall,
-            check_type: self.check_type.clone(),
-        });
+    /// A judgement about what is watched; `reaction` counts in `[SelfConfig] error_handler`. The first that is well after
+    /// one that was not says so.
+    pub fn health(&mut self, name: impl Into<Text>, level: Level, mut message: String, reaction: i8) {
+        let name = name.into();
+        let before = self.judged.insert(name.clone(), (level, self.tick.at));
+        if level == Level::Ok && before.is_some_and(|(before, _)| before != Level::Ok) {
+            message.insert_str(0, "recovered: ");
+        }
+        let (time, check_type) = (self.tick.wall, self.check_type.clone());
+        self.batch.events.push(HealthEvent { name, level, message, reaction, time, check_type });
+    }
+
+    /// A judgement by thresholds, where events are switched on. `words` is the message without the level.
+    pub fn judge(
+        &mut self,
+        thresholds: &Thresholds,
+        event: impl Into<Text>,
+        percent: f64,
+        words: fmt::Arguments,
+        reaction: i8,
+    ) {
+        let event = event.into();
+        let before = self.judged.get(&event).map_or(Level::Ok, |(before, _)| *before);
+        if let Some(level) = thresholds.judge(percent, before) {
+            self.health(event, level, format!("{}: {words}", level.word()), reaction);
+        }
     }
 
     /// A part that could not be told; the rest is sent. The scheduler logs it, folded.
@@ -320,34 +342,6 @@ impl SeriesBudget {
         }
         self.known.insert(key, Last { seen, run, time, place: next });
         Some(next)
-    }
-}
-
-/// `static_enabled`, `high` and `severe` of a section: when a percentage becomes a warning and an error.
-#[derive(Clone, Copy, Debug)]
-pub struct Thresholds {
-    enabled: bool,
-    high: f64,
-    severe: f64,
-}
-
-impl Thresholds {
-    /// Reads the three keys; the numbers given here stand where a key is missing.
-    pub fn read(section: &Section, high: f64, severe: f64) -> Result<Thresholds> {
-        Ok(Thresholds {
-            enabled: section.flag("static_enabled", true)?,
-            high: section.number("high", high)?,
-            severe: section.number("severe", severe)?,
-        })
-    }
-
-    /// The judgement of a percentage; `None` when events are switched off.
-    pub fn judge(&self, percent: f64) -> Option<Level> {
-        self.enabled.then_some(match percent {
-            p if p >= self.severe => Level::Error,
-            p if p >= self.high => Level::Warning,
-            _ => Level::Ok,
-        })
     }
 }
 

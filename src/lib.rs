@@ -32,4 +32,5 @@ pub mod sink;
 pub mod spool_commands;
 mod sys;
 pub mod table;
+pub mod thresholds;
 pub mod web;

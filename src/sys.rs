@@ -150,6 +150,17 @@ pub fn set_nice(level: i8) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Gives up whatever was inherited of ignored signals. SIGPIPE stays as it is: it is the language's, which gives it up
+/// itself where it starts a program.
+pub fn heed_signals() {
+    for signal in (1..=libc::SIGRTMAX()).filter(|signal| *signal != libc::SIGPIPE) {
+        // SAFETY: no handler of ours is replaced, as none is set yet; for signals that cannot be set the call only fails.
+        unsafe {
+            libc::signal(signal, libc::SIG_DFL);
+        }
+    }
+}
+
 /// Bytes written to a connection that the other side's kernel has not taken yet, the end of the stream counted as one.
 /// See tcp(7), SIOCOUTQ.
 pub fn unacknowledged(stream: &impl AsRawFd) -> io::Result<usize> {

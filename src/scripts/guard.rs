@@ -88,8 +88,9 @@ pub fn guard(script: &Path, limit: Duration, standing: &Standing) -> io::Result<
     }
     prctl::set_child_subreaper(true)?;
     let _ = setsid();
-    // The script starts with no signal blocked, whatever the daemon's threads do.
+    // The script starts with no signal blocked or ignored, whatever the daemon's threads and whoever started it do.
     SigSet::all().thread_unblock()?;
+    sys::heed_signals();
     // Handlers, which exec takes away, and before there is a script: at no time does an order to end find one without
     // the other.
     let (deaths, orders) = (told(&[SIGCHLD])?, told(&[SIGTERM, SIGINT, SIGHUP])?);

@@ -125,6 +125,29 @@ fn thresholds_judge_and_can_be_switched_off() {
 }
 
 #[test]
+fn a_value_on_the_edge_does_not_flap_and_a_recovery_is_told() {
+    use Level::{Error, Ok, Warning};
+    let machine = Machine::of("vm");
+    let mut worker = Worker::new(spec("check_load_average"), &[("high", "50"), ("severe", "60"), ("hysteresis", "5")]);
+    for (load, level, start) in [
+        (0.99, Ok, "OK: System"),
+        (1.0, Warning, "WARNING: System"),
+        (0.92, Warning, "WARNING: System"),
+        (1.2, Error, "ERROR: System"),
+        (1.12, Error, "ERROR: System"),
+        (1.09, Warning, "WARNING: System"),
+        (0.9, Ok, "recovered: OK: System"),
+        (0.95, Ok, "OK: System"),
+    ] {
+        machine.write("proc/loadavg", format!("{load} 1 1 1/1 1"));
+        let told = worker.tick(&machine.roots);
+        let event = told.event("Load-Average").unwrap();
+        assert_eq!(event.level, level, "{load}");
+        assert!(event.message.starts_with(start), "{}", event.message);
+    }
+}
+
+#[test]
 fn a_full_file_system_is_named_by_its_path_and_a_read_only_one_does_not_alert() {
     let machine = Machine::of("nvme_raid");
     let told = Worker::new(spec("check_disks"), &[("high", "0"), ("severe", "0")]).tick(&machine.roots);
@@ -142,6 +165,7 @@ fn a_mistake_in_the_section_names_file_section_and_key() {
         ("check_network_bytes", "rated", "maybe", "expected True or False"),
         ("check_load_average", "high", "a lot", "expected a number"),
         ("check_disks", "severe", "nan", "expected a number"),
+        ("check_memory", "hysteresis", "-1", "expected percentage points, 0 or more"),
         ("check_cpustats", "percore_stats", "2", "expected True or False"),
     ] {
         let spec = spec(check);

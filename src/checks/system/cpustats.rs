@@ -1,13 +1,14 @@
 //! cpustats: what the CPUs spent their time on since the previous tick, all together and each.
 
 use super::{CONF, TYPE, Unreadable};
-use crate::check::{Check, Context, Out, Runs, Spec, Thresholds};
+use crate::check::{Check, Context, Out, Runs, Spec};
 use crate::config::section::Section;
 use crate::error::{Error, Result};
 use crate::fetch::file::KernelFile;
 use crate::parse::procfs::{self, CpuColumns};
 use crate::point::Tags;
 use crate::table::{Field, gauge, percent, rate};
+use crate::thresholds::Thresholds;
 use std::collections::HashMap;
 use std::time::Instant;
 
@@ -17,7 +18,7 @@ pub static SPEC: Spec = Spec {
     check_type: TYPE,
     conf: CONF,
     section: "CPU Stats",
-    keys: &["static_enabled", "percore_stats", "high", "severe"],
+    keys: &["static_enabled", "percore_stats", "high", "severe", "hysteresis"],
     runs: Runs::Kernel,
     fields: &[SHARES, SYSTEM],
     build,
@@ -112,11 +113,9 @@ impl Check for CpuStats {
             for (field, share) in SHARES.iter().zip(shares.iter()) {
                 out.put(field, share, &core.tags);
             }
-            if number.is_none()
-                && let Some(level) = self.thresholds.judge(shares.load)
-            {
-                let message = format!("{}: CPU usage is at {:.2} percent", level.word(), shares.load);
-                out.health("CPU-Usage", level, message, 0);
+            if number.is_none() {
+                let words = format_args!("CPU usage is at {:.2} percent", shares.load);
+                out.judge(&self.thresholds, "CPU-Usage", shares.load, words, 0);
             }
         }
         unreadable.tell("/proc/stat", out);

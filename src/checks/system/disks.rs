@@ -1,7 +1,7 @@
 //! disks: traffic of every disk, space of every mounted file system, and file systems that do not answer.
 
 use super::{ALERT, CONF, Ignore, TYPE, Unreadable};
-use crate::check::{Check, Context, Out, Runs, Spec, Thresholds};
+use crate::check::{Check, Context, Out, Runs, Spec};
 use crate::config::section::Section;
 use crate::error::{Error, Result};
 use crate::fetch::file::KernelFile;
@@ -10,6 +10,7 @@ use crate::parse::number::whole;
 use crate::parse::procfs;
 use crate::point::{Level, Tags};
 use crate::table::{Field, Row, gauge, percent, rate};
+use crate::thresholds::Thresholds;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::io;
@@ -24,7 +25,7 @@ pub static SPEC: Spec = Spec {
     check_type: TYPE,
     conf: CONF,
     section: "Disk Stats",
-    keys: &["static_enabled", "high", "severe", "ignore"],
+    keys: &["static_enabled", "high", "severe", "hysteresis", "ignore"],
     runs: Runs::Kernel,
     fields: &[TRAFFIC, TIMES, SPACE, MOUNT],
     build,
@@ -119,10 +120,7 @@ const WAIT: Duration = Duration::from_secs(1);
 
 fn build(section: &Section) -> Result<Box<dyn Check>> {
     Ok(Box::new(Disks {
-        alerts: Alerts {
-            thresholds: Thresholds::read(section, 90.0, 95.0)?,
-            enabled: section.flag("static_enabled", true)?,
-        },
+        thresholds: Thresholds::read(section, 90.0, 95.0)?,
         ignore: Ignore::read(section, IGNORED),
         diskstats: KernelFile::new("proc/diskstats"),
         devices: HashMap::new(),
@@ -133,7 +131,7 @@ fn build(section: &Section) -> Result<Box<dyn Check>> {
 }
 
 struct Disks {
-    alerts: Alerts,
+    thresholds: Thresholds,
     /// Patterns of drives, and, with a slash, of mount points.
     ignore: Ignore,
     diskstats: KernelFile,
@@ -142,11 +140,6 @@ struct Disks {
     mounts_file: KernelFile,
     mounts: Vec<Mount>,
     volumes: Volumes,
-}
-
-struct Alerts {
-    thresholds: Thresholds,
-    enabled: bool,
 }
 
 impl Check for Disks {
@@ -160,12 +153,12 @@ impl Check for Disks {
         }
         let told = self.tell_devices(cx, out);
         for mount in self.mounts.iter().filter(|mount| mount.volume.is_none()) {
-            mount.tell(space(&mount.path), &self.alerts, out);
+            mount.tell(space(&mount.path), &self.thresholds, out);
         }
         self.volumes.wait(Instant::now() + WAIT.min(cx.tick.left() / 4));
         for mount in &self.mounts {
             if let Some(volume) = &mount.volume {
-                mount.tell_answer(self.volumes.answer(volume), &self.alerts, out);
+                mount.tell_answer(self.volumes.answer(volume), &self.thresholds, out);
             }
         }
         listed.and(told)
@@ -359,25 +352,25 @@ fn short(path: &str) -> String {
 }
 
 impl Mount {
-    fn tell_answer(&self, answer: Answer, alerts: &Alerts, out: &mut Out) {
+    fn tell_answer(&self, answer: Answer, thresholds: &Thresholds, out: &mut Out) {
         let (stuck, level, state) = match &answer {
             Answer::NotYet => return,
             Answer::Stuck => (1_u64, Level::Error, "does not answer"),
             Answer::Space(_) | Answer::Failed(_) => (0, Level::Ok, "answers"),
         };
         out.put(&STUCK, stuck, &self.tags);
-        if alerts.enabled {
+        if thresholds.is_enabled {
             let message = format!("{}: Storage {} {state}", level.word(), self.name);
             out.health(format!("Disk-Stuck-{}", self.tag), level, message, ALERT);
         }
         match answer {
-            Answer::Space(space) => self.tell(Ok(space), alerts, out),
-            Answer::Failed(error) => self.tell(Err(error), alerts, out),
+            Answer::Space(space) => self.tell(Ok(space), thresholds, out),
+            Answer::Failed(error) => self.tell(Err(error), thresholds, out),
             Answer::NotYet | Answer::Stuck => {}
         }
     }
 
-    fn tell(&self, space: Result<Space>, alerts: &Alerts, out: &mut Out) {
+    fn tell(&self, space: Result<Space>, thresholds: &Thresholds, out: &mut Out) {
         let space = match space {
             Ok(space) => space,
             Err(error) if error.is_gone() || (self.private && is_refused(&error)) => return,
@@ -399,10 +392,10 @@ impl Mount {
         // An error can make the file system read-only under the mount.
         let read_only = self.read_only || space.read_only;
         out.put(&READ_ONLY, u64::from(read_only), &self.tags);
-        if let Some(level) = alerts.thresholds.judge(percent).filter(|_| !read_only) {
-            let (word, name) = (level.word(), &self.name);
-            let message = format!("{word}: Storage usage of {name} is at {percent:.2} percent of available  space");
-            out.health(format!("Disk-Usage-{}", self.tag), level, message, ALERT);
+        if !read_only {
+            let name = &self.name;
+            let words = format_args!("Storage usage of {name} is at {percent:.2} percent of available  space");
+            out.judge(thresholds, format!("Disk-Usage-{}", self.tag), percent, words, ALERT);
         }
     }
 }

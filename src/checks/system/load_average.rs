@@ -1,13 +1,14 @@
 //! load_average: how many tasks want to run, against how many CPUs there are.
 
 use super::{CONF, TYPE};
-use crate::check::{Check, Context, Out, Runs, Spec, Thresholds};
+use crate::check::{Check, Context, Out, Runs, Spec};
 use crate::config::section::Section;
 use crate::error::Result;
 use crate::fetch::file::KernelFile;
 use crate::parse::procfs;
 use crate::point::Tags;
 use crate::table::{Field, Row, gauge};
+use crate::thresholds::Thresholds;
 
 pub static SPEC: Spec = Spec {
     name: "check_load_average",
@@ -15,7 +16,7 @@ pub static SPEC: Spec = Spec {
     check_type: TYPE,
     conf: CONF,
     section: "Load Average",
-    keys: &["static_enabled", "high", "severe"],
+    keys: &["static_enabled", "high", "severe", "hysteresis"],
     runs: Runs::Kernel,
     fields: &[LOAD, TASKS, CPUS],
     build,
@@ -72,11 +73,8 @@ impl Check for LoadAverage {
         let Some(load) = load else { return Ok(()) };
         out.put(&LOAD_PER_CPU, load / cpus as f64, &none);
         let percent = load * 100.0 / cpus as f64;
-        if let Some(level) = self.thresholds.judge(percent) {
-            let word = level.word();
-            let message = format!("{word}: System Load average is at {percent:.2} percent of available  resources");
-            out.health("Load-Average", level, message, 0);
-        }
+        let words = format_args!("System Load average is at {percent:.2} percent of available  resources");
+        out.judge(&self.thresholds, "Load-Average", percent, words, 0);
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! memory: what the machine's memory is used for, how full it is, and whether it has to swap or to kill.
 
 use super::{ALERT, CONF, TYPE};
-use crate::check::{Check, Context, Out, Runs, Spec, Thresholds};
+use crate::check::{Check, Context, Out, Runs, Spec};
 use crate::config::section::Section;
 use crate::error::Result;
 use crate::fetch::file::KernelFile;
@@ -9,6 +9,7 @@ use crate::parse::number::whole;
 use crate::parse::procfs;
 use crate::point::Tags;
 use crate::table::{Field, delta, gauge, percent, rate};
+use crate::thresholds::Thresholds;
 
 pub static SPEC: Spec = Spec {
     name: "check_memory",
@@ -16,7 +17,7 @@ pub static SPEC: Spec = Spec {
     check_type: TYPE,
     conf: CONF,
     section: "Memory Stats",
-    keys: &["static_enabled", "high", "severe"],
+    keys: &["static_enabled", "high", "severe", "hysteresis"],
     runs: Runs::Kernel,
     fields: &[MEMINFO, PERCENTS, VMSTAT],
     build,
@@ -78,10 +79,8 @@ impl Check for Memory {
         out.pick(&row, MEMINFO, &none);
         if let Some(percent) = used(whole(&row, "MemTotal"), whole(&row, "MemAvailable")) {
             out.put(&USED, percent, &none);
-            if let Some(level) = self.thresholds.judge(percent) {
-                let message = format!("{}: Systems memory usage is {percent:.2} percent", level.word());
-                out.health("Memory-Usage", level, message, ALERT);
-            }
+            let words = format_args!("Systems memory usage is {percent:.2} percent");
+            out.judge(&self.thresholds, "Memory-Usage", percent, words, ALERT);
         }
         if let Some(percent) = used(whole(&row, "SwapTotal"), whole(&row, "SwapFree")) {
             out.put(&SWAP_USED, percent, &none);
