@@ -5,6 +5,7 @@ use crate::config::section::Section;
 use crate::error::{Error, Result};
 use crate::fetch::Roots;
 use crate::fetch::file::KernelFile;
+use crate::fetch::folder;
 use crate::point::{Batch, HealthEvent, Kind, Level, Point, Tags, Text, Tick, Value};
 use crate::rates::{Backward, Count, Rates};
 use crate::table::{Field, How, Raw, Row};
@@ -74,6 +75,26 @@ impl Context<'_> {
     /// The whole kernel file as it is, `None` when it has not changed: paths in it may be in any encoding.
     pub fn read_if_changed<'f>(&self, file: &'f mut KernelFile) -> Result<Option<&'f [u8]>> {
         file.read_if_changed(self.roots)
+    }
+
+    /// The whole text of a kernel file that is not worth keeping open.
+    pub fn text(&self, path: &str) -> Result<String> {
+        folder::text(self.roots, path)
+    }
+
+    /// The names in a folder, sorted.
+    pub fn names(&self, path: &str) -> Result<Vec<String>> {
+        folder::names(self.roots, path)
+    }
+
+    /// Where a symbolic link points to; `None` for anything else, and where it may not be read.
+    pub fn target(&self, link: &str) -> Option<String> {
+        folder::target(self.roots, link)
+    }
+
+    /// Whether that is a file.
+    pub fn is_file(&self, path: &str) -> bool {
+        self.roots.resolve(path).is_file()
     }
 
     /// Whether that is a folder, `sys/block/sda`.

@@ -2,7 +2,10 @@
 //!
 //! What lives here knows addresses and bytes. It never knows a point, a metric or a check.
 
+pub mod btrfs;
 pub mod file;
+pub mod folder;
+pub mod sockets;
 pub mod statvfs;
 
 use std::path::{Path, PathBuf};

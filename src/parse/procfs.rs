@@ -116,3 +116,51 @@ fn unescape(text: &[u8]) -> Cow<'_, [u8]> {
     }
     Cow::Owned(plain)
 }
+
+/// The row of that name in /proc/net/snmp or /proc/net/netstat (proc(5)): a line with the names of its columns, and below
+/// it one with their numbers. Empty where it is missing.
+pub fn paired<'a>(text: &'a str, name: &str) -> Row<'a> {
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    let (names, numbers) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+    Row::of(names.split_ascii_whitespace().zip(numbers.split_ascii_whitespace()))
+}
+
+/// The `name 1 other 2` pairs of the line of that label in /proc/net/sockstat. Empty where it is missing.
+pub fn sockstat<'a>(text: &'a str, label: &str) -> Row<'a> {
+    let line = text.lines().find_map(|line| line.strip_prefix(label)?.strip_prefix(':')).unwrap_or_default();
+    let mut words = line.split_ascii_whitespace();
+    Row::of(std::iter::from_fn(|| Some((words.next()?, words.next()?))))
+}
+
+/// /proc/net/stat/nf_conntrack: names, and below them a line of hexadecimal numbers for each CPU; those that count events,
+/// added up over all CPUs. Empty where nothing can be read.
+pub fn per_cpu(text: &str) -> Row<'_> {
+    let mut lines = text.lines();
+    let names: Vec<&str> = lines.next().unwrap_or_default().split_ascii_whitespace().collect();
+    let mut sums = vec![0_u64; names.len()];
+    for line in lines {
+        for (sum, word) in sums.iter_mut().zip(line.split_ascii_whitespace()) {
+            *sum = sum.wrapping_add(u64::from_str_radix(word, 16).unwrap_or(0));
+        }
+    }
+    Row::of(names.into_iter().zip(sums))
+}
+
+/// A line of /proc/pressure (Documentation/accounting/psi.rst): `some` or `full`, and the pairs behind it.
+pub fn pressure(line: &str) -> Option<(&str, Row<'_>)> {
+    let (word, pairs) = line.split_once(' ')?;
+    Some((word, Row::of(pairs.split_ascii_whitespace().filter_map(|pair| pair.split_once('=')))))
+}
+
+/// The `8:0 rbytes=1 wbytes=2` lines of a cgroup's io.stat, added up over all devices.
+pub fn io_stat(text: &str) -> Row<'_> {
+    let mut sums: Vec<(&str, u64)> = Vec::new();
+    let pairs = text.split_ascii_whitespace().filter_map(|word| word.split_once('='));
+    for (name, number) in pairs.filter_map(|(name, number)| Some((name, number.parse::<u64>().ok()?))) {
+        match sums.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, sum)) => *sum = sum.saturating_add(number),
+            None => sums.push((name, number)),
+        }
+    }
+    Row::of(sums)
+}

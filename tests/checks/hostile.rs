@@ -5,8 +5,37 @@ use std::time::{Duration, Instant};
 
 /// Each check with every file that it reads.
 const SOURCES: &[(&str, &[&str])] = &[
+    (
+        "check_btrfs",
+        &[
+            "sys/fs/btrfs/0b7e9f1c-3a52-4d1e-9a11-5f3c2a7d9e01/label",
+            "sys/fs/btrfs/0b7e9f1c-3a52-4d1e-9a11-5f3c2a7d9e01/devinfo/1/missing",
+            "sys/fs/btrfs/0b7e9f1c-3a52-4d1e-9a11-5f3c2a7d9e01/devinfo/1/error_stats",
+            "sys/fs/btrfs/0b7e9f1c-3a52-4d1e-9a11-5f3c2a7d9e01/allocation/data/bytes_used",
+            "sys/fs/btrfs/0b7e9f1c-3a52-4d1e-9a11-5f3c2a7d9e01/commit_stats",
+        ],
+    ),
+    (
+        "check_cgroups",
+        &[
+            "sys/fs/cgroup/system.slice/cpu.stat",
+            "sys/fs/cgroup/system.slice/io.stat",
+            "sys/fs/cgroup/system.slice/memory.max",
+            "sys/fs/cgroup/system.slice/memory.stat",
+            "sys/fs/cgroup/system.slice/memory.events",
+        ],
+    ),
     ("check_cpustats", &["proc/stat"]),
     ("check_disks", &["proc/diskstats", "proc/mounts"]),
+    (
+        "check_ipconntrack",
+        &[
+            "proc/sys/net/netfilter/nf_conntrack_count",
+            "proc/sys/net/netfilter/nf_conntrack_max",
+            "proc/sys/net/netfilter/nf_conntrack_buckets",
+            "proc/net/stat/nf_conntrack",
+        ],
+    ),
     ("check_load_average", &["proc/loadavg", "proc/stat", "sys/devices/system/cpu/online"]),
     ("check_memory", &["proc/meminfo", "proc/vmstat"]),
     (
@@ -18,6 +47,12 @@ const SOURCES: &[(&str, &[&str])] = &[
             "sys/class/net/eth0/mtu",
             "sys/class/net/eth0/carrier_changes",
         ],
+    ),
+    ("check_openfiles", &["proc/sys/fs/file-nr"]),
+    ("check_pressure", &["proc/pressure/cpu", "proc/pressure/io"]),
+    (
+        "check_tcpconn",
+        &["proc/net/tcp", "proc/net/tcp6", "proc/net/udp", "proc/net/snmp", "proc/net/netstat", "proc/net/sockstat"],
     ),
 ];
 

@@ -136,7 +136,9 @@ fn the_shipped_configuration_has_every_key_and_changes_nothing() {
         let shipped = shipped(spec.section);
         let lines: Vec<_> = shipped.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         let keys: Vec<_> = lines.iter().map(|(key, _)| *key).collect();
-        assert_eq!(sorted(&keys), sorted(spec.keys), "{}", spec.name);
+        // A section of names has none of its own.
+        let own: Vec<_> = spec.keys.iter().copied().filter(|key| *key != "*").collect();
+        assert_eq!(sorted(&keys), sorted(&own), "{}", spec.name);
         assert_eq!(told(spec, &lines), told(spec, &[]), "{}: a shipped value is not the default", spec.name);
     }
 }

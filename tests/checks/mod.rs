@@ -1,10 +1,13 @@
 //! Checks through their real fetch path, on recorded trees of /proc and /sys, on this machine, and on hostile input.
 
+mod btrfs;
 mod dead_mount;
 mod golden;
 mod hostile;
 mod machine;
 mod manual;
+mod openfiles;
 mod properties;
+mod sockets;
 mod this_host;
 mod variants;

@@ -5,6 +5,9 @@ use puypuy::fetch::Roots;
 use puypuy::fetch::statvfs::space;
 use std::time::Duration;
 
+/// Of what not every machine has.
+const NOT_EVERYWHERE: &[&str] = &["check_btrfs", "check_cgroups", "check_ipconntrack", "check_pressure"];
+
 #[test]
 fn every_check_tells_something_on_the_second_tick() {
     let roots = Roots::default();
@@ -16,7 +19,8 @@ fn every_check_tells_something_on_the_second_tick() {
     for (name, worker) in &mut workers {
         let told = worker.tick(&roots);
         told.assert_sound(name);
-        assert!(!told.points.is_empty(), "{name}: {:?}", told.faults);
+        let is_everywhere = !NOT_EVERYWHERE.contains(name);
+        assert!(!told.points.is_empty() || !is_everywhere, "{name}: {:?}", told.faults);
     }
 }
 

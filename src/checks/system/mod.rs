@@ -1,16 +1,34 @@
 //! Checks that read this machine. Configured in `conf/system.ini`.
 
+mod btrfs;
+mod cgroups;
 mod cpustats;
 mod disks;
+mod ipconntrack;
 mod load_average;
 mod memory;
 mod network_bytes;
+mod openfiles;
+mod pressure;
+mod tcpconn;
 
 use crate::check::{Out, Spec};
 use crate::config::section::Section;
 use crate::error::quote;
 
-pub const SPECS: &[&Spec] = &[&cpustats::SPEC, &disks::SPEC, &load_average::SPEC, &memory::SPEC, &network_bytes::SPEC];
+pub const SPECS: &[&Spec] = &[
+    &btrfs::SPEC,
+    &cgroups::SPEC,
+    &cpustats::SPEC,
+    &disks::SPEC,
+    &ipconntrack::SPEC,
+    &load_average::SPEC,
+    &memory::SPEC,
+    &network_bytes::SPEC,
+    &openfiles::SPEC,
+    &pressure::SPEC,
+    &tcpconn::SPEC,
+];
 
 /// Type of every check of this machine.
 const TYPE: &str = "system";

@@ -1,0 +1,154 @@
+//! cgroups: what slices and services use of processors, memory and disks, and where their limits are.
+
+use super::{CONF, Ignore, TYPE};
+use crate::check::{Check, Context, Out, Runs, Spec};
+use crate::config::section::Section;
+use crate::error::{Error, Result};
+use crate::parse::procfs;
+use crate::point::Tags;
+use crate::table::{Field, delta, gauge, rate};
+use std::collections::HashMap;
+
+pub static SPEC: Spec = Spec {
+    name: "check_cgroups",
+    purpose: "what slices and services use of processors, memory and disks, and their limits",
+    check_type: TYPE,
+    conf: CONF,
+    section: "Cgroups",
+    keys: &["depth", "ignore"],
+    runs: Runs::Kernel,
+    fields: &[CPU, LEVELS, MEMORY, EVENTS, IO],
+    build,
+};
+
+/// Microseconds a second to percent of one CPU.
+const PERCENT: f64 = 1e-4;
+
+/// Lines of cpu.stat, see Documentation/admin-guide/cgroup-v2.rst as for all below.
+const CPU: &[Field] = &[
+    rate("usage_usec", "cgroup_cpu_usage").scale(PERCENT),
+    rate("user_usec", "cgroup_cpu_user").scale(PERCENT).reaction(-3),
+    rate("system_usec", "cgroup_cpu_system").scale(PERCENT).reaction(-3),
+    rate("nr_throttled", "cgroup_cpu_throttled_periods").optional().reaction(-3),
+    rate("throttled_usec", "cgroup_cpu_throttled").scale(PERCENT).optional(),
+];
+
+/// Files that hold one number, or the word `max`.
+const LEVELS: &[Field] = &[
+    gauge("memory.current", "cgroup_memory_current").int(),
+    gauge("memory.max", "cgroup_memory_max").int().reaction(-3),
+    gauge("memory.swap.current", "cgroup_memory_swap").int().reaction(-3),
+    gauge("pids.current", "cgroup_pids_current").int(),
+    gauge("pids.max", "cgroup_pids_max").int().reaction(-3),
+];
+
+/// Lines of memory.stat.
+const MEMORY: &[Field] = &[
+    gauge("anon", "cgroup_memory_anon").int().optional().reaction(-3),
+    gauge("file", "cgroup_memory_file").int().optional().reaction(-3),
+    gauge("slab", "cgroup_memory_slab").int().optional().reaction(-3),
+];
+
+/// Lines of memory.events.
+const EVENTS: &[Field] = &[
+    delta("max", "cgroup_memory_limit_hits").optional().reaction(-3),
+    delta("oom_kill", "cgroup_memory_oom_kills").optional(),
+];
+
+/// Pairs of io.stat.
+const IO: &[Field] = &[
+    rate("rbytes", "cgroup_io_reads").optional().reaction(-3),
+    rate("wbytes", "cgroup_io_writes").optional().reaction(-3),
+    rate("rios", "cgroup_io_read_ops").optional().reaction(-3),
+    rate("wios", "cgroup_io_write_ops").optional().reaction(-3),
+];
+
+/// Where the second version is mounted: alone, or beside the first.
+const ROOTS: [&str; 2] = ["sys/fs/cgroup", "sys/fs/cgroup/unified"];
+const NONE: &str = "there is no cgroup v2 on this host: neither /sys/fs/cgroup nor /sys/fs/cgroup/unified is one";
+
+/// Groups of single logins and containers, which come and go.
+const IGNORED: &[&str] = &["*.scope", "*docker*", "*kubepods*/*", "*libpod*"];
+const DEEPEST: usize = 8;
+
+fn build(section: &Section) -> Result<Box<dyn Check>> {
+    let depth = section.number("depth", 1)?;
+    if !(1..=DEEPEST).contains(&depth) {
+        return Err(section.wrong("depth", "expected a number from 1 to 8"));
+    }
+    Ok(Box::new(Cgroups { depth, ignore: Ignore::read(section, IGNORED), groups: HashMap::new() }))
+}
+
+struct Cgroups {
+    /// 1: slices, 2: the services in them, too.
+    depth: usize,
+    ignore: Ignore,
+    groups: HashMap<String, Tags>,
+}
+
+impl Check for Cgroups {
+    fn run(&mut self, cx: &Context, out: &mut Out) -> Result<()> {
+        let is_root = |root: &&str| cx.is_file(&format!("{root}/cgroup.controllers"));
+        let Some(root) = ROOTS.into_iter().find(is_root) else { return Err(Error::daemon(NONE)) };
+        let mut found = Vec::new();
+        self.find(cx, root, "", 1, &mut found)?;
+        self.groups.retain(|name, tags| {
+            let is_here = found.contains(name);
+            if !is_here {
+                out.forget(tags);
+            }
+            is_here
+        });
+        for name in found {
+            let folder = format!("{root}{name}");
+            let tags = self.groups.entry(name).or_insert_with_key(|name| Tags::one("cgroup", shown(name)));
+            tell(&folder, tags, cx, out);
+        }
+        Ok(())
+    }
+}
+
+impl Cgroups {
+    /// All groups in that one that are to be told of, by their paths below the root.
+    fn find(&self, cx: &Context, root: &str, parent: &str, depth: usize, found: &mut Vec<String>) -> Result<()> {
+        for name in cx.names(&format!("{root}{parent}"))? {
+            let group = format!("{parent}/{name}");
+            if !cx.is_file(&format!("{root}{group}/cgroup.controllers")) || self.ignore.covers(shown(&group)) {
+                continue;
+            }
+            if depth < self.depth {
+                match self.find(cx, root, &group, depth + 1, found) {
+                    Err(error) if !error.is_gone() => return Err(error),
+                    _ => {}
+                }
+            }
+            found.push(group);
+        }
+        Ok(())
+    }
+}
+
+/// The path without its first slash.
+fn shown(group: &str) -> &str {
+    group.trim_start_matches('/')
+}
+
+/// A controller that is not switched on for the group has no files. They are too many to stay open.
+fn tell(folder: &str, tags: &Tags, cx: &Context, out: &mut Out) {
+    let mut read = |file: &str, take: &mut dyn FnMut(&str, &mut Out)| match cx.text(&format!("{folder}/{file}")) {
+        Ok(text) => take(text.trim_ascii(), out),
+        Err(error) if error.is_gone() => {}
+        Err(error) => out.fault(error.to_string()),
+    };
+    for field in LEVELS {
+        read(field.cell, &mut |text, out| {
+            if text != "max" {
+                out.put(field, text, tags);
+            }
+        });
+    }
+    for (file, fields) in [("cpu.stat", CPU), ("memory.stat", MEMORY), ("memory.events", EVENTS)] {
+        read(file, &mut |text, out| out.pick(&procfs::labelled(text, fields), fields, tags));
+    }
+    read("io.stat", &mut |text, out| out.pick(&procfs::io_stat(text), IO, tags));
+}

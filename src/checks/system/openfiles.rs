@@ -1,0 +1,169 @@
+//! openfiles: how many files named processes have open, and how near they are to their limit.
+
+use super::{CONF, TYPE};
+use crate::check::{COMMON_KEYS, Check, Context, Out, Runs, Spec, Told};
+use crate::config::section::Section;
+use crate::error::Result;
+use crate::fetch::file::KernelFile;
+use crate::parse::procfs;
+use crate::point::{Tags, Value};
+use crate::table::{Field, How, gauge, percent};
+
+pub static SPEC: Spec = Spec {
+    name: "check_openfiles",
+    purpose: "how many files named processes have open, and how near they are to their limit",
+    check_type: TYPE,
+    conf: CONF,
+    section: "Open Files",
+    keys: &["*"],
+    runs: Runs::Kernel,
+    fields: &[SYSTEM, PROCESS, &[PATTERN]],
+    build,
+};
+
+/// Columns of /proc/sys/fs/file-nr, see proc(5).
+const COLUMNS: &[&str] = &["allocated", "free", "most"];
+
+const SYSTEM_USED: Field = percent("", "file_handles_used_percent");
+const SYSTEM: &[Field] = &[
+    gauge("allocated", "file_handles_allocated").int().reaction(-3),
+    gauge("most", "file_handles_max").int().reaction(-3),
+    SYSTEM_USED,
+];
+
+const PROCESSES: Field = gauge("", "openfiles_processes").int().reaction(-3);
+const USED: Field = percent("", "openfiles_used_percent");
+const PROCESS: &[Field] = &[PROCESSES, USED];
+/// The metric's name ends in the key.
+const PATTERN: Field = gauge("", "openfiles_{key}");
+
+fn build(section: &Section) -> Result<Box<dyn Check>> {
+    let is_own = |key: &str| !COMMON_KEYS.iter().any(|common| common.eq_ignore_ascii_case(key));
+    let mut processes = Vec::new();
+    for entry in section.entries.iter().filter(|entry| is_own(&entry.key)) {
+        let value = section.required(&entry.key)?;
+        let key = entry.key.to_lowercase();
+        processes.push(Process {
+            metric: format!("openfiles_{key}"),
+            tags: Tags::one("process", &key),
+            wanted: match value.contains('/') {
+                true => Wanted::PidFile(value.into()),
+                false => Wanted::Name(value.into()),
+            },
+        });
+    }
+    Ok(Box::new(OpenFiles { processes, file_nr: KernelFile::new("proc/sys/fs/file-nr") }))
+}
+
+struct OpenFiles {
+    processes: Vec<Process>,
+    file_nr: KernelFile,
+}
+
+/// A key of the section.
+struct Process {
+    metric: String,
+    tags: Tags,
+    wanted: Wanted,
+}
+
+enum Wanted {
+    /// The file that holds its number.
+    PidFile(String),
+    /// All whose name, or whose program's name, is that.
+    Name(String),
+}
+
+impl Check for OpenFiles {
+    fn run(&mut self, cx: &Context, out: &mut Out) -> Result<()> {
+        let none = Tags::default();
+        match cx.read(&mut self.file_nr) {
+            Ok(text) => {
+                let row = procfs::columns(COLUMNS, text);
+                let number = |cell| crate::parse::number::whole(&row, cell);
+                out.pick(&row, SYSTEM.split_last().map_or(&[], |(_, read)| read), &none);
+                if let (Some(allocated), Some(most @ 1..)) = (number("allocated"), number("most")) {
+                    out.put(&SYSTEM_USED, allocated as f64 * 100.0 / most as f64, &none);
+                }
+            }
+            Err(error) => out.fault(error.to_string()),
+        }
+        let is_by_name = self.processes.iter().any(|process| matches!(process.wanted, Wanted::Name(_)));
+        let running = if is_by_name { running(cx)? } else { Vec::new() };
+        for process in &self.processes {
+            process.tell(&running, cx, out);
+        }
+        Ok(())
+    }
+}
+
+/// A process that runs, and the names that it goes by.
+struct Running {
+    pid: String,
+    names: [String; 3],
+}
+
+/// All of them. One that ends meanwhile is none.
+fn running(cx: &Context) -> Result<Vec<Running>> {
+    let names = cx.names("proc")?.into_iter().filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
+    let process = |pid: String| {
+        let own = cx.text(&format!("proc/{pid}/comm")).ok()?;
+        let line = cx.text(&format!("proc/{pid}/cmdline")).unwrap_or_default();
+        let program = cx.target(&format!("proc/{pid}/exe")).unwrap_or_default();
+        let names = [own.trim_end(), base(line.split('\0').next().unwrap_or_default()), base(&program)];
+        Some(Running { names: names.map(String::from), pid })
+    };
+    Ok(names.filter_map(process).collect())
+}
+
+fn base(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+impl Process {
+    fn tell(&self, running: &[Running], cx: &Context, out: &mut Out) {
+        let pids = match &self.wanted {
+            Wanted::PidFile(path) => match cx.text(path) {
+                Ok(text) => vec![text.trim().to_string()],
+                Err(error) => return out.fault(format!("{}: {error}", self.metric)),
+            },
+            Wanted::Name(name) => {
+                let is_named = |process: &&Running| process.names.iter().any(|known| known == name);
+                running.iter().filter(is_named).map(|process| process.pid.clone()).collect()
+            }
+        };
+        let (mut count, mut sum, mut used) = (0_u64, 0_u64, None::<f64>);
+        for pid in pids {
+            if pid.is_empty() || !pid.bytes().all(|byte| byte.is_ascii_digit()) {
+                return out.fault(format!("{}: there is no process number in its file", self.metric));
+            }
+            match cx.names(&format!("proc/{pid}/fd")) {
+                Ok(files) => {
+                    count += 1;
+                    sum += files.len() as u64;
+                    if let Some(limit) = limit(&pid, cx) {
+                        used = Some(used.unwrap_or(0.0).max(files.len() as f64 * 100.0 / limit));
+                    }
+                }
+                Err(error) if error.is_gone() => {}
+                Err(error) => out.fault(format!("{}: {error}", self.metric)),
+            }
+        }
+        out.put(&PROCESSES, count, &self.tags);
+        if count == 0 {
+            return out.fault(format!("{}: no process to look at", self.metric));
+        }
+        if let Some(used) = used {
+            out.put(&USED, used, &self.tags);
+        }
+        let (name, value, tags) = (&*self.metric, Value::Float(sum as f64), Tags::default());
+        out.tell(Told { name, value, how: How::Gauge, check_type: TYPE, tags, time: None });
+    }
+}
+
+/// How many files the process may have open; `None` without a limit.
+fn limit(pid: &str, cx: &Context) -> Option<f64> {
+    let text = cx.text(&format!("proc/{pid}/limits")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_ascii_whitespace().next()?.parse().ok().filter(|limit| *limit > 0.0)
+}

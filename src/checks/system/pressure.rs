@@ -1,0 +1,80 @@
+//! pressure: the share of time in which tasks had to wait for processors, memory or disks.
+
+use super::{CONF, TYPE};
+use crate::check::{Check, Context, Out, Runs, Spec};
+use crate::config::section::Section;
+use crate::error::{Error, Result};
+use crate::fetch::file::KernelFile;
+use crate::parse::procfs;
+use crate::point::Tags;
+use crate::table::{Field, percent, rate};
+
+pub static SPEC: Spec = Spec {
+    name: "check_pressure",
+    purpose: "the share of time in which tasks had to wait for processors, memory or disks",
+    check_type: TYPE,
+    conf: CONF,
+    section: "Pressure",
+    keys: &[],
+    runs: Runs::Kernel,
+    fields: &[SOME, FULL],
+    build,
+};
+
+/// The counter is of microseconds.
+const SECONDS: f64 = 1e-6;
+
+/// Pairs of the lines `some` of /proc/pressure, see Documentation/accounting/psi.rst.
+const SOME: &[Field] = &[
+    percent("avg10", "pressure_some_avg10"),
+    percent("avg60", "pressure_some_avg60").reaction(-3),
+    percent("avg300", "pressure_some_avg300").reaction(-3),
+    rate("total", "pressure_some_stalled").scale(SECONDS),
+];
+
+/// The same of the lines `full`.
+const FULL: &[Field] = &[
+    percent("avg10", "pressure_full_avg10"),
+    percent("avg60", "pressure_full_avg60").reaction(-3),
+    percent("avg300", "pressure_full_avg300").reaction(-3),
+    rate("total", "pressure_full_stalled").scale(SECONDS),
+];
+
+/// The last came with Linux 6.1 and is seldom built in.
+const RESOURCES: [&str; 4] = ["cpu", "memory", "io", "irq"];
+
+fn build(_section: &Section) -> Result<Box<dyn Check>> {
+    let file = |resource| KernelFile::new(format!("proc/pressure/{resource}"));
+    Ok(Box::new(Pressure(RESOURCES.map(|resource| (Tags::one("resource", resource), file(resource))))))
+}
+
+struct Pressure([(Tags, KernelFile); RESOURCES.len()]);
+
+impl Check for Pressure {
+    fn run(&mut self, cx: &Context, out: &mut Out) -> Result<()> {
+        let mut is_known = false;
+        for (tags, file) in &mut self.0 {
+            match cx.read(file) {
+                Ok(text) => {
+                    is_known = true;
+                    for (word, row) in text.lines().filter_map(procfs::pressure) {
+                        match word {
+                            "some" => out.pick(&row, SOME, tags),
+                            "full" => out.pick(&row, FULL, tags),
+                            _ => {}
+                        }
+                    }
+                }
+                Err(error) if error.is_gone() => {}
+                // Built in and switched off.
+                Err(Error::File { source, .. }) if source.raw_os_error() == Some(EOPNOTSUPP) => {}
+                Err(error) => out.fault(error.to_string()),
+            }
+        }
+        if is_known { Ok(()) } else { Err(Error::daemon(UNKNOWN)) }
+    }
+}
+
+/// The kernel's number for "not supported".
+const EOPNOTSUPP: i32 = 95;
+const UNKNOWN: &str = "this kernel does not tell of pressure: it came with Linux 4.20, and some need psi=1 at boot";

@@ -1,0 +1,132 @@
+//! tcpconn: TCP sockets by state, UDP sockets, and what TCP and UDP had to repeat or drop.
+
+use super::{CONF, TYPE};
+use crate::check::{Check, Context, Out, Runs, Spec};
+use crate::config::section::Section;
+use crate::error::Result;
+use crate::fetch::file::KernelFile;
+use crate::fetch::sockets::{self, Protocol, STATES};
+use crate::parse::procfs;
+use crate::point::Tags;
+use crate::table::{Field, gauge, rate};
+
+pub static SPEC: Spec = Spec {
+    name: "check_tcpconn",
+    purpose: "TCP sockets by state, UDP sockets, and what TCP and UDP had to repeat or drop",
+    check_type: TYPE,
+    conf: CONF,
+    section: "TCP Connections",
+    keys: &[],
+    runs: Runs::Kernel,
+    fields: &[SOCKETS, QUEUES, TCP, OVERFLOWS, UDP, MEMORY],
+    build,
+};
+
+/// The kernel's states from 1 on (net/tcp_states.h).
+const FLAGS: [&str; STATES] = [
+    "established",
+    "syn_sent",
+    "syn_recv",
+    "fin_wait1",
+    "fin_wait2",
+    "time_wait",
+    "close",
+    "close_wait",
+    "last_ack",
+    "listen",
+    "closing",
+    "new_syn_recv",
+];
+/// A flag that older panels have; there are never any.
+const MAX_STATES: &str = "max_states";
+
+const TCP_SOCKETS: Field = gauge("", "tcp_connections").int();
+const UDP_SOCKETS: Field = gauge("", "udp_clients").int();
+const SOCKETS: &[Field] = &[TCP_SOCKETS, UDP_SOCKETS];
+
+const UNREAD: Field = gauge("", "tcp_receive_queue").int().reaction(-3);
+const UNSENT: Field = gauge("", "tcp_send_queue").int().reaction(-3);
+const QUEUES: &[Field] = &[UNREAD, UNSENT];
+
+/// Columns of `Tcp` in /proc/net/snmp (RFC 1213).
+const TCP: &[Field] = &[
+    rate("ActiveOpens", "tcp_active_opens").optional().reaction(-3),
+    rate("PassiveOpens", "tcp_passive_opens").optional().reaction(-3),
+    rate("AttemptFails", "tcp_attempt_fails").optional().reaction(-3),
+    rate("EstabResets", "tcp_resets").optional().reaction(-3),
+    rate("OutSegs", "tcp_segments_out").optional().reaction(-3),
+    rate("RetransSegs", "tcp_retransmits").optional(),
+];
+
+/// Columns of `TcpExt` in /proc/net/netstat.
+const OVERFLOWS: &[Field] =
+    &[rate("ListenOverflows", "tcp_listen_overflows").optional(), rate("ListenDrops", "tcp_listen_drops").optional()];
+
+/// Columns of `Udp` in /proc/net/snmp.
+const UDP: &[Field] = &[
+    rate("InErrors", "udp_receive_errors").optional().reaction(-3),
+    rate("NoPorts", "udp_no_ports").optional().reaction(-3),
+    rate("RcvbufErrors", "udp_receive_buffer_errors").optional(),
+];
+
+/// Pairs of `TCP` in /proc/net/sockstat.
+const MEMORY: &[Field] = &[
+    gauge("orphan", "tcp_orphans").int().optional().reaction(-3),
+    gauge("alloc", "tcp_allocated").int().optional().reaction(-3),
+    gauge("mem", "tcp_memory_pages").int().optional().reaction(-3),
+];
+
+fn build(_section: &Section) -> Result<Box<dyn Check>> {
+    let flag = |flag| Tags::one("flag", flag);
+    Ok(Box::new(TcpConn {
+        states: FLAGS.map(flag),
+        max_states: flag(MAX_STATES),
+        udp: flag("udp"),
+        snmp: KernelFile::new("proc/net/snmp"),
+        netstat: KernelFile::new("proc/net/netstat"),
+        sockstat: KernelFile::new("proc/net/sockstat"),
+    }))
+}
+
+struct TcpConn {
+    states: [Tags; STATES],
+    max_states: Tags,
+    udp: Tags,
+    snmp: KernelFile,
+    netstat: KernelFile,
+    sockstat: KernelFile,
+}
+
+impl Check for TcpConn {
+    fn run(&mut self, cx: &Context, out: &mut Out) -> Result<()> {
+        let none = Tags::default();
+        match sockets::count(cx.roots, Protocol::Tcp) {
+            Ok(counts) => {
+                for (count, tags) in counts.states.into_iter().zip(&self.states) {
+                    out.put(&TCP_SOCKETS, count, tags);
+                }
+                out.put(&TCP_SOCKETS, 0_u64, &self.max_states);
+                out.put(&UNREAD, counts.unread, &none);
+                out.put(&UNSENT, counts.unsent, &none);
+            }
+            Err(error) => out.fault(error.to_string()),
+        }
+        match sockets::count(cx.roots, Protocol::Udp) {
+            Ok(counts) => out.put(&UDP_SOCKETS, counts.all(), &self.udp),
+            Err(error) => out.fault(error.to_string()),
+        }
+        let mut tell = |file: &mut KernelFile, parts: &[(&str, &'static [Field])]| match cx.read(file) {
+            Ok(text) => parts.iter().for_each(|(name, fields)| {
+                let row = if *name == "TCP" { procfs::sockstat(text, name) } else { procfs::paired(text, name) };
+                out.pick(&row, fields, &none);
+            }),
+            // Hidden in some containers.
+            Err(error) if error.is_gone() => {}
+            Err(error) => out.fault(error.to_string()),
+        };
+        tell(&mut self.snmp, &[("Tcp", TCP), ("Udp", UDP)]);
+        tell(&mut self.netstat, &[("TcpExt", OVERFLOWS)]);
+        tell(&mut self.sockstat, &[("TCP", MEMORY)]);
+        Ok(())
+    }
+}

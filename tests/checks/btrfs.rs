@@ -1,0 +1,87 @@
+//! Btrfs on two loop devices with real damage, and what the program `btrfs` says of them.
+
+use super::machine::{Worker, spec};
+use crate::support::{is_root, skip};
+use puypuy::fetch::Roots;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Two devices, one file system, until dropped.
+struct Damaged {
+    folder: tempfile::TempDir,
+    loops: Vec<String>,
+}
+
+fn run(program: &str, words: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(words).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_string())
+}
+
+impl Damaged {
+    /// `None` where the machine cannot make one.
+    fn new() -> Option<Damaged> {
+        let mut damaged = Damaged { folder: tempfile::tempdir().unwrap(), loops: Vec::new() };
+        for file in ["one", "two"] {
+            let path = damaged.path(file);
+            fs::File::create(&path).unwrap().set_len(300 << 20).unwrap();
+            damaged.loops.push(run("losetup", &["-f", "--show", path.to_str()?])?);
+        }
+        let point = damaged.path("mnt");
+        fs::create_dir(&point).unwrap();
+        let (one, two, point) = (damaged.loops[0].clone(), damaged.loops[1].clone(), point.to_str()?.to_string());
+        run("mkfs.btrfs", &["-q", "-f", "-L", "broken", &one])?;
+        run("mount", &[&one, &point])?;
+        run("btrfs", &["device", "add", "-f", &two, &point])?;
+        run("btrfs", &["balance", "start", "-f", "-dconvert=raid1", "-mconvert=raid1", &point])?;
+        fs::write(damaged.path("mnt/data"), vec![7; 30 << 20]).unwrap();
+        run("sync", &[])?;
+        // Over the data of the second device, past its first superblock and before its mirror at 64 MiB... and behind.
+        run("dd", &["if=/dev/urandom", &format!("of={two}"), "bs=1M", "seek=70", "count=150", "conv=notrunc"])?;
+        run("sync", &[])?;
+        let _ = run("btrfs", &["scrub", "start", "-B", &point]);
+        Some(damaged)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+impl Drop for Damaged {
+    fn drop(&mut self) {
+        let _ = run("umount", &[self.path("mnt").to_str().unwrap()]);
+        for device in &self.loops {
+            let _ = run("losetup", &["-d", device]);
+        }
+    }
+}
+
+#[test]
+fn damage_is_told_as_the_program_tells_it() {
+    if !is_root() || !Path::new("/sys/fs/btrfs").exists() || run("btrfs", &["--version"]).is_none() {
+        return skip("needs root, a kernel with btrfs, and the package btrfs-progs");
+    }
+    let Some(damaged) = Damaged::new() else { return skip("no Btrfs can be made here") };
+    let point = damaged.path("mnt");
+    let stats = run("btrfs", &["device", "stats", point.to_str().unwrap()]).unwrap();
+    let told = Worker::new(spec("check_btrfs"), &[]).tick(&Roots::default());
+    let mut worst = 0.0_f64;
+    for line in stats.lines() {
+        let (key, count) = line.split_once(char::is_whitespace).unwrap();
+        let metric = format!("btrfs{}", key.replace(['.', '/'], "_").replace(['[', ']'], ""));
+        let count: f64 = count.trim().parse().unwrap();
+        assert_eq!(told.number(&metric, ""), Some(count), "{stats}\n{:?}", told.faults);
+        worst = worst.max(count);
+    }
+    assert!(worst > 5.0, "no damage was found:\n{stats}");
+    assert_eq!(told.number("btrfs_devices", "broken"), Some(2.0));
+    let event = told.event("BTRFS ").unwrap();
+    assert!(event.message.starts_with(&format!("Critical : BTRFS is corrupted with {worst} IO Errors")), "{event:?}");
+
+    // What Linux before 5.14 is asked.
+    let mounted = puypuy::fetch::btrfs::Filesystem::at(&point).unwrap().unwrap();
+    let asked: Vec<f64> = (1..=2).flat_map(|id| mounted.errors(id).unwrap()).map(|count| count as f64).collect();
+    let said: Vec<f64> = stats.lines().map(|line| line.split_whitespace().nth(1).unwrap().parse().unwrap()).collect();
+    assert_eq!(asked, said);
+}
