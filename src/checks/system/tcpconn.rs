@@ -18,7 +18,7 @@ pub static SPEC: Spec = Spec {
     section: "TCP Connections",
     keys: &[],
     runs: Runs::Kernel,
-    fields: &[SOCKETS, QUEUES, TCP, OVERFLOWS, UDP, MEMORY],
+    fields: &[SOCKETS, TCP, OVERFLOWS, UDP, MEMORY],
     build,
 };
 
@@ -43,10 +43,6 @@ const MAX_STATES: &str = "max_states";
 const TCP_SOCKETS: Field = gauge("", "tcp_connections").int();
 const UDP_SOCKETS: Field = gauge("", "udp_clients").int();
 const SOCKETS: &[Field] = &[TCP_SOCKETS, UDP_SOCKETS];
-
-const UNREAD: Field = gauge("", "tcp_receive_queue").int().reaction(-3);
-const UNSENT: Field = gauge("", "tcp_send_queue").int().reaction(-3);
-const QUEUES: &[Field] = &[UNREAD, UNSENT];
 
 /// Columns of `Tcp` in /proc/net/snmp (RFC 1213).
 const TCP: &[Field] = &[
@@ -106,8 +102,6 @@ impl Check for TcpConn {
                     out.put(&TCP_SOCKETS, count, tags);
                 }
                 out.put(&TCP_SOCKETS, 0_u64, &self.max_states);
-                out.put(&UNREAD, counts.unread, &none);
-                out.put(&UNSENT, counts.unsent, &none);
             }
             Err(error) => out.fault(error.to_string()),
         }
