@@ -7,6 +7,7 @@ use crate::fetch::Roots;
 use crate::fetch::file::KernelFile;
 use crate::fetch::folder;
 use crate::point::{Batch, HealthEvent, Kind, Level, Point, Tags, Text, Tick, Value};
+use crate::program::Programs;
 use crate::rates::{Backward, Count, Rates};
 use crate::table::{Field, How, Raw, Row};
 use crate::thresholds::Thresholds;
@@ -64,6 +65,20 @@ pub trait Check: Send {
 pub struct Context<'a> {
     pub tick: Tick,
     pub roots: &'a Roots,
+    pub programs: &'a Programs,
+}
+
+/// What all checks of a daemon find around them.
+pub struct World {
+    pub roots: Roots,
+    pub programs: Programs,
+}
+
+impl World {
+    /// As a check sees it in that tick.
+    pub fn at(&self, tick: Tick) -> Context<'_> {
+        Context { tick, roots: &self.roots, programs: &self.programs }
+    }
 }
 
 impl Context<'_> {

@@ -4,7 +4,7 @@ use crate::commands::{self, Place, Sampling};
 use crate::config::settings::{self, Loaded, SelfConfig, Settings};
 use crate::daemon;
 use crate::error::{Error, Result};
-use crate::scripts::guard::{self, Standing};
+use crate::program::guard::{self, Standing};
 use crate::spool_commands::Folders;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
@@ -82,13 +82,20 @@ enum Command {
     #[command(hide = true)]
     Guard {
         milliseconds: u64,
-        script: PathBuf,
         #[command(flatten)]
         standing: Standing,
+        script: PathBuf,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
     },
     /// Become a user and then a script; for the guard alone
     #[command(hide = true)]
-    RunAs { user: String, script: PathBuf },
+    RunAs {
+        user: String,
+        script: PathBuf,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -161,11 +168,11 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn obey(cli: Cli) -> Result<ExitCode> {
     match &cli.command {
-        Command::Guard { milliseconds, script, standing } => {
-            let guarded = guard::guard(script, Duration::from_millis(*milliseconds), standing);
+        Command::Guard { milliseconds, standing, script, words } => {
+            let guarded = guard::guard(script, words, Duration::from_millis(*milliseconds), standing);
             return guarded.map(|()| ExitCode::SUCCESS).map_err(Error::file("guard", script));
         }
-        Command::RunAs { user, script } => return Err(guard::run_as(user, script)),
+        Command::RunAs { user, script, words } => return Err(guard::run_as(user, script, words)),
         _ => {}
     }
     let home = absolute(cli.home.or_else(from_environment).unwrap_or_else(from_program))?;

@@ -1,6 +1,6 @@
 //! The commands that need no daemon: try a check, switch checks on and off, look over the configuration, show the store.
 
-use crate::check::{Check, Context, Out, Pace, Spec};
+use crate::check::{Check, Context, Out, Pace, Spec, World};
 use crate::checks;
 use crate::cli::Format;
 use crate::config::families::{check_all, section_for};
@@ -9,10 +9,10 @@ use crate::config::spelling;
 use crate::daemon::hostname;
 use crate::delivery::{normalise::normalise, unix_now};
 use crate::error::{Error, Result};
-use crate::fetch::Roots;
 use crate::links::{self, Link};
 use crate::point::{Batch, Identity, Tick, Value};
-use crate::scripts::{self, Manner, Script, Site};
+use crate::program::Programs;
+use crate::scripts::{self, Manner, Places, Script};
 #[cfg(feature = "local")]
 use crate::show;
 use crate::sink::{self, cutter::Limits, line_protocol::LineProtocol};
@@ -59,6 +59,9 @@ pub fn check(settings: &Settings, name: &str, sampling: Sampling, out: &mut dyn 
     let Runnable { mut check, check_type, pace } = runnable(settings, name)?;
     let limit = pace.timeout.unwrap_or(settings.own.check_period);
     let mut told = Out::new(check_type, pace.max_series, tick(every, limit));
+    let (identity, _) = hostname::identity(&settings.own);
+    let programs = Programs::new(settings.home.clone(), identity.clone());
+    let world = World { roots: settings.own.roots.clone(), programs };
     let mut last = Ok(());
     for sample in 0..samples.max(1) {
         if sample > 0 {
@@ -66,13 +69,12 @@ pub fn check(settings: &Settings, name: &str, sampling: Sampling, out: &mut dyn 
         }
         let tick = tick(every, limit);
         told.begin(tick);
-        last = guarded(check.as_mut(), &settings.own.roots, tick, &mut told);
+        last = guarded(check.as_mut(), &world.at(tick), &mut told);
         if sample + 1 < samples {
             told.finish();
         }
     }
     let (batch, faults) = told.finish();
-    let (identity, _) = hostname::identity(&settings.own);
     let text = match format {
         Format::Table => table(&batch),
         Format::Json => json(&batch, &identity),
@@ -97,10 +99,9 @@ fn runnable(settings: &Settings, name: &str) -> Result<Runnable> {
     let home = &settings.home;
     if let Some(folder) = folder_of(home, name)? {
         let manner = Manner::configure(home, name)?;
-        let path = Path::new(folder).join(name);
+        let path = home.join(folder).join(name);
         let pace = manner.pace;
-        let site = Site::configure(home, hostname::identity(&settings.own).0)?;
-        let check = Box::new(Script::new(Arc::new(site), &path, manner));
+        let check = Box::new(Script::new(path, manner, Arc::new(Places::configure(home)?)));
         return Ok(Runnable { check, check_type: scripts::TYPE, pace });
     }
     let spec = named(name)?;
@@ -132,8 +133,8 @@ fn tick(period: Duration, limit: Duration) -> Tick {
     Tick { wall: unix_now(), at, deadline: at + limit, period }
 }
 
-fn guarded(check: &mut dyn Check, roots: &Roots, tick: Tick, told: &mut Out) -> Result<()> {
-    catch_unwind(AssertUnwindSafe(|| check.run(&Context { tick, roots }, told)))
+fn guarded(check: &mut dyn Check, context: &Context, told: &mut Out) -> Result<()> {
+    catch_unwind(AssertUnwindSafe(|| check.run(context, told)))
         .unwrap_or_else(|_| Err(Error::daemon("the check panicked; this is a bug, please report it")))
 }
 

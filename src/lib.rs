@@ -22,6 +22,7 @@ pub mod links;
 pub mod logging;
 pub mod parse;
 pub mod point;
+pub mod program;
 pub mod rates;
 pub mod scheduler;
 pub mod scripts;

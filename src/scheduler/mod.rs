@@ -8,7 +8,7 @@ pub mod clock;
 pub mod errors;
 pub mod worker;
 
-use crate::check::{Pace, Runs, Spec};
+use crate::check::{Pace, Runs, Spec, World};
 use crate::checks;
 use crate::config::{families, spelling};
 use crate::error::Result;
@@ -16,12 +16,13 @@ use crate::fetch::Roots;
 use crate::links::{self, Link, Watch};
 use crate::logging::Complaint;
 use crate::point::{Identity, Tick};
+use crate::program::{Programs, orphans};
 use crate::scripts::manner::Mode;
-use crate::scripts::{self, Manner, Script, Site, orphans};
+use crate::scripts::{self, Manner, Places, Script};
 use assembly::Assembly;
 use clock::{Stamps, next_due};
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread;
@@ -35,15 +36,14 @@ const LAST_RUNS: Duration = Duration::from_secs(2);
 pub struct Scheduler {
     home: PathBuf,
     period: Duration,
-    roots: Arc<Roots>,
+    world: Arc<World>,
     assembly: Arc<Assembly>,
     epoch: Instant,
     stamps: Stamps,
     watch: Watch,
     scripts_watch: Watch,
-    identity: Identity,
-    /// Made when there is a script.
-    site: Option<Arc<Site>>,
+    /// Of scripts; made when there is one.
+    places: Option<Arc<Places>>,
     slots: Vec<Slot>,
     kernel: Option<Worker>,
     complaint: Complaint,
@@ -79,11 +79,10 @@ impl Scheduler {
         Scheduler {
             watch: Watch::new(&home.join(links::ENABLED)),
             scripts_watch: Watch::new(&home.join(scripts::ENABLED)),
-            identity,
-            site: None,
+            places: None,
+            world: Arc::new(World { roots, programs: Programs::new(home.clone(), identity) }),
             home,
             period,
-            roots: Arc::new(roots),
             assembly,
             epoch: Instant::now(),
             stamps: Stamps::new(),
@@ -187,7 +186,7 @@ impl Scheduler {
 
     fn start_worker(&self, name: &str) -> Option<Worker> {
         // The kernel keeps 15 bytes of a thread's name.
-        let started = Worker::start(name, Arc::clone(&self.roots), Arc::clone(&self.assembly));
+        let started = Worker::start(name, Arc::clone(&self.world), Arc::clone(&self.assembly));
         started.map_err(|error| log::error!("{name}: no thread to run in: {error}")).ok()
     }
 
@@ -301,23 +300,23 @@ impl Scheduler {
 
     fn take_up_script(&mut self, name: &str, now: Instant) -> Result<Option<Slot>> {
         let manner = Manner::configure(&self.home, name)?;
-        let site = match &self.site {
-            Some(site) => Arc::clone(site),
-            None => Arc::clone(self.site.insert(Arc::new(Site::configure(&self.home, self.identity.clone())?))),
+        let places = match &self.places {
+            Some(places) => Arc::clone(places),
+            None => Arc::clone(self.places.insert(Arc::new(Places::configure(&self.home)?))),
         };
         let Some(own) = self.start_worker(name) else { return Ok(None) };
-        let path = Path::new(scripts::ENABLED).join(name);
+        let path = self.home.join(scripts::ENABLED).join(name);
         let (pace, is_stream) = (manner.pace, manner.mode == Mode::Stream);
-        let script = Box::new(Script::new(site, &path, manner));
+        let script = Box::new(Script::new(path, manner, places));
         let tick = Tick { wall: 0, at: now, deadline: now, period: self.period };
         let label = (name.to_string().into(), scripts::TYPE.into());
         let unit = Arc::new(Unit::new(label, pace, script, tick, self.tells_errors));
         Ok(Some(Slot { unit, own: Some(own), due: now, is_script: true, is_stream }))
     }
 
-    /// Ends what a script left behind when its guard was killed.
+    /// Ends what a program left behind when its guard was killed.
     fn sweep_orphans(&mut self, now: Instant) {
-        if self.site.is_none() && !orphans::is_first() {
+        if !self.world.programs.has_run() && !orphans::is_first() {
             return;
         }
         let killed = orphans::sweep();

@@ -2,8 +2,7 @@
 
 use super::assembly::Assembly;
 use super::errors::Errors;
-use crate::check::{Check, Context, Out, Pace};
-use crate::fetch::Roots;
+use crate::check::{Check, Out, Pace, World};
 use crate::logging::Complaint;
 use crate::point::{Batch, Text, Tick};
 use std::io;
@@ -59,7 +58,7 @@ impl Unit {
     }
 
     /// One run. Empty when another thread is still in the one before.
-    fn run(&self, tick: Tick, roots: &Roots) -> Batch {
+    fn run(&self, tick: Tick, world: &World) -> Batch {
         let mut state = match self.state.try_lock() {
             Ok(state) => state,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
@@ -67,7 +66,7 @@ impl Unit {
         };
         let State { check, out, complaint, errors } = &mut *state;
         out.begin(tick);
-        let context = Context { tick, roots };
+        let context = world.at(tick);
         let problem = match catch_unwind(AssertUnwindSafe(|| check.run(&context, out))) {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(error.to_string()),
@@ -108,7 +107,7 @@ impl Worker {
     ///
     /// # Errors
     /// The system has no thread to give.
-    pub fn start(name: &str, roots: Arc<Roots>, assembly: Arc<Assembly>) -> io::Result<Worker> {
+    pub fn start(name: &str, world: Arc<World>, assembly: Arc<Assembly>) -> io::Result<Worker> {
         let (jobs, inbox) = channel::<Job>();
         let busy = Arc::new(AtomicBool::new(false));
         let left_behind = Arc::new(AtomicBool::new(false));
@@ -122,7 +121,7 @@ impl Worker {
                     }
                     let deadline = job.tick.at + unit.limit(job.tick.period);
                     let period = unit.pace.period.unwrap_or(job.tick.period);
-                    batch.append(unit.run(Tick { deadline, period, ..job.tick }, &roots));
+                    batch.append(unit.run(Tick { deadline, period, ..job.tick }, &world));
                 }
                 done.store(false, Ordering::Release);
                 assembly.add(job.number, batch);

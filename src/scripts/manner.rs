@@ -1,22 +1,21 @@
-//! How scripts are run, from `conf/scripts.ini`, and what all scripts of a daemon share.
+//! How scripts are run, from `conf/scripts.ini`, and the places that they share.
 
-use super::guard::Standing;
 use super::reader::Format;
-use super::{COMMON, CONF, orphans};
+use super::{COMMON, CONF};
 use crate::check::Pace;
 use crate::config::ini;
 use crate::config::section::Section;
-use crate::error::{Error, Result};
-use crate::point::Identity;
+use crate::error::Result;
+use crate::program::MAX_OUTPUT;
+use crate::program::guard::Standing;
 use nix::unistd::User;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
 /// Scripts that run at the same time.
 const MAX_PARALLEL: usize = 4;
-/// Most that a script may write in a run.
-const MAX_OUTPUT: usize = 1 << 20;
+
 /// How long a script runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -90,21 +89,6 @@ fn section(home: &Path, name: &str) -> Result<Section> {
     Ok(read.section(name).cloned().unwrap_or_else(|| Section::missing(CONF, name)))
 }
 
-/// What all scripts of a daemon share.
-pub struct Site {
-    pub home: PathBuf,
-    pub identity: Identity,
-    pub places: Places,
-}
-
-impl Site {
-    /// With the places that `max_parallel` of `[scripts]` says.
-    pub fn configure(home: &Path, identity: Identity) -> Result<Site> {
-        orphans::adopt().map_err(|errno| Error::daemon(format!("cannot adopt what scripts leave: {errno}")))?;
-        Ok(Site { home: home.into(), identity, places: Places::read(&section(home, COMMON)?)? })
-    }
-}
-
 /// Places for scripts that run at the same time.
 pub struct Places {
     free: Mutex<usize>,
@@ -112,6 +96,11 @@ pub struct Places {
 }
 
 impl Places {
+    /// As many as `[scripts]` of a home says.
+    pub fn configure(home: &Path) -> Result<Places> {
+        Places::read(&section(home, COMMON)?)
+    }
+
     /// As many as `max_parallel` of that section says.
     pub fn read(section: &Section) -> Result<Places> {
         match section.number("max_parallel", MAX_PARALLEL)? {

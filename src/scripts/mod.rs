@@ -1,11 +1,8 @@
 //! `scripts_enabled/check_*`: programs of any language, each a check whose numbers are what it writes.
 
-pub mod guard;
 pub mod line;
 pub mod manner;
-pub mod orphans;
 pub mod reader;
-mod run;
 mod script;
 mod stream;
 
@@ -13,7 +10,7 @@ use crate::error::{Error, Result};
 use std::fs;
 use std::path::Path;
 
-pub use manner::{Manner, Places, Site};
+pub use manner::{Manner, Places};
 pub use script::Script;
 
 /// Folder of the scripts that run, below home, and of those that may be linked from there.

@@ -1,12 +1,13 @@
 //! A script as a check: run to its end at each tick, or for ever.
 
-use super::guard::Fate;
-use super::manner::{Manner, Mode, Site};
+use super::manner::{Manner, Mode, Places};
 use super::reader::{Format, Reader, tell_judgement};
-use super::run::{self, Ran};
 use super::stream::Stream;
 use crate::check::{Check, Context, Out};
 use crate::error::{Error, Result, quote};
+use crate::program::guard::Fate;
+use crate::program::run::{Ran, run};
+use crate::program::{Program, Programs};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -22,9 +23,11 @@ const LASTING: Duration = Duration::from_secs(60);
 
 /// A script as a check.
 pub struct Script {
-    site: Arc<Site>,
-    path: PathBuf,
-    manner: Manner,
+    program: Program,
+    mode: Mode,
+    /// `None`: by what it writes.
+    given: Option<Format>,
+    places: Arc<Places>,
     reader: Reader,
     /// The guard of the last run, whose processes can be neither ended nor killed.
     stuck: Option<Child>,
@@ -36,12 +39,13 @@ pub struct Script {
 }
 
 impl Script {
-    /// `path` is that of the program, from home.
-    pub fn new(site: Arc<Site>, path: &Path, manner: Manner) -> Script {
+    pub fn new(path: PathBuf, manner: Manner, places: Arc<Places>) -> Script {
+        let Manner { mode, format: given, max_output, standing, .. } = manner;
         Script {
-            path: site.home.join(path),
-            site,
-            manner,
+            program: Program { path, words: Vec::new(), standing, max_output },
+            mode,
+            given,
+            places,
             reader: Reader::default(),
             stuck: None,
             stream: None,
@@ -55,15 +59,15 @@ impl Script {
     fn run_once(&mut self, context: &Context, out: &mut Out) -> Result<()> {
         self.check_start()?;
         // Those that hang must not keep the others from running: after a while it goes without a place.
-        let site = Arc::clone(&self.site);
-        let _place = site.places.take(Instant::now() + context.tick.period / 4);
-        let ran = run::run(&self.path, &site, &self.manner, context.tick.deadline)?;
+        let places = Arc::clone(&self.places);
+        let _place = places.take(Instant::now() + context.tick.period / 4);
+        let ran = run(&self.program, context.programs, context.tick.deadline)?;
         let text = String::from_utf8_lossy(&ran.stdout);
-        let format = self.manner.format.unwrap_or_else(|| Format::recognise(&text));
+        let format = self.given.unwrap_or_else(|| Format::recognise(&text));
         let mut is_judged = false;
         match (format, &ran.fate) {
             (Format::Nagios, Fate::Exited(code @ 0..=3)) => {
-                let file = self.path.file_name().unwrap_or_default().to_string_lossy();
+                let file = self.program.path.file_name().unwrap_or_default().to_string_lossy();
                 tell_judgement(file.rsplit_once('.').map_or(&*file, |(stem, _)| stem), &text, *code, out);
                 is_judged = true;
             }
@@ -81,8 +85,8 @@ impl Script {
 
     /// Takes over what the stream has written since the last tick, and starts it when it does not run.
     fn follow(&mut self, context: &Context, out: &mut Out) -> Result<()> {
-        let Some(stream) = &self.stream else { return self.start_stream() };
-        let is_outdated = stream.is_outdated(&self.path);
+        let Some(stream) = &self.stream else { return self.start_stream(context.programs) };
+        let is_outdated = stream.is_outdated(&self.program.path);
         if is_outdated {
             stream.stop();
         }
@@ -101,7 +105,7 @@ impl Script {
         let why = self.end(ran).unwrap_or("has ended".into());
         if is_outdated {
             self.pause = Duration::ZERO;
-            return self.start_stream();
+            return self.start_stream(context.programs);
         }
         let has_lasted = begun.elapsed() >= LASTING;
         self.pause = if has_lasted { FIRST_PAUSE } else { (self.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE) };
@@ -109,13 +113,13 @@ impl Script {
         Err(Error::daemon(format!("{why}; it is started again in {} s", self.pause.as_secs())))
     }
 
-    fn start_stream(&mut self) -> Result<()> {
+    fn start_stream(&mut self, programs: &Programs) -> Result<()> {
         if Instant::now() < self.resume {
             return Ok(());
         }
         self.check_start()?;
-        self.format = self.manner.format;
-        self.stream = Some(Stream::start(&self.path, &self.site, &self.manner)?);
+        self.format = self.given;
+        self.stream = Some(Stream::start(&self.program, programs)?);
         Ok(())
     }
 
@@ -129,8 +133,8 @@ impl Script {
             }
             self.stuck = None;
         }
-        match self.manner.standing.user.as_deref() {
-            None | Some("root") => check_safety(&self.path),
+        match self.program.standing.user.as_deref() {
+            None | Some("root") => check_safety(&self.program.path),
             Some(_) => Ok(()),
         }
     }
@@ -146,7 +150,7 @@ impl Script {
     fn end(&mut self, ran: Ran) -> Option<String> {
         self.stuck = ran.stuck;
         if ran.is_cut {
-            let most = self.manner.max_output;
+            let most = self.program.max_output;
             return Some(format!("wrote more than {most} bytes (max_output) and was ended; the rest is lost"));
         }
         Some(match ran.fate {
@@ -164,7 +168,7 @@ impl Script {
 
 impl Check for Script {
     fn run(&mut self, context: &Context, out: &mut Out) -> Result<()> {
-        match self.manner.mode {
+        match self.mode {
             Mode::Once => self.run_once(context, out),
             Mode::Stream => self.follow(context, out),
         }

@@ -1,9 +1,9 @@
 //! A script that goes on for ever (`mode = stream`): a thread of its own reads what it writes as it comes, and each tick
 //! takes over what has come since the last.
 
-use super::manner::{Manner, Site};
-use super::run::{Ran, Running, STDERR_BYTES};
 use crate::error::{Error, Result};
+use crate::program::run::{Ran, Running, STDERR_BYTES};
+use crate::program::{Program, Programs};
 use std::io;
 use std::net::Shutdown;
 use std::os::unix::fs::MetadataExt;
@@ -53,11 +53,12 @@ impl Stream {
     ///
     /// # Errors
     /// The system has no process, pipe or thread to give.
-    pub fn start(script: &Path, site: &Site, manner: &Manner) -> Result<Stream> {
+    pub fn start(program: &Program, programs: &Programs) -> Result<Stream> {
+        let script = &program.path;
         let version = version(script);
-        let running = Running::start(script, site, manner, NEVER)?;
+        let running = Running::start(program, programs, NEVER)?;
         let news = Arc::new(Mutex::new(News::default()));
-        let (inbox, most) = (Arc::clone(&news), manner.max_output);
+        let (inbox, most) = (Arc::clone(&news), program.max_output);
         let started = (|| -> io::Result<UnixStream> {
             let socket = running.stopper()?;
             let name = script.file_name().unwrap_or_default().to_string_lossy().into_owned();

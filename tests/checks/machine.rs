@@ -4,7 +4,8 @@ use puypuy::check::{Check, Context, DEFAULT_MAX_SERIES, Out, Spec};
 use puypuy::config::ini::Entry;
 use puypuy::config::section::Section;
 use puypuy::fetch::Roots;
-use puypuy::point::{HealthEvent, Point, Tick, Value};
+use puypuy::point::{HealthEvent, Identity, Point, Tick, Value};
+use puypuy::program::Programs;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -144,10 +145,17 @@ impl Told {
     }
 }
 
+/// Those that a check may run, in the root folder.
+pub fn programs() -> Programs {
+    let none = String::new;
+    Programs::new("/".into(), Identity { host: "web1".into(), cluster: none(), group: none(), location: none() })
+}
+
 /// A check in its worker, as the scheduler drives it.
 pub struct Worker {
     check: Box<dyn Check>,
     out: Out,
+    programs: Programs,
     start: Instant,
     seconds: u64,
 }
@@ -157,7 +165,13 @@ impl Worker {
         let check = (spec.build)(&section(spec, lines)).unwrap();
         let start = Instant::now();
         let first = Tick { wall: 0, at: start, deadline: start, period: Duration::from_secs(10) };
-        Worker { check, out: Out::new(spec.check_type, DEFAULT_MAX_SERIES, first), start, seconds: 0 }
+        Worker {
+            check,
+            out: Out::new(spec.check_type, DEFAULT_MAX_SERIES, first),
+            programs: programs(),
+            start,
+            seconds: 0,
+        }
     }
 
     /// A tick, and then the clock goes on by ten seconds.
@@ -176,7 +190,7 @@ impl Worker {
         };
         self.seconds += seconds;
         self.out.begin(tick);
-        let result = self.check.run(&Context { tick, roots }, &mut self.out);
+        let result = self.check.run(&Context { tick, roots, programs: &self.programs }, &mut self.out);
         let (batch, mut faults) = self.out.finish();
         faults.extend(result.err().map(|error| format!("error: {error}")));
         Told { points: batch.points, events: batch.events, faults }

@@ -1,4 +1,4 @@
-//! What is left of a script whose guard was killed from outside: it becomes the daemon's own child, and is ended here.
+//! What is left of a program whose guard was killed from outside: it becomes the daemon's own child, and is ended here.
 //! As process 1 of a container the daemon inherits whatever has lost its parent, and collects that, too.
 
 use super::guard::descendants;

@@ -1,4 +1,4 @@
-//! The guard: a process of its own between the daemon and a script. It ends when nothing is left of the script, and sees
+//! The guard: a process of its own between the daemon and a script or another program. It ends when nothing is left of the script, and sees
 //! to that: at the deadline, or when the daemon says so or is gone.
 //!
 //! Being the reaper of all that the script leaves behind, it finds them all below itself, whatever sessions they made.
@@ -81,7 +81,7 @@ impl Fate {
 ///
 /// # Errors
 /// The system refuses what a guard needs; nothing was started then.
-pub fn guard(script: &Path, limit: Duration, standing: &Standing) -> io::Result<()> {
+pub fn guard(script: &Path, words: &[String], limit: Duration, standing: &Standing) -> io::Result<()> {
     let deadline = Instant::now() + limit;
     if let Some(level) = standing.nice {
         sys::set_nice(level)?;
@@ -94,7 +94,7 @@ pub fn guard(script: &Path, limit: Duration, standing: &Standing) -> io::Result<
     // Handlers, which exec takes away, and before there is a script: at no time does an order to end find one without
     // the other.
     let (deaths, orders) = (told(&[SIGCHLD])?, told(&[SIGTERM, SIGINT, SIGHUP])?);
-    let fate = match start(script, standing.user.as_deref()) {
+    let fate = match start(script, words, standing.user.as_deref()) {
         Ok(main) => Family { main, ended: None, deaths, orders, is_ending: false }.outlive(deadline)?,
         Err(error) => Fate::Failed(refusal(script, &error)),
     };
@@ -118,7 +118,7 @@ pub struct Standing {
 }
 
 /// Becomes the user, and then the script. Comes back with what kept it from that.
-pub fn run_as(user: &str, script: &Path) -> Error {
+pub fn run_as(user: &str, script: &Path, words: &[String]) -> Error {
     let found = match User::from_name(user) {
         Ok(Some(found)) => found,
         Ok(None) => return Error::daemon(format!("run_user: there is no user {user} on this host")),
@@ -132,7 +132,7 @@ pub fn run_as(user: &str, script: &Path) -> Error {
             return error;
         }
     }
-    let exec = |mut command: Command| command.env("HOME", &found.dir).env("USER", user).exec();
+    let exec = |mut command: Command| command.args(words).env("HOME", &found.dir).env("USER", user).exec();
     let error = match exec(Command::new(script)) {
         error if error.raw_os_error() == Some(Errno::ENOEXEC as i32) => {
             let mut shell = Command::new("/bin/sh");
@@ -155,8 +155,8 @@ fn told(signals: &[i32]) -> io::Result<UnixStream> {
 }
 
 /// Starts the script in a group of its own, and lets go of the pipes that it writes to.
-fn start(script: &Path, user: Option<&str>) -> io::Result<Pid> {
-    let spawn = |command: &mut Command| command.stdin(Stdio::null()).process_group(0).spawn();
+fn start(script: &Path, words: &[String], user: Option<&str>) -> io::Result<Pid> {
+    let spawn = |command: &mut Command| command.args(words).stdin(Stdio::null()).process_group(0).spawn();
     let first = match user {
         Some(user) => spawn(Command::new("/proc/self/exe").args(["run-as", user]).arg(script)),
         None => spawn(&mut Command::new(script)),

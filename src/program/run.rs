@@ -1,7 +1,7 @@
-//! Runs one script through its guard, and reads what it writes, within its bounds.
+//! Runs one program through its guard, and reads what it writes, within its bounds.
 
 use super::guard::{Fate, GRACE};
-use super::manner::{Manner, Site};
+use super::{Program, Programs, orphans};
 use crate::error::{Error, Result};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -10,13 +10,13 @@ use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// What a guard may need beyond the deadline, for TERM and KILL.
 const OVERTIME: Duration = Duration::from_secs(3);
-/// Most that is kept of what a script complains.
+/// Most that is kept of what a program complains.
 pub const STDERR_BYTES: usize = 4096;
 /// Programs are found there, whatever the daemon's own environment says.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -28,17 +28,17 @@ pub struct Ran {
     pub fate: Fate,
     /// It wrote more than it may; the rest was not read, and it was ended.
     pub is_cut: bool,
-    /// The guard of a script that can neither be ended nor killed.
+    /// The guard of a program that can neither be ended nor killed.
     pub stuck: Option<Child>,
 }
 
-/// Runs the script to its end, at most until `deadline` and what ending it takes.
+/// Runs the program to its end, at most until `deadline` and what ending it takes.
 ///
 /// # Errors
 /// The system has no process or pipe to give.
-pub fn run(script: &Path, site: &Site, manner: &Manner, deadline: Instant) -> Result<Ran> {
+pub fn run(program: &Program, programs: &Programs, deadline: Instant) -> Result<Ran> {
     let limit = deadline.saturating_duration_since(Instant::now());
-    let mut running = Running::start(script, site, manner, limit)?;
+    let mut running = Running::start(program, programs, limit)?;
     let last = deadline + GRACE + OVERTIME;
     while !running.is_over() && Instant::now() < last {
         running.read(last);
@@ -49,7 +49,7 @@ pub fn run(script: &Path, site: &Site, manner: &Manner, deadline: Instant) -> Re
     Ok(running.end())
 }
 
-/// A script under its guard, and what it has written so far.
+/// A program under its guard, and what it has written so far.
 pub struct Running {
     guard: Child,
     /// Its end is the order to stop.
@@ -61,40 +61,46 @@ pub struct Running {
 }
 
 impl Running {
-    /// Starts the script; after `limit` the guard ends it.
+    /// Starts the program; after `limit` the guard ends it.
     ///
     /// # Errors
     /// The system has no process or pipe to give.
-    pub fn start(script: &Path, site: &Site, manner: &Manner, limit: Duration) -> Result<Running> {
+    pub fn start(program: &Program, programs: &Programs, limit: Duration) -> Result<Running> {
+        if !programs.has_run.swap(true, Ordering::Relaxed) {
+            orphans::adopt().map_err(|errno| Error::daemon(format!("cannot adopt what programs leave: {errno}")))?;
+        }
+        let Program { path, words, standing, max_output } = program;
+        let identity = &programs.identity;
         let begun = (|| {
             let (socket, theirs) = UnixStream::pair()?;
             let mut guard = Command::new("/proc/self/exe")
-                .arg0(format!("puypuy: {}", script.file_name().unwrap_or_default().to_string_lossy()))
+                .arg0(format!("puypuy: {}", path.file_name().unwrap_or_default().to_string_lossy()))
                 .args(["guard", &limit.as_millis().to_string()])
-                .args(manner.standing.user.iter().map(|user| format!("--user={user}")))
-                .args(manner.standing.nice.iter().map(|level| format!("--nice={level}")))
-                .arg(script)
-                .current_dir(&site.home)
+                .args(standing.user.iter().map(|user| format!("--user={user}")))
+                .args(standing.nice.iter().map(|level| format!("--nice={level}")))
+                .arg(path)
+                .args(words)
+                .current_dir(&programs.home)
                 .env_clear()
                 .envs([("PATH", PATH), ("LANG", "C.UTF-8")])
-                .envs([("HOME", &site.home), ("PUYPUY_HOME", &site.home)])
+                .envs([("HOME", &programs.home), ("PUYPUY_HOME", &programs.home)])
                 .envs([
-                    ("PUYPUY_HOSTNAME", &*site.identity.host),
-                    ("PUYPUY_CLUSTER", &site.identity.cluster),
-                    ("PUYPUY_GROUP", &site.identity.group),
-                    ("PUYPUY_LOCATION", &site.identity.location),
+                    ("PUYPUY_HOSTNAME", &*identity.host),
+                    ("PUYPUY_CLUSTER", &identity.cluster),
+                    ("PUYPUY_GROUP", &identity.group),
+                    ("PUYPUY_LOCATION", &identity.location),
                 ])
                 .stdin(Stdio::from(OwnedFd::from(theirs)))
                 .stdout(Stdio::piped())
                 .stderr(Stdio::piped())
                 .spawn()?;
             socket.set_nonblocking(true)?;
-            let out = Pipe::new(guard.stdout.take().map(OwnedFd::from), manner.max_output);
+            let out = Pipe::new(guard.stdout.take().map(OwnedFd::from), *max_output);
             let err = Pipe::new(guard.stderr.take().map(OwnedFd::from), STDERR_BYTES);
             let word = Pipe::new(socket.try_clone().ok().map(OwnedFd::from), STDERR_BYTES);
             Ok(Running { guard, socket, out, err, word })
         })();
-        begun.map_err(Error::file("run", script))
+        begun.map_err(Error::file("run", path))
     }
 
     /// Whether the guard has said its last word: then nobody is left to write anything.
