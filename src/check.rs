@@ -13,6 +13,7 @@ use crate::table::{Field, How, Raw, Row};
 use crate::thresholds::Thresholds;
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Where a check runs.
@@ -36,7 +37,8 @@ pub struct Spec {
     pub conf: &'static str,
     /// Section in that file; empty where the check has none.
     pub section: &'static str,
-    /// Every key the section may hold, beside [`COMMON_KEYS`].
+    /// Every key the section may hold, beside [`COMMON_KEYS`]; `*`: any. With [`DEVICES`] among them, every other section
+    /// of its files is a device of the check.
     pub keys: &'static [&'static str],
     pub runs: Runs,
     /// All tables of the check: what it can tell. Descriptors and docs are held against it.
@@ -47,6 +49,9 @@ pub struct Spec {
 
 /// Keys that every check's section takes.
 pub const COMMON_KEYS: &[&str] = &["check_period_seconds", "timeout_seconds", "max_series"];
+
+/// Among the keys of a check whose devices have a section each.
+pub const DEVICES: &str = "[*]";
 
 /// Series a check may have at once unless its section says otherwise.
 pub const DEFAULT_MAX_SERIES: usize = 2000;
@@ -71,7 +76,7 @@ pub struct Context<'a> {
 /// What all checks of a daemon find around them.
 pub struct World {
     pub roots: Roots,
-    pub programs: Programs,
+    pub programs: Arc<Programs>,
 }
 
 impl World {

@@ -61,7 +61,7 @@ pub fn check(settings: &Settings, name: &str, sampling: Sampling, out: &mut dyn 
     let mut told = Out::new(check_type, pace.max_series, tick(every, limit));
     let (identity, _) = hostname::identity(&settings.own);
     let programs = Programs::new(settings.home.clone(), identity.clone());
-    let world = World { roots: settings.own.roots.clone(), programs };
+    let world = World { roots: settings.own.roots.clone(), programs: Arc::new(programs) };
     let mut last = Ok(());
     for sample in 0..samples.max(1) {
         if sample > 0 {

@@ -21,6 +21,7 @@ pub mod fetch;
 pub mod links;
 pub mod logging;
 pub mod parse;
+pub mod plugins;
 pub mod point;
 pub mod program;
 pub mod rates;

@@ -8,6 +8,7 @@ use crate::delivery::rejected::Rejected;
 use crate::delivery::spool::{Bounds, Spool};
 use crate::delivery::{Delivery, cached};
 use crate::error::{Error, Result};
+use crate::program::Programs;
 use crate::scheduler::Scheduler;
 use crate::scheduler::assembly::Assembly;
 use crate::sink;
@@ -46,8 +47,9 @@ pub fn serve(settings: Settings, control: Control) -> Result<()> {
     let (tells_errors, exposition) = (sink.takes_events(), sink.exposition());
     let queue = Arc::new(Queue::default());
     let delivery = Delivery::new(sink, identity.clone(), Arc::clone(&queue), spool, rejected, own.check_period);
+    let programs = Arc::new(Programs::new(home, identity));
     if let Some(web) = web {
-        web::start(web, Pages { status: delivery.status(), exposition })?;
+        web::start(web, Pages { status: delivery.status(), exposition, programs: Arc::clone(&programs) })?;
     }
     let delivery = thread::Builder::new()
         .name("delivery".into())
@@ -55,7 +57,7 @@ pub fn serve(settings: Settings, control: Control) -> Result<()> {
         .spawn(move || delivery.run())
         .map_err(|error| Error::daemon(format!("no thread for delivery: {error}")))?;
     let assembly = Arc::new(Assembly::new(Arc::clone(&queue)));
-    let scheduler = Scheduler::new(home, identity, own.check_period, own.roots, assembly, checks::find, tells_errors);
+    let scheduler = Scheduler::new(programs, own.check_period, own.roots, assembly, checks::find, tells_errors);
     (control.ready)()?;
 
     scheduler.run(&control.stop);

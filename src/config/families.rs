@@ -4,7 +4,7 @@ use super::ini::{self, Ini};
 use super::section::Section;
 use super::settings;
 use super::spelling::hint;
-use crate::check::{COMMON_KEYS, Pace, Spec};
+use crate::check::{COMMON_KEYS, DEVICES, Pace, Spec};
 use crate::checks;
 use crate::error::{Error, Result};
 use crate::scripts::{self, Manner, Places};
@@ -17,10 +17,29 @@ const FOLDER: &str = "conf";
 const DAEMONS: &[&str] = &["SelfConfig", "TSDB", "WebServer", ini::DEFAULT];
 
 /// The section of a check: in its family's file, else in any other (the original read all of them as one), else empty.
+/// With the devices of a check that has such: all other sections of the family's file, and of the files in the folder of the
+/// same name, as `conf/snmp/*.ini`.
 ///
 /// # Errors
-/// A mistake in the family's file: it could be the very section that is asked for.
+/// A mistake in the family's files: it could be the very section that is asked for.
 pub fn section_for(home: &Path, spec: &Spec) -> Result<Section> {
+    let mut section = own_section(home, spec)?;
+    if spec.keys.contains(&DEVICES) {
+        let shown = format!("{FOLDER}/{}", spec.conf);
+        let own = files(home, FOLDER)?.into_iter().filter(|(name, _)| *name == shown);
+        for (_, read) in own.chain(files(home, shown.trim_end_matches(".ini"))?) {
+            let mut read = read?;
+            if !read.errors.is_empty() {
+                return Err(read.errors.swap_remove(0));
+            }
+            let is_device = |section: &Section| ![spec.section, ini::DEFAULT].contains(&&*section.name);
+            section.devices.extend(read.sections.into_iter().filter(is_device));
+        }
+    }
+    Ok(section)
+}
+
+fn own_section(home: &Path, spec: &Spec) -> Result<Section> {
     let shown = format!("{FOLDER}/{}", spec.conf);
     let own = home.join(&shown);
     if spec.section.is_empty() {
@@ -35,7 +54,7 @@ pub fn section_for(home: &Path, spec: &Spec) -> Result<Section> {
             return Ok(section.clone());
         }
     }
-    let others = files(home)?.into_iter().filter(|(name, _)| *name != shown);
+    let others = files(home, FOLDER)?.into_iter().filter(|(name, _)| *name != shown);
     let elsewhere = others.filter_map(|(_, read)| read.ok()?.section(spec.section).cloned()).next();
     Ok(elsewhere.unwrap_or_else(|| Section::missing(&shown, spec.section)))
 }
@@ -44,7 +63,7 @@ pub fn section_for(home: &Path, spec: &Spec) -> Result<Section> {
 /// checks are built on trial.
 pub fn check_all(home: &Path, config: Option<&Path>, enabled: &[&'static Spec]) -> (Vec<Error>, Vec<Error>) {
     let (mut errors, mut warnings) = (Vec::new(), Vec::new());
-    match files(home) {
+    match files(home, FOLDER) {
         Ok(files) => {
             let main = settings::file_of(home, config);
             for (shown, read) in files.into_iter().filter(|(shown, _)| home.join(shown) != main) {
@@ -65,17 +84,32 @@ pub fn check_all(home: &Path, config: Option<&Path>, enabled: &[&'static Spec]) 
         Err(error) => errors.push(error),
     }
     for spec in enabled {
-        let built = section_for(home, spec).and_then(|section| {
-            Pace::read(&section)?;
-            (spec.build)(&section).map(|_| ())
-        });
-        if let Err(error) = built
-            && !errors.iter().any(|known| known.to_string() == error.to_string())
-        {
-            errors.push(error);
+        let problems = match section_for(home, spec) {
+            Ok(section) => build_on_trial(spec, section),
+            Err(error) => vec![error],
+        };
+        for error in problems {
+            if !errors.iter().any(|known| known.to_string() == error.to_string()) {
+                errors.push(error);
+            }
         }
     }
     (errors, warnings)
+}
+
+/// Every mistake of a check's section, and of each of its devices.
+fn build_on_trial(spec: &Spec, mut section: Section) -> Vec<Error> {
+    let devices = std::mem::take(&mut section.devices);
+    let build = |section: &Section| (spec.build)(section).map(|_| ());
+    let mut problems: Vec<Error> = Pace::read(&section).err().into_iter().collect();
+    if devices.is_empty() {
+        problems.extend(build(&section).err());
+    }
+    for device in devices {
+        section.devices = vec![device];
+        problems.extend(build(&section).err());
+    }
+    problems
 }
 
 /// Sections that are no script's, and keys that no script has.
@@ -94,9 +128,9 @@ fn of_scripts(read: &Ini, warnings: &mut Vec<Error>) {
     }
 }
 
-/// All files of the folder in the order of their names, each as messages call it.
-fn files(home: &Path) -> Result<Vec<(String, Result<Ini>)>> {
-    let folder = home.join(FOLDER);
+/// All files of a folder in the order of their names, each as messages call it.
+fn files(home: &Path, shown: &str) -> Result<Vec<(String, Result<Ini>)>> {
+    let folder = home.join(shown);
     let entries = match fs::read_dir(&folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -106,7 +140,7 @@ fn files(home: &Path) -> Result<Vec<(String, Result<Ini>)>> {
     names.retain(|name| name.ends_with(".ini"));
     names.sort();
     let read = |name: String| {
-        let shown = format!("{FOLDER}/{name}");
+        let shown = format!("{shown}/{name}");
         let read = ini::load(&home.join(&shown), &shown);
         (shown, read)
     };
@@ -123,6 +157,10 @@ fn doubts(shown: &str, read: &Ini, warnings: &mut Vec<Error>) {
             if section.name != ini::DEFAULT {
                 warnings.push(section.problem("", "is read from config.ini only; this one has no effect"));
             }
+            continue;
+        }
+        let is_of_devices = |spec: &Spec| spec.keys.contains(&DEVICES) && shown == format!("{FOLDER}/{}", spec.conf);
+        if checks::all().any(|spec| is_of_devices(spec) && spec.section != section.name) {
             continue;
         }
         let readers: Vec<&Spec> = checks::all().filter(|spec| spec.section == section.name).collect();

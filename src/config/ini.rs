@@ -203,7 +203,8 @@ impl Scan<'_> {
                 let missing: Vec<Entry> = missing.cloned().collect();
                 entries.extend(missing);
             }
-            sections.push(Section { file: self.shown.into(), name: name.clone(), line: *line, entries });
+            let (file, name, line) = (self.shown.into(), name.clone(), *line);
+            sections.push(Section { file, name, line, entries, devices: Vec::new() });
         }
         Ini { sections, errors: self.errors }
     }

@@ -13,12 +13,14 @@ pub struct Section {
     /// Line of the header; 0 where the section is missing.
     pub line: usize,
     pub entries: Vec<Entry>,
+    /// The other sections of its files, for a check whose devices have one each.
+    pub devices: Vec<Section>,
 }
 
 impl Section {
     /// Stands for a section that is not in the file: every key has its default.
     pub fn missing(file: &str, name: &str) -> Section {
-        Section { file: file.into(), name: name.into(), line: 0, entries: Vec::new() }
+        Section { file: file.into(), name: name.into(), ..Section::default() }
     }
 
     /// The entry of that key; keys are case-insensitive.

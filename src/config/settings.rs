@@ -152,7 +152,7 @@ const TSDB_KEYS: &[&str] = &[
     "rejected_max_bytes",
 ];
 
-const WEB_KEYS: &[&str] = &["webserver", "webaddress", "apikey", "allowedip"];
+const WEB_KEYS: &[&str] = &["webserver", "webaddress", "apikey", "allow_arguments", "allowedip"];
 
 /// The daemon's sections and the keys they take.
 const SECTIONS: &[(&str, &[&str])] = &[("SelfConfig", OWN_KEYS), ("TSDB", TSDB_KEYS), ("WebServer", WEB_KEYS)];

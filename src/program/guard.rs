@@ -77,6 +77,20 @@ impl Fate {
     }
 }
 
+impl Fate {
+    /// What was wrong with it, as said of the program; `None`: nothing.
+    pub fn complaint(&self) -> Option<String> {
+        Some(match self {
+            Fate::Exited(0) | Fate::Stopped => return None,
+            Fate::Exited(code) => format!("exited with code {code}"),
+            Fate::Signalled(signal) => format!("was ended by signal {signal}"),
+            Fate::Late => "was not done in time and was ended, with all that it had started".into(),
+            Fate::Failed(why) => format!("cannot be run: {why}"),
+            Fate::Stuck(pids) => format!("was not done in time; its processes {pids} can be neither ended nor killed"),
+        })
+    }
+}
+
 /// The whole life of a guard: runs the script, waits until nothing is left of it, and says what became of it.
 ///
 /// # Errors

@@ -11,11 +11,17 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// What a guard may need beyond the deadline, for TERM and KILL.
 const OVERTIME: Duration = Duration::from_secs(3);
+/// Programs that [`run_all`] runs at the same time.
+const AT_ONCE: usize = 8;
+/// Enough to wait with.
+const STACK: usize = 128 << 10;
 /// Most that is kept of what a program complains.
 pub const STDERR_BYTES: usize = 4096;
 /// Programs are found there, whatever the daemon's own environment says.
@@ -28,9 +34,22 @@ pub struct Ran {
     pub fate: Fate,
     /// It wrote more than it may; the rest was not read, and it was ended.
     pub is_cut: bool,
-    /// The guard of a program that can neither be ended nor killed.
-    pub stuck: Option<Child>,
+    /// It can neither be ended nor killed.
+    pub stuck: Option<Stuck>,
 }
+
+/// The guard of a program that can neither be ended nor killed; no second copy of it may be started.
+pub struct Stuck(Child);
+
+impl Stuck {
+    /// Whether it has ended after all.
+    pub fn is_over(&mut self) -> bool {
+        self.0.try_wait().map_or(true, |ended| ended.is_some())
+    }
+}
+
+/// What there is to say of a program that is not started again.
+pub const STILL_STUCK: &str = "processes of an earlier run can be neither ended nor killed; it is not started again";
 
 /// Runs the program to its end, at most until `deadline` and what ending it takes.
 ///
@@ -47,6 +66,31 @@ pub fn run(program: &Program, programs: &Programs, deadline: Instant) -> Result<
         }
     }
     Ok(running.end())
+}
+
+/// Runs all of them, some at a time, each at most until `deadline`, and tells how long each took. In their order.
+pub fn run_all(all: &[&Program], programs: &Programs, deadline: Instant) -> Vec<(Result<Ran>, Duration)> {
+    let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(all.len())));
+    let work = || {
+        while let Some((place, program)) = {
+            let place = next.fetch_add(1, Ordering::Relaxed);
+            all.get(place).map(|program| (place, program))
+        } {
+            let begun = Instant::now();
+            let ran = run(program, programs, deadline);
+            done.lock().unwrap_or_else(PoisonError::into_inner).push((place, (ran, begun.elapsed())));
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 1..all.len().min(AT_ONCE) {
+            // Fewer hands make it slower, not wrong: this thread is one of them.
+            let _ = thread::Builder::new().name("plugins".into()).stack_size(STACK).spawn_scoped(scope, work);
+        }
+        work();
+    });
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_by_key(|(place, _)| *place);
+    done.into_iter().map(|(_, ran)| ran).collect()
 }
 
 /// A program under its guard, and what it has written so far.
@@ -133,7 +177,7 @@ impl Running {
         let fate = Fate::parse(&said).unwrap_or(Fate::Failed("its guard ended without a word".into()));
         let mut stuck = None;
         match fate {
-            Fate::Stuck(_) => stuck = Some(guard),
+            Fate::Stuck(_) => stuck = Some(Stuck(guard)),
             _ => {
                 // It has said its last word, or will not say any.
                 if !said.ends_with('\n') {

@@ -15,7 +15,7 @@ use crate::error::Result;
 use crate::fetch::Roots;
 use crate::links::{self, Link, Watch};
 use crate::logging::Complaint;
-use crate::point::{Identity, Tick};
+use crate::point::Tick;
 use crate::program::{Programs, orphans};
 use crate::scripts::manner::Mode;
 use crate::scripts::{self, Manner, Places, Script};
@@ -68,8 +68,7 @@ struct Slot {
 impl Scheduler {
     /// With `tells_errors` the errors of checks are health events too.
     pub fn new(
-        home: PathBuf,
-        identity: Identity,
+        programs: Arc<Programs>,
         period: Duration,
         roots: Roots,
         assembly: Arc<Assembly>,
@@ -77,11 +76,11 @@ impl Scheduler {
         tells_errors: bool,
     ) -> Scheduler {
         Scheduler {
-            watch: Watch::new(&home.join(links::ENABLED)),
-            scripts_watch: Watch::new(&home.join(scripts::ENABLED)),
+            watch: Watch::new(&programs.home.join(links::ENABLED)),
+            scripts_watch: Watch::new(&programs.home.join(scripts::ENABLED)),
             places: None,
-            world: Arc::new(World { roots, programs: Programs::new(home.clone(), identity) }),
-            home,
+            home: programs.home.clone(),
+            world: Arc::new(World { roots, programs }),
             period,
             assembly,
             epoch: Instant::now(),

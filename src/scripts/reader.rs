@@ -3,14 +3,11 @@
 use super::{TYPE, line};
 use crate::check::{Out, Told};
 use crate::error::quote;
-use crate::parse::nagios::{self, Perf, Range};
-use crate::parse::{line_protocol, prometheus};
-use crate::point::{Level, Tags, Value};
+use crate::parse::{line_protocol, nagios, prometheus};
+use crate::point::{Tags, Value};
 use crate::table::{How, Raw};
 use std::collections::HashMap;
 
-/// `type` tag of the numbers of Nagios plugins.
-const NAGIOS: &str = "nagios";
 /// Metrics whose type is remembered.
 const REMEMBERED: usize = 10_000;
 /// A clock that is ahead by more than this many seconds is a mistake.
@@ -199,32 +196,5 @@ fn time_within(time: Option<i64>, parts: i64, now: i64) -> Result<Option<i64>, &
             Err("its time is before 1970 or ahead of the clock; is it in the right unit?")
         }
         seconds => Ok(seconds),
-    }
-}
-
-/// What a Nagios plugin measured, its state, and as health events its words and each measure against its own thresholds.
-pub fn tell_judgement(name: &str, text: &str, code: i32, out: &mut Out) {
-    let (words, perf) = nagios::parse(text);
-    let tell = |name: &str, value: Value, tags: Tags, out: &mut Out| {
-        out.tell(Told { name, value, how: How::Gauge, check_type: NAGIOS, tags, time: None });
-    };
-    tell("nagios_status", Value::Int(code.into()), Tags::one("check", name), out);
-    let level = match code {
-        0 => Level::Ok,
-        2 => Level::Error,
-        _ => Level::Warning,
-    };
-    out.health(name.to_string(), level, words.into(), 0);
-    for Perf { label, value, unit, warning, critical } in perf {
-        let tags = [("check", name), ("label", &*label), ("unit", unit)];
-        tell("nagios_value", Value::Float(value), tags.into_iter().filter(|(_, text)| !text.is_empty()).collect(), out);
-        let exceeded = |range: Option<Range>| range.filter(|range| range.alarms(value));
-        let (level, words) = match (exceeded(critical), exceeded(warning)) {
-            (Some(range), _) => (Level::Error, format!("{label} is {value}{unit}: critical {range}")),
-            (None, Some(range)) => (Level::Warning, format!("{label} is {value}{unit}: warning {range}")),
-            (None, None) if warning.or(critical).is_some() => (Level::Ok, format!("{label} is {value}{unit}")),
-            (None, None) => continue,
-        };
-        out.health(format!("{name} {label}"), level, words, 0);
     }
 }

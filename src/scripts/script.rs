@@ -1,17 +1,15 @@
 //! A script as a check: run to its end at each tick, or for ever.
 
 use super::manner::{Manner, Mode, Places};
-use super::reader::{Format, Reader, tell_judgement};
+use super::reader::{Format, Reader};
 use super::stream::Stream;
 use crate::check::{Check, Context, Out};
 use crate::error::{Error, Result, quote};
+use crate::plugins;
 use crate::program::guard::Fate;
-use crate::program::run::{Ran, run};
-use crate::program::{Program, Programs};
-use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
-use std::process::Child;
+use crate::program::run::{Ran, STILL_STUCK, Stuck, run};
+use crate::program::{Program, Programs, check_safety};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,8 +27,8 @@ pub struct Script {
     given: Option<Format>,
     places: Arc<Places>,
     reader: Reader,
-    /// The guard of the last run, whose processes can be neither ended nor killed.
-    stuck: Option<Child>,
+    /// Of the last run.
+    stuck: Option<Stuck>,
     stream: Option<Stream>,
     /// Of the stream, by its first lines.
     format: Option<Format>,
@@ -68,7 +66,7 @@ impl Script {
         match (format, &ran.fate) {
             (Format::Nagios, Fate::Exited(code @ 0..=3)) => {
                 let file = self.program.path.file_name().unwrap_or_default().to_string_lossy();
-                tell_judgement(file.rsplit_once('.').map_or(&*file, |(stem, _)| stem), &text, *code, out);
+                plugins::tell(file.rsplit_once('.').map_or(&*file, |(stem, _)| stem), &text, *code, out);
                 is_judged = true;
             }
             // No judgement: only what went wrong.
@@ -125,14 +123,10 @@ impl Script {
 
     /// Whether it may be started.
     fn check_start(&mut self) -> Result<()> {
-        if let Some(guard) = &mut self.stuck {
-            if guard.try_wait().is_ok_and(|ended| ended.is_none()) {
-                return Err(Error::daemon(
-                    "processes of an earlier run can be neither ended nor killed; it is not started again",
-                ));
-            }
-            self.stuck = None;
+        if self.stuck.as_mut().is_some_and(|stuck| !stuck.is_over()) {
+            return Err(Error::daemon(STILL_STUCK));
         }
+        self.stuck = None;
         match self.program.standing.user.as_deref() {
             None | Some("root") => check_safety(&self.program.path),
             Some(_) => Ok(()),
@@ -153,16 +147,7 @@ impl Script {
             let most = self.program.max_output;
             return Some(format!("wrote more than {most} bytes (max_output) and was ended; the rest is lost"));
         }
-        Some(match ran.fate {
-            Fate::Exited(0) | Fate::Stopped => return None,
-            Fate::Exited(code) => format!("exited with code {code}"),
-            Fate::Signalled(signal) => format!("was ended by signal {signal}"),
-            Fate::Late => "was not done in time and was ended, with all that it had started".into(),
-            Fate::Failed(why) => format!("cannot be run: {why}"),
-            Fate::Stuck(pids) => {
-                format!("was not done in time; its processes {pids} can be neither ended nor killed")
-            }
-        })
+        ran.fate.complaint()
     }
 }
 
@@ -173,25 +158,4 @@ impl Check for Script {
             Mode::Stream => self.follow(context, out),
         }
     }
-}
-
-/// A daemon that is root runs nothing that others can change.
-fn check_safety(path: &Path) -> Result<()> {
-    if !nix::unistd::geteuid().is_root() {
-        return Ok(());
-    }
-    let real = path.canonicalize().map_err(Error::file("find", path))?;
-    for place in [Some(real.as_path()), real.parent(), path.parent()].into_iter().flatten() {
-        let meta = fs::metadata(place).map_err(Error::file("look at", place))?;
-        // A folder with the sticky bit lets nobody replace what is not theirs.
-        let is_kept = meta.is_dir() && meta.permissions().mode() & 0o1000 != 0;
-        let is_open = meta.permissions().mode() & 0o022 != 0 || meta.uid() != 0;
-        if is_open && !is_kept {
-            let place = place.display();
-            return Err(Error::daemon(format!(
-                "{place} can be changed by others than root, who runs it; chown root and chmod go-w, or set run_user"
-            )));
-        }
-    }
-    Ok(())
 }

@@ -1,12 +1,14 @@
 //! The web server: `[WebServer]` as settings, and the thread that serves.
 
 pub mod allowed;
+mod nag;
 mod server;
 mod status;
 
 use crate::config::section::Section;
 use crate::delivery::status::Status;
 use crate::error::{Error, Result};
+use crate::program::Programs;
 use crate::sink::prometheus::Exposition;
 use allowed::Allowed;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
@@ -24,6 +26,7 @@ pub struct Web {
     addresses: Vec<SocketAddr>,
     shown: String,
     allowed: Allowed,
+    nag: nag::Rules,
 }
 
 /// What the pages are made of.
@@ -32,9 +35,11 @@ pub struct Pages {
     pub status: Arc<Mutex<Status>>,
     /// The last values, where the sink keeps them.
     pub exposition: Option<Arc<Exposition>>,
+    /// For `/nag`.
+    pub programs: Arc<Programs>,
 }
 
-/// Reads `webaddress` and `allowedip`. Opens nothing.
+/// Reads the section. Opens nothing.
 pub fn configure(section: &Section) -> Result<Web> {
     let shown = section.text("webaddress").filter(|text| !text.is_empty()).unwrap_or(ADDRESS).to_string();
     let expected = "expected address:port, as 127.0.0.1:9898, 0.0.0.0:9898 or [::]:9898";
@@ -43,7 +48,7 @@ pub fn configure(section: &Section) -> Result<Web> {
         let expected = format!("{word:?} is no address and no network as 10.0.0.0/8");
         section.problem("allowedip", &expected)
     })?;
-    Ok(Web { addresses, shown, allowed })
+    Ok(Web { addresses, shown, allowed, nag: nag::Rules::read(section)? })
 }
 
 /// Listens, and serves in a thread of its own from then on. Returns where it listens.
@@ -59,11 +64,11 @@ pub fn start(web: Web, pages: Pages) -> Result<SocketAddr> {
     listener.set_nonblocking(true).map_err(|error| refused("cannot listen at", error))?;
     let address = listener.local_addr().map_err(|error| refused("cannot listen at", error))?;
     log::info!("web server: listening at {address}");
-    let allowed = web.allowed.clone();
+    let Web { allowed, nag, .. } = web.clone();
     thread::Builder::new()
         .name("web".into())
         .stack_size(STACK)
-        .spawn(move || server::serve(listener, allowed, pages))
+        .spawn(move || server::serve(listener, allowed, nag, pages))
         .map_err(|error| refused("no thread to serve", error))?;
     Ok(address)
 }

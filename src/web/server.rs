@@ -1,9 +1,10 @@
 //! The HTTP server: few connections, small requests, one answer each, and nobody may dawdle.
 
 use super::allowed::Allowed;
+use super::nag::{Answer, BODY_BYTES, Rules};
 use super::{Pages, status};
 use crate::logging::Complaint;
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
@@ -12,6 +13,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::io::Write;
 use std::net::TcpListener;
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
@@ -25,21 +28,35 @@ const HEADERS: Duration = Duration::from_secs(3);
 const WHOLE: Duration = Duration::from_secs(10);
 /// Most of a request that is read.
 const REQUEST_BYTES: usize = 16 << 10;
+/// Plugins that run at the same time; who asks for more is told to come back.
+const PLUGINS: usize = 4;
+/// What a plugin may need beyond its limit until it is gone.
+const OVERTIME: Duration = Duration::from_secs(8);
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Serves until the process ends.
-pub fn serve(listener: TcpListener, allowed: Allowed, pages: Pages) {
-    let served = Builder::new_current_thread().enable_all().build().and_then(|runtime| {
+pub fn serve(listener: TcpListener, allowed: Allowed, rules: Rules, pages: Pages) {
+    let house = House { rules, pages, plugins: Arc::new(()) };
+    let built = Builder::new_current_thread().enable_all().max_blocking_threads(PLUGINS).build();
+    let served = built.and_then(|runtime| {
         let _context = runtime.enter();
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        runtime.block_on(accept(listener, allowed, Arc::new(pages)))
+        runtime.block_on(accept(listener, allowed, Arc::new(house)))
     });
     if let Err(error) = served {
         log::error!("web server: {error}; it does not listen any more");
     }
 }
 
-async fn accept(listener: tokio::net::TcpListener, allowed: Allowed, pages: Arc<Pages>) -> std::io::Result<()> {
+/// What every conversation needs.
+struct House {
+    rules: Rules,
+    pages: Pages,
+    /// Held once by each plugin that runs.
+    plugins: Arc<()>,
+}
+
+async fn accept(listener: tokio::net::TcpListener, allowed: Allowed, house: Arc<House>) -> std::io::Result<()> {
     let mut complaint = Complaint::new();
     let slots = Arc::new(());
     loop {
@@ -66,19 +83,22 @@ async fn accept(listener: tokio::net::TcpListener, allowed: Allowed, pages: Arc<
             );
             continue;
         }
-        let (slot, pages) = (Arc::clone(&slots), Arc::clone(&pages));
+        let (slot, house) = (Arc::clone(&slots), Arc::clone(&house));
         tokio::spawn(async move {
-            let _ = tokio::time::timeout(WHOLE, converse(stream, pages)).await;
+            let more = Arc::new(AtomicU64::new(0));
+            let mut conversation = pin!(converse(stream, house, Arc::clone(&more)));
+            if tokio::time::timeout(WHOLE, &mut conversation).await.is_err() {
+                let more = Duration::from_millis(more.load(Ordering::Relaxed));
+                let _ = tokio::time::timeout(more, conversation).await;
+            }
             drop(slot);
         });
     }
 }
 
-async fn converse(stream: TcpStream, pages: Arc<Pages>) -> Result<(), hyper::Error> {
-    let service = service_fn(|request| {
-        let answer = answer(&request, &pages);
-        async { Ok::<_, Infallible>(answer) }
-    });
+/// `more` milliseconds are what an answer may take beyond [`WHOLE`].
+async fn converse(stream: TcpStream, house: Arc<House>, more: Arc<AtomicU64>) -> Result<(), hyper::Error> {
+    let service = service_fn(|request| async { Ok::<_, Infallible>(answer(request, &house, &more).await) });
     hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADERS)
@@ -88,20 +108,56 @@ async fn converse(stream: TcpStream, pages: Arc<Pages>) -> Result<(), hyper::Err
         .await
 }
 
-fn answer(request: &Request<Incoming>, pages: &Pages) -> Response<Full<Bytes>> {
+async fn answer(request: Request<Incoming>, house: &House, more: &AtomicU64) -> Response<Full<Bytes>> {
     let is_get = matches!(*request.method(), Method::GET | Method::HEAD);
     match request.uri().path() {
         "/metrics" if is_get => {
             let accepted = request.headers().get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or("");
-            metrics(pages, takes_gzip(accepted))
+            metrics(&house.pages, takes_gzip(accepted))
         }
         "/metrics" => {
             let mut answer = say(StatusCode::METHOD_NOT_ALLOWED, "GET is what this page takes\n");
             answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             answer
         }
-        _ => say(StatusCode::NOT_FOUND, "there is /metrics\n"),
+        "/nag" if *request.method() == Method::POST => {
+            let Answer { status, json } = nag(request, house, more).await.unwrap_or_else(|refused| refused);
+            let mut answer = say(status, "");
+            answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            *answer.body_mut() = Full::new(format!("{json}\n").into());
+            answer
+        }
+        "/nag" => {
+            let mut answer = say(StatusCode::METHOD_NOT_ALLOWED, "POST is what this page takes\n");
+            answer.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+            answer
+        }
+        _ => say(StatusCode::NOT_FOUND, "there are /metrics and /nag\n"),
     }
+}
+
+/// The key is looked at before anything else, and the body before a plugin is.
+async fn nag(request: Request<Incoming>, house: &House, more: &AtomicU64) -> Result<Answer, Answer> {
+    house.rules.admit(request.headers().get("Apikey").map(HeaderValue::as_bytes))?;
+    let body = Limited::new(request.into_body(), BODY_BYTES)
+        .collect()
+        .await
+        .map_err(|_| Answer::wrong(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long, or did not arrive whole"))?;
+    let programs = Arc::clone(&house.pages.programs);
+    let asked = house.rules.choose(&body.to_bytes(), &programs)?;
+    let place = Arc::clone(&house.plugins);
+    // One is the house's own.
+    if Arc::strong_count(&place) > PLUGINS + 1 {
+        return Err(Answer::wrong(StatusCode::SERVICE_UNAVAILABLE, "too many plugins run at this moment"));
+    }
+    let needed = (asked.limit + OVERTIME).as_millis();
+    more.store(u64::try_from(needed).unwrap_or(u64::MAX), Ordering::Relaxed);
+    let run = tokio::task::spawn_blocking(move || {
+        let answer = asked.run(&programs);
+        drop(place);
+        answer
+    });
+    run.await.map_err(|_| Answer::wrong(StatusCode::INTERNAL_SERVER_ERROR, "the plugin could not be run"))
 }
 
 fn metrics(pages: &Pages, is_zipped: bool) -> Response<Full<Bytes>> {

@@ -1,7 +1,8 @@
-//! Tables of checks, their descriptors, `docs/checks.md` and `conf/system.ini` tell the same.
+//! Tables of checks, their descriptors, `docs/checks.md` and `conf/*.ini` tell the same.
 
 use super::machine::{Machine, Worker, kernel_checks};
-use puypuy::check::{COMMON_KEYS, Spec};
+use puypuy::check::{COMMON_KEYS, DEVICES, Spec};
+use puypuy::checks;
 use puypuy::point::Kind;
 use puypuy::table::How;
 use std::collections::BTreeSet;
@@ -44,7 +45,7 @@ fn kind(how: How) -> &'static str {
 
 #[test]
 fn descriptors_are_comments_and_begin_with_name_and_purpose() {
-    for spec in kernel_checks() {
+    for spec in checks::all() {
         let descriptor = descriptor(spec);
         assert!(descriptor.starts_with(&format!("# {}: ", spec.name)), "{}", spec.name);
         assert!(descriptor.lines().all(|line| line.starts_with('#')), "{}", spec.name);
@@ -57,7 +58,7 @@ fn descriptors_are_comments_and_begin_with_name_and_purpose() {
 
 #[test]
 fn descriptors_and_docs_name_every_metric() {
-    for spec in kernel_checks() {
+    for spec in checks::all() {
         let told = table(&descriptor(spec), "name");
         assert_eq!(told, table(&chapter(spec), "name"), "{}: descriptor and docs/checks.md differ", spec.name);
         let fields: Vec<_> = spec.fields.iter().copied().flatten().collect();
@@ -91,7 +92,7 @@ fn every_point_is_in_the_tables_of_its_check() {
 #[test]
 fn no_two_checks_tell_the_same_metric() {
     let mut seen = BTreeSet::new();
-    for spec in kernel_checks() {
+    for spec in checks::all() {
         let names: BTreeSet<_> = spec.fields.iter().copied().flatten().map(|field| field.metric).collect();
         for name in names {
             assert!(seen.insert(name), "{name} of {} is told by another check, too", spec.name);
@@ -101,7 +102,7 @@ fn no_two_checks_tell_the_same_metric() {
 
 #[test]
 fn descriptors_and_docs_name_every_key() {
-    for spec in kernel_checks() {
+    for spec in checks::all() {
         let rows = table(&descriptor(spec), "key");
         let keys: Vec<_> = rows.iter().map(|row| row[0].as_str()).collect();
         let expected: Vec<_> = spec.keys.iter().chain(COMMON_KEYS).copied().collect();
@@ -117,9 +118,9 @@ fn sorted<'a>(words: &[&'a str]) -> BTreeSet<&'a str> {
     words.iter().copied().collect()
 }
 
-/// Key and value of each line of a section of `conf/system.ini`; a key behind a `#` without a blank is a default.
-fn shipped(section: &str) -> Vec<(String, String)> {
-    let conf = text("conf/system.ini");
+/// Key and value of each line of a check's section in `conf/`; a key behind a `#` without a blank is a default.
+fn shipped(spec: &Spec) -> Vec<(String, String)> {
+    let (conf, section) = (text(&format!("conf/{}", spec.conf)), spec.section);
     let part = conf.split(&format!("[{section}]\n")).nth(1).unwrap_or_else(|| panic!("no [{section}]"));
     let lines = part.lines().take_while(|line| !line.starts_with('['));
     let lines = lines.filter(|line| !line.is_empty() && !line.starts_with("# "));
@@ -131,14 +132,20 @@ fn shipped(section: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-fn the_shipped_configuration_has_every_key_and_changes_nothing() {
-    for spec in kernel_checks() {
-        let shipped = shipped(spec.section);
-        let lines: Vec<_> = shipped.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-        let keys: Vec<_> = lines.iter().map(|(key, _)| *key).collect();
-        // A section of names has none of its own.
-        let own: Vec<_> = spec.keys.iter().copied().filter(|key| *key != "*").collect();
+fn the_shipped_configuration_has_every_key() {
+    for spec in checks::all().filter(|spec| !spec.keys.contains(&"*")) {
+        let shipped = shipped(spec);
+        let keys: Vec<_> = shipped.iter().map(|(key, _)| key.as_str()).collect();
+        let own: Vec<_> = spec.keys.iter().copied().filter(|key| *key != DEVICES).collect();
         assert_eq!(sorted(&keys), sorted(&own), "{}", spec.name);
+    }
+}
+
+#[test]
+fn the_shipped_configuration_changes_nothing() {
+    for spec in kernel_checks() {
+        let shipped = shipped(spec);
+        let lines: Vec<_> = shipped.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         assert_eq!(told(spec, &lines), told(spec, &[]), "{}: a shipped value is not the default", spec.name);
     }
 }

@@ -83,6 +83,12 @@ fn everything_is_for_the_daemon_and_its_group_only() {
 fn a_reader_sees_a_store_in_use_and_none_where_none_is() {
     let place = Place::new();
     assert!(Reader::open(&place.file()).unwrap().is_none());
+    // As a writer has it in its first moments.
+    std::fs::create_dir_all(place.file().parent().unwrap()).unwrap();
+    std::fs::write(place.file(), b"").unwrap();
+    assert!(Reader::open(&place.file()).unwrap().is_none());
+    place.sql().execute_batch("PRAGMA page_size = 512; PRAGMA journal_mode = WAL;").unwrap();
+    assert!(Reader::open(&place.file()).unwrap().is_none());
     let mut sink = place.sink();
     deliver(&mut sink, &[int("a", START, 1)]);
     let early = place.reader();

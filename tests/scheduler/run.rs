@@ -5,6 +5,7 @@ use puypuy::delivery::queue::{Queue, Taken};
 use puypuy::error::{Error, Result};
 use puypuy::fetch::Roots;
 use puypuy::point::{Batch, Identity, Point, Tags, Tick};
+use puypuy::program::Programs;
 use puypuy::scheduler::Scheduler;
 use puypuy::scheduler::assembly::Assembly;
 use puypuy::scheduler::errors::Errors;
@@ -85,8 +86,14 @@ fn start_telling(links: &[&str], tells_errors: bool) -> Running {
     let find: fn(&str) -> Option<&'static Spec> = |name| SPECS.iter().find(|spec| spec.name == name);
     let text = String::new;
     let identity = Identity { host: "h".into(), cluster: text(), group: text(), location: text() };
-    let scheduler =
-        Scheduler::new(home.path().into(), identity, PERIOD, Roots::default(), assembly, find, tells_errors);
+    let scheduler = Scheduler::new(
+        Arc::new(Programs::new(home.path().into(), identity)),
+        PERIOD,
+        Roots::default(),
+        assembly,
+        find,
+        tells_errors,
+    );
     let (stop, stopped) = channel();
     let thread = Some(thread::spawn(move || scheduler.run(&stopped)));
     Running { home, queue, stop, thread }

@@ -29,7 +29,7 @@ fn section(lines: &str) -> Section {
         Some(Entry { key: key.trim().into(), value: value.trim().into(), line: index + 2 })
     };
     let entries = lines.lines().enumerate().filter_map(entry).collect();
-    Section { file: "config.ini".into(), name: "TSDB".into(), line: 1, entries }
+    Section { file: "config.ini".into(), name: "TSDB".into(), line: 1, entries, ..Section::default() }
 }
 
 /// A sink for that address and database `test`, with more keys.

@@ -5,6 +5,7 @@ use puypuy::config::ini::Entry;
 use puypuy::config::section::Section;
 use puypuy::delivery::status::Status;
 use puypuy::point::{Identity, Kind, Point, Tags, Value};
+use puypuy::program::Programs;
 use puypuy::sink::Sink;
 use puypuy::sink::prometheus::Prometheus;
 use puypuy::web::allowed::Allowed;
@@ -19,7 +20,19 @@ use std::time::{Duration, Instant};
 
 fn section(rows: &[(&str, &str)]) -> Section {
     let entries = rows.iter().map(|(key, value)| Entry { key: key.to_string(), value: value.to_string(), line: 2 });
-    Section { file: "config.ini".into(), name: "WebServer".into(), line: 1, entries: entries.collect() }
+    Section {
+        file: "config.ini".into(),
+        name: "WebServer".into(),
+        line: 1,
+        entries: entries.collect(),
+        ..Section::default()
+    }
+}
+
+fn programs() -> Arc<Programs> {
+    let none = String::new;
+    let identity = Identity { host: "h".into(), cluster: none(), group: none(), location: none() };
+    Arc::new(Programs::new("/".into(), identity))
 }
 
 /// A server with one series, on a free port.
@@ -40,7 +53,7 @@ fn serve(allowed: &str) -> SocketAddr {
     let request = sink.encode(&points, &identity).requests.remove(0);
     sink.send(&request, &points, &mut || ControlFlow::Continue(()));
     let status = Status { delivered: 3, is_up: true, ..Status::default() };
-    let pages = Pages { status: Arc::new(Mutex::new(status)), exposition: sink.exposition() };
+    let pages = Pages { status: Arc::new(Mutex::new(status)), exposition: sink.exposition(), programs: programs() };
     let web = configure(&section(&[("webaddress", "127.0.0.1:0"), ("allowedip", allowed)])).unwrap();
     start(web, pages).unwrap()
 }

@@ -48,7 +48,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// `None` where there is no file.
+    /// `None` where there is no file, or a writer has only just begun one.
     pub fn open(path: &Path) -> Result<Option<Reader>> {
         match fs::metadata(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -57,7 +57,10 @@ impl Reader {
         };
         match connect(path) {
             Ok((db, Some(parts))) => Ok(Some(Reader { db, path: path.into(), parts })),
-            Ok((_, None)) => Err(Error::daemon(format!("{}: not a store of PuyPuy", path.display()))),
+            Ok((db, None)) => match schema::is_empty(&db) {
+                Ok(true) => Ok(None),
+                _ => Err(Error::daemon(format!("{}: not a store of PuyPuy", path.display()))),
+            },
             Err(error) => Err(told(path, &error)),
         }
     }

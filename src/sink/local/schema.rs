@@ -58,6 +58,11 @@ pub fn create_views(parts: &[i64]) -> String {
     view("raw", "time, series, value") + &view("minute", "time, series, n, min, max, sum, last")
 }
 
+/// Whether nothing has been made in it yet, as in the first moments of a store.
+pub fn is_empty(db: &Connection) -> rusqlite::Result<bool> {
+    db.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| row.get(0))
+}
+
 /// Where the parts begin, oldest first; `None` when the tables are not those of a store.
 pub fn parts(db: &Connection) -> rusqlite::Result<Option<Vec<i64>>> {
     let mut names = db.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'")?;

@@ -5,8 +5,9 @@
 use libfuzzer_sys::fuzz_target;
 use puypuy::check::Out;
 use puypuy::parse::nagios;
+use puypuy::plugins;
 use puypuy::point::Tick;
-use puypuy::scripts::reader::{Format, Reader, tell_judgement};
+use puypuy::scripts::reader::{Format, Reader};
 use std::time::{Duration, Instant};
 
 const NOW: i64 = 1_800_000_000;
@@ -25,7 +26,7 @@ fuzz_target!(|bytes: &[u8]| {
         }
     }
     let mut out = Out::new("script", 100, tick);
-    tell_judgement("check_x", &text, 1, &mut out);
+    plugins::tell("check_x", &text, 1, &mut out);
     check(out.finish());
     assert!(nagios::parse(&text).1.iter().all(|perf| perf.value.is_finite() && !perf.label.is_empty()));
 });

@@ -1,0 +1,8 @@
+//! The check that runs Nagios plugins. Configured in `conf/nagios.ini`.
+
+#[allow(clippy::module_inception)]
+mod nagios;
+
+use crate::check::Spec;
+
+pub const SPECS: &[&Spec] = &[&nagios::SPEC];

@@ -1,0 +1,98 @@
+//! nagios: runs the plugins of `[Nagios]`, and tells their states, their measures and how long they took.
+
+use crate::check::{Check, Context, Out, Runs, Spec};
+use crate::config::section::Section;
+use crate::error::{Error, Result, quote};
+use crate::plugins::{self, FIELDS, LIMIT, Plugin, SECTION, TYPE, UNKNOWN};
+use crate::point::Tags;
+use crate::program::check_safety;
+use crate::program::guard::Fate;
+use crate::program::run::{Ran, STILL_STUCK, Stuck, run_all};
+use crate::table::{Field, gauge};
+use std::time::{Duration, Instant};
+
+pub static SPEC: Spec = Spec {
+    name: "check_nagios",
+    purpose: "runs Nagios plugins, and tells their states, their measures and how long they took",
+    check_type: TYPE,
+    conf: plugins::CONF,
+    section: SECTION,
+    keys: &["*"],
+    runs: Runs::Own,
+    fields: &[FIELDS, &[TOOK]],
+    build,
+};
+
+const TOOK: Field = gauge("", "nagios_run_seconds").reaction(-3);
+
+fn build(section: &Section) -> Result<Box<dyn Check>> {
+    let watched = |plugin: Plugin| Watched { tags: Tags::one("check", &plugin.name), plugin, stuck: None };
+    let all = plugins::read(section)?.into_iter().map(watched).collect();
+    let limit = if section.text("timeout_seconds").is_some() { Duration::MAX } else { LIMIT };
+    Ok(Box::new(Nagios { all, limit }))
+}
+
+struct Nagios {
+    all: Vec<Watched>,
+    /// Beside the deadline of the tick.
+    limit: Duration,
+}
+
+struct Watched {
+    plugin: Plugin,
+    tags: Tags,
+    stuck: Option<Stuck>,
+}
+
+impl Check for Nagios {
+    fn run(&mut self, cx: &Context, out: &mut Out) -> Result<()> {
+        let mut ready: Vec<&mut Watched> = Vec::new();
+        for watched in &mut self.all {
+            match watched.check_start() {
+                Ok(()) => ready.push(watched),
+                Err(error) => watched.complain("", &error.to_string(), out),
+            }
+        }
+        let now = Instant::now();
+        let deadline = now.checked_add(self.limit).map_or(cx.tick.deadline, |limit| limit.min(cx.tick.deadline));
+        let programs: Vec<_> = ready.iter().map(|watched| &watched.plugin.program).collect();
+        let ran = run_all(&programs, cx.programs, deadline);
+        for (watched, (ran, took)) in ready.into_iter().zip(ran) {
+            out.put(&TOOK, took.as_secs_f64(), &watched.tags);
+            match ran {
+                Ok(ran) => watched.tell(ran, out),
+                Err(error) => watched.complain("", &error.to_string(), out),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Watched {
+    fn check_start(&mut self) -> Result<()> {
+        if self.stuck.as_mut().is_some_and(|stuck| !stuck.is_over()) {
+            return Err(Error::daemon(STILL_STUCK));
+        }
+        self.stuck = None;
+        check_safety(&self.plugin.program.path)
+    }
+
+    fn tell(&mut self, ran: Ran, out: &mut Out) {
+        self.stuck = ran.stuck;
+        match ran.fate {
+            Fate::Exited(code @ 0..=UNKNOWN) => {
+                plugins::tell(&self.plugin.name, &String::from_utf8_lossy(&ran.stdout), code, out);
+            }
+            fate => self.complain(&String::from_utf8_lossy(&ran.stderr), &fate.complaint().unwrap_or_default(), out),
+        }
+    }
+
+    /// A plugin without a judgement does not know.
+    fn complain(&self, said: &str, why: &str, out: &mut Out) {
+        let name = &self.plugin.name;
+        let said = said.lines().next().map(|line| format!("; it says {}", quote(line))).unwrap_or_default();
+        out.fault(format!("{name}: {why}{said}"));
+        // The bar would be the beginning of its measures.
+        plugins::tell(name, &format!("UNKNOWN: {}", why.replace('|', " ")), UNKNOWN, out);
+    }
+}

@@ -1,0 +1,139 @@
+//! `/nag`: a Nagios or Icinga server has one of the plugins of `[Nagios]` run, and gets what it says as JSON.
+
+use crate::config::section::Section;
+use crate::error::Result;
+use crate::plugins::{self, LIMIT, Plugin, UNKNOWN};
+use crate::program::guard::Fate;
+use crate::program::run::run;
+use crate::program::{Programs, check_safety};
+use hyper::StatusCode;
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+/// Most of a request's body.
+pub const BODY_BYTES: usize = 16 << 10;
+/// The longest that a plugin may be allowed.
+const LONGEST: Duration = Duration::from_secs(300);
+
+/// `apikey` and `allow_arguments`.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// `None` where nobody may ask.
+    key: Option<String>,
+    allows_arguments: bool,
+}
+
+impl Rules {
+    /// # Errors
+    /// A value that is neither true nor false.
+    pub fn read(section: &Section) -> Result<Rules> {
+        let key = section.text("apikey").filter(|key| !is_placeholder(key)).map(String::from);
+        Ok(Rules { key, allows_arguments: section.flag("allow_arguments", false)? })
+    }
+
+    /// Whether that key opens the door. The time that it takes tells nothing of the key.
+    ///
+    /// # Errors
+    /// The answer for whoever may not.
+    pub fn admit(&self, given: Option<&[u8]>) -> std::result::Result<(), Answer> {
+        let Some(key) = &self.key else {
+            return Err(Answer::wrong(
+                StatusCode::FORBIDDEN,
+                "no apikey of its own is set in [WebServer] of this host",
+            ));
+        };
+        let given = given.unwrap_or_default();
+        let differing = key.bytes().zip(given.iter().chain(std::iter::repeat(&0)));
+        let differing = differing.fold(0, |sum, (one, other)| sum | (one ^ other));
+        if differing == 0 && key.len() == given.len() {
+            return Ok(());
+        }
+        Err(Answer::wrong(StatusCode::FORBIDDEN, "the header Apikey is missing or wrong"))
+    }
+
+    /// Which plugin the body asks for.
+    ///
+    /// # Errors
+    /// The answer where it asks for none, or for what is not allowed.
+    pub fn choose(&self, body: &[u8], programs: &Programs) -> std::result::Result<Asked, Answer> {
+        let bad = |why: &str| Answer::wrong(StatusCode::BAD_REQUEST, why);
+        let expected = "expected a JSON object with one member, the name of a plugin, whose value is a text";
+        let Ok(Value::Object(members)) = serde_json::from_slice(body) else { return Err(bad(expected)) };
+        let mut members = members.into_iter();
+        let (Some((name, Value::String(arguments))), None) = (members.next(), members.next()) else {
+            return Err(bad(expected));
+        };
+        let section = plugins::section(&programs.home);
+        let read = section.and_then(|section| Ok((plugins::read(&section)?, limit(&section)?)));
+        let (all, limit) =
+            read.map_err(|error| Answer::wrong(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()))?;
+        let Some(mut plugin) = all.into_iter().find(|plugin| plugin.name == name.to_lowercase()) else {
+            return Err(Answer::wrong(StatusCode::NOT_FOUND, "there is no plugin of that name in conf/nagios.ini"));
+        };
+        if !arguments.trim().is_empty() {
+            if !self.allows_arguments {
+                let why = "arguments are not taken from the network unless allow_arguments: True is in [WebServer]";
+                return Err(Answer::wrong(StatusCode::FORBIDDEN, why));
+            }
+            plugin.program.words =
+                shell_words::split(&arguments).map_err(|_| bad("a quote in the arguments does not end"))?;
+        }
+        Ok(Asked { plugin, limit })
+    }
+}
+
+/// What is shipped as an example is no key.
+fn is_placeholder(key: &str) -> bool {
+    key.trim().is_empty() || key.bytes().all(|byte| matches!(byte, b'x' | b'X' | b'-'))
+}
+
+fn limit(section: &Section) -> Result<Duration> {
+    let seconds: f64 = section.number("timeout_seconds", LIMIT.as_secs_f64())?;
+    Ok(Duration::try_from_secs_f64(seconds).unwrap_or(LIMIT).min(LONGEST))
+}
+
+/// A plugin that is to be run.
+pub struct Asked {
+    plugin: Plugin,
+    pub limit: Duration,
+}
+
+impl Asked {
+    /// Runs it. Takes a little longer than its limit at most.
+    pub fn run(&self, programs: &Programs) -> Answer {
+        let Plugin { name, program } = &self.plugin;
+        let ran = check_safety(&program.path).and_then(|()| run(program, programs, Instant::now() + self.limit));
+        let ran = match ran {
+            Ok(ran) => ran,
+            Err(error) => return Answer::wrong(StatusCode::INTERNAL_SERVER_ERROR, &format!("{name}: {error}")),
+        };
+        let text = String::from_utf8_lossy(&ran.stdout);
+        let state = match &ran.fate {
+            Fate::Exited(0) => "OK",
+            Fate::Exited(1) => "WARNING",
+            Fate::Exited(2) => "CRITICAL",
+            Fate::Exited(UNKNOWN) => "UNKNOWN",
+            fate => {
+                let why = format!("{name}: {}", fate.complaint().unwrap_or("was stopped".into()));
+                let status = match fate {
+                    Fate::Late | Fate::Stuck(_) => StatusCode::GATEWAY_TIMEOUT,
+                    _ => StatusCode::INTERNAL_SERVER_ERROR,
+                };
+                return Answer::wrong(status, &why);
+            }
+        };
+        Answer { status: StatusCode::OK, json: json!({ state: text.trim_end() }) }
+    }
+}
+
+/// A status, and an object.
+pub struct Answer {
+    pub status: StatusCode,
+    pub json: Value,
+}
+
+impl Answer {
+    pub fn wrong(status: StatusCode, why: &str) -> Answer {
+        Answer { status, json: json!({ "error": why }) }
+    }
+}
