@@ -134,12 +134,29 @@ pub struct Told<'a> {
     pub time: Option<i64>,
 }
 
+/// Something that could not be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The device, plugin or container that it is about; empty where it is the check as a whole.
+    pub item: String,
+    pub text: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
+        match &*self.item {
+            "" => to.write_str(&self.text),
+            item => write!(to, "{item}: {}", self.text),
+        }
+    }
+}
+
 /// Where a check's numbers go. Owned by the check's worker, kept from tick to tick: it holds the rates.
 pub struct Out {
     check_type: Text,
     tick: Tick,
     batch: Batch,
-    faults: Vec<String>,
+    faults: Vec<Fault>,
     rates: Rates,
     budget: SeriesBudget,
     /// The last judgement of each event, and when it was made.
@@ -175,12 +192,12 @@ impl Out {
     }
 
     /// Ends the run: what was told, and the soft faults on the way.
-    pub fn finish(&mut self) -> (Batch, Vec<String>) {
+    pub fn finish(&mut self) -> (Batch, Vec<Fault>) {
         let age = self.tick.period * FORGET_AFTER_PERIODS;
         self.rates.forget_older(self.tick.at, age);
         if self.budget.refused > 0 {
             let SeriesBudget { max, refused, .. } = self.budget;
-            self.faults.push(format!("{refused} new series refused, max_series = {max} is reached"));
+            self.fault(format!("{refused} new series refused, max_series = {max} is reached"));
         }
         self.budget.known.retain(|_, last| self.tick.at.saturating_duration_since(last.seen) <= age);
         self.judged.retain(|_, (_, seen)| self.tick.at.saturating_duration_since(*seen) <= age);
@@ -302,7 +319,12 @@ impl Out {
 
     /// A part that could not be told; the rest is sent. The scheduler logs it, folded.
     pub fn fault(&mut self, what: impl Into<String>) {
-        self.faults.push(what.into());
+        self.fault_of("", what);
+    }
+
+    /// The same of one of several things that fail and recover each for itself: it has log lines of its own.
+    pub fn fault_of(&mut self, item: &str, what: impl Into<String>) {
+        self.faults.push(Fault { item: item.into(), text: what.into() });
     }
 }
 

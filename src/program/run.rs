@@ -38,6 +38,17 @@ pub struct Ran {
     pub stuck: Option<Stuck>,
 }
 
+impl Ran {
+    /// What was wrong with it, as said of that program; `None`: nothing.
+    pub fn complaint(&self, program: &Program) -> Option<String> {
+        let most = program.max_output;
+        match self.is_cut {
+            true => Some(format!("wrote more than {most} bytes and was ended; the rest is lost")),
+            false => self.fate.complaint(),
+        }
+    }
+}
+
 /// The guard of a program that can neither be ended nor killed; no second copy of it may be started.
 pub struct Stuck(Child);
 

@@ -2,7 +2,7 @@
 
 use super::assembly::Assembly;
 use super::errors::Errors;
-use crate::check::{Check, Out, Pace, World};
+use crate::check::{Check, Fault, Out, Pace, World};
 use crate::logging::Complaint;
 use crate::point::{Batch, Text, Tick};
 use std::io;
@@ -28,6 +28,8 @@ struct State {
     check: Box<dyn Check>,
     out: Out,
     complaint: Complaint,
+    /// What complained in the last run, as the log calls it.
+    ailing: Vec<String>,
     /// `None` where errors are only logged.
     errors: Option<Errors>,
 }
@@ -42,7 +44,7 @@ impl Unit {
             name,
             check_type,
             pace,
-            state: Mutex::new(State { check, out, complaint: Complaint::default(), errors }),
+            state: Mutex::new(State { check, out, complaint: Complaint::default(), ailing: Vec::new(), errors }),
         }
     }
 
@@ -64,7 +66,7 @@ impl Unit {
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return Batch::default(),
         };
-        let State { check, out, complaint, errors } = &mut *state;
+        let State { check, out, complaint, ailing, errors } = &mut *state;
         out.begin(tick);
         let context = world.at(tick);
         let problem = match catch_unwind(AssertUnwindSafe(|| check.run(&context, out))) {
@@ -73,15 +75,22 @@ impl Unit {
             Err(_) => Some("panicked; this is a bug, please report it with the log".into()),
         };
         let (mut batch, faults) = out.finish();
-        let name = &*self.name;
+        let whole = problem.map(|text| Fault { item: String::new(), text });
         let now = Instant::now();
-        for problem in problem.iter().chain(&faults) {
-            complaint.complain(name, problem, now);
-            let event = errors.as_mut().and_then(|errors| errors.event(&self.name, &self.check_type, problem, tick));
+        let before = std::mem::take(ailing);
+        for fault in whole.iter().chain(&faults) {
+            let subject = match &*fault.item {
+                "" => self.name.to_string(),
+                item => format!("{}: {item}", self.name),
+            };
+            complaint.complain(&subject, &fault.text, now);
+            ailing.push(subject);
+            let told = fault.to_string();
+            let event = errors.as_mut().and_then(|errors| errors.event(&self.name, &self.check_type, &told, tick));
             batch.events.extend(event);
         }
-        if problem.is_none() && faults.is_empty() {
-            complaint.recovered(name, now);
+        for subject in before.iter().filter(|subject| !ailing.contains(subject)) {
+            complaint.recovered(subject, now);
         }
         batch
     }

@@ -142,12 +142,9 @@ impl Script {
 
     /// What was wrong with the end of a run; `None`: nothing.
     fn end(&mut self, ran: Ran) -> Option<String> {
+        let complaint = ran.complaint(&self.program);
         self.stuck = ran.stuck;
-        if ran.is_cut {
-            let most = self.program.max_output;
-            return Some(format!("wrote more than {most} bytes (max_output) and was ended; the rest is lost"));
-        }
-        ran.fate.complaint()
+        complaint
     }
 }
 

@@ -192,7 +192,8 @@ impl Worker {
         self.seconds += seconds;
         self.out.begin(tick);
         let result = self.check.run(&Context { tick, roots, programs: &self.programs }, &mut self.out);
-        let (batch, mut faults) = self.out.finish();
+        let (batch, faults) = self.out.finish();
+        let mut faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
         faults.extend(result.err().map(|error| format!("error: {error}")));
         Told { points: batch.points, events: batch.events, faults }
     }

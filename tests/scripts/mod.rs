@@ -4,6 +4,7 @@ mod commands;
 mod formats;
 mod line;
 mod nagios;
+mod plugins;
 mod stream;
 
 use crate::support::server::Server;

@@ -23,6 +23,9 @@ pub static SPEC: Spec = Spec {
     build,
 };
 
+/// Of a tick, what is left for ending plugins.
+const LAST: Duration = Duration::from_millis(500);
+
 const TOOK: Field = gauge("", "nagios_run_seconds").reaction(-3);
 
 fn build(section: &Section) -> Result<Box<dyn Check>> {
@@ -53,8 +56,10 @@ impl Check for Nagios {
                 Err(error) => watched.complain("", &error.to_string(), out),
             }
         }
-        let now = Instant::now();
-        let deadline = now.checked_add(self.limit).map_or(cx.tick.deadline, |limit| limit.min(cx.tick.deadline));
+        // Most of those that are ended go at once: soon enough to be told in this tick.
+        let left = cx.tick.left();
+        let limit = left.saturating_sub(LAST.min(left / 10)).min(self.limit);
+        let deadline = Instant::now() + limit;
         let programs: Vec<_> = ready.iter().map(|watched| &watched.plugin.program).collect();
         let ran = run_all(&programs, cx.programs, deadline);
         for (watched, (ran, took)) in ready.into_iter().zip(ran) {
@@ -78,20 +83,23 @@ impl Watched {
     }
 
     fn tell(&mut self, ran: Ran, out: &mut Out) {
-        self.stuck = ran.stuck;
         match ran.fate {
             Fate::Exited(code @ 0..=UNKNOWN) => {
                 plugins::tell(&self.plugin.name, &String::from_utf8_lossy(&ran.stdout), code, out);
             }
-            fate => self.complain(&String::from_utf8_lossy(&ran.stderr), &fate.complaint().unwrap_or_default(), out),
+            _ => {
+                let why = ran.complaint(&self.plugin.program).unwrap_or_default();
+                self.complain(&String::from_utf8_lossy(&ran.stderr), &why, out);
+            }
         }
+        self.stuck = ran.stuck;
     }
 
     /// A plugin without a judgement does not know.
     fn complain(&self, said: &str, why: &str, out: &mut Out) {
         let name = &self.plugin.name;
         let said = said.lines().next().map(|line| format!("; it says {}", quote(line))).unwrap_or_default();
-        out.fault(format!("{name}: {why}{said}"));
+        out.fault_of(name, format!("{why}{said}"));
         // The bar would be the beginning of its measures.
         plugins::tell(name, &format!("UNKNOWN: {}", why.replace('|', " ")), UNKNOWN, out);
     }
