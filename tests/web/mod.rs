@@ -1,5 +1,7 @@
 //! The web server through its socket: who may ask, what is answered, and clients that misbehave.
 
+mod nag;
+
 use crate::support::{Home, lives, wait_for};
 use puypuy::config::ini::Entry;
 use puypuy::config::section::Section;
