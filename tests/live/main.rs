@@ -7,6 +7,7 @@ mod cases;
 mod influxdb;
 mod kairosdb;
 mod maven;
+mod nagios;
 mod opentsdb;
 mod prometheus;
 mod server;
@@ -33,6 +34,7 @@ const CASES: &[Case] = &[
     ("KairosDB: hostile points read back", kairosdb::round_trip),
     ("KairosDB: killed under load", kairosdb::restart),
     ("KairosDB 1.1: one bad point", kairosdb::one_bad),
+    ("monitoring-plugins: states, measures and /nag", nagios::plugins),
     ("OpenTSDB: hostile points, a death under load, a bad point", opentsdb::all),
 ];
 

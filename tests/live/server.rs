@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 /// The program of a Debian package, installed with it when it is missing and we may; `package` may be several.
 pub fn program(name: &str, package: &str) -> Result<PathBuf, String> {
     let find = || {
-        let folders = ["/usr/bin", "/usr/sbin", "/usr/local/bin"].map(|folder| Path::new(folder).join(name));
-        folders.into_iter().find(|path| path.exists())
+        let folders = ["/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/lib/nagios/plugins"];
+        folders.map(|folder| Path::new(folder).join(name)).into_iter().find(|path| path.exists())
     };
     if find().is_none() {
         println!("live: installing {package}");

@@ -72,8 +72,7 @@ fn a_stream_that_writes_too_much_or_whose_daemon_dies_is_ended() {
     scripts.script("check_line", "#!/bin/sh\nhead -c 100000000 /dev/zero; sleep 1000\n");
     scripts.script("check_stays.sh", "#!/bin/sh\ntrap '' TERM\nwhile :; do echo well 1 x stack; sleep 1; done\n");
     let daemon = scripts.home.start();
-    let told =
-        |name: &str| format!("{name}: wrote more than 1048576 bytes and was ended; the rest is lost");
+    let told = |name: &str| format!("{name}: wrote more than 1048576 bytes and was ended; the rest is lost");
     for name in ["check_flood.sh", "check_line"] {
         wait_for(name, || scripts.home.log().contains(&told(name)));
     }
