@@ -140,6 +140,8 @@ pub struct Fault {
     /// The device, plugin or container that it is about; empty where it is the check as a whole.
     pub item: String,
     pub text: String,
+    /// Logged once, not again and again.
+    pub is_lasting: bool,
 }
 
 impl fmt::Display for Fault {
@@ -324,7 +326,7 @@ impl Out {
 
     /// The same of one of several things that fail and recover each for itself: it has log lines of its own.
     pub fn fault_of(&mut self, item: &str, what: impl Into<String>) {
-        self.faults.push(Fault { item: item.into(), text: what.into() });
+        self.faults.push(Fault { item: item.into(), text: what.into(), is_lasting: false });
     }
 }
 

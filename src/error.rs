@@ -21,6 +21,8 @@ pub enum Error {
     Fetch { address: String, problem: String },
     /// What the daemon itself cannot do, as a whole sentence.
     Daemon(String),
+    /// What a check is for is not on this host, as a whole sentence; told once, and the check goes on looking for it.
+    Absent(String),
 }
 
 impl Error {
@@ -74,7 +76,7 @@ impl fmt::Display for Error {
             Error::File { path, doing, source } => write!(f, "{}: cannot {doing}: {}", path.display(), plain(source)),
             Error::Parse { wanted, text } => write!(f, "cannot read {wanted} in {text}"),
             Error::Fetch { address, problem } => write!(f, "{address}: {problem}"),
-            Error::Daemon(sentence) => f.write_str(sentence),
+            Error::Daemon(sentence) | Error::Absent(sentence) => f.write_str(sentence),
         }
     }
 }

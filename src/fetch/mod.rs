@@ -5,6 +5,8 @@
 pub mod btrfs;
 pub mod file;
 pub mod folder;
+#[cfg(feature = "nvidia")]
+pub mod nvml;
 pub mod sockets;
 pub mod statvfs;
 

@@ -32,6 +32,13 @@ impl Complaint {
         }
     }
 
+    /// The same of what lasts: its repeats are never lines.
+    pub fn complain_once(&mut self, subject: &str, message: &str, now: Instant) {
+        if let Some(line) = self.0.complain_once(subject, message, now) {
+            log::warn!("{line}");
+        }
+    }
+
     /// To be called whenever the subject works; costs a look-up when nothing was wrong.
     pub fn recovered(&mut self, subject: &str, now: Instant) {
         if let Some(line) = self.0.recovered(subject, now) {
@@ -73,6 +80,15 @@ struct Subject {
 impl Folding {
     /// The line to log, if this complaint shall be one.
     pub fn complain(&mut self, subject: &str, message: &str, now: Instant) -> Option<String> {
+        self.fold(subject, message, now, false)
+    }
+
+    /// The line to log, if this complaint shall be one; a repeat never is.
+    pub fn complain_once(&mut self, subject: &str, message: &str, now: Instant) -> Option<String> {
+        self.fold(subject, message, now, true)
+    }
+
+    fn fold(&mut self, subject: &str, message: &str, now: Instant, is_lasting: bool) -> Option<String> {
         if !self.subjects.contains_key(subject) {
             if self.subjects.len() >= SUBJECTS && !self.make_room(now) {
                 return self.too_many(now);
@@ -94,7 +110,8 @@ impl Folding {
 
         let fresh = !entry.told || !entry.texts.iter().any(|text| text == message);
         let wait = GAPS.get(entry.gap).copied().unwrap_or_default();
-        let due = fresh || (repeats_left && now.saturating_duration_since(entry.last) >= wait);
+        let is_time = repeats_left && now.saturating_duration_since(entry.last) >= wait;
+        let due = fresh || (!is_lasting && is_time);
         if !due || !entry.may_speak(now) {
             return None;
         }

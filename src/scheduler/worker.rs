@@ -3,6 +3,7 @@
 use super::assembly::Assembly;
 use super::errors::Errors;
 use crate::check::{Check, Fault, Out, Pace, World};
+use crate::error::Error;
 use crate::logging::Complaint;
 use crate::point::{Batch, Text, Tick};
 use std::io;
@@ -69,13 +70,13 @@ impl Unit {
         let State { check, out, complaint, ailing, errors } = &mut *state;
         out.begin(tick);
         let context = world.at(tick);
-        let problem = match catch_unwind(AssertUnwindSafe(|| check.run(&context, out))) {
+        let whole = match catch_unwind(AssertUnwindSafe(|| check.run(&context, out))) {
             Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(error.to_string()),
-            Err(_) => Some("panicked; this is a bug, please report it with the log".into()),
+            Ok(Err(error)) => Some((error.to_string(), matches!(error, Error::Absent(_)))),
+            Err(_) => Some(("panicked; this is a bug, please report it with the log".into(), false)),
         };
+        let whole = whole.map(|(text, is_lasting)| Fault { item: String::new(), text, is_lasting });
         let (mut batch, faults) = out.finish();
-        let whole = problem.map(|text| Fault { item: String::new(), text });
         let now = Instant::now();
         let before = std::mem::take(ailing);
         for fault in whole.iter().chain(&faults) {
@@ -83,7 +84,10 @@ impl Unit {
                 "" => self.name.to_string(),
                 item => format!("{}: {item}", self.name),
             };
-            complaint.complain(&subject, &fault.text, now);
+            match fault.is_lasting {
+                true => complaint.complain_once(&subject, &fault.text, now),
+                false => complaint.complain(&subject, &fault.text, now),
+            }
             ailing.push(subject);
             let told = fault.to_string();
             let event = errors.as_mut().and_then(|errors| errors.event(&self.name, &self.check_type, &told, tick));

@@ -6,6 +6,7 @@ mod golden;
 mod hostile;
 mod machine;
 mod manual;
+mod nvidia;
 mod openfiles;
 mod properties;
 mod sockets;

@@ -94,3 +94,13 @@ fn subjects_without_end_are_cut_and_forgotten() {
     let later = begun + Duration::from_secs(3601);
     assert!(folding.complain("veth9999", "gone", later).is_some());
 }
+
+#[test]
+fn what_is_not_on_this_host_is_told_once() {
+    let (mut folding, begun) = (Folding::default(), Instant::now());
+    let at = |second| begun + Duration::from_secs(second);
+    let told: Vec<String> =
+        (0..7200).filter_map(|second| folding.complain_once("check_x", "no driver", at(second))).collect();
+    assert_eq!(told, ["check_x: no driver"]);
+    assert_eq!(folding.recovered("check_x", at(7200)).unwrap(), "check_x: works again after 2 h (7200 failures)");
+}

@@ -128,6 +128,7 @@ const LAYERS: &[(&[&str], &[&str])] = &[
     (&["", "!sink/http_post.rs", "!sink/tls.rs"], &["reqwest::"]),
     (&["", "!config/ini.rs"], &["::ini::Ini", "use ini"]),
     (&["", "!daemon/fork.rs"], &["daemonize::"]),
+    (&["", "!fetch/nvml.rs"], &["nvml_wrapper"]),
     (&["", "!web/"], &["hyper::", "hyper_util::", "http_body_util::"]),
     (&["web/"], &["crate::checks", "crate::check::", "crate::scheduler", "crate::daemon"]),
     (&["", "!sys.rs"], &["unsafe ", "allow(unsafe_code)"]),

@@ -62,7 +62,8 @@ impl Check for IpConntrack {
         let none = Tags::default();
         let current = first(&mut self.counts, cx)?;
         let Some(current) = current else {
-            return Err(Error::daemon("this kernel tracks no connections: the module nf_conntrack is not loaded"));
+            let why = "this kernel tracks no connections: the module nf_conntrack is not loaded";
+            return Err(Error::Absent(why.into()));
         };
         out.put(&CURRENT, current, &none);
         if let Some(most) = first(&mut self.limits, cx)? {

@@ -8,6 +8,8 @@ mod ipconntrack;
 mod load_average;
 mod memory;
 mod network_bytes;
+#[cfg(feature = "nvidia")]
+mod nvidia_gpu;
 mod openfiles;
 mod pressure;
 mod tcpconn;
@@ -25,6 +27,8 @@ pub const SPECS: &[&Spec] = &[
     &load_average::SPEC,
     &memory::SPEC,
     &network_bytes::SPEC,
+    #[cfg(feature = "nvidia")]
+    &nvidia_gpu::SPEC,
     &openfiles::SPEC,
     &pressure::SPEC,
     &tcpconn::SPEC,

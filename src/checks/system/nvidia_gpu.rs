@@ -1,0 +1,94 @@
+//! nvidia_gpu: memory, load, temperature, clocks and power of NVIDIA boards.
+
+use super::CONF;
+use crate::check::{Check, Context, Out, Runs, Spec};
+use crate::config::section::Section;
+use crate::error::Result;
+use crate::fetch::nvml::{LIBRARY, Library};
+use crate::point::Tags;
+use crate::table::{Field, Row, counter, gauge};
+
+pub static SPEC: Spec = Spec {
+    name: "check_nvidia_gpu",
+    purpose: "memory, load, temperature, clocks and power of NVIDIA boards",
+    check_type: "gpu",
+    conf: CONF,
+    section: "NVIDIA",
+    keys: &["library"],
+    runs: Runs::Own,
+    fields: &[NUMBERS, &[INFO]],
+    build,
+};
+
+/// A line that a board need not have, and that is learned of by nobody.
+const fn quiet(field: Field) -> Field {
+    field.int().optional().reaction(-3)
+}
+
+/// Some names are misspelled, as they have always been.
+const NUMBERS: &[Field] = &[
+    quiet(gauge("memory_total", "nvidia_memory_total")),
+    quiet(gauge("memory_free", "nvidia_memory_free")),
+    quiet(gauge("memory_used", "nvidia_memory_used")),
+    quiet(gauge("memory_reserved", "nvidia_memory_reserved")),
+    quiet(gauge("graphics_processes", "nvidia_graphic_processes")),
+    quiet(gauge("compute_processes", "nvidia_cuda_processes")),
+    quiet(gauge("gpu_share", "nvidia_gpu_utilizaton")),
+    quiet(gauge("memory_share", "nvidia_memory_utilizaton")),
+    quiet(gauge("encoder_share", "nvidia_encoder_utilization")),
+    quiet(gauge("decoder_share", "nvidia_decoder_utilization")),
+    quiet(gauge("temperature", "nvidia_gpu_temperature")),
+    quiet(gauge("graphics_clock", "nvidia_gpu_clock_info")),
+    quiet(gauge("sm_clock", "nvidia_sm_clock_info")),
+    quiet(gauge("memory_clock", "nvidia_memory_clock_info")),
+    quiet(gauge("bar1_total", "nvidia_b1_memory_total")),
+    quiet(gauge("bar1_free", "nvidia_b1_memory_free")),
+    quiet(gauge("bar1_used", "nvidia_b1_memory_used")),
+    quiet(gauge("fan", "nvidia_fan_speed")),
+    quiet(gauge("power", "nvidia_power_usage")),
+    quiet(gauge("power_limit", "nvidia_power_limit")),
+    quiet(gauge("pcie_generation", "nvidia_pcie_generation")),
+    quiet(gauge("pcie_width", "nvidia_pcie_width")),
+    quiet(gauge("throttle_reasons", "nvidia_throttle_reasons")),
+    quiet(counter("ecc_corrected", "nvidia_ecc_errors_corrected")),
+    quiet(counter("ecc_uncorrected", "nvidia_ecc_errors_uncorrected")),
+];
+
+const INFO: Field = gauge("", "nvidia_gpu_info").int().reaction(-3);
+
+fn build(section: &Section) -> Result<Box<dyn Check>> {
+    let name = section.text("library").filter(|name| !name.is_empty()).unwrap_or(LIBRARY);
+    Ok(Box::new(NvidiaGpu { name: name.into(), library: None }))
+}
+
+struct NvidiaGpu {
+    name: String,
+    library: Option<Library>,
+}
+
+impl Check for NvidiaGpu {
+    fn run(&mut self, _: &Context, out: &mut Out) -> Result<()> {
+        let library = match self.library.take() {
+            Some(library) => library,
+            None => Library::open(&self.name)?,
+        };
+        let count = library.count()?;
+        for number in 0..count {
+            let item = number.to_string();
+            match library.gpu(number) {
+                Ok(gpu) => {
+                    let tags = Tags::one("gpu", &item);
+                    out.pick(&Row::of(gpu.numbers), NUMBERS, &tags);
+                    let who = [("gpu", &*item), ("uuid", &gpu.uuid), ("product", &gpu.product)];
+                    out.put(&INFO, 1_u64, &who.into_iter().filter(|(_, text)| !text.is_empty()).collect());
+                    if let Some(problem) = gpu.problem {
+                        out.fault_of(&format!("gpu {item}"), problem);
+                    }
+                }
+                Err(error) => out.fault_of(&format!("gpu {item}"), error.to_string()),
+            }
+        }
+        self.library = Some(library);
+        Ok(())
+    }
+}
