@@ -6,7 +6,7 @@
 
 mod measured;
 
-use measured::{config, cpu, pss_kib, record, start};
+use measured::{config, cpu, cpu_of_children, pss_kib, record, start};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -16,13 +16,6 @@ use std::time::{Duration, Instant};
 
 const SETTLE: Duration = Duration::from_secs(5);
 const END: Duration = Duration::from_secs(30);
-
-/// Processor time of all children that have ended, in milliseconds; the kernel counts in hundredths of a second.
-fn cpu_of_children(pid: u32) -> u64 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields = stat.rsplit(')').next().unwrap().split_whitespace();
-    fields.skip(13).take(2).map(|field| field.parse::<u64>().unwrap()).sum::<u64>() * 10
-}
 
 fn processes_in(folder: &Path) -> usize {
     let links =
@@ -58,7 +51,7 @@ fn main() {
     let (told, wanted) = (after.1 - before.1, seconds * count);
     println!("script cost over {seconds} s, {count} scripts a second in {} batches", after.0 - before.0);
     println!("  told             {told:8} of {wanted} numbers");
-    println!("  guard and script {:8.2} ms CPU per run", (after.3 - before.3) as f64 / wanted as f64);
+    println!("  guard and script {:8.2} ms CPU per run", (after.3 - before.3) as f64 / wanted as f64 / 1e6);
     println!("  daemon           {:8.2} ms CPU per tick", (after.2 - before.2) as f64 / seconds as f64 / 1e6);
     println!("  PSS              {:8.2} MiB", pss_kib(pid) as f64 / 1024.0);
     println!("  threads          {:8}", fs::read_dir(format!("/proc/{pid}/task")).unwrap().count());

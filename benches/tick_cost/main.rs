@@ -1,9 +1,12 @@
-//! What a tick costs: CPU, memory and threads of the release binary with the five host checks at a period of a second,
-//! beside the physical floor of the same work on the same machine in the same minute.
+//! What a tick costs: CPU, memory and threads of the release binary at a period of a second, beside the physical floor of the
+//! same work on the same machine in the same minute.
 //!
-//! `cargo bench --bench tick_cost [-- SECONDS]`
+//! `cargo bench --bench tick_cost [-- SECONDS]` with the five checks that `quickstart` switches on, and with
+//! `--checks all-system` all that watch this host, then each of them alone: that table goes into docs/checks.md.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod alone;
+#[path = "../measured/mod.rs"]
 mod measured;
 
 use measured::{config, cpu, pss_kib, record, start};
@@ -41,13 +44,19 @@ fn files_read(pid: u32) -> Vec<String> {
 }
 
 fn main() {
-    let seconds = std::env::args().filter_map(|word| word.parse().ok()).next().unwrap_or(60);
+    let words: Vec<String> = std::env::args().collect();
+    let seconds = words.iter().filter_map(|word| word.parse().ok()).next().unwrap_or(60);
+    let wants_all = words.windows(2).any(|pair| pair == ["--checks", "all-system"]);
+    let checks = if wants_all { alone::all_system() } else { FIRST_CHECKS.to_vec() };
     let binary = env!("CARGO_BIN_EXE_puypuy");
     let scratch = Path::new(env!("CARGO_TARGET_TMPDIR")).join("tick_cost");
     let _ = fs::remove_dir_all(&scratch);
     fs::create_dir_all(scratch.join("checks_enabled")).unwrap();
-    for check in FIRST_CHECKS {
+    for check in &checks {
         fs::write(scratch.join("checks_enabled").join(format!("{check}.ini")), "").unwrap();
+    }
+    if wants_all {
+        alone::configure(&scratch);
     }
     let recorder = record();
     fs::write(scratch.join("config.ini"), config(&recorder)).unwrap();
@@ -85,7 +94,11 @@ fn main() {
 
     let per_tick = |place: usize, ticks: u64| (after[place] - before[place]) as f64 / ticks as f64 / 1e6;
     let (ours, bare, same) = (per_tick(0, ticks), per_tick(1, seconds), per_tick(2, seconds));
-    println!("tick cost over {seconds} s, {ticks} batches of {body} bytes, {} files read a tick", same_files.len());
+    println!(
+        "tick cost of {} checks over {seconds} s, {ticks} batches of {body} bytes, {} files read a tick",
+        checks.len(),
+        same_files.len()
+    );
     println!("  daemon                        {ours:8.3} ms CPU per tick");
     println!("  floor, fewest files, 5300 B   {bare:8.3} ms   daemon = {:.2} x", ours / bare);
     println!("  floor, same files and body    {same:8.3} ms   daemon = {:.2} x", ours / same);
@@ -94,5 +107,9 @@ fn main() {
     println!("  binary                        {:8.2} MB", fs::metadata(binary).unwrap().len() as f64 / 1e6);
     for ((name, now), (_, then)) in threads_after.iter().zip(&threads_before) {
         println!("    {name:16} {:8.3} ms per tick", (now - then) as f64 / ticks as f64 / 1e6);
+    }
+    drop(daemon);
+    if wants_all {
+        alone::measure(&scratch, &recorder);
     }
 }
