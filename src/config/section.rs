@@ -2,6 +2,7 @@
 
 use super::ini::Entry;
 use crate::error::{Error, Result, quote};
+use crate::fetch::http::Endpoint;
 use std::str::FromStr;
 
 /// A section, or the empty stand-in for one that the user did not write.
@@ -73,6 +74,21 @@ impl Section {
     /// The comma-separated words of a value, trimmed, without empty ones.
     pub fn list(&self, key: &str) -> Vec<&str> {
         self.text(key).unwrap_or_default().split(',').map(str::trim).filter(|word| !word.is_empty()).collect()
+    }
+
+    /// The same section with that value under the key.
+    pub fn with(&self, key: &str, value: &str) -> Section {
+        let mut section = self.clone();
+        match section.entries.iter_mut().find(|entry| entry.key.eq_ignore_ascii_case(key)) {
+            Some(entry) => entry.value = value.into(),
+            None => section.entries.push(Entry { key: key.into(), value: value.into(), line: self.line }),
+        }
+        section
+    }
+
+    /// The server whose address is under the first key, with the paths under the others behind it.
+    pub fn endpoint(&self, keys: &[&str]) -> Result<Endpoint> {
+        Endpoint::read(self, keys)
     }
 
     /// The error for a value that is there and wrong: quotes it.

@@ -7,17 +7,42 @@ use base64::Engine;
 pub use reqwest::Url;
 use reqwest::header::HeaderValue;
 
-/// The address under that key of the section; one without a scheme is that of plain http.
-pub fn parse_address(section: &Section, key: &str) -> Result<Url> {
-    let text = section.required(key)?;
+/// An address of http or https; one without a scheme is that of plain http. The problem never quotes it: it may hold a
+/// password.
+pub fn parse_address(text: &str) -> Result<Url, String> {
     let whole = if text.contains("://") { text.to_string() } else { format!("http://{text}") };
-    // Never quoted: it may hold a password.
-    let wrong = |what: &str| section.problem(key, what);
-    let url = Url::parse(&whole).map_err(|error| wrong(&format!("cannot be read as an address: {error}")))?;
+    let url = Url::parse(&whole).map_err(|error| format!("cannot be read as an address: {error}"))?;
     match url.scheme() {
         "http" | "https" if url.host_str().is_some() => Ok(url),
-        scheme => Err(wrong(&format!("expected http:// or https:// and a host, found {}", quote(scheme)))),
+        scheme => Err(format!("expected http:// or https:// and a host, found {}", quote(scheme))),
     }
+}
+
+/// The address with a path behind its own, and behind its own query that of the path.
+pub fn below(base: &Url, path: &str) -> Url {
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let mut url = base.clone();
+    if !path.is_empty() {
+        url.set_path(&format!("{}/{}", base.path().trim_end_matches('/'), path.trim_start_matches('/')));
+    }
+    add_query(&mut url, query);
+    url
+}
+
+/// Puts it behind the query that is there.
+pub fn add_query(url: &mut Url, more: &str) {
+    let all: Vec<&str> = url.query().into_iter().chain([more]).filter(|query| !query.is_empty()).collect();
+    let all = all.join("&");
+    url.set_query(Some(&*all).filter(|all| !all.is_empty()));
+}
+
+/// The address without user and password.
+pub fn without_credentials(mut url: Url) -> Url {
+    // Errors are impossible here: the scheme is http or https.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.set_fragment(None);
+    url
 }
 
 /// User and password, where they are to be sent.

@@ -1,5 +1,6 @@
 //! What every HTTP client here is made of: names, proxies, and the sentence that says why there is no answer.
 
+use super::address::shown_location;
 use super::names::{self, Lookup};
 use super::tls;
 use crate::config::section::Section;
@@ -55,6 +56,17 @@ pub fn why(error: &reqwest::Error, connect_limit: Duration) -> (Cause, String) {
         _ if error.is_builder() => (Cause::Setup, why),
         _ => (Cause::Closed, format!("connection lost before the answer: {why}")),
     }
+}
+
+/// What a JSON object says of a failure: `error`, `error.message`, `message` or the first of `errors`.
+pub fn complaint(json: &serde_json::Value) -> Option<String> {
+    let named = ["/error", "/error/message", "/message", "/errors/0"].map(|place| json.pointer(place)?.as_str());
+    named.into_iter().flatten().next().map(String::from)
+}
+
+/// Where a server sends us instead, as it may be shown: ` to "http://other"`, or nothing.
+pub fn redirection(location: Option<&str>) -> String {
+    location.map(|to| format!(" to {}", quote(shown_location(to)))).unwrap_or_default()
 }
 
 /// What is common to all clients: certificates and names by our own rules, no redirect followed, no proxy unless one is

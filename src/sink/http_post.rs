@@ -8,9 +8,11 @@ use super::{Patience, Verdict};
 use crate::config::section::Section;
 use crate::error::{Result, plain, quote};
 pub use crate::net::address::Url;
-use crate::net::address::{basic, credentials, exposed, parse_address, percent_encode, show, shown_location};
+use crate::net::address::{
+    add_query, basic, below, credentials, exposed, parse_address, percent_encode, show, without_credentials,
+};
 pub use crate::net::http::Cause;
-use crate::net::http::{self, MAX_AGE, Proxying, innermost, unix_seconds};
+use crate::net::http::{self, MAX_AGE, Proxying, complaint, innermost, redirection, unix_seconds};
 use crate::net::names::{self, Lookup, is_loopback};
 use crate::net::tls::Tls;
 pub use reqwest::header::HeaderValue;
@@ -71,10 +73,8 @@ impl Answer {
     /// else the header, else the body as it is, because throttlers and proxies answer plainly.
     pub fn words(&self) -> String {
         let json = self.json().unwrap_or_default();
-        let named = ["/error", "/error/message", "/message", "/errors/0"].map(|place| json.pointer(place)?.as_str());
         let header = || self.error.clone().filter(|error| !error.is_empty());
-        let named = named.into_iter().flatten().next().map(String::from);
-        named.or_else(header).unwrap_or_else(|| self.text().trim().into())
+        complaint(&json).or_else(header).unwrap_or_else(|| self.text().trim().into())
     }
 
     /// The body as JSON; `None` where it is none, or not whole.
@@ -175,13 +175,11 @@ pub enum Gzip {
 impl HttpPost {
     /// Reads the address, `auth`, `user`, `pass`, `proxy`, `gzip`, `connect_timeout`, `timeout` and the keys of TLS.
     pub fn configure(tsdb: &Section, manner: Manner) -> Result<HttpPost> {
-        let mut base = parse_address(tsdb, manner.address)?;
+        let key = manner.address;
+        let base = parse_address(tsdb.required(key)?).map_err(|problem| tsdb.problem(key, &problem))?;
         let mut headers = HeaderMap::new();
         let credentials = credentials(tsdb, &base, manner.basic)?;
-        // Errors are impossible here: the scheme is http or https.
-        let _ = base.set_username("");
-        let _ = base.set_password(None);
-        base.set_fragment(None);
+        let base = without_credentials(base);
         let host = base.host_str().unwrap_or_default();
         let is_loopback = is_loopback(host);
         let tls = if base.scheme() == "https" { Tls::of_sink(tsdb)? } else { Tls::default() };
@@ -257,18 +255,12 @@ impl HttpPost {
     /// The address with a path behind its own, if there is one, and behind its own query that of the path and more pairs; an empty value
     /// leaves only the key.
     pub fn url(&self, path: &str, query: &[(&str, &str)]) -> Url {
-        let (path, with) = path.split_once('?').unwrap_or((path, ""));
-        let mut url = self.base.clone();
-        if !path.is_empty() {
-            url.set_path(&format!("{}/{}", self.base.path().trim_end_matches('/'), path.trim_start_matches('/')));
-        }
-        let own = [self.base.query().unwrap_or_default(), with].into_iter().filter(|own| !own.is_empty());
+        let mut url = below(&self.base, path);
         let pairs = query.iter().map(|(key, value)| match *value {
             "" => percent_encode(key),
             value => format!("{}={}", percent_encode(key), percent_encode(value)),
         });
-        let all: Vec<String> = own.map(String::from).chain(pairs).collect();
-        url.set_query(if all.is_empty() { None } else { Some(all.join("&")) }.as_deref());
+        add_query(&mut url, &pairs.collect::<Vec<_>>().join("&"));
         url
     }
 
@@ -424,8 +416,7 @@ pub fn judge(came: Result<Answer, Failure>, own: impl FnOnce(&Answer) -> Option<
         413 => Verdict::Split { status, why },
         500..=599 => Verdict::Retry { why, after: answer.retry_after, server_error: true },
         300..=399 => {
-            let to =
-                answer.location.as_deref().map(|to| format!(" to {}", quote(shown_location(to)))).unwrap_or_default();
+            let to = redirection(answer.location.as_deref());
             Verdict::Pause { why: format!("{address}: HTTP {status}: redirected{to}, set address to the final place") }
         }
         100..=299 => Verdict::Pause {

@@ -138,7 +138,7 @@ const LAYERS: &[(&[&str], &[&str])] = &[
             "log::",
         ],
     ),
-    (&["", "!net/", "!sink/http_post.rs"], &["reqwest::"]),
+    (&["", "!net/", "!sink/http_post.rs", "!fetch/http.rs"], &["reqwest::"]),
     (&["", "!config/ini.rs"], &["::ini::Ini", "use ini"]),
     (&["", "!daemon/fork.rs"], &["daemonize::"]),
     (&["", "!web/"], &["hyper::", "hyper_util::", "http_body_util::"]),

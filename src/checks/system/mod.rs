@@ -8,6 +8,7 @@ mod ipconntrack;
 mod load_average;
 mod memory;
 mod network_bytes;
+mod oddeye;
 mod openfiles;
 mod pressure;
 mod tcpconn;
@@ -25,6 +26,7 @@ pub const SPECS: &[&Spec] = &[
     &load_average::SPEC,
     &memory::SPEC,
     &network_bytes::SPEC,
+    &oddeye::SPEC,
     &openfiles::SPEC,
     &pressure::SPEC,
     &tcpconn::SPEC,
