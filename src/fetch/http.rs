@@ -87,9 +87,18 @@ impl Endpoint {
 /// A page and how long it took to come.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
+    /// Where it came from, as it may be shown.
+    pub address: String,
     /// Bytes that are not UTF-8 are U+FFFD.
     pub text: String,
     pub took: Duration,
+}
+
+impl Answer {
+    /// The error of an answer that could not be understood, with where it came from.
+    pub fn unread(&self, error: &Error) -> Error {
+        Error::Fetch { address: self.address.clone(), problem: error.to_string() }
+    }
 }
 
 /// The conversation with one server. Belongs to the check that asks, and starts no thread.
@@ -240,7 +249,7 @@ impl Asking {
         }
         let begun = Instant::now();
         match tokio::time::timeout(self.patience, self.converse()).await {
-            Ok(text) => Ok(Answer { text: text?, took: begun.elapsed() }),
+            Ok(text) => Ok(Answer { address: self.page.clone(), text: text?, took: begun.elapsed() }),
             Err(_) => {
                 let seconds = (self.patience.as_secs_f64() * 10.0).round() / 10.0;
                 Err(self.failure(format!("no whole answer within {seconds} s")))

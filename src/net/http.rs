@@ -164,13 +164,3 @@ impl Proxying {
         Ok(proxy.no_proxy(self.except.as_deref().and_then(NoProxy::from_string)))
     }
 }
-
-/// Unix seconds of a moment in UTC, given as year, month, day and hour, minute, second; 0 before 1970.
-pub fn unix_seconds(year: u32, month: u32, day: u32, [hour, minute, second]: [u32; 3]) -> u64 {
-    // Years start in March here, so that the leap day is the last of its year.
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year.saturating_sub(1), month + 9) };
-    let leap_days = year / 4 - year / 100 + year / 400;
-    let days = u64::from(year) * 365 + u64::from(leap_days) + u64::from((month * 153 + 2) / 5 + day);
-    let seconds = days * 86_400 + u64::from(hour) * 3600 + u64::from(minute) * 60 + u64::from(second);
-    seconds.saturating_sub(719_469 * 86_400)
-}

@@ -2,6 +2,7 @@
 
 use crate::config::section::Section;
 use crate::error::Result;
+use crate::parse::time::unix_seconds;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
@@ -367,7 +368,7 @@ fn moment(kind: u8, digits: &[u8]) -> Option<Moment> {
     let part = |from: usize, length: usize| digits.get(from..from + length)?.parse::<u32>().ok();
     let (year, month, day) = (part(0, 4)?, part(4, 2)?, part(6, 2)?);
     let (hour, minute, second) = (part(8, 2)?, part(10, 2)?, part(12, 2)?);
-    let seconds = super::http::unix_seconds(year, month, day, [hour, minute, second]);
+    let seconds = unix_seconds(year, month, day, [hour, minute, second]);
     let text = format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC");
     Some(Moment { text, seconds })
 }

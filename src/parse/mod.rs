@@ -6,3 +6,4 @@ pub mod nagios;
 pub mod number;
 pub mod procfs;
 pub mod prometheus;
+pub mod time;

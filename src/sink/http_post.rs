@@ -12,9 +12,10 @@ use crate::net::address::{
     add_query, basic, below, credentials, exposed, parse_address, percent_encode, show, without_credentials,
 };
 pub use crate::net::http::Cause;
-use crate::net::http::{self, MAX_AGE, Proxying, complaint, innermost, redirection, unix_seconds};
+use crate::net::http::{self, MAX_AGE, Proxying, complaint, innermost, redirection};
 use crate::net::names::{self, Lookup, is_loopback};
 use crate::net::tls::Tls;
+use crate::parse::time::unix_seconds;
 pub use reqwest::header::HeaderValue;
 use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName};
 use reqwest::header::{LOCATION, RETRY_AFTER};

@@ -2,10 +2,13 @@
 
 mod btrfs;
 mod dead_mount;
+mod docker;
 mod golden;
 mod hostile;
+mod http;
 mod machine;
 mod manual;
+mod oddeye;
 mod openfiles;
 mod properties;
 mod sockets;

@@ -2,12 +2,14 @@
 //!
 //! From API 1.41 on the daemon is asked for one sample (`one-shot`) and the change is ours, over the time between two ticks.
 //! Before, it takes two samples a second apart, and tells the change of processor time in that second.
+//! Podman's time of all processors leaves out the time in which they have nothing to do: there the clock is taken for it.
 
 use crate::check::{Check, Context, Out, Runs, Spec, Told};
 use crate::config::section::Section;
 use crate::error::{Error, Result, quote};
 use crate::fetch::http::{Answer, Endpoint, Http, percent_encode};
 use crate::parse::json;
+use crate::parse::time::rfc3339_nanos;
 use crate::point::{Tags, Value};
 use crate::table::{Field, Raw, counter, gauge, percent, rate};
 use serde_json::Value as Json;
@@ -106,7 +108,8 @@ const ONE_SHOT: Version = (1, 41);
 const MOST_FAULTS: usize = 10;
 /// What `read` says of a container that does not run.
 const NEVER: &str = "0001-01-01T00:00:00Z";
-/// No container has it: it does not run any more.
+const LIST: &str = "a list of containers";
+/// Status of a container that does not run any more.
 const NOT_RUNNING: u16 = 409;
 
 fn build(section: &Section) -> Result<Box<dyn Check>> {
@@ -154,6 +157,15 @@ struct Tells {
     names: bool,
 }
 
+/// What holds of all containers in a tick.
+#[derive(Clone, Copy)]
+struct Round {
+    tells: Tells,
+    is_podman: bool,
+    /// Unix seconds.
+    now: u64,
+}
+
 /// How a daemon is spoken to.
 #[derive(Clone)]
 struct Api {
@@ -161,6 +173,7 @@ struct Api {
     prefix: String,
     /// Query of the samples.
     sample: &'static str,
+    is_podman: bool,
 }
 
 /// What is remembered of a container.
@@ -171,26 +184,25 @@ struct Known {
 
 impl Check for Docker {
     fn run(&mut self, cx: &Context, out: &mut Out) -> Result<()> {
-        let listed = self.list(cx);
+        let listed = self.list(cx, out);
         if listed.is_err() {
             self.api = None;
         }
-        let (api, listed) = listed?;
-        let list = json::document(&listed.text, "a list of containers")?;
-        let list = list.as_array().ok_or_else(|| Error::parse("a list of containers", &listed.text))?;
-        let containers: Vec<Container> = list.iter().filter_map(|entry| Container::read(entry, out)).collect();
+        let (api, containers) = listed?;
         self.forget_all_but(&containers, out);
         let mut faults = Faults::default();
         let mut paths: Vec<String> = containers.iter().map(|container| container.path(&api)).collect();
         paths.push(format!("{}/info", api.prefix));
-        let Docker { http, known, tells, .. } = self;
+        let now = u64::try_from(cx.tick.wall).unwrap_or_default();
+        let round = Round { tells: self.tells, is_podman: api.is_podman, now };
+        let Docker { http, known, .. } = self;
         cx.get_all(http, &paths, |at, answer| match containers.get(at) {
-            Some(container) => match container.tell(answer, *tells, known, cx, out) {
+            Some(container) => match container.tell(answer, known, round, out) {
                 Err(error) if error.is_gone() || matches!(error, Error::Status { status: NOT_RUNNING, .. }) => {}
                 Err(error) => faults.add(format!("{}: {error}", container.name)),
                 Ok(()) => {}
             },
-            None => match answer.and_then(|answer| json::document(&answer.text, "what the daemon says of itself")) {
+            None => match answer.and_then(|answer| document(answer, "what the daemon says of itself")) {
                 Ok(daemon) => out.pick(&json::row(&daemon, DAEMON), DAEMON, &Tags::default()),
                 Err(error) => faults.add(error.to_string()),
             },
@@ -201,16 +213,19 @@ impl Check for Docker {
 }
 
 impl Docker {
-    fn list(&mut self, cx: &Context) -> Result<(Api, Answer)> {
+    fn list(&mut self, cx: &Context, out: &mut Out) -> Result<(Api, Vec<Container>)> {
         let api = match &self.api {
             Some(api) => api.clone(),
             None => {
-                let answer = cx.get(&mut self.http, "/version")?;
-                self.api.insert(Api::chosen(&json::document(&answer.text, "the version of the API")?)).clone()
+                let version = document(cx.get(&mut self.http, "/version")?, "the version of the API")?;
+                self.api.insert(Api::chosen(&version)).clone()
             }
         };
-        let path = format!("{}/containers/json{}", api.prefix, self.filter);
-        Ok((api, cx.get(&mut self.http, &path)?))
+        let answer = cx.get(&mut self.http, &format!("{}/containers/json{}", api.prefix, self.filter))?;
+        match document(answer, LIST)? {
+            Json::Array(list) => Ok((api, list.iter().filter_map(|entry| Container::read(entry, out)).collect())),
+            other => Err(Error::parse(LIST, &other.to_string())),
+        }
     }
 
     /// A container that is not listed is gone; another of its name begins anew.
@@ -229,17 +244,19 @@ impl Docker {
 impl Api {
     /// The newest version that both sides know; a daemon without a version is asked as the oldest were.
     fn chosen(version: &Json) -> Api {
+        let components = json::array(version, "/Components").iter().filter_map(|part| json::text(part, "/Name"));
+        let is_podman = components.into_iter().any(|name| name.starts_with("Podman"));
         let read = |place| {
             let (major, minor) = json::text(version, place)?.split_once('.')?;
             Some((major.parse().ok()?, minor.parse().ok()?))
         };
         let Some(newest): Option<Version> = read("/ApiVersion") else {
-            return Api { prefix: String::new(), sample: "stream=false" };
+            return Api { prefix: String::new(), sample: "stream=false", is_podman };
         };
         let (major, minor) = newest.min(KNOWN).max(read("/MinAPIVersion").unwrap_or_default());
         let is_one_shot = (major, minor) >= ONE_SHOT;
         let sample = if is_one_shot { "stream=false&one-shot=true" } else { "stream=false" };
-        Api { prefix: format!("/v{major}.{minor}"), sample }
+        Api { prefix: format!("/v{major}.{minor}"), sample, is_podman }
     }
 }
 
@@ -283,20 +300,19 @@ impl Container {
     fn tell(
         &self,
         answer: Result<Answer>,
-        tells: Tells,
         known: &mut HashMap<String, Known>,
-        cx: &Context,
+        round: Round,
         out: &mut Out,
     ) -> Result<()> {
-        let stats = json::document(&answer?.text, "the statistics of a container")?;
+        let tells = round.tells;
+        let stats = document(answer?, "the statistics of a container")?;
         if json::text(&stats, "/read") == Some(NEVER) {
             return Ok(());
         }
         let label = if tells.names { &self.name } else { &self.id };
         let tags = Tags::one("container", label);
-        self.tell_listed(label, &tags, cx, out);
-        let before = known.insert(self.id.clone(), Known { tags: tags.clone(), cpu: Cpu::read(&stats, "/cpu_stats") });
-        tell_cpu(&stats, before.and_then(|before| before.cpu), &tags, out);
+        self.tell_listed(label, &tags, round.now, out);
+        self.tell_cpu(&stats, &tags, known, round, out);
         out.pick(&json::row(&stats, THROTTLING), THROTTLING, &tags);
         if tells.memory {
             tell_memory(&stats, &tags, out);
@@ -314,12 +330,28 @@ impl Container {
         Ok(())
     }
 
-    fn tell_listed(&self, label: &str, tags: &Tags, cx: &Context, out: &mut Out) {
+    fn tell_cpu(&self, stats: &Json, tags: &Tags, known: &mut HashMap<String, Known>, round: Round, out: &mut Out) {
+        let sample = |part| stats.get(part).and_then(Cpu::read);
+        let (now, of_daemon) = match round.is_podman {
+            true => (sample("cpu_stats").and_then(|cpu| cpu.by_clock(stats)), None),
+            false => (sample("cpu_stats"), sample("precpu_stats")),
+        };
+        let before = known.insert(self.id.clone(), Known { tags: tags.clone(), cpu: now });
+        let share_since = |before: Option<Cpu>| now?.share_since(before?);
+        let own = share_since(before.and_then(|before| before.cpu));
+        if let Some(share) = share_since(of_daemon).or(own) {
+            out.put(&OF_HOST, share * 100.0, tags);
+        }
+        if let Some(share) = own {
+            out.put(&OF_CPU, share * cpus(stats) as f64 * 100.0, tags);
+        }
+    }
+
+    fn tell_listed(&self, label: &str, tags: &Tags, now: u64, out: &mut Out) {
         if let Some(healthy) = self.healthy {
             out.put(&HEALTHY, u64::from(healthy), tags);
         }
         if let Some(created) = self.created {
-            let now = u64::try_from(cx.tick.wall).unwrap_or_default();
             let service = self.service.iter().map(|service| ("service", service.as_str()));
             let tags = [("container", label), ("image", &self.image)].into_iter().chain(service);
             out.put(&AGE, now.saturating_sub(created), &tags.collect());
@@ -331,13 +363,20 @@ impl Container {
 #[derive(Clone, Copy)]
 struct Cpu {
     used: u64,
-    whole: u64,
+    whole: u128,
 }
 
 impl Cpu {
-    fn read(stats: &Json, part: &str) -> Option<Cpu> {
-        let at = |place| json::count(stats, &format!("{part}/{place}"));
-        Some(Cpu { used: at("cpu_usage/total_usage")?, whole: at("system_cpu_usage").filter(|whole| *whole > 0)? })
+    /// `None` where a container does not run, or a first sample is not there.
+    fn read(part: &Json) -> Option<Cpu> {
+        let whole = json::count(part, "/system_cpu_usage").filter(|whole| *whole > 0)?;
+        Some(Cpu { used: json::count(part, "/cpu_usage/total_usage")?, whole: whole.into() })
+    }
+
+    /// By the moment of the sample, as if all processors had worked since 1970.
+    fn by_clock(self, stats: &Json) -> Option<Cpu> {
+        let clock = rfc3339_nanos(json::text(stats, "/read")?)?;
+        Some(Cpu { whole: u128::from(clock) * u128::from(cpus(stats)), ..self })
     }
 
     /// The container's share since then; `None` where a counter went back or stood still.
@@ -348,18 +387,14 @@ impl Cpu {
     }
 }
 
-fn tell_cpu(stats: &Json, before: Option<Cpu>, tags: &Tags, out: &mut Out) {
-    let Some(now) = Cpu::read(stats, "/cpu_stats") else { return };
-    let since = |before: Option<Cpu>| before.and_then(|before| now.share_since(before));
-    let own = since(before);
-    if let Some(share) = since(Cpu::read(stats, "/precpu_stats")).or(own) {
-        out.put(&OF_HOST, share * 100.0, tags);
-    }
-    if let Some(share) = own {
-        let cpus = json::count(stats, "/cpu_stats/online_cpus").filter(|cpus| *cpus > 0);
-        let cpus = cpus.unwrap_or(json::array(stats, "/cpu_stats/cpu_usage/percpu_usage").len().max(1) as u64);
-        out.put(&OF_CPU, share * cpus as f64 * 100.0, tags);
-    }
+/// The processors that a container sees.
+fn cpus(stats: &Json) -> u64 {
+    let online = json::count(stats, "/cpu_stats/online_cpus").filter(|cpus| *cpus > 0);
+    online.unwrap_or(json::array(stats, "/cpu_stats/cpu_usage/percpu_usage").len().max(1) as u64)
+}
+
+fn document(answer: Answer, wanted: &'static str) -> Result<Json> {
+    json::document(&answer.text, wanted).map_err(|error| answer.unread(&error))
 }
 
 /// What is used is told as the command `docker stats` tells it: without the part of the cache that can be given back.
