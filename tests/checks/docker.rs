@@ -3,6 +3,7 @@
 use super::golden::compare;
 use super::machine::{Told, Worker, line, section, spec};
 use crate::support::pages::{Page, Pages};
+use crate::support::{Home, wait_for};
 use proptest::prelude::*;
 use puypuy::fetch::Roots;
 use serde_json::{Value, json};
@@ -252,6 +253,21 @@ fn a_container_that_hangs_costs_itself_and_no_other_tick() {
 }
 
 #[test]
+fn a_name_cannot_write_lines_of_its_own_into_the_log() {
+    let mut trial = Trial::new(&[], |path| match asked_for(path) {
+        asked if asked == "containers/json" => {
+            Page::body(json!([{ "Id": "ab", "Names": ["/a\nERROR all is lost"], "Image": "x" }]).to_string())
+        }
+        asked if asked == "containers/ab/stats" => Page::Status(500, r#"{"message":"a\nb"}"#.into()),
+        _ => page("api_1.41", 1, path),
+    });
+    let told = trial.tick();
+    let [fault] = &told.faults[..] else { panic!("{:?}", told.faults) };
+    assert!(fault.starts_with("\"a\\nERROR all is lost\": unix://"), "{fault}");
+    assert!(fault.ends_with(r#": HTTP 500: "a\nb""#), "{fault}");
+}
+
+#[test]
 fn many_that_fail_are_told_in_few_lines() {
     let mut trial = Trial::new(&[], |path| match crowd(50, path) {
         Some(_) if path.contains("/stats?") => Page::Status(500, r#"{"message":"out of ideas"}"#.into()),
@@ -486,6 +502,23 @@ fn a_daemon_that_drips_or_says_nothing_costs_its_own_tick() {
             }
         }
     });
+}
+
+#[test]
+fn the_daemon_asks_from_the_thread_of_the_check_and_from_no_other() {
+    let home = Home::new();
+    fs::create_dir(home.path("conf")).unwrap();
+    let engine = Pages::on_socket(&home.path("docker.sock"), |path| page("api_1.41", 1, path));
+    fs::write(home.path("conf/docker.ini"), format!("[Docker]\nstats: {}\n", engine.address())).unwrap();
+    std::os::unix::fs::symlink("../x", home.path("checks_enabled/check_docker_stats.ini")).unwrap();
+    let pid = home.start();
+    wait_for("two ticks", || engine.asked().iter().filter(|path| path.contains("/stats?")).count() >= 6);
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+    let mut names: Vec<_> =
+        tasks.map(|task| fs::read_to_string(task.path().join("comm")).unwrap_or_default()).collect();
+    names.sort();
+    assert_eq!(names.concat(), "check_docker_st\ndelivery\npuypuy\nsignals\n");
+    assert!(!home.log().contains("docker.sock"), "{}", home.log());
 }
 
 #[test]

@@ -63,7 +63,8 @@ proptest! {
 
     #[test]
     fn moments_are_read_wherever_they_were_written(seconds in 0_u64..4_000_000_000, nanos in 0_u64..1_000_000_000, east in -14_i64..15) {
-        let (days, local) = (|unix: i64| (unix.div_euclid(86_400), unix.rem_euclid(86_400)))(seconds as i64 + east * 3600);
+        let local = seconds as i64 + east * 3600;
+        let (days, local) = (local.div_euclid(86_400), local.rem_euclid(86_400));
         prop_assume!(days >= 0);
         let (year, month, day) = date(days);
         let (hour, minute, second) = (local / 3600, local / 60 % 60, local % 60);

@@ -4,6 +4,7 @@
 
 mod carbon;
 mod cases;
+mod docker;
 mod influxdb;
 mod kairosdb;
 mod maven;
@@ -33,6 +34,8 @@ const CASES: &[Case] = &[
     ("KairosDB: hostile points read back", kairosdb::round_trip),
     ("KairosDB: killed under load", kairosdb::restart),
     ("KairosDB 1.1: one bad point", kairosdb::one_bad),
+    ("Docker: what its own command shows, and who may ask", docker::docker),
+    ("Podman: what its own command shows", docker::podman),
     ("OpenTSDB: hostile points, a death under load, a bad point", opentsdb::all),
 ];
 

@@ -199,7 +199,7 @@ impl Check for Docker {
         cx.get_all(http, &paths, |at, answer| match containers.get(at) {
             Some(container) => match container.tell(answer, known, round, out) {
                 Err(error) if error.is_gone() || matches!(error, Error::Status { status: NOT_RUNNING, .. }) => {}
-                Err(error) => faults.add(format!("{}: {error}", container.name)),
+                Err(error) => faults.add(format!("{}: {error}", container.shown())),
                 Ok(()) => {}
             },
             None => match answer.and_then(|answer| document(answer, "what the daemon says of itself")) {
@@ -291,6 +291,12 @@ impl Container {
             created: json::count(entry, "/Created"),
             healthy: healthy.into_iter().find(|(word, _)| status.ends_with(word)).map(|(_, healthy)| healthy),
         })
+    }
+
+    /// The name as it may stand in the log: that of a container of Docker is plain.
+    fn shown(&self) -> String {
+        let is_plain = |letter: u8| letter.is_ascii_graphic();
+        if self.name.len() <= 80 && self.name.bytes().all(is_plain) { self.name.clone() } else { quote(&self.name) }
     }
 
     fn path(&self, api: &Api) -> String {
