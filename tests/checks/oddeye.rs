@@ -47,16 +47,24 @@ fn without_a_page_the_check_is_off() {
     }
 }
 
-#[test]
-fn loopback_is_never_reached_through_a_proxy() {
-    let server = Server::start(vec![Step::answer(200, &[], "")]);
+/// What the program tells of that page with this proxy in its environment.
+fn told_with_proxy(url: &str, proxy: &str) -> String {
     let home = Home::new();
     fs::create_dir(home.path("conf")).unwrap();
-    fs::write(home.path("conf/system.ini"), format!("[OddEye]\nurl: {}\n", server.url())).unwrap();
+    fs::write(home.path("conf/system.ini"), format!("[OddEye]\nurl: {url}\n")).unwrap();
     let mut command = home.command(&["check", NAME, "--samples", "1"]);
-    for name in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"] {
-        command.env(name, "http://192.0.2.1:3128");
-    }
+    command.env("http_proxy", proxy).env("all_proxy", proxy).env_remove("no_proxy").env_remove("NO_PROXY");
     let said = command.output().unwrap();
-    assert!(String::from_utf8_lossy(&said.stdout).contains("host_alive"), "{said:?}");
+    String::from_utf8([said.stdout, said.stderr].concat()).unwrap()
+}
+
+#[test]
+fn a_proxy_is_asked_for_pages_elsewhere_and_never_for_loopback() {
+    let server = Server::start(vec![Step::answer(200, &[], "")]);
+    let told = told_with_proxy(&server.url(), "http://127.0.0.1:1");
+    assert!(told.contains("host_alive"), "{told}");
+    let told = told_with_proxy("http://page.test/ok?x=1", &server.url());
+    assert!(told.contains("host_alive"), "{told}");
+    let paths: Vec<_> = server.requests().into_iter().map(|request| request.path).collect();
+    assert_eq!(paths, ["/", "http://page.test/ok?x=1"]);
 }

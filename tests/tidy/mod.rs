@@ -86,6 +86,7 @@ const LAYERS: &[(&[&str], &[&str])] = &[
             "RwLock",
             "Atomic",
             "static mut",
+            "crate::net",
             "crate::sink",
             "crate::delivery",
             "crate::scheduler",
