@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::fetch::Roots;
 use crate::fetch::file::KernelFile;
 use crate::fetch::folder;
+use crate::fetch::http::{Answer, Http};
 use crate::point::{Batch, HealthEvent, Kind, Level, Point, Tags, Text, Tick, Value};
 use crate::program::Programs;
 use crate::rates::{Backward, Count, Rates};
@@ -55,6 +56,9 @@ pub const DEVICES: &str = "[*]";
 
 /// Series a check may have at once unless its section says otherwise.
 pub const DEFAULT_MAX_SERIES: usize = 2000;
+
+/// This part of the time that is left in a tick is kept for what is done with an answer.
+const SPARE: u32 = 20;
 
 /// Periods after which a series that is not seen any more is forgotten.
 const FORGET_AFTER_PERIODS: u32 = 10;
@@ -110,6 +114,22 @@ impl Context<'_> {
     /// Where a symbolic link points to; `None` for anything else, and where it may not be read.
     pub fn target(&self, link: &str) -> Option<String> {
         folder::target(self.roots, link)
+    }
+
+    /// The page of that path and query on a server; `""` for its address itself.
+    pub fn get(&self, http: &mut Http, path: &str) -> Result<Answer> {
+        http.get(path, self.due())
+    }
+
+    /// Many pages of a server at once: `tell` is given each with its place in `paths` as soon as it is there or has failed.
+    pub fn get_all(&self, http: &mut Http, paths: &[String], tell: impl FnMut(usize, Result<Answer>)) {
+        http.get_all(paths, self.due(), tell);
+    }
+
+    /// When the answer of another machine must be there: a run that ends with its deadline would miss the next tick.
+    fn due(&self) -> Instant {
+        let left = self.tick.left();
+        Instant::now() + (left - left / SPARE)
     }
 
     /// Whether that is a file.

@@ -1,7 +1,7 @@
 //! The one error type. Every variant says where: file and line, section and key, path or address.
 //!
 //! Texts are lower case, without a full stop, subject first. What came from outside is quoted and cut to 80 characters,
-//! and never holds a credential: whoever builds an [`Error::Fetch`] gives an address without user, password and query.
+//! and never holds a credential: whoever builds an [`Error::Fetch`] or [`Error::Status`] gives an address without user, password and query.
 
 use std::fmt;
 use std::io;
@@ -19,6 +19,8 @@ pub enum Error {
     Parse { wanted: &'static str, text: String },
     /// A conversation with another program or machine that failed.
     Fetch { address: String, problem: String },
+    /// A server's answer that is not what was asked for; the problem names its status.
+    Status { address: String, status: u16, problem: String },
     /// What the daemon itself cannot do, as a whole sentence.
     Daemon(String),
     /// What a check is for is not on this host, as a whole sentence; told once, and the check goes on looking for it.
@@ -42,9 +44,14 @@ impl Error {
 
     /// Whether the thing asked for is simply not there (any more): a device that left between two reads is no fault.
     pub fn is_gone(&self) -> bool {
-        let Error::File { source, .. } = self else { return false };
-        source.kind() == io::ErrorKind::NotFound
-            || matches!(source.raw_os_error(), Some(libc::ENODEV | libc::ENXIO | libc::ESRCH))
+        match self {
+            Error::File { source, .. } => {
+                source.kind() == io::ErrorKind::NotFound
+                    || matches!(source.raw_os_error(), Some(libc::ENODEV | libc::ENXIO | libc::ESRCH))
+            }
+            Error::Status { status, .. } => matches!(status, 404 | 410),
+            _ => false,
+        }
     }
 }
 
@@ -75,7 +82,9 @@ impl fmt::Display for Error {
             }
             Error::File { path, doing, source } => write!(f, "{}: cannot {doing}: {}", path.display(), plain(source)),
             Error::Parse { wanted, text } => write!(f, "cannot read {wanted} in {text}"),
-            Error::Fetch { address, problem } => write!(f, "{address}: {problem}"),
+            Error::Fetch { address, problem } | Error::Status { address, problem, .. } => {
+                write!(f, "{address}: {problem}")
+            }
             Error::Daemon(sentence) | Error::Absent(sentence) => f.write_str(sentence),
         }
     }

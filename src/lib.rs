@@ -20,6 +20,7 @@ pub mod error;
 pub mod fetch;
 pub mod links;
 pub mod logging;
+pub mod net;
 pub mod parse;
 pub mod plugins;
 pub mod point;

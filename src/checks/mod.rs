@@ -2,13 +2,14 @@
 //!
 //! A family is a folder named after its `conf/*.ini`; a check is one file in it, its stem the check's name without `check_`.
 
+pub mod docker;
 pub mod nagios;
 pub mod system;
 
 use crate::check::Spec;
 
 /// The families, each an alphabetical list of its checks.
-const FAMILIES: &[&[&Spec]] = &[nagios::SPECS, system::SPECS];
+const FAMILIES: &[&[&Spec]] = &[docker::SPECS, nagios::SPECS, system::SPECS];
 
 /// All checks.
 pub fn all() -> impl Iterator<Item = &'static Spec> {

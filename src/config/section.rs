@@ -75,6 +75,16 @@ impl Section {
         self.text(key).unwrap_or_default().split(',').map(str::trim).filter(|word| !word.is_empty()).collect()
     }
 
+    /// The same section with that value under the key.
+    pub fn with(&self, key: &str, value: &str) -> Section {
+        let mut section = self.clone();
+        match section.entries.iter_mut().find(|entry| entry.key.eq_ignore_ascii_case(key)) {
+            Some(entry) => entry.value = value.into(),
+            None => section.entries.push(Entry { key: key.into(), value: value.into(), line: self.line }),
+        }
+        section
+    }
+
     /// The error for a value that is there and wrong: quotes it.
     pub fn wrong(&self, key: &str, expected: &str) -> Error {
         let value = self.text(key).map(quote).unwrap_or_default();

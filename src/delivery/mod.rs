@@ -13,8 +13,9 @@ pub mod rejected;
 pub mod spool;
 pub mod status;
 
+use crate::net::random;
 use crate::point::{Batch, HealthEvent, Identity, Kind, Point};
-use crate::sink::{Sink, random};
+use crate::sink::Sink;
 use crate::sys;
 use backoff::{Backoff, Trouble};
 use dispatch::{Lost, Setback, dispatch};

@@ -5,6 +5,7 @@
 pub mod btrfs;
 pub mod file;
 pub mod folder;
+pub mod http;
 #[cfg(feature = "nvidia")]
 pub mod nvml;
 pub mod sockets;

@@ -8,10 +8,11 @@
 
 use super::cutter::Limits;
 use super::http_post::seconds;
-use super::reach::{self, Impatient, Lookup, is_loopback, no_answer, patient};
+use super::patience::{Impatient, no_answer, patient};
 use super::{Encoded, Patience, Refused, Request, Sink, Verdict};
 use crate::config::section::Section;
 use crate::error::{Result, plain};
+use crate::net::names::{self, Lookup, is_loopback};
 use crate::point::{Identity, Point};
 use crate::sys;
 use std::io;
@@ -65,7 +66,7 @@ pub fn configure(tsdb: &Section) -> Result<Carbon> {
         connect_timeout: seconds(tsdb, "connect_timeout", 5)?,
         timeout: seconds(tsdb, "timeout", 10)?,
         confirms,
-        lookup: reach::system(),
+        lookup: names::system(),
         notes,
         runtime: None,
     })
@@ -126,7 +127,7 @@ impl Carbon {
         let end = Instant::now() + self.connect_timeout;
         let addresses = match self.host.parse::<IpAddr>() {
             Ok(address) => vec![address],
-            Err(_) => reach::addresses(self.lookup.clone(), &self.host).await.map_err(|error| error.to_string())?,
+            Err(_) => names::addresses(self.lookup.clone(), &self.host).await.map_err(|error| error.to_string())?,
         };
         let mut last = String::new();
         for address in addresses {
@@ -224,7 +225,7 @@ impl Sink for Carbon {
     }
 
     fn send(&mut self, request: &Request, _: &[Point], patience: Patience) -> Verdict {
-        let runtime = match self.runtime.take().map_or_else(reach::runtime, Ok) {
+        let runtime = match self.runtime.take().map_or_else(names::runtime, Ok) {
             Ok(runtime) => runtime,
             Err(error) => return self.retry(&plain(&error)),
         };

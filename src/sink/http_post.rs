@@ -3,30 +3,29 @@
 //!
 //! *Invariant:* nothing here waits without a limit, follows a redirect, or shows a credential.
 
-use super::reach::{self, Impatient, Lookup, is_loopback, no_answer, patient};
-use super::tls::{self, Tls};
+use super::patience::{Impatient, no_answer, patient};
 use super::{Patience, Verdict};
 use crate::config::section::Section;
 use crate::error::{Result, plain, quote};
-use base64::Engine;
-pub use reqwest::Url;
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+pub use crate::net::address::Url;
+use crate::net::address::{
+    add_query, basic, below, credentials, exposed, parse_address, percent_encode, show, without_credentials,
+};
+pub use crate::net::http::Cause;
+use crate::net::http::{self, MAX_AGE, Proxying, complaint, innermost, redirection};
+use crate::net::names::{self, Lookup, is_loopback};
+use crate::net::tls::Tls;
+use crate::parse::time::unix_seconds;
 pub use reqwest::header::HeaderValue;
 use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName};
 use reqwest::header::{LOCATION, RETRY_AFTER};
-use reqwest::{Client, Method, NoProxy, Proxy, Request, Response, redirect};
-use std::error::Error as StdError;
-use std::io::{self, Read, Write};
-use std::net::SocketAddr;
+use reqwest::{Client, Method, Request, Response};
+use std::io::{Read, Write};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::runtime::Runtime;
 
-/// Idle connections are closed after this; balancers do so after 60 s.
-const IDLE: Duration = Duration::from_secs(30);
-/// A connection older than this is replaced, so that a change in DNS or behind a balancer is noticed without an error.
-const MAX_AGE: Duration = Duration::from_secs(300);
 /// From the request to the last byte of the answer.
 const WHOLE_ANSWER: Duration = Duration::from_secs(30);
 /// The same where the status has said all that matters.
@@ -38,7 +37,6 @@ const HEALTH_BYTES: usize = 4096;
 const WHY_BYTES: usize = 1024;
 /// Smaller bodies are not worth compressing.
 const GZIP_FROM: usize = 1024;
-const USER_AGENT: &str = concat!("PuyPuy/", env!("CARGO_PKG_VERSION"));
 
 /// What the server said.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,10 +74,8 @@ impl Answer {
     /// else the header, else the body as it is, because throttlers and proxies answer plainly.
     pub fn words(&self) -> String {
         let json = self.json().unwrap_or_default();
-        let named = ["/error", "/error/message", "/message", "/errors/0"].map(|place| json.pointer(place)?.as_str());
         let header = || self.error.clone().filter(|error| !error.is_empty());
-        let named = named.into_iter().flatten().next().map(String::from);
-        named.or_else(header).unwrap_or_else(|| self.text().trim().into())
+        complaint(&json).or_else(header).unwrap_or_else(|| self.text().trim().into())
     }
 
     /// The body as JSON; `None` where it is none, or not whole.
@@ -96,22 +92,6 @@ impl Answer {
     fn is_undecided(&self) -> bool {
         self.end == End::Broken && !self.is_told_by_status()
     }
-}
-
-/// Why there is no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// No address, nobody there, or no TLS.
-    Connect,
-    /// The server's certificate was refused, or its proxy refuses us: waiting does not help.
-    Refused,
-    /// The connection ended before an answer began.
-    Closed,
-    Timeout,
-    /// Whoever waits lost patience.
-    GaveUp,
-    /// No client can be made: a file or a proxy that cannot be used.
-    Setup,
 }
 
 /// No answer: a sentence that starts with the address.
@@ -196,17 +176,14 @@ pub enum Gzip {
 impl HttpPost {
     /// Reads the address, `auth`, `user`, `pass`, `proxy`, `gzip`, `connect_timeout`, `timeout` and the keys of TLS.
     pub fn configure(tsdb: &Section, manner: Manner) -> Result<HttpPost> {
-        let mut base = parse_address(tsdb, manner.address)?;
+        let key = manner.address;
+        let base = parse_address(tsdb.required(key)?).map_err(|problem| tsdb.problem(key, &problem))?;
         let mut headers = HeaderMap::new();
-        headers.insert(reqwest::header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
         let credentials = credentials(tsdb, &base, manner.basic)?;
-        // Errors are impossible here: the scheme is http or https.
-        let _ = base.set_username("");
-        let _ = base.set_password(None);
-        base.set_fragment(None);
+        let base = without_credentials(base);
         let host = base.host_str().unwrap_or_default();
         let is_loopback = is_loopback(host);
-        let tls = if base.scheme() == "https" { Tls::configure(tsdb)? } else { Tls::default() };
+        let tls = if base.scheme() == "https" { Tls::of_sink(tsdb)? } else { Tls::default() };
         let mut notes = Vec::new();
         if let Some((user, password)) = credentials {
             headers.insert(AUTHORIZATION, basic(&user, &password));
@@ -230,7 +207,7 @@ impl HttpPost {
             tls,
             compresses,
             is_understood: false,
-            lookup: reach::system(),
+            lookup: names::system(),
             max_age: MAX_AGE,
             notes,
             client: None,
@@ -279,18 +256,12 @@ impl HttpPost {
     /// The address with a path behind its own, if there is one, and behind its own query that of the path and more pairs; an empty value
     /// leaves only the key.
     pub fn url(&self, path: &str, query: &[(&str, &str)]) -> Url {
-        let (path, with) = path.split_once('?').unwrap_or((path, ""));
-        let mut url = self.base.clone();
-        if !path.is_empty() {
-            url.set_path(&format!("{}/{}", self.base.path().trim_end_matches('/'), path.trim_start_matches('/')));
-        }
-        let own = [self.base.query().unwrap_or_default(), with].into_iter().filter(|own| !own.is_empty());
+        let mut url = below(&self.base, path);
         let pairs = query.iter().map(|(key, value)| match *value {
             "" => percent_encode(key),
             value => format!("{}={}", percent_encode(key), percent_encode(value)),
         });
-        let all: Vec<String> = own.map(String::from).chain(pairs).collect();
-        url.set_query(if all.is_empty() { None } else { Some(all.join("&")) }.as_deref());
+        add_query(&mut url, &pairs.collect::<Vec<_>>().join("&"));
         url
     }
 
@@ -348,7 +319,7 @@ impl HttpPost {
         runtime.block_on(async {
             let response = match patient(client.execute(request), first_byte, patience).await {
                 Ok(Ok(response)) => response,
-                Ok(Err(error)) => return Err(self.classify(&error)),
+                Ok(Err(error)) => return Err(self.no_answer(&error)),
                 Err(Impatient::TooLong) => return Err(self.failure(Cause::Timeout, &no_answer(first_byte))),
                 Err(Impatient::GaveUp) => return Err(self.failure(Cause::GaveUp, "gave up waiting for the answer")),
             };
@@ -366,7 +337,7 @@ impl HttpPost {
         }
         self.disconnect();
         if self.runtime.is_none() {
-            self.runtime = Some(reach::runtime().map_err(|error| self.failure(Cause::Connect, &plain(&error)))?);
+            self.runtime = Some(names::runtime().map_err(|error| self.failure(Cause::Connect, &plain(&error)))?);
         }
         let client = self.make_client().map_err(|problem| self.failure(Cause::Setup, &problem))?;
         self.client = Some(Made { client: client.clone(), born: Instant::now(), is_used: false });
@@ -376,17 +347,10 @@ impl HttpPost {
     fn make_client(&self) -> Result<Client, String> {
         let is_plain = self.base.scheme() == "http" && self.proxy.as_ref().is_none_or(|proxy| !proxy.is_https());
         let tls = if is_plain { Tls::none() } else { self.tls.config() }.map_err(|error| error.to_string())?;
-        let mut builder = Client::builder()
-            .tls_backend_preconfigured(tls)
+        let mut builder = http::builder(tls, self.lookup.clone())
             .default_headers(self.headers.clone())
-            .dns_resolver(Names(self.lookup.clone()))
             .connect_timeout(self.connect_limit())
-            .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(1)
-            .redirect(redirect::Policy::none())
-            .referer(false)
-            .http1_only()
-            .no_proxy();
+            .pool_max_idle_per_host(1);
         if let Some(proxy) = &self.proxy {
             builder = builder.proxy(proxy.build()?);
         }
@@ -407,26 +371,9 @@ impl HttpPost {
         }
     }
 
-    fn classify(&self, error: &reqwest::Error) -> Failure {
-        if let Some(why) = causes(error).find_map(|cause| tls::verification_failure(cause.downcast_ref()?)) {
-            return self.failure(Cause::Refused, &why);
-        }
-        if causes(error).any(tls::is_not_tls) {
-            return self.failure(Cause::Connect, "cannot connect: the server does not speak TLS");
-        }
-        let why = innermost(error);
-        if why.contains("proxy authorization required") {
-            return self.failure(Cause::Refused, "the proxy wants user and password, set them in the key proxy");
-        }
-        match error {
-            _ if error.is_connect() && error.is_timeout() => {
-                self.failure(Cause::Connect, &format!("cannot connect within {} s", self.connect_limit().as_secs()))
-            }
-            _ if error.is_connect() => self.failure(Cause::Connect, &format!("cannot connect: {why}")),
-            _ if error.is_timeout() => self.failure(Cause::Timeout, &why),
-            _ if error.is_builder() => self.failure(Cause::Setup, &why),
-            _ => self.failure(Cause::Closed, &format!("connection lost before the answer: {why}")),
-        }
+    fn no_answer(&self, error: &reqwest::Error) -> Failure {
+        let (cause, why) = http::why(error, self.connect_limit());
+        self.failure(cause, &why)
     }
 
     fn failure(&self, cause: Cause, why: &str) -> Failure {
@@ -470,8 +417,7 @@ pub fn judge(came: Result<Answer, Failure>, own: impl FnOnce(&Answer) -> Option<
         413 => Verdict::Split { status, why },
         500..=599 => Verdict::Retry { why, after: answer.retry_after, server_error: true },
         300..=399 => {
-            let to =
-                answer.location.as_deref().map(|to| format!(" to {}", quote(shown_location(to)))).unwrap_or_default();
+            let to = redirection(answer.location.as_deref());
             Verdict::Pause { why: format!("{address}: HTTP {status}: redirected{to}, set address to the final place") }
         }
         100..=299 => Verdict::Pause {
@@ -495,67 +441,6 @@ pub fn shortened(mut text: String) -> String {
         text.pop();
     }
     text
-}
-
-/// Unix seconds of a moment in UTC, given as year, month, day and hour, minute, second; 0 before 1970.
-pub fn unix_seconds(year: u32, month: u32, day: u32, [hour, minute, second]: [u32; 3]) -> u64 {
-    // Years start in March here, so that the leap day is the last of its year.
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year.saturating_sub(1), month + 9) };
-    let leap_days = year / 4 - year / 100 + year / 400;
-    let days = u64::from(year) * 365 + u64::from(leap_days) + u64::from((month * 153 + 2) / 5 + day);
-    let seconds = days * 86_400 + u64::from(hour) * 3600 + u64::from(minute) * 60 + u64::from(second);
-    seconds.saturating_sub(719_469 * 86_400)
-}
-
-/// Where a proxy is asked to go between, and who is not to be reached through it.
-#[derive(Clone)]
-pub struct Proxying {
-    url: String,
-    except: Option<String>,
-}
-
-impl Proxying {
-    fn configure(tsdb: &Section, scheme: &str) -> Result<Option<Proxying>> {
-        let chosen = Proxying::choose(tsdb.text("proxy"), scheme, &|name| std::env::var(name).ok());
-        let Some(proxy) = chosen else { return Ok(None) };
-        match proxy.build() {
-            Ok(_) => Ok(Some(proxy)),
-            Err(problem) => Err(tsdb.problem("proxy", &problem)),
-        }
-    }
-
-    /// The key wins over the environment, and `none` switches both off. From the environment as curl does it:
-    /// `http_proxy` in lower case only, because a CGI server sets HTTP_PROXY from a request.
-    pub fn choose(key: Option<&str>, scheme: &str, env: &dyn Fn(&str) -> Option<String>) -> Option<Proxying> {
-        let first = |names: &[&str]| names.iter().filter_map(|name| env(name)).find(|value| !value.is_empty());
-        match key {
-            Some(key) if key.eq_ignore_ascii_case("none") => None,
-            Some(key) if !key.is_empty() => Some(Proxying { url: key.into(), except: None }),
-            _ => {
-                let own: &[&str] = if scheme == "https" { &["https_proxy", "HTTPS_PROXY"] } else { &["http_proxy"] };
-                let url = first(own).or_else(|| first(&["all_proxy", "ALL_PROXY"]))?;
-                Some(Proxying { url, except: first(&["no_proxy", "NO_PROXY"]) })
-            }
-        }
-    }
-
-    /// Address of the proxy, with its credentials.
-    pub fn url(&self) -> &str {
-        &self.url
-    }
-
-    fn is_https(&self) -> bool {
-        self.url.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("https://"))
-    }
-
-    fn build(&self) -> Result<Proxy, String> {
-        let scheme = self.url.split_once("://").map_or("http", |(scheme, _)| scheme).to_ascii_lowercase();
-        if scheme != "http" && scheme != "https" {
-            return Err(format!("a proxy with {} is not supported, set proxy = none to go without", quote(&scheme)));
-        }
-        let proxy = Proxy::all(&self.url).map_err(|_| "cannot read the address of the proxy".to_string())?;
-        Ok(proxy.no_proxy(self.except.as_deref().and_then(NoProxy::from_string)))
-    }
 }
 
 async fn read_answer(
@@ -624,133 +509,12 @@ fn gzip(body: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap_or_default()
 }
 
-/// All addresses of a name, asked for anew at each connection. Literal addresses never come here.
-struct Names(Lookup);
-
-impl Resolve for Names {
-    fn resolve(&self, name: Name) -> Resolving {
-        let lookup = self.0.clone();
-        Box::pin(async move {
-            let found = reach::addresses(lookup, name.as_str()).await?;
-            Ok(Box::new(found.into_iter().map(|address| SocketAddr::new(address, 0))) as Addrs)
-        })
-    }
-}
-
-/// The error and all that caused it. An `io::Error` hides what it wraps from `source`, so it is looked into.
-fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    std::iter::successors(Some(error), |error: &&'a (dyn StdError + 'static)| {
-        let error: &'a (dyn StdError + 'static) = *error;
-        let wrapped = error.downcast_ref::<io::Error>().and_then(|error| error.get_ref());
-        wrapped.map(|inner| inner as &(dyn StdError + 'static)).or_else(|| error.source())
-    })
-}
-
-/// The words of the deepest cause, in lower case: the others only repeat that something failed.
-fn innermost(error: &(dyn StdError + 'static)) -> String {
-    let Some(last) = causes(error).last() else { return String::new() };
-    match last.downcast_ref::<io::Error>() {
-        Some(error) => plain(error),
-        None => last.to_string(),
-    }
-}
-
-fn parse_address(tsdb: &Section, key: &str) -> Result<Url> {
-    let text = tsdb.required(key)?;
-    let whole = if text.contains("://") { text.to_string() } else { format!("http://{text}") };
-    // Never quoted: it may hold a password.
-    let wrong = |what: &str| tsdb.problem(key, what);
-    let url = Url::parse(&whole).map_err(|error| wrong(&format!("cannot be read as an address: {error}")))?;
-    match url.scheme() {
-        "http" | "https" if url.host_str().is_some() => Ok(url),
-        scheme => Err(wrong(&format!("expected http:// or https:// and a host, found {}", quote(scheme)))),
-    }
-}
-
-/// User and password, where they are to be sent.
-fn credentials(tsdb: &Section, base: &Url, basic: bool) -> Result<Option<(String, String)>> {
-    let is_told = basic && tsdb.text("auth").is_some_and(|auth| !auth.is_empty());
-    if basic && tsdb.flag("auth", false)? {
-        let user = tsdb.required("user")?;
-        if user.contains(':') {
-            return Err(tsdb.problem("user", "must not contain a colon, Basic authentication cannot carry it"));
-        }
-        return Ok(Some((user.into(), tsdb.text("pass").unwrap_or_default().into())));
-    }
-    if is_told || base.username().is_empty() {
-        return Ok(None);
-    }
-    Ok(Some((percent_decode(base.username()), percent_decode(base.password().unwrap_or_default()))))
-}
-
-/// A warning where whoever stands between here and the server can read what we prove ourselves with.
-fn exposed(base: &Url) -> Option<String> {
-    let is_open = base.scheme() == "http" && !is_loopback(base.host_str().unwrap_or_default());
-    is_open.then(|| format!("{}: the password goes over plain http, anybody in between can read it", show(base)))
-}
-
-/// Marked as sensitive, so that no debug output shows it.
-fn basic(user: &str, password: &str) -> HeaderValue {
-    let encoded = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
-    let mut value = HeaderValue::from_str(&format!("Basic {encoded}")).unwrap_or(HeaderValue::from_static("Basic"));
-    value.set_sensitive(true);
-    value
-}
-
 /// Seconds that a key of `[TSDB]` allows.
 pub fn seconds(tsdb: &Section, key: &str, default: u64) -> Result<Duration> {
     match tsdb.number(key, default)? {
         seconds @ 1..=59 => Ok(Duration::from_secs(seconds)),
         _ => Err(tsdb.wrong(key, "expected 1 to 59 seconds")),
     }
-}
-
-fn show(url: &Url) -> String {
-    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-    let path = url.path().trim_end_matches('/');
-    format!("{}://{}{port}{path}", url.scheme(), url.host_str().unwrap_or_default())
-}
-
-/// Without what may hold a secret.
-fn shown_location(location: &str) -> &str {
-    location.split(['?', '#']).next().filter(|place| !place.contains('@')).unwrap_or("another place")
-}
-
-/// Appends bytes as they may stand in a query or a form.
-pub fn push_percent_encoded(out: &mut Vec<u8>, bytes: &[u8]) {
-    let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'A' + nibble - 10 };
-    for byte in bytes {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(*byte),
-            _ => out.extend_from_slice(&[b'%', digit(byte >> 4), digit(byte & 15)]),
-        }
-    }
-}
-
-fn percent_encode(text: &str) -> String {
-    let mut encoded = Vec::with_capacity(text.len());
-    push_percent_encoded(&mut encoded, text.as_bytes());
-    String::from_utf8(encoded).unwrap_or_default()
-}
-
-fn percent_decode(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((plain, after)) = rest.split_once('%') {
-        bytes.extend_from_slice(plain.as_bytes());
-        match after.get(..2).map(|digits| u8::from_str_radix(digits, 16)) {
-            Some(Ok(byte)) => {
-                bytes.push(byte);
-                rest = after.get(2..).unwrap_or_default();
-            }
-            _ => {
-                bytes.push(b'%');
-                rest = after;
-            }
-        }
-    }
-    bytes.extend_from_slice(rest.as_bytes());
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// Seconds or `Sun, 06 Nov 1994 08:49:37 GMT` as a wait from `now`, held to 1 to 3600 s.

@@ -4,10 +4,10 @@
 use super::cutter::Limits;
 use super::http_post::{self, Answer, Call, End, Failure, Gzip, HeaderValue, HttpPost, Manner, Url, shortened};
 use super::line_protocol::{self, FieldType, LineProtocol};
-use super::reach::Lookup;
 use super::{Encoded, Patience, Refused, Request, Sink, Verdict};
 use crate::config::section::Section;
 use crate::error::Result;
+use crate::net::names::Lookup;
 use crate::point::{Identity, Point, Value};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};

@@ -15,16 +15,14 @@ pub mod local;
 mod number;
 pub mod oddeye;
 pub mod opentsdb;
+mod patience;
 pub mod prometheus;
-pub mod reach;
 mod tags;
-mod tls;
 
 use crate::config::settings::{Settings, SinkKind, Tsdb};
 use crate::error::{Error, Result};
 use crate::point::{Identity, Point};
 use prometheus::Exposition;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -162,9 +160,4 @@ pub fn local_file(tsdb: &Tsdb, home: &Path) -> Result<PathBuf> {
         SinkKind::Local => Ok(local::file(&tsdb.section, home)),
         _ => Err(Error::daemon("the numbers go to the server named in [TSDB]; only tsdtype Local can be shown here")),
     }
-}
-
-/// A random number, good enough to spread a fleet over time and addresses.
-pub fn random() -> u64 {
-    RandomState::new().build_hasher().finish()
 }

@@ -1,11 +1,12 @@
 //! OddEye: what is sent as a form, and what its answers mean, which look like JSON and are none.
 
 use super::cutter::{Frame, Limits};
-use super::http_post::{self, Answer, Call, Gzip, HttpPost, Manner, Url, push_percent_encoded, shortened};
+use super::http_post::{self, Answer, Call, Gzip, HttpPost, Manner, Url, shortened};
 use super::json::{BaseTag, Clock, Crowded, Dialect, Json, Letters};
 use super::{Encoded, Patience, Request, Sink, Verdict};
 use crate::config::section::Section;
 use crate::error::Result;
+use crate::net::address::push_percent_encoded;
 use crate::point::{Identity, Point};
 use std::collections::BTreeSet;
 

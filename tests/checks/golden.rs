@@ -3,14 +3,12 @@
 //! A mount of a tree is a folder in it, so statvfs really is asked, but about the disk below the tests: those numbers
 //! stand as `*`, and inode numbers, which not every file system has, are left out (`this_host` looks at both).
 
-use super::machine::{Machine, Told, Worker, kernel_checks, trees};
-use puypuy::point::Value;
+use super::machine::{Machine, Told, Worker, kernel_checks, line, trees};
 use std::fs;
 use std::path::Path;
 
 #[test]
 fn every_check_tells_of_every_tree_what_is_expected() {
-    let update = std::env::var_os("UPDATE_EXPECT").is_some();
     let mut trees: Vec<_> = fs::read_dir(trees()).unwrap().map(|entry| entry.unwrap().path()).collect();
     trees.sort();
     assert!(trees.len() >= 7, "{trees:?}");
@@ -18,16 +16,21 @@ fn every_check_tells_of_every_tree_what_is_expected() {
     for tree in &trees {
         for spec in kernel_checks() {
             let file = tree.join("expect").join(format!("{}.txt", spec.name));
-            let text = story(tree, spec);
-            if update {
-                fs::create_dir_all(file.parent().unwrap()).unwrap();
-                fs::write(&file, text).unwrap();
-            } else if let Some(difference) = difference(&fs::read_to_string(&file).unwrap_or_default(), &text) {
-                wrong.push(format!("{}: {difference}", file.display()));
-            }
+            wrong.extend(compare(&file, &story(tree, spec)));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// How the text differs from what the file expects; with UPDATE_EXPECT the file is written.
+pub fn compare(file: &Path, text: &str) -> Option<String> {
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, text).unwrap();
+        return None;
+    }
+    let difference = difference(&fs::read_to_string(file).unwrap_or_default(), text)?;
+    Some(format!("{}: {difference}", file.display()))
 }
 
 /// What the check tells in the first state of the tree and in each later one.
@@ -52,15 +55,8 @@ fn story(tree: &Path, spec: &'static puypuy::check::Spec) -> String {
 
 fn page(told: &Told, root: &str) -> String {
     let points = told.points.iter().filter(|point| !point.name.starts_with("drive_inodes")).map(|point| {
-        let tags: Vec<_> = point.tags.iter().map(|(key, value)| format!("{key}={value:?}")).collect();
-        let (value, form) = match point.value {
-            Value::Int(n) => (n.to_string(), "int"),
-            Value::Float(n) => (n.to_string(), "float"),
-        };
         let is_of_host = point.name.starts_with("drive_bytes") || point.name == "drive_percent_used";
-        let value = if is_of_host { "*".into() } else { value };
-        let (name, kind, reaction) = (&point.name, point.kind.word(), point.reaction);
-        format!("{name} {value} {kind} {form} {{{}}} {reaction}\n", tags.join(","))
+        line(point, is_of_host.then_some("*"))
     });
     let mut lines: Vec<_> = points.collect();
     lines.sort();

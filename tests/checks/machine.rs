@@ -102,6 +102,17 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// The point as a line of an expect file, with that text where its value stands.
+pub fn line(point: &Point, value: Option<&str>) -> String {
+    let tags: Vec<_> = point.tags.iter().map(|(key, value)| format!("{key}={value:?}")).collect();
+    let (own, form) = match point.value {
+        Value::Int(n) => (n.to_string(), "int"),
+        Value::Float(n) => (n.to_string(), "float"),
+    };
+    let (name, kind, reaction) = (&point.name, point.kind.word(), point.reaction);
+    format!("{name} {} {kind} {form} {{{}}} {reaction}\n", value.unwrap_or(&own), tags.join(","))
+}
+
 /// What a check told in one tick.
 pub struct Told {
     pub points: Vec<Point>,
@@ -132,8 +143,13 @@ impl Told {
         tags
     }
 
-    /// What holds of every point whatever the input was.
+    /// What holds of every point of this machine whatever the input was.
     pub fn assert_sound(&self, what: &str) {
+        self.assert_sound_as("system", what);
+    }
+
+    /// What holds of every point of a check of that type whatever the input was.
+    pub fn assert_sound_as(&self, check_type: &str, what: &str) {
         for point in &self.points {
             let number = point.value.as_f64();
             assert!(number.is_finite(), "{what}: {point:?}");
@@ -141,7 +157,7 @@ impl Told {
                 assert!(number >= 0.0, "{what}: {point:?}");
                 assert!(matches!(point.value, Value::Float(_)), "{what}: {point:?}");
             }
-            assert_eq!(point.check_type, "system", "{what}: {point:?}");
+            assert_eq!(point.check_type, check_type, "{what}: {point:?}");
         }
     }
 }

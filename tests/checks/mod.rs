@@ -2,11 +2,14 @@
 
 mod btrfs;
 mod dead_mount;
+mod docker;
 mod golden;
 mod hostile;
+mod http;
 mod machine;
 mod manual;
 mod nvidia;
+mod oddeye;
 mod openfiles;
 mod properties;
 mod sockets;

@@ -1,7 +1,7 @@
 //! What holds for any text, and for any two samples of a counter.
 
 use proptest::prelude::*;
-use puypuy::parse::{number, procfs};
+use puypuy::parse::{json, number, procfs, time};
 use puypuy::point::Tags;
 use puypuy::rates::{Backward, Change, Count, Rates};
 use puypuy::table::{Field, gauge};
@@ -12,6 +12,23 @@ const FIELDS: &[Field] = &[gauge("MemTotal", "mem_total"), gauge("a", "a")];
 /// Text that looks like the kernel's: words of the alphabets that the parsers look for, and anything else.
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![any::<String>(), "[-cpu0-9 ,:/a.\n\\\\]{0,80}", "cpu[0-9]{0,12}( [0-9]{0,22}){0,12}"]
+}
+
+/// The date so many days after 1970 began, by counting.
+fn date(mut days: i64) -> (i64, usize, i64) {
+    let is_leap = |year: i64| year % 4 == 0 && year % 100 != 0 || year % 400 == 0;
+    let mut year = 1970;
+    while days >= 365 + i64::from(is_leap(year)) {
+        days -= 365 + i64::from(is_leap(year));
+        year += 1;
+    }
+    let lengths = [31, 28 + i64::from(is_leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let mut month = 0;
+    while days >= lengths[month] {
+        days -= lengths[month];
+        month += 1;
+    }
+    (year, month + 1, days + 1)
 }
 
 fn settings() -> ProptestConfig {
@@ -32,6 +49,28 @@ proptest! {
             procfs::diskstats(line);
             procfs::net_dev(line);
         }
+    }
+
+    #[test]
+    fn no_text_makes_a_moment_or_a_document_panic(
+        text in prop_oneof![any::<String>(), "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}[.0-9Z:+-]{0,20}"],
+    ) {
+        time::rfc3339_nanos(&text);
+        if let Ok(document) = json::document(&text, "anything") {
+            json::row(&document, FIELDS);
+        }
+    }
+
+    #[test]
+    fn moments_are_read_wherever_they_were_written(seconds in 0_u64..4_000_000_000, nanos in 0_u64..1_000_000_000, east in -14_i64..15) {
+        let local = seconds as i64 + east * 3600;
+        let (days, local) = (local.div_euclid(86_400), local.rem_euclid(86_400));
+        prop_assume!(days >= 0);
+        let (year, month, day) = date(days);
+        let (hour, minute, second) = (local / 3600, local / 60 % 60, local % 60);
+        let sign = if east < 0 { '-' } else { '+' };
+        let text = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{nanos:09}{sign}{:02}:00", east.abs());
+        prop_assert_eq!(time::rfc3339_nanos(&text), Some(seconds * 1_000_000_000 + nanos), "{}", text);
     }
 
     #[test]

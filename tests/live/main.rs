@@ -4,6 +4,7 @@
 
 mod carbon;
 mod cases;
+mod docker;
 mod influxdb;
 mod kairosdb;
 mod maven;
@@ -35,6 +36,8 @@ const CASES: &[Case] = &[
     ("KairosDB: killed under load", kairosdb::restart),
     ("KairosDB 1.1: one bad point", kairosdb::one_bad),
     ("monitoring-plugins: states, measures and /nag", nagios::plugins),
+    ("Docker: what its own command shows, and who may ask", docker::docker),
+    ("Podman: what its own command shows", docker::podman),
     ("OpenTSDB: hostile points, a death under load, a bad point", opentsdb::all),
 ];
 

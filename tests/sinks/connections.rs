@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::support::server::{Server, Step, answer};
-use puypuy::sink::http_post::Proxying;
+use puypuy::net::http::Proxying;
 use std::io;
 use std::net::{IpAddr, TcpListener};
 use std::sync::atomic::{AtomicUsize, Ordering};

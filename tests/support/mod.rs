@@ -1,6 +1,8 @@
 //! What several tests need: a scratch home for the real binary, and servers that misbehave on purpose.
 
+pub mod pages;
 pub mod server;
+pub mod tls;
 
 use std::fs::{self, Permissions};
 use std::io::Write;

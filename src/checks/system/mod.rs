@@ -10,6 +10,7 @@ mod memory;
 mod network_bytes;
 #[cfg(feature = "nvidia")]
 mod nvidia_gpu;
+mod oddeye;
 mod openfiles;
 mod pressure;
 mod tcpconn;
@@ -29,6 +30,7 @@ pub const SPECS: &[&Spec] = &[
     &network_bytes::SPEC,
     #[cfg(feature = "nvidia")]
     &nvidia_gpu::SPEC,
+    &oddeye::SPEC,
     &openfiles::SPEC,
     &pressure::SPEC,
     &tcpconn::SPEC,

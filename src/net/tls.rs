@@ -1,7 +1,8 @@
-//! Whom a sink trusts: the system's certificates and the user's own, and sentences that say why somebody is not trusted.
+//! Whom we trust: the system's certificates and the user's own, and sentences that say why somebody is not trusted.
 
 use crate::config::section::Section;
 use crate::error::Result;
+use crate::parse::time::unix_seconds;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
@@ -13,48 +14,55 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What the log tells after a certificate was refused.
-const REMEDY: &str = "trust a private CA or a self-signed certificate with ca_file; \
-                      only insecure_skip_verify = True goes without this check";
-
 /// The keys about TLS, as files to be read anew with every client, because certificates are rotated.
 #[derive(Clone, Debug, Default)]
 pub struct Tls {
     ca_file: Option<PathBuf>,
     ca_path: Option<PathBuf>,
     client: Option<(PathBuf, PathBuf)>,
-    insecure_skip_verify: bool,
+    skip: bool,
+    /// What the user may write to go without verification.
+    switch: &'static str,
 }
 
 impl Tls {
     /// Reads `ca_file`, `ca_path`, `client_cert`, `client_key`, `insecure_skip_verify`.
     /// Fails where a file that is named cannot be used now.
-    pub fn configure(tsdb: &Section) -> Result<Tls> {
-        let path = |key: &str| tsdb.text(key).filter(|path| !path.is_empty()).map(PathBuf::from);
+    pub fn of_sink(tsdb: &Section) -> Result<Tls> {
+        Tls::read(tsdb, tsdb.flag("insecure_skip_verify", false)?, "insecure_skip_verify = True")
+    }
+
+    /// Reads `ca_file`, `ca_path`, `client_cert`, `client_key`, `verify`.
+    /// Fails where a file that is named cannot be used now.
+    pub fn of_check(section: &Section) -> Result<Tls> {
+        Tls::read(section, !section.flag("verify", true)?, "verify: False")
+    }
+
+    fn read(section: &Section, skip: bool, switch: &'static str) -> Result<Tls> {
+        let path = |key: &str| section.text(key).filter(|path| !path.is_empty()).map(PathBuf::from);
         let client = match (path("client_cert"), path("client_key")) {
             (Some(cert), Some(key)) => Some((cert, key)),
             (None, None) => None,
-            (Some(_), None) => return Err(tsdb.problem("client_key", "missing, client_cert needs it")),
-            (None, Some(_)) => return Err(tsdb.problem("client_cert", "missing, client_key needs it")),
+            (Some(_), None) => return Err(section.problem("client_key", "missing, client_cert needs it")),
+            (None, Some(_)) => return Err(section.problem("client_cert", "missing, client_key needs it")),
         };
-        let insecure_skip_verify = tsdb.flag("insecure_skip_verify", false)?;
-        let tls = Tls { ca_file: path("ca_file"), ca_path: path("ca_path"), client, insecure_skip_verify };
+        let tls = Tls { ca_file: path("ca_file"), ca_path: path("ca_path"), client, skip, switch };
         match tls.config() {
             Ok(_) => Ok(tls),
-            Err(Unusable { key, problem }) => Err(tsdb.problem(key, &problem)),
+            Err(Unusable { key, problem }) => Err(section.problem(key, &problem)),
         }
     }
 
     pub fn skips_verification(&self) -> bool {
-        self.insecure_skip_verify
+        self.skip
     }
 
     /// For connections that are to be verified: reads all files.
     pub fn config(&self) -> Result<ClientConfig, Unusable> {
         let own = self.own_certificates()?;
-        let roots = if self.insecure_skip_verify { RootCertStore::empty() } else { system_and(&own) };
+        let roots = if self.skip { RootCertStore::empty() } else { system_and(&own) };
         let provider = Arc::new(ring::default_provider());
-        let verifier = Verifier { roots, own, skip: self.insecure_skip_verify, provider: provider.clone() };
+        let verifier = Verifier { roots, own, skip: self.skip, switch: self.switch, provider: provider.clone() };
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|error| Unusable::new("address", error))?
@@ -139,6 +147,7 @@ struct Verifier {
     roots: RootCertStore,
     own: Vec<CertificateDer<'static>>,
     skip: bool,
+    switch: &'static str,
     provider: Arc<CryptoProvider>,
 }
 
@@ -171,7 +180,7 @@ impl ServerCertVerifier for Verifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         if !self.skip {
-            self.check(server, between, name, now).map_err(|error| explained(error, server))?;
+            self.check(server, between, name, now).map_err(|error| explained(error, server, self.switch))?;
         }
         Ok(ServerCertVerified::assertion())
     }
@@ -228,10 +237,12 @@ impl fmt::Display for Untrusted {
 
 impl std::error::Error for Untrusted {}
 
-fn explained(error: rustls::Error, server: &CertificateDer<'_>) -> rustls::Error {
+fn explained(error: rustls::Error, server: &CertificateDer<'_>, switch: &str) -> rustls::Error {
     let shown = Shown::read(server).unwrap_or_default();
     let why = sentence(&error, &shown);
-    CertificateError::Other(OtherError(Arc::new(Untrusted(format!("{why}; {REMEDY}"))))).into()
+    let remedy = "trust a private CA or a self-signed certificate with ca_file";
+    let why = format!("{why}; {remedy}; only {switch} goes without this check");
+    CertificateError::Other(OtherError(Arc::new(Untrusted(why)))).into()
 }
 
 fn sentence(error: &rustls::Error, shown: &Shown) -> String {
@@ -259,7 +270,7 @@ fn sentence(error: &rustls::Error, shown: &Shown) -> String {
 pub fn verification_failure(error: &rustls::Error) -> Option<String> {
     match error {
         rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(own))) => Some(own.to_string()),
-        rustls::Error::InvalidCertificate(other) => Some(format!("bad certificate: {other}; {REMEDY}")),
+        rustls::Error::InvalidCertificate(other) => Some(format!("bad certificate: {other}")),
         _ => None,
     }
 }
@@ -357,7 +368,7 @@ fn moment(kind: u8, digits: &[u8]) -> Option<Moment> {
     let part = |from: usize, length: usize| digits.get(from..from + length)?.parse::<u32>().ok();
     let (year, month, day) = (part(0, 4)?, part(4, 2)?, part(6, 2)?);
     let (hour, minute, second) = (part(8, 2)?, part(10, 2)?, part(12, 2)?);
-    let seconds = super::http_post::unix_seconds(year, month, day, [hour, minute, second]);
+    let seconds = unix_seconds(year, month, day, [hour, minute, second]);
     let text = format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC");
     Some(Moment { text, seconds })
 }

@@ -1,17 +1,14 @@
-//! Reaching a server: its name as addresses, and waits that have a limit and a caller who may lose patience.
+//! The name of a server as addresses, within a limit of time.
 
-use super::{Patience, random};
+use super::random;
 use std::error::Error;
 use std::io;
 use std::net::{IpAddr, ToSocketAddrs};
-use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 
 const LOOKUP: Duration = Duration::from_secs(5);
-/// How often the caller is asked whether to go on waiting.
-const BEAT: Duration = Duration::from_secs(1);
 
 /// Host name to addresses, blocking; the system's resolver unless a test puts another in its place.
 pub type Lookup = Arc<dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync>;
@@ -57,31 +54,6 @@ fn unresolved(error: &io::Error) -> String {
     format!("host name: {}", text.rsplit(": ").next().unwrap_or(&text).to_lowercase())
 }
 
-/// Why waiting ended.
-pub enum Impatient {
-    TooLong,
-    GaveUp,
-}
-
-/// Waits for `work` at most `limit`, and asks now and then whether to go on. No timer fires while the answer is quick.
-pub async fn patient<T>(
-    work: impl Future<Output = T>,
-    limit: Duration,
-    patience: Patience<'_>,
-) -> Result<T, Impatient> {
-    let end = Instant::now() + limit;
-    let mut work = pin!(work);
-    loop {
-        let left = end.saturating_duration_since(Instant::now());
-        match tokio::time::timeout(left.min(BEAT), work.as_mut()).await {
-            Ok(done) => return Ok(done),
-            Err(_) if left <= BEAT => return Err(Impatient::TooLong),
-            Err(_) if patience().is_break() => return Err(Impatient::GaveUp),
-            Err(_) => {}
-        }
-    }
-}
-
 /// Whether that host name or address is this machine.
 pub fn is_loopback(host: &str) -> bool {
     let name = host.trim_end_matches('.').to_ascii_lowercase();
@@ -89,8 +61,4 @@ pub fn is_loopback(host: &str) -> bool {
         Ok(address) => address.to_canonical().is_loopback(),
         Err(_) => name == "localhost" || name.ends_with(".localhost"),
     }
-}
-
-pub fn no_answer(limit: Duration) -> String {
-    format!("no answer within {} s", limit.as_secs())
 }

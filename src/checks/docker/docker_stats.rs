@@ -1,0 +1,452 @@
+//! docker_stats: what each running container uses, as the Engine API of Docker tells it, and Podman's copy of that.
+//!
+//! From API 1.41 on the daemon is asked for one sample (`one-shot`) and the change is ours, over the time between two ticks.
+//! Before, it takes two samples a second apart, and tells the change of processor time in that second.
+//! Podman's time of all processors leaves out the time in which they have nothing to do: there the clock is taken for it.
+
+use crate::check::{Check, Context, Out, Runs, Spec, Told};
+use crate::config::section::Section;
+use crate::error::{Error, Result, quote};
+use crate::fetch::http::{Answer, Endpoint, Http, percent_encode};
+use crate::parse::json;
+use crate::parse::time::rfc3339_nanos;
+use crate::point::{Tags, Value};
+use crate::table::{Field, Raw, counter, gauge, percent, rate};
+use serde_json::Value as Json;
+use std::collections::HashMap;
+
+pub static SPEC: Spec = Spec {
+    name: "check_docker_stats",
+    purpose: "processor, memory, network and disk use of each container",
+    check_type: TYPE,
+    conf: "docker.ini",
+    section: "Docker",
+    keys: &["stats", "detailed", "memstats", "prettynames", "labels", "verify", "ca_file", "client_cert", "client_key"],
+    runs: Runs::Own,
+    fields: &[CPU, THROTTLING, MEMORY, USED, MEMORY_DETAILS, IO, TRAFFIC, TRAFFIC_DETAILS, LISTED, DAEMON],
+    build,
+};
+
+const TYPE: &str = "docker";
+const SOCKET: &str = "unix:///var/run/docker.sock";
+
+const OF_HOST: Field = percent("", "docker_master_cpu_usage");
+const OF_CPU: Field = percent("", "docker_container_cpu_usage");
+const CPU: &[Field] = &[OF_HOST, OF_CPU];
+
+const THROTTLING: &[Field] = &[
+    counter("/cpu_stats/throttling_data/throttled_periods", "docker_cpu_throttled_periods").optional(),
+    counter("/cpu_stats/throttling_data/throttled_time", "docker_cpu_throttled_time").optional(),
+];
+
+const MEMORY: &[Field] = &[
+    gauge("/memory_stats/usage", "docker_mem_cur_usage").int().optional(),
+    gauge("/memory_stats/max_usage", "docker_mem_max_usage").int().optional(),
+    gauge("/memory_stats/limit", "docker_mem_limit").int().optional().reaction(-3),
+];
+
+const MEM_USED: Field = gauge("", "docker_mem_used").int();
+const MEM_PERCENT: Field = percent("", "docker_mem_percent");
+const USED: &[Field] = &[MEM_USED, MEM_PERCENT];
+
+/// Names of cgroup v2, of both, and of cgroup v1 (`mapped_file`, `total_…`).
+const MEMORY_DETAILS: &[Field] = &[
+    gauge("/memory_stats/stats/active_anon", "docker_mem_active_anon").int().optional(),
+    gauge("/memory_stats/stats/active_file", "docker_mem_active_file").int().optional(),
+    gauge("/memory_stats/stats/inactive_anon", "docker_mem_inactive_anon").int().optional(),
+    gauge("/memory_stats/stats/inactive_file", "docker_mem_inactive_file").int().optional(),
+    gauge("/memory_stats/stats/file_mapped", "docker_mem_file_mapped").int().optional(),
+    gauge("/memory_stats/stats/mapped_file", "docker_mem_file_mapped").int().optional(),
+    gauge("/memory_stats/stats/unevictable", "docker_mem_unevictable").int().optional(),
+    gauge("/memory_stats/stats/total_active_anon", "docker_mem_total_active_anon").int().optional(),
+    gauge("/memory_stats/stats/total_active_file", "docker_mem_total_active_file").int().optional(),
+    gauge("/memory_stats/stats/total_cache", "docker_mem_total_cache").int().optional(),
+    gauge("/memory_stats/stats/total_inactive_anon", "docker_mem_total_inactive_anon").int().optional(),
+    gauge("/memory_stats/stats/total_inactive_file", "docker_mem_total_inactive_file").int().optional(),
+    gauge("/memory_stats/stats/total_mapped_file", "docker_mem_total_mapped_file").int().optional(),
+    gauge("/memory_stats/stats/total_rss", "docker_mem_total_rss").int().optional(),
+    gauge("/memory_stats/stats/total_swap", "docker_mem_total_swap").int().optional(),
+    gauge("/memory_stats/stats/total_unevictable", "docker_mem_total_unevictable").int().optional(),
+];
+
+const READ: Field = rate("read", "docker_blkio_read");
+const WRITE: Field = rate("write", "docker_blkio_write");
+const PIDS: Field = gauge("/pids_stats/current", "docker_pids").int();
+const IO: &[Field] = &[READ, WRITE, PIDS];
+
+/// The name of the interface inside the container belongs to the metric's.
+const TRAFFIC: &[Field] =
+    &[counter("/rx_bytes", "docker_bytes_rx_{iface}"), counter("/tx_bytes", "docker_bytes_tx_{iface}")];
+const TRAFFIC_DETAILS: &[Field] = &[
+    rate("/rx_packets", "docker_rx_packets_{iface}"),
+    rate("/tx_packets", "docker_tx_packets_{iface}"),
+    counter("/rx_errors", "docker_rx_errors_{iface}"),
+    counter("/tx_errors", "docker_tx_errors_{iface}"),
+    counter("/rx_dropped", "docker_rx_dropped_{iface}"),
+    counter("/tx_dropped", "docker_tx_dropped_{iface}"),
+];
+
+const AGE: Field = gauge("", "docker_container_age").int().reaction(-3);
+const HEALTHY: Field = gauge("", "docker_container_healthy").int();
+const LISTED: &[Field] = &[AGE, HEALTHY];
+
+const DAEMON: &[Field] = &[
+    gauge("/ContainersRunning", "docker_containers_running").int().optional(),
+    gauge("/ContainersPaused", "docker_containers_paused").int().optional(),
+    gauge("/ContainersStopped", "docker_containers_stopped").int().optional(),
+    gauge("/Images", "docker_images").int().optional(),
+];
+
+/// A version of the API, as 1.41.
+type Version = (u32, u32);
+
+/// The newest version whose documentation this check was written by.
+const KNOWN: Version = (1, 50);
+/// The first with `one-shot`.
+const ONE_SHOT: Version = (1, 41);
+/// Containers that failed in a tick, each told; of more only how many.
+const MOST_FAULTS: usize = 10;
+/// What `read` says of a container that does not run.
+const NEVER: &str = "0001-01-01T00:00:00Z";
+const LIST: &str = "a list of containers";
+/// Status of a container that does not run any more.
+const NOT_RUNNING: u16 = 409;
+
+fn build(section: &Section) -> Result<Box<dyn Check>> {
+    let labels = section.list("labels");
+    let filter = serde_json::json!({ "label": labels }).to_string();
+    Ok(Box::new(Docker {
+        http: Http::new(endpoint(section)?),
+        filter: if labels.is_empty() { String::new() } else { format!("?filters={}", percent_encode(&filter)) },
+        tells: Tells {
+            detailed: section.flag("detailed", true)?,
+            memory: section.flag("memstats", true)?,
+            names: section.flag("prettynames", true)?,
+        },
+        api: None,
+        known: HashMap::new(),
+    }))
+}
+
+/// The daemon: over its socket unless `stats` says otherwise, which the original wanted with `/containers` at its end.
+fn endpoint(section: &Section) -> Result<Endpoint> {
+    let stats = section.text("stats").filter(|stats| !stats.is_empty()).unwrap_or(SOCKET);
+    let stats = match stats.strip_prefix("tcp://") {
+        Some(host) => format!("http://{host}"),
+        None => stats.into(),
+    };
+    Ok(Endpoint::read(&section.with("stats", &stats), &["stats"])?.above("containers"))
+}
+
+struct Docker {
+    http: Http,
+    /// Query of the list.
+    filter: String,
+    tells: Tells,
+    /// How the daemon is spoken to; asked for at the first tick and after a failure.
+    api: Option<Api>,
+    /// The containers of the previous tick, by their ids.
+    known: HashMap<String, Known>,
+}
+
+/// What the section asks for.
+#[derive(Clone, Copy)]
+struct Tells {
+    detailed: bool,
+    memory: bool,
+    names: bool,
+}
+
+/// What holds of all containers in a tick.
+#[derive(Clone, Copy)]
+struct Round {
+    tells: Tells,
+    is_podman: bool,
+    /// Unix seconds.
+    now: u64,
+}
+
+/// How a daemon is spoken to.
+#[derive(Clone)]
+struct Api {
+    /// `/v1.41`.
+    prefix: String,
+    /// Query of the samples.
+    sample: &'static str,
+    is_podman: bool,
+}
+
+/// What is remembered of a container.
+struct Known {
+    tags: Tags,
+    cpu: Option<Cpu>,
+}
+
+impl Check for Docker {
+    fn run(&mut self, cx: &Context, out: &mut Out) -> Result<()> {
+        let listed = self.list(cx, out);
+        if listed.is_err() {
+            self.api = None;
+        }
+        let (api, containers) = listed?;
+        self.forget_all_but(&containers, out);
+        let mut failed = 0;
+        let mut paths: Vec<String> = containers.iter().map(|container| container.path(&api)).collect();
+        paths.push(format!("{}/info", api.prefix));
+        let now = u64::try_from(cx.tick.wall).unwrap_or_default();
+        let round = Round { tells: self.tells, is_podman: api.is_podman, now };
+        let Docker { http, known, .. } = self;
+        cx.get_all(http, &paths, |at, answer| match containers.get(at) {
+            Some(container) => match container.tell(answer, known, round, out) {
+                Err(error) if error.is_gone() || matches!(error, Error::Status { status: NOT_RUNNING, .. }) => {}
+                Err(error) => {
+                    failed += 1;
+                    if failed <= MOST_FAULTS {
+                        out.fault_of(&container.shown(), error.to_string());
+                    }
+                }
+                Ok(()) => {}
+            },
+            None => match answer.and_then(|answer| document(answer, "what the daemon says of itself")) {
+                Ok(daemon) => out.pick(&json::row(&daemon, DAEMON), DAEMON, &Tags::default()),
+                Err(error) => out.fault(error.to_string()),
+            },
+        });
+        if failed > MOST_FAULTS {
+            out.fault(format!("{} more containers could not be asked", failed - MOST_FAULTS));
+        }
+        Ok(())
+    }
+}
+
+impl Docker {
+    fn list(&mut self, cx: &Context, out: &mut Out) -> Result<(Api, Vec<Container>)> {
+        let api = match &self.api {
+            Some(api) => api.clone(),
+            None => {
+                let version = document(cx.get(&mut self.http, "/version")?, "the version of the API")?;
+                self.api.insert(Api::chosen(&version)).clone()
+            }
+        };
+        let answer = cx.get(&mut self.http, &format!("{}/containers/json{}", api.prefix, self.filter))?;
+        match document(answer, LIST)? {
+            Json::Array(list) => Ok((api, list.iter().filter_map(|entry| Container::read(entry, out)).collect())),
+            other => Err(Error::parse(LIST, &other.to_string())),
+        }
+    }
+
+    /// A container that is not listed is gone; another of its name begins anew.
+    fn forget_all_but(&mut self, containers: &[Container], out: &mut Out) {
+        let listed: HashMap<&str, &Container> = containers.iter().map(|it| (it.id.as_str(), it)).collect();
+        self.known.retain(|id, known| {
+            let is_there = listed.contains_key(id.as_str());
+            if !is_there {
+                out.forget(&known.tags);
+            }
+            is_there
+        });
+    }
+}
+
+impl Api {
+    /// The newest version that both sides know; a daemon without a version is asked as the oldest were.
+    fn chosen(version: &Json) -> Api {
+        let components = json::array(version, "/Components").iter().filter_map(|part| json::text(part, "/Name"));
+        let is_podman = components.into_iter().any(|name| name.starts_with("Podman"));
+        let read = |place| {
+            let (major, minor) = json::text(version, place)?.split_once('.')?;
+            Some((major.parse().ok()?, minor.parse().ok()?))
+        };
+        let Some(newest): Option<Version> = read("/ApiVersion") else {
+            return Api { prefix: String::new(), sample: "stream=false", is_podman };
+        };
+        let (major, minor) = newest.min(KNOWN).max(read("/MinAPIVersion").unwrap_or_default());
+        let is_one_shot = (major, minor) >= ONE_SHOT;
+        let sample = if is_one_shot { "stream=false&one-shot=true" } else { "stream=false" };
+        Api { prefix: format!("/v{major}.{minor}"), sample, is_podman }
+    }
+}
+
+/// A container as it is listed.
+struct Container {
+    id: String,
+    name: String,
+    image: String,
+    service: Option<String>,
+    /// Unix seconds.
+    created: Option<u64>,
+    healthy: Option<bool>,
+}
+
+impl Container {
+    fn read(entry: &Json, out: &mut Out) -> Option<Container> {
+        let id = json::text(entry, "/Id").unwrap_or_default();
+        if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            out.fault(format!("a container has the id {}, which cannot be asked for", quote(id)));
+            return None;
+        }
+        // A link to a container is one more name, with the name of the other one before it.
+        let names = json::array(entry, "/Names").iter().filter_map(Json::as_str);
+        let name = names.min_by_key(|name| name.matches('/').count()).unwrap_or(id);
+        let status = json::text(entry, "/Status").unwrap_or_default();
+        let healthy = [("(healthy)", true), ("(unhealthy)", false)];
+        Some(Container {
+            id: id.into(),
+            name: name.replace('/', ""),
+            image: json::text(entry, "/Image").unwrap_or_default().into(),
+            service: json::text(entry, "/Labels/com.docker.compose.service").map(String::from),
+            created: json::count(entry, "/Created"),
+            healthy: healthy.into_iter().find(|(word, _)| status.ends_with(word)).map(|(_, healthy)| healthy),
+        })
+    }
+
+    /// The name as it may stand in the log: that of a container of Docker is plain.
+    fn shown(&self) -> String {
+        let is_plain = |letter: u8| letter.is_ascii_graphic();
+        if self.name.len() <= 80 && self.name.bytes().all(is_plain) { self.name.clone() } else { quote(&self.name) }
+    }
+
+    fn path(&self, api: &Api) -> String {
+        format!("{}/containers/{}/stats?{}", api.prefix, self.id, api.sample)
+    }
+
+    fn tell(
+        &self,
+        answer: Result<Answer>,
+        known: &mut HashMap<String, Known>,
+        round: Round,
+        out: &mut Out,
+    ) -> Result<()> {
+        let tells = round.tells;
+        let stats = document(answer?, "the statistics of a container")?;
+        if json::text(&stats, "/read") == Some(NEVER) {
+            return Ok(());
+        }
+        let label = if tells.names { &self.name } else { &self.id };
+        let tags = Tags::one("container", label);
+        self.tell_listed(label, &tags, round.now, out);
+        self.tell_cpu(&stats, &tags, known, round, out);
+        out.pick(&json::row(&stats, THROTTLING), THROTTLING, &tags);
+        if tells.memory {
+            tell_memory(&stats, &tags, out);
+        }
+        if tells.memory && tells.detailed {
+            out.pick(&json::row(&stats, MEMORY_DETAILS), MEMORY_DETAILS, &tags);
+        }
+        tell_io(&stats, &tags, out);
+        for (iface, counters) in stats.pointer("/networks").and_then(Json::as_object).into_iter().flatten() {
+            tell_traffic(iface, counters, TRAFFIC, &tags, out);
+            if tells.detailed {
+                tell_traffic(iface, counters, TRAFFIC_DETAILS, &tags, out);
+            }
+        }
+        Ok(())
+    }
+
+    fn tell_cpu(&self, stats: &Json, tags: &Tags, known: &mut HashMap<String, Known>, round: Round, out: &mut Out) {
+        let sample = |part| stats.get(part).and_then(Cpu::read);
+        let (now, of_daemon) = match round.is_podman {
+            true => (sample("cpu_stats").and_then(|cpu| cpu.by_clock(stats)), None),
+            false => (sample("cpu_stats"), sample("precpu_stats")),
+        };
+        let before = known.insert(self.id.clone(), Known { tags: tags.clone(), cpu: now });
+        let share_since = |before: Option<Cpu>| now?.share_since(before?);
+        let own = share_since(before.and_then(|before| before.cpu));
+        if let Some(share) = share_since(of_daemon).or(own) {
+            out.put(&OF_HOST, share * 100.0, tags);
+        }
+        if let Some(share) = own {
+            out.put(&OF_CPU, share * cpus(stats) as f64 * 100.0, tags);
+        }
+    }
+
+    fn tell_listed(&self, label: &str, tags: &Tags, now: u64, out: &mut Out) {
+        if let Some(healthy) = self.healthy {
+            out.put(&HEALTHY, u64::from(healthy), tags);
+        }
+        if let Some(created) = self.created {
+            let service = self.service.iter().map(|service| ("service", service.as_str()));
+            let tags = [("container", label), ("image", &self.image)].into_iter().chain(service);
+            out.put(&AGE, now.saturating_sub(created), &tags.collect());
+        }
+    }
+}
+
+/// Nanoseconds of processor time: of the container, and of all processors together.
+#[derive(Clone, Copy)]
+struct Cpu {
+    used: u64,
+    whole: u128,
+}
+
+impl Cpu {
+    /// `None` where a container does not run, or a first sample is not there.
+    fn read(part: &Json) -> Option<Cpu> {
+        let whole = json::count(part, "/system_cpu_usage").filter(|whole| *whole > 0)?;
+        Some(Cpu { used: json::count(part, "/cpu_usage/total_usage")?, whole: whole.into() })
+    }
+
+    /// By the moment of the sample, as if all processors had worked since 1970.
+    fn by_clock(self, stats: &Json) -> Option<Cpu> {
+        let clock = rfc3339_nanos(json::text(stats, "/read")?)?;
+        Some(Cpu { whole: u128::from(clock) * u128::from(cpus(stats)), ..self })
+    }
+
+    /// The container's share since then; `None` where a counter went back or stood still.
+    fn share_since(self, before: Cpu) -> Option<f64> {
+        let used = self.used.checked_sub(before.used)?;
+        let whole = self.whole.checked_sub(before.whole).filter(|whole| *whole > 0)?;
+        Some(used as f64 / whole as f64)
+    }
+}
+
+/// The processors that a container sees.
+fn cpus(stats: &Json) -> u64 {
+    let online = json::count(stats, "/cpu_stats/online_cpus").filter(|cpus| *cpus > 0);
+    online.unwrap_or(json::array(stats, "/cpu_stats/cpu_usage/percpu_usage").len().max(1) as u64)
+}
+
+fn document(answer: Answer, wanted: &'static str) -> Result<Json> {
+    json::document(&answer.text, wanted).map_err(|error| answer.unread(&error))
+}
+
+/// What is used is told as the command `docker stats` tells it: without the part of the cache that can be given back.
+fn tell_memory(stats: &Json, tags: &Tags, out: &mut Out) {
+    out.pick(&json::row(stats, MEMORY), MEMORY, tags);
+    let Some(usage) = json::count(stats, "/memory_stats/usage") else { return };
+    let cache = ["/memory_stats/stats/total_inactive_file", "/memory_stats/stats/inactive_file"];
+    let cache = cache.iter().find_map(|place| json::count(stats, place)).filter(|cache| *cache < usage);
+    let used = usage - cache.unwrap_or_default();
+    out.put(&MEM_USED, used, tags);
+    if let Some(limit @ 1..) = json::count(stats, "/memory_stats/limit") {
+        out.put(&MEM_PERCENT, used as f64 * 100.0 / limit as f64, tags);
+    }
+}
+
+fn tell_io(stats: &Json, tags: &Tags, out: &mut Out) {
+    let devices = json::array(stats, "/blkio_stats/io_service_bytes_recursive");
+    for field in [&READ, &WRITE] {
+        let is_meant = |entry: &&Json| json::text(entry, "/op").is_some_and(|op| op.eq_ignore_ascii_case(field.cell));
+        let bytes = devices.iter().filter(is_meant).filter_map(|entry| json::count(entry, "/value"));
+        if let Some(bytes) = bytes.reduce(u64::saturating_add) {
+            out.put(field, bytes, tags);
+        }
+    }
+    if let Some(pids) = json::cell(stats, PIDS.cell) {
+        out.put(&PIDS, pids, tags);
+    }
+}
+
+fn tell_traffic(iface: &str, counters: &Json, fields: &[Field], tags: &Tags, out: &mut Out) {
+    for field in fields {
+        let Some(Raw::Count(count)) = json::cell(counters, field.cell) else { continue };
+        out.tell(Told {
+            name: &field.metric.replace("{iface}", iface),
+            value: Value::Int(i64::try_from(count).unwrap_or(i64::MAX)),
+            how: field.how,
+            check_type: TYPE,
+            tags: tags.clone(),
+            time: None,
+        });
+    }
+}

@@ -1,0 +1,44 @@
+//! oddeye: a heartbeat, the time that a page of your choice takes to come.
+
+use super::CONF;
+use crate::check::{Check, Context, Out, Runs, Spec};
+use crate::config::section::Section;
+use crate::error::Result;
+use crate::fetch::http::{Endpoint, Http};
+use crate::point::{Level, Tags};
+use crate::table::{Field, gauge};
+
+pub static SPEC: Spec = Spec {
+    name: "check_oddeye",
+    purpose: "a heartbeat: the time that a page of your choice takes to come",
+    check_type: "health",
+    conf: CONF,
+    section: "OddEye",
+    keys: &["url", "auth", "user", "pass", "verify", "ca_file", "client_cert", "client_key"],
+    runs: Runs::Own,
+    fields: &[&[ALIVE]],
+    build,
+};
+
+const ALIVE: Field = gauge("", "host_alive");
+
+/// The server counts the time without this event, and puts it into the message, whose spelling it knows.
+const EVENT: &str = "HeartBeat";
+const MESSAGE: &str = "{DURATION} without HearBeats from host";
+/// Once what `error_handler` says.
+const REACTION: i8 = 1;
+
+fn build(section: &Section) -> Result<Box<dyn Check>> {
+    Ok(Box::new(OddEye(Http::new(Endpoint::read(section, &["url"])?))))
+}
+
+struct OddEye(Http);
+
+impl Check for OddEye {
+    fn run(&mut self, cx: &Context, out: &mut Out) -> Result<()> {
+        let answer = cx.get(&mut self.0, "")?;
+        out.put(&ALIVE, answer.took.as_secs_f64(), &Tags::default());
+        out.health(EVENT, Level::Ok, MESSAGE.into(), REACTION);
+        Ok(())
+    }
+}

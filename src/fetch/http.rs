@@ -1,0 +1,354 @@
+//! Pages of a server, over TCP, TLS or a unix socket: the only HTTP client of the checks.
+//!
+//! *Invariant:* nothing here waits past its deadline, keeps more than its limit, follows a redirect, or shows a credential.
+
+use crate::config::section::Section;
+use crate::error::{Error, Result, plain, quote};
+pub use crate::net::address::percent_encode;
+use crate::net::address::{Url, basic, below, credentials, parse_address, show, without_credentials};
+use crate::net::http::{self, Cause, MAX_AGE, Proxying, complaint, innermost, redirection};
+use crate::net::names::{self, is_loopback};
+use crate::net::tls::Tls;
+use nix::unistd::{Gid, Group};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION};
+use reqwest::{Client, Method, Request, Response};
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use tokio::runtime::Runtime;
+use tokio::task::{JoinSet, yield_now};
+
+/// Longest wait for a whole page unless `timeout_seconds` says otherwise.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Most bytes of all pages that are read at a time.
+const MOST_BYTES: usize = 32 << 20;
+/// Most pages that are asked for at a time.
+const AT_ONCE: usize = 64;
+/// Connections that are kept from tick to tick.
+const SPARE: usize = 4;
+/// Most bytes of an answer that refuses, which may say why.
+const REFUSAL_BYTES: usize = 4096;
+/// What the URLs of requests over a unix socket begin with.
+const OVER_SOCKET: &str = "http://localhost";
+
+/// A server as the section of a check names it.
+#[derive(Clone)]
+pub struct Endpoint {
+    base: Url,
+    /// The socket where the server is not reached over TCP.
+    socket: Option<PathBuf>,
+    authorization: Option<HeaderValue>,
+    tls: Tls,
+    timeout: Duration,
+}
+
+impl Endpoint {
+    /// The address under the first key, with the paths under the others behind it. Reads `auth`, `user`, `pass`, the keys
+    /// of TLS and `timeout_seconds`, too.
+    pub fn read(section: &Section, keys: &[&str]) -> Result<Endpoint> {
+        let (key, more) = keys.split_first().map_or(("", keys), |(key, more)| (*key, more));
+        let text = section.required(key)?;
+        let socket = text.strip_prefix("unix://").map(PathBuf::from);
+        if socket.as_ref().is_some_and(|socket| !socket.is_absolute()) {
+            return Err(section.wrong(key, "expected the whole path of a socket, as unix:///var/run/docker.sock"));
+        }
+        let address = if socket.is_some() { OVER_SOCKET } else { text };
+        let mut base = parse_address(address).map_err(|problem| section.problem(key, &problem))?;
+        for key in more {
+            base = below(&base, section.required(key)?);
+        }
+        let authorization = credentials(section, &base, true)?.map(|(user, password)| basic(&user, &password));
+        let tls = if base.scheme() == "https" { Tls::of_check(section)? } else { Tls::default() };
+        let seconds = section.optional_number("timeout_seconds")?;
+        let timeout = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or(TIMEOUT);
+        Ok(Endpoint { base: without_credentials(base), socket, authorization, tls, timeout })
+    }
+
+    /// The same server without that last part of the path.
+    pub fn above(mut self, last: &str) -> Endpoint {
+        let path = self.base.path().trim_end_matches('/');
+        if let Some(above) = path.strip_suffix(last).filter(|above| above.ends_with('/')).map(String::from) {
+            self.base.set_path(&above);
+        }
+        self
+    }
+
+    /// As it may be shown: without user, password and query.
+    fn shown(&self, path: &str) -> String {
+        let path = path.split('?').next().unwrap_or_default();
+        match &self.socket {
+            Some(socket) => format!("unix://{}{path}", socket.display()),
+            None => show(&below(&self.base, path)),
+        }
+    }
+}
+
+/// A page and how long it took to come.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// Where it came from, as it may be shown.
+    pub address: String,
+    /// Bytes that are not UTF-8 are U+FFFD.
+    pub text: String,
+    pub took: Duration,
+}
+
+impl Answer {
+    /// The error of an answer that could not be understood, with where it came from.
+    pub fn unread(&self, error: &Error) -> Error {
+        Error::Fetch { address: self.address.clone(), problem: error.to_string() }
+    }
+}
+
+/// The conversation with one server. Belongs to the check that asks, and starts no thread.
+pub struct Http {
+    endpoint: Endpoint,
+    client: Option<Made>,
+    /// Made at the first request: before the daemon forks there must be none.
+    runtime: Option<Runtime>,
+}
+
+/// A client and when it was made.
+struct Made {
+    client: Client,
+    born: Instant,
+}
+
+impl Http {
+    pub fn new(endpoint: Endpoint) -> Http {
+        Http { endpoint, client: None, runtime: None }
+    }
+
+    /// The page of that path and query below the server's address; `""` for the address itself.
+    ///
+    /// # Errors
+    /// [`Error::Fetch`] where there is no whole page in time, [`Error::Status`] where the server has another answer.
+    pub fn get(&mut self, path: &str, deadline: Instant) -> Result<Answer> {
+        let mut got = Err(self.failure("no answer"));
+        self.get_all(&[path.into()], deadline, |_, answer| got = answer);
+        got
+    }
+
+    /// Many pages at once: `tell` is given each with its place in `paths` as soon as it is there or has failed.
+    pub fn get_all(&mut self, paths: &[String], deadline: Instant, mut tell: impl FnMut(usize, Result<Answer>)) {
+        let client = match self.client() {
+            Ok(client) => client,
+            Err(problem) => return (0..paths.len()).for_each(|at| tell(at, Err(self.failure(&problem)))),
+        };
+        let Some(runtime) = &self.runtime else { return };
+        let limit = MOST_BYTES / paths.len().clamp(1, AT_ONCE);
+        let mut is_lost = false;
+        runtime.block_on(async {
+            // Lets connections notice that the server has closed them since the last tick.
+            yield_now().await;
+            yield_now().await;
+            let mut waiting = paths.iter().enumerate();
+            let mut running = JoinSet::new();
+            loop {
+                while running.len() < AT_ONCE
+                    && let Some((at, path)) = waiting.next()
+                {
+                    let asking = Asking::new(&self.endpoint, client.clone(), path, limit, deadline);
+                    running.spawn(async move { (at, asking.ask().await) });
+                }
+                match running.join_next().await {
+                    Some(Ok((at, answer))) => {
+                        is_lost |= matches!(answer, Err(Error::Fetch { .. }));
+                        tell(at, answer);
+                    }
+                    Some(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+                    Some(Err(_)) => {}
+                    None => break,
+                }
+            }
+        });
+        if is_lost {
+            self.client = None; // The next one reads the certificates anew.
+        }
+    }
+
+    /// The client, made anew when there is none or it is too old.
+    fn client(&mut self) -> Result<Client, String> {
+        if let Some(made) = self.client.as_ref().filter(|made| made.born.elapsed() < MAX_AGE) {
+            return Ok(made.client.clone());
+        }
+        if self.runtime.is_none() {
+            self.runtime = Some(names::runtime().map_err(|error| plain(&error))?);
+        }
+        let client = self.endpoint.client()?;
+        self.client = Some(Made { client: client.clone(), born: Instant::now() });
+        Ok(client)
+    }
+
+    fn failure(&self, problem: &str) -> Error {
+        Error::Fetch { address: self.endpoint.shown(""), problem: problem.into() }
+    }
+}
+
+impl Drop for Http {
+    fn drop(&mut self) {
+        // A lookup that hangs must not keep the daemon from stopping.
+        if let Some(runtime) = self.runtime.take() {
+            self.client = None;
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Endpoint {
+    fn client(&self) -> Result<Client, String> {
+        let is_near = self.socket.is_some() || is_loopback(self.base.host_str().unwrap_or_default());
+        let env = |name: &str| std::env::var(name).ok();
+        let proxy = if is_near { None } else { Proxying::choose(None, self.base.scheme(), &env) };
+        let is_plain = self.base.scheme() == "http" && proxy.as_ref().is_none_or(|proxy| !proxy.is_https());
+        let tls = if is_plain { Tls::none() } else { self.tls.config() }.map_err(|error| error.to_string())?;
+        let mut headers = HeaderMap::new();
+        headers.extend(self.authorization.clone().map(|value| (AUTHORIZATION, value)));
+        let mut builder = http::builder(tls, names::system()).default_headers(headers).pool_max_idle_per_host(SPARE);
+        if let Some(socket) = &self.socket {
+            builder = builder.unix_socket(socket.clone());
+        }
+        if let Some(proxy) = proxy {
+            builder = builder.proxy(proxy.build()?);
+        }
+        builder.build().map_err(|error| innermost(&error.without_url()))
+    }
+}
+
+/// One page that is asked for.
+struct Asking {
+    client: Client,
+    url: Url,
+    /// Of the server, and of the page on it.
+    server: String,
+    page: String,
+    socket: Option<PathBuf>,
+    /// Most bytes.
+    limit: usize,
+    /// Longest wait.
+    patience: Duration,
+}
+
+impl Asking {
+    fn new(endpoint: &Endpoint, client: Client, path: &str, limit: usize, deadline: Instant) -> Asking {
+        Asking {
+            client,
+            url: below(&endpoint.base, path),
+            server: endpoint.shown(""),
+            page: endpoint.shown(path),
+            socket: endpoint.socket.clone(),
+            limit,
+            patience: endpoint.timeout.min(deadline.saturating_duration_since(Instant::now())),
+        }
+    }
+
+    async fn ask(&self) -> Result<Answer> {
+        if self.patience.is_zero() {
+            return Err(self.failure("no time was left to ask before the tick was over".into()));
+        }
+        let begun = Instant::now();
+        match tokio::time::timeout(self.patience, self.converse()).await {
+            Ok(text) => Ok(Answer { address: self.page.clone(), text: text?, took: begun.elapsed() }),
+            Err(_) => {
+                let seconds = (self.patience.as_secs_f64() * 10.0).round() / 10.0;
+                Err(self.failure(format!("no whole answer within {seconds} s")))
+            }
+        }
+    }
+
+    async fn converse(&self) -> Result<String> {
+        let response = self.response().await?;
+        let status = response.status().as_u16();
+        if status >= 300 {
+            return Err(self.refusal(status, response).await);
+        }
+        match read(response, self.limit).await {
+            Ok(body) => {
+                Ok(String::from_utf8(body)
+                    .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+            }
+            Err(Cut::TooLong) => Err(self.failure(format!("the answer is longer than {}", size(self.limit)))),
+            Err(Cut::Broken(why)) => Err(self.failure(format!("the answer broke off: {why}"))),
+        }
+    }
+
+    /// A connection that was kept may have died unseen: then the page is asked for at once on a new one.
+    async fn response(&self) -> Result<Response> {
+        let request = || Request::new(Method::GET, self.url.clone());
+        let mut came = self.client.execute(request()).await;
+        if let Err(error) = &came
+            && http::why(error, self.patience).0 == Cause::Closed
+        {
+            came = self.client.execute(request()).await;
+        }
+        came.map_err(|error| match http::why(&error, self.patience) {
+            (Cause::Connect, why) => Error::Fetch { address: self.server.clone(), problem: self.unreached(why) },
+            (Cause::Refused | Cause::Setup, problem) => Error::Fetch { address: self.server.clone(), problem },
+            (_, why) => self.failure(why),
+        })
+    }
+
+    /// Adds what helps where a socket cannot be used.
+    fn unreached(&self, why: String) -> String {
+        let Some(socket) = &self.socket else { return why };
+        let remedy = match why.rsplit(": ").next() {
+            Some("permission denied") => allowed(socket),
+            Some("no such file or directory" | "connection refused") => "is the server running?".into(),
+            _ => return why,
+        };
+        format!("{why}; {remedy}")
+    }
+
+    async fn refusal(&self, status: u16, response: Response) -> Error {
+        let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok()).map(String::from);
+        let json = read(response, REFUSAL_BYTES).await.ok().and_then(|body| serde_json::from_slice(&body).ok());
+        let said = json.as_ref().and_then(complaint).map(|said| format!(": {}", quote(&said)));
+        let problem = match status {
+            401 | 403 => "; check user and password".into(),
+            300..=399 => format!(": redirected{}, name the final place", redirection(location.as_deref())),
+            _ => String::new(),
+        };
+        let problem = format!("HTTP {status}{}{problem}", said.unwrap_or_default());
+        Error::Status { address: self.page.clone(), status, problem }
+    }
+
+    fn failure(&self, problem: String) -> Error {
+        Error::Fetch { address: self.page.clone(), problem }
+    }
+}
+
+/// Why there is no whole body.
+enum Cut {
+    TooLong,
+    Broken(String),
+}
+
+async fn read(mut response: Response, limit: usize) -> Result<Vec<u8>, Cut> {
+    let mut body = Vec::new();
+    if response.content_length().is_some_and(|length| length > limit as u64) {
+        return Err(Cut::TooLong);
+    }
+    while let Some(chunk) = response.chunk().await.map_err(|error| Cut::Broken(innermost(&error.without_url())))? {
+        if chunk.len() > limit - body.len() {
+            return Err(Cut::TooLong);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+fn size(bytes: usize) -> String {
+    if bytes >= 1 << 20 { format!("{} MiB", bytes >> 20) } else { format!("{} KiB", bytes >> 10) }
+}
+
+/// How the daemon comes to be allowed to use the socket.
+fn allowed(socket: &Path) -> String {
+    const GROUP_MAY_WRITE: u32 = 0o020;
+    let group = fs::metadata(socket).ok().filter(|socket| socket.permissions().mode() & GROUP_MAY_WRITE != 0);
+    let group = group.and_then(|socket| Group::from_gid(Gid::from_raw(socket.gid())).ok().flatten());
+    match group.filter(|group| group.gid.as_raw() != 0) {
+        Some(group) => format!("the daemon's user must be in the group {}", group.name),
+        None => "the daemon's user must be allowed to use the socket".into(),
+    }
+}

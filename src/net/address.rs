@@ -1,0 +1,126 @@
+//! Addresses of servers as people write them: read, shown without secrets, and the credentials in them.
+
+use super::names::is_loopback;
+use crate::config::section::Section;
+use crate::error::{Result, quote};
+use base64::Engine;
+pub use reqwest::Url;
+use reqwest::header::HeaderValue;
+
+/// An address of http or https; one without a scheme is that of plain http. The problem never quotes it: it may hold a
+/// password.
+pub fn parse_address(text: &str) -> Result<Url, String> {
+    let whole = if text.contains("://") { text.to_string() } else { format!("http://{text}") };
+    let url = Url::parse(&whole).map_err(|error| format!("cannot be read as an address: {error}"))?;
+    match url.scheme() {
+        "http" | "https" if url.host_str().is_some() => Ok(url),
+        scheme => Err(format!("expected http:// or https:// and a host, found {}", quote(scheme))),
+    }
+}
+
+/// The address with a path behind its own, and behind its own query that of the path.
+pub fn below(base: &Url, path: &str) -> Url {
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let mut url = base.clone();
+    if !path.is_empty() {
+        url.set_path(&format!("{}/{}", base.path().trim_end_matches('/'), path.trim_start_matches('/')));
+    }
+    add_query(&mut url, query);
+    url
+}
+
+/// Puts it behind the query that is there.
+pub fn add_query(url: &mut Url, more: &str) {
+    let all: Vec<&str> = url.query().into_iter().chain([more]).filter(|query| !query.is_empty()).collect();
+    let all = all.join("&");
+    url.set_query(Some(&*all).filter(|all| !all.is_empty()));
+}
+
+/// The address without user and password.
+pub fn without_credentials(mut url: Url) -> Url {
+    // Errors are impossible here: the scheme is http or https.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.set_fragment(None);
+    url
+}
+
+/// User and password, where they are to be sent.
+pub fn credentials(section: &Section, base: &Url, basic: bool) -> Result<Option<(String, String)>> {
+    let is_told = basic && section.text("auth").is_some_and(|auth| !auth.is_empty());
+    if basic && section.flag("auth", false)? {
+        let user = section.required("user")?;
+        if user.contains(':') {
+            return Err(section.problem("user", "must not contain a colon, Basic authentication cannot carry it"));
+        }
+        return Ok(Some((user.into(), section.text("pass").unwrap_or_default().into())));
+    }
+    if is_told || base.username().is_empty() {
+        return Ok(None);
+    }
+    Ok(Some((percent_decode(base.username()), percent_decode(base.password().unwrap_or_default()))))
+}
+
+/// A warning where whoever stands between here and the server can read what we prove ourselves with.
+pub fn exposed(base: &Url) -> Option<String> {
+    let is_open = base.scheme() == "http" && !is_loopback(base.host_str().unwrap_or_default());
+    is_open.then(|| format!("{}: the password goes over plain http, anybody in between can read it", show(base)))
+}
+
+/// Marked as sensitive, so that no debug output shows it.
+pub fn basic(user: &str, password: &str) -> HeaderValue {
+    let encoded = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
+    let mut value = HeaderValue::from_str(&format!("Basic {encoded}")).unwrap_or(HeaderValue::from_static("Basic"));
+    value.set_sensitive(true);
+    value
+}
+
+/// The address without user, password and query.
+pub fn show(url: &Url) -> String {
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let path = url.path().trim_end_matches('/');
+    format!("{}://{}{port}{path}", url.scheme(), url.host_str().unwrap_or_default())
+}
+
+/// Without what may hold a secret.
+pub fn shown_location(location: &str) -> &str {
+    location.split(['?', '#']).next().filter(|place| !place.contains('@')).unwrap_or("another place")
+}
+
+/// Appends bytes as they may stand in a query or a form.
+pub fn push_percent_encoded(out: &mut Vec<u8>, bytes: &[u8]) {
+    let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'A' + nibble - 10 };
+    for byte in bytes {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(*byte),
+            _ => out.extend_from_slice(&[b'%', digit(byte >> 4), digit(byte & 15)]),
+        }
+    }
+}
+
+/// As it may stand in a query.
+pub fn percent_encode(text: &str) -> String {
+    let mut encoded = Vec::with_capacity(text.len());
+    push_percent_encoded(&mut encoded, text.as_bytes());
+    String::from_utf8(encoded).unwrap_or_default()
+}
+
+fn percent_decode(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((plain, after)) = rest.split_once('%') {
+        bytes.extend_from_slice(plain.as_bytes());
+        match after.get(..2).map(|digits| u8::from_str_radix(digits, 16)) {
+            Some(Ok(byte)) => {
+                bytes.push(byte);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            _ => {
+                bytes.push(b'%');
+                rest = after;
+            }
+        }
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    String::from_utf8_lossy(&bytes).into_owned()
+}

@@ -1,0 +1,236 @@
+//! The HTTP client of the checks: limits of time and size, trust, credentials that nobody sees, and connections that died.
+
+use super::machine::{section, spec};
+use crate::support::pages::{Page, Pages};
+use crate::support::server::{Server, Step, answer};
+use crate::support::tls::{authority, file, params, self_signed, signed};
+use puypuy::error::{Error, Result};
+use puypuy::fetch::http::{Answer, Endpoint, Http};
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+fn endpoint(lines: &[(&str, &str)]) -> Result<Endpoint> {
+    Endpoint::read(&section(spec("check_oddeye"), lines), &["url"])
+}
+
+fn http(lines: &[(&str, &str)]) -> Http {
+    Http::new(endpoint(lines).unwrap())
+}
+
+fn within(seconds: f64) -> Instant {
+    Instant::now() + Duration::from_secs_f64(seconds)
+}
+
+/// The page of the address itself.
+fn get(lines: &[(&str, &str)]) -> Result<Answer> {
+    http(lines).get("", within(5.0))
+}
+
+fn problem(lines: &[(&str, &str)]) -> String {
+    get(lines).unwrap_err().to_string()
+}
+
+#[test]
+fn a_page_is_asked_for_as_the_section_says() {
+    let server = Pages::on_port(|_| Page::Body(b"caf\xe9".to_vec()));
+    let host = server.address().replace("http://", "");
+    let mut http = http(&[("url", &format!("{host}/base/?a=1"))]);
+    assert_eq!(http.get("", within(5.0)).unwrap().text, "caf\u{fffd}");
+    let answer = http.get("/page?b=2", within(5.0)).unwrap();
+    assert_eq!(answer.address, format!("http://{host}/base/page"));
+    assert_eq!(server.asked(), ["/base/?a=1", "/base/page?a=1&b=2"]);
+    let head = &server.heads()[0];
+    let agent = concat!("\r\nuser-agent: PuyPuy/", env!("CARGO_PKG_VERSION"), "\r\n");
+    assert!(head.contains(agent) && !head.contains("authorization"), "{head}");
+}
+
+#[test]
+fn paths_under_other_keys_belong_to_the_address() {
+    let server = Pages::on_port(|_| Page::body("x"));
+    let lines = [("address", &*server.address()), ("stats", "/server-status?auto")];
+    let section = section(spec("check_oddeye"), &lines);
+    Http::new(Endpoint::read(&section, &["address", "stats"]).unwrap()).get("", within(5.0)).unwrap();
+    assert_eq!(server.asked(), ["/server-status?auto"]);
+    let missing = Endpoint::read(&section, &["address", "page"]).err().unwrap().to_string();
+    assert_eq!(missing, "conf/system.ini:1 [OddEye] page: missing");
+}
+
+#[test]
+fn credentials_are_sent_and_never_shown() {
+    let server = Pages::on_port(|_| Page::Status(500, String::new()));
+    let host = server.address().replace("http://", "");
+    // user "me", password "s:ecret?"
+    let basic = "\r\nauthorization: Basic bWU6czplY3JldD8=\r\n";
+    let url = format!("http://me:s%3Aecret%3F@{host}/x?token=s:ecret?");
+    for lines in [
+        vec![("url", url.as_str())],
+        vec![("url", &*server.address()), ("auth", "True"), ("user", "me"), ("pass", "s:ecret?")],
+    ] {
+        let error = problem(&lines);
+        assert!(error.ends_with("HTTP 500") && !error.contains("ecret") && !error.contains("me:"), "{error}");
+        assert!(server.heads().last().unwrap().contains(basic), "{:?}", server.heads());
+    }
+    for url in ["http://me:secret@", "ftp://me:secret@x", "http://me:secret@x:port"] {
+        let error = endpoint(&[("url", url)]).err().unwrap().to_string();
+        assert!(error.starts_with("conf/system.ini:2 [OddEye] url: ") && !error.contains("secret"), "{error}");
+    }
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let error = problem(&[("url", &format!("http://me:secret@{closed}/?key=secret"))]);
+    assert_eq!(error, format!("http://{closed}: cannot connect: connection refused"));
+}
+
+#[test]
+fn a_status_that_is_no_success_is_an_error_that_names_it() {
+    for (status, headers, body, words) in [
+        (500, vec![], "<html>oops</html>", "HTTP 500"),
+        (404, vec![], r#"{"message":"no such page"}"#, "HTTP 404: \"no such page\""),
+        (401, vec![], "", "HTTP 401; check user and password"),
+        (
+            302,
+            vec![("Location", "http://192.0.2.1/login?key=secret")],
+            "",
+            "HTTP 302: redirected to \"http://192.0.2.1/login\", name the final place",
+        ),
+    ] {
+        let server = Server::start(vec![Step::answer(status, &headers, body)]);
+        let error = get(&[("url", &server.url())]).unwrap_err();
+        assert_eq!(error.to_string(), format!("{}: {words}", server.url()));
+        assert_eq!(error.is_gone(), status == 404);
+        assert_eq!(server.requests().len(), 1);
+    }
+}
+
+#[test]
+fn a_page_has_a_limit_of_time_however_it_comes() {
+    let slow = |page: Page| {
+        let server = Pages::on_port(move |_| page.clone());
+        let begun = Instant::now();
+        let error = http(&[("url", &server.address())]).get("", within(0.3)).unwrap_err().to_string();
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+        assert_eq!(error, format!("{}: no whole answer within 0.3 s", server.address()));
+        begun.elapsed()
+    };
+    slow(Page::Silence);
+    slow(Page::Drip("x".repeat(10_000), Duration::from_millis(5)));
+
+    let server = Pages::on_port(|_| Page::Silence);
+    let error = problem(&[("url", &server.address()), ("timeout_seconds", "0.2")]);
+    assert!(error.ends_with("no whole answer within 0.2 s"), "{error}");
+    let late = http(&[("url", &server.address())]).get("", Instant::now()).unwrap_err().to_string();
+    assert!(late.ends_with("no time was left to ask before the tick was over"), "{late}");
+}
+
+#[test]
+fn a_page_has_a_limit_of_size_whatever_it_promised() {
+    let huge =
+        |length: &str| [format!("HTTP/1.1 200 OK\r\n{length}\r\n").into_bytes(), vec![b'x'; (32 << 20) + 1]].concat();
+    for length in ["", "Content-Length: 33554433\r\n"] {
+        let bytes = huge(length);
+        let server = Pages::on_port(move |_| Page::Raw(bytes.clone()));
+        let error = problem(&[("url", &server.address())]);
+        assert_eq!(error, format!("{}: the answer is longer than 32 MiB", server.address()));
+    }
+    // Many at once share it.
+    let server = Pages::on_port(|path| Page::Body(vec![b'x'; if path == "/1" { 600 << 10 } else { 100 }]));
+    let paths: Vec<String> = (0..100).map(|number| format!("/{number}")).collect();
+    let mut refused = Vec::new();
+    http(&[("url", &server.address())]).get_all(&paths, within(5.0), |at, answer| {
+        if let Err(error) = answer {
+            refused.push((at, error.to_string()));
+        }
+    });
+    assert_eq!(refused, [(1, format!("{}/1: the answer is longer than 512 KiB", server.address()))]);
+}
+
+#[test]
+fn an_answer_that_breaks_off_is_told_as_that() {
+    let server = Server::start(vec![Step::AnswerAndClose(answer(200, &[("Content-Length", "9")], b"short"))]);
+    let error = problem(&[("url", &server.url())]);
+    assert!(error.starts_with(&format!("{}: the answer broke off: ", server.url())), "{error}");
+    let server = Server::start(vec![Step::Close]);
+    let error = problem(&[("url", &server.url())]);
+    assert!(error.starts_with(&format!("{}: connection lost before the answer: ", server.url())), "{error}");
+    assert_eq!(server.connections(), 2, "asked once more, and no further");
+}
+
+#[test]
+fn connections_are_kept_and_replaced_when_they_died() {
+    let server = Server::start(vec![Step::answer(200, &[], "x")]);
+    let mut kept = http(&[("url", &server.url())]);
+    for _ in 0..3 {
+        kept.get("", within(5.0)).unwrap();
+    }
+    assert_eq!(server.connections(), 1);
+    server.disconnect();
+    kept.get("", within(5.0)).unwrap();
+    server.script(vec![Step::Close, Step::answer(200, &[], "x")]);
+    kept.get("", within(5.0)).unwrap();
+    assert_eq!(server.connections(), 3);
+}
+
+#[test]
+fn certificates_are_verified() {
+    let folder = TempDir::new().unwrap();
+    let (server, pem) = self_signed(params(&["localhost"], "my page"), true);
+    let error = problem(&[("url", &server.url())]);
+    let why = "unknown issuer: the certificate of \"my page\" is self-signed; trust a private CA or a self-signed certificate \
+               with ca_file; only verify: False goes without this check";
+    assert_eq!(error, format!("{}: {why}", server.url()));
+    assert_eq!(server.requests().len(), 0);
+    let trusted = file(&folder, "own.pem", &pem);
+    get(&[("url", &server.url()), ("ca_file", trusted.to_str().unwrap())]).unwrap();
+    get(&[("url", &server.url()), ("verify", "False")]).unwrap();
+
+    let own = authority();
+    let server = signed(&own, params(&["other.example.org"], "x"));
+    let path = file(&folder, "ca.pem", &own.pem());
+    let error = problem(&[("url", &server.url()), ("ca_file", path.to_str().unwrap())]);
+    assert!(error.contains("wrong name in the certificate"), "{error}");
+}
+
+#[test]
+fn a_certificate_file_that_changed_is_read_after_a_failure() {
+    let (folder, own) = (TempDir::new().unwrap(), authority());
+    let server = signed(&own, params(&["localhost"], "x"));
+    let path = file(&folder, "ca.pem", &authority().pem());
+    let mut http = http(&[("url", &server.url()), ("ca_file", path.to_str().unwrap())]);
+    assert!(http.get("", within(5.0)).unwrap_err().to_string().contains("trust a private CA"));
+    file(&folder, "ca.pem", &own.pem());
+    http.get("", within(5.0)).unwrap();
+}
+
+#[test]
+fn a_server_without_tls_is_told_as_that() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    assert_eq!(problem(&[("url", &address)]), format!("{address}: cannot connect: the server does not speak TLS"));
+}
+
+#[test]
+fn every_page_of_many_has_its_own_answer() {
+    let server = Pages::on_port(|path| match path {
+        "/bad" => Page::Status(503, String::new()),
+        "/late" => Page::Late(Duration::from_millis(50), Box::new(Page::body("late"))),
+        other => Page::body(other),
+    });
+    let paths = ["/a", "/bad", "/late", "/b"].map(String::from);
+    let mut got: Vec<Option<Result<String, Error>>> = (0..4).map(|_| None).collect();
+    http(&[("url", &server.address())])
+        .get_all(&paths, within(5.0), |at, answer| got[at] = Some(answer.map(|answer| answer.text)));
+    let got: Vec<_> = got.into_iter().map(|answer| answer.unwrap().map_err(|error| error.to_string())).collect();
+    let bad = format!("{}/bad: HTTP 503", server.address());
+    assert_eq!(got, [Ok("/a".into()), Err(bad), Ok("late".into()), Ok("/b".into())]);
+}
+
+#[test]
+fn a_name_that_nobody_knows_is_told_as_that() {
+    let error = problem(&[("url", "http://no-such-host.invalid/x?token=secret")]);
+    assert!(error.starts_with("http://no-such-host.invalid/x: cannot connect: host name: "), "{error}");
+}
