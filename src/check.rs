@@ -6,6 +6,8 @@ use crate::error::{Error, Result};
 use crate::fetch::Roots;
 use crate::fetch::file::KernelFile;
 use crate::fetch::folder;
+#[cfg(feature = "snmp")]
+use crate::fetch::snmp::{self, Agent, Asked};
 use crate::point::{Batch, HealthEvent, Kind, Level, Point, Tags, Text, Tick, Value};
 use crate::program::Programs;
 use crate::rates::{Backward, Count, Rates};
@@ -110,6 +112,12 @@ impl Context<'_> {
     /// Where a symbolic link points to; `None` for anything else, and where it may not be read.
     pub fn target(&self, link: &str) -> Option<String> {
         folder::target(self.roots, link)
+    }
+
+    /// Asks all agents at the same time.
+    #[cfg(feature = "snmp")]
+    pub fn snmp(&self, agents: Vec<&mut Agent>) -> Vec<Asked> {
+        snmp::ask_all(agents, self.tick.deadline)
     }
 
     /// Whether that is a file.
@@ -232,6 +240,11 @@ impl Out {
     /// A number that brings name, type and tags of its own. A change gives no point on its first sample and after a
     /// restart.
     pub fn tell(&mut self, told: Told) {
+        self.tell_with(told, Backward::Reset);
+    }
+
+    /// The same for a counter of which is known what it means that it went back.
+    pub fn tell_with(&mut self, told: Told, backward: Backward) {
         let Told { name, value, how, check_type, tags, time } = told;
         let name = Text::Owned(name.into());
         let count = match value {
@@ -244,11 +257,11 @@ impl Out {
             How::Percent => (Some(value), Kind::Percent),
             How::Counter => (Some(value), Kind::Counter),
             How::Rate => {
-                let change = self.rates.per_second(name.clone(), &tags, count, at, Backward::Reset);
+                let change = self.rates.per_second(name.clone(), &tags, count, at, backward);
                 (change.number().and_then(Value::finite), Kind::Rate)
             }
             How::Delta => {
-                let change = self.rates.delta(name.clone(), &tags, count, at, Backward::Reset);
+                let change = self.rates.delta(name.clone(), &tags, count, at, backward);
                 (change.number().and_then(Value::finite), Kind::Gauge)
             }
         };
@@ -267,7 +280,8 @@ impl Out {
         }
     }
 
-    /// Drops the history of a device that has left: should one of that name come back, its counters start anew.
+    /// Drops the history of a device that has left, of all that has these tags and maybe more: should one of that name come
+    /// back, its counters start anew.
     pub fn forget(&mut self, tags: &Tags) {
         self.rates.forget(tags);
     }

@@ -3,12 +3,19 @@
 //! A family is a folder named after its `conf/*.ini`; a check is one file in it, its stem the check's name without `check_`.
 
 pub mod nagios;
+#[cfg(feature = "snmp")]
+pub mod snmp;
 pub mod system;
 
 use crate::check::Spec;
 
 /// The families, each an alphabetical list of its checks.
-const FAMILIES: &[&[&Spec]] = &[nagios::SPECS, system::SPECS];
+const FAMILIES: &[&[&Spec]] = &[
+    nagios::SPECS,
+    #[cfg(feature = "snmp")]
+    snmp::SPECS,
+    system::SPECS,
+];
 
 /// All checks.
 pub fn all() -> impl Iterator<Item = &'static Spec> {

@@ -5,6 +5,9 @@
 pub mod btrfs;
 pub mod file;
 pub mod folder;
+pub mod host;
+#[cfg(feature = "snmp")]
+pub mod snmp;
 pub mod sockets;
 pub mod statvfs;
 

@@ -8,6 +8,10 @@ mod machine;
 mod manual;
 mod openfiles;
 mod properties;
+#[cfg(feature = "snmp")]
+mod snmp;
+#[cfg(feature = "snmp")]
+mod snmp_agent;
 mod sockets;
 mod this_host;
 mod variants;

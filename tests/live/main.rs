@@ -10,6 +10,8 @@ mod maven;
 mod opentsdb;
 mod prometheus;
 mod server;
+#[cfg(feature = "snmp")]
+mod snmp;
 mod store;
 mod victoria;
 
@@ -34,6 +36,12 @@ const CASES: &[Case] = &[
     ("KairosDB: killed under load", kairosdb::restart),
     ("KairosDB 1.1: one bad point", kairosdb::one_bad),
     ("OpenTSDB: hostile points, a death under load, a bad point", opentsdb::all),
+    #[cfg(feature = "snmp")]
+    ("SNMP: every version, digest and cipher", snmp::every_kind),
+    #[cfg(feature = "snmp")]
+    ("SNMP: what is wrong is told", snmp::what_is_wrong),
+    #[cfg(feature = "snmp")]
+    ("SNMP: an agent restarted in between", snmp::restarted),
 ];
 
 fn main() {
