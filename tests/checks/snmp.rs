@@ -54,7 +54,12 @@ fn own(last: &[u32]) -> Vec<u32> {
 
 /// A device of version 2c at that port, with lines of its own.
 fn device(name: &str, port: u16, lines: &str) -> String {
-    format!("[{name}]\nserver: 127.0.0.1\nport: {port}\nversion: 2c\ntimeout: 0.2\nretries: 0\n{lines}\n")
+    format!("[{name}]\nserver: 127.0.0.1\nport: {port}\nversion: 2c\ntimeout: 5\nretries: 0\n{lines}\n")
+}
+
+/// The same with little patience, for agents that do not answer.
+fn impatient(devices: &str) -> String {
+    devices.replace("timeout: 5", "timeout: 0.2")
 }
 
 #[test]
@@ -119,7 +124,7 @@ fn every_type_is_told_as_expected() {
 
 #[test]
 fn every_point_is_in_the_table() {
-    let all = objects(&[(UPTIME, int(0x43, 1)), (&own(&[1]), int(0x41, 1))]);
+    let all = objects(&[(UPTIME, int(0x43, 10_000)), (&own(&[1]), int(0x41, 1))]);
     let agent = Agent::of(&all);
     let mut worker = worker(&device("a", agent.port, "x: .1.3.6.1.4.1.50000.1\nrate: yes"));
     tick(&mut worker);
@@ -156,6 +161,10 @@ fn a_device_that_started_anew_has_no_rate() {
     // More than before, and yet from another start.
     assert_eq!(step(Some(500), 2000), (None, None));
     assert_eq!(step(Some(1500), 2050), (Some(5.0), Some(5.0)));
+    // Up for longer than before, and yet not for as long as has passed.
+    assert_eq!(step(Some(300), 10), (None, None));
+    assert_eq!(step(Some(900), 2090), (None, None));
+    assert_eq!(step(Some(1900), 2190), (Some(10.0), Some(10.0)));
     // It does not say how long it runs: what went back may be anything.
     assert_eq!(step(None, 40), (None, None));
     assert_eq!(step(None, 60), (Some(2.0), Some(2.0)));
@@ -403,14 +412,13 @@ fn hostile_answers_cost_the_device_alone_and_no_more_than_its_timeout() {
         (0..kinds.len()).map(|place| Agent::start(move |request| hostile(request).swap_remove(place).1)).collect();
     let mut devices: String =
         kinds.iter().zip(&agents).map(|(name, agent)| device(name, agent.port, "x: .1.3.6.1.4.1.50000.1")).collect();
-    devices += &device("living", living.port, "x: .1.3.6.1.4.1.50000.1");
+    devices = impatient(&devices) + &device("living", living.port, "x: .1.3.6.1.4.1.50000.1");
     let mut worker = worker(&devices);
     for _ in 0..2 {
         let begun = Instant::now();
         let told = tick(&mut worker);
-        assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
         assert_eq!((told.number("snmp_x", "living"), told.number("snmp_up", "living")), (Some(42.0), Some(1.0)));
-        assert!(told.number("snmp_response_seconds", "living").unwrap() < 0.15);
         for name in &kinds {
             assert_eq!((told.number("snmp_up", name), told.number("snmp_x", name)), (Some(0.0), None), "{name}");
             let fault = told.faults.iter().find(|fault| fault.starts_with(&format!("{name}: 127.0.0.1:")));
@@ -430,8 +438,7 @@ fn strays_before_the_answer_are_passed_over() {
         reply.push((Duration::from_millis(20), response(request, 0, 0, &[(own(&[1]), int(2, 42))])));
         reply
     });
-    let told =
-        tick(&mut worker(&device("a", agent.port, "x: .1.3.6.1.4.1.50000.1").replace("timeout: 0.2", "timeout: 5")));
+    let told = tick(&mut worker(&device("a", agent.port, "x: .1.3.6.1.4.1.50000.1")));
     assert_eq!(told.number("snmp_x", "a"), Some(42.0), "{:?}", told.faults);
 }
 
@@ -452,7 +459,7 @@ fn hostile_values_are_left_out() {
         vec![(Duration::ZERO, response(request, 0, 0, &values))]
     });
     let keys: String = (1..=9).map(|n| format!("k{n}: .1.3.6.1.4.1.50000.{n}\n")).collect();
-    let told = tick(&mut worker(&device("a", agent.port, &keys).replace("timeout: 0.2", "timeout: 5")));
+    let told = tick(&mut worker(&device("a", agent.port, &keys)));
     assert_eq!((told.number("snmp_k8", "a"), told.number("snmp_k9", "a")), (Some(42.0), Some(42.0)));
     assert_eq!(told.points.iter().filter(|point| point.name.starts_with("snmp_k")).count(), 2);
     assert_eq!(told.faults.len(), 7, "{:?}", told.faults);
@@ -461,44 +468,42 @@ fn hostile_values_are_left_out() {
 
 #[test]
 fn the_deadline_is_kept_and_the_dead_come_last() {
-    let silent: Vec<_> = (0..40).map(|_| Agent::start(|_| vec![])).collect();
+    let silent: Vec<_> = (0..20).map(|_| Agent::start(|_| vec![])).collect();
     let living = Agent::of(&objects(&[(UPTIME, int(0x43, 100))]));
     let lines: String =
         silent.iter().enumerate().map(|(n, agent)| device(&format!("dead{n}"), agent.port, "")).collect();
-    // The last of all in its file.
-    let devices = lines.replace("timeout: 0.2", "timeout: 0.6") + &device("living", living.port, "");
-    let mut worker = worker(&devices);
+    let patient = lines.replace("timeout: 5", "timeout: 60").replace("retries: 0", "retries: 9");
+    // The last of all in its file: sixteen that are dead take up the first tick.
+    let mut worker = worker(&(patient + &device("living", living.port, "")));
+    let mut told = Vec::new();
+    for _ in 0..2 {
+        let begun = Instant::now();
+        told.push(worker.tick_of(&Roots::default(), 1));
+        assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+        assert!(told.iter().all(|told| told.faults.iter().any(|fault| fault.contains("no answer within 1.0 s"))));
+    }
     // There was no time to ask it, which says nothing of it.
-    let told = worker.tick_of(&Roots::default(), 1);
-    assert_eq!(
-        (living.requests().len(), told.number("snmp_up", "living"), told.number("snmp_up", "dead0")),
-        (0, None, Some(0.0))
-    );
-    let begun = Instant::now();
-    let told = worker.tick_of(&Roots::default(), 1);
-    assert!(begun.elapsed() < Duration::from_millis(1500), "{:?}", begun.elapsed());
-    assert_eq!(told.number("snmp_uptime_seconds", "living"), Some(1.0));
-    assert!(living.requests().len() == 1 && told.number("snmp_response_seconds", "living").unwrap() < 0.2);
-    assert!(told.faults.iter().any(|fault| fault.contains("the deadline of the tick came before all was asked")));
-
-    let patient = lines.replace("timeout: 0.2", "timeout: 60").replace("retries: 0", "retries: 9");
-    let begun = Instant::now();
-    self::worker(&patient).tick_of(&Roots::default(), 1);
-    assert!(begun.elapsed() < Duration::from_millis(1500), "{:?}", begun.elapsed());
+    let numbers = |told: &Told| ["dead0", "living"].map(|name| told.number("snmp_up", name));
+    assert_eq!(numbers(&told[0]), [Some(0.0), None]);
+    assert!(told[0].faults.iter().any(|fault| {
+        fault.starts_with("living: ") && fault.contains("the deadline of the tick came before all was asked")
+    }));
+    assert_eq!(told[1].number("snmp_uptime_seconds", "living"), Some(1.0));
 }
 
 #[test]
 fn nobody_there_is_told_at_once() {
     let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let begun = Instant::now();
-    let told = tick(&mut worker(&device("a", port, "").replace("timeout: 0.2", "timeout: 5")));
+    let told = tick(&mut worker(&device("a", port, "")));
     assert!(begun.elapsed() < Duration::from_secs(1));
     assert_eq!(
         told.faults,
         [format!("a: 127.0.0.1:{port}: nobody listens there; is the agent running, and are server and port right?")]
     );
     let told = tick(&mut worker("[a]\nserver: no-such-host.invalid\ncommunity: c\n"));
-    assert!(told.faults[0].starts_with("a: no-such-host.invalid:161: host name: "), "{:?}", told.faults);
+    let fault = &told.faults[0];
+    assert!(fault.starts_with("a: no-such-host.invalid:161: ") && fault.contains("host name"), "{fault}");
     assert_eq!(told.number("snmp_up", "a"), Some(0.0));
 }
 
@@ -507,7 +512,7 @@ fn addresses_of_version_6_are_reached() {
     let Ok(socket) = UdpSocket::bind("[::1]:0") else { return skip("this machine has no IPv6") };
     let port = socket.local_addr().unwrap().port();
     let answer = thread::spawn(move || socket.recv_from(&mut [0; 2000]).unwrap().0);
-    let lines = device("a", port, "");
+    let lines = impatient(&device("a", port, ""));
     for server in ["::1", "[::1]"] {
         let told = tick(&mut worker(&lines.replace("127.0.0.1", server)));
         let silent = format!("a: [::1]:{port}: no answer within 0.2 s");
@@ -553,7 +558,7 @@ fn an_answer_that_is_lost_is_asked_for_again() {
         0 | 1 => vec![],
         _ => vec![(Duration::ZERO, response(request, 0, 0, &[(UPTIME.to_vec(), int(0x43, 100))]))],
     });
-    let told = tick(&mut worker(&device("a", agent.port, "").replace("retries: 0", "retries: 2")));
+    let told = tick(&mut worker(&impatient(&device("a", agent.port, "").replace("retries: 0", "retries: 2"))));
     assert_eq!((told.number("snmp_uptime_seconds", "a"), told.faults.len()), (Some(1.0), 0), "{:?}", told.faults);
     let ids: Vec<_> = agent.requests().iter().map(|request| request.id).collect();
     assert!(ids.len() == 3 && ids[0] != ids[1] && ids[1] != ids[2], "{ids:?}");
@@ -564,7 +569,7 @@ const ENGINE: &[u8] = &[0x80, 0, 0x1f, 0x88, 4, 9, 9];
 /// A device of version 3 without keys, whose messages a test can write.
 fn plain(port: u16) -> String {
     format!(
-        "[a]\nserver: 127.0.0.1\nport: {port}\nuser_name: demo\nsecurity_level: noAuthNoPriv\ntimeout: 0.2\nretries: 1\n"
+        "[a]\nserver: 127.0.0.1\nport: {port}\nuser_name: demo\nsecurity_level: noAuthNoPriv\ntimeout: 5\nretries: 1\n"
     )
 }
 
@@ -630,7 +635,7 @@ fn reports_are_told_as_sentences() {
         true => vec![(Duration::ZERO, report(request, 4, ENGINE, 5, 1000))],
         false => vec![],
     });
-    let told = tick(&mut worker(&plain(silent.port)));
+    let told = tick(&mut worker(&impatient(&plain(silent.port))));
     assert!(told.faults[0].contains("tells its engine id, but gives no answer"), "{:?}", told.faults);
 }
 
@@ -640,7 +645,7 @@ fn hostile_engines_are_no_engines() {
         [(&[][..], 1, 1), (&[7; 100][..], 1, 1), (ENGINE, -1, 1), (ENGINE, 1, i64::MAX), (ENGINE, i64::MIN, 0)]
     {
         let agent = Agent::start(move |request| vec![(Duration::ZERO, report(request, 4, engine, boots, time))]);
-        let told = tick(&mut worker(&plain(agent.port)));
+        let told = tick(&mut worker(&impatient(&plain(agent.port))));
         assert!(
             told.faults[0].contains("no answer within 0.2 s, but datagrams that are none"),
             "{engine:?} {boots} {time}: {:?}",

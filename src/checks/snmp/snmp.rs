@@ -9,6 +9,7 @@ use crate::fetch::snmp::{Asked, Value as Found, Walked};
 use crate::point::{Tags, Value};
 use crate::rates::Backward;
 use crate::table::{Field, How, gauge, rate};
+use std::time::Instant;
 
 pub static SPEC: Spec = Spec {
     name: "check_snmp",
@@ -56,6 +57,10 @@ fn build(section: &Section) -> Result<Box<dyn Check>> {
     }
 }
 
+/// How much the clock of a device may differ from ours, and its answer be late, in hundredths of a second.
+const DRIFT: f64 = 1.01;
+const SLACK: f64 = 100.0;
+
 const TAG: &str = "devicename";
 
 struct Snmp {
@@ -67,8 +72,8 @@ struct Device {
     name: String,
     tags: Tags,
     settings: Settings,
-    /// Hundredths of a second that it had been up when it told the last time.
-    uptime: Option<f64>,
+    /// Hundredths of a second that it had been up when it told the last time, and when that was.
+    uptime: Option<(f64, Instant)>,
 }
 
 impl Check for Snmp {
@@ -78,14 +83,14 @@ impl Check for Snmp {
         }
         let asked = cx.snmp(self.devices.iter_mut().map(|device| &mut device.settings.agent).collect());
         for (device, asked) in self.devices.iter_mut().zip(asked) {
-            device.tell(&asked, out);
+            device.tell(&asked, cx.tick.at, out);
         }
         Ok(())
     }
 }
 
 impl Device {
-    fn tell(&mut self, asked: &Asked, out: &mut Out) {
+    fn tell(&mut self, asked: &Asked, at: Instant, out: &mut Out) {
         if let Some(answered) = asked.answered {
             out.put(&UP, u64::from(answered), &self.tags);
             out.put(&TOOK, asked.took.as_secs_f64(), &self.tags);
@@ -93,7 +98,7 @@ impl Device {
         if let Some(trouble) = &asked.trouble {
             out.fault(format!("{}: {trouble}", self.name));
         }
-        let backward = self.tell_uptime(asked, out);
+        let backward = self.tell_uptime(asked, at, out);
         let mut walks = asked.walks.iter();
         for object in &self.settings.objects {
             match object.is_walk {
@@ -105,12 +110,14 @@ impl Device {
 
     /// What it means when a counter of 32 bits went back: an end that was passed only where the device is known not to have
     /// started anew.
-    fn tell_uptime(&mut self, asked: &Asked, out: &mut Out) -> Backward {
+    fn tell_uptime(&mut self, asked: &Asked, at: Instant, out: &mut Out) -> Backward {
         let found = self.settings.uptime.as_ref().and_then(|oid| asked.values.get(oid));
         let Some(Found::Level(uptime)) = found else { return Backward::Reset };
         out.put(&UPTIME, *uptime, &self.tags);
-        match self.uptime.replace(*uptime) {
-            Some(before) if before <= *uptime => Backward::Wrap32,
+        // One that started since then is not up for longer than that.
+        let since = |then: Instant| at.saturating_duration_since(then).as_secs_f64() * 100.0;
+        match self.uptime.replace((*uptime, at)) {
+            Some((before, then)) if before <= *uptime && since(then) * DRIFT + SLACK < *uptime => Backward::Wrap32,
             _ => {
                 out.forget(&self.tags);
                 Backward::Reset
