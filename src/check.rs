@@ -7,6 +7,8 @@ use crate::fetch::Roots;
 use crate::fetch::file::KernelFile;
 use crate::fetch::folder;
 use crate::fetch::http::{Answer, Http};
+#[cfg(feature = "snmp")]
+use crate::fetch::snmp::{self, Agent, Asked};
 use crate::point::{Batch, HealthEvent, Kind, Level, Point, Tags, Text, Tick, Value};
 use crate::program::Programs;
 use crate::rates::{Backward, Count, Rates};
@@ -57,8 +59,8 @@ pub const DEVICES: &str = "[*]";
 /// Series a check may have at once unless its section says otherwise.
 pub const DEFAULT_MAX_SERIES: usize = 2000;
 
-/// This part of the time that is left in a tick is kept for what is done with an answer.
-const SPARE: u32 = 20;
+/// The most of a tick that is kept for what is done with an answer, and for ending a program.
+const SPARE: Duration = Duration::from_millis(500);
 
 /// Periods after which a series that is not seen any more is forgotten.
 const FORGET_AFTER_PERIODS: u32 = 10;
@@ -126,10 +128,17 @@ impl Context<'_> {
         http.get_all(paths, self.due(), tell);
     }
 
-    /// When the answer of another machine must be there: a run that ends with its deadline would miss the next tick.
-    fn due(&self) -> Instant {
+    /// Asks all agents at the same time.
+    #[cfg(feature = "snmp")]
+    pub fn snmp(&self, agents: Vec<&mut Agent>) -> Vec<Asked> {
+        snmp::ask_all(agents, self.due())
+    }
+
+    /// When an answer from outside must be there, a little before the deadline: a run that ends with that would miss the next
+    /// tick, and what did answer would be late.
+    pub fn due(&self) -> Instant {
         let left = self.tick.left();
-        Instant::now() + (left - left / SPARE)
+        Instant::now() + (left - SPARE.min(left / 10))
     }
 
     /// Whether that is a file.
@@ -271,6 +280,11 @@ impl Out {
     /// A number that brings name, type and tags of its own. A change gives no point on its first sample and after a
     /// restart.
     pub fn tell(&mut self, told: Told) {
+        self.tell_with(told, Backward::Reset);
+    }
+
+    /// The same for a counter of which is known what it means that it went back.
+    pub fn tell_with(&mut self, told: Told, backward: Backward) {
         let Told { name, value, how, check_type, tags, time } = told;
         let name = Text::Owned(name.into());
         let count = match value {
@@ -283,11 +297,11 @@ impl Out {
             How::Percent => (Some(value), Kind::Percent),
             How::Counter => (Some(value), Kind::Counter),
             How::Rate => {
-                let change = self.rates.per_second(name.clone(), &tags, count, at, Backward::Reset);
+                let change = self.rates.per_second(name.clone(), &tags, count, at, backward);
                 (change.number().and_then(Value::finite), Kind::Rate)
             }
             How::Delta => {
-                let change = self.rates.delta(name.clone(), &tags, count, at, Backward::Reset);
+                let change = self.rates.delta(name.clone(), &tags, count, at, backward);
                 (change.number().and_then(Value::finite), Kind::Gauge)
             }
         };
@@ -306,7 +320,8 @@ impl Out {
         }
     }
 
-    /// Drops the history of a device that has left: should one of that name come back, its counters start anew.
+    /// Drops the history of a device that has left, of all that has these tags and maybe more: should one of that name come
+    /// back, its counters start anew.
     pub fn forget(&mut self, tags: &Tags) {
         self.rates.forget(tags);
     }
@@ -347,6 +362,11 @@ impl Out {
     /// The same of one of several things that fail and recover each for itself: it has log lines of its own.
     pub fn fault_of(&mut self, item: &str, what: impl Into<String>) {
         self.faults.push(Fault { item: item.into(), text: what.into(), is_lasting: false });
+    }
+
+    /// The same of what is not there, and most likely will not be: the log tells it once.
+    pub fn absence_of(&mut self, item: &str, what: impl Into<String>) {
+        self.faults.push(Fault { item: item.into(), text: what.into(), is_lasting: true });
     }
 }
 

@@ -85,9 +85,9 @@ impl Rates {
         self.0.retain(|_, sample| now.saturating_duration_since(sample.at) <= age);
     }
 
-    /// Forgets every series with these tags.
+    /// Forgets every series that has these tags.
     pub fn forget(&mut self, tags: &Tags) {
-        self.0.retain(|(_, of), _| of != tags);
+        self.0.retain(|(_, of), _| !tags.iter().all(|tag| of.iter().any(|own| own == tag)));
     }
 
     /// How many series are remembered.

@@ -4,12 +4,20 @@
 
 pub mod docker;
 pub mod nagios;
+#[cfg(feature = "snmp")]
+pub mod snmp;
 pub mod system;
 
 use crate::check::Spec;
 
 /// The families, each an alphabetical list of its checks.
-const FAMILIES: &[&[&Spec]] = &[docker::SPECS, nagios::SPECS, system::SPECS];
+const FAMILIES: &[&[&Spec]] = &[
+    docker::SPECS,
+    nagios::SPECS,
+    #[cfg(feature = "snmp")]
+    snmp::SPECS,
+    system::SPECS,
+];
 
 /// All checks.
 pub fn all() -> impl Iterator<Item = &'static Spec> {

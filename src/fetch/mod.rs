@@ -5,9 +5,12 @@
 pub mod btrfs;
 pub mod file;
 pub mod folder;
+pub mod host;
 pub mod http;
 #[cfg(feature = "nvidia")]
 pub mod nvml;
+#[cfg(feature = "snmp")]
+pub mod snmp;
 pub mod sockets;
 pub mod statvfs;
 

@@ -53,7 +53,7 @@ fn story(tree: &Path, spec: &'static puypuy::check::Spec) -> String {
     text
 }
 
-fn page(told: &Told, root: &str) -> String {
+pub fn page(told: &Told, root: &str) -> String {
     let points = told.points.iter().filter(|point| !point.name.starts_with("drive_inodes")).map(|point| {
         let is_of_host = point.name.starts_with("drive_bytes") || point.name == "drive_percent_used";
         line(point, is_of_host.then_some("*"))
@@ -69,7 +69,7 @@ fn page(told: &Told, root: &str) -> String {
     lines.concat()
 }
 
-fn difference(expected: &str, told: &str) -> Option<String> {
+pub fn difference(expected: &str, told: &str) -> Option<String> {
     let mut pairs = expected.lines().zip(told.lines()).enumerate();
     if let Some((at, (expected, told))) = pairs.find(|(_, (expected, told))| expected != told) {
         return Some(format!("line {}:\n  expected {expected}\n  told     {told}", at + 1));

@@ -179,7 +179,11 @@ pub struct Worker {
 
 impl Worker {
     pub fn new(spec: &Spec, lines: &[(&str, &str)]) -> Worker {
-        let check = (spec.build)(&section(spec, lines)).unwrap();
+        Worker::of(spec, &section(spec, lines))
+    }
+
+    pub fn of(spec: &Spec, section: &Section) -> Worker {
+        let check = (spec.build)(section).unwrap();
         let start = Instant::now();
         let first = Tick { wall: 0, at: start, deadline: start, period: Duration::from_secs(10) };
         Worker {

@@ -12,6 +12,10 @@ mod nvidia;
 mod oddeye;
 mod openfiles;
 mod properties;
+#[cfg(feature = "snmp")]
+mod snmp;
+#[cfg(feature = "snmp")]
+mod snmp_agent;
 mod sockets;
 mod this_host;
 mod variants;

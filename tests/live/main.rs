@@ -12,6 +12,8 @@ mod nagios;
 mod opentsdb;
 mod prometheus;
 mod server;
+#[cfg(feature = "snmp")]
+mod snmp;
 mod store;
 mod victoria;
 
@@ -39,6 +41,12 @@ const CASES: &[Case] = &[
     ("Docker: what its own command shows, and who may ask", docker::docker),
     ("Podman: what its own command shows", docker::podman),
     ("OpenTSDB: hostile points, a death under load, a bad point", opentsdb::all),
+    #[cfg(feature = "snmp")]
+    ("SNMP: every version, digest and cipher", snmp::every_kind),
+    #[cfg(feature = "snmp")]
+    ("SNMP: what is wrong is told", snmp::what_is_wrong),
+    #[cfg(feature = "snmp")]
+    ("SNMP: an agent restarted in between", snmp::restarted),
 ];
 
 fn main() {

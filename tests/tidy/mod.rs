@@ -147,6 +147,7 @@ const LAYERS: &[(&[&str], &[&str])] = &[
     (&["web/"], &["crate::checks", "crate::check::", "crate::scheduler", "crate::daemon"]),
     (&["", "!sys.rs"], &["unsafe ", "allow(unsafe_code)"]),
     (&["", "!logging/"], &["simplelog::"]),
+    (&["", "!fetch/snmp/message.rs"], &["snmp2::"]),
     (&[""], &["todo!(", "unimplemented!(", "dbg!(", "println!(", "eprintln!(", "TODO", "FIXME", "XXX"]),
     (&["", "!cli.rs", "!main.rs", "!daemon/"], &["process::exit"]),
 ];

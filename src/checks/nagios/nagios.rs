@@ -23,9 +23,6 @@ pub static SPEC: Spec = Spec {
     build,
 };
 
-/// Of a tick, what is left for ending plugins.
-const LAST: Duration = Duration::from_millis(500);
-
 const TOOK: Field = gauge("", "nagios_run_seconds").reaction(-3);
 
 fn build(section: &Section) -> Result<Box<dyn Check>> {
@@ -57,9 +54,8 @@ impl Check for Nagios {
             }
         }
         // Most of those that are ended go at once: soon enough to be told in this tick.
-        let left = cx.tick.left();
-        let limit = left.saturating_sub(LAST.min(left / 10)).min(self.limit);
-        let deadline = Instant::now() + limit;
+        let limit = Instant::now().checked_add(self.limit);
+        let deadline = limit.map_or(cx.due(), |limit| limit.min(cx.due()));
         let programs: Vec<_> = ready.iter().map(|watched| &watched.plugin.program).collect();
         let ran = run_all(&programs, cx.programs, deadline);
         for (watched, (ran, took)) in ready.into_iter().zip(ran) {
