@@ -8,7 +8,16 @@
 mod alone;
 #[path = "../measured/mod.rs"]
 mod measured;
+#[allow(dead_code)]
+#[path = "../../tests/support/pages.rs"]
+mod pages;
+#[path = "../../tests/support/server.rs"]
+mod server;
+#[allow(dead_code)]
+#[path = "../../tests/checks/snmp_agent.rs"]
+mod snmp_agent;
 
+use alone::Watched;
 use measured::{config, cpu, pss_kib, record, start};
 use puypuy::commands::FIRST_CHECKS;
 use std::collections::BTreeSet;
@@ -55,10 +64,9 @@ fn main() {
     for check in &checks {
         fs::write(scratch.join("checks_enabled").join(format!("{check}.ini")), "").unwrap();
     }
-    if wants_all {
-        alone::configure(&scratch);
-    }
     let recorder = record();
+    let watched = wants_all.then(|| Watched::start(&scratch, &recorder));
+    watched.iter().for_each(|watched| watched.configure(&scratch));
     fs::write(scratch.join("config.ini"), config(&recorder)).unwrap();
     let floor = scratch.join("floor");
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/floor.c");
@@ -109,7 +117,7 @@ fn main() {
         println!("    {name:16} {:8.3} ms per tick", (now - then) as f64 / ticks as f64 / 1e6);
     }
     drop(daemon);
-    if wants_all {
-        alone::measure(&scratch, &recorder);
+    if let Some(watched) = watched {
+        alone::measure(&watched, &scratch, &recorder);
     }
 }
