@@ -181,7 +181,7 @@ pub fn all() -> Result<(), String> {
     strict.start();
     let now = unix_now() - 30;
     let good = |n: usize| {
-        let tags = [("x", if n % 2 == 0 { "a;rm=b" } else { "10.0.0.1" })];
+        let tags = [("x", if n.is_multiple_of(2) { "a;rm=b" } else { "10.0.0.1" })];
         point(&format!("load.{}", n / 2 % 10), Value::Int(n as i64), now - 1_000 - (n / 20) as i64, &tags)
     };
     cases::one_bad(&strict, good, point("nobody.knows", Value::Int(1), now, &[]), "Unknown metric");

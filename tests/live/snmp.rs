@@ -110,7 +110,7 @@ impl Runner {
         let context: Context = self.world.at(tick);
         self.check.run(&context, &mut self.out).unwrap();
         let (batch, faults) = self.out.finish();
-        (batch.points, faults)
+        (batch.points, faults.iter().map(ToString::to_string).collect())
     }
 }
 
