@@ -18,6 +18,7 @@ pub mod daemon;
 pub mod delivery;
 pub mod error;
 pub mod fetch;
+pub mod folder;
 pub mod links;
 pub mod logging;
 pub mod net;

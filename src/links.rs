@@ -3,6 +3,7 @@
 use crate::check::Spec;
 use crate::checks;
 use crate::error::{Error, Result};
+use crate::folder;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -31,16 +32,9 @@ impl Link {
 
 /// All links of the folder in the order of their names. A missing folder holds none.
 pub fn read(home: &Path) -> Result<Vec<Link>> {
-    let folder = home.join(ENABLED);
-    let entries = match fs::read_dir(&folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(Error::file("list", &folder)(error)),
-    };
-    let mut links: Vec<Link> = entries
-        .flatten()
-        .filter_map(|entry| {
-            let file_name = entry.file_name().into_string().ok()?;
+    let mut links: Vec<Link> = folder::names(&home.join(ENABLED))?
+        .into_iter()
+        .filter_map(|file_name| {
             let is_check = file_name.starts_with("check_") && !file_name.ends_with(['~', '#']);
             let stem = file_name.rsplit_once('.').map_or(file_name.as_str(), |(stem, _)| stem).to_string();
             is_check.then_some(Link { stem, file_name })

@@ -19,6 +19,7 @@ pub const SECTION: &str = "Nagios";
 pub const TYPE: &str = "nagios";
 /// How long a plugin may take unless the section says otherwise, as Nagios has it.
 pub const LIMIT: Duration = Duration::from_secs(10);
+const EXPECTED: &str = "expected the whole path of a program, and its arguments";
 /// The exit code of a plugin that does not know.
 pub const UNKNOWN: i32 = 3;
 
@@ -37,18 +38,18 @@ pub struct Plugin {
 /// shell ever sees it.
 ///
 /// # Errors
-/// A value without a program, or with a quote that does not end.
+/// A value without a program, or with a quote that does not end. It is never quoted: a plugin may be given a password.
 pub fn read(section: &Section) -> Result<Vec<Plugin>> {
     let is_own = |key: &str| !COMMON_KEYS.iter().any(|common| common.eq_ignore_ascii_case(key));
     let entries = section.entries.iter().filter(|entry| is_own(&entry.key));
     entries
         .map(|entry| {
             let mut words = shell_words::split(&entry.value)
-                .map_err(|_| section.wrong(&entry.key, "a quote in it does not end"))?
+                .map_err(|_| section.problem(&entry.key, "a quote in its command line does not end"))?
                 .into_iter();
-            let Some(path) = words.next() else { return Err(section.wrong(&entry.key, "expected a command line")) };
+            let Some(path) = words.next() else { return Err(section.problem(&entry.key, EXPECTED)) };
             if !path.starts_with('/') {
-                return Err(section.wrong(&entry.key, "expected the whole path of a program, and its arguments"));
+                return Err(section.problem(&entry.key, EXPECTED));
             }
             let (words, standing) = (words.collect(), Standing::default());
             let program = Program { path: path.into(), words, standing, max_output: MAX_OUTPUT };

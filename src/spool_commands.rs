@@ -6,6 +6,7 @@ use crate::delivery::cached::{self, Read};
 use crate::delivery::spool::{self, Bounds, Spool};
 use crate::delivery::{codec, unix_now};
 use crate::error::{Error, Result};
+use crate::folder;
 use crate::point::{Batch, Identity, Point};
 use crate::sys;
 use std::fs;
@@ -243,12 +244,7 @@ impl Folders<'_> {
 
     /// Older ones first.
     fn rejected_files(&self) -> Result<Vec<PathBuf>> {
-        let entries = match fs::read_dir(&self.rejected) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(Error::file("list", &self.rejected)(error)),
-        };
-        let paths = entries.flatten().map(|entry| entry.path());
+        let paths = folder::entries(&self.rejected)?.into_iter().map(|entry| entry.path());
         let is_ours = |path: &PathBuf| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             name.ends_with(".ndjson") || name.ends_with(".ndjson.1")

@@ -7,8 +7,8 @@ use super::spelling::hint;
 use crate::check::{COMMON_KEYS, DEVICES, Pace, Spec};
 use crate::checks;
 use crate::error::{Error, Result};
+use crate::folder;
 use crate::scripts::{self, Manner, Places};
-use std::fs;
 use std::path::Path;
 
 /// Folder of the checks' files below home.
@@ -130,21 +130,13 @@ fn of_scripts(read: &Ini, warnings: &mut Vec<Error>) {
 
 /// All files of a folder in the order of their names, each as messages call it.
 fn files(home: &Path, shown: &str) -> Result<Vec<(String, Result<Ini>)>> {
-    let folder = home.join(shown);
-    let entries = match fs::read_dir(&folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(Error::file("list", &folder)(error)),
-    };
-    let mut names: Vec<String> = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
-    names.retain(|name| name.ends_with(".ini"));
-    names.sort();
+    let names = folder::names(&home.join(shown))?.into_iter().filter(|name| name.ends_with(".ini"));
     let read = |name: String| {
         let shown = format!("{shown}/{name}");
         let read = ini::load(&home.join(&shown), &shown);
         (shown, read)
     };
-    Ok(names.into_iter().map(read).collect())
+    Ok(names.map(read).collect())
 }
 
 /// Sections and keys that nobody reads, and sections that stand in the wrong file.

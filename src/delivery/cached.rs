@@ -1,9 +1,9 @@
 //! What the Python original left in tmpdir: `*.cached`, the raw bodies of the back end that was configured then, as points.
 
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::folder;
 use crate::point::{Identity, Kind, MESSAGE, Point, Tags, Text, Value};
 use serde_json::Value as Json;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -16,14 +16,9 @@ const MOST_SECONDS: i64 = 100_000_000_000;
 /// # Errors
 /// The folder cannot be read.
 pub fn files(tmpdir: &Path) -> Result<(Vec<PathBuf>, u64)> {
-    let entries = match fs::read_dir(tmpdir) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok((Vec::new(), 0)),
-        Err(error) => return Err(Error::file("list", tmpdir)(error)),
-    };
     let mut found = Vec::new();
     let mut bytes = 0;
-    for entry in entries.flatten() {
+    for entry in folder::entries(tmpdir)? {
         let path = entry.path();
         let Ok(meta) = entry.metadata() else { continue };
         if meta.is_file() && path.extension().is_some_and(|end| end == "cached") {

@@ -7,6 +7,7 @@
 use super::codec;
 use crate::config::settings::{SelfConfig, Tsdb};
 use crate::error::{Error, Result};
+use crate::folder;
 use crate::point::Batch;
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
@@ -309,16 +310,8 @@ impl Spool {
 
 /// The files of the batches in a folder, oldest first; none where there is no folder.
 pub fn files(folder: &Path) -> Result<Vec<PathBuf>> {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(Error::file("list", folder)(error)),
-    };
-    let paths =
-        entries.flatten().filter(|entry| entry.file_name().to_str().is_some_and(|name| sequence_of(name).is_some()));
-    let mut paths: Vec<PathBuf> = paths.map(|entry| entry.path()).collect();
-    paths.sort();
-    Ok(paths)
+    let names = folder::names(folder)?.into_iter().filter(|name| sequence_of(name).is_some());
+    Ok(names.map(|name| folder.join(name)).collect())
 }
 
 fn file_name(sequence: u64) -> String {

@@ -7,6 +7,7 @@ mod script;
 mod stream;
 
 use crate::error::{Error, Result};
+use crate::folder;
 use std::fs;
 use std::path::Path;
 
@@ -29,15 +30,8 @@ pub const TYPE: &str = "script";
 /// The names of all scripts of a folder below home, sorted. A missing folder holds none.
 pub fn names(home: &Path, folder: &str) -> Result<Vec<String>> {
     let folder = home.join(folder);
-    let entries = match fs::read_dir(&folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(Error::file("list", &folder)(error)),
-    };
-    let files = entries.flatten().filter(|entry| entry.path().is_file());
-    let mut names: Vec<String> = files.filter_map(|entry| entry.file_name().into_string().ok()).collect();
-    names.retain(|name| name.starts_with("check_") && !name.ends_with(['~', '#']));
-    names.sort();
+    let mut names = folder::names(&folder)?;
+    names.retain(|name| name.starts_with("check_") && !name.ends_with(['~', '#']) && folder.join(name).is_file());
     Ok(names)
 }
 

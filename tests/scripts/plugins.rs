@@ -71,12 +71,13 @@ fn mistakes_name_the_line() {
     fs::create_dir(scripts.home.path("conf")).unwrap();
     symlink("../x", scripts.home.path("checks_enabled/check_nagios.ini")).unwrap();
     for (line, told) in [
-        ("a: check_load -w 1", "a: \"check_load -w 1\": expected the whole path of a program, and its arguments"),
-        ("a:", "a: \"\": expected a command line"),
-        ("a: /bin/x 'b", "a: \"/bin/x 'b\": a quote in it does not end"),
+        ("a: check_load -p secret", "a: expected the whole path of a program, and its arguments"),
+        ("a:", "a: expected the whole path of a program, and its arguments"),
+        ("a: /bin/x -p 'secret", "a: a quote in its command line does not end"),
     ] {
         fs::write(scripts.home.path("conf/nagios.ini"), format!("[Nagios]\n{line}\n")).unwrap();
         let said = scripts.home.puypuy(&["check-config"]);
         assert!(said.code == 1 && said.out.contains(&format!("conf/nagios.ini:2 [Nagios] {told}")), "{said:?}");
+        assert!(!said.out.contains("secret"), "{said:?}");
     }
 }

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use puypuy::check::Out;
+use puypuy::check::{Fault, Out};
 use puypuy::parse::nagios;
 use puypuy::plugins;
 use puypuy::point::Tick;
@@ -32,7 +32,7 @@ fuzz_target!(|bytes: &[u8]| {
 });
 
 /// What holds of all that is ever told.
-fn check((batch, faults): (puypuy::point::Batch, Vec<String>)) {
+fn check((batch, faults): (puypuy::point::Batch, Vec<Fault>)) {
     for point in &batch.points {
         assert!(point.value.as_f64().is_finite() && !point.name.is_empty(), "{point:?}");
         assert!(point.time > 0 && point.time <= NOW + 3600, "{point:?}");
