@@ -38,5 +38,5 @@ fn check((batch, faults): (puypuy::point::Batch, Vec<Fault>)) {
         assert!(point.time > 0 && point.time <= NOW + 3600, "{point:?}");
     }
     // What is quoted stays on one line of the log.
-    assert!(faults.iter().all(|fault| !fault.contains(['\n', '\r'])), "{faults:?}");
+    assert!(faults.iter().all(|fault| !fault.to_string().contains(['\n', '\r'])), "{faults:?}");
 }
