@@ -45,6 +45,26 @@ fn processes_by_name_and_by_pid_file() {
 }
 
 #[test]
+fn a_process_that_became_another_program_is_another() {
+    let machine = Machine::of("vm");
+    let mut worker = Worker::new(spec("check_openfiles"), &[("old", "nginx"), ("new", "phoenix")]);
+    let mut processes = || {
+        let told = worker.tick(&machine.roots);
+        ["old", "new"].map(|key| told.number("openfiles_processes", key))
+    };
+    let pid = "500";
+    machine.write(&format!("proc/{pid}/comm"), "nginx\n");
+    machine.write(&format!("proc/{pid}/cmdline"), "nginx\0");
+    machine.write(&format!("proc/{pid}/fd/0"), "");
+    assert_eq!([processes(), processes()], [[Some(3.0), Some(0.0)]; 2]);
+    machine.write(&format!("proc/{pid}/comm"), "phoenix\n");
+    machine.write(&format!("proc/{pid}/cmdline"), "phoenix\0");
+    assert_eq!(processes(), [Some(2.0), Some(1.0)]);
+    std::fs::remove_dir_all(machine.path().join(format!("proc/{pid}"))).unwrap();
+    assert_eq!(processes(), [Some(2.0), Some(0.0)]);
+}
+
+#[test]
 fn a_process_that_may_not_be_looked_at_costs_itself() {
     if !is_root() {
         return skip("needs root to start a process of another user");

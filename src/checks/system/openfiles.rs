@@ -8,6 +8,7 @@ use crate::fetch::file::KernelFile;
 use crate::parse::procfs;
 use crate::point::{Tags, Value};
 use crate::table::{Field, How, gauge, percent};
+use std::collections::HashMap;
 
 pub static SPEC: Spec = Spec {
     name: "check_openfiles",
@@ -52,11 +53,13 @@ fn build(section: &Section) -> Result<Box<dyn Check>> {
             },
         });
     }
-    Ok(Box::new(OpenFiles { processes, file_nr: KernelFile::new("proc/sys/fs/file-nr") }))
+    Ok(Box::new(OpenFiles { processes, running: HashMap::new(), file_nr: KernelFile::new("proc/sys/fs/file-nr") }))
 }
 
 struct OpenFiles {
     processes: Vec<Process>,
+    /// The names that every process goes by: its own, that of its command line, and that of its program.
+    running: HashMap<String, [String; 3]>,
     file_nr: KernelFile,
 }
 
@@ -89,31 +92,33 @@ impl Check for OpenFiles {
             Err(error) => out.fault(error.to_string()),
         }
         let is_by_name = self.processes.iter().any(|process| matches!(process.wanted, Wanted::Name(_)));
-        let running = if is_by_name { running(cx)? } else { Vec::new() };
+        if is_by_name {
+            self.look_around(cx)?;
+        }
         for process in &self.processes {
-            process.tell(&running, cx, out);
+            process.tell(&self.running, cx, out);
         }
         Ok(())
     }
 }
 
-/// A process that runs, and the names that it goes by.
-struct Running {
-    pid: String,
-    names: [String; 3],
-}
-
-/// All of them. One that ends meanwhile is none.
-fn running(cx: &Context) -> Result<Vec<Running>> {
-    let names = cx.names("proc")?.into_iter().filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
-    let process = |pid: String| {
-        let own = cx.text(&format!("proc/{pid}/comm")).ok()?;
-        let line = cx.text(&format!("proc/{pid}/cmdline")).unwrap_or_default();
-        let program = cx.target(&format!("proc/{pid}/exe")).unwrap_or_default();
-        let names = [own.trim_end(), base(line.split('\0').next().unwrap_or_default()), base(&program)];
-        Some(Running { names: names.map(String::from), pid })
-    };
-    Ok(names.filter_map(process).collect())
+impl OpenFiles {
+    /// Looks at all processes; one that ends meanwhile is none. One that has the name of its own that it had at the last tick
+    /// has not become another program since, and is not asked for the rest.
+    fn look_around(&mut self, cx: &Context) -> Result<()> {
+        let mut before = std::mem::take(&mut self.running);
+        for pid in cx.names("proc")?.into_iter().filter(|name| name.bytes().all(|byte| byte.is_ascii_digit())) {
+            let Ok(own) = cx.text(&format!("proc/{pid}/comm")) else { continue };
+            let own = own.trim_end();
+            let names = before.remove(&pid).filter(|[known, ..]| known == own).unwrap_or_else(|| {
+                let line = cx.text(&format!("proc/{pid}/cmdline")).unwrap_or_default();
+                let program = cx.target(&format!("proc/{pid}/exe")).unwrap_or_default();
+                [own, base(line.split('\0').next().unwrap_or_default()), base(&program)].map(String::from)
+            });
+            self.running.insert(pid, names);
+        }
+        Ok(())
+    }
 }
 
 fn base(path: &str) -> &str {
@@ -121,21 +126,21 @@ fn base(path: &str) -> &str {
 }
 
 impl Process {
-    fn tell(&self, running: &[Running], cx: &Context, out: &mut Out) {
+    fn tell(&self, running: &HashMap<String, [String; 3]>, cx: &Context, out: &mut Out) {
         let pids = match &self.wanted {
             Wanted::PidFile(path) => match cx.text(path) {
                 Ok(text) => vec![text.trim().to_string()],
-                Err(error) => return out.fault(format!("{}: {error}", self.metric)),
+                Err(error) => return out.fault_of(&self.metric, error.to_string()),
             },
             Wanted::Name(name) => {
-                let is_named = |process: &&Running| process.names.iter().any(|known| known == name);
-                running.iter().filter(is_named).map(|process| process.pid.clone()).collect()
+                let named = running.iter().filter(|(_, names)| names.contains(name));
+                named.map(|(pid, _)| pid.clone()).collect()
             }
         };
         let (mut count, mut sum, mut used) = (0_u64, 0_u64, None::<f64>);
         for pid in pids {
             if pid.is_empty() || !pid.bytes().all(|byte| byte.is_ascii_digit()) {
-                return out.fault(format!("{}: there is no process number in its file", self.metric));
+                return out.fault_of(&self.metric, "there is no process number in its file");
             }
             match cx.names(&format!("proc/{pid}/fd")) {
                 Ok(files) => {
@@ -146,12 +151,12 @@ impl Process {
                     }
                 }
                 Err(error) if error.is_gone() => {}
-                Err(error) => out.fault(format!("{}: {error}", self.metric)),
+                Err(error) => out.fault_of(&self.metric, error.to_string()),
             }
         }
         out.put(&PROCESSES, count, &self.tags);
         if count == 0 {
-            return out.fault(format!("{}: no process to look at", self.metric));
+            return out.fault_of(&self.metric, "no process to look at");
         }
         if let Some(used) = used {
             out.put(&USED, used, &self.tags);
