@@ -45,6 +45,13 @@ impl Complaint {
             log::info!("{line}");
         }
     }
+
+    /// To be called whenever the subject may begin, having missed ticks or not: it says nothing of whether it works.
+    pub fn returned(&mut self, subject: &str, now: Instant) {
+        if let Some(line) = self.0.returned(subject, now) {
+            log::info!("{line}");
+        }
+    }
 }
 
 /// Decides which complaints become lines. Pure: time comes in as data. Holds at most 512 subjects, each forgotten when
@@ -135,6 +142,18 @@ impl Folding {
 
     /// The line to log, if the subject had complained in a line.
     pub fn recovered(&mut self, subject: &str, now: Instant) -> Option<String> {
+        let (lasted, times) = self.end(subject, now)?;
+        Some(format!("{subject}: works again after {lasted} ({times} failures)"))
+    }
+
+    /// The line to log, if it was told in a line that the subject missed a tick.
+    pub fn returned(&mut self, subject: &str, now: Instant) -> Option<String> {
+        let (lasted, times) = self.end(subject, now)?;
+        Some(format!("{subject}: is back after {lasted} ({times} ticks missed)"))
+    }
+
+    /// Ends a failure: how long it lasted and how often it was met, if a line had told of it.
+    fn end(&mut self, subject: &str, now: Instant) -> Option<(String, u64)> {
         let entry = self.subjects.get_mut(subject).filter(|entry| entry.failing)?;
         entry.failing = false;
         entry.seen = now;
@@ -143,8 +162,7 @@ impl Folding {
             return None;
         }
         entry.lines.push_back(now);
-        let lasted = length(now.saturating_duration_since(entry.since));
-        Some(format!("{subject}: works again after {lasted} ({} failures)", entry.times))
+        Some((length(now.saturating_duration_since(entry.since)), entry.times))
     }
 
     /// Drops what was not heard of for an hour; whether that helped.

@@ -154,7 +154,7 @@ impl Scheduler {
                     now,
                 );
             } else {
-                self.complaint.recovered(name, now);
+                self.complaint.returned(name, now);
                 match slot.own {
                     Some(_) => own.push(place),
                     None => kernel.push(Arc::clone(&slot.unit)),

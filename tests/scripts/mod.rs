@@ -248,7 +248,9 @@ fn whatever_scripts_do_nothing_is_left_and_the_others_go_on() {
     for (name, _, told) in HOSTILE {
         let is_told = log.lines().any(|line| line.contains(&format!(" check_{name}.sh: ")) && line.contains(told));
         assert!(is_told, "{name}: {told}\n{log}");
+        assert!(!log.contains(&format!(" check_{name}.sh: works again")), "{name} never works\n{log}");
     }
+    assert!(log.contains(" check_deaf.sh: is back after "), "{log}");
     assert!(
         log.contains("check_no_interpreter: cannot be run: its interpreter, named in its first line, is not there"),
         "{log}"
