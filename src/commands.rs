@@ -76,6 +76,9 @@ pub fn check(settings: &Settings, name: &str, sampling: Sampling, out: &mut dyn 
     }
     let (batch, faults) = told.finish();
     let text = match format {
+        Format::Table if batch.is_empty() && faults.is_empty() && last.is_ok() => {
+            "# nothing to tell: what it watches is not there, or has no numbers yet\n".into()
+        }
         Format::Table => table(&batch),
         Format::Json => json(&batch, &identity),
         Format::Influx => influx(batch, &identity),

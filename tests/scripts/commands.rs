@@ -107,6 +107,9 @@ fn a_script_is_tried_without_the_daemon() {
     let said = home.puypuy(&["check", "check_hangs.sh", "--samples", "1"]);
     assert!(said.code == 1 && said.out.contains("before") && said.err.contains("was not done in time"), "{said:?}");
     assert!(home.processes().is_empty());
+    fs::write(&path, "#!/bin/sh\n").unwrap();
+    let said = home.puypuy(&["check", "check_hangs.sh", "--samples", "1"]);
+    assert!(said.code == 0 && said.out.starts_with("# nothing to tell: "), "{said:?}");
 }
 
 #[test]

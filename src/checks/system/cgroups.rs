@@ -89,7 +89,7 @@ struct Cgroups {
 impl Check for Cgroups {
     fn run(&mut self, cx: &Context, out: &mut Out) -> Result<()> {
         let is_root = |root: &&str| cx.is_file(&format!("{root}/cgroup.controllers"));
-        let Some(root) = ROOTS.into_iter().find(is_root) else { return Err(Error::daemon(NONE)) };
+        let Some(root) = ROOTS.into_iter().find(is_root) else { return Err(Error::Absent(NONE.into())) };
         let mut found = Vec::new();
         self.find(cx, root, "", 1, &mut found)?;
         self.groups.retain(|name, tags| {
