@@ -4,7 +4,7 @@
 
 use crate::cases;
 use crate::server::{Program, free_port, program, wait};
-use crate::store::{Row, Store, clean, identity};
+use crate::store::{Row, Store, clean, differences, identity};
 use puypuy::point::{Point, Value};
 use std::collections::BTreeMap;
 use std::fs;
@@ -69,8 +69,10 @@ impl Store for Carbon {
         wait("carbon to listen", Duration::from_secs(60), || TcpStream::connect(("127.0.0.1", self.port)).is_ok());
     }
 
-    /// By TERM: what it has read lies in its memory until it is written, and KILL would lose that whoever sent it.
-    fn kill(&mut self) {
+    /// By TERM, and when it has written what it read: its writer looks once a second and, asked to end, not once more, so that
+    /// carbon itself loses what came since.
+    fn kill(&mut self, sent: &[Point]) {
+        wait("carbon to write what it has read", Duration::from_secs(60), || differences(self, sent).is_empty());
         self.running.take().unwrap().end();
         let _ = fs::remove_file(self.folder.path().join("carbon-cache-a.pid"));
     }

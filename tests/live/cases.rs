@@ -104,7 +104,7 @@ pub fn restart(store: &mut dyn Store) {
     let mut sent = Vec::new();
     for tick in 0..60 {
         if tick == 20 {
-            store.kill();
+            store.kill(&sent);
         }
         if tick == 40 {
             store.start();

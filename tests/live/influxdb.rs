@@ -80,7 +80,7 @@ impl Store for Influx {
         self.query("POST", "CREATE DATABASE test");
     }
 
-    fn kill(&mut self) {
+    fn kill(&mut self, _: &[Point]) {
         self.running = None;
     }
 

@@ -78,7 +78,7 @@ impl Store for KairosDb {
     }
 
     /// By TERM: H2 writes half a second after it has acknowledged, and KILL would lose that whoever sent it.
-    fn kill(&mut self) {
+    fn kill(&mut self, _: &[Point]) {
         self.running.take().unwrap().end();
     }
 

@@ -137,7 +137,7 @@ impl Store for OpenTsdb<'_> {
         });
     }
 
-    fn kill(&mut self) {
+    fn kill(&mut self, _: &[Point]) {
         self.running = None;
     }
 

@@ -11,8 +11,8 @@ pub trait Store {
     /// Starts it, the first time or again with what it stored before; returns when it serves.
     fn start(&mut self);
 
-    /// Ends it in the hardest way that its own promises survive.
-    fn kill(&mut self);
+    /// Ends it in the hardest way that its own promises survive; `sent` is what it was to get so far.
+    fn kill(&mut self, sent: &[Point]);
 
     /// Everything it holds, by its own query interface.
     fn stored(&self, points: &[Point]) -> BTreeMap<Row, Value>;

@@ -64,7 +64,7 @@ impl Store for Victoria {
     }
 
     /// By TERM: it keeps the last seconds in memory, and KILL would lose them whoever sent them.
-    fn kill(&mut self) {
+    fn kill(&mut self, _: &[Point]) {
         self.running.take().unwrap().end();
     }
 
