@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-const SECONDS: u64 = 10;
+const SECONDS: u64 = 30;
 const SETTLE: Duration = Duration::from_secs(3);
 /// The table stands between these lines.
 const BEGIN: &str = "<!-- cargo bench --bench tick_cost -- --checks all-system -->\n";
