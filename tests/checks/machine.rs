@@ -3,6 +3,7 @@
 use puypuy::check::{Check, Context, DEFAULT_MAX_SERIES, Out, Spec};
 use puypuy::config::ini::Entry;
 use puypuy::config::section::Section;
+use puypuy::error::Error;
 use puypuy::fetch::Roots;
 use puypuy::point::{HealthEvent, Identity, Point, Tick, Value};
 use puypuy::program::Programs;
@@ -214,7 +215,10 @@ impl Worker {
         let result = self.check.run(&Context { tick, roots, programs: &self.programs }, &mut self.out);
         let (batch, faults) = self.out.finish();
         let mut faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
-        faults.extend(result.err().map(|error| format!("error: {error}")));
+        faults.extend(result.err().map(|error| match error {
+            Error::Absent(_) => format!("absent: {error}"),
+            _ => format!("error: {error}"),
+        }));
         Told { points: batch.points, events: batch.events, faults }
     }
 }

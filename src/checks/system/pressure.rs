@@ -71,7 +71,7 @@ impl Check for Pressure {
                 Err(error) => out.fault(error.to_string()),
             }
         }
-        if is_known { Ok(()) } else { Err(Error::daemon(UNKNOWN)) }
+        if is_known { Ok(()) } else { Err(Error::Absent(UNKNOWN.into())) }
     }
 }
 
