@@ -1,6 +1,6 @@
 //! Containers of a real Docker and a real Podman, told as their own commands and their API tell them.
 
-use crate::server::{Program, program, wait};
+use crate::server::{Program, needs_root, program, wait};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
@@ -131,11 +131,6 @@ impl Told {
     }
 }
 
-fn is_root() -> Result<(), String> {
-    let uid = Command::new("id").arg("-u").output().unwrap().stdout;
-    if uid.trim_ascii() == b"0" { Ok(()) } else { Err("only root can start a daemon of containers".into()) }
-}
-
 /// `19.92%` or `348KiB` as a number; of bytes with their unit.
 fn amount(text: &str) -> f64 {
     let digits = text.find(|letter: char| letter.is_alphabetic() || letter == '%').unwrap_or(text.len());
@@ -156,7 +151,7 @@ fn near(what: &str, ours: f64, theirs: f64, tolerance: f64) {
 }
 
 fn start_docker() -> Result<Engine, String> {
-    is_root()?;
+    needs_root("to start a daemon of containers")?;
     let dockerd = program("dockerd", "docker.io runc iproute2 busybox-static curl")?;
     let docker = program("docker", "docker.io")?;
     let folder = TempDir::new().unwrap();
@@ -297,7 +292,7 @@ fn gone_between_ticks(engine: &Engine) {
 }
 
 pub fn podman() -> Result<(), String> {
-    is_root()?;
+    needs_root("to start a daemon of containers")?;
     let podman = program("podman", "podman runc busybox-static curl")?;
     let folder = TempDir::new().unwrap();
     let at = |name: &str| folder.path().join(name).display().to_string();

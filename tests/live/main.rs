@@ -10,6 +10,7 @@ mod kairosdb;
 mod maven;
 mod nagios;
 mod opentsdb;
+mod postgres;
 mod prometheus;
 mod server;
 #[cfg(feature = "snmp")]
@@ -38,6 +39,7 @@ const CASES: &[Case] = &[
     ("KairosDB: killed under load", kairosdb::restart),
     ("KairosDB 1.1: one bad point", kairosdb::one_bad),
     ("monitoring-plugins: states, measures and /nag", nagios::plugins),
+    ("PostgreSQL: what check_postgres.sh tells", postgres::script),
     ("Docker: what its own command shows, and who may ask", docker::docker),
     ("Podman: what its own command shows", docker::podman),
     ("OpenTSDB: hostile points, a death under load, a bad point", opentsdb::all),

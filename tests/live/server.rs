@@ -23,6 +23,12 @@ pub fn program(name: &str, package: &str) -> Result<PathBuf, String> {
     find().ok_or_else(|| format!("there is no {name} and {package} cannot be installed here"))
 }
 
+/// Whoever is not root cannot have the case: `Err` says what root is needed for.
+pub fn needs_root(what: &str) -> Result<(), String> {
+    let uid = Command::new("id").arg("-u").output().unwrap().stdout;
+    if uid.trim_ascii() == b"0" { Ok(()) } else { Err(format!("it takes root {what}")) }
+}
+
 pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
