@@ -7,11 +7,13 @@ use divan::counter::ItemsCount;
 use divan::{AllocProfiler, Bencher, black_box};
 use puypuy::config::ini::Entry;
 use puypuy::config::section::Section;
-use puypuy::delivery::spool::{Bounds, Spool};
+use puypuy::delivery::Moment;
+use puypuy::delivery::disk::Folder;
+use puypuy::delivery::spool::{Bounds, Read, Spool};
 use puypuy::point::{Batch, Identity, Kind, Point, Tags, Value};
 use puypuy::sink::prometheus::Prometheus;
-use puypuy::sink::{Sink, carbon, influxdb, kairosdb, oddeye, opentsdb};
-use std::time::Duration;
+use puypuy::sink::{Attempt, Sink, carbon, influxdb, kairosdb, oddeye, opentsdb};
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 #[global_allocator]
@@ -64,19 +66,17 @@ fn sink(name: &str) -> Box<dyn Sink> {
         "json (OpenTSDB)" => Box::new(opentsdb::configure(&section(&whole)).unwrap()),
         "json (OpenTSDB, gzip, 7900 bytes)" => Box::new(opentsdb::configure(&section(&[])).unwrap()),
         "form (OddEye)" => Box::new(oddeye::configure(&section(&whole), 2).unwrap()),
-        "pickle (Carbon)" => Box::new(carbon::configure(&section(&whole)).unwrap()),
-        _ => Box::new(Prometheus::new(Duration::from_secs(10))),
+        _ => Box::new(carbon::configure(&section(&whole)).unwrap()),
     }
 }
 
-const SINKS: [&str; 7] = [
+const SINKS: [&str; 6] = [
     "line protocol",
     "json (KairosDB)",
     "json (OpenTSDB)",
     "json (OpenTSDB, gzip, 7900 bytes)",
     "form (OddEye)",
     "pickle (Carbon)",
-    "text (Prometheus)",
 ];
 
 #[divan::bench(args = SINKS)]
@@ -89,6 +89,15 @@ fn encode(bencher: Bencher, name: &str) {
 fn encode_all_tags_different(bencher: Bencher, name: &str) {
     let (sink, points, identity) = (sink(name), shuffled(), identity());
     bencher.counter(ItemsCount::new(POINTS)).bench_local(|| sink.encode(black_box(&points), &identity));
+}
+
+/// Onto the page that a scraper is given.
+#[divan::bench]
+fn prometheus_take(bencher: Bencher) {
+    let (mut sink, points, identity) = (Prometheus::new(Duration::from_secs(10)), points(), identity());
+    let request = sink.encode(&points, &identity).requests.remove(0);
+    let attempt = Attempt { identity: &identity, wall: 1_700_000_000, until: Instant::now() };
+    bencher.counter(ItemsCount::new(POINTS)).bench_local(|| sink.send(&request, black_box(&points), &attempt));
 }
 
 /// The yardstick: the same data, already a tree, written by serde_json.
@@ -108,7 +117,7 @@ fn serde_json_to_vec(bencher: Bencher) {
 
 fn spool(folder: &TempDir) -> Spool {
     let bounds = Bounds { entries: 50_000, bytes: 1 << 30, age: None };
-    Spool::open(&folder.path().join("spool"), bounds).unwrap()
+    Spool::open(Box::new(Folder::new(folder.path().join("spool"))), bounds, Moment::now()).unwrap()
 }
 
 /// Where `cargo bench` writes, so that it is a disk and no memory.
@@ -125,7 +134,7 @@ fn spool_write(bencher: Bencher) {
     bencher
         .counter(ItemsCount::new(POINTS))
         .with_inputs(|| batch.clone())
-        .bench_local_values(|batch| spool.store(batch, 1_700_000_000).unwrap());
+        .bench_local_values(|batch| spool.store(batch, 1_700_000_000, Moment::now()).1.unwrap());
 }
 
 /// Read back from files that the kernel still remembers, and let go of.
@@ -134,10 +143,12 @@ fn spool_drain(bencher: Bencher) {
     let folder = folder();
     let mut spool = spool(&folder);
     let batch = Batch { points: points(), events: Vec::new() };
-    (0..41).for_each(|_| spool.store(batch.clone(), 1_700_000_000).unwrap());
+    (0..41).for_each(|_| spool.store(batch.clone(), 1_700_000_000, Moment::now()).1.unwrap());
     bencher.counter(ItemsCount::new(POINTS)).bench_local(|| {
-        let entry = spool.oldest(1_700_000_000).unwrap();
-        spool.done(entry.place);
-        entry.batch.points.len()
+        let now = Instant::now();
+        let entry = spool.ready(now).next().unwrap();
+        let read = spool.take(entry, now);
+        spool.done(entry);
+        matches!(read, Read::Batch(..))
     });
 }

@@ -11,9 +11,8 @@ use puypuy::config::ini::Entry;
 use puypuy::config::section::Section;
 use puypuy::point::{Identity, Kind, Point, Tags, Value};
 use puypuy::sink::local::{Local, Reader, configure};
-use puypuy::sink::{Sink, Verdict};
+use puypuy::sink::{Attempt, Sink, Verdict};
 use std::fs::{self, File};
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -87,7 +86,8 @@ impl Bench {
         }
         let begin = Instant::now();
         for request in self.sink.encode(&self.series, &self.identity).requests {
-            assert_eq!(self.sink.send(&request, &self.series, &mut || ControlFlow::Continue(())), Verdict::Delivered);
+            let attempt = Attempt { identity: &self.identity, wall: time, until: begin };
+            assert_eq!(self.sink.send(&request, &self.series, &attempt), Verdict::Delivered);
         }
         begin.elapsed()
     }

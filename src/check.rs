@@ -9,7 +9,7 @@ use crate::fetch::folder;
 use crate::fetch::http::{Answer, Http};
 #[cfg(feature = "snmp")]
 use crate::fetch::snmp::{self, Agent, Asked};
-use crate::point::{Batch, HealthEvent, Kind, Level, Point, Tags, Text, Tick, Value};
+use crate::point::{Batch, HealthEvent, Kind, Level, Point, Series, Tags, Text, Tick, Value};
 use crate::program::Programs;
 use crate::rates::{Backward, Count, Rates};
 use crate::table::{Field, How, Raw, Row};
@@ -263,11 +263,13 @@ impl Out {
             How::Percent => (plain(field, raw), Kind::Percent),
             How::Counter => (plain(field, raw), Kind::Counter),
             How::Rate => {
-                let change = self.rates.per_second(name.clone(), tags, count(raw), self.tick.at, field.backward);
+                let series = self.series(name.clone(), tags);
+                let change = self.rates.per_second(series, count(raw), self.tick.at, field.backward);
                 (change.number().and_then(|n| Value::finite(n * field.scale)), Kind::Rate)
             }
             How::Delta => {
-                let change = self.rates.delta(name.clone(), tags, count(raw), self.tick.at, field.backward);
+                let series = self.series(name.clone(), tags);
+                let change = self.rates.delta(series, count(raw), self.tick.at, field.backward);
                 (change.number().and_then(|n| Value::finite(n * field.scale)), Kind::Gauge)
             }
         };
@@ -275,6 +277,10 @@ impl Out {
         let (check_type, tags) = (self.check_type.clone(), tags.clone());
         let (time, host, reaction) = (self.tick.wall, None, field.reaction);
         self.push(Point { name, value, kind, time, check_type, tags, host, reaction });
+    }
+
+    fn series(&self, name: Text, tags: &Tags) -> Series {
+        Series { name, check_type: self.check_type.clone(), host: None, tags: tags.clone() }
     }
 
     /// A number that brings name, type and tags of its own. A change gives no point on its first sample and after a
@@ -286,7 +292,8 @@ impl Out {
     /// The same for a counter of which is known what it means that it went back.
     pub fn tell_with(&mut self, told: Told, backward: Backward) {
         let Told { name, value, how, check_type, tags, time } = told;
-        let name = Text::Owned(name.into());
+        let (name, check_type) = (Text::Owned(name.into()), Text::Owned(check_type.into()));
+        let series = || Series { name: name.clone(), check_type: check_type.clone(), host: None, tags: tags.clone() };
         let count = match value {
             Value::Int(number) if number >= 0 => Count::Whole(number as u64),
             other => Count::Real(other.as_f64()),
@@ -297,16 +304,16 @@ impl Out {
             How::Percent => (Some(value), Kind::Percent),
             How::Counter => (Some(value), Kind::Counter),
             How::Rate => {
-                let change = self.rates.per_second(name.clone(), &tags, count, at, backward);
+                let change = self.rates.per_second(series(), count, at, backward);
                 (change.number().and_then(Value::finite), Kind::Rate)
             }
             How::Delta => {
-                let change = self.rates.delta(name.clone(), &tags, count, at, backward);
+                let change = self.rates.delta(series(), count, at, backward);
                 (change.number().and_then(Value::finite), Kind::Gauge)
             }
         };
         let Some(value) = value else { return };
-        let (check_type, time) = (Text::Owned(check_type.into()), time.unwrap_or(self.tick.wall));
+        let time = time.unwrap_or(self.tick.wall);
         self.push(Point { name, value, kind, time, check_type, tags, host: None, reaction: 0 });
     }
 
@@ -418,7 +425,7 @@ fn number(text: &str) -> Option<Raw<'static>> {
 /// Bounds how many series a check may have: known ones keep flowing, new ones are refused and counted.
 struct SeriesBudget {
     max: usize,
-    known: HashMap<(Text, Tags), Last>,
+    known: HashMap<Series, Last>,
     refused: usize,
     run: u64,
 }
@@ -435,7 +442,7 @@ impl SeriesBudget {
     /// Where the point belongs in the batch: at `next`, or where the series has one of the same time. `None`: refused.
     fn place(&mut self, point: &Point, seen: Instant, next: usize) -> Option<usize> {
         let (run, time) = (self.run, point.time);
-        let key = (point.name.clone(), point.tags.clone());
+        let key = point.series();
         if let Some(last) = self.known.get_mut(&key) {
             let place = if last.run == run && last.time == time { last.place } else { next };
             *last = Last { seen, run, time, place };

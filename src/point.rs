@@ -3,6 +3,7 @@
 //! Plain data. Nothing here reads a clock, a file or a socket: time comes in with the [`Tick`], so a test builds one by hand.
 
 use std::borrow::Cow;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -119,7 +120,76 @@ pub struct Point {
     pub reaction: i8,
 }
 
+/// What makes values one series: name, type of the check, host, and all tags in whatever order.
+#[derive(Clone, Copy, Debug)]
+pub struct Key<'a> {
+    name: &'a str,
+    check_type: &'a str,
+    host: Option<&'a str>,
+    tags: &'a Tags,
+}
+
+impl PartialEq for Key<'_> {
+    fn eq(&self, other: &Key) -> bool {
+        let has = |tags: &Tags, tag| tags.iter().any(|other| other == tag);
+        (self.name, self.check_type, self.host) == (other.name, other.check_type, other.host)
+            && self.tags.len() == other.tags.len()
+            && (self.tags == other.tags || self.tags.iter().all(|tag| has(other.tags, tag)))
+    }
+}
+
+impl Eq for Key<'_> {}
+
+impl Hash for Key<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.name, self.check_type, self.host).hash(state);
+        // A sum, so that two orders of the same tags meet.
+        let of_tag = |tag| BuildHasherDefault::<DefaultHasher>::default().hash_one(tag);
+        state.write_u64(self.tags.iter().fold(0, |sum, tag| sum.wrapping_add(of_tag(tag))));
+    }
+}
+
+/// A [`Key`] that is kept.
+#[derive(Clone, Debug)]
+pub struct Series {
+    pub name: Text,
+    pub check_type: Text,
+    pub host: Option<Arc<str>>,
+    pub tags: Tags,
+}
+
+impl Series {
+    fn key(&self) -> Key<'_> {
+        Key { name: &self.name, check_type: &self.check_type, host: self.host.as_deref(), tags: &self.tags }
+    }
+}
+
+impl PartialEq for Series {
+    fn eq(&self, other: &Series) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Series {}
+
+impl Hash for Series {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key().hash(state);
+    }
+}
+
 impl Point {
+    /// What makes it one of its series.
+    pub fn key(&self) -> Key<'_> {
+        Key { name: &self.name, check_type: &self.check_type, host: self.host.as_deref(), tags: &self.tags }
+    }
+
+    /// The same, to be kept.
+    pub fn series(&self) -> Series {
+        let Point { name, check_type, host, tags, .. } = self;
+        Series { name: name.clone(), check_type: check_type.clone(), host: host.clone(), tags: tags.clone() }
+    }
+
     /// The point for programs: name, value, kind, type, tags, reaction, host and time. `own_host` stands where the
     /// point has no host of its own.
     pub fn to_json(&self, own_host: &str) -> serde_json::Value {
@@ -244,6 +314,11 @@ pub struct Batch {
 impl Batch {
     pub fn is_empty(&self) -> bool {
         self.points.is_empty() && self.events.is_empty()
+    }
+
+    /// Points and events.
+    pub fn len(&self) -> usize {
+        self.points.len() + self.events.len()
     }
 
     /// Moves all that `other` holds behind what is here.

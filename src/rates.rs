@@ -1,9 +1,9 @@
 //! Counters into change: per second, or since the previous sample.
 //!
 //! Three honest answers: a number, "not yet" on the first sample, "it restarted" when the counter went back.
-//! Keyed by metric and tags, one table per check, so that neither two disks nor two checks share history.
+//! Keyed by series, one table per check, so that neither two disks nor two checks share history.
 
-use crate::point::{Tags, Text};
+use crate::point::{Series, Tags};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -53,24 +53,24 @@ struct Sample {
 
 /// The previous sample of every counter of one check.
 #[derive(Default)]
-pub struct Rates(HashMap<(Text, Tags), Sample>);
+pub struct Rates(HashMap<Series, Sample>);
 
 impl Rates {
     /// Change per second of real elapsed time since the previous sample. Never negative, never infinite.
-    pub fn per_second(&mut self, name: Text, tags: &Tags, count: Count, at: Instant, rule: Backward) -> Change {
-        match self.step(name, tags, count, at, rule) {
+    pub fn per_second(&mut self, series: Series, count: Count, at: Instant, rule: Backward) -> Change {
+        match self.step(series, count, at, rule) {
             (Change::Number(difference), elapsed) => Change::Number(difference / elapsed.as_secs_f64()),
             (other, _) => other,
         }
     }
 
     /// Change since the previous sample, whatever time has passed.
-    pub fn delta(&mut self, name: Text, tags: &Tags, count: Count, at: Instant, rule: Backward) -> Change {
-        self.step(name, tags, count, at, rule).0
+    pub fn delta(&mut self, series: Series, count: Count, at: Instant, rule: Backward) -> Change {
+        self.step(series, count, at, rule).0
     }
 
-    fn step(&mut self, name: Text, tags: &Tags, count: Count, at: Instant, rule: Backward) -> (Change, Duration) {
-        let Some(old) = self.0.insert((name, tags.clone()), Sample { count, at }) else {
+    fn step(&mut self, series: Series, count: Count, at: Instant, rule: Backward) -> (Change, Duration) {
+        let Some(old) = self.0.insert(series, Sample { count, at }) else {
             return (Change::NotYet, Duration::ZERO);
         };
         let elapsed = at.saturating_duration_since(old.at);
@@ -87,7 +87,7 @@ impl Rates {
 
     /// Forgets every series that has these tags.
     pub fn forget(&mut self, tags: &Tags) {
-        self.0.retain(|(_, of), _| !tags.iter().all(|tag| of.iter().any(|own| own == tag)));
+        self.0.retain(|series, _| !tags.iter().all(|tag| series.tags.iter().any(|own| own == tag)));
     }
 
     /// How many series are remembered.

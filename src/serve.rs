@@ -3,16 +3,21 @@
 use crate::checks;
 use crate::config::settings::Settings;
 use crate::daemon::{Control, hostname};
+use crate::delivery::disk::Folder;
 use crate::delivery::queue::Queue;
 use crate::delivery::rejected::Rejected;
 use crate::delivery::spool::{Bounds, Spool};
-use crate::delivery::{Delivery, cached};
+use crate::delivery::{Delivery, Moment, cached};
 use crate::error::{Error, Result};
+use crate::net::random;
 use crate::program::Programs;
 use crate::scheduler::Scheduler;
 use crate::scheduler::assembly::Assembly;
 use crate::sink;
 use crate::web::{self, Pages};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -31,8 +36,9 @@ pub fn serve(settings: Settings, control: Control) -> Result<()> {
     let Settings { home, own, tsdb, .. } = settings;
     let (identity, warning) = hostname::identity(&own);
     warning.inspect(|warning| log::warn!("{warning}"));
-    let spool = Spool::open(&own.tmpdir.join("spool"), Bounds::configured(&own, &tsdb))?;
-    let rejected = Rejected::new(own.tmpdir.join("rejected"), sink.name(), tsdb.rejected_max_bytes);
+    let folder = |name| Box::new(Folder::new(own.tmpdir.join(name)));
+    let spool = Spool::open(folder("spool"), Bounds::configured(&own, &tsdb), Moment::now())?;
+    let rejected = Rejected::new(folder("rejected"), sink.name(), tsdb.rejected_max_bytes);
 
     match cached::files(&own.tmpdir) {
         Ok((files, bytes)) if !files.is_empty() => log::warn!(
@@ -46,7 +52,8 @@ pub fn serve(settings: Settings, control: Control) -> Result<()> {
     log::info!("host {}, every {seconds} s, to {}", identity.host, sink.name());
     let (tells_errors, exposition) = (sink.takes_events(), sink.exposition());
     let queue = Arc::new(Queue::default());
-    let delivery = Delivery::new(sink, identity.clone(), Arc::clone(&queue), spool, rejected, own.check_period);
+    let (period, begin) = (own.check_period, (Moment::now(), random()));
+    let delivery = Delivery::new(sink, identity.clone(), Arc::clone(&queue), spool, rejected, period, begin);
     let programs = Arc::new(Programs::new(home, identity));
     if let Some(web) = web {
         web::start(web, Pages { status: delivery.status(), exposition, programs: Arc::clone(&programs) })?;
@@ -54,7 +61,7 @@ pub fn serve(settings: Settings, control: Control) -> Result<()> {
     let delivery = thread::Builder::new()
         .name("delivery".into())
         .stack_size(STACK)
-        .spawn(move || delivery.run())
+        .spawn(move || deliver(delivery))
         .map_err(|error| Error::daemon(format!("no thread for delivery: {error}")))?;
     let assembly = Arc::new(Assembly::new(Arc::clone(&queue)));
     let scheduler = Scheduler::new(programs, own.check_period, own.roots, assembly, checks::find, tells_errors);
@@ -68,6 +75,21 @@ pub fn serve(settings: Settings, control: Control) -> Result<()> {
     }
     if !delivery.is_finished() {
         log::error!("delivery hangs and is left behind; its last batch may be lost");
+        return Ok(());
     }
-    Ok(())
+    delivery.join().unwrap_or_else(|_| Err(Error::daemon("delivery ended by a fault of its own: see the log")))
+}
+
+/// Delivery to its end. One that fails ends the daemon: collecting for nobody would look well and be lost.
+fn deliver(delivery: Delivery) -> Result<()> {
+    let ended = catch_unwind(AssertUnwindSafe(|| delivery.run()));
+    let ended = ended.unwrap_or_else(|_| {
+        Err(Error::daemon("delivery panicked and the daemon ends; this is a bug, please report it with the log"))
+    });
+    if let Err(error) = &ended {
+        log::error!("{error}");
+        // The way of every stop. It cannot fail: the process is ours.
+        let _ = kill(Pid::this(), Signal::SIGTERM);
+    }
+    ended
 }

@@ -53,7 +53,7 @@ pub fn show(file: &Path, pattern: Option<&str>, last: Duration, now: i64, out: &
     let lines = gather(&store, &series, span)?;
     if lines.is_empty() {
         let newest =
-            store.newest()?.map_or(String::new(), |time| format!("; the newest point is {} s old", now - time));
+            store.newest(now)?.map_or(String::new(), |time| format!("; the newest point is {} s old", now - time));
         return Err(Error::daemon(format!(
             "{}: no such point in the last {} s{newest}",
             file.display(),
@@ -73,9 +73,9 @@ fn holds(name: &str, pattern: &str) -> bool {
     pattern.split('*').try_fold(name.as_str(), |rest, piece| rest.split_once(piece).map(|(_, rest)| rest)).is_some()
 }
 
-/// Time of the newest point in the store, in Unix seconds; `None` when there is none, or no store.
-pub fn last_stored(file: &Path) -> Result<Option<i64>> {
-    Reader::open(file)?.map_or(Ok(None), |store| store.newest())
+/// Time of the newest point up to `now`, in Unix seconds; `None` when there is none, or no store.
+pub fn last_stored(file: &Path, now: i64) -> Result<Option<i64>> {
+    Reader::open(file)?.map_or(Ok(None), |store| store.newest(now))
 }
 
 fn gather(store: &Reader, series: &[Series], span: RangeInclusive<i64>) -> Result<BTreeMap<i64, Line>> {

@@ -3,8 +3,9 @@
 use crate::config::settings::Settings;
 use crate::daemon::{self, hostname};
 use crate::delivery::cached::{self, Read};
+use crate::delivery::disk::{Disk, Folder};
 use crate::delivery::spool::{self, Bounds, Spool};
-use crate::delivery::{codec, unix_now};
+use crate::delivery::{Moment, codec, unix_now};
 use crate::error::{Error, Result};
 use crate::folder;
 use crate::point::{Batch, Identity, Point};
@@ -193,7 +194,7 @@ impl Folders<'_> {
             let bytes = fs::read(&path).map_err(Error::file("read", &path))?;
             if let Ok((header, batch)) = codec::read(&bytes) {
                 count += batch.points.len() + batch.events.len();
-                spool.store(batch, header.stored)?;
+                spool.store(batch, header.stored, Moment::now()).1?;
                 fs::remove_file(&path).map_err(Error::file("remove", &path))?;
             }
         }
@@ -239,7 +240,7 @@ impl Folders<'_> {
             return Err(Error::daemon("the daemon runs and is at work there; stop it first with `./puypuy.sh stop`"));
         }
         let Settings { own, tsdb, .. } = self.settings;
-        Spool::open(&self.spool, Bounds::configured(own, tsdb))
+        Spool::open(Box::new(Folder::new(self.spool.clone())), Bounds::configured(own, tsdb), Moment::now())
     }
 
     /// Older ones first.
@@ -266,9 +267,9 @@ fn point_of(line: &str, own_host: &str) -> Option<Point> {
 
 /// Puts points into the spool; all of them are on disk when this returns without an error.
 fn keep(spool: &mut Spool, points: Vec<Point>) -> Result<()> {
-    points
-        .chunks(BATCH)
-        .try_for_each(|chunk| spool.store(Batch { points: chunk.to_vec(), events: Vec::new() }, unix_now()))
+    points.chunks(BATCH).try_for_each(|chunk| {
+        spool.store(Batch { points: chunk.to_vec(), events: Vec::new() }, unix_now(), Moment::now()).1
+    })
 }
 
 /// Leaves only those lines in a file, or no file.
@@ -276,15 +277,18 @@ fn leave(path: &Path, lines: &[String]) -> Result<()> {
     if lines.is_empty() {
         return fs::remove_file(path).map_err(Error::file("remove", path));
     }
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let unfinished = path.with_extension("unfinished");
-    fs::write(&unfinished, lines.join("\n") + "\n").map_err(Error::file("write", &unfinished))?;
-    fs::rename(&unfinished, path).map_err(Error::file("rename", &unfinished))
+    // As all that root makes there, it belongs to whom the folder does.
+    let mut folder = Folder::new(path.parent().unwrap_or(Path::new("")).into());
+    let text = lines.join("\n") + "\n";
+    folder.write(&name(&unfinished), text.as_bytes()).map_err(Error::file("write", &unfinished))?;
+    folder.rename(&name(&unfinished), &name(path)).map_err(Error::file("rename", &unfinished))
 }
 
 fn tell_dropped(spool: &mut Spool, out: &mut dyn Write) {
-    match spool.take_dropped() {
-        0 => {}
-        count => say(out, &format!("{count} older points had to go: the spool is full (max_cache, spool_max_bytes)")),
+    for (bound, points) in spool.take_dropped().iter() {
+        say(out, &format!("{points} points dropped: {}", bound.sentence()));
     }
 }
 

@@ -150,6 +150,14 @@ pub fn set_nice(level: i8) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Lets a write beyond the size that a file may have fail, as on a full disk, instead of ending the process (setrlimit(2)).
+pub fn ignore_file_size_signal() {
+    // SAFETY: no handler of ours is replaced, and ignoring a signal runs no code.
+    unsafe {
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+    }
+}
+
 /// Gives up whatever was inherited of ignored signals. SIGPIPE stays as it is: it is the language's, which gives it up
 /// itself where it starts a program.
 pub fn heed_signals() {

@@ -95,6 +95,7 @@ fn serve(settings: Settings, warnings: &[String], target: Target, manner: Manner
     }
     privileges::drop_to(target, own)?;
     sys::limit_arenas();
+    sys::ignore_file_size_signal();
     // Before the log: opening that can hang, and the daemon shall be stoppable then.
     let stop = signals::listen(pid_file.as_ref(), manner.stopping)?;
     logging::start(own, manner.echo)?;

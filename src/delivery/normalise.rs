@@ -3,7 +3,6 @@
 use crate::point::{HealthEvent, Kind, MESSAGE, Point, Tags, Text, Value};
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::Arc;
 
 /// Longest tag value in bytes; what is longer is cut at a character.
@@ -108,10 +107,9 @@ fn clean_text(text: &str, limit: usize) -> Text {
 
 /// Removes every point that a later one of the same series and time replaces; tells how many.
 fn merge_duplicates(points: &mut Vec<Point>) -> usize {
-    let mut last: HashMap<Series, usize> = HashMap::with_capacity(points.len());
-    let hashing = RandomState::new();
-    let mut replaced: Vec<usize> =
-        points.iter().enumerate().filter_map(|(index, point)| last.insert(Series(point, &hashing), index)).collect();
+    let mut last = HashMap::with_capacity(points.len());
+    let places = points.iter().enumerate().map(|(index, point)| ((point.key(), point.time), index));
+    let mut replaced: Vec<usize> = places.filter_map(|(place, index)| last.insert(place, index)).collect();
     if replaced.is_empty() {
         return 0;
     }
@@ -125,33 +123,4 @@ fn merge_duplicates(points: &mut Vec<Point>) -> usize {
         keep
     });
     count
-}
-
-/// A point as the place where its value is stored. The order of tags does not matter.
-struct Series<'a>(&'a Point, &'a RandomState);
-
-impl PartialEq for Series<'_> {
-    fn eq(&self, other: &Series) -> bool {
-        let (a, b) = (self.0, other.0);
-        a.time == b.time
-            && a.name == b.name
-            && a.check_type == b.check_type
-            && a.host == b.host
-            && (a.tags == b.tags || same_tags(&a.tags, &b.tags))
-    }
-}
-
-impl Eq for Series<'_> {}
-
-impl Hash for Series<'_> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        let Series(point, hashing) = self;
-        (point.time, &point.name, &point.check_type, &point.host).hash(state);
-        // A sum, so that two orders of the same tags meet.
-        state.write_u64(point.tags.iter().fold(0, |sum, tag| sum.wrapping_add(hashing.hash_one(tag))));
-    }
-}
-
-fn same_tags(a: &Tags, b: &Tags) -> bool {
-    a.len() == b.len() && a.iter().all(|tag| b.iter().any(|other| other == tag))
 }

@@ -1,13 +1,21 @@
 //! The live queue between collection and delivery: pushing never blocks, and never grows without bound.
 
-use crate::point::Batch;
-use std::collections::VecDeque;
+use crate::point::{Batch, HealthEvent, Point};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-/// What may wait in memory; delivery moves more to the spool.
-pub const MAX_POINTS: usize = 20_000;
-pub const MAX_BYTES: usize = 16 << 20;
+/// What may lie here while delivery does not come to fetch it, because the disk of the spool keeps it waiting.
+pub const MAX_POINTS: usize = 100_000;
+pub const MAX_BYTES: usize = 64 << 20;
+/// Longer batches are cut, so that none is larger than a bound.
+pub const PIECE: usize = 5_000;
+
+/// A batch, and about how many bytes of memory it takes.
+#[derive(Debug, PartialEq)]
+pub struct Weighed {
+    pub batch: Batch,
+    pub bytes: usize,
+}
 
 /// Shared by the workers, who push, and the delivery thread, who takes.
 #[derive(Default)]
@@ -18,67 +26,62 @@ pub struct Queue {
 
 #[derive(Default)]
 struct Inner {
-    batches: VecDeque<(Batch, usize)>,
+    batches: Vec<Weighed>,
     points: usize,
     bytes: usize,
     dropped: usize,
     /// Set at the end: when delivery has to be over.
     closing: Option<Instant>,
-}
-
-/// What waiting brought.
-#[derive(Debug, PartialEq)]
-pub enum Taken {
-    /// The oldest batch.
-    Batch(Batch),
-    /// The time given is over and nothing came.
-    Nothing,
-    /// Nothing is left and nothing will come.
-    Closed,
+    /// Something happened since the last wait.
+    is_woken: bool,
 }
 
 impl Queue {
-    /// Hands a batch to delivery. Should delivery be stuck in a disk or a lock, and twice the bound be reached, the
-    /// oldest batch is given up and counted: collection goes on whatever happens behind it.
+    /// Hands a batch to delivery. Should delivery be stuck in a disk and a bound be reached, the oldest is given up and
+    /// counted: collection goes on whatever happens behind it.
     pub fn push(&self, batch: Batch) {
         if batch.is_empty() {
             return;
         }
-        let weight = weight(&batch);
         let mut inner = self.lock();
-        inner.points += batch.points.len();
-        inner.bytes += weight;
-        inner.batches.push_back((batch, weight));
-        while inner.points > 2 * MAX_POINTS || inner.bytes > 2 * MAX_BYTES {
-            match inner.pop() {
-                Some(oldest) if !inner.batches.is_empty() => inner.dropped += oldest.points.len(),
-                Some(only) => {
-                    inner.dropped += only.points.len();
-                    break;
-                }
-                None => break,
-            }
+        for piece in pieces(batch) {
+            let weighed = Weighed { bytes: weight(&piece), batch: piece };
+            inner.points += weighed.batch.len();
+            inner.bytes += weighed.bytes;
+            inner.batches.push(weighed);
         }
+        let mut given_up = 0;
+        while inner.points > MAX_POINTS || inner.bytes > MAX_BYTES {
+            let Some(oldest) = inner.batches.get(given_up) else { break };
+            let (points, bytes) = (oldest.batch.len(), oldest.bytes);
+            inner.points = inner.points.saturating_sub(points);
+            inner.bytes = inner.bytes.saturating_sub(bytes);
+            inner.dropped += points;
+            given_up += 1;
+        }
+        inner.batches.drain(..given_up);
+        inner.is_woken = true;
         drop(inner);
         self.changed.notify_one();
     }
 
-    /// The oldest batch, as soon as there is one, or `Nothing` at `until`; without `until` it waits for as long as it takes.
-    pub fn take(&self, until: Option<Instant>) -> Taken {
+    /// Everything that is there, oldest first.
+    pub fn take(&self) -> Vec<Weighed> {
         let mut inner = self.lock();
-        loop {
-            if let Some(batch) = inner.pop() {
-                return Taken::Batch(batch);
-            }
-            if inner.closing.is_some() {
-                return Taken::Closed;
-            }
+        (inner.points, inner.bytes) = (0, 0);
+        std::mem::take(&mut inner.batches)
+    }
+
+    /// Waits until something happens, at most until that moment.
+    pub fn wait(&self, until: Option<Instant>) {
+        let mut inner = self.lock();
+        while !std::mem::take(&mut inner.is_woken) {
             inner = match until {
                 None => self.changed.wait(inner).unwrap_or_else(PoisonError::into_inner),
                 Some(until) => {
                     let left = until.saturating_duration_since(Instant::now());
                     if left.is_zero() {
-                        return Taken::Nothing;
+                        return;
                     }
                     self.changed.wait_timeout(inner, left).unwrap_or_else(PoisonError::into_inner).0
                 }
@@ -86,29 +89,10 @@ impl Queue {
         }
     }
 
-    /// Waits until the moment comes, or until the end is announced.
-    pub fn idle(&self, until: Instant) {
-        let mut inner = self.lock();
-        while inner.closing.is_none() {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return;
-            }
-            inner = self.changed.wait_timeout(inner, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
-    }
-
-    /// Whatever exceeds the bounds, oldest first.
-    pub fn overflow(&self) -> Vec<Batch> {
-        let mut inner = self.lock();
-        let mut over = Vec::new();
-        while inner.points > MAX_POINTS || inner.bytes > MAX_BYTES {
-            match inner.pop() {
-                Some(batch) => over.push(batch),
-                None => break,
-            }
-        }
-        over
+    /// Ends a wait: something happened elsewhere.
+    pub fn wake(&self) {
+        self.lock().is_woken = true;
+        self.changed.notify_one();
     }
 
     /// Points given up by [`Queue::push`] since the last call.
@@ -119,7 +103,7 @@ impl Queue {
     /// Announces the end: nothing comes any more, and delivery has to be over by `deadline`.
     pub fn close(&self, deadline: Instant) {
         self.lock().closing = Some(deadline);
-        self.changed.notify_all();
+        self.wake();
     }
 
     /// When delivery has to be over, once the end is announced.
@@ -132,20 +116,23 @@ impl Queue {
     }
 }
 
-impl Inner {
-    fn pop(&mut self) -> Option<Batch> {
-        let (batch, weight) = self.batches.pop_front()?;
-        self.points = self.points.saturating_sub(batch.points.len());
-        self.bytes = self.bytes.saturating_sub(weight);
-        Some(batch)
+/// The batch in parts of [`PIECE`] points.
+fn pieces(mut batch: Batch) -> Vec<Batch> {
+    let mut pieces = Vec::with_capacity(1);
+    while batch.points.len() > PIECE {
+        let rest = batch.points.split_off(PIECE);
+        let points = std::mem::replace(&mut batch.points, rest);
+        pieces.push(Batch { points, events: std::mem::take(&mut batch.events) });
     }
+    pieces.push(batch);
+    pieces
 }
 
 /// Memory of a batch, about: tags that points share are counted with each.
 fn weight(batch: &Batch) -> usize {
-    let point = |point: &crate::point::Point| -> usize {
+    let point = |point: &Point| -> usize {
         size_of_val(point) + point.tags.iter().map(|(key, value)| key.len() + value.len() + 48).sum::<usize>()
     };
-    batch.points.iter().map(point).sum::<usize>()
-        + batch.events.iter().map(|event| size_of_val(event) + event.message.len()).sum::<usize>()
+    let event = |event: &HealthEvent| size_of_val(event) + event.message.len();
+    batch.points.iter().map(point).sum::<usize>() + batch.events.iter().map(event).sum::<usize>()
 }

@@ -19,6 +19,8 @@ pub struct Status {
     pub is_up: bool,
     /// Wait before the next attempt; zero while it is up.
     pub backoff: Duration,
+    /// Points in memory alone: on their way, or not taken by the disk of the spool.
+    pub memory_points: u64,
     pub spool_batches: usize,
     pub spool_bytes: u64,
     /// Unix seconds when the sink last took points.

@@ -77,7 +77,16 @@ pub fn basic(user: &str, password: &str) -> HeaderValue {
 
 /// The address without user, password and query.
 pub fn show(url: &Url) -> String {
-    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    shown(url, url.port())
+}
+
+/// The same with its port, even where that is the usual one of the scheme.
+pub fn show_with_port(url: &Url) -> String {
+    shown(url, url.port_or_known_default())
+}
+
+fn shown(url: &Url, port: Option<u16>) -> String {
+    let port = port.map(|port| format!(":{port}")).unwrap_or_default();
     let path = url.path().trim_end_matches('/');
     format!("{}://{}{port}{path}", url.scheme(), url.host_str().unwrap_or_default())
 }

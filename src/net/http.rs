@@ -1,12 +1,11 @@
-//! What every HTTP client here is made of: names, proxies, and the sentence that says why there is no answer.
+//! What every HTTP client here is made of, and the sentence that says why there is no answer.
 
 use super::address::shown_location;
 use super::names::{self, Lookup};
 use super::tls;
-use crate::config::section::Section;
-use crate::error::{Result, plain, quote};
+use crate::error::{plain, quote};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::{Client, ClientBuilder, NoProxy, Proxy, redirect};
+use reqwest::{Client, ClientBuilder, redirect};
 use rustls::ClientConfig;
 use std::error::Error as StdError;
 use std::io;
@@ -29,10 +28,10 @@ pub enum Cause {
     /// The connection ended before an answer began.
     Closed,
     Timeout,
-    /// Whoever waits lost patience.
-    GaveUp,
     /// No client can be made: a file or a proxy that cannot be used.
     Setup,
+    /// We had no more time to wait, which says nothing of the server.
+    GivenUp,
 }
 
 /// Why there is no answer, in one sentence; a connection could take that long to come about.
@@ -45,7 +44,7 @@ pub fn why(error: &reqwest::Error, connect_limit: Duration) -> (Cause, String) {
     }
     let why = innermost(error);
     if why.contains("proxy authorization required") {
-        return (Cause::Refused, "the proxy wants user and password, set them in the key proxy".into());
+        return (Cause::Refused, "the proxy wants user and password, put them into its address".into());
     }
     match error {
         _ if error.is_connect() && error.is_timeout() => {
@@ -56,6 +55,14 @@ pub fn why(error: &reqwest::Error, connect_limit: Duration) -> (Cause, String) {
         _ if error.is_builder() => (Cause::Setup, why),
         _ => (Cause::Closed, format!("connection lost before the answer: {why}")),
     }
+}
+
+/// Whether nobody took the connection: it was refused, or nothing came back.
+pub fn is_nobody_there(error: &reqwest::Error) -> bool {
+    let is_refused = |cause: &(dyn StdError + 'static)| {
+        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+    };
+    error.is_connect() && (error.is_timeout() || causes(error).any(is_refused))
 }
 
 /// What a JSON object says of a failure: `error`, `error.message`, `message` or the first of `errors`.
@@ -84,7 +91,7 @@ pub fn builder(tls: ClientConfig, lookup: Lookup) -> ClientBuilder {
 }
 
 /// The error and all that caused it. An `io::Error` hides what it wraps from `source`, so it is looked into.
-fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+pub(super) fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
     std::iter::successors(Some(error), |error: &&'a (dyn StdError + 'static)| {
         let error: &'a (dyn StdError + 'static) = *error;
         let wrapped = error.downcast_ref::<io::Error>().and_then(|error| error.get_ref());
@@ -111,56 +118,5 @@ impl Resolve for Names {
             let found = names::addresses(lookup, name.as_str()).await?;
             Ok(Box::new(found.into_iter().map(|address| SocketAddr::new(address, 0))) as Addrs)
         })
-    }
-}
-
-/// Where a proxy is asked to go between, and who is not to be reached through it.
-#[derive(Clone)]
-pub struct Proxying {
-    url: String,
-    except: Option<String>,
-}
-
-impl Proxying {
-    pub fn configure(tsdb: &Section, scheme: &str) -> Result<Option<Proxying>> {
-        let chosen = Proxying::choose(tsdb.text("proxy"), scheme, &|name| std::env::var(name).ok());
-        let Some(proxy) = chosen else { return Ok(None) };
-        match proxy.build() {
-            Ok(_) => Ok(Some(proxy)),
-            Err(problem) => Err(tsdb.problem("proxy", &problem)),
-        }
-    }
-
-    /// The key wins over the environment, and `none` switches both off. From the environment as curl does it:
-    /// `http_proxy` in lower case only, because a CGI server sets HTTP_PROXY from a request.
-    pub fn choose(key: Option<&str>, scheme: &str, env: &dyn Fn(&str) -> Option<String>) -> Option<Proxying> {
-        let first = |names: &[&str]| names.iter().filter_map(|name| env(name)).find(|value| !value.is_empty());
-        match key {
-            Some(key) if key.eq_ignore_ascii_case("none") => None,
-            Some(key) if !key.is_empty() => Some(Proxying { url: key.into(), except: None }),
-            _ => {
-                let own: &[&str] = if scheme == "https" { &["https_proxy", "HTTPS_PROXY"] } else { &["http_proxy"] };
-                let url = first(own).or_else(|| first(&["all_proxy", "ALL_PROXY"]))?;
-                Some(Proxying { url, except: first(&["no_proxy", "NO_PROXY"]) })
-            }
-        }
-    }
-
-    /// Address of the proxy, with its credentials.
-    pub fn url(&self) -> &str {
-        &self.url
-    }
-
-    pub fn is_https(&self) -> bool {
-        self.url.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("https://"))
-    }
-
-    pub fn build(&self) -> Result<Proxy, String> {
-        let scheme = self.url.split_once("://").map_or("http", |(scheme, _)| scheme).to_ascii_lowercase();
-        if scheme != "http" && scheme != "https" {
-            return Err(format!("a proxy with {} is not supported, set proxy = none to go without", quote(&scheme)));
-        }
-        let proxy = Proxy::all(&self.url).map_err(|_| "cannot read the address of the proxy".to_string())?;
-        Ok(proxy.no_proxy(self.except.as_deref().and_then(NoProxy::from_string)))
     }
 }

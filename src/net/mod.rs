@@ -1,8 +1,9 @@
-//! What sinks and checks share on their way to other machines: names, addresses, trust, and why it failed.
+//! What sinks and checks share on their way to other machines: names, addresses, proxies, trust, and why it failed.
 
 pub mod address;
 pub mod http;
 pub mod names;
+pub mod proxy;
 pub mod tls;
 
 use std::hash::{BuildHasher, Hasher, RandomState};

@@ -23,11 +23,11 @@ impl Assembly {
         Assembly { inner: Mutex::default(), queue }
     }
 
-    /// Begins a tick for that many workers, and returns its number. What the tick before left unfinished is flushed:
-    /// its deadline has passed.
+    /// Begins a tick for that many workers, and returns its number. A tick that is not finished is handed over as far as it is:
+    /// its deadline has passed. Late outcomes alone wait for this tick.
     pub fn open(&self, workers: usize) -> u64 {
         let mut inner = self.lock();
-        let overdue = std::mem::take(&mut inner.batch);
+        let overdue = if inner.missing > 0 { std::mem::take(&mut inner.batch) } else { Batch::default() };
         inner.tick += 1;
         inner.missing = workers;
         let tick = inner.tick;
@@ -36,13 +36,14 @@ impl Assembly {
         tick
     }
 
-    /// A worker has finished that tick. A late outcome joins the batch that is being made, under its own time.
+    /// A worker has finished that tick. A late outcome goes with the batch of the next tick, under its own time.
     pub fn add(&self, tick: u64, batch: Batch) {
         let mut inner = self.lock();
         inner.batch.append(batch);
-        if tick == inner.tick {
-            inner.missing = inner.missing.saturating_sub(1);
+        if tick != inner.tick {
+            return;
         }
+        inner.missing = inner.missing.saturating_sub(1);
         if inner.missing == 0 {
             let whole = std::mem::take(&mut inner.batch);
             drop(inner);

@@ -19,6 +19,7 @@ use crate::point::Tick;
 use crate::program::{Programs, orphans};
 use crate::scripts::manner::Mode;
 use crate::scripts::{self, Manner, Places, Script};
+use crate::sys;
 use assembly::Assembly;
 use clock::{Stamps, next_due};
 use std::collections::BTreeSet;
@@ -29,6 +30,8 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use worker::{Job, Unit, Worker};
 
+/// Ticks after which everything has run once, connecting included, and what only that needed is given back.
+const WARM_UP: u32 = 4;
 /// How long the end waits for checks that are in a run.
 const LAST_RUNS: Duration = Duration::from_secs(2);
 
@@ -97,6 +100,7 @@ impl Scheduler {
     /// Ticks until something arrives on `stop`.
     pub fn run(mut self, stop: &Receiver<()>) {
         let mut base = self.epoch;
+        let mut ticks = 0u32;
         loop {
             let now = Instant::now();
             let next = self.slots.iter().map(|slot| slot.due).min().map_or(base, |due| due.min(base));
@@ -110,6 +114,10 @@ impl Scheduler {
                 self.follow_links(now);
                 self.follow_scripts(now);
                 self.sweep_orphans(now);
+                ticks = ticks.saturating_add(1);
+                if ticks == WARM_UP {
+                    sys::trim();
+                }
             }
             self.tick(now);
         }

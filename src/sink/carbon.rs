@@ -1,24 +1,26 @@
 //! Carbon, Graphite's receiver: points as pickle frames over TCP, delivered when the receiver has read them to the end.
 //!
 //! ```text
-//! frame  = length:u32 (big-endian) pickle
-//! pickle = PROTO 2, EMPTY_LIST, MARK, (path text, (time int, value float) TUPLE2) TUPLE2 ..., APPENDS, STOP
+//! frame = length:u32 (big-endian) pickle
+//! pickle, of protocol 2 = [(path, (time, value)), ...]
 //! ```
-//! Only these opcodes are read alike by every carbon under Python 2 and 3.
 
+use super::claims::{Claims, describe};
 use super::cutter::Limits;
-use super::http_post::seconds;
-use super::patience::{Impatient, no_answer, patient};
-use super::{Encoded, Patience, Refused, Request, Sink, Verdict};
+use super::http_post::{no_answer, seconds};
+use super::{Attempt, Encoded, Refused, Request, Sink, Verdict};
 use crate::config::section::Section;
 use crate::error::{Result, plain};
 use crate::net::names::{self, Lookup, is_loopback};
 use crate::point::{Identity, Point};
 use crate::sys;
+use serde_pickle::SerOptions;
+use std::cell::RefCell;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 use std::time::{Duration, Instant};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 
@@ -28,12 +30,15 @@ const LIMITS: Limits = Limits { points: 500, bytes: 512 << 10 };
 /// Each node of a path is the name of a file, which has an end besides.
 const NODE: usize = 240;
 const PATH: usize = 4_000;
-/// Bytes of a point beside its path.
-const POINT: usize = 21;
-/// APPENDS, STOP.
-const END: &[u8] = b"e.";
+/// Most bytes of a point beside its path, and of a frame beside its points.
+const POINT: usize = 29;
+const FRAME: usize = 10;
 /// For a receiver that reads, but slowly.
 const WHOLE_WRITE: Duration = Duration::from_secs(45);
+/// For what is left to be read of somebody who hung up.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// Most bytes that are quoted of somebody who is no receiver.
+const QUOTED: usize = 40;
 const NOTE: &str = "never says that it stored anything: a point counts as delivered when the receiver has read it";
 
 /// The sink for `tsdtype = Carbon`.
@@ -46,6 +51,8 @@ pub struct Carbon {
     confirms: bool,
     lookup: Lookup,
     notes: Vec<String>,
+    /// Who came first under each path: what meets later is written under another one.
+    claims: RefCell<Claims>,
     /// Made at the first request: before the daemon forks there must be none.
     runtime: Option<Runtime>,
 }
@@ -68,6 +75,7 @@ pub fn configure(tsdb: &Section) -> Result<Carbon> {
         confirms,
         lookup: names::system(),
         notes,
+        claims: RefCell::default(),
         runtime: None,
     })
 }
@@ -93,37 +101,52 @@ impl Carbon {
     }
 
     /// One connection a batch: the end of it is the only acknowledgement there is, and a name that moved is noticed.
-    async fn deliver(&self, frames: &[u8], patience: Patience<'_>) -> std::result::Result<(), String> {
-        let mut stream = self.connect(&mut *patience).await?;
-        self.write(&mut stream, frames, &mut *patience).await?;
-        stream.shutdown().await.map_err(|error| plain(&error))?;
+    async fn deliver(&self, frames: &[u8], until: Instant) -> std::result::Result<(), Failure> {
+        let mut stream = self.connect(until).await.map_err(Failure::NotConnected)?;
+        let sent = match self.write(&stream, frames, until).await {
+            Ok(()) => stream.shutdown().await.map_err(|error| lost(&error)),
+            failed => failed,
+        };
+        if matches!(sent, Err(Failure::Broken(_))) {
+            // What it said before it hung up is still there to be read.
+            self.listen(&stream, LAST_WORDS, until).await?;
+        }
+        sent?;
         if !self.confirms {
-            return Ok(());
+            return self.listen(&stream, Duration::ZERO, until).await.map(|_| ());
         }
         // The receiver closes when it has read all up to our end. Unread bytes would make that a reset.
-        let mut rest = [0; 512];
-        let end = Instant::now() + self.timeout;
+        match self.listen(&stream, self.timeout, until).await? {
+            Heard::End if is_acknowledged(&stream) => Ok(()),
+            Heard::End => Err(Failure::Broken("the receiver hung up before it had read everything".into())),
+            Heard::Trouble(Trouble::Io(error)) => {
+                Err(Failure::Broken(format!("connection lost before everything was read: {}", plain(&error))))
+            }
+            Heard::Trouble(Trouble::Wait(why)) => Err(Failure::Broken(format!("not read to the end: {why}"))),
+        }
+    }
+
+    /// Waits for the other side's end. A receiver never says a word, so whoever does is none.
+    async fn listen(&self, stream: &TcpStream, limit: Duration, until: Instant) -> std::result::Result<Heard, Failure> {
+        let end = Instant::now() + limit;
         loop {
+            let mut words = [0; 512];
             let left = end.saturating_duration_since(Instant::now());
             let read = async {
                 stream.readable().await?;
-                stream.try_read(&mut rest)
+                stream.try_read(&mut words)
             };
-            match self.bounded(read, left, &mut *patience).await {
-                Ok(0) if is_acknowledged(&stream) => return Ok(()),
-                Ok(0) => return Err("the receiver hung up before it had read everything".into()),
-                Ok(_) => {}
+            match self.bounded(read, left, until).await {
+                Ok(0) => return Ok(Heard::End),
+                Ok(count) => return Err(Failure::Stranger(quoted(words.get(..count).unwrap_or_default()))),
                 Err(Trouble::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(Trouble::Io(error)) => {
-                    return Err(format!("connection lost before everything was read: {}", plain(&error)));
-                }
-                Err(Trouble::Wait(why)) => return Err(format!("not read to the end: {why}")),
+                Err(trouble) => return Ok(Heard::Trouble(trouble)),
             }
         }
     }
 
     /// Every address in turn, within one limit.
-    async fn connect(&self, patience: Patience<'_>) -> std::result::Result<TcpStream, String> {
+    async fn connect(&self, until: Instant) -> std::result::Result<TcpStream, String> {
         let end = Instant::now() + self.connect_timeout;
         let addresses = match self.host.parse::<IpAddr>() {
             Ok(address) => vec![address],
@@ -133,7 +156,7 @@ impl Carbon {
         for address in addresses {
             let left = end.saturating_duration_since(Instant::now());
             let connecting = TcpStream::connect(SocketAddr::new(address, self.port));
-            match self.bounded(connecting, left, &mut *patience).await {
+            match self.bounded(connecting, left, until).await {
                 Ok(stream) => return Ok(stream),
                 Err(Trouble::Io(error)) => last = plain(&error),
                 Err(Trouble::Wait(why)) => last = why,
@@ -143,20 +166,34 @@ impl Carbon {
     }
 
     /// All of it, or an error: some progress within each span of patience.
-    async fn write(
-        &self,
-        stream: &mut TcpStream,
-        frames: &[u8],
-        patience: Patience<'_>,
-    ) -> std::result::Result<(), String> {
+    async fn write(&self, stream: &TcpStream, frames: &[u8], until: Instant) -> std::result::Result<(), Failure> {
         let mut left = frames;
+        let mut interest = Interest::WRITABLE | Interest::READABLE;
         let end = Instant::now() + WHOLE_WRITE;
         while !left.is_empty() {
             let limit = self.timeout.min(end.saturating_duration_since(Instant::now()));
-            match self.bounded(stream.write(left), limit, &mut *patience).await {
-                Ok(written) => left = left.get(written..).unwrap_or_default(),
-                Err(Trouble::Io(error)) => return Err(format!("connection lost: {}", plain(&error))),
-                Err(Trouble::Wait(why)) => return Err(format!("the receiver does not read: {why}")),
+            let mut words = [0; 512];
+            let step = async {
+                let ready = stream.ready(interest).await?;
+                let heard = if ready.is_readable() { stream.try_read(&mut words) } else { would_block() };
+                let written = if ready.is_writable() { stream.try_write(left) } else { would_block() };
+                Ok((heard, written))
+            };
+            let (heard, written) = match self.bounded(step, limit, until).await {
+                Ok(done) => done,
+                Err(Trouble::Io(error)) => return Err(lost(&error)),
+                Err(Trouble::Wait(why)) => return Err(Failure::Broken(format!("the receiver does not read: {why}"))),
+            };
+            match heard {
+                // It never had anything to say, and may read all the same.
+                Ok(0) => interest = Interest::WRITABLE,
+                Ok(count) => return Err(Failure::Stranger(quoted(words.get(..count).unwrap_or_default()))),
+                Err(_) => {}
+            }
+            match written {
+                Ok(count) => left = left.get(count..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(lost(&error)),
             }
         }
         Ok(())
@@ -166,12 +203,12 @@ impl Carbon {
         &self,
         work: impl Future<Output = io::Result<T>>,
         limit: Duration,
-        patience: Patience<'_>,
+        until: Instant,
     ) -> std::result::Result<T, Trouble> {
-        match patient(work, limit, patience).await {
+        let limit = limit.min(until.saturating_duration_since(Instant::now()));
+        match tokio::time::timeout(limit, work).await {
             Ok(done) => done.map_err(Trouble::Io),
-            Err(Impatient::TooLong) => Err(Trouble::Wait(no_answer(limit))),
-            Err(Impatient::GaveUp) => Err(Trouble::Wait("gave up waiting".into())),
+            Err(_) => Err(Trouble::Wait(no_answer(limit))),
         }
     }
 }
@@ -187,58 +224,86 @@ enum Trouble {
     Wait(String),
 }
 
+/// How listening ended, where not a word was said.
+enum Heard {
+    End,
+    Trouble(Trouble),
+}
+
+/// Why a batch was not delivered.
+enum Failure {
+    NotConnected(String),
+    /// Some of it was on its way.
+    Broken(String),
+    /// What was said by something that is no receiver.
+    Stranger(String),
+}
+
+fn lost(error: &io::Error) -> Failure {
+    Failure::Broken(format!("connection lost: {}", plain(error)))
+}
+
+fn would_block() -> io::Result<usize> {
+    Err(io::ErrorKind::WouldBlock.into())
+}
+
+/// The begin of what was said, as far as it can be printed.
+fn quoted(words: &[u8]) -> String {
+    let printable = words.iter().take(QUOTED).map(|byte| if byte.is_ascii_graphic() { char::from(*byte) } else { ' ' });
+    printable.collect::<String>().trim_end().into()
+}
+
 impl Sink for Carbon {
     fn name(&self) -> &'static str {
         "Carbon"
     }
 
     fn encode(&self, points: &[Point], identity: &Identity) -> Encoded {
-        let base = Base::new(identity);
-        let room = |point: &Point| POINT + base.text.len() + point.name.len() + point.check_type.len() + 2;
-        let mut body =
-            Vec::with_capacity(points.iter().map(|point| room(point) + point.tags.len() * 24).sum::<usize>() + 64);
+        let base = base(identity);
+        let mut claims = self.claims.borrow_mut();
+        claims.begin();
         let mut refused = Vec::new();
-        let mut frame = Frame::open(&mut body);
+        // All paths in one text, so that a point costs no allocation.
+        let mut paths = String::with_capacity(points.iter().map(|point| room(point, &base)).sum());
+        let mut kept = Vec::with_capacity(points.len());
         for (index, point) in points.iter().enumerate() {
-            if frame.points == self.limits.points {
-                frame.close(&mut body);
-                frame = Frame::open(&mut body);
+            let start = paths.len();
+            match push_path(&mut paths, point, &base, &mut claims) {
+                Ok(()) => kept.push((start..paths.len(), (point.time, point.value.as_f64()))),
+                Err(why) => {
+                    paths.truncate(start);
+                    refused.push(Refused { index, status: 0, why });
+                }
             }
-            let start = body.len();
-            if let Err(why) = push_point(&mut body, point, &base) {
-                body.truncate(start);
-                refused.push(Refused { index, status: 0, why });
-                continue;
-            }
-            if body.len() + END.len() - frame.start > self.limits.bytes && frame.points > 0 {
-                let element = body.split_off(start);
-                frame.close(&mut body);
-                frame = Frame::open(&mut body);
-                body.extend_from_slice(&element);
-            }
-            frame.points += 1;
         }
-        frame.close(&mut body);
-        let is_empty = refused.len() == points.len();
+        let row = |(path, number): (Range<usize>, _)| (paths.get(path).unwrap_or_default(), number);
+        let rows: Vec<Row> = kept.into_iter().map(row).collect();
+        let body = frames(&rows, self.limits);
         let request = Request { body, points: 0..points.len() };
-        Encoded { requests: if is_empty { Vec::new() } else { vec![request] }, refused }
+        Encoded { requests: if rows.is_empty() { Vec::new() } else { vec![request] }, refused }
     }
 
-    fn send(&mut self, request: &Request, _: &[Point], patience: Patience) -> Verdict {
+    fn send(&mut self, request: &Request, _: &[Point], attempt: &Attempt) -> Verdict {
         let runtime = match self.runtime.take().map_or_else(names::runtime, Ok) {
             Ok(runtime) => runtime,
-            Err(error) => return self.retry(&plain(&error)),
+            Err(error) => return self.verdict(Failure::NotConnected(plain(&error)), attempt),
         };
-        let delivered = runtime.block_on(self.deliver(&request.body, patience));
+        let delivered = runtime.block_on(self.deliver(&request.body, attempt.until));
         self.runtime = Some(runtime);
         match delivered {
             Ok(()) => Verdict::Delivered,
-            Err(why) => self.retry(&why),
+            Err(failure) => self.verdict(failure, attempt),
         }
     }
 
+    fn full_request(&self) -> usize {
+        self.limits.points
+    }
+
     fn notes(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.notes)
+        let mut notes = std::mem::take(&mut self.notes);
+        notes.append(&mut self.claims.borrow_mut().notes());
+        notes
     }
 
     fn is_remote(&self) -> bool {
@@ -247,9 +312,21 @@ impl Sink for Carbon {
 }
 
 impl Carbon {
-    fn retry(&self, why: &str) -> Verdict {
+    fn verdict(&self, failure: Failure, attempt: &Attempt) -> Verdict {
         let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
-        Verdict::Retry { why: format!("{host}:{}: {why}", self.port), after: None, server_error: false }
+        let place = format!("{host}:{}", self.port);
+        let retry = |why, is_suspect| Verdict::Retry { why: format!("{place}: {why}"), after: None, is_suspect };
+        match failure {
+            Failure::NotConnected(why) => retry(why, false),
+            // Who is not given the time says nothing of the points.
+            Failure::Broken(why) => retry(why, Instant::now() < attempt.until),
+            Failure::Stranger(words) => Verdict::Pause {
+                why: format!(
+                    "{place}: something else than a Carbon pickle receiver answered ({words:?}): \
+                     check `address` in [TSDB], the usual port is {PORT}"
+                ),
+            },
+        }
     }
 }
 
@@ -262,49 +339,50 @@ impl Drop for Carbon {
     }
 }
 
-/// A frame that is being written.
-struct Frame {
-    start: usize,
-    points: usize,
-}
+/// Path, time and value, as a receiver reads them.
+type Row<'a> = (&'a str, (i64, f64));
 
-impl Frame {
-    fn open(body: &mut Vec<u8>) -> Frame {
+/// The rows as frames of bounded size, one after the other.
+fn frames(rows: &[Row], limits: Limits) -> Vec<u8> {
+    let size = |(path, _): &Row| POINT + path.len();
+    let mut body = Vec::with_capacity(rows.iter().map(size).sum::<usize>() + FRAME);
+    let mut left = rows;
+    while !left.is_empty() {
+        let mut bytes = FRAME;
+        let fit = left.iter().take(limits.points).take_while(|row| {
+            bytes += size(row);
+            bytes <= limits.bytes
+        });
+        let (frame, rest) = left.split_at(fit.count().max(1));
+        left = rest;
         let start = body.len();
-        body.extend_from_slice(b"\0\0\0\0\x80\x02](");
-        Frame { start, points: 0 }
-    }
-
-    /// Ends it and writes its length at its begin; takes it back where it holds nothing.
-    fn close(self, body: &mut Vec<u8>) {
-        if self.points == 0 {
-            return body.truncate(self.start);
-        }
-        body.extend_from_slice(END);
-        let length = body.len() - self.start - 4;
-        if let Some(place) = body.get_mut(self.start..self.start + 4) {
+        body.extend_from_slice(&[0; 4]);
+        // Writing into a vector cannot fail.
+        let _ = serde_pickle::to_writer(&mut body, &frame, SerOptions::new().proto_v2());
+        let length = body.len() - start - 4;
+        if let Some(place) = body.get_mut(start..start + 4) {
             place.copy_from_slice(&(length as u32).to_be_bytes());
         }
     }
+    body
 }
 
 /// The nodes that all paths of this host begin with.
-struct Base {
-    text: Vec<u8>,
+fn base(identity: &Identity) -> String {
+    let mut text = String::new();
+    push_component(&mut text, identity.cluster.trim());
+    push_component(&mut text, identity.group.trim());
+    push_component(&mut text, &identity.host.trim().replace('.', "_"));
+    push_component(&mut text, identity.location.trim());
+    text
 }
 
-impl Base {
-    fn new(identity: &Identity) -> Base {
-        let mut text = Vec::new();
-        push_component(&mut text, identity.cluster.trim());
-        push_component(&mut text, identity.group.trim());
-        push_component(&mut text, &identity.host.trim().replace('.', "_"));
-        push_component(&mut text, identity.location.trim());
-        Base { text }
-    }
+/// A guess at the bytes of its path.
+fn room(point: &Point, base: &str) -> usize {
+    base.len() + point.name.len() + point.check_type.len() + point.tags.len() * 24 + 2
 }
 
-fn push_point(out: &mut Vec<u8>, point: &Point, base: &Base) -> std::result::Result<(), String> {
+fn push_path(out: &mut String, point: &Point, base: &str, claims: &mut Claims) -> std::result::Result<(), String> {
     let value = point.value.as_f64();
     if !value.is_finite() {
         return Err(format!("the value is {value}"));
@@ -312,11 +390,9 @@ fn push_point(out: &mut Vec<u8>, point: &Point, base: &Base) -> std::result::Res
     if point.name.len() > PATH {
         return Err(format!("the name takes {} bytes, the limit of a path is {PATH}", point.name.len()));
     }
-    out.extend_from_slice(b"X\0\0\0\0");
     let start = out.len();
-    out.extend_from_slice(&base.text);
-    let kind = if point.check_type.is_empty() { "untyped" } else { &point.check_type };
-    push_component(out, kind);
+    out.push_str(base);
+    push_component(out, if point.check_type.is_empty() { "untyped" } else { &point.check_type });
     for (_, value) in point.tags.iter() {
         push_component(out, value);
     }
@@ -326,35 +402,33 @@ fn push_point(out: &mut Vec<u8>, point: &Point, base: &Base) -> std::result::Res
         return Err("the name of the metric is empty".into());
     }
     out.pop(); // The dot behind the last node.
-    let length = out.len() - start;
-    if length > PATH {
-        return Err(format!("the path takes {length} bytes, the limit is {PATH}"));
+    let path = out.get(start..).unwrap_or_default();
+    if path.len() > PATH {
+        return Err(format!("the path takes {} bytes, the limit is {PATH}", path.len()));
     }
-    if let Some(place) = out.get_mut(start - 4..start) {
-        place.copy_from_slice(&(length as u32).to_le_bytes());
+    let other = claims.settle(point, path, |_, number| {
+        let sum = crc32fast::hash(describe(point).as_bytes()).wrapping_add(number - 1);
+        format!("{path}_{sum:08x}")
+    });
+    if let Some(other) = other {
+        out.truncate(start);
+        out.push_str(&other);
     }
-    push_integer(out, point.time);
-    out.push(b'G');
-    out.extend_from_slice(&value.to_be_bytes());
-    out.extend_from_slice(b"\x86\x86");
     Ok(())
 }
 
 /// The nodes of a text, each with a dot behind it; nodes without a letter are left out.
-fn push_component(out: &mut Vec<u8>, text: &str) {
+fn push_component(out: &mut String, text: &str) {
     // Looks at every byte without stopping: a few wide instructions for a usual text.
     let is_one_node = text.bytes().fold(true, |kept, byte| kept & is_kept(byte) & (byte != b'.'));
     if is_one_node && !text.is_empty() && text.len() <= NODE {
-        out.extend_from_slice(text.as_bytes());
-        return out.push(b'.');
+        out.push_str(text);
+        return out.push('.');
     }
     for node in text.split('.').filter(|node| !node.is_empty()) {
-        out.extend(
-            node.chars()
-                .take(NODE)
-                .map(|letter| u8::try_from(letter).ok().filter(|byte| is_kept(*byte)).unwrap_or(b'_')),
-        );
-        out.push(b'.');
+        let is_kept = |letter: &char| u8::try_from(*letter).is_ok_and(is_kept);
+        out.extend(node.chars().take(NODE).map(|letter| if is_kept(&letter) { letter } else { '_' }));
+        out.push('.');
     }
 }
 
@@ -364,18 +438,4 @@ fn is_kept(byte: u8) -> bool {
             byte,
             b'(' | b')' | b'{' | b'}' | b',' | b'\'' | b'"' | b'\\' | b'|' | b'[' | b']' | b'*' | b'?' | b';' | b'/'
         )
-}
-
-/// BININT for 32 bits, LONG1 with the fewest bytes for more.
-fn push_integer(out: &mut Vec<u8>, number: i64) {
-    if let Ok(short) = i32::try_from(number) {
-        out.push(b'J');
-        return out.extend_from_slice(&short.to_le_bytes());
-    }
-    let bytes = number.to_le_bytes();
-    // The sign bit of the last byte must be that of the number.
-    let spare = if number < 0 { number.leading_ones() } else { number.leading_zeros() };
-    let count = 8 - (spare as usize - 1) / 8;
-    out.extend_from_slice(&[0x8a, count as u8]);
-    out.extend_from_slice(bytes.get(..count).unwrap_or(&bytes));
 }

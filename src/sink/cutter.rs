@@ -32,6 +32,39 @@ impl Limits {
     }
 }
 
+/// The limits of the configuration, and what a server has taught about the size that it takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    configured: Limits,
+    now: Limits,
+}
+
+impl Bounds {
+    pub fn new(configured: Limits) -> Bounds {
+        Bounds { configured, now: configured }
+    }
+
+    /// The limits of the next request.
+    pub fn now(&self) -> Limits {
+        self.now
+    }
+
+    /// A request of that many bytes was too large for the server.
+    pub fn lower(&mut self, bytes: usize) {
+        self.now.lower(bytes);
+    }
+
+    /// Back to the limits of the configuration.
+    pub fn forget(&mut self) {
+        self.now = self.configured;
+    }
+
+    /// Points that make a full request.
+    pub fn full_request(&self) -> usize {
+        self.configured.points
+    }
+}
+
 /// What stands around and between the elements of a body.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'a> {

@@ -1,121 +1,45 @@
-//! HTTP over one kept-alive connection: the only HTTP client of the sinks, and what its answers mean where a sink has no
-//! rule of its own.
+//! A POST over a kept-alive connection, or several at once over one each: the only HTTP client of the sinks.
 //!
 //! *Invariant:* nothing here waits without a limit, follows a redirect, or shows a credential.
 
-use super::patience::{Impatient, no_answer, patient};
-use super::{Patience, Verdict};
+use super::answer::{Answer, Cause, End, Failure};
+use super::retry_after::retry_after;
 use crate::config::section::Section;
-use crate::error::{Result, plain, quote};
+use crate::error::{Result, plain};
 pub use crate::net::address::Url;
 use crate::net::address::{
-    add_query, basic, below, credentials, exposed, parse_address, percent_encode, show, without_credentials,
+    add_query, basic, below, credentials, exposed, parse_address, percent_encode, show, show_with_port,
+    without_credentials,
 };
-pub use crate::net::http::Cause;
-use crate::net::http::{self, MAX_AGE, Proxying, complaint, innermost, redirection};
+use crate::net::http::{self, MAX_AGE, innermost, is_nobody_there};
 use crate::net::names::{self, Lookup, is_loopback};
+use crate::net::proxy::{Between, Proxying};
 use crate::net::tls::Tls;
-use crate::parse::time::unix_seconds;
 pub use reqwest::header::HeaderValue;
 use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName};
 use reqwest::header::{LOCATION, RETRY_AFTER};
 use reqwest::{Client, Method, Request, Response};
+use std::borrow::Cow;
 use std::io::{Read, Write};
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::runtime::Runtime;
+use tokio::task::{JoinSet, yield_now};
+use tokio::time::timeout;
 
 /// From the request to the last byte of the answer.
 const WHOLE_ANSWER: Duration = Duration::from_secs(30);
 /// The same where the status has said all that matters.
 const REFUSAL: Duration = Duration::from_secs(2);
-/// Seconds that an answer about the server's health is waited for, and most bytes of it.
-const HEALTH_BEATS: u32 = 2;
-const HEALTH_BYTES: usize = 4096;
-/// Longest text of a server that is kept.
-const WHY_BYTES: usize = 1024;
+const GAVE_UP: &str = "gave up waiting for the answer";
 /// Smaller bodies are not worth compressing.
 const GZIP_FROM: usize = 1024;
 
-/// What the server said.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Answer {
-    /// Of the server, as it may be shown.
-    pub address: Arc<str>,
-    pub status: u16,
-    /// How long the server asks us to wait: 1 to 3600 s.
-    pub retry_after: Option<Duration>,
-    pub location: Option<String>,
-    /// `X-InfluxDB-Error`: the start of the error text.
-    pub error: Option<String>,
-    /// Never longer than asked for.
-    pub body: Vec<u8>,
-    pub end: End,
-}
-
-/// How the body of an answer ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    Whole,
-    /// Longer than wanted; the rest was left.
-    Cut,
-    /// The connection failed or the time was over before the end.
-    Broken,
-}
-
-impl Answer {
-    /// The body as text, whatever it is.
-    pub fn text(&self) -> std::borrow::Cow<'_, str> {
-        String::from_utf8_lossy(&self.body)
-    }
-
-    /// What the server says of a failure: `error`, `error.message`, `message` or the first of `errors` of a JSON object,
-    /// else the header, else the body as it is, because throttlers and proxies answer plainly.
-    pub fn words(&self) -> String {
-        let json = self.json().unwrap_or_default();
-        let header = || self.error.clone().filter(|error| !error.is_empty());
-        complaint(&json).or_else(header).unwrap_or_else(|| self.text().trim().into())
-    }
-
-    /// The body as JSON; `None` where it is none, or not whole.
-    pub fn json(&self) -> Option<serde_json::Value> {
-        if self.end == End::Whole { serde_json::from_slice(&self.body).ok() } else { None }
-    }
-
-    /// Whether the status alone says all that matters.
-    fn is_told_by_status(&self) -> bool {
-        matches!(self.status, 204 | 401 | 403 | 404 | 500..=599)
-    }
-
-    /// Whether status and headers came but the body was needed to tell what they mean.
-    fn is_undecided(&self) -> bool {
-        self.end == End::Broken && !self.is_told_by_status()
-    }
-}
-
-/// No answer: a sentence that starts with the address.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Failure {
-    pub cause: Cause,
-    pub why: String,
-}
-
-impl From<Failure> for Verdict {
-    fn from(Failure { cause, why }: Failure) -> Verdict {
-        match cause {
-            Cause::Refused | Cause::Setup => Verdict::Pause { why },
-            _ => Verdict::Retry { why, after: None, server_error: false },
-        }
-    }
-}
-
-/// One request. The body is compressed here.
+/// Where and how bodies are posted.
 #[derive(Clone, Copy)]
 pub struct Call<'a> {
     pub url: &'a Url,
     pub content_type: &'static str,
-    pub body: &'a [u8],
     /// Most bytes of the answer that are read.
     pub limit: usize,
     /// Whether the answer is that of a server which took compressed bytes for text; then it is asked once more without.
@@ -125,13 +49,12 @@ pub struct Call<'a> {
 /// The conversation with one server.
 pub struct HttpPost {
     base: Url,
-    address: Arc<str>,
+    peer: Arc<Peer>,
     headers: HeaderMap,
     is_loopback: bool,
     tls: Tls,
     proxy: Option<Proxying>,
-    connect_timeout: Duration,
-    timeout: Duration,
+    lanes: usize,
     compresses: bool,
     /// A compressed body was understood once.
     is_understood: bool,
@@ -147,8 +70,22 @@ pub struct HttpPost {
 struct Made {
     client: Client,
     born: Instant,
-    /// Whether an exchange went well, so that the next may meet a connection that died meanwhile.
-    is_used: bool,
+    /// Connections over which an exchange went well. The next exchange may find them dead.
+    open: usize,
+}
+
+/// The server as a request that is under way knows it.
+struct Peer {
+    address: Arc<str>,
+    /// The address with its port.
+    with_port: String,
+    /// Where the server usually listens, if the address names no port.
+    hint: String,
+    proxy: Option<Arc<Between>>,
+    /// For https as much again for the handshake.
+    connect_limit: Duration,
+    /// Until the first byte of the answer.
+    timeout: Duration,
 }
 
 /// What differs from sink to sink in the configuration.
@@ -162,6 +99,10 @@ pub struct Manner {
     pub gzip: Gzip,
     /// Default of `timeout`, in seconds.
     pub timeout: u64,
+    /// Requests that may be under way at once.
+    pub lanes: usize,
+    /// A sentence for who forgot the port: where such a server usually listens.
+    pub usual_port: Option<&'static str>,
 }
 
 /// Which servers get compressed requests.
@@ -173,6 +114,12 @@ pub enum Gzip {
     All,
 }
 
+/// A body as it goes over the wire.
+struct Form<'a> {
+    bytes: Cow<'a, [u8]>,
+    is_zipped: bool,
+}
+
 impl HttpPost {
     /// Reads the address, `auth`, `user`, `pass`, `proxy`, `gzip`, `connect_timeout`, `timeout` and the keys of TLS.
     pub fn configure(tsdb: &Section, manner: Manner) -> Result<HttpPost> {
@@ -181,9 +128,9 @@ impl HttpPost {
         let mut headers = HeaderMap::new();
         let credentials = credentials(tsdb, &base, manner.basic)?;
         let base = without_credentials(base);
-        let host = base.host_str().unwrap_or_default();
-        let is_loopback = is_loopback(host);
-        let tls = if base.scheme() == "https" { Tls::of_sink(tsdb)? } else { Tls::default() };
+        let is_loopback = is_loopback(base.host_str().unwrap_or_default());
+        let is_https = base.scheme() == "https";
+        let tls = if is_https { Tls::of_sink(tsdb)? } else { Tls::default() };
         let mut notes = Vec::new();
         if let Some((user, password)) = credentials {
             headers.insert(AUTHORIZATION, basic(&user, &password));
@@ -196,15 +143,26 @@ impl HttpPost {
             "" | "auto" => manner.gzip == Gzip::All || manner.gzip == Gzip::Remote && !is_loopback,
             _ => tsdb.flag("gzip", false).map_err(|_| tsdb.wrong("gzip", "expected auto, yes or no"))?,
         };
-        Ok(HttpPost {
+        let env = |name: &str| std::env::var(name).ok();
+        let proxy = if is_loopback { None } else { Proxying::configure(tsdb, base.scheme(), &env)? };
+        let connect_timeout = seconds(tsdb, "connect_timeout", 5)?;
+        let hint = manner.usual_port.filter(|_| base.port().is_none());
+        let peer = Peer {
             address: show(&base).into(),
-            proxy: if is_loopback { None } else { Proxying::configure(tsdb, base.scheme())? },
-            connect_timeout: seconds(tsdb, "connect_timeout", 5)?,
+            with_port: show_with_port(&base),
+            hint: hint.map(|hint| format!("; {hint}")).unwrap_or_default(),
+            proxy: proxy.as_ref().and_then(|proxy| proxy.towards(&base)).map(Arc::new),
+            connect_limit: if is_https { connect_timeout * 2 } else { connect_timeout },
             timeout: seconds(tsdb, "timeout", manner.timeout)?,
+        };
+        Ok(HttpPost {
             base,
+            peer: Arc::new(peer),
             headers,
             is_loopback,
             tls,
+            proxy,
+            lanes: manner.lanes,
             compresses,
             is_understood: false,
             lookup: names::system(),
@@ -235,7 +193,12 @@ impl HttpPost {
 
     /// The address as it may be shown: without user, password and query.
     pub fn address(&self) -> &str {
-        &self.address
+        &self.peer.address
+    }
+
+    /// Requests that may be under way at once.
+    pub fn lanes(&self) -> usize {
+        self.lanes
     }
 
     /// Whether the server is on this machine.
@@ -253,8 +216,8 @@ impl HttpPost {
         if self.compresses && body.len() > GZIP_FROM { gzip(body).len() } else { body.len() }
     }
 
-    /// The address with a path behind its own, if there is one, and behind its own query that of the path and more pairs; an empty value
-    /// leaves only the key.
+    /// The address with a path behind its own, if there is one, and behind its own query that of the path and more
+    /// pairs; an empty value leaves only the key.
     pub fn url(&self, path: &str, query: &[(&str, &str)]) -> Url {
         let mut url = below(&self.base, path);
         let pairs = query.iter().map(|(key, value)| match *value {
@@ -265,83 +228,119 @@ impl HttpPost {
         url
     }
 
-    /// Posts and waits for the answer.
-    pub fn post(&mut self, call: Call, patience: Patience) -> Result<Answer, Failure> {
-        if !self.compresses || call.body.len() <= GZIP_FROM {
-            return self.exchange(&|| post_request(&call, call.body.to_vec(), false), call.limit, patience);
+    /// Posts all bodies at once, each over its own connection, and waits for the answers.
+    pub fn post(&mut self, call: Call, bodies: &[&[u8]], until: Instant) -> Vec<Result<Answer, Failure>> {
+        let forms: Vec<Form> = bodies.iter().map(|body| self.form(body)).collect();
+        let mut came = self.exchange(call, &forms.iter().collect::<Vec<_>>(), until);
+        let is_read = |(came, form): (_, &Form)| form.is_zipped && is_success(came);
+        self.is_understood |= came.iter().zip(&forms).any(is_read);
+        if self.is_understood {
+            return came;
         }
-        let zipped = gzip(call.body);
-        let answer = self.exchange(&|| post_request(&call, zipped.clone(), true), call.limit, patience);
-        let is_415 = answer.as_ref().is_ok_and(|answer| answer.status == 415);
-        if self.is_understood || !(is_415 || (call.is_unread)(&answer)) {
-            self.is_understood |= answer.as_ref().is_ok_and(|answer| (200..300).contains(&answer.status));
-            return answer;
+        let is_unread = |came: &Result<Answer, Failure>| {
+            came.as_ref().is_ok_and(|answer| answer.status == 415) || (call.is_unread)(came)
+        };
+        let zipped = came.iter_mut().zip(bodies).zip(&forms).filter(|(_, form)| form.is_zipped);
+        let unread: Vec<_> = zipped.map(|(pair, _)| pair).filter(|(came, _)| is_unread(came)).collect();
+        if unread.is_empty() {
+            return came;
         }
-        let plain = self.exchange(&|| post_request(&call, call.body.to_vec(), false), call.limit, patience)?;
-        if (200..300).contains(&plain.status) {
+        let plain: Vec<Form> = unread.iter().map(|(_, body)| Form::plain(body)).collect();
+        let answers = self.exchange(call, &plain.iter().collect::<Vec<_>>(), until);
+        if answers.iter().any(is_success) {
             self.compresses = false;
-            self.notes.push(format!("{}: does not read compressed requests, gzip is off from now on", self.address));
+            let address = &self.peer.address;
+            self.notes.push(format!("{address}: does not read compressed requests, gzip is off from now on"));
         }
-        Ok(plain)
+        unread.into_iter().zip(answers).for_each(|((came, _), answer)| *came = answer);
+        came
     }
 
-    /// The status of a page; `None` where there was no answer. Nobody can call this wait off, so it is a short one.
-    pub fn status_of(&mut self, url: &Url) -> Option<u16> {
-        let mut beats = 1..HEALTH_BEATS;
-        let mut patience = || if beats.next().is_some() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
-        let answer = self.exchange(&|| Request::new(Method::GET, url.clone()), HEALTH_BYTES, &mut patience);
-        answer.ok().map(|answer| answer.status)
+    fn form<'a>(&self, body: &'a [u8]) -> Form<'a> {
+        match self.compresses && body.len() > GZIP_FROM {
+            true => Form { bytes: gzip(body).into(), is_zipped: true },
+            false => Form::plain(body),
+        }
     }
 
     /// A connection that was kept may have died unseen: then the request is repeated at once on a new one.
-    fn exchange(&mut self, make: &dyn Fn() -> Request, limit: usize, patience: Patience) -> Result<Answer, Failure> {
-        let was_used = self.client.as_ref().is_some_and(|made| made.is_used);
-        match self.attempt(make(), limit, patience) {
-            Err(failure) if was_used && failure.cause == Cause::Closed => self.attempt(make(), limit, patience),
-            other => other,
+    fn exchange(&mut self, call: Call, forms: &[&Form], until: Instant) -> Vec<Result<Answer, Failure>> {
+        let was_used = self.client.as_ref().is_some_and(|made| made.open > 0);
+        let mut came = self.attempt(call, forms, until);
+        let is_dead = |came: &Result<Answer, Failure>| {
+            was_used && came.as_ref().is_err_and(|failure| failure.cause == Cause::Closed)
+        };
+        let dead = came.iter_mut().zip(forms.iter().copied()).filter(|(came, _)| is_dead(came));
+        let (dead, again): (Vec<_>, Vec<_>) = dead.unzip();
+        if !again.is_empty() {
+            let answers = self.attempt(call, &again, until);
+            dead.into_iter().zip(answers).for_each(|(came, answer)| *came = answer);
         }
+        came
     }
 
-    fn attempt(&mut self, request: Request, limit: usize, patience: Patience) -> Result<Answer, Failure> {
-        let result = self.converse(request, limit, patience);
-        match &result {
-            Ok(answer) if answer.end != End::Broken => self.client.iter_mut().for_each(|made| made.is_used = true),
-            _ => self.disconnect(),
+    fn attempt(&mut self, call: Call, forms: &[&Form], until: Instant) -> Vec<Result<Answer, Failure>> {
+        let came = match self.converse(call, forms, until) {
+            Ok(came) => came,
+            Err(failure) => vec![Err(failure); forms.len()],
+        };
+        if came.iter().all(|came| came.as_ref().is_ok_and(|answer| answer.end != End::Broken)) {
+            self.client.iter_mut().for_each(|made| made.open = made.open.max(forms.len()));
+        } else {
+            self.disconnect();
         }
-        result
+        came
     }
 
-    fn converse(&mut self, request: Request, limit: usize, patience: Patience) -> Result<Answer, Failure> {
-        let start = Instant::now();
-        let (client, is_used) = self.client()?;
-        let first_byte = if is_used { self.timeout } else { self.timeout + self.connect_limit() };
-        let runtime = self.runtime.as_ref().ok_or_else(|| self.failure(Cause::Setup, "no runtime"))?;
-        runtime.block_on(async {
-            let response = match patient(client.execute(request), first_byte, patience).await {
-                Ok(Ok(response)) => response,
-                Ok(Err(error)) => return Err(self.no_answer(&error)),
-                Err(Impatient::TooLong) => return Err(self.failure(Cause::Timeout, &no_answer(first_byte))),
-                Err(Impatient::GaveUp) => return Err(self.failure(Cause::GaveUp, "gave up waiting for the answer")),
+    fn converse(
+        &mut self,
+        call: Call,
+        forms: &[&Form],
+        until: Instant,
+    ) -> Result<Vec<Result<Answer, Failure>>, Failure> {
+        let (client, open) = self.client()?;
+        let runtime = self.runtime.as_ref().ok_or_else(|| self.peer.failure(Cause::Setup, "no runtime"))?;
+        let asking = |form: &Form, is_open| Asking {
+            client: client.clone(),
+            peer: self.peer.clone(),
+            request: post_request(&call, form),
+            limit: call.limit,
+            until,
+            is_open,
+        };
+        Ok(runtime.block_on(async {
+            let came = match forms {
+                [form] => vec![asking(form, open > 0).ask().await],
+                _ => {
+                    let mut running = JoinSet::new();
+                    for (place, form) in forms.iter().enumerate() {
+                        let asking = asking(form, place < open);
+                        running.spawn(async move { (place, asking.ask().await) });
+                    }
+                    let mut came = running.join_all().await;
+                    came.sort_by_key(|(place, _)| *place);
+                    came.into_iter().map(|(_, came)| came).collect()
+                }
             };
-            let left = WHOLE_ANSWER.max(self.timeout).saturating_sub(start.elapsed());
-            let answer = read_answer(self.address.clone(), response, limit, left, patience).await;
-            // Lets the connection notice that the answer is over, so that it is there for the next request.
-            Ok(answer)
-        })
+            // Lets the connections notice that the answers are over, so that they are there for the next requests.
+            yield_now().await;
+            came
+        }))
     }
 
-    /// The client, made anew when there is none or it is too old, and whether its connection was used before.
-    fn client(&mut self) -> Result<(Client, bool), Failure> {
+    /// The client, made anew when there is none or it is too old, and how many connections it has.
+    fn client(&mut self) -> Result<(Client, usize), Failure> {
         if let Some(made) = self.client.as_ref().filter(|made| made.born.elapsed() < self.max_age) {
-            return Ok((made.client.clone(), made.is_used));
+            return Ok((made.client.clone(), made.open));
         }
         self.disconnect();
         if self.runtime.is_none() {
-            self.runtime = Some(names::runtime().map_err(|error| self.failure(Cause::Connect, &plain(&error)))?);
+            let runtime = names::runtime().map_err(|error| self.peer.failure(Cause::Connect, &plain(&error)))?;
+            self.runtime = Some(runtime);
         }
-        let client = self.make_client().map_err(|problem| self.failure(Cause::Setup, &problem))?;
-        self.client = Some(Made { client: client.clone(), born: Instant::now(), is_used: false });
-        Ok((client, false))
+        let client = self.make_client().map_err(|problem| self.peer.failure(Cause::Setup, &problem))?;
+        self.client = Some(Made { client: client.clone(), born: Instant::now(), open: 0 });
+        Ok((client, 0))
     }
 
     fn make_client(&self) -> Result<Client, String> {
@@ -349,35 +348,21 @@ impl HttpPost {
         let tls = if is_plain { Tls::none() } else { self.tls.config() }.map_err(|error| error.to_string())?;
         let mut builder = http::builder(tls, self.lookup.clone())
             .default_headers(self.headers.clone())
-            .connect_timeout(self.connect_limit())
-            .pool_max_idle_per_host(1);
+            .connect_timeout(self.peer.connect_limit)
+            .pool_max_idle_per_host(self.lanes);
         if let Some(proxy) = &self.proxy {
             builder = builder.proxy(proxy.build()?);
         }
         builder.build().map_err(|error| innermost(&error.without_url()))
     }
 
-    /// For https as much again for the handshake.
-    fn connect_limit(&self) -> Duration {
-        if self.base.scheme() == "https" { self.connect_timeout * 2 } else { self.connect_timeout }
-    }
-
-    /// Closes the connection, even one whose answer is still awaited.
+    /// Closes the connections, even one whose answer is still awaited.
     fn disconnect(&mut self) {
         if self.client.take().is_some()
             && let Some(runtime) = &self.runtime
         {
-            runtime.block_on(tokio::task::yield_now());
+            runtime.block_on(yield_now());
         }
-    }
-
-    fn no_answer(&self, error: &reqwest::Error) -> Failure {
-        let (cause, why) = http::why(error, self.connect_limit());
-        self.failure(cause, &why)
-    }
-
-    fn failure(&self, cause: Cause, why: &str) -> Failure {
-        Failure { cause, why: format!("{}: {why}", self.address) }
     }
 }
 
@@ -391,68 +376,65 @@ impl Drop for HttpPost {
     }
 }
 
-/// The verdict on what came of a request: by the sink's own rules where it has one for the answer, else by those for any
-/// server.
-pub fn judge(came: Result<Answer, Failure>, own: impl FnOnce(&Answer) -> Option<Verdict>) -> Verdict {
-    let answer = &match came {
-        Ok(answer) => answer,
-        Err(failure) => return failure.into(),
-    };
-    let own = own(answer);
-    let (status, address) = (answer.status, &answer.address);
-    if answer.is_undecided() {
-        let why = format!("{address}: HTTP {status} with an answer that broke off");
-        return Verdict::Retry { why, after: None, server_error: false };
-    }
-    if let Some(verdict) = own {
-        return verdict;
-    }
-    let why = format!("{address}: {}", said(answer));
-    match status {
-        408 | 425 | 429 | 499 => Verdict::Retry { why, after: answer.retry_after, server_error: false },
-        401 => Verdict::Pause { why: format!("{why}; check auth, user and pass") },
-        403 => Verdict::Pause { why: format!("{why}; the user may not write, check user and its rights") },
-        407 => Verdict::Pause { why: format!("{why}; the proxy wants user and password, set them in the key proxy") },
-        404 | 405 | 501 => Verdict::Pause { why: format!("{why}; check address") },
-        413 => Verdict::Split { status, why },
-        500..=599 => Verdict::Retry { why, after: answer.retry_after, server_error: true },
-        300..=399 => {
-            let to = redirection(answer.location.as_deref());
-            Verdict::Pause { why: format!("{address}: HTTP {status}: redirected{to}, set address to the final place") }
+impl Peer {
+    fn no_answer(&self, error: &reqwest::Error) -> Failure {
+        if let Some((cause, why)) = self.proxy.as_ref().and_then(|proxy| proxy.why(error, self.connect_limit)) {
+            return self.failure(cause, &why);
         }
-        100..=299 => Verdict::Pause {
-            why: format!("{why}; this is not how the database answers, address points at something else"),
-        },
-        _ => Verdict::Reject { status, why },
+        let (cause, why) = http::why(error, self.connect_limit);
+        match is_nobody_there(error) {
+            true => Failure { cause, why: format!("{}: {why}{}", self.with_port, self.hint) },
+            false => self.failure(cause, &why),
+        }
+    }
+
+    fn failure(&self, cause: Cause, why: &str) -> Failure {
+        Failure { cause, why: format!("{}: {why}", self.address) }
     }
 }
 
-/// `HTTP 500: "the server's words"`.
-pub fn said(answer: &Answer) -> String {
-    match answer.words() {
-        words if words.is_empty() => format!("HTTP {}", answer.status),
-        words => format!("HTTP {}: {}", answer.status, quote(&words)),
-    }
-}
-
-/// As much of a server's words as is kept with a refused point.
-pub fn shortened(mut text: String) -> String {
-    while text.len() > WHY_BYTES {
-        text.pop();
-    }
-    text
-}
-
-async fn read_answer(
-    address: Arc<str>,
-    response: Response,
+/// One request that is under way.
+struct Asking {
+    client: Client,
+    peer: Arc<Peer>,
+    request: Request,
     limit: usize,
-    left: Duration,
-    patience: Patience<'_>,
-) -> Answer {
+    until: Instant,
+    /// Whether there is a connection for it already.
+    is_open: bool,
+}
+
+impl Asking {
+    async fn ask(self) -> Result<Answer, Failure> {
+        let Asking { client, peer, request, limit, until, is_open } = self;
+        let start = Instant::now();
+        let patience = if is_open { peer.timeout } else { peer.timeout + peer.connect_limit };
+        let left = until.saturating_duration_since(start);
+        let response = match timeout(patience.min(left), client.execute(request)).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => return Err(peer.no_answer(&error)),
+            Err(_) if left < patience => return Err(peer.failure(Cause::GivenUp, GAVE_UP)),
+            Err(_) => return Err(peer.failure(Cause::Timeout, &no_answer(patience))),
+        };
+        let left = WHOLE_ANSWER.max(peer.timeout).saturating_sub(start.elapsed());
+        let left = left.min(until.saturating_duration_since(Instant::now()));
+        let answer = read_answer(&peer, response, limit, left).await;
+        match answer.is_undecided() && Instant::now() >= until {
+            true => Err(peer.failure(Cause::GivenUp, GAVE_UP)),
+            false => Ok(answer),
+        }
+    }
+}
+
+fn is_success(came: &Result<Answer, Failure>) -> bool {
+    came.as_ref().is_ok_and(Answer::is_success)
+}
+
+async fn read_answer(peer: &Peer, response: Response, limit: usize, left: Duration) -> Answer {
     let header = |name: HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok());
     let mut answer = Answer {
-        address,
+        address: peer.address.clone(),
+        proxy: peer.proxy.clone().filter(|proxy| !proxy.is_tunnel),
         status: response.status().as_u16(),
         retry_after: header(RETRY_AFTER).and_then(|value| retry_after(value, SystemTime::now())),
         location: header(LOCATION).map(String::from),
@@ -464,7 +446,7 @@ async fn read_answer(
     // Some servers refuse with a body that never ends.
     let left = if answer.is_told_by_status() { left.min(REFUSAL) } else { left };
     let read = read_body(response, limit, &mut answer.body);
-    answer.end = patient(read, left, patience).await.unwrap_or(End::Broken);
+    answer.end = timeout(left, read).await.unwrap_or(End::Broken);
     if is_zipped {
         let mut plain = Vec::new();
         let unzipped = flate2::read::MultiGzDecoder::new(&answer.body[..]).take(limit as u64).read_to_end(&mut plain);
@@ -491,13 +473,19 @@ async fn read_body(mut response: Response, limit: usize, body: &mut Vec<u8>) -> 
     }
 }
 
-fn post_request(call: &Call, body: Vec<u8>, is_zipped: bool) -> Request {
+impl Form<'_> {
+    fn plain(body: &[u8]) -> Form<'_> {
+        Form { bytes: body.into(), is_zipped: false }
+    }
+}
+
+fn post_request(call: &Call, form: &Form) -> Request {
     let mut request = Request::new(Method::POST, call.url.clone());
     request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(call.content_type));
-    if is_zipped {
+    if form.is_zipped {
         request.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
-    *request.body_mut() = Some(body.into());
+    *request.body_mut() = Some(form.bytes.to_vec().into());
     request
 }
 
@@ -517,26 +505,10 @@ pub fn seconds(tsdb: &Section, key: &str, default: u64) -> Result<Duration> {
     }
 }
 
-/// Seconds or `Sun, 06 Nov 1994 08:49:37 GMT` as a wait from `now`, held to 1 to 3600 s.
-fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
-    let value = value.trim();
-    let wait = match value.parse() {
-        Ok(seconds) => seconds,
-        Err(_) => {
-            let now = now.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs();
-            http_date(value)?.saturating_sub(now)
-        }
-    };
-    Some(Duration::from_secs(wait.clamp(1, 3600)))
-}
-
-fn http_date(text: &str) -> Option<u64> {
-    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let mut words = text.split(' ').skip(1);
-    let day = words.next()?.parse().ok()?;
-    let month = words.next()?;
-    let month = MONTHS.iter().position(|name| *name == month)? as u32 + 1;
-    let year = words.next()?.parse().ok()?;
-    let mut clock = words.next()?.split(':').map(|part| part.parse::<u32>().ok());
-    Some(unix_seconds(year, month, day, [clock.next()??, clock.next()??, clock.next()??]))
+/// The sentence for a wait that was in vain.
+pub fn no_answer(limit: Duration) -> String {
+    match limit.as_secs() {
+        0 => format!("no answer within {} ms", limit.as_millis()),
+        seconds => format!("no answer within {seconds} s"),
+    }
 }

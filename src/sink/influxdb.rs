@@ -1,35 +1,48 @@
 //! InfluxDB, and whatever else takes line protocol at `/write` (1.x) or `/api/v2/write` (2.x): what is sent, and what each
 //! answer means.
 
+use super::answer::{Answer, End, Failure};
 use super::cutter::Limits;
-use super::http_post::{self, Answer, Call, End, Failure, Gzip, HeaderValue, HttpPost, Manner, Url, shortened};
+use super::http_post::{Call, Gzip, HeaderValue, HttpPost, Manner, Url};
+use super::http_sink::{self, HttpSink, Protocol};
+use super::influxdb_words::quoted_lines;
+use super::influxdb_words::{Conflict, Numbered, column_types, dropped, go_quoted, is_beyond_retention, is_partial};
+use super::judge::{said, shortened};
 use super::line_protocol::{self, FieldType, LineProtocol};
-use super::{Encoded, Patience, Refused, Request, Sink, Verdict};
+use super::{Encoded, Refused, Verdict};
 use crate::config::section::Section;
 use crate::error::Result;
-use crate::net::names::Lookup;
 use crate::point::{Identity, Point, Value};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
-const MANNER: Manner = Manner { address: "address", basic: true, gzip: Gzip::Remote, timeout: 10 };
+const MANNER: Manner = Manner {
+    address: "address",
+    basic: true,
+    gzip: Gzip::Remote,
+    timeout: 10,
+    lanes: 1,
+    usual_port: Some("InfluxDB usually listens on 8086"),
+};
 const LIMITS: Limits = Limits { points: 5_000, bytes: 1 << 20 };
-/// Most of an answer that is read: an error list for about 500 lines.
-const ANSWER_BYTES: usize = 64 * 1024;
-/// Most times in a row that something is learned and points are sent again.
+/// InfluxDB 3 writes some 300 bytes for each line that it refuses.
+const ANSWER_BYTES: usize = 4 << 20;
+/// Most answers in a row after which points are sent again at once.
 const ROUNDS: usize = 8;
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// The sink for `tsdtype = InfluxDB`.
-pub struct InfluxDb {
-    http: HttpPost,
+/// The sink for `tsdtype = InfluxDB` and `InfluxDB2`.
+pub type InfluxDb = HttpSink<Influx>;
+
+/// The protocol of it.
+pub struct Influx {
     lines: LineProtocol,
     target: Target,
     write: Url,
-    ping: Url,
     notes: Vec<String>,
-    /// What was learned since the last answer that taught nothing.
-    lessons: Vec<Lesson>,
+    /// How many answers in a row had points sent again, because something was learned about them or about others. Each
+    /// should get some more points stored; where that goes on for too long, a search by halves does it for certain.
+    rounds: usize,
     /// When the limit of series was last spoken of.
     limit_told: Option<Instant>,
 }
@@ -40,17 +53,6 @@ enum Target {
     Database(String),
     /// 2.x.
     Bucket { bucket: String, organization: String },
-}
-
-/// Something that the server taught us about points, which are sent once more because of it.
-#[derive(Clone, Debug, PartialEq)]
-enum Lesson {
-    /// Of a measurement.
-    Type(String),
-    /// Some field got two types at once; the server did not say which.
-    SomeType,
-    /// Some points can never be stored as they are.
-    Culprits,
 }
 
 /// 1.x. Reads its keys; opens no connection.
@@ -75,25 +77,12 @@ pub fn configure_2(tsdb: &Section) -> Result<InfluxDb> {
 }
 
 fn build(tsdb: &Section, http: HttpPost, write: Url, target: Target) -> Result<InfluxDb> {
-    let ping = http.url("ping", &[]);
-    let lines = LineProtocol::new(LIMITS.configure(tsdb)?);
-    let (notes, lessons) = (Vec::new(), Vec::new());
-    Ok(InfluxDb { http, lines, target, write, ping, notes, lessons, limit_told: None })
+    let lines = LineProtocol::new();
+    let protocol = Influx { lines, target, write, notes: Vec::new(), rounds: 0, limit_told: None };
+    Ok(HttpSink::new(protocol, http, LIMITS.configure(tsdb)?))
 }
 
-impl InfluxDb {
-    /// Asks this instead of the system's resolver.
-    pub fn set_lookup(&mut self, lookup: Lookup) {
-        self.http.set_lookup(lookup);
-    }
-
-    /// Replaces connections older than this instead of 300 s.
-    pub fn set_max_age(&mut self, max_age: Duration) {
-        self.http.set_max_age(max_age);
-    }
-}
-
-impl Sink for InfluxDb {
+impl Protocol for Influx {
     fn name(&self) -> &'static str {
         match self.target {
             Target::Database(_) => "InfluxDB",
@@ -101,42 +90,33 @@ impl Sink for InfluxDb {
         }
     }
 
-    fn encode(&self, points: &[Point], identity: &Identity) -> Encoded {
-        self.lines.encode(points, identity)
+    fn encode(&self, points: &[Point], identity: &Identity, limits: Limits, _: &HttpPost) -> Encoded {
+        self.lines.encode(points, identity, limits)
     }
 
-    fn send(&mut self, request: &Request, points: &[Point], patience: Patience) -> Verdict {
-        let call = Call {
+    fn call(&self) -> Call<'_> {
+        Call {
             url: &self.write,
             content_type: "text/plain; charset=utf-8",
-            body: &request.body,
             limit: ANSWER_BYTES,
             is_unread: is_unread_gzip,
-        };
-        let came = self.http.post(call, patience);
-        let (rounds, is_answered) = (self.lessons.len(), came.is_ok());
-        let verdict = http_post::judge(came, |answer| self.meaning(answer, &Sent::new(request, points)));
-        if is_answered && self.lessons.len() == rounds && !matches!(verdict, Verdict::Reject { .. }) {
-            self.lessons.clear();
         }
-        if let Verdict::Split { .. } = verdict {
-            self.lines.lower(request.body.len());
-        }
-        verdict
     }
 
-    fn healthy(&mut self) -> Option<bool> {
-        Some(matches!(self.http.status_of(&self.ping), Some(200 | 204)))
+    fn meaning(&mut self, answer: &Answer, sent: &http_sink::Sent) -> Option<Verdict> {
+        let verdict = self.read(answer, &Sent::new(sent));
+        let is_again = matches!(&verdict, Some(Verdict::Part { again, .. }) if !again.is_empty());
+        if is_again && self.rounds < ROUNDS {
+            self.rounds += 1;
+            return verdict;
+        }
+        // Each half of a refused request has all rounds anew.
+        self.rounds = 0;
+        if is_again { Some(reject(answer)) } else { verdict }
     }
 
     fn notes(&mut self) -> Vec<String> {
-        let mut notes = self.http.notes();
-        notes.append(&mut self.notes);
-        notes
-    }
-
-    fn is_remote(&self) -> bool {
-        !self.http.is_loopback()
+        std::mem::take(&mut self.notes)
     }
 }
 
@@ -149,10 +129,9 @@ struct Sent<'a> {
 }
 
 impl<'a> Sent<'a> {
-    fn new(request: &'a Request, points: &'a [Point]) -> Sent<'a> {
-        let text = std::str::from_utf8(&request.body).unwrap_or_default();
-        let points = points.get(request.points.clone()).unwrap_or_default();
-        Sent { start: request.points.start, lines: text.lines().collect(), points }
+    fn new(sent: &http_sink::Sent<'a>) -> Sent<'a> {
+        let text = std::str::from_utf8(&sent.request.body).unwrap_or_default();
+        Sent { start: sent.request.points.start, lines: text.lines().collect(), points: sent.points }
     }
 
     /// Position, line and point.
@@ -165,8 +144,9 @@ impl<'a> Sent<'a> {
         self.iter().map(|(index, ..)| index).collect()
     }
 
-    fn all_but(&self, named: &[usize]) -> Vec<usize> {
-        self.iter().map(|(index, ..)| index).filter(|index| named.binary_search(index).is_err()).collect()
+    fn all_but(&self, named: impl IntoIterator<Item = usize>) -> Vec<usize> {
+        let named: BTreeSet<usize> = named.into_iter().collect();
+        self.iter().map(|(index, ..)| index).filter(|index| !named.contains(index)).collect()
     }
 
     fn of_measurement(&self, name: &str) -> Vec<usize> {
@@ -180,22 +160,31 @@ impl<'a> Sent<'a> {
     }
 }
 
-impl InfluxDb {
-    /// What this server means where it is more than the status says. `None`: the rules for any server hold.
-    fn meaning(&mut self, answer: &Answer, sent: &Sent) -> Option<Verdict> {
+/// What a complaint about the type of a measurement has taught.
+enum Lesson {
+    /// Its points are to be sent again, with the type of the server.
+    Again,
+    /// Its points can never be stored: the server's type holds no number, or is the one that they had.
+    Never,
+    /// Several shards of the server have several types: only points of one time can be written in one type.
+    Shards,
+}
+
+impl Influx {
+    /// The meaning of an answer, however often points were sent again.
+    fn read(&mut self, answer: &Answer, sent: &Sent) -> Option<Verdict> {
         let text = answer.words();
         match answer.status {
             204 => Some(Verdict::Delivered),
-            200 if answer.body.is_empty() => Some(Verdict::Delivered),
             400 => self.bad_request(&text, answer, sent),
-            404 if self.is_2() || text.contains("database not found") => Some(self.pause(answer, &self.missing())),
-            401 if self.is_2() => Some(self.pause(answer, "check token")),
-            403 if self.is_2() => Some(self.pause(answer, "let the token write to the bucket")),
+            404 if self.is_2() || text.contains("database not found") => Some(pause(answer, &self.missing())),
+            401 if self.is_2() => Some(pause(answer, "check token")),
+            403 if self.is_2() => Some(pause(answer, "let the token write to the bucket")),
             422 if self.is_2() => self.bad_request(&text, answer, sent),
-            403 if text.contains("not authorized") => Some(self.pause(answer, &self.missing_grant())),
+            403 if text.contains("not authorized") => Some(pause(answer, &self.missing_grant())),
             500 if text.contains("hinted handoff queue not empty") => Some(Verdict::Delivered),
             500 if text.contains("retention policy not found") => {
-                Some(self.pause(answer, "its default retention policy is missing on the server"))
+                Some(pause(answer, "its default retention policy is missing on the server"))
             }
             _ => None,
         }
@@ -203,150 +192,144 @@ impl InfluxDb {
 
     fn bad_request(&mut self, text: &str, answer: &Answer, sent: &Sent) -> Option<Verdict> {
         if answer.end == End::Cut {
-            return Some(self.reject(answer)); // The list is not whole: halves have shorter ones.
+            return Some(reject(answer)); // The list is not whole: halves have shorter ones.
         }
         if let Some(conflict) = Conflict::parse(text) {
             return Some(self.conflict(&conflict, answer, sent));
         }
-        if let Some(verdict) = numbered(answer, sent) {
-            return Some(verdict);
+        if let Some(numbered) = Numbered::read(answer) {
+            return Some(self.numbered(numbered, answer, sent));
+        }
+        if let Some((Some(wanted), Some(written))) = column_types(text) {
+            return Some(self.column_conflict(wanted, written, answer, sent));
         }
         if text.contains("field type conflict") {
             return Some(self.unnamed_conflict(answer, sent));
         }
-        if text.contains("unable to parse '") {
-            return Some(self.unparsed(text, answer, sent));
+        if let Some((before, _)) = text.split_once("unable to parse '") {
+            return Some(unparsed(text, is_partial(before), answer, sent));
         }
         if is_beyond_retention(text) {
             let count = dropped(text).map_or("some".into(), |count| count.to_string());
-            let (address, place) = (self.http.address(), self.place());
+            let (address, place) = (&answer.address, self.place());
             self.notes.push(format!(
                 "{address}: older than the retention policy of {place:?} and dropped there: {count} points"
             ));
             return Some(Verdict::Part { refused: Vec::new(), again: Vec::new(), later: Vec::new() });
         }
         if text.contains("max-values-per-tag limit exceeded") {
-            return Some(self.too_many_values(text, answer, sent));
+            return Some(too_many_values(text, answer, sent));
         }
         if text.contains("max-series-per-database limit exceeded") {
-            self.tell_series_limit();
-            return Some(self.reject(answer));
+            self.tell_series_limit(answer);
+            return Some(reject(answer));
         }
         if ["database is required", "invalid precision", "gzip"].iter().any(|ours| text.contains(ours)) {
-            return Some(self.pause(answer, "the server does not understand our request, check address and gzip"));
+            return Some(pause(answer, "the server does not understand our request, check address and gzip"));
         }
         None
     }
 
-    /// A field that has another type on the server than in our lines: write it that way from now on.
+    /// The first conflict is named, and no other; only the points of one shard are counted.
     fn conflict(&mut self, conflict: &Conflict, answer: &Answer, sent: &Sent) -> Verdict {
         let named = sent.of_measurement(conflict.measurement);
-        // Only the first conflict is named, and only the points of one shard are counted.
-        let is_alone = conflict.dropped.is_none_or(|count| count <= named.len()) && sent.has_one_time();
-        let as_sent = sent.iter().find(|(index, ..)| named.first() == Some(index));
-        let as_sent = as_sent.map(|(_, line, _)| line_protocol::field_type(line));
-        let wanted = FieldType::from_word(conflict.existing).filter(|wanted| as_sent != Some(*wanted));
-        let is_patient = self.lessons.len() < ROUNDS;
-        match wanted {
-            _ if named.is_empty() || !is_patient && !is_alone => self.reject(answer),
-            Some(wanted) if is_patient => self.learn(conflict.measurement, wanted, answer, sent).unwrap_or_else(|| {
-                let again = if is_alone { named } else { sent.all() };
+        let Some(first) = named.first() else { return reject(answer) };
+        let are_all_named = conflict.dropped.is_none_or(|count| count <= named.len()) && sent.has_one_time();
+        let is_rest_stored = conflict.is_partial && are_all_named;
+        match self.learn(*first, FieldType::from_word(conflict.existing), answer, sent) {
+            Lesson::Again => {
+                let again = if is_rest_stored { named } else { sent.all() };
                 Verdict::Part { refused: Vec::new(), again, later: Vec::new() }
-            }),
-            // A type that holds no number, or it was written in that type already.
-            _ => {
-                let again = if is_alone { Vec::new() } else { sent.all_but(&named) };
-                self.lessons.push(Lesson::Culprits);
-                Verdict::Part { refused: refused(named.into_iter(), answer), again, later: Vec::new() }
+            }
+            Lesson::Never => {
+                let again = if is_rest_stored { Vec::new() } else { sent.all_but(named.iter().copied()) };
+                Verdict::Part { refused: refused(named, answer), again, later: Vec::new() }
+            }
+            Lesson::Shards => reject(answer),
+        }
+    }
+
+    /// Lines that the server counts out: those with a wrong type are written with the right one, the others are refused.
+    fn numbered(&mut self, numbered: Numbered, answer: &Answer, sent: &Sent) -> Verdict {
+        let Numbered { lines, is_rest_stored } = numbered;
+        if lines.iter().any(|(position, _)| *position >= sent.points.len()) {
+            return reject(answer); // Not our lines.
+        }
+        let (mut refused, mut again) = (Vec::new(), Vec::new());
+        for (position, why) in lines {
+            let index = sent.start + position;
+            let lesson = column_types(&why).map(|(wanted, _)| self.learn(index, wanted, answer, sent));
+            match lesson {
+                Some(Lesson::Again) => again.push(index),
+                Some(Lesson::Shards) => return reject(answer),
+                Some(Lesson::Never) | None => refused.push(Refused { index, status: answer.status, why }),
+            }
+        }
+        if !is_rest_stored {
+            again = sent.all_but(refused.iter().map(|refused| refused.index));
+        }
+        Verdict::Part { refused, again, later: Vec::new() }
+    }
+
+    /// A wrong type, and no word of the line. It is clear which measurement is meant where only one has that type.
+    fn column_conflict(&mut self, wanted: FieldType, written: FieldType, answer: &Answer, sent: &Sent) -> Verdict {
+        let mut suspects = sent.iter().filter(|(_, line, _)| line_protocol::field_type(line) == written);
+        let Some((index, _, suspect)) = suspects.next() else { return reject(answer) };
+        let name = line_protocol::measurement(suspect);
+        if suspects.any(|(.., point)| line_protocol::measurement(point) != name) {
+            return reject(answer);
+        }
+        match self.learn(index, Some(wanted), answer, sent) {
+            Lesson::Again => Verdict::Part { refused: Vec::new(), again: sent.all(), later: Vec::new() },
+            Lesson::Never | Lesson::Shards => reject(answer),
+        }
+    }
+
+    /// Writes the measurement of that point with the type of the server from now on.
+    fn learn(&mut self, index: usize, wanted: Option<FieldType>, answer: &Answer, sent: &Sent) -> Lesson {
+        let Some((_, line, point)) = sent.iter().find(|(other, ..)| *other == index) else { return Lesson::Never };
+        let Some(wanted) = wanted.filter(|wanted| *wanted != line_protocol::field_type(line)) else {
+            return Lesson::Never;
+        };
+        let name = line_protocol::measurement(point);
+        match self.lines.known_type(&name) {
+            // It was learned after this request had been written.
+            Some(known) if known == wanted => Lesson::Again,
+            Some(_) if !sent.has_one_time() => Lesson::Shards,
+            known => {
+                self.lines.set_type(&name, wanted);
+                if wanted == FieldType::Integer && known.is_none() {
+                    let address = &answer.address;
+                    let note = format!("{address}: {name:?} holds integers there, its values are rounded from now on");
+                    self.notes.push(note);
+                }
+                Lesson::Again
             }
         }
     }
 
-    /// Remembers the type. A verdict where that does not help.
-    fn learn(&mut self, measurement: &str, wanted: FieldType, answer: &Answer, sent: &Sent) -> Option<Verdict> {
-        self.lines.set_type(measurement, wanted);
-        let lesson = Lesson::Type(measurement.into());
-        let is_new = !self.lessons.contains(&lesson);
-        if !is_new && !sent.has_one_time() {
-            // Two shards of the server disagree: only points of one time can be written in one type.
-            return Some(self.reject(answer));
-        }
-        self.lessons.push(lesson);
-        if wanted == FieldType::Integer && is_new {
-            let address = self.http.address();
-            self.notes
-                .push(format!("{address}: {measurement:?} holds integers there, its values are rounded from now on"));
-        }
-        None
-    }
-
-    /// Two types for one new field in one request, or in requests of several writers at the same moment.
+    /// Two types for one new field in one request, or in requests of several writers at the same moment: whoever comes
+    /// second finds the type of the first.
     fn unnamed_conflict(&mut self, answer: &Answer, sent: &Sent) -> Verdict {
-        if self.lessons.contains(&Lesson::SomeType) {
-            return self.reject(answer);
+        if self.rounds > 0 {
+            return reject(answer);
         }
-        self.lessons.push(Lesson::SomeType);
         for name in mixed_measurements(sent.points) {
             self.lines.set_type(&name, FieldType::Float);
         }
         Verdict::Part { refused: Vec::new(), again: sent.all(), later: Vec::new() }
     }
 
-    /// Lines that the server could not read; it quotes them.
-    fn unparsed(&self, text: &str, answer: &Answer, sent: &Sent) -> Verdict {
-        let quoted = quoted_lines(text, sent);
-        if quoted.is_empty() {
-            return self.reject(answer);
-        }
-        let mut refused = Vec::new();
-        let mut again = Vec::new();
-        for (index, line, _) in sent.iter() {
-            match quoted.get(line) {
-                Some(why) => refused.push(Refused { index, status: answer.status, why: why.clone() }),
-                None => again.push(index),
-            }
-        }
-        if text.starts_with("partial write") {
-            again.clear(); // All others are stored.
-        }
-        Verdict::Part { refused, again, later: Vec::new() }
-    }
-
-    /// A tag with more values than the server allows: points that carry this value are lost, the others are not.
-    fn too_many_values(&mut self, text: &str, answer: &Answer, sent: &Sent) -> Verdict {
-        let (Some(measurement), Some(key), Some(value)) =
-            (go_quoted(text, "measurement="), go_quoted(text, "tag="), go_quoted(text, " value="))
-        else {
-            return self.reject(answer);
-        };
-        let (named, again): (Vec<_>, Vec<_>) =
-            sent.iter().partition(|(_, line, _)| line_protocol::has_tag(line, &measurement, &key, &value));
-        if named.is_empty() || self.lessons.len() >= ROUNDS {
-            return self.reject(answer);
-        }
-        self.lessons.push(Lesson::Culprits);
-        let refused = refused(named.into_iter().map(|(index, ..)| index), answer);
-        Verdict::Part { refused, again: again.into_iter().map(|(index, ..)| index).collect(), later: Vec::new() }
-    }
-
-    fn tell_series_limit(&mut self) {
+    fn tell_series_limit(&mut self, answer: &Answer) {
         if self.limit_told.is_some_and(|told| told.elapsed() < HOUR) {
             return;
         }
         self.limit_told = Some(Instant::now());
-        let (address, place) = (self.http.address(), self.place());
+        let (address, place) = (&answer.address, self.place());
         self.notes.push(format!(
             "{address}: {place:?} has as many series as the server allows, new ones are refused; \
              raise max-series-per-database in its configuration"
         ));
-    }
-
-    fn reject(&self, answer: &Answer) -> Verdict {
-        Verdict::Reject { status: answer.status, why: why(answer) }
-    }
-
-    fn pause(&self, answer: &Answer, remedy: &str) -> Verdict {
-        Verdict::Pause { why: format!("{}: {}; {remedy}", self.http.address(), http_post::said(answer)) }
     }
 
     fn is_2(&self) -> bool {
@@ -377,18 +360,56 @@ impl InfluxDb {
     }
 }
 
+/// Lines that the server could not read; it quotes them.
+fn unparsed(text: &str, is_rest_stored: bool, answer: &Answer, sent: &Sent) -> Verdict {
+    let quoted = quoted_lines(text, &sent.lines);
+    if quoted.is_empty() {
+        return reject(answer);
+    }
+    let (mut refused, mut again) = (Vec::new(), Vec::new());
+    for (index, line, _) in sent.iter() {
+        match quoted.get(line) {
+            Some(why) => refused.push(Refused { index, status: answer.status, why: why.clone() }),
+            None if is_rest_stored => {}
+            None => again.push(index),
+        }
+    }
+    Verdict::Part { refused, again, later: Vec::new() }
+}
+
+/// A tag with more values than the server allows: points that carry this value are lost, the others are not.
+fn too_many_values(text: &str, answer: &Answer, sent: &Sent) -> Verdict {
+    let (Some(measurement), Some(key), Some(value)) =
+        (go_quoted(text, "measurement="), go_quoted(text, "tag="), go_quoted(text, " value="))
+    else {
+        return reject(answer);
+    };
+    let named = sent.iter().filter(|(_, line, _)| line_protocol::has_tag(line, &measurement, &key, &value));
+    let named: Vec<usize> = named.map(|(index, ..)| index).collect();
+    if named.is_empty() {
+        return reject(answer);
+    }
+    // 1.8 stores none of the others either.
+    let again = sent.all_but(named.iter().copied());
+    Verdict::Part { refused: refused(named, answer), again, later: Vec::new() }
+}
+
 /// A name as InfluxQL writes it.
 fn quoted_name(name: &str) -> String {
     format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-fn refused(named: impl Iterator<Item = usize>, answer: &Answer) -> Vec<Refused> {
-    let why = why(answer);
-    named.map(|index| Refused { index, status: answer.status, why: why.clone() }).collect()
+fn refused(named: Vec<usize>, answer: &Answer) -> Vec<Refused> {
+    let why = shortened(answer.words());
+    named.into_iter().map(|index| Refused { index, status: answer.status, why: why.clone() }).collect()
 }
 
-fn why(answer: &Answer) -> String {
-    shortened(answer.words())
+fn reject(answer: &Answer) -> Verdict {
+    Verdict::Reject { status: answer.status, why: shortened(answer.words()) }
+}
+
+fn pause(answer: &Answer, remedy: &str) -> Verdict {
+    Verdict::Pause { why: format!("{}: {}; {remedy}", answer.address, said(answer)) }
 }
 
 /// Whether a server may have taken compressed bytes for lines.
@@ -409,67 +430,4 @@ fn mixed_measurements(points: &[Point]) -> Vec<String> {
         }
     }
     seen.into_iter().filter(|(_, kinds)| *kinds == (true, true)).map(|(name, _)| name.into_owned()).collect()
-}
-
-/// `field type conflict: input field "value" on measurement "M" is type T1, already exists as type T2 dropped=K`
-struct Conflict<'a> {
-    measurement: &'a str,
-    existing: &'a str,
-    dropped: Option<usize>,
-}
-
-impl<'a> Conflict<'a> {
-    fn parse(text: &'a str) -> Option<Conflict<'a>> {
-        let (_, rest) = text.split_once("field type conflict: input field \"value\" on measurement \"")?;
-        let (before, existing) = rest.rsplit_once(", already exists as type ")?;
-        let (measurement, _) = before.rsplit_once("\" is type ")?;
-        let end = existing.find(|letter: char| !letter.is_ascii_alphabetic()).unwrap_or(existing.len());
-        Some(Conflict { measurement, existing: existing.get(..end)?, dropped: dropped(existing) })
-    }
-}
-
-/// The number in `dropped=K`.
-fn dropped(text: &str) -> Option<usize> {
-    let (_, rest) = text.rsplit_once("dropped=")?;
-    let end = rest.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(rest.len());
-    rest.get(..end)?.parse().ok()
-}
-
-fn is_beyond_retention(text: &str) -> bool {
-    ["points beyond retention policy", "Retention Policy Lower Bound", "Write Window"]
-        .iter()
-        .any(|known| text.contains(known))
-}
-
-/// The text after `key` in the quotes of Go's `%q`, which JSON reads but for rare escapes.
-fn go_quoted(text: &str, key: &str) -> Option<String> {
-    let (_, rest) = text.split_once(key)?;
-    serde_json::Deserializer::from_str(rest).into_iter::<String>().next()?.ok()
-}
-
-/// InfluxDB 3 stores nothing of a request with a bad line, and counts out which it is, from 1.
-fn numbered(answer: &Answer, sent: &Sent) -> Option<Verdict> {
-    let json = answer.json()?;
-    let number = usize::try_from(json.pointer("/data/line_number")?.as_u64()?).ok()?;
-    let (index, ..) = sent.iter().nth(number.checked_sub(1)?)?;
-    let why =
-        json.pointer("/data/error_message").and_then(|text| text.as_str()).map_or_else(|| why(answer), String::from);
-    let refused = vec![Refused { index, status: answer.status, why: shortened(why) }];
-    Some(Verdict::Part { refused, again: sent.all_but(&[index]), later: Vec::new() })
-}
-
-/// Those of our lines that the text quotes in `unable to parse 'LINE': reason`, each with the reason.
-fn quoted_lines<'a>(text: &str, sent: &Sent<'a>) -> HashMap<&'a str, String> {
-    let ours: HashMap<&str, &'a str> = sent.iter().map(|(_, line, _)| (line, line)).collect();
-    let complaints = text.split("unable to parse '").skip(1);
-    // A line may hold the mark itself, so every place where it may end is tried.
-    let quoted = complaints.filter_map(|complaint| {
-        complaint.match_indices("': ").find_map(|(end, _)| {
-            let line = ours.get(complaint.get(..end)?)?;
-            let reason = complaint.get(end + 3..)?.lines().next().unwrap_or_default();
-            let reason = reason.trim_end_matches(" dropped=0");
-            Some((*line, shortened(format!("unable to parse: {reason}"))))
-        })
-    });
-    quoted.collect()
 }

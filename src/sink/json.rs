@@ -88,41 +88,31 @@ impl BaseTag {
 #[derive(Debug)]
 pub struct Json {
     dialect: &'static Dialect,
-    limits: Limits,
-    /// Where a reader judges numbers itself: what the reaction of a health event counts. Then type and reaction are told of
-    /// each number, and events have their own form.
-    judgement: Option<i64>,
+    /// Set for OddEye alone, which learns what is usual and raises alerts: then each number is written with its type and
+    /// reaction, health events are written as such, and this is the factor for the reaction of an event.
+    error_handler: Option<i64>,
     /// Never changes what is written, only how fast.
     base: RefCell<Option<Base>>,
 }
 
 impl Json {
-    pub fn new(dialect: &'static Dialect, limits: Limits) -> Json {
-        Json { dialect, limits, judgement: None, base: RefCell::default() }
+    pub fn new(dialect: &'static Dialect) -> Json {
+        Json { dialect, error_handler: None, base: RefCell::default() }
     }
 
-    /// The encoder for a reader that learns and alerts; `error_handler` is what the reaction of an event is counted in.
-    pub fn judging(dialect: &'static Dialect, limits: Limits, error_handler: i64) -> Json {
-        Json { judgement: Some(error_handler), ..Json::new(dialect, limits) }
-    }
-
-    pub fn limits(&self) -> Limits {
-        self.limits
-    }
-
-    /// A request of that many bytes was too large for the server.
-    pub fn lower(&mut self, bytes: usize) {
-        self.limits.lower(bytes);
+    /// The encoder for OddEye; the reaction of a health event is multiplied by `error_handler`.
+    pub fn with_events(dialect: &'static Dialect, error_handler: i64) -> Json {
+        Json { error_handler: Some(error_handler), ..Json::new(dialect) }
     }
 
     /// The points as requests, each an array. Points with a number that is not finite, without a name or with too long a
     /// text are refused.
-    pub fn encode(&self, points: &[Point], identity: &Identity) -> Encoded {
+    pub fn encode(&self, points: &[Point], identity: &Identity, limits: Limits) -> Encoded {
         let base = &*self.base(identity);
         let mut written = Written::default();
         cut(
             points,
-            self.limits,
+            limits,
             ARRAY,
             |point| room(point, base),
             |out, _, point, is_fresh| {
@@ -139,6 +129,7 @@ impl Json {
         &self,
         points: &[Point],
         identity: &Identity,
+        limits: Limits,
         frame: Frame,
         wrap: impl Fn(&mut Vec<u8>, &[u8]),
     ) -> Encoded {
@@ -146,7 +137,7 @@ impl Json {
         let mut object = Vec::new();
         cut(
             points,
-            self.limits,
+            limits,
             frame,
             |point| room(point, base) * 2,
             |out, _, point, _| {
@@ -262,12 +253,12 @@ fn write_point<'a>(
         Value::Float(number) if number.is_finite() => push_decimal(out, number),
         Value::Float(number) => return Err(format!("the value is {number}")),
     }
-    if let Some(error_handler) = json.judgement {
+    if let Some(error_handler) = json.error_handler {
         if point.kind == Kind::Special {
             push_event(out, point, base, dialect, error_handler);
             return Ok(());
         }
-        push_judgement(out, point);
+        push_type_and_reaction(out, point);
     }
     out.extend_from_slice(b",\"tags\":");
     let start = out.len();
@@ -289,8 +280,8 @@ fn check_length(dialect: &Dialect, what: &str, text: &str) -> Result<(), String>
     }
 }
 
-/// What a reader learns and alerts by.
-fn push_judgement(out: &mut Vec<u8>, point: &Point) {
+/// What OddEye learns and alerts by.
+fn push_type_and_reaction(out: &mut Vec<u8>, point: &Point) {
     let kind = match point.kind {
         Kind::Rate => "Rate",
         Kind::Counter => "Counter",

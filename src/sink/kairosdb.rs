@@ -1,16 +1,26 @@
 //! KairosDB: what is sent, and what each answer means.
 
+use super::answer::{Answer, Failure};
 use super::cutter::Limits;
-use super::http_post::{self, Answer, Call, Failure, Gzip, HttpPost, Manner, Url, shortened};
+use super::http_post::{Call, Gzip, HttpPost, Manner, Url};
+use super::http_sink::{HttpSink, Protocol, Sent};
 use super::json::{BaseTag, Clock, Dialect, Json, Letters};
-use super::{Encoded, Patience, Refused, Request, Sink, Verdict};
+use super::judge::{said, shortened};
+use super::{Encoded, Refused, Request, Verdict};
 use crate::config::section::Section;
 use crate::error::Result;
 use crate::point::{Identity, Point};
 use std::collections::BTreeMap;
 
 /// Only servers from 1.3 on read gzip.
-const MANNER: Manner = Manner { address: "address", gzip: Gzip::Never, basic: true, timeout: 10 };
+const MANNER: Manner = Manner {
+    address: "address",
+    gzip: Gzip::Never,
+    basic: true,
+    timeout: 10,
+    lanes: 1,
+    usual_port: Some("KairosDB usually listens on 8080"),
+};
 const LIMITS: Limits = Limits { points: 2_000, bytes: 1 << 20 };
 /// An error list with an entry for each of 2,000 points takes 143 kB.
 const ANSWER_BYTES: usize = 4 << 20;
@@ -26,11 +36,12 @@ static DIALECT: Dialect = Dialect {
 };
 
 /// The sink for `tsdtype = KairosDB`.
-pub struct KairosDb {
-    http: HttpPost,
+pub type KairosDb = HttpSink<Kairos>;
+
+/// The protocol of it.
+pub struct Kairos {
     json: Json,
     put: Url,
-    health: Url,
     /// The last request arrived cut.
     was_cut: bool,
 }
@@ -39,65 +50,38 @@ pub struct KairosDb {
 pub fn configure(tsdb: &Section) -> Result<KairosDb> {
     let http = HttpPost::configure(tsdb, MANNER)?;
     let path = tsdb.text("datapoints").filter(|path| !path.is_empty()).unwrap_or("/api/v1/datapoints");
-    let put = http.url(path, &[]);
-    let health = http.url("/api/v1/health/check", &[]);
-    let json = Json::new(&DIALECT, LIMITS.configure(tsdb)?);
-    Ok(KairosDb { http, json, put, health, was_cut: false })
+    let protocol = Kairos { json: Json::new(&DIALECT), put: http.url(path, &[]), was_cut: false };
+    Ok(HttpSink::new(protocol, http, LIMITS.configure(tsdb)?))
 }
 
-impl Sink for KairosDb {
+impl Protocol for Kairos {
     fn name(&self) -> &'static str {
         "KairosDB"
     }
 
-    fn encode(&self, points: &[Point], identity: &Identity) -> Encoded {
-        self.json.encode(points, identity)
+    fn encode(&self, points: &[Point], identity: &Identity, limits: Limits, _: &HttpPost) -> Encoded {
+        self.json.encode(points, identity, limits)
     }
 
-    fn send(&mut self, request: &Request, _: &[Point], patience: Patience) -> Verdict {
-        let call = Call {
-            url: &self.put,
-            content_type: "application/json",
-            body: &request.body,
-            limit: ANSWER_BYTES,
-            is_unread: is_unread_gzip,
-        };
-        let came = self.http.post(call, patience);
-        let verdict = http_post::judge(came, |answer| self.meaning(answer, request));
-        if let Verdict::Split { .. } = verdict {
-            self.json.lower(request.body.len());
-        }
-        verdict
+    fn call(&self) -> Call<'_> {
+        Call { url: &self.put, content_type: "application/json", limit: ANSWER_BYTES, is_unread: is_unread_gzip }
     }
 
-    fn healthy(&mut self) -> Option<bool> {
-        Some(self.http.status_of(&self.health) == Some(204))
-    }
-
-    fn notes(&mut self) -> Vec<String> {
-        self.http.notes()
-    }
-
-    fn is_remote(&self) -> bool {
-        !self.http.is_loopback()
-    }
-}
-
-impl KairosDb {
-    /// What this server means where it is more than the status says. `None`: the rules for any server hold.
-    fn meaning(&mut self, answer: &Answer, request: &Request) -> Option<Verdict> {
+    fn meaning(&mut self, answer: &Answer, sent: &Sent) -> Option<Verdict> {
         let was_cut = std::mem::take(&mut self.was_cut);
         match answer.status {
             204 => Some(Verdict::Delivered),
-            400 => self.bad_request(answer, request, was_cut),
-            403 if answer.words().contains("disabled on this KairosDB instance") => Some(Verdict::Pause {
-                why: self.why(answer, "; add INGEST to kairosdb.server.type in its configuration"),
-            }),
-            404 | 405 => Some(Verdict::Pause { why: self.why(answer, "; check address and datapoints") }),
+            400 => self.bad_request(answer, sent.request, was_cut),
+            403 if answer.words().contains("disabled on this KairosDB instance") => {
+                Some(Verdict::Pause { why: why(answer, "; add INGEST to kairosdb.server.type in its configuration") })
+            }
+            404 | 405 => Some(Verdict::Pause { why: why(answer, "; check address and datapoints") }),
             _ => None,
         }
     }
+}
 
+impl Kairos {
     fn bad_request(&mut self, answer: &Answer, request: &Request, was_cut: bool) -> Option<Verdict> {
         let json = answer.json()?;
         let errors: Vec<&str> = json.get("errors")?.as_array()?.iter().filter_map(|error| error.as_str()).collect();
@@ -117,8 +101,8 @@ impl KairosDb {
         let [error] = errors.as_slice() else { return None };
         if error.contains("No content due to end of input") || error.contains("java.io.EOFException") {
             self.was_cut = !was_cut;
-            let why = self.why(answer, "; it arrived cut");
-            return (!was_cut).then_some(Verdict::Retry { why, after: None, server_error: false });
+            let why = why(answer, "; it arrived cut");
+            return (!was_cut).then_some(Verdict::Retry { why, after: None, is_suspect: false });
         }
         // What stands before it is stored, what stands behind it was not read.
         let index = request.points.start.checked_add(broken_position(error, &request.body)?)?;
@@ -126,10 +110,10 @@ impl KairosDb {
         let again = request.points.clone().skip_while(|place| *place <= index).collect();
         request.points.contains(&index).then_some(Verdict::Part { refused, again, later: Vec::new() })
     }
+}
 
-    fn why(&self, answer: &Answer, more: &str) -> String {
-        format!("{}: {}{more}", self.http.address(), http_post::said(answer))
-    }
+fn why(answer: &Answer, more: &str) -> String {
+    format!("{}: {}{more}", answer.address, said(answer))
 }
 
 /// The position in `metric[N]...`, with which a complaint about one point begins.

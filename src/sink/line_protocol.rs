@@ -59,9 +59,8 @@ impl FieldType {
 }
 
 /// The encoder, with what it has learned about types and what it keeps from one batch to the next to save work.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct LineProtocol {
-    limits: Limits,
     types: HashMap<String, FieldType>,
     scratch: RefCell<Scratch>,
 }
@@ -74,13 +73,13 @@ struct Scratch {
 }
 
 impl LineProtocol {
-    pub fn new(limits: Limits) -> LineProtocol {
-        LineProtocol { limits, types: HashMap::new(), scratch: RefCell::default() }
+    pub fn new() -> LineProtocol {
+        LineProtocol::default()
     }
 
-    /// A request of that many bytes was too large for the server.
-    pub fn lower(&mut self, bytes: usize) {
-        self.limits.lower(bytes);
+    /// The type that points of that measurement are written with, where one was set.
+    pub fn known_type(&self, measurement: &str) -> Option<FieldType> {
+        self.types.get(measurement).copied()
     }
 
     /// From now on points of that measurement are written with that type. `true` when this changes something.
@@ -96,7 +95,7 @@ impl LineProtocol {
     }
 
     /// The points as requests. Points with a number that is not finite, without a name or with too long a key are refused.
-    pub fn encode(&self, points: &[Point], identity: &Identity) -> Encoded {
+    pub fn encode(&self, points: &[Point], identity: &Identity, limits: Limits) -> Encoded {
         let scratch = &mut *self.scratch.borrow_mut();
         let base = match &mut scratch.base {
             Some(base) if base.identity == *identity => base,
@@ -107,7 +106,7 @@ impl LineProtocol {
         let mut written = Written::default();
         cut(
             points,
-            self.limits,
+            limits,
             FRAME,
             |point| room(point, base),
             |out, index, point, is_fresh| {

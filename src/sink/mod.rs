@@ -3,11 +3,16 @@
 //! *Invariant:* `encode` is pure and deterministic; `send` only speaks and classifies. No sink retries, sleeps, logs or
 //! keeps points: that is delivery's.
 
+pub mod answer;
 pub mod carbon;
+mod claims;
 pub mod cutter;
 pub mod http_post;
+pub mod http_sink;
 pub mod influxdb;
+mod influxdb_words;
 pub mod json;
+pub mod judge;
 pub mod kairosdb;
 pub mod line_protocol;
 #[cfg(feature = "local")]
@@ -15,18 +20,18 @@ pub mod local;
 mod number;
 pub mod oddeye;
 pub mod opentsdb;
-mod patience;
 pub mod prometheus;
+mod retry_after;
 mod tags;
 
 use crate::config::settings::{Settings, SinkKind, Tsdb};
 use crate::error::{Error, Result};
 use crate::point::{Identity, Point};
 use prometheus::Exposition;
-use std::ops::{ControlFlow, Range};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// One body for the wire and the points it carries.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,7 +41,7 @@ pub struct Request {
     pub points: Range<usize>,
 }
 
-/// A point that will never be delivered, and why.
+/// A point that was not stored, and why.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Refused {
     /// Position in the points handed to `encode`.
@@ -55,12 +60,12 @@ pub struct Encoded {
 }
 
 impl Encoded {
-    /// The same for points that stand so much further behind.
-    fn behind(mut self, offset: usize) -> Encoded {
+    /// What a part of the points was encoded as, counted in all the points; `start` is where the part begins in them.
+    fn counted_from(mut self, start: usize) -> Encoded {
         for request in &mut self.requests {
-            request.points = request.points.start + offset..request.points.end + offset;
+            request.points = request.points.start + start..request.points.end + start;
         }
-        self.refused.iter_mut().for_each(|refused| refused.index += offset);
+        self.refused.iter_mut().for_each(|refused| refused.index += start);
         self
     }
 }
@@ -71,8 +76,8 @@ pub enum Verdict {
     /// All of it is stored.
     Delivered,
     /// Transient: keep the points and try later, not before `after` where the server said so.
-    /// `server_error`: the server answered and said it failed (5xx), so the content may be the cause.
-    Retry { why: String, after: Option<Duration>, server_error: bool },
+    /// `is_suspect`: the server had the request before it failed (5xx, hang-up, no answer), so what was in it may be the cause.
+    Retry { why: String, after: Option<Duration>, is_suspect: bool },
     /// The sink as a whole refuses or is misconfigured: keep the points; `why` names the remedy.
     Pause { why: String },
     /// Too large: send halves. A single point is refused.
@@ -82,31 +87,50 @@ pub enum Verdict {
         refused: Vec<Refused>,
         /// To be encoded and sent once more at once (the sink has learned something about them).
         again: Vec<usize>,
-        /// To be kept for later.
-        later: Vec<usize>,
+        /// Refused for the moment, by the server's own words: to be kept for later.
+        later: Vec<Refused>,
     },
     /// Never acceptable as it is, culprit unknown: delivery bisects, a single point is refused.
     Reject { status: u16, why: String },
 }
 
-/// Called now and then while `send` waits for the other side; `Break` means give up now.
-pub type Patience<'a> = &'a mut dyn FnMut() -> ControlFlow<()>;
+/// The circumstances under which a request is sent.
+#[derive(Clone, Debug)]
+pub struct Attempt<'a> {
+    pub identity: &'a Identity,
+    /// Unix seconds now: ages are judged by it.
+    pub wall: i64,
+    /// No answer is waited for beyond this; the sink's own limits hold besides.
+    pub until: Instant,
+}
 
 /// One output, driven by the delivery thread alone. Made before the fork, so it opens nothing until its first `send`.
 pub trait Sink: Send {
     /// The `tsdtype` in its usual spelling; names the rejected file and stands in log lines.
     fn name(&self) -> &'static str;
 
-    /// Points, already normalised, as bodies of acceptable size. Pure: no clock, no file, no socket.
+    /// Points, already normalised, as bodies of acceptable size. Pure: no clock, no file, no socket. The same points give the
+    /// same bodies, by what the sink has learned; a body means something to its sink alone.
     fn encode(&self, points: &[Point], identity: &Identity) -> Encoded;
 
     /// Sends one request and says what became of it. Bounded in time whatever the other side does.
-    fn send(&mut self, request: &Request, points: &[Point], patience: Patience) -> Verdict;
+    fn send(&mut self, request: &Request, points: &[Point], attempt: &Attempt) -> Verdict;
 
-    /// Whether the other side is well although it refuses something; `None` where there is no way to ask.
-    fn healthy(&mut self) -> Option<bool> {
-        None
+    /// Sends as many requests as [`Sink::lanes`] at once, and says of each, in their order, what became of it.
+    fn send_all(&mut self, requests: &[Request], points: &[Point], attempt: &Attempt) -> Vec<Verdict> {
+        requests.iter().map(|request| self.send(request, points, attempt)).collect()
     }
+
+    /// Requests that may be under way at once where answers are slow.
+    fn lanes(&self) -> usize {
+        1
+    }
+
+    /// Points that make a full request: so many are worth waiting for when what was kept is sent.
+    fn full_request(&self) -> usize;
+
+    /// Forgets what it learned of the size of requests: the server refused every size.
+    fn forget_sizes(&mut self) {}
 
     /// Sentences for the log that came up since the last call; asked for after each `send`.
     fn notes(&mut self) -> Vec<String> {

@@ -1,16 +1,20 @@
 //! OddEye: what is sent as a form, and what its answers mean, which look like JSON and are none.
 
+use super::answer::Answer;
 use super::cutter::{Frame, Limits};
-use super::http_post::{self, Answer, Call, Gzip, HttpPost, Manner, Url, shortened};
+use super::http_post::{Call, Gzip, HttpPost, Manner, Url};
+use super::http_sink::{HttpSink, Protocol, Sent};
 use super::json::{BaseTag, Clock, Crowded, Dialect, Json, Letters};
-use super::{Encoded, Patience, Request, Sink, Verdict};
+use super::judge::{said, shortened};
+use super::{Encoded, Verdict};
 use crate::config::section::Section;
 use crate::error::Result;
 use crate::net::address::push_percent_encoded;
 use crate::point::{Identity, Point};
 use std::collections::BTreeSet;
 
-const MANNER: Manner = Manner { address: "url", basic: false, gzip: Gzip::Never, timeout: 10 };
+const MANNER: Manner =
+    Manner { address: "url", basic: false, gzip: Gzip::Never, timeout: 10, lanes: 1, usual_port: None };
 /// The container behind the servlet takes forms of 200,000 bytes.
 const LIMITS: Limits = Limits { points: 500, bytes: 180_000 };
 const ANSWER_BYTES: usize = 64 << 10;
@@ -31,8 +35,10 @@ static DIALECT: Dialect = Dialect {
 };
 
 /// The sink for `tsdtype = OddEye`.
-pub struct OddEye {
-    http: HttpPost,
+pub type OddEye = HttpSink<Barlus>;
+
+/// The protocol of it, named as the server that takes the forms.
+pub struct Barlus {
     json: Json,
     url: Url,
     /// The form up to the first point.
@@ -59,62 +65,46 @@ pub fn configure(tsdb: &Section, error_handler: u32) -> Result<OddEye> {
         head.extend_from_slice(b"&sandbox=true");
     }
     head.extend_from_slice(b"&data=%5B");
-    let json = Json::judging(&DIALECT, LIMITS.configure(tsdb)?, error_handler.into());
+    let json = Json::with_events(&DIALECT, error_handler.into());
     let url = http.url("", &[]);
-    Ok(OddEye { http, json, url, head, notes, crowded: Crowded::default(), silences: 0 })
+    let protocol = Barlus { json, url, head, notes, crowded: Crowded::default(), silences: 0 };
+    Ok(HttpSink::new(protocol, http, LIMITS.configure(tsdb)?))
 }
 
-impl Sink for OddEye {
+impl Protocol for Barlus {
     fn name(&self) -> &'static str {
         "OddEye"
     }
 
-    fn encode(&self, points: &[Point], identity: &Identity) -> Encoded {
+    fn encode(&self, points: &[Point], identity: &Identity, limits: Limits, _: &HttpPost) -> Encoded {
         let frame = Frame { open: &self.head, between: b"%2C", close: b"%5D" };
-        self.json.encode_wrapped(points, identity, frame, push_percent_encoded)
+        self.json.encode_wrapped(points, identity, limits, frame, push_percent_encoded)
     }
 
-    fn send(&mut self, request: &Request, points: &[Point], patience: Patience) -> Verdict {
-        self.notes.extend(self.crowded.notes(points.get(request.points.clone()).unwrap_or_default(), &DIALECT));
-        let call = Call {
-            url: &self.url,
-            content_type: "application/x-www-form-urlencoded",
-            body: &request.body,
-            limit: ANSWER_BYTES,
-            is_unread: |_| false,
-        };
-        let came = self.http.post(call, patience);
-        let verdict = http_post::judge(came, |answer| self.meaning(answer, request));
-        if let Verdict::Split { .. } = verdict {
-            self.json.lower(request.body.len());
-        }
-        verdict
+    fn look_at(&mut self, points: &[Point]) {
+        self.notes.extend(self.crowded.notes(points, &DIALECT));
+    }
+
+    fn call(&self) -> Call<'_> {
+        let content_type = "application/x-www-form-urlencoded";
+        Call { url: &self.url, content_type, limit: ANSWER_BYTES, is_unread: |_| false }
     }
 
     fn notes(&mut self) -> Vec<String> {
-        let mut notes = self.http.notes();
-        notes.append(&mut self.notes);
-        notes
+        std::mem::take(&mut self.notes)
     }
 
     fn takes_events(&self) -> bool {
         true
     }
 
-    fn is_remote(&self) -> bool {
-        !self.http.is_loopback()
-    }
-}
-
-impl OddEye {
-    /// What this server means where it is more than the status says. `None`: the rules for any server hold.
-    fn meaning(&mut self, answer: &Answer, request: &Request) -> Option<Verdict> {
+    fn meaning(&mut self, answer: &Answer, sent: &Sent) -> Option<Verdict> {
         let silences = std::mem::take(&mut self.silences);
         let text = answer.text();
         let remedy = match answer.status {
-            200 if text.trim().is_empty() => return Some(self.silence(silences, request)),
+            200 if text.trim().is_empty() => return Some(self.silence(silences, answer, sent)),
             200 if is_ok(&text) => {
-                self.tell_dropped(&text);
+                self.tell_dropped(answer, &text);
                 return Some(Verdict::Delivered);
             }
             402 => "settle the account",
@@ -122,18 +112,20 @@ impl OddEye {
             418 => "the account of this uuid is switched off",
             // An empty form: nothing that waiting would mend.
             424 if text.contains("Empty Data") => {
-                return Some(Verdict::Reject { status: 424, why: self.why(answer) });
+                return Some(Verdict::Reject { status: 424, why: why(answer) });
             }
             424 => "check uuid, and that the server can read its accounts",
             _ => return None,
         };
-        Some(Verdict::Pause { why: format!("{}; {remedy}", self.why(answer)) })
+        Some(Verdict::Pause { why: format!("{}; {remedy}", why(answer)) })
     }
+}
 
+impl Barlus {
     /// The servlet threw something: over a form that it could not read, over its length, or over a point.
-    fn silence(&mut self, before: u32, request: &Request) -> Verdict {
-        let why = format!("{}: HTTP 200 without a word, which means a failure", self.http.address());
-        if request.body.len() > SHORT_FORM && request.points.len() > 1 {
+    fn silence(&mut self, before: u32, answer: &Answer, sent: &Sent) -> Verdict {
+        let why = format!("{}: HTTP 200 without a word, which means a failure", answer.address);
+        if sent.request.body.len() > SHORT_FORM && sent.points.len() > 1 {
             return Verdict::Split { status: 200, why };
         }
         if before >= CHANCES {
@@ -141,28 +133,28 @@ impl OddEye {
             return Verdict::Reject { status: 200, why };
         }
         self.silences = before + 1;
-        Verdict::Retry { why, after: None, server_error: false }
+        Verdict::Retry { why, after: None, is_suspect: true }
     }
 
     /// The server counts what it drops, and does not say which points these were.
-    fn tell_dropped(&mut self, text: &str) {
+    fn tell_dropped(&mut self, answer: &Answer, text: &str) {
         let dropped = messages(text);
         if let Some(first) = dropped.first() {
             let kinds: BTreeSet<&String> = dropped.iter().collect();
             let first = shortened(first.clone());
-            let address = self.http.address();
+            let address = &answer.address;
             let (count, kinds) = (dropped.len(), kinds.len());
             self.notes.push(format!("{address}: {count} points dropped there, for {kinds} reasons, such as: {first}"));
         }
     }
+}
 
-    fn why(&self, answer: &Answer) -> String {
-        let said = match messages(&answer.text()).into_iter().next() {
-            Some(message) => format!("HTTP {}: {}", answer.status, crate::error::quote(&shortened(message))),
-            None => http_post::said(answer),
-        };
-        format!("{}: {said}", self.http.address())
-    }
+fn why(answer: &Answer) -> String {
+    let said = match messages(&answer.text()).into_iter().next() {
+        Some(message) => format!("HTTP {}: {}", answer.status, crate::error::quote(&shortened(message))),
+        None => said(answer),
+    };
+    format!("{}: {said}", answer.address)
 }
 
 /// `{"state":OK}`, in which the word stands without quotes.

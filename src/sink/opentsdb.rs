@@ -1,17 +1,29 @@
 //! OpenTSDB, and whatever else takes `/api/put`: what is sent, and what each answer means.
 
+use super::answer::{Answer, Cause, Failure};
 use super::cutter::Limits;
-use super::http_post::{self, Answer, Call, Cause, Failure, Gzip, HttpPost, Manner, Url, shortened};
+use super::http_post::{Call, Gzip, HttpPost, Manner, Url};
+use super::http_sink::{HttpSink, Protocol, Sent};
 use super::json::{BaseTag, Clock, Crowded, Dialect, Json, Letters};
-use super::{Encoded, Patience, Refused, Request, Sink, Verdict};
+use super::judge::{said, shortened};
+use super::{Encoded, Refused, Request, Verdict};
 use crate::config::section::Section;
 use crate::error::Result;
 use crate::point::{Identity, Point};
 use serde_json::Value;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 
-const MANNER: Manner = Manner { address: "address", gzip: Gzip::All, basic: true, timeout: 15 };
+/// With `sync` the server takes about a second for a request, whatever its size: so several are under way at once.
+const MANNER: Manner = Manner {
+    address: "address",
+    gzip: Gzip::All,
+    basic: true,
+    timeout: 15,
+    lanes: 8,
+    usual_port: Some("OpenTSDB usually listens on 4242"),
+};
 /// A body of more than 8,192 bytes on the wire needs a server that is configured for it.
 const LIMITS: Limits = Limits { points: 500, bytes: 7_900 };
 const DEFAULT_BODY: usize = 8_192;
@@ -19,7 +31,7 @@ const DEFAULT_BODY: usize = 8_192;
 const ANSWER_BYTES: usize = 4 << 20;
 /// Times that a point may fail in an unknown way before it is refused.
 const DOUBTS: u8 = 5;
-/// Points whose failures are counted at once.
+/// Points whose failures are counted at once, and requests that are remembered.
 const REMEMBERED: usize = 10_000;
 
 static DIALECT: Dialect = Dialect {
@@ -34,18 +46,19 @@ static DIALECT: Dialect = Dialect {
 };
 
 /// The sink for `tsdtype = OpenTSDB`.
-pub struct OpenTsdb {
-    http: HttpPost,
+pub type OpenTsdb = HttpSink<Tsd>;
+
+/// The protocol of it.
+pub struct Tsd {
     json: Json,
     put: Url,
-    health: Url,
     notes: Vec<String>,
     /// Failures of an unknown kind, by point.
     doubts: HashMap<Echo, u8>,
-    /// The last answer named points that are not ours.
-    is_puzzled: bool,
-    /// Requests in a row that ended without an answer.
-    hang_ups: u32,
+    /// Hashes of requests whose answers did not fit our points, and which were sent once more.
+    puzzles: HashSet<u64>,
+    /// The round of the last request that ended with a hang-up, if no other was answered since.
+    hang_up: Option<u64>,
     crowded: Crowded,
     is_limit_told: bool,
 }
@@ -58,47 +71,41 @@ pub fn configure(tsdb: &Section) -> Result<OpenTsdb> {
     // Only with these does the server say what became of each point, after it has stored them.
     let mut wanted = vec![("details", ""), ("sync", ""), ("sync_timeout", "8000")];
     wanted.retain(|(key, _)| !plain.query_pairs().any(|(given, _)| given == *key));
-    let put = http.url(path, &wanted);
-    // Needs the storage behind the server, unlike /api/version.
-    let health = http.url("/api/suggest", &[("type", "metrics"), ("max", "1")]);
-    let json = Json::new(&DIALECT, LIMITS.configure(tsdb)?);
-    Ok(OpenTsdb {
-        http,
-        json,
-        put,
-        health,
+    let protocol = Tsd {
+        json: Json::new(&DIALECT),
+        put: http.url(path, &wanted),
         notes: Vec::new(),
         doubts: HashMap::new(),
-        is_puzzled: false,
-        hang_ups: 0,
+        puzzles: HashSet::new(),
+        hang_up: None,
         crowded: Crowded::default(),
         is_limit_told: false,
-    })
+    };
+    Ok(HttpSink::new(protocol, http, LIMITS.configure(tsdb)?))
 }
 
-impl Sink for OpenTsdb {
+impl Protocol for Tsd {
     fn name(&self) -> &'static str {
         "OpenTSDB"
     }
 
-    fn encode(&self, points: &[Point], identity: &Identity) -> Encoded {
-        let wire = self.json.limits();
-        let generous = Json::new(&DIALECT, Limits { bytes: usize::MAX, ..wire });
+    fn encode(&self, points: &[Point], identity: &Identity, limits: Limits, http: &HttpPost) -> Encoded {
+        let generous = Limits { bytes: usize::MAX, ..limits };
         let mut out = Encoded::default();
         // Only compressing tells how long a body is on the wire.
         let mut ranges: Vec<Range<usize>> = std::iter::once(0..points.len()).collect();
         while let Some(range) = ranges.pop() {
             let Some(part) = points.get(range.clone()) else { continue };
-            let encoded = generous.encode(part, identity).behind(range.start);
+            let encoded = self.json.encode(part, identity, generous).counted_from(range.start);
             out.refused.extend(encoded.refused);
             for request in encoded.requests {
-                let bytes = self.http.wire_bytes(&request.body);
-                if bytes <= wire.bytes {
+                let bytes = http.wire_bytes(&request.body);
+                if bytes <= limits.bytes {
                     out.requests.push(request);
                 } else if request.points.len() > 1 {
-                    ranges.extend(parts(&request.points, bytes.div_ceil(wire.bytes)));
+                    ranges.extend(parts(&request.points, bytes.div_ceil(limits.bytes)));
                 } else {
-                    let why = format!("takes {bytes} bytes alone, the limit of a request is {}", wire.bytes);
+                    let why = format!("takes {bytes} bytes alone, the limit of a request is {}", limits.bytes);
                     out.refused.push(Refused { index: request.points.start, status: 0, why });
                 }
             }
@@ -107,40 +114,58 @@ impl Sink for OpenTsdb {
         out
     }
 
-    fn send(&mut self, request: &Request, points: &[Point], patience: Patience) -> Verdict {
-        self.notes.extend(self.crowded.notes(points.get(request.points.clone()).unwrap_or_default(), &DIALECT));
-        let call = Call {
-            url: &self.put,
-            content_type: "application/json",
-            body: &request.body,
-            limit: ANSWER_BYTES,
-            is_unread: is_unread_gzip,
-        };
-        let verdict = match self.http.post(call, patience) {
-            Err(failure) => self.no_answer(failure, request),
-            answered => {
-                self.hang_ups = 0;
-                http_post::judge(answered, |answer| self.meaning(answer, request))
-            }
-        };
-        if let Verdict::Split { .. } = verdict {
-            self.json.lower(self.http.wire_bytes(&request.body));
-        }
-        verdict
+    fn look_at(&mut self, points: &[Point]) {
+        self.notes.extend(self.crowded.notes(points, &DIALECT));
     }
 
-    fn healthy(&mut self) -> Option<bool> {
-        Some(self.http.status_of(&self.health) == Some(200))
+    fn call(&self) -> Call<'_> {
+        Call { url: &self.put, content_type: "application/json", limit: ANSWER_BYTES, is_unread: is_unread_gzip }
+    }
+
+    fn meaning(&mut self, answer: &Answer, sent: &Sent) -> Option<Verdict> {
+        self.hang_up = None;
+        match answer.status {
+            204 => return Some(Verdict::Delivered),
+            200 | 400 => {}
+            404 => {
+                let remedy = "check address and datapoints, and that the server is not read-only (tsd.mode)";
+                return Some(Verdict::Pause { why: why(answer, &format!("{}; {remedy}", said(answer))) });
+            }
+            _ => return None,
+        }
+        if let Some(details) = answer.json().and_then(|json| Details::read(&json)) {
+            return Some(self.details(details, answer, sent.request));
+        }
+        let text = answer.words();
+        if text.contains("Chunked request not supported") {
+            self.tell_limit(sent);
+            return Some(Verdict::Split { status: answer.status, why: why(answer, "the body is too long") });
+        }
+        text.contains("Unable to check Authentication").then(|| Verdict::Pause {
+            why: why(answer, &format!("{}; the user may not write, check user and its rights", said(answer))),
+        })
+    }
+
+    /// A server that does not want such a long body may just hang up.
+    fn no_answer(&mut self, failure: Failure, sent: &Sent) -> Verdict {
+        let is_hang_up = failure.cause == Cause::Closed;
+        // All that were under way when a server goes down are one hang-up.
+        let is_second = is_hang_up && self.hang_up.is_some_and(|round| round != sent.round);
+        if !is_second || self.counted_bytes(sent) <= DEFAULT_BODY {
+            self.hang_up = is_hang_up.then(|| self.hang_up.unwrap_or(sent.round));
+            return failure.into();
+        }
+        self.hang_up = None;
+        self.tell_limit(sent);
+        Verdict::Split { status: 0, why: failure.why }
+    }
+
+    fn counted_bytes(&self, sent: &Sent) -> usize {
+        sent.http.wire_bytes(&sent.request.body)
     }
 
     fn notes(&mut self) -> Vec<String> {
-        let mut notes = self.http.notes();
-        notes.append(&mut self.notes);
-        notes
-    }
-
-    fn is_remote(&self) -> bool {
-        !self.http.is_loopback()
+        std::mem::take(&mut self.notes)
     }
 }
 
@@ -153,50 +178,25 @@ fn parts(range: &Range<usize>, count: usize) -> Vec<Range<usize>> {
     parts
 }
 
-impl OpenTsdb {
-    /// What this server means where it is more than the status says. `None`: the rules for any server hold.
-    fn meaning(&mut self, answer: &Answer, request: &Request) -> Option<Verdict> {
-        let was_puzzled = std::mem::take(&mut self.is_puzzled);
-        match answer.status {
-            204 => return Some(Verdict::Delivered),
-            200 | 400 => {}
-            404 => {
-                let remedy = "check address and datapoints, and that the server is not read-only (tsd.mode)";
-                return Some(Verdict::Pause { why: self.why(&format!("{}; {remedy}", http_post::said(answer))) });
-            }
-            _ => return None,
-        }
-        if let Some(details) = answer.json().and_then(|json| Details::read(&json)) {
-            return Some(self.details(details, answer, request, was_puzzled));
-        }
-        let text = answer.words();
-        if text.contains("Chunked request not supported") {
-            self.tell_limit(request);
-            return Some(Verdict::Split { status: answer.status, why: self.why("the body is too long") });
-        }
-        text.contains("Unable to check Authentication").then(|| Verdict::Pause {
-            why: self.why(&format!("{}; the user may not write, check user and its rights", http_post::said(answer))),
-        })
-    }
-
+impl Tsd {
     /// An answer that counts the points and names those that were not stored.
-    fn details(&mut self, details: Details, answer: &Answer, request: &Request, was_puzzled: bool) -> Verdict {
+    fn details(&mut self, details: Details, answer: &Answer, request: &Request) -> Verdict {
+        let count = request.points.len() as u64;
         if details.failed == 0 && details.timeouts == 0 {
-            return Verdict::Delivered;
-        }
-        let sent = Sent::read(request);
-        let named: Vec<(usize, &Complaint)> =
-            details.errors.iter().filter_map(|error| Some((*sent.0.get(&error.echo)?, error))).collect();
-        if details.timeouts == 0 && named.len() as u64 != details.failed {
-            // Something between changed the points. Once may be chance.
-            self.is_puzzled = !was_puzzled;
-            let why = self.why(&format!("{} points failed, and {} of them are ours", details.failed, named.len()));
-            return match was_puzzled {
-                true => Verdict::Reject { status: answer.status, why },
-                false => {
-                    Verdict::Part { refused: Vec::new(), again: request.points.clone().collect(), later: Vec::new() }
+            return match details.success {
+                success if success == count => Verdict::Delivered,
+                success => {
+                    let what = format!("{success} points were stored, and {count} were sent");
+                    self.puzzle(&what, answer, request)
                 }
             };
+        }
+        let places = places(request);
+        let named: Vec<(usize, &Complaint)> =
+            details.errors.iter().filter_map(|error| Some((*places.get(&error.echo)?, error))).collect();
+        if details.timeouts == 0 && named.len() as u64 != details.failed {
+            let what = format!("{} points failed, and {} of them are ours", details.failed, named.len());
+            return self.puzzle(&what, answer, request);
         }
         let (mut refused, mut later) = (Vec::new(), Vec::new());
         let mut is_storage = true;
@@ -211,17 +211,20 @@ impl OpenTsdb {
             };
             match is_refused {
                 true => refused.push(Refused { index, status: answer.status, why: remedy(error) }),
-                false => later.push(index),
+                false => later.push(Refused { index, status: answer.status, why: shortened(error.clone()) }),
             }
         }
         if details.timeouts > 0 {
             // The server names the wrong points: all that are not refused may be missing.
-            later = request.points.clone().filter(|index| refused.iter().all(|lost| lost.index != *index)).collect();
+            let why = "storage timed out on the server";
+            let unsure = request.points.clone().filter(|index| refused.iter().all(|lost| lost.index != *index));
+            later = unsure.map(|index| Refused { index, status: answer.status, why: why.into() }).collect();
         }
-        if is_storage && refused.is_empty() && later.len() == request.points.len() {
+        let is_none_stored = details.success == 0 && later.len() == request.points.len();
+        if is_storage && is_none_stored {
             let first = details.errors.first().map_or("storage timed out", |first| first.error.as_str());
-            let why = self.why(&format!("nothing was stored: {}", shortened(first.into())));
-            return Verdict::Retry { why, after: None, server_error: false };
+            let why = why(answer, &format!("nothing was stored: {}", shortened(first.into())));
+            return Verdict::Retry { why, after: None, is_suspect: false };
         }
         Verdict::Part { refused, again: Vec::new(), later }
     }
@@ -240,35 +243,40 @@ impl OpenTsdb {
         is_enough
     }
 
-    /// A server that does not want such a long body may just hang up.
-    fn no_answer(&mut self, failure: Failure, request: &Request) -> Verdict {
-        self.hang_ups = if failure.cause == Cause::Closed { self.hang_ups + 1 } else { 0 };
-        if self.hang_ups < 2 || self.http.wire_bytes(&request.body) <= DEFAULT_BODY {
-            return failure.into();
+    /// Something between us and the server changed the points. Once may be chance.
+    fn puzzle(&mut self, what: &str, answer: &Answer, request: &Request) -> Verdict {
+        let mut hasher = DefaultHasher::new();
+        request.body.hash(&mut hasher);
+        let hash = hasher.finish();
+        if self.puzzles.remove(&hash) {
+            return Verdict::Reject { status: answer.status, why: why(answer, what) };
         }
-        self.hang_ups = 0;
-        self.tell_limit(request);
-        Verdict::Split { status: 0, why: failure.why }
+        if self.puzzles.len() >= REMEMBERED {
+            self.puzzles.clear(); // Each costs one more attempt.
+        }
+        self.puzzles.insert(hash);
+        Verdict::Part { refused: Vec::new(), again: request.points.clone().collect(), later: Vec::new() }
     }
 
-    fn tell_limit(&mut self, request: &Request) {
+    fn tell_limit(&mut self, sent: &Sent) {
         if !std::mem::replace(&mut self.is_limit_told, true) {
-            let bytes = self.http.wire_bytes(&request.body);
-            self.notes.push(self.why(&format!(
-                "takes no request of {bytes} bytes; leave batch_bytes at {}, or set tsd.http.request.enable_chunked = \
-                 true and a larger tsd.http.request.max_chunk in opentsdb.conf",
+            let (address, bytes) = (sent.http.address(), self.counted_bytes(sent));
+            self.notes.push(format!(
+                "{address}: takes no request of {bytes} bytes; leave batch_bytes at {}, or set \
+                 tsd.http.request.enable_chunked = true and a larger tsd.http.request.max_chunk in opentsdb.conf",
                 LIMITS.bytes
-            )));
+            ));
         }
     }
+}
 
-    fn why(&self, what: &str) -> String {
-        format!("{}: {what}", self.http.address())
-    }
+fn why(answer: &Answer, what: &str) -> String {
+    format!("{}: {what}", answer.address)
 }
 
 /// `{"success":1,"failed":2,"errors":[{"error":"...","datapoint":{...}}],"timeouts":0}`
 struct Details {
+    success: u64,
     failed: u64,
     timeouts: u64,
     errors: Vec<Complaint>,
@@ -288,8 +296,9 @@ impl Details {
             echo: error.get("datapoint").map(Echo::read).unwrap_or_default(),
             error: error.get("error").and_then(Value::as_str).unwrap_or_default().into(),
         };
+        let success = json.get("success")?.as_u64()?;
         let timeouts = json.get("timeouts").and_then(Value::as_u64).unwrap_or(0);
-        Some(Details { failed, timeouts, errors: errors.iter().map(complaint).collect() })
+        Some(Details { success, failed, timeouts, errors: errors.iter().map(complaint).collect() })
     }
 }
 
@@ -313,14 +322,10 @@ impl Echo {
     }
 }
 
-/// The positions of the points of a request.
-struct Sent(HashMap<Echo, usize>);
-
-impl Sent {
-    fn read(request: &Request) -> Sent {
-        let points: Vec<Value> = serde_json::from_slice(&request.body).unwrap_or_default();
-        Sent(points.iter().map(Echo::read).zip(request.points.clone()).collect())
-    }
+/// Where in the encoded points those of a request stand.
+fn places(request: &Request) -> HashMap<Echo, usize> {
+    let points: Vec<Value> = serde_json::from_slice(&request.body).unwrap_or_default();
+    points.iter().map(Echo::read).zip(request.points.clone()).collect()
 }
 
 /// What becomes of a point that the server complains of.

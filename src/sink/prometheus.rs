@@ -2,11 +2,11 @@
 //!
 //! *Invariant:* a batch becomes visible at once and whole; a series that is not refreshed disappears.
 
-use super::cutter::{Frame, Limits, cut};
+use super::claims::{Claims, describe};
 use super::json::BaseTag;
 use super::number::{push_go, push_integer};
 use super::tags::merge;
-use super::{Encoded, Patience, Request, Sink, Verdict};
+use super::{Attempt, Encoded, Refused, Request, Sink, Verdict};
 use crate::point::{Identity, Kind, Point, Value};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -18,21 +18,21 @@ const LONGEST: usize = 65_535;
 /// A series stays for so many periods after its last value, and at least for so long.
 const PERIODS: u32 = 3;
 const KEPT: Duration = Duration::from_secs(60);
-/// The batch is one request: a scraper sees all of it or nothing.
-const LIMITS: Limits = Limits { points: usize::MAX, bytes: usize::MAX };
-const LINES: Frame = Frame { open: b"", between: b"", close: b"" };
+/// Points dated later than this many seconds from now come from a clock that was wrong: any other value is newer.
+const AHEAD: i64 = 60;
 /// There is no tag for the type of the check.
 const LABELS: [BaseTag; 4] = [BaseTag::Host, BaseTag::Cluster, BaseTag::Group, BaseTag::Location];
 
 /// The sink for `tsdtype = Prometheus`.
 pub struct Prometheus {
     exposition: Arc<Exposition>,
+    claims: Claims,
 }
 
 impl Prometheus {
     pub fn new(period: Duration) -> Prometheus {
         let keep = KEPT.max(period.saturating_mul(PERIODS));
-        Prometheus { exposition: Arc::new(Exposition { keep, state: Mutex::default() }) }
+        Prometheus { exposition: Arc::new(Exposition { keep, families: Mutex::default() }), claims: Claims::default() }
     }
 }
 
@@ -41,24 +41,37 @@ impl Sink for Prometheus {
         "Prometheus"
     }
 
-    /// A line for each point, as it will stand on the page.
-    fn encode(&self, points: &[Point], identity: &Identity) -> Encoded {
-        let room = |point: &Point| 100 + point.name.len() + point.tags.len() * 40;
-        let mut encoded = cut(points, LIMITS, LINES, room, |out, _, point, _| write_sample(out, point, identity));
-        // Refused points cut it to pieces.
-        let body = encoded.requests.iter().map(|request| request.body.as_slice()).collect::<Vec<_>>().concat();
-        encoded.requests.clear();
-        if encoded.refused.len() < points.len() {
-            encoded.requests.push(Request { body, points: 0..points.len() });
-        }
-        encoded
+    /// Nothing goes over a wire, so the one request has no body: a scraper sees all of a batch or nothing.
+    fn encode(&self, points: &[Point], _: &Identity) -> Encoded {
+        let why = || format!("the name, or a tag, is empty or longer than {LONGEST} bytes");
+        let refused: Vec<Refused> = (0..)
+            .zip(points)
+            .filter(|(_, point)| !is_writable(point))
+            .map(|(index, _)| Refused { index, status: 0, why: why() })
+            .collect();
+        let is_empty = refused.len() == points.len();
+        let request = Request { body: Vec::new(), points: 0..points.len() };
+        Encoded { requests: if is_empty { Vec::new() } else { vec![request] }, refused }
     }
 
-    fn send(&mut self, request: &Request, points: &[Point], _: Patience) -> Verdict {
-        let text = String::from_utf8_lossy(&request.body);
-        let written = points.iter().filter(|point| is_writable(point));
-        self.exposition.take(text.lines().zip(written), Instant::now());
+    fn send(&mut self, request: &Request, points: &[Point], attempt: &Attempt) -> Verdict {
+        let points = points.get(request.points.clone()).unwrap_or_default();
+        // What waited in the spool for another sink is no last value.
+        let oldest = attempt.wall.saturating_sub(self.exposition.keep.as_secs() as i64);
+        let recent = points.iter().filter(|point| is_writable(point) && point.time >= oldest);
+        self.claims.begin();
+        let samples: Vec<(String, &Point)> =
+            recent.map(|point| (series(point, attempt.identity, &mut self.claims), point)).collect();
+        self.exposition.take(samples, attempt.wall, Instant::now());
         Verdict::Delivered
+    }
+
+    fn notes(&mut self) -> Vec<String> {
+        self.claims.notes()
+    }
+
+    fn full_request(&self) -> usize {
+        usize::MAX
     }
 
     fn exposition(&self) -> Option<Arc<Exposition>> {
@@ -74,14 +87,8 @@ impl Sink for Prometheus {
 #[derive(Debug)]
 pub struct Exposition {
     keep: Duration,
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    families: BTreeMap<String, Family>,
-    /// Of the newest point.
-    newest: i64,
+    /// By their names.
+    families: Mutex<BTreeMap<String, Family>>,
 }
 
 /// All series of one name.
@@ -89,46 +96,35 @@ struct State {
 struct Family {
     kind: &'static str,
     check_type: String,
-    /// By their labels.
+    /// By name and labels.
     samples: BTreeMap<String, Sample>,
 }
 
 #[derive(Debug)]
 struct Sample {
-    value: String,
+    value: Value,
     time: i64,
     seen: Instant,
 }
 
 impl Exposition {
-    fn take<'a>(&self, lines: impl Iterator<Item = (&'a str, &'a Point)>, now: Instant) {
-        let mut state = self.lock();
-        let State { families, newest } = &mut *state;
-        for (line, point) in lines {
-            let Some((series, value)) = line.rsplit_once(' ') else { continue };
-            let (name, labels) = series.split_at(series.find('{').unwrap_or(series.len()));
-            *newest = point.time.max(*newest);
-            // What waited in the spool for another sink is no last value.
-            if point.time < newest.saturating_sub(self.keep.as_secs() as i64) {
-                continue;
-            }
-            let family = match families.get_mut(name) {
+    /// Points by their series. `wall` is the time now by the clock that dated them.
+    fn take(&self, samples: Vec<(String, &Point)>, wall: i64, now: Instant) {
+        let mut families = self.lock();
+        for (series, point) in samples {
+            let name = metric_name(&point.name);
+            let family = match families.get_mut(&*name) {
                 Some(family) => family,
                 None => families.entry(name.into()).or_insert_with(|| Family::of(point)),
             };
             if family.kind != kind(point.kind) {
                 family.kind = "untyped";
             }
-            match family.samples.get_mut(labels) {
-                Some(sample) if sample.time > point.time => {}
-                Some(sample) => {
-                    value.clone_into(&mut sample.value);
-                    (sample.time, sample.seen) = (point.time, now);
-                }
-                None => {
-                    let sample = Sample { value: value.into(), time: point.time, seen: now };
-                    family.samples.insert(labels.into(), sample);
-                }
+            let sample = Sample { value: point.value, time: point.time, seen: now };
+            match family.samples.get_mut(&series) {
+                Some(known) if known.time > point.time && known.time <= wall.saturating_add(AHEAD) => {}
+                Some(known) => *known = sample,
+                None => _ = family.samples.insert(series, sample),
             }
         }
         for family in families.values_mut() {
@@ -139,9 +135,9 @@ impl Exposition {
 
     /// The page, in the text format 0.0.4: each family once, all its samples together.
     pub fn page(&self, now: Instant) -> String {
-        let state = self.lock();
-        let mut page = String::with_capacity(state.families.len() * 200);
-        for (name, family) in &state.families {
+        let families = self.lock();
+        let mut page = String::with_capacity(families.len() * 200);
+        for (name, family) in families.iter() {
             let mut fresh = family.samples.iter().filter(|(_, sample)| self.is_fresh(sample, now)).peekable();
             if fresh.peek().is_some() {
                 push_head(
@@ -151,8 +147,8 @@ impl Exposition {
                     &format!("Collected by a check of type {}.", family.check_type),
                 );
             }
-            for (labels, sample) in fresh {
-                page.extend([name.as_str(), labels, " ", &sample.value, "\n"]);
+            for (series, sample) in fresh {
+                page.extend([series.as_str(), " ", &number(sample.value), "\n"]);
             }
         }
         page
@@ -162,16 +158,19 @@ impl Exposition {
         now.saturating_duration_since(sample.seen) <= self.keep
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Family>> {
+        self.families.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Family {
     fn of(point: &Point) -> Family {
-        let check_type = if point.check_type.is_empty() { "untyped" } else { &point.check_type };
-        Family { kind: kind(point.kind), check_type: check_type.into(), samples: BTreeMap::new() }
+        Family { kind: kind(point.kind), check_type: check_type(point).into(), samples: BTreeMap::new() }
     }
+}
+
+fn check_type(point: &Point) -> &str {
+    if point.check_type.is_empty() { "untyped" } else { &point.check_type }
 }
 
 /// What stands above the samples of a family.
@@ -194,32 +193,69 @@ fn is_writable(point: &Point) -> bool {
     !point.name.is_empty() && is_short(&point.name) && point.tags.iter().all(is_short_tag)
 }
 
-fn write_sample(out: &mut Vec<u8>, point: &Point, identity: &Identity) -> Result<(), String> {
-    if !is_writable(point) {
-        return Err(format!("the name, or a tag, is empty or longer than {LONGEST} bytes"));
-    }
-    out.extend_from_slice(metric_name(&point.name).as_bytes());
+/// Name and labels, as they stand on the page.
+fn series(point: &Point, identity: &Identity, claims: &mut Claims) -> String {
     // The host is this one, also for numbers about another: the scraper's target is this daemon.
     let base = LABELS.map(|tag| (tag.key(), tag.value(identity, identity.host.trim(), "")));
-    let mut mark = b'{';
-    for (key, value) in merge(base, &point.tags, usize::MAX, label_name) {
-        out.push(mark);
-        mark = b',';
-        out.extend_from_slice(key.as_bytes());
-        out.extend_from_slice(b"=\"");
-        push_escaped(out, value);
-        out.push(b'"');
+    let labels = merge(base, &point.tags, usize::MAX, label_name);
+    let name = metric_name(&point.name);
+    let plain = write_series(&name, &labels);
+    let other = claims.settle(point, &plain, |first, number| {
+        let more = differences(first, point, number);
+        let mut labels = labels.clone();
+        for (key, value) in &more {
+            let mut key = key.to_string();
+            while labels.iter().any(|(taken, _)| *taken == key) {
+                key.push('_');
+            }
+            labels.push((key.into(), value));
+        }
+        write_series(&name, &labels)
+    });
+    other.unwrap_or(plain)
+}
+
+/// Labels that tell a series from the first one with its name and labels; the number too, where that is not enough.
+fn differences(first: &Point, point: &Point, number: u32) -> Vec<(&'static str, String)> {
+    let mut labels = Vec::new();
+    if first.check_type != point.check_type {
+        labels.push(("type", check_type(point).to_string()));
     }
-    if mark == b',' {
-        out.push(b'}');
+    if first.name != point.name {
+        labels.push(("name", point.name.to_string()));
     }
-    out.push(b' ');
-    match point.value {
-        Value::Int(number) => push_integer(out, number),
-        Value::Float(number) => push_go(out, number),
+    if number > 1 || labels.is_empty() {
+        labels.push(("series", describe(point)));
     }
-    out.push(b'\n');
-    Ok(())
+    if number > 2 {
+        labels.push(("number", number.to_string()));
+    }
+    labels
+}
+
+fn write_series(name: &str, labels: &[(Cow<str>, &str)]) -> String {
+    let mut text = String::with_capacity(name.len() + 40 * labels.len() + 2);
+    text.push_str(name);
+    let mut mark = "{";
+    for (key, value) in labels {
+        text.extend([mark, key, "=\""]);
+        push_escaped(&mut text, value);
+        text.push('"');
+        mark = ",";
+    }
+    if mark == "," {
+        text.push('}');
+    }
+    text
+}
+
+fn number(value: Value) -> String {
+    let mut text = Vec::new();
+    match value {
+        Value::Int(number) => push_integer(&mut text, number),
+        Value::Float(number) => push_go(&mut text, number),
+    }
+    String::from_utf8(text).unwrap_or_default()
 }
 
 fn metric_name(name: &str) -> Cow<'_, str> {
@@ -242,14 +278,14 @@ fn allowed(text: &str, is_allowed: fn(char) -> bool) -> Cow<'_, str> {
     first.into_iter().chain(text.chars().map(|letter| if is_allowed(letter) { letter } else { '_' })).collect()
 }
 
-fn push_escaped(out: &mut Vec<u8>, text: &str) {
-    for byte in text.bytes() {
-        match byte {
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            b'"' => out.extend_from_slice(b"\\\""),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            byte if byte.is_ascii_control() => out.push(b'_'),
-            byte => out.push(byte),
+fn push_escaped(out: &mut String, text: &str) {
+    for letter in text.chars() {
+        match letter {
+            '\\' => out.push_str("\\\\"),
+            '"' => out.push_str("\\\""),
+            '\n' => out.push_str("\\n"),
+            letter if letter.is_ascii_control() => out.push('_'),
+            letter => out.push(letter),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use puypuy::parse::{json, number, procfs, time};
-use puypuy::point::Tags;
+use puypuy::point::{Series, Tags};
 use puypuy::rates::{Backward, Change, Count, Rates};
 use puypuy::table::{Field, gauge};
 use std::time::{Duration, Instant};
@@ -150,29 +150,33 @@ proptest! {
 }
 
 /// The sample at the second that is its place in the list.
+fn series(name: &'static str, tags: &Tags) -> Series {
+    Series { name: name.into(), check_type: "x".into(), host: None, tags: tags.clone() }
+}
+
 fn count_at(rates: &mut Rates, count: u64, start: Instant, samples: &[u64]) -> Change {
     let second = samples.iter().position(|sample| *sample == count).unwrap() as u64;
     let at = start + Duration::from_secs(second);
-    rates.delta("x".into(), &Tags::default(), Count::Whole(count), at, Backward::Reset)
+    rates.delta(series("x", &Tags::default()), Count::Whole(count), at, Backward::Reset)
 }
 
 fn per_second(old: Count, new: Count, nanos: u64, rule: Backward) -> Change {
     let (mut rates, start, none) = (Rates::default(), Instant::now(), Tags::default());
-    assert_eq!(rates.per_second("x".into(), &none, old, start, rule), Change::NotYet);
-    rates.per_second("x".into(), &none, new, start + Duration::from_nanos(nanos), rule)
+    assert_eq!(rates.per_second(series("x", &none), old, start, rule), Change::NotYet);
+    rates.per_second(series("x", &none), new, start + Duration::from_nanos(nanos), rule)
 }
 
 fn delta(old: Count, new: Count, rule: Backward) -> Change {
     let (mut rates, start, none) = (Rates::default(), Instant::now(), Tags::default());
-    assert_eq!(rates.delta("x".into(), &none, old, start, rule), Change::NotYet);
-    rates.delta("x".into(), &none, new, start + Duration::from_secs(10), rule)
+    assert_eq!(rates.delta(series("x", &none), old, start, rule), Change::NotYet);
+    rates.delta(series("x", &none), new, start + Duration::from_secs(10), rule)
 }
 
 #[test]
 fn without_time_there_is_no_rate() {
     let (mut rates, at, none) = (Rates::default(), Instant::now(), Tags::default());
     for count in [5, 9, 3] {
-        let change = rates.per_second("x".into(), &none, Count::Whole(count), at, Backward::Reset);
+        let change = rates.per_second(series("x", &none), Count::Whole(count), at, Backward::Reset);
         assert_eq!(change, Change::NotYet);
     }
 }
@@ -183,9 +187,9 @@ fn series_are_told_apart_by_name_and_tags() {
     let (sda, sdb) = (Tags::one("drive", "sda"), Tags::one("drive", "sdb"));
     for (second, a, b) in [(0, 100, 7), (1, 160, 8)] {
         let at = start + Duration::from_secs(second);
-        let first = rates.per_second("reads".into(), &sda, Count::Whole(a), at, Backward::Reset);
-        let other = rates.per_second("reads".into(), &sdb, Count::Whole(b), at, Backward::Reset);
-        let name = rates.per_second("writes".into(), &sda, Count::Whole(1), at, Backward::Reset);
+        let first = rates.per_second(series("reads", &sda), Count::Whole(a), at, Backward::Reset);
+        let other = rates.per_second(series("reads", &sdb), Count::Whole(b), at, Backward::Reset);
+        let name = rates.per_second(series("writes", &sda), Count::Whole(1), at, Backward::Reset);
         if second == 1 {
             assert_eq!([first, other, name], [60.0, 1.0, 0.0].map(Change::Number));
         }
@@ -193,7 +197,7 @@ fn series_are_told_apart_by_name_and_tags() {
     rates.forget(&sda);
     assert_eq!(rates.len(), 1);
     let at = start + Duration::from_secs(2);
-    assert_eq!(rates.per_second("reads".into(), &sda, Count::Whole(999), at, Backward::Reset), Change::NotYet);
+    assert_eq!(rates.per_second(series("reads", &sda), Count::Whole(999), at, Backward::Reset), Change::NotYet);
     rates.forget_older(start + Duration::from_secs(60), Duration::from_secs(30));
     assert!(rates.is_empty());
 }

@@ -1,8 +1,9 @@
 //! start, status, stop, restart, run: exit codes, sentences, and what kind of process comes out.
 
-use crate::support::{Home, lives, mode, signal, wait_for};
+use crate::support::{Home, PROGRAM, lives, mode, signal, wait_for};
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -250,4 +251,22 @@ fn stop_says_what_hangs() {
     assert!(said.err.contains("signals (T stopped"), "{said:?}");
     signal(pid, "CONT");
     wait_for("the daemon to end", || !lives(pid));
+}
+
+#[test]
+fn a_limit_on_the_size_of_files_is_a_disk_that_refuses() {
+    let tsdb = [("tsdtype", "InfluxDB"), ("address", "http://127.0.0.1:9"), ("database", "x")];
+    let home = Home::new().to(&tsdb);
+    fs::create_dir(home.path("scripts_enabled")).unwrap();
+    let script = home.path("scripts_enabled/check_many");
+    fs::write(&script, "#!/bin/sh\nfor i in $(seq 400); do echo \"a_metric_with_a_long_name_$i $i x stack\"; done\n")
+        .unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    // Of 512 or 1,024 bytes each: enough for the log and the pid file, too little for a batch.
+    let line = format!("ulimit -f 8; exec {PROGRAM} --home {} run", home.path("").display());
+    let mut daemon = Command::new("sh").args(["-c", &line]).stderr(Stdio::null()).spawn().unwrap();
+    wait_for("the sentence", || home.log().contains("points are kept in memory as far as that goes"));
+    assert_eq!(daemon.try_wait().unwrap(), None, "{}", home.log());
+    signal(daemon.id() as i32, "TERM");
+    assert_eq!(daemon.wait().unwrap().code(), Some(0));
 }

@@ -2,9 +2,11 @@
 
 mod backoff;
 mod codec;
-mod dispatch;
 mod queue;
 mod run;
+mod shipment;
+mod simulation;
+
 mod spool;
 
 use puypuy::point::{Batch, HealthEvent, Identity, Kind, Level, Point, Tags, Value};

@@ -1,65 +1,62 @@
 //! The live queue never blocks collection and never grows without bound.
 
 use super::batch;
-use puypuy::delivery::queue::{MAX_POINTS, Queue, Taken};
+use puypuy::delivery::queue::{MAX_POINTS, PIECE, Queue};
+use puypuy::point::Batch;
+use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
-fn soon() -> Option<Instant> {
-    Some(Instant::now() + Duration::from_millis(20))
+fn taken(queue: &Queue) -> Vec<Batch> {
+    queue.take().into_iter().map(|weighed| weighed.batch).collect()
 }
 
 #[test]
 fn batches_come_out_in_order_and_empty_ones_not_at_all() {
     let queue = Queue::default();
-    queue.push(batch(0..2));
-    queue.push(batch(0..0));
-    queue.push(batch(2..3));
-    assert_eq!(queue.take(None), Taken::Batch(batch(0..2)));
-    assert_eq!(queue.take(None), Taken::Batch(batch(2..3)));
-    assert_eq!(queue.take(soon()), Taken::Nothing);
-}
-
-#[test]
-fn what_is_left_comes_out_after_the_end_is_announced() {
-    let queue = Queue::default();
-    queue.push(batch(0..1));
-    queue.close(Instant::now());
-    assert_eq!(queue.take(None), Taken::Batch(batch(0..1)));
-    assert_eq!(queue.take(None), Taken::Closed);
-}
-
-#[test]
-fn overflow_gives_the_oldest_and_leaves_the_bound() {
-    let queue = Queue::default();
-    let each = MAX_POINTS as i64 / 4;
-    for number in 0..6 {
-        queue.push(batch(number * each..(number + 1) * each));
+    for batch in [batch(0..2), batch(0..0), batch(2..3)] {
+        queue.push(batch);
     }
-    let over = queue.overflow();
-    assert_eq!(over, [batch(0..each), batch(each..2 * each)]);
-    assert_eq!(queue.overflow(), []);
-    assert_eq!(queue.take_dropped(), 0);
+    assert_eq!(taken(&queue), [batch(0..2), batch(2..3)]);
+    assert_eq!(taken(&queue), []);
+}
+
+#[test]
+fn a_long_batch_is_cut_and_nothing_of_it_lost() {
+    let queue = Queue::default();
+    queue.push(batch(0..41_000));
+    let taken = taken(&queue);
+    assert!(taken.iter().all(|batch| batch.points.len() <= PIECE));
+    let points: Vec<_> = taken.into_iter().flat_map(|batch| batch.points).collect();
+    assert_eq!((points, queue.take_dropped()), (super::points(0..41_000), 0));
 }
 
 #[test]
 fn a_delivery_that_is_stuck_costs_the_oldest_counted() {
     let queue = Queue::default();
-    let each = MAX_POINTS as i64 / 2;
-    for number in 0..6 {
+    let each = PIECE as i64;
+    let batches = MAX_POINTS as i64 / each + 2;
+    for number in 0..batches {
         queue.push(batch(number * each..(number + 1) * each));
     }
-    assert_eq!(queue.take_dropped(), 2 * each as usize);
-    assert_eq!(queue.take(None), Taken::Batch(batch(2 * each..3 * each)));
+    assert_eq!((queue.take_dropped(), queue.take_dropped()), (2 * PIECE, 0));
+    assert_eq!(taken(&queue)[0], batch(2 * each..3 * each));
 }
 
 #[test]
-fn a_waiting_taker_is_woken_by_a_push_and_by_the_end() {
-    let queue = std::sync::Arc::new(Queue::default());
-    let taker = std::thread::spawn({
-        let queue = queue.clone();
-        move || (queue.take(None), queue.take(None))
-    });
-    queue.push(batch(0..1));
-    queue.close(Instant::now());
-    assert_eq!(taker.join().unwrap(), (Taken::Batch(batch(0..1)), Taken::Closed));
+fn a_wait_ends_by_a_push_a_wake_the_end_or_its_time() {
+    let queue = Arc::new(Queue::default());
+    for wake in [|queue: &Queue| queue.push(batch(0..1)), Queue::wake, |queue: &Queue| queue.close(Instant::now())] {
+        let waiting = thread::spawn({
+            let queue = queue.clone();
+            move || queue.wait(None)
+        });
+        wake(&queue);
+        waiting.join().unwrap();
+    }
+    assert!(queue.closing().is_some());
+    queue.wait(Some(Instant::now() + Duration::from_millis(20)));
+    // What happened between two waits ends the next one at once.
+    queue.wake();
+    queue.wait(None);
 }

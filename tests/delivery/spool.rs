@@ -2,14 +2,16 @@
 
 use super::{batch, event};
 use crate::support::{is_root, skip, wait_for};
-use puypuy::delivery::codec;
-use puypuy::delivery::spool::{Bounds, Spool};
+use puypuy::delivery::disk::Folder;
+use puypuy::delivery::dropped::Bound;
+use puypuy::delivery::spool::{Bounds, Read, Spool};
+use puypuy::delivery::{Moment, codec};
 use puypuy::point::Batch;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 const NOW: i64 = 1_600_000_000;
@@ -18,7 +20,7 @@ const WIDE: Bounds = Bounds { entries: 50_000, bytes: 256 << 20, age: None };
 fn open(folder: &TempDir, bounds: Bounds) -> Spool {
     // A child that another test starts just now holds the lock, too, until it runs its own program.
     let mut last = None;
-    wait_for("the lock", || match Spool::open(&folder.path().join("spool"), bounds) {
+    wait_for("the lock", || match at(&folder.path().join("spool"), bounds, now()) {
         Ok(spool) => {
             last = Some(spool);
             true
@@ -28,14 +30,44 @@ fn open(folder: &TempDir, bounds: Bounds) -> Spool {
     last.unwrap()
 }
 
-/// Everything in the spool, oldest first; empties it.
+fn at(folder: &Path, bounds: Bounds, now: Moment) -> puypuy::error::Result<Spool> {
+    Spool::open(Box::new(Folder::new(folder.into())), bounds, now)
+}
+
+/// A moment at which the wall clock shows [`NOW`].
+fn now() -> Moment {
+    Moment { at: Instant::now(), wall: NOW }
+}
+
+/// Keeps a batch; whether the disk took it.
+fn store(spool: &mut Spool, batch: Batch, born: i64) -> puypuy::error::Result<()> {
+    spool.store(batch, born, now()).1
+}
+
+/// The number of the oldest entry, and its batch.
+fn oldest(spool: &mut Spool) -> Option<(u64, Batch)> {
+    loop {
+        let at = Instant::now();
+        let first = spool.ready(at).next()?;
+        if let Read::Batch(batch, _) = spool.take(first, at) {
+            return Some((first, batch));
+        }
+    }
+}
+
+/// Everything in the spool that can be read, oldest first; takes it away.
 fn drain(spool: &mut Spool) -> Vec<Batch> {
     let mut all = Vec::new();
-    while let Some(entry) = spool.oldest(NOW) {
-        spool.done(entry.place);
-        all.push(entry.batch);
+    while let Some((entry, batch)) = oldest(spool) {
+        spool.done(entry);
+        all.push(batch);
     }
     all
+}
+
+/// Points lost to that bound since the last call.
+fn lost(spool: &mut Spool, to: Bound) -> usize {
+    spool.take_dropped().iter().filter(|(bound, _)| *bound == to).map(|(_, points)| points).sum()
 }
 
 fn files(folder: &TempDir) -> Vec<std::path::PathBuf> {
@@ -55,9 +87,9 @@ fn batches_survive_a_restart_in_their_order() {
     let mut spool = open(&folder, WIDE);
     let with_event = Batch { events: vec![event()], ..batch(5..7) };
     for batch in [batch(0..3), batch(3..5), with_event.clone()] {
-        spool.store(batch, NOW).unwrap();
+        store(&mut spool, batch, NOW).unwrap();
     }
-    assert_eq!((files(&folder).len(), spool.len()), (3, 3));
+    assert_eq!((files(&folder).len(), spool.files()), (3, 3));
     drop(spool);
     let mut spool = open(&folder, WIDE);
     assert_eq!(drain(&mut spool), [batch(0..3), batch(3..5), with_event]);
@@ -67,16 +99,16 @@ fn batches_survive_a_restart_in_their_order() {
 #[test]
 fn numbering_goes_on_after_a_restart() {
     let folder = TempDir::new().unwrap();
-    open(&folder, WIDE).store(batch(0..1), NOW).unwrap();
+    store(&mut open(&folder, WIDE), batch(0..1), NOW).unwrap();
     let mut spool = open(&folder, WIDE);
-    spool.store(batch(1..2), NOW).unwrap();
+    store(&mut spool, batch(1..2), NOW).unwrap();
     assert_eq!(drain(&mut spool), [batch(0..1), batch(1..2)]);
 }
 
 #[test]
 fn nobody_else_may_read_it() {
     let folder = TempDir::new().unwrap();
-    open(&folder, WIDE).store(batch(0..1), NOW).unwrap();
+    store(&mut open(&folder, WIDE), batch(0..1), NOW).unwrap();
     assert_eq!(mode(&folder.path().join("spool")), 0o700);
     assert_eq!(mode(&files(&folder)[0]), 0o600);
 }
@@ -85,7 +117,7 @@ fn nobody_else_may_read_it() {
 fn a_second_daemon_is_refused() {
     let folder = TempDir::new().unwrap();
     let _first = open(&folder, WIDE);
-    let error = Spool::open(&folder.path().join("spool"), WIDE).err().unwrap().to_string();
+    let error = at(&folder.path().join("spool"), WIDE, now()).err().unwrap().to_string();
     assert!(error.contains("in use by another daemon"), "{error}");
 }
 
@@ -93,10 +125,10 @@ fn a_second_daemon_is_refused() {
 fn a_decided_part_leaves_the_rest_at_its_place() {
     let folder = TempDir::new().unwrap();
     let mut spool = open(&folder, WIDE);
-    spool.store(batch(0..4), NOW).unwrap();
-    spool.store(batch(4..5), NOW).unwrap();
-    let entry = spool.oldest(NOW).unwrap();
-    spool.shrink(entry.place, batch(2..4)).unwrap();
+    store(&mut spool, batch(0..4), NOW).unwrap();
+    store(&mut spool, batch(4..5), NOW).unwrap();
+    let (entry, _) = oldest(&mut spool).unwrap();
+    spool.shrink(entry, batch(2..4), NOW, now()).unwrap();
     drop(spool);
     assert_eq!(drain(&mut open(&folder, WIDE)), [batch(2..4), batch(4..5)]);
 }
@@ -105,9 +137,10 @@ fn a_decided_part_leaves_the_rest_at_its_place() {
 fn what_is_not_decided_stays() {
     let folder = TempDir::new().unwrap();
     let mut spool = open(&folder, WIDE);
-    spool.store(batch(0..4), NOW).unwrap();
-    let entry = spool.oldest(NOW).unwrap();
-    spool.put_back(entry);
+    store(&mut spool, batch(0..4), NOW).unwrap();
+    let (entry, _) = oldest(&mut spool).unwrap();
+    assert_eq!(spool.ready(Instant::now()).next(), None, "it is on its way");
+    spool.put_back(entry, None);
     assert_eq!(drain(&mut spool), [batch(0..4)]);
 }
 
@@ -116,18 +149,18 @@ fn the_oldest_go_when_there_are_too_many_or_too_large() {
     let folder = TempDir::new().unwrap();
     let mut spool = open(&folder, Bounds { entries: 2, ..WIDE });
     for start in [0, 10, 20, 30] {
-        spool.store(batch(start..start + 10), NOW).unwrap();
+        store(&mut spool, batch(start..start + 10), NOW).unwrap();
     }
-    assert_eq!(spool.take_dropped(), 20);
+    assert_eq!(lost(&mut spool, Bound::Entries), 20);
     assert_eq!(drain(&mut spool), [batch(20..30), batch(30..40)]);
 
     let folder = TempDir::new().unwrap();
     let size = codec::write(&batch(10..20), NOW).len() as u64;
     let mut spool = open(&folder, Bounds { bytes: 2 * size, ..WIDE });
     for start in [10, 20, 30] {
-        spool.store(batch(start..start + 10), NOW).unwrap();
+        store(&mut spool, batch(start..start + 10), NOW).unwrap();
     }
-    assert_eq!((spool.take_dropped(), spool.take_dropped()), (10, 0));
+    assert_eq!((lost(&mut spool, Bound::Bytes), spool.take_dropped().points()), (10, 0));
     assert_eq!(drain(&mut spool), [batch(20..30), batch(30..40)]);
 }
 
@@ -135,10 +168,10 @@ fn the_oldest_go_when_there_are_too_many_or_too_large() {
 fn what_is_past_its_age_is_dropped_and_counted() {
     let folder = TempDir::new().unwrap();
     let mut spool = open(&folder, Bounds { age: Some(Duration::from_secs(60)), ..WIDE });
-    spool.store(batch(0..5), NOW - 61).unwrap();
-    spool.store(batch(5..6), NOW - 60).unwrap();
+    store(&mut spool, batch(0..5), NOW - 61).unwrap();
+    store(&mut spool, batch(5..6), NOW - 60).unwrap();
     assert_eq!(drain(&mut spool), [batch(5..6)]);
-    assert_eq!(spool.take_dropped(), 5);
+    assert_eq!(lost(&mut spool, Bound::Age), 5);
 }
 
 #[test]
@@ -153,7 +186,7 @@ fn any_damage_is_set_aside_and_the_rest_delivered() {
         let folder = TempDir::new().unwrap();
         let mut spool = open(&folder, WIDE);
         for start in [0, 2, 4] {
-            spool.store(batch(start..start + 2), NOW).unwrap();
+            store(&mut spool, batch(start..start + 2), NOW).unwrap();
         }
         drop(spool);
         let victim = files(&folder)[1].clone();
@@ -163,7 +196,7 @@ fn any_damage_is_set_aside_and_the_rest_delivered() {
 
         let mut spool = open(&folder, WIDE);
         assert_eq!(drain(&mut spool), [batch(0..2), batch(4..6)]);
-        let told = spool.take_quarantined();
+        let told = spool.take_notes();
         assert!(told.len() == 1 && told[0].contains(victim.to_str().unwrap()), "{told:?}");
         assert!(folder.path().join("spool/quarantine").join(victim.file_name().unwrap()).exists());
     }
@@ -181,7 +214,7 @@ fn leftovers_of_a_crash_and_foreign_files_do_no_harm() {
     assert!(spool.is_empty());
     assert!(!inside.join("00000000000000000007.tmp").exists());
     assert!(inside.join("README").exists());
-    spool.store(batch(0..1), NOW).unwrap();
+    store(&mut spool, batch(0..1), NOW).unwrap();
     assert_eq!(drain(&mut spool), [batch(0..1)]);
 }
 
@@ -190,16 +223,17 @@ fn a_disk_that_refuses_leaves_memory_and_is_used_again() {
     let folder = TempDir::new().unwrap();
     let place = folder.path().join("spool");
     fs::write(&place, "a file where the folder should be").unwrap();
-    let mut spool = Spool::open(&place, WIDE).unwrap();
-    assert!(spool.store(batch(0..2), NOW).is_err());
-    assert!(spool.store(batch(2..4), NOW).is_err());
-    assert_eq!((spool.len(), spool.is_empty()), (2, false));
-    let entry = spool.oldest(NOW).unwrap();
-    assert_eq!(entry.batch, batch(0..2));
-    spool.shrink(entry.place, batch(1..2)).unwrap();
+    let mut spool = at(&place, WIDE, now()).unwrap();
+    assert!(store(&mut spool, batch(0..2), NOW).is_err());
+    assert!(store(&mut spool, batch(2..4), NOW).is_err());
+    assert_eq!((spool.memory_points(), spool.is_empty()), (4, false));
+    let (entry, first) = oldest(&mut spool).unwrap();
+    assert_eq!(first, batch(0..2));
+    spool.shrink(entry, batch(1..2), NOW, now()).unwrap();
+    spool.put_back(entry, None);
 
     fs::remove_file(&place).unwrap();
-    spool.store(batch(4..6), NOW).unwrap();
+    store(&mut spool, batch(4..6), NOW).unwrap();
     assert_eq!(files(&folder).len(), 3);
     drop(spool);
     assert_eq!(drain(&mut open(&folder, WIDE)), [batch(1..2), batch(2..4), batch(4..6)]);
@@ -210,12 +244,12 @@ fn memory_is_bounded_too() {
     let folder = TempDir::new().unwrap();
     let place = folder.path().join("spool");
     fs::write(&place, "").unwrap();
-    let mut spool = Spool::open(&place, WIDE).unwrap();
+    let mut spool = at(&place, WIDE, now()).unwrap();
     for number in 0..5 {
-        assert!(spool.store(batch(number * 5000..(number + 1) * 5000), NOW).is_err());
+        assert!(store(&mut spool, batch(number * 5000..(number + 1) * 5000), NOW).is_err());
     }
-    assert_eq!(spool.take_dropped(), 5000);
-    assert_eq!(spool.oldest(NOW).unwrap().batch, batch(5000..10_000));
+    assert_eq!(lost(&mut spool, Bound::Memory), 5000);
+    assert_eq!(oldest(&mut spool).unwrap().1, batch(5000..10_000));
 }
 
 /// A file system of one megabyte, taken away at the end. `None` where this user may not have one.
@@ -242,12 +276,12 @@ fn others_on_the_disk_keep_their_room() {
     let Some(small) = Small::mount() else { return skip("no file system can be mounted here") };
     let mut spool = open(&small.0, WIDE);
     for number in 0..300 {
-        spool.store(batch(number * 100..number * 100 + 100), NOW).unwrap();
+        store(&mut spool, batch(number * 100..number * 100 + 100), NOW).unwrap();
         let stat = nix::sys::statvfs::statvfs(small.0.path()).unwrap();
         let (free, all) = (stat.blocks_available(), stat.blocks());
         assert!(free * 20 >= all, "{free} of {all} blocks are free");
     }
-    let dropped = spool.take_dropped();
+    let dropped = lost(&mut spool, Bound::Disk);
     let kept: Vec<i64> = drain(&mut spool).iter().flat_map(|batch| &batch.points).map(|point| point.time).collect();
     assert_eq!(dropped + kept.len(), 30_000);
     assert!(dropped > 1_000 && kept.len() > 1_000, "{dropped} dropped");
@@ -258,22 +292,22 @@ fn others_on_the_disk_keep_their_room() {
 fn a_disk_filled_by_others_leaves_memory_and_is_used_again() {
     let Some(small) = Small::mount() else { return skip("no file system can be mounted here") };
     let mut spool = open(&small.0, WIDE);
-    spool.store(batch(0..10), NOW).unwrap();
+    store(&mut spool, batch(0..10), NOW).unwrap();
     let others = small.0.path().join("others");
     fs::write(&others, vec![0; 1_010_000]).unwrap();
-    let problem = spool.store(batch(10..20), NOW).unwrap_err().to_string();
+    let problem = store(&mut spool, batch(10..20), NOW).unwrap_err().to_string();
     assert!(problem.contains("no storage space"), "{problem}");
     fs::remove_file(others).unwrap();
-    spool.store(batch(20..30), NOW).unwrap();
+    store(&mut spool, batch(20..30), NOW).unwrap();
     let kept = drain(&mut spool);
-    assert_eq!(spool.take_dropped() + kept.iter().map(|batch| batch.points.len()).sum::<usize>(), 30);
+    assert_eq!(spool.take_dropped().points() + kept.iter().map(|batch| batch.points.len()).sum::<usize>(), 30);
     assert_eq!(kept[kept.len() - 2..], [batch(10..20), batch(20..30)]);
 }
 
 #[test]
 fn what_a_newer_version_wrote_is_set_aside_and_told() {
     let folder = TempDir::new().unwrap();
-    open(&folder, WIDE).store(batch(0..3), NOW).unwrap();
+    store(&mut open(&folder, WIDE), batch(0..3), NOW).unwrap();
     let path = files(&folder).remove(0);
     let mut bytes = fs::read(&path).unwrap();
     bytes[4] = 2;
@@ -282,7 +316,7 @@ fn what_a_newer_version_wrote_is_set_aside_and_told() {
     fs::write(&path, bytes).unwrap();
     let mut spool = open(&folder, WIDE);
     assert!(drain(&mut spool).is_empty());
-    let told = spool.take_quarantined();
+    let told = spool.take_notes();
     assert!(told.len() == 1 && told[0].contains("newer version (2), this one reads up to 1"), "{told:?}");
     assert!(folder.path().join("spool/quarantine").join(path.file_name().unwrap()).exists());
 }

@@ -1,13 +1,15 @@
-//! The cases, the same for each server: hostile points read back, a server that dies under load, one bad point of many.
+//! The cases, the same for each server: hostile points read back, a server that dies under load, one bad point of many, a
+//! backlog, a storage that stands still.
 
 use crate::server::wait;
 use crate::store::{Store, differences, hostile, identity, point};
 use puypuy::config::settings;
+use puypuy::delivery::disk::Folder;
 use puypuy::delivery::queue::Queue;
 use puypuy::delivery::rejected::Rejected;
 use puypuy::delivery::spool::{Bounds, Spool};
 use puypuy::delivery::status::Status;
-use puypuy::delivery::{Delivery, unix_now};
+use puypuy::delivery::{Delivery, Moment, unix_now};
 use puypuy::point::{Batch, Point, Value};
 use puypuy::sink;
 use std::fs;
@@ -22,11 +24,16 @@ pub struct Driver {
     queue: Arc<Queue>,
     status: Arc<Mutex<Status>>,
     name: &'static str,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<puypuy::error::Result<()>>>,
 }
 
 impl Driver {
     pub fn start(tsdb: &str) -> Driver {
+        Driver::start_with(tsdb, &[], Duration::from_millis(100))
+    }
+
+    /// With batches that wait in the spool.
+    fn start_with(tsdb: &str, waiting: &[Vec<Point>], period: Duration) -> Driver {
         let folder = TempDir::new().unwrap();
         fs::write(folder.path().join("config.ini"), format!("[SelfConfig]\n[TSDB]\n{tsdb}")).unwrap();
         let loaded = settings::load(folder.path(), None);
@@ -34,11 +41,15 @@ impl Driver {
         let sink = sink::build(&settings).unwrap();
         let name = sink.name();
         let bounds = Bounds { entries: 50_000, bytes: 256 << 20, age: None };
-        let spool = Spool::open(&folder.path().join("spool"), bounds).unwrap();
-        let rejected = Rejected::new(folder.path().join("rejected"), name, 16 << 20);
+        let disk = |name| Box::new(Folder::new(folder.path().join(name)));
+        let mut spool = Spool::open(disk("spool"), bounds, Moment::now()).unwrap();
+        for points in waiting {
+            let batch = Batch { points: points.clone(), events: Vec::new() };
+            spool.store(batch, unix_now(), Moment::now()).1.unwrap();
+        }
+        let rejected = Rejected::new(disk("rejected"), name, 16 << 20);
         let queue = Arc::new(Queue::default());
-        let pace = Duration::from_millis(100);
-        let delivery = Delivery::new(sink, identity(), queue.clone(), spool, rejected, pace);
+        let delivery = Delivery::new(sink, identity(), queue.clone(), spool, rejected, period, (Moment::now(), 1));
         let status = delivery.status();
         Driver { folder, queue, status, name, thread: Some(thread::spawn(move || delivery.run())) }
     }
@@ -118,6 +129,65 @@ pub fn restart(store: &mut dyn Store) {
     let status = driver.settle(sent.len(), Duration::from_secs(120));
     assert!(status.spooled > 0, "the server was not missed");
     assert_eq!((status.refused, status.dropped), (0, 0));
+    equal(store, &sent);
+}
+
+/// While 45 batches wait and more come each second: the spool is empty within half a minute, and everything is there.
+pub fn way_back(store: &mut dyn Store) {
+    const LIMIT: Duration = Duration::from_secs(30);
+    let second = Duration::from_secs(1);
+    store.start();
+    let begin = unix_now() - 100;
+    let batch = |time: i64| -> Vec<Point> {
+        let number = |n: i64| Value::Int(time * 200 + n);
+        (0..200)
+            .map(|n| point(&format!("back.{}", n / 20), number(n), time, &[("x", &format!("d{}", n % 20))]))
+            .collect()
+    };
+    let waiting: Vec<Vec<Point>> = (begin..begin + 45).map(batch).collect();
+    let mut sent = waiting.concat();
+    let driver = Driver::start_with(&store.tsdb(), &waiting, second);
+    let begun = Instant::now();
+    let mut live = begin + 45..;
+    loop {
+        let status = *driver.status.lock().unwrap();
+        if status.delivered >= 45 * 200 && status.spool_batches == 0 {
+            break;
+        }
+        assert!(begun.elapsed() < LIMIT, "it is not empty after {LIMIT:?}: {status:?}");
+        if begun.elapsed() >= second * (live.start - begin - 45) as u32 {
+            let points = batch(live.next().unwrap());
+            driver.push(&points);
+            sent.extend(points);
+        }
+        sleep(Duration::from_millis(10));
+    }
+    println!("live: empty after {:.1} s", begun.elapsed().as_secs_f64());
+    let status = driver.settle(sent.len(), LIMIT);
+    assert_eq!((status.delivered, status.refused, status.dropped), (sent.len() as u64, 0, 0));
+    equal(store, &sent);
+}
+
+/// What stands behind the server stands still for twenty seconds while points come: nothing is refused, everything is there.
+pub fn stall(store: &dyn Store, stand_still: impl Fn(bool)) {
+    let driver = Driver::start(&store.tsdb());
+    let begin = unix_now() - 100;
+    let mut sent = Vec::new();
+    for tick in 0..60 {
+        match tick {
+            10 => stand_still(true),
+            50 => stand_still(false),
+            _ => {}
+        }
+        let number = Value::Float(tick as f64 + 0.5);
+        let points: Vec<Point> = (0..10).map(|n| point(&format!("still.{n}"), number, begin + tick, &[])).collect();
+        driver.push(&points);
+        sent.extend(points);
+        sleep(Duration::from_millis(500));
+    }
+    let status = driver.settle(sent.len(), Duration::from_secs(120));
+    assert!(status.spooled > 0, "the storage was not missed");
+    assert_eq!((status.refused, status.dropped), (0, 0), "{:#?}", driver.rejected().first());
     equal(store, &sent);
 }
 

@@ -123,6 +123,11 @@ pub fn restart() -> Result<(), String> {
     Ok(())
 }
 
+pub fn way_back() -> Result<(), String> {
+    cases::way_back(&mut Influx::new()?);
+    Ok(())
+}
+
 pub fn one_bad() -> Result<(), String> {
     let mut influx = Influx::new()?;
     influx.start();

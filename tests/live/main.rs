@@ -28,6 +28,7 @@ const CASES: &[Case] = &[
     ("InfluxDB: hostile points read back", influxdb::round_trip),
     ("InfluxDB: killed under load", influxdb::restart),
     ("InfluxDB: one bad point", influxdb::one_bad),
+    ("InfluxDB: the way back", influxdb::way_back),
     ("Carbon: hostile points read back", carbon::round_trip),
     ("Carbon: stopped under load", carbon::restart),
     ("VictoriaMetrics as OpenTSDB: hostile points read back", victoria::opentsdb_round_trip),
@@ -42,7 +43,8 @@ const CASES: &[Case] = &[
     ("PostgreSQL: what check_postgres.sh tells", postgres::script),
     ("Docker: what its own command shows, and who may ask", docker::docker),
     ("Podman: what its own command shows", docker::podman),
-    ("OpenTSDB: hostile points, a death under load, a bad point", opentsdb::all),
+    ("OpenTSDB: hostile points, a death under load, a storage that stands still, a bad point", opentsdb::all),
+    ("OpenTSDB: the way back", opentsdb::way_back),
     #[cfg(feature = "snmp")]
     ("SNMP: every version, digest and cipher", snmp::every_kind),
     #[cfg(feature = "snmp")]

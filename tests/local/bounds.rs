@@ -47,3 +47,110 @@ fn the_file_stays_below_its_bound() {
     assert!(points.len() > 20_000, "{} points are left", points.len());
     assert_eq!(points.last().unwrap().1.time, START + 11_990);
 }
+
+/// Times of all points up to then, oldest first.
+fn times(place: &Place, until: i64) -> Vec<i64> {
+    place.points().iter().map(|(_, at)| at.time).filter(|time| *time <= until).collect()
+}
+
+/// A store of two hours, full, and when its last point was.
+fn full(place: &Place) -> (Local, i64) {
+    let mut sink = place.sink();
+    (0..150).for_each(|minute| deliver(&mut sink, &[int("a", START + minute * 60, minute)]));
+    (sink, START + 149 * 60)
+}
+
+#[test]
+fn a_clock_that_is_ahead_for_a_while_deletes_nothing() {
+    for jump in [3600 / 2, 86_400, 10 * 365 * 86_400] {
+        let place = Place::new().with("retention_hours", 2);
+        let (mut sink, end) = full(&place);
+        let before = times(&place, end);
+        sink.notes();
+        for minute in 0..40 {
+            deliver(&mut sink, &[int("a", end + jump + minute * 60, 1)]);
+        }
+        let notes = sink.notes();
+        assert!(
+            notes.len() == 1 && notes[0].contains(&format!("the clock is {} hours ahead", jump / 3600)),
+            "{notes:?}"
+        );
+        // These forty minutes did pass, and no more.
+        let after = times(&place, end);
+        let first = *after.first().unwrap();
+        assert!(first <= end - 80 * 60 && before.ends_with(&after), "{jump}: {} s are left", end - first);
+        // The clock is right again: all goes on as ever, also in a new process.
+        let mut sink = place.sink();
+        for minute in 1..100 {
+            deliver(&mut sink, &[int("a", end + minute * 60, 1)]);
+        }
+        let now = end + 99 * 60;
+        let kept = times(&place, now);
+        let first = *kept.first().unwrap();
+        assert!(
+            first <= now - 2 * 3600 && (jump < 86_400 || first > now - 2 * 3600 - 600),
+            "{jump}: {} s",
+            now - first
+        );
+        assert_eq!(sink.notes(), [""; 0]);
+    }
+}
+
+#[test]
+fn after_a_long_gap_the_old_goes_when_as_much_has_come() {
+    let place = Place::new().with("retention_hours", 2);
+    let (mut sink, end) = full(&place);
+    let again = end + 30 * 86_400;
+    for minute in 0..119 {
+        deliver(&mut sink, &[int("a", again + minute * 60, 1)]);
+    }
+    assert!(times(&place, end).last() == Some(&end), "the last point before the gap went too early");
+    for minute in 119..140 {
+        deliver(&mut sink, &[int("a", again + minute * 60, 1)]);
+    }
+    assert_eq!(times(&place, end), [0; 0]);
+}
+
+#[test]
+fn a_script_that_dates_its_points_ahead_deletes_nothing_and_keeps_nothing() {
+    let place = Place::new().with("retention_hours", 2);
+    let mut sink = place.sink();
+    for minute in 0..8 * 60 {
+        let now = START + minute * 60;
+        // Milliseconds for seconds: hours pass from tick to tick.
+        send_at(&mut sink, now, &[int("a", now, minute), int("odd", now * 1000, minute)]);
+        send_at(&mut sink, now, &[int("odd", now * 1000 + 500, minute)]);
+    }
+    let now = START + (8 * 60 - 1) * 60;
+    let kept = times(&place, now);
+    let first = *kept.first().unwrap();
+    assert!(first <= now - 2 * 3600 && first > now - 2 * 3600 - 600, "{} s are left", now - first);
+    assert_eq!(times(&place, i64::MAX).len(), kept.len() * 3);
+    assert_eq!(sink.notes(), [""; 0]);
+}
+
+#[test]
+fn a_lower_bound_frees_pages_and_vacuum_gives_them_back() {
+    let fill = |place: &Place, ticks: std::ops::Range<i64>| {
+        let mut sink = place.sink();
+        for tick in ticks {
+            let batch: Vec<Point> =
+                (0..100).map(|n| int(&format!("m{n}"), START + tick * 10, tick * 7919 * n)).collect();
+            deliver(&mut sink, &batch);
+        }
+    };
+    let size = |place: &Place| std::fs::metadata(place.file()).unwrap().len();
+    let mut place = Place::new().with("retention_mb", 3);
+    fill(&place, 0..1200);
+    let before = size(&place);
+    assert!(before > 2_500_000, "{before} bytes");
+    place.keys = vec![("retention_mb", "1".into())];
+    fill(&place, 1200..1600);
+    assert!(size(&place) <= before + before / 50, "{} bytes, {before} before", size(&place));
+    assert!(size(&place) >= before);
+    place.sql().execute_batch("VACUUM").unwrap();
+    assert!(size(&place) <= 1_150_000, "{} bytes", size(&place));
+    fill(&place, 1600..2400);
+    assert!(size(&place) <= 1_150_000, "{} bytes", size(&place));
+    assert_eq!(times(&place, i64::MAX).last(), Some(&(START + 23_990)));
+}

@@ -66,6 +66,21 @@ fn a_truncated_store_is_set_aside() {
 }
 
 #[test]
+fn the_log_of_a_damaged_store_goes_first() {
+    let place = filled();
+    let name = |suffix: &str| place.folder.path().join(format!("var/puypuy.db{suffix}"));
+    // A connection that stays open keeps the log.
+    let other = place.sql();
+    other.execute_batch("DROP TABLE series").unwrap();
+    // The log cannot be moved: then the database has to stay, or the next one would find a log that is not its own.
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    (now..now + 30).for_each(|second| fs::create_dir_all(name(&format!(".damaged-{second}-wal/full"))).unwrap());
+    let Verdict::Pause { why } = send(&mut place.sink(), &[int("a", START, 1)]) else { panic!() };
+    assert!(why.contains("cannot set aside this damaged store"), "{why}");
+    assert!(name("").exists() && name("-wal").exists());
+}
+
+#[test]
 fn a_database_of_somebody_else_and_one_of_a_newer_version_are_left_alone() {
     for (sql, expected) in [
         ("CREATE TABLE customers (name)", "a database, but not PuyPuy's"),

@@ -9,9 +9,10 @@ use puypuy::config::ini::Entry;
 use puypuy::config::section::Section;
 use puypuy::point::{Identity, Kind, Point, Tags, Value};
 use puypuy::sink::local::{Local, Reader, Series, Summary, configure};
-use puypuy::sink::{Sink, Verdict};
-use std::ops::{ControlFlow, RangeInclusive};
+use puypuy::sink::{Attempt, Sink, Verdict};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 use tempfile::TempDir;
 
 const ALL: RangeInclusive<i64> = i64::MIN..=i64::MAX;
@@ -93,12 +94,16 @@ fn int(name: &str, time: i64, value: i64) -> Point {
     point(name, time, Value::Int(value))
 }
 
-/// Sends points as delivery does, and returns the last verdict.
+/// Sends points as delivery does, when the clock stands at the newest of them, and returns the last verdict.
 fn send(sink: &mut Local, points: &[Point]) -> Verdict {
+    send_at(sink, points.iter().map(|point| point.time).max().unwrap(), points)
+}
+
+fn send_at(sink: &mut Local, wall: i64, points: &[Point]) -> Verdict {
     let identity = Identity { host: "web1".into(), cluster: "c".into(), group: "g".into(), location: "l".into() };
     let mut verdict = Verdict::Delivered;
     for request in sink.encode(points, &identity).requests {
-        verdict = sink.send(&request, points, &mut || ControlFlow::Continue(()));
+        verdict = sink.send(&request, points, &Attempt { identity: &identity, wall, until: Instant::now() });
     }
     verdict
 }

@@ -51,12 +51,23 @@ fn what_is_no_number_is_refused_and_the_rest_kept() {
     assert_eq!((encoded.refused.len(), encoded.refused[0].index), (1, 1));
 }
 
+/// Seconds since 1970, now.
+fn now() -> i64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() as i64
+}
+
 #[test]
 fn tables_can_be_asked_in_sql_as_documented() {
     let place = Place::new();
     let mut sink = place.sink();
+    let start = now() - 300;
+    // From a clock ten years ahead, and from a script that is.
+    let ahead = now() + 10 * 365 * 86_400;
+    deliver(&mut sink, &[int("cpu_user", ahead, -1), int("mem_free", ahead, -1)]);
     for tick in 0..30 {
-        deliver(&mut sink, &[int("cpu_user", START + tick * 10, tick), int("mem_free", START + tick * 10, 5)]);
+        let time = start + tick * 10;
+        let points = [int("cpu_user", time, tick), int("mem_free", time, 5), int("mem_free", ahead + tick * 3600, -1)];
+        assert_eq!(send_at(&mut sink, time, &points), Verdict::Delivered);
     }
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/sinks.md")).unwrap();
     let queries: Vec<&str> = text.split("```sql\n").skip(1).map(|part| part.split("```").next().unwrap()).collect();
@@ -64,9 +75,35 @@ fn tables_can_be_asked_in_sql_as_documented() {
     for query in queries {
         let db = place.sql();
         let mut statement = db.prepare(query).unwrap_or_else(|error| panic!("{error}\n{query}"));
+        let columns = statement.column_count();
         let mut rows = statement.query([]).unwrap();
-        assert!(rows.next().unwrap_or_else(|error| panic!("{error}\n{query}")).is_some(), "no row\n{query}");
+        let mut count = 0;
+        while let Some(row) = rows.next().unwrap_or_else(|error| panic!("{error}\n{query}")) {
+            let numbers = (0..columns).filter_map(|column| row.get::<_, f64>(column).ok());
+            assert!(numbers.into_iter().all(|number| number >= 0.0 && number < ahead as f64), "{query}");
+            count += 1;
+        }
+        assert!(count >= 2, "{count} rows\n{query}");
     }
+}
+
+#[test]
+fn show_does_not_see_the_future() {
+    let place = Place::new();
+    let mut sink = place.sink();
+    let ahead = START + 10 * 365 * 86_400;
+    deliver(&mut sink, &[int("m", ahead, -1)]);
+    send_at(&mut sink, START, &[int("m", START, 7), int("m", ahead + 1, -1)]);
+    let show = |last, now| {
+        let mut told = Vec::new();
+        let outcome = puypuy::show::show(&place.file(), None, std::time::Duration::from_secs(last), now, &mut told);
+        outcome.map(|()| String::from_utf8(told).unwrap()).map_err(|error| error.to_string())
+    };
+    let told = show(86_400, START + 60).unwrap();
+    assert!(told.contains("device=sda") && told.contains(" 7 ") && !told.contains("-1"), "{told}");
+    let told = show(60, START + 3600).unwrap_err();
+    assert!(told.ends_with("no such point in the last 60 s; the newest point is 3600 s old"), "{told}");
+    assert_eq!(puypuy::show::last_stored(&place.file(), START + 5).unwrap(), Some(START));
 }
 
 #[test]
@@ -93,7 +130,9 @@ fn a_reader_sees_a_store_in_use_and_none_where_none_is() {
     deliver(&mut sink, &[int("a", START, 1)]);
     let early = place.reader();
     deliver(&mut sink, &[int("a", START + 1, 2)]);
-    assert_eq!((early.newest().unwrap(), place.reader().newest().unwrap()), (Some(START), Some(START + 1)));
+    let newest = |reader: &Reader, until| reader.newest(until).unwrap();
+    assert_eq!((newest(&early, i64::MAX), newest(&place.reader(), i64::MAX)), (Some(START), Some(START + 1)));
+    assert_eq!((newest(&place.reader(), START), newest(&place.reader(), START - 1)), (Some(START), None));
     assert_eq!(place.reader().oldest(&ALL).unwrap(), Some(START));
     assert_eq!(place.reader().oldest(&(START + 1..=i64::MAX)).unwrap(), Some(START + 1));
 }

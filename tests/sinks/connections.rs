@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::support::server::{Server, Step, answer};
-use puypuy::net::http::Proxying;
+use puypuy::net::proxy::Proxying;
 use std::io;
 use std::net::{IpAddr, TcpListener};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,7 +19,7 @@ fn many() -> Vec<Point> {
 }
 
 fn retry_text(verdict: &Verdict) -> &str {
-    let Verdict::Retry { why, after: None, server_error: false } = verdict else { panic!("{verdict:?}") };
+    let Verdict::Retry { why, after: None, .. } = verdict else { panic!("{verdict:?}") };
     why
 }
 
@@ -142,35 +142,28 @@ fn a_slow_answer_is_waited_for_and_silence_is_not() {
     let start = Instant::now();
     let told = send(&mut sink, &one());
     assert!(retry_text(&told).ends_with("no answer within 1 s"), "{told:?}");
+    assert!(matches!(told, Verdict::Retry { is_suspect: true, .. }), "{told:?}");
     assert!((1..4).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
     assert_eq!(send(&mut sink, &one()), Verdict::Delivered);
     assert_eq!((server.requests().len(), server.connections()), (3, 2));
 }
 
 #[test]
-fn whoever_waits_may_lose_patience() {
+fn a_wait_that_we_end_ourselves_says_nothing_of_the_server() {
     let server = Server::start(vec![Step::Silence]);
     let mut sink = sink(&server.url(), "");
-    let (points, mut asked) = (one(), 0);
+    let (points, start) = (one(), Instant::now());
     let request = only_request(&sink, &points);
-    let start = Instant::now();
-    let told = sink.send(&request, &points, &mut || {
-        asked += 1;
-        if asked < 2 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    });
-    assert!(retry_text(&told).contains("gave up waiting"), "{told:?}");
-    assert!((1_900..3_500).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
-}
-
-#[test]
-fn patience_is_not_asked_while_answers_are_quick() {
-    let server = Server::always(204);
-    let mut sink = sink(&server.url(), "");
-    let points = one();
-    let request = only_request(&sink, &points);
-    for _ in 0..3 {
-        assert_eq!(sink.send(&request, &points, &mut || panic!("asked")), Verdict::Delivered);
-    }
+    let attempt = Attempt { identity: &identity(), wall: 0, until: start + Duration::from_millis(300) };
+    let told = sink.send(&request, &points, &attempt);
+    assert!(matches!(told, Verdict::Retry { is_suspect: false, .. }), "{told:?}");
+    assert!(retry_text(&told).ends_with("gave up waiting for the answer"), "{told:?}");
+    assert!((300..1_500).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
+    let bytes = answer(400, &[("Content-Length", "99")], b"{");
+    server.script(vec![Step::Drip { bytes, piece: 400, every: Duration::ZERO }]);
+    let attempt = Attempt { until: Instant::now() + Duration::from_millis(300), ..attempt };
+    let told = sink.send(&request, &points, &attempt);
+    assert!(matches!(told, Verdict::Retry { is_suspect: false, .. }), "{told:?}");
 }
 
 #[test]
@@ -396,7 +389,7 @@ fn no_secret_is_ever_told() {
         let told = format!("{:?} {:?}", send(&mut sink, &many()), sink.notes());
         assert!(!told.contains("planted"), "{told}");
         drop(server);
-        let told = format!("{:?} {:?}", send(&mut sink, &one()), sink.healthy());
+        let told = format!("{:?} {:?}", send(&mut sink, &one()), sink.notes());
         assert!(!told.contains("planted"), "{told}");
     };
     for status in [200, 204, 302, 400, 401, 403, 404, 407, 413, 422, 429, 500] {
@@ -444,11 +437,84 @@ fn loopback_is_never_reached_through_a_proxy() {
 #[test]
 fn a_proxy_that_wants_a_password_is_a_matter_for_the_user() {
     let proxy = Server::always(407);
+    let key = proxy.url().replace("//", "//user:hunter2@");
     for address in ["http://influx.test:8086", "https://influx.test:8086"] {
-        let told = send(&mut sink(address, &format!("proxy = {}", proxy.url())), &one());
-        assert!(matches!(&told, Verdict::Pause { why } if why.contains("key proxy")), "{told:?}");
+        let told = send(&mut sink(address, &format!("proxy = {key}")), &one());
+        let Verdict::Pause { why } = &told else { panic!("{told:?}") };
+        assert!(why.contains(&format!("the proxy {}", proxy.url())) && why.contains("key proxy"), "{why}");
+        assert!(why.starts_with(address) && !why.contains("hunter2"), "{why}");
     }
     assert_eq!(proxy.requests()[1].method, "CONNECT");
+}
+
+#[test]
+fn a_proxy_that_lets_nobody_through_is_named() {
+    for status in [403, 502] {
+        let proxy = Server::always(status);
+        let told = send(&mut sink("https://influx.test", &format!("proxy = {}", proxy.url())), &one());
+        let wanted = format!(
+            "https://influx.test: the proxy {} forbids the connection or cannot reach the server; allow it there, or \
+             correct the key proxy",
+            proxy.url()
+        );
+        assert_eq!(retry_text(&told), wanted);
+    }
+    for (status, is_pause) in [(403, true), (502, false), (503, false), (504, false)] {
+        let proxy = Server::always(status);
+        let told = send(&mut sink("http://influx.test", &format!("proxy = {}", proxy.url())), &one());
+        let (Verdict::Retry { why, .. } | Verdict::Pause { why }) = &told else { panic!("{told:?}") };
+        assert!(why.contains(&format!("HTTP {status} through the proxy {}", proxy.url())), "{why}");
+        assert_eq!(matches!(told, Verdict::Pause { .. }), is_pause);
+    }
+    // What only the server can have said.
+    let proxy = Server::always(400);
+    let told = send(&mut sink("http://influx.test", &format!("proxy = {}", proxy.url())), &one());
+    assert!(matches!(&told, Verdict::Reject { why, .. } if !why.contains("proxy")), "{told:?}");
+}
+
+#[test]
+fn a_proxy_that_is_away_is_not_taken_for_the_server() {
+    let proxy = format!("http://127.0.0.1:{}", dead_port());
+    for address in ["http://influx.test", "https://influx.test"] {
+        let told = send(&mut sink(address, &format!("proxy = {proxy}")), &one());
+        let wanted = format!("{address}: cannot connect to the proxy {proxy} (from the key proxy): connection refused");
+        assert_eq!(retry_text(&told), wanted);
+    }
+}
+
+#[test]
+fn a_proxy_of_the_environment_is_named_by_its_variable() {
+    let env = |name: &str| match name {
+        "all_proxy" => Some("socks5://u:hunter2@p:1080".to_string()),
+        "https_proxy" => Some("http://p:3128".to_string()),
+        "no_proxy" => Some("localhost, .example.org,10.0.0.0/8,192.0.2.1".to_string()),
+        _ => None,
+    };
+    let why = Proxying::configure(&section(""), "http", &env).err().unwrap().to_string();
+    assert!(why.contains("environment variable all_proxy: a proxy with \"socks5\" is not supported"), "{why}");
+    assert!(why.contains("proxy = none") && !why.contains("config.ini") && !why.contains("hunter2"), "{why}");
+    let proxy = Proxying::configure(&section(""), "https", &env).ok().flatten().unwrap();
+    let between = |address: &str| proxy.towards(&puypuy::net::address::parse_address(address).unwrap());
+    let told = between("https://influx.test").unwrap();
+    assert_eq!(
+        (told.address.as_str(), told.set_in.as_str()),
+        ("http://p:3128", "the environment variable https_proxy")
+    );
+    for far in ["https://influx.test", "https://badexample.org", "https://11.0.0.1", "https://192.0.2.11"] {
+        assert!(between(far).is_some(), "{far}");
+    }
+    for near in ["https://a.example.org", "https://EXAMPLE.org:8086", "https://10.9.8.7", "https://192.0.2.1"] {
+        assert!(between(near).is_none(), "{near}");
+    }
+}
+
+#[test]
+fn a_port_that_was_left_out_is_shown_where_nobody_listens() {
+    for (address, shown) in [("127.0.0.1", "http://127.0.0.1:80"), ("https://127.0.0.1/p", "https://127.0.0.1:443/p")] {
+        let told = send(&mut sink(address, ""), &one());
+        let wanted = format!("{shown}: cannot connect: connection refused; InfluxDB usually listens on 8086");
+        assert_eq!(retry_text(&told), wanted);
+    }
 }
 
 #[test]

@@ -6,19 +6,17 @@ use puypuy::sink::cutter::Limits;
 use puypuy::sink::line_protocol::{FieldType, LineProtocol, measurement};
 use std::collections::BTreeMap;
 
-fn with(points: usize, bytes: usize) -> LineProtocol {
-    LineProtocol::new(Limits { points, bytes })
-}
+const USUAL: Limits = Limits { points: 5_000, bytes: 1 << 20 };
 
 fn encoder() -> LineProtocol {
-    with(5_000, 1 << 20)
+    LineProtocol::new()
 }
 
 /// One point through normalisation and encoder, without the line end.
 fn line(identity: &Identity, point: Point) -> String {
     let (points, refused, _) = normalise(vec![point]);
     assert!(refused.is_empty());
-    let line = text(&encoder().encode(&points, identity));
+    let line = text(&encoder().encode(&points, identity, USUAL));
     assert_eq!(line.matches('\n').count(), 1, "{line:?}");
     line.trim_end().into()
 }
@@ -41,7 +39,7 @@ fn two_points_are_two_lines() {
     let points = [point("a", Value::Int(1)), point("b", Value::Float(2.5))];
     let base = "cluster=prod,group=web,host=db01.example.org,location=eu,type=system";
     let wanted = format!("a,{base} value=1i 1500000000\nb,{base} value=2.5 1500000000\n");
-    assert_eq!(text(&encoder().encode(&points, &identity())), wanted);
+    assert_eq!(text(&encoder().encode(&points, &identity(), USUAL)), wanted);
 }
 
 #[test]
@@ -175,7 +173,7 @@ fn what_cannot_be_written_is_refused_and_nothing_else() {
         point(r"\\", Value::Int(1)),
         point("d", Value::Int(1)),
     ];
-    let encoded = encoder().encode(&points, &identity());
+    let encoded = encoder().encode(&points, &identity(), USUAL);
     let refused: Vec<(usize, u16)> = encoded.refused.iter().map(|refused| (refused.index, refused.status)).collect();
     assert_eq!(refused, [(1, 0), (2, 0), (3, 0), (4, 0)]);
     assert!(encoded.refused[2].why.contains("65535"), "{}", encoded.refused[2].why);
@@ -186,7 +184,7 @@ fn what_cannot_be_written_is_refused_and_nothing_else() {
 #[test]
 fn a_measurement_has_one_type_in_a_batch() {
     let points = [point("m", Value::Int(1)), point("n", Value::Int(2)), point("m", Value::Float(1.5))];
-    let lines = text(&encoder().encode(&points, &identity()));
+    let lines = text(&encoder().encode(&points, &identity(), USUAL));
     let numbers: Vec<&str> = lines.lines().map(|line| line.split(' ').nth(1).unwrap()).collect();
     assert_eq!(numbers, ["value=1", "value=2i", "value=1.5"]);
 }
@@ -203,7 +201,7 @@ fn a_known_type_is_forced() {
         point("i", Value::Float(1.8e19)),
         point("#f", Value::Int(7)),
     ];
-    let lines = text(&encoder.encode(&points, &identity()));
+    let lines = text(&encoder.encode(&points, &identity(), USUAL));
     let numbers: Vec<&str> = lines.lines().map(|line| line.split(' ').nth(1).unwrap()).collect();
     assert_eq!(numbers, ["value=3i", "value=-3i", "value=9223372036854775807i", "value=7"]);
 }
@@ -211,25 +209,25 @@ fn a_known_type_is_forced() {
 #[test]
 fn requests_are_bounded_in_lines_and_bytes() {
     let points: Vec<Point> = (0..10).map(|number| point(&format!("name{number}"), Value::Int(1))).collect();
-    let by_lines = with(4, 1 << 20).encode(&points, &identity());
+    let by_lines = encoder().encode(&points, &identity(), Limits { points: 4, ..USUAL });
     let ranges = |encoded: &Encoded| encoded.requests.iter().map(|request| request.points.clone()).collect::<Vec<_>>();
     assert_eq!(ranges(&by_lines), [0..4, 4..8, 8..10]);
     let whole = text(&by_lines);
     let length = whole.len() / 10;
-    let by_bytes = with(5_000, length * 3 + 1).encode(&points, &identity());
+    let by_bytes = encoder().encode(&points, &identity(), Limits { bytes: length * 3 + 1, ..USUAL });
     assert_eq!(ranges(&by_bytes), [0..3, 3..6, 6..9, 9..10]);
     assert_eq!(text(&by_bytes), whole);
-    let tiny = with(5_000, 1).encode(&points, &identity());
+    let tiny = encoder().encode(&points, &identity(), Limits { bytes: 1, ..USUAL });
     assert_eq!((tiny.requests.len(), text(&tiny)), (10, whole));
-    assert_eq!(encoder().encode(&[], &identity()), Encoded::default());
+    assert_eq!(encoder().encode(&[], &identity(), USUAL), Encoded::default());
 }
 
 #[test]
 fn another_identity_is_noticed() {
     let encoder = encoder();
     let points = [point("m", Value::Int(1))];
-    let first = text(&encoder.encode(&points, &identity()));
-    let second = text(&encoder.encode(&points, &Identity { host: "other".into(), ..identity() }));
+    let first = text(&encoder.encode(&points, &identity(), USUAL));
+    let second = text(&encoder.encode(&points, &Identity { host: "other".into(), ..identity() }, USUAL));
     assert_eq!(second, first.replace("db01.example.org", "other"));
 }
 
@@ -346,9 +344,9 @@ proptest! {
     fn a_reader_gets_back_what_was_meant(points in proptest::collection::vec(any_point(), 1..6)) {
         let (points, _, _) = normalise(points);
         let encoder = encoder();
-        let encoded = encoder.encode(&points, &hostile());
-        prop_assert_eq!(&encoded, &encoder.encode(&points, &hostile()), "not deterministic");
-        prop_assert_eq!(&encoded, &self::encoder().encode(&points, &hostile()), "depends on the past");
+        let encoded = encoder.encode(&points, &hostile(), USUAL);
+        prop_assert_eq!(&encoded, &encoder.encode(&points, &hostile(), USUAL), "not deterministic");
+        prop_assert_eq!(&encoded, &self::encoder().encode(&points, &hostile(), USUAL), "depends on the past");
         for request in &encoded.requests {
             let body = std::str::from_utf8(&request.body).unwrap();
             prop_assert!(body.ends_with('\n'));

@@ -4,6 +4,7 @@ mod carbon;
 mod connections;
 mod influxdb;
 mod influxdb2;
+mod influxdb3;
 mod json;
 mod kairosdb;
 mod line_protocol;
@@ -19,8 +20,8 @@ use puypuy::config::section::Section;
 use puypuy::delivery::normalise::normalise;
 use puypuy::point::{Identity, Kind, Point, Tags, Value};
 use puypuy::sink::influxdb::InfluxDb;
-use puypuy::sink::{Encoded, Request, Sink, Verdict};
-use std::ops::ControlFlow;
+use puypuy::sink::{Attempt, Encoded, Request, Sink, Verdict};
+use std::time::{Duration, Instant};
 
 /// `[TSDB]` with `key = value` lines.
 fn section(lines: &str) -> Section {
@@ -81,7 +82,11 @@ fn text(encoded: &Encoded) -> String {
 /// Encodes all points, which must fit one request, and sends them.
 fn send(sink: &mut dyn Sink, points: &[Point]) -> Verdict {
     let request = only_request(sink, points);
-    sink.send(&request, points, &mut || ControlFlow::Continue(()))
+    sink.send(&request, points, &attempt(&identity()))
+}
+
+fn attempt(identity: &Identity) -> Attempt<'_> {
+    Attempt { identity, wall: 1_500_000_000, until: Instant::now() + Duration::from_secs(60) }
 }
 
 fn only_request(sink: &dyn Sink, points: &[Point]) -> Request {

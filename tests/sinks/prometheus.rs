@@ -9,8 +9,34 @@ use std::time::{Duration, Instant};
 
 const PERIOD: Duration = Duration::from_secs(10);
 
+/// Time of the points, unless they say otherwise.
+const NOW: i64 = 1_500_000_000;
+
+/// Sends the points with the clock at `wall`.
+fn send_at(sink: &mut Prometheus, wall: i64, identity: &Identity, points: &[Point]) {
+    let encoded = sink.encode(points, identity);
+    let attempt = Attempt { identity, wall, until: Instant::now() };
+    for request in &encoded.requests {
+        assert_eq!(sink.send(request, points, &attempt), Verdict::Delivered);
+    }
+}
+
+/// The one sample on the page after that point.
 fn line(identity: &Identity, point: Point) -> String {
-    body(&Prometheus::new(PERIOD), identity, point).trim_end_matches('\n').into()
+    let mut sink = Prometheus::new(PERIOD);
+    let (points, ..) = normalise(vec![point]);
+    send_at(&mut sink, NOW, identity, &points);
+    samples(&sink).remove(0)
+}
+
+/// The samples on the page, without the heads of families.
+fn samples(sink: &Prometheus) -> Vec<String> {
+    let page = shown(sink).page(Instant::now());
+    page.lines().filter(|line| !line.starts_with('#')).map(String::from).collect()
+}
+
+fn dated(time: i64, name: &str, value: i64) -> Point {
+    Point { time, ..point(name, Value::Int(value)) }
 }
 
 /// A page after those batches.
@@ -117,7 +143,7 @@ fn a_series_shows_its_last_value_until_it_is_not_refreshed() {
     // Spooled for another sink, hours ago.
     send(&mut sink, &[Point { time: 1_499_990_000, ..point("old", Value::Int(1)) }]);
     assert!(!exposition.page(Instant::now()).contains("old"));
-    assert_eq!((sink.name(), sink.is_remote(), sink.healthy()), ("Prometheus", false, None));
+    assert_eq!((sink.name(), sink.is_remote()), ("Prometheus", false));
 }
 
 #[test]
@@ -135,9 +161,103 @@ fn what_cannot_be_written_is_refused_and_nothing_else() {
     let mut sink = Prometheus::new(PERIOD);
     let encoded = sink.encode(&points, &identity());
     assert_eq!((encoded.refused.len(), encoded.refused[0].index), (1, 1));
-    sink.send(&encoded.requests[0], &points, &mut || ControlFlow::Continue(()));
+    send_at(&mut sink, NOW, &identity(), &points);
     let page = shown(&sink).page(Instant::now());
     assert!(page.contains("a{") && page.contains("b{") && page.contains("} 2\n") && page.len() < 1_000, "{page}");
+}
+
+#[test]
+fn a_clock_that_was_ahead_does_not_empty_the_page() {
+    let mut sink = Prometheus::new(PERIOD);
+    send_at(&mut sink, NOW + 3600, &identity(), &[dated(NOW + 3600, "m", 1), dated(NOW + 3600, "n", 1)]);
+    assert_eq!(samples(&sink).len(), 2);
+    send_at(&mut sink, NOW, &identity(), &[dated(NOW, "m", 2), dated(NOW, "o", 2)]);
+    let page = samples(&sink).join("\n");
+    assert!(page.contains("m{") && page.contains("} 2\nn{") && page.contains("o{"), "{page}");
+    // From then on by their times.
+    send_at(&mut sink, NOW + 10, &identity(), &[dated(NOW - 10, "m", 3), dated(NOW + 10, "o", 4)]);
+    let page = samples(&sink).join("\n");
+    assert!(page.contains("} 2\nn{") && page.ends_with("} 4"), "{page}");
+}
+
+#[test]
+fn one_point_dated_ahead_hides_no_other_and_gives_way() {
+    let mut sink = Prometheus::new(PERIOD);
+    send_at(&mut sink, NOW, &identity(), &[dated(NOW + 59 * 60, "odd", 1), dated(NOW, "m", 1)]);
+    send_at(&mut sink, NOW + 10, &identity(), &[dated(NOW + 10, "m", 2), dated(NOW + 10, "odd", 2)]);
+    let page = samples(&sink);
+    assert!(page.len() == 2 && page.iter().all(|line| line.ends_with("} 2")), "{page:?}");
+}
+
+#[test]
+fn old_points_are_no_last_value_even_alone() {
+    let mut sink = Prometheus::new(PERIOD);
+    send_at(&mut sink, NOW, &identity(), &[dated(NOW - 61, "old", 1), dated(NOW - 60, "late", 1)]);
+    assert!(samples(&sink).len() == 1 && samples(&sink)[0].starts_with("late{"), "{:?}", samples(&sink));
+}
+
+#[test]
+fn names_that_meet_stay_apart_and_are_told_once() {
+    let labels = r#"{host="db01.example.org",cluster="prod",group="web",location="eu""#;
+    let typed =
+        |check_type: &'static str, name, value| Point { check_type: check_type.into(), ..dated(NOW, name, value) };
+    let first = [typed("a", "disk.used", 1), typed("a", "load", 2)];
+    let batch = [
+        typed("a", "disk-used", 3),
+        typed("b", "disk.used", 4),
+        typed("b", "disk-used", 5),
+        typed("b", "load", 6),
+        tagged("kept", Value::Int(7), &[("a.b", "1")]),
+        tagged("kept", Value::Int(8), &[("a-b", "1")]),
+        Point { check_type: "b".into(), ..tagged("own", Value::Int(9), &[("type", "x")]) },
+        Point { check_type: "c".into(), ..tagged("own", Value::Int(10), &[("type", "x")]) },
+    ];
+    let wanted = [
+        format!(r#"disk_used{labels},name="disk-used"}} 3"#),
+        format!(r#"disk_used{labels},type="b",name="disk-used"}} 5"#),
+        format!(r#"disk_used{labels},type="b"}} 4"#),
+        format!(r#"disk_used{labels}}} 1"#),
+        format!(r#"kept{labels},a_b="1",series="kept [(\"a-b\", \"1\")] of type \"system\""}} 8"#),
+        format!(r#"kept{labels},a_b="1"}} 7"#),
+        format!(r#"load{labels},type="b"}} 6"#),
+        format!(r#"load{labels}}} 2"#),
+        format!(r#"own{labels},type="x",type_="c"}} 10"#),
+        format!(r#"own{labels},type="x"}} 9"#),
+    ];
+    let mut sink = Prometheus::new(PERIOD);
+    send_at(&mut sink, NOW, &identity(), &first);
+    assert_eq!(sink.notes(), [""; 0]);
+    send_at(&mut sink, NOW, &identity(), &batch);
+    assert_eq!(samples(&sink), wanted);
+    let notes = sink.notes();
+    assert_eq!(notes.len(), 6, "{notes:?}");
+    let told = format!(
+        r#"disk.used [] of type "a" and disk-used [] of type "a" both become disk_used{labels}}}: the second is {}"#,
+        wanted[0].trim_end_matches(" 3")
+    );
+    assert_eq!(notes[0], told);
+    // Whichever of them comes, and in whatever order.
+    for only in [&batch[..1], &batch[1..], &first, &batch] {
+        let mut points: Vec<Point> = only.to_vec();
+        points.reverse();
+        send_at(&mut sink, NOW, &identity(), &points);
+        assert_eq!(samples(&sink), wanted);
+    }
+    assert_eq!(sink.notes(), [""; 0]);
+}
+
+#[test]
+fn what_is_remembered_of_names_is_bounded_and_told() {
+    let mut sink = Prometheus::new(PERIOD);
+    let points: Vec<Point> = (0..10_001).map(|n| dated(NOW, &format!("m.{n}"), n)).collect();
+    send_at(&mut sink, NOW, &identity(), &points);
+    assert_eq!(sink.notes(), ["more than 10000 names: where two of the others meet is not noticed"]);
+    send_at(&mut sink, NOW, &identity(), &points);
+    assert_eq!((samples(&sink).len(), sink.notes().len()), (10_001, 0));
+    // Those of a container that is gone make room.
+    (0..400).for_each(|_| send_at(&mut sink, NOW, &identity(), &[dated(NOW, "x", 1)]));
+    send_at(&mut sink, NOW, &identity(), &[dated(NOW, "a.b", 1), dated(NOW, "a-b", 2)]);
+    assert_eq!(sink.notes().len(), 1);
 }
 
 type Sample = (String, BTreeMap<String, String>, f64);

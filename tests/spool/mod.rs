@@ -4,12 +4,14 @@ mod cached;
 
 use crate::support::{Home, Said};
 use proptest::prelude::*;
-use puypuy::delivery::codec;
-use puypuy::delivery::dispatch::Lost;
+use puypuy::delivery::disk::Folder;
 use puypuy::delivery::rejected::Rejected;
-use puypuy::delivery::spool::{Bounds, Spool};
+use puypuy::delivery::shipment::Refusal;
+use puypuy::delivery::spool::{Bounds, Read, Spool};
+use puypuy::delivery::{Moment, codec};
 use puypuy::point::{Batch, HealthEvent, Kind, Level, Point, Tags, Value};
 use std::fs;
+use std::time::Instant;
 
 fn point(name: &str, value: Value) -> Point {
     Point {
@@ -32,22 +34,30 @@ fn batch(names: &[&str]) -> Batch {
 fn home(batches: &[Batch]) -> Home {
     let home = Home::new().with("hostname", "web1");
     let mut spool = spool(&home);
-    batches.iter().for_each(|batch| spool.store(batch.clone(), 1_600_000_100).unwrap());
+    batches.iter().for_each(|batch| spool.store(batch.clone(), 1_600_000_100, now()).1.unwrap());
     home
+}
+
+/// A moment at which the wall clock shows the time of the batches.
+fn now() -> Moment {
+    Moment { at: Instant::now(), wall: 1_600_000_100 }
 }
 
 fn spool(home: &Home) -> Spool {
     let bounds = Bounds { entries: 100, bytes: 1 << 20, age: None };
-    Spool::open(&home.path("tmp/spool"), bounds).unwrap()
+    Spool::open(Box::new(Folder::new(home.path("tmp/spool"))), bounds, now()).unwrap()
 }
 
 /// The names of the points that wait, in order.
 fn waiting(home: &Home) -> Vec<String> {
     let mut spool = spool(home);
     let mut names = Vec::new();
-    while let Some(entry) = spool.oldest(0) {
-        names.extend(entry.batch.points.iter().map(|point| point.name.to_string()));
-        spool.done(entry.place);
+    let entries: Vec<u64> = spool.ready(now().at).collect();
+    for entry in entries {
+        if let Read::Batch(batch, _) = spool.take(entry, now().at) {
+            names.extend(batch.points.iter().map(|point| point.name.to_string()));
+            spool.done(entry);
+        }
     }
     names
 }
@@ -139,8 +149,8 @@ fn batches_are_dropped_by_name_and_nothing_else_is() {
 #[test]
 fn refused_and_damaged_points_wait_again() {
     let home = home(&[batch(&["a"])]);
-    let lost = |name: &str, value| Lost { point: point(name, value), status: 400, why: "no".into() };
-    let rejected = Rejected::new(home.path("tmp/rejected"), "OpenTSDB", 1 << 20);
+    let lost = |name: &str, value| Refusal { point: point(name, value), status: 400, why: "no".into() };
+    let mut rejected = Rejected::new(Box::new(Folder::new(home.path("tmp/rejected"))), "OpenTSDB", 1 << 20);
     rejected.keep(&[lost("r1", Value::Float(5.0)), lost("r2", Value::Int(5))], "web1", 0).unwrap();
     let file = home.path("tmp/rejected/opentsdb.ndjson");
     let older = home.path("tmp/rejected/opentsdb.ndjson.1");

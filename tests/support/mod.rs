@@ -48,6 +48,13 @@ impl Home {
         self
     }
 
+    /// Sends its points there instead: the keys of `[TSDB]`.
+    pub fn to(mut self, tsdb: &[(&str, &str)]) -> Home {
+        self.tsdb = tsdb.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
+        self.write();
+        self
+    }
+
     fn write(&self) {
         let mut text = String::new();
         for (section, entries) in [("SelfConfig", &self.own), ("TSDB", &self.tsdb)] {

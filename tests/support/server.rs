@@ -39,6 +39,18 @@ pub enum Step {
     After(Duration, Box<Step>),
     /// Answers a CONNECT with 200 and connects the other side to that address.
     Tunnel(std::net::SocketAddr),
+    /// Does what this makes of the request.
+    Think(Thought),
+}
+
+/// What decides by the whole request what is done with it.
+#[derive(Clone)]
+pub struct Thought(Arc<dyn Fn(&Recorded) -> Step + Send + Sync>);
+
+impl std::fmt::Debug for Thought {
+    fn fmt(&self, out: &mut std::fmt::Formatter) -> std::fmt::Result {
+        out.write_str("Thought")
+    }
 }
 
 impl Step {
@@ -50,6 +62,11 @@ impl Step {
     /// A whole answer with a right Content-Length.
     pub fn answer(status: u16, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Step {
         Step::Answer(answer(status, headers, body.as_ref()))
+    }
+
+    /// The step that this makes of the request.
+    pub fn think(thought: impl Fn(&Recorded) -> Step + Send + Sync + 'static) -> Step {
+        Step::Think(Thought(Arc::new(thought)))
     }
 
     /// The same step after a pause.
@@ -263,7 +280,10 @@ fn serve(stream: TcpStream, number: usize, shared: &Shared) -> io::Result<()> {
         request.raw = vec![0; request.header("content-length").map_or(0, |length| length.parse().unwrap())];
         wire.read_exact(&mut request.raw)?;
         request.body = unzipped(&request);
-        let step = shared.next();
+        let mut step = shared.next();
+        while let Step::Think(Thought(think)) = step {
+            step = think(&request);
+        }
         shared.record(request);
         if !perform(step, &mut wire)? {
             return wire.close();
@@ -290,7 +310,7 @@ fn perform(step: Step, wire: &mut Wire) -> io::Result<bool> {
             socket2::SockRef::from(wire.socket()).set_linger(Some(Duration::ZERO))?;
             Err(io::ErrorKind::ConnectionReset.into())
         }
-        Step::Early(_) | Step::CloseAtAccept | Step::Close => Ok(false),
+        Step::Early(_) | Step::CloseAtAccept | Step::Close | Step::Think(_) => Ok(false),
         Step::Silence => {
             while wire.read(&mut [0; 1024])? > 0 {}
             Ok(false)

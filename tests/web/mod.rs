@@ -8,14 +8,14 @@ use puypuy::config::section::Section;
 use puypuy::delivery::status::Status;
 use puypuy::point::{Identity, Kind, Point, Tags, Value};
 use puypuy::program::Programs;
-use puypuy::sink::Sink;
 use puypuy::sink::prometheus::Prometheus;
+use puypuy::sink::{Attempt, Sink};
 use puypuy::web::allowed::Allowed;
 use puypuy::web::{Pages, configure, start};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::ops::ControlFlow;
+
 use std::os::unix::fs::symlink;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -53,7 +53,8 @@ fn serve(allowed: &str) -> SocketAddr {
     let mut sink = Prometheus::new(Duration::from_secs(10));
     let points = [point];
     let request = sink.encode(&points, &identity).requests.remove(0);
-    sink.send(&request, &points, &mut || ControlFlow::Continue(()));
+    let attempt = Attempt { identity: &identity, wall: points[0].time, until: Instant::now() };
+    sink.send(&request, &points, &attempt);
     let status = Status { delivered: 3, is_up: true, ..Status::default() };
     let pages = Pages { status: Arc::new(Mutex::new(status)), exposition: sink.exposition(), programs: programs() };
     let web = configure(&section(&[("webaddress", "127.0.0.1:0"), ("allowedip", allowed)])).unwrap();

@@ -9,7 +9,7 @@ mod store;
 
 pub use reader::{Reader, Series, Summary};
 
-use super::{Encoded, Patience, Refused, Request, Sink, Verdict};
+use super::{Attempt, Encoded, Refused, Request, Sink, Verdict};
 use crate::config::section::Section;
 use crate::error::Result;
 use crate::point::{Identity, Point, Value};
@@ -20,8 +20,9 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use store::{Keep, Store, Trouble};
 
-/// What stands beside the database: its log of newest pages and that log's index.
-const COMPANIONS: [&str; 3] = ["", "-wal", "-shm"];
+/// The log of newest pages and its index, which stand beside the database, and then itself: a log that stays behind would be
+/// played into the next database of that name.
+const FILES: [&str; 3] = ["-wal", "-shm", ""];
 
 /// Where the store is: `file` of `[TSDB]`, from the home folder where it is relative.
 pub fn file(tsdb: &Section, home: &Path) -> PathBuf {
@@ -49,13 +50,16 @@ pub struct Local {
     notes: Vec<String>,
 }
 
+/// Points of one transaction, when what was kept is stored.
+const FULL_REQUEST: usize = 5_000;
+
 impl Local {
     /// The file, as configured.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    fn write(&mut self, points: &[Point], host: &str) -> Result<(), Trouble> {
+    fn write(&mut self, points: &[Point], attempt: &Attempt) -> Result<(), Trouble> {
         if self.store.as_ref().is_some_and(|store| !store.is_at(&self.path)) {
             self.notes.push(format!("{}: was removed or replaced while in use: opened anew", self.path.display()));
             self.store = None;
@@ -64,8 +68,17 @@ impl Local {
             Some(store) => store,
             None => Store::open(&self.path, self.keep)?,
         };
-        store.write(points, host).map_err(|error| store::explain(&self.path, &error))?;
+        let host = &attempt.identity.host;
+        let gap = store.write(points, host, attempt.wall).map_err(|error| store::explain(&self.path, &error))?;
         self.store = Some(store);
+        if let Some(seconds) = gap {
+            let (hours, keep) = (seconds / 3600, self.keep.seconds / 3600);
+            self.notes.push(format!(
+                "{}: the clock is {hours} hours ahead of what is stored: these make nothing older, \
+                 what is stored goes when points of {keep} hours have come after it",
+                self.path.display()
+            ));
+        }
         Ok(())
     }
 
@@ -75,9 +88,9 @@ impl Local {
         let aside =
             (now..).map(|second| with_suffix(&self.path, &format!(".damaged-{second}"))).find(|to| !to.exists());
         let aside = aside.unwrap_or_default();
-        for companion in COMPANIONS {
-            let from = with_suffix(&self.path, companion);
-            match fs::rename(&from, with_suffix(&aside, companion)) {
+        for file in FILES {
+            let from = with_suffix(&self.path, file);
+            match fs::rename(&from, with_suffix(&aside, file)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(store::refusal(&from, &format!("set aside this damaged store ({why})"), &error));
                 }
@@ -98,8 +111,8 @@ impl Sink for Local {
         "Local"
     }
 
-    /// All points in one request (one transaction); the body holds only the host name for points without their own.
-    fn encode(&self, points: &[Point], identity: &Identity) -> Encoded {
+    /// Nothing goes over a wire, so requests have no body: each run of numbers is one request, and one transaction.
+    fn encode(&self, points: &[Point], _: &Identity) -> Encoded {
         let mut encoded = Encoded::default();
         let mut start = 0;
         for run in points.chunk_by(|a, b| is_finite(a) == is_finite(b)) {
@@ -107,7 +120,7 @@ impl Sink for Local {
             start = range.end;
             match run.first() {
                 Some(point) if is_finite(point) => {
-                    encoded.requests.push(Request { body: identity.host.as_bytes().into(), points: range });
+                    encoded.requests.push(Request { body: Vec::new(), points: range });
                 }
                 _ => {
                     encoded.refused.extend(range.map(|index| Refused { index, status: 0, why: "not a number".into() }))
@@ -117,19 +130,18 @@ impl Sink for Local {
         encoded
     }
 
-    fn send(&mut self, request: &Request, points: &[Point], _patience: Patience) -> Verdict {
+    fn send(&mut self, request: &Request, points: &[Point], attempt: &Attempt) -> Verdict {
         let points = points.get(request.points.clone()).unwrap_or_default();
-        let host = String::from_utf8_lossy(&request.body);
-        let outcome = self.write(points, &host).or_else(|trouble| match trouble {
+        let outcome = self.write(points, attempt).or_else(|trouble| match trouble {
             Trouble::Damaged(why) => {
                 self.set_aside(&why)?;
-                self.write(points, &host)
+                self.write(points, attempt)
             }
             other => Err(other),
         });
         match outcome {
             Ok(()) => Verdict::Delivered,
-            Err(Trouble::Later(why)) => Verdict::Retry { why, after: None, server_error: false },
+            Err(Trouble::Later(why)) => Verdict::Retry { why, after: None, is_suspect: false },
             Err(Trouble::Refused(why)) => Verdict::Pause { why },
             Err(Trouble::Damaged(why)) => Verdict::Retry {
                 why: format!(
@@ -137,9 +149,13 @@ impl Sink for Local {
                     self.path.display()
                 ),
                 after: None,
-                server_error: false,
+                is_suspect: false,
             },
         }
+    }
+
+    fn full_request(&self) -> usize {
+        FULL_REQUEST
     }
 
     fn notes(&mut self) -> Vec<String> {

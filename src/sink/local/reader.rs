@@ -86,13 +86,13 @@ impl Reader {
         read().map_err(|error| told(&self.path, &error))
     }
 
-    /// Time of the newest point in Unix seconds; `None` when there is none.
-    pub fn newest(&self) -> Result<Option<i64>> {
+    /// Time of the newest point up to then, in Unix seconds; `None` when there is none.
+    pub fn newest(&self, until: i64) -> Result<Option<i64>> {
         let read = || {
             let mut newest = None;
-            for since in &self.parts {
-                let time = format!("SELECT max(time) FROM raw_{since}");
-                newest = newest.max(self.db.query_row(&time, [], |row| row.get::<_, Option<i64>>(0))?);
+            for since in self.parts(&(i64::MIN..=until)) {
+                let time = format!("SELECT max(time) FROM raw_{since} WHERE time <= ?1");
+                newest = newest.max(self.db.query_row(&time, [until], |row| row.get::<_, Option<i64>>(0))?);
             }
             Ok(newest)
         };

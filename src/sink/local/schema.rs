@@ -4,7 +4,8 @@
 //! `minute` show all parts as one. A part goes as a whole, because dropping a table writes next to nothing, while deleting its
 //! rows would write every page of them twice.
 //!
-//! *Invariant:* a part holds only times from its `since` up to the next part's; the oldest part also holds all that is older.
+//! *Invariant:* a part holds only times from its `since` up to the next part's; the oldest part also holds all that is older,
+//! and any part may hold points that were dated more than a day ahead when they came.
 
 use rusqlite::{Connection, Row};
 

@@ -17,6 +17,9 @@ use std::time::Duration;
 /// Small pages: a batch changes a few pages and each is written whole, to the log and later to its place.
 const PAGE: i64 = 512;
 
+/// A stretch of at least this share of the time to keep without a point is a gap: it makes nothing older.
+const GAPS: i64 = 8;
+
 /// Pages in the log before they are brought to their place: 1 MB.
 const CHECKPOINT: i64 = 2000;
 
@@ -93,13 +96,20 @@ impl Store {
         fs::metadata(path).is_ok_and(|now| (now.dev(), now.ino()) == self.inode)
     }
 
-    /// Stores all of it or nothing.
-    pub fn write(&mut self, points: &[Point], host: &str) -> rusqlite::Result<()> {
+    /// Stores all of it or nothing, when the clock stands at `wall`. Says how many seconds were skipped, where the first
+    /// points after a gap are among these.
+    pub fn write(&mut self, points: &[Point], host: &str, wall: i64) -> rusqlite::Result<Option<i64>> {
         let times = points.iter().map(|point| point.time);
-        let (Some(oldest), Some(newest)) = (times.clone().min(), times.max()) else { return Ok(()) };
+        let Some(oldest) = times.clone().min() else { return Ok(None) };
+        // Points further ahead than a day are a script's mistake: they lie with the others and make nothing older.
+        let ahead = wall.saturating_add(DAY);
+        let newest = times.filter(|time| *time <= ahead).max().unwrap_or(wall);
         let newest = minute_of(newest);
         let db = Transaction::new_unchecked(&self.db, TransactionBehavior::Immediate)?;
-        make_part(&db, &mut self.parts, newest, self.keep)?;
+        let gap = match make_part(&db, &mut self.parts, newest, ahead, self.keep)? {
+            Some(at) => gap_before(&db, &self.parts, at)?.filter(|gap| *gap >= self.keep.seconds / GAPS),
+            None => None,
+        };
         insert(&db, &mut self.parts, &mut self.known, points, host)?;
         // A batch out of the spool can be older than what is stored already.
         let known = match self.open {
@@ -108,10 +118,10 @@ impl Store {
         };
         let newest = if known <= newest.saturating_add(DAY) { newest.max(known) } else { newest };
         roll_up(&db, &self.parts, points, newest, self.open)?;
-        let is_new_minute = self.open.replace(newest) != Some(newest);
-        let cutoff = is_new_minute.then(|| oldest.saturating_sub(self.keep.seconds));
-        drop_oldest(&db, &mut self.parts, &mut self.known, cutoff, self.keep.bytes)?;
-        db.commit()
+        self.open = Some(newest);
+        drop_oldest(&db, &mut self.parts, &mut self.known, oldest.min(wall), self.keep)?;
+        db.commit()?;
+        Ok(gap)
     }
 }
 
@@ -236,23 +246,41 @@ fn place(parts: &[Part], time: i64) -> usize {
     parts.partition_point(|part| part.since <= time).saturating_sub(1)
 }
 
-/// Begins a part at this minute where the one it would go to is full.
-fn make_part(db: &Connection, parts: &mut Vec<Part>, minute: i64, keep: Keep) -> rusqlite::Result<()> {
+/// Begins a part at this minute where the one it would go to is full, and says where among the parts. Points later than
+/// `ahead` do not keep it from being begun.
+fn make_part(
+    db: &Connection,
+    parts: &mut Vec<Part>,
+    minute: i64,
+    ahead: i64,
+    keep: Keep,
+) -> rusqlite::Result<Option<usize>> {
     let mut at = place(parts, minute);
     if let Some(part) = parts.get_mut(at) {
         let span = minute.saturating_sub(part.since);
         let is_full = span >= (keep.seconds / PARTS).max(MINUTE)
             || span >= MINUTE && count(db, part)? >= keep.bytes / PARTS / BYTES_PER_POINT;
-        let later = format!("SELECT EXISTS (SELECT 1 FROM raw_{} WHERE time >= ?1)", part.since);
-        if !is_full || parts.len() >= MOST_PARTS || db.query_row(&later, [minute], |row| row.get(0))? {
-            return Ok(());
+        let later = format!("SELECT EXISTS (SELECT 1 FROM raw_{} WHERE time BETWEEN ?1 AND ?2)", part.since);
+        let is_late = || db.query_row(&later, [minute, ahead.max(minute)], |row| row.get::<_, bool>(0));
+        if !is_full || parts.len() >= MOST_PARTS || is_late()? {
+            return Ok(None);
         }
         at += 1;
     }
     let since = minute.max(0);
     parts.insert(at, Part { since, points: Some(0) });
     db.execute_batch(&schema::create_part(since))?;
-    make_views(db, parts)
+    make_views(db, parts)?;
+    Ok(Some(at))
+}
+
+/// Seconds between the newest point of the part before this one and its begin; `None` where no point is.
+fn gap_before(db: &Connection, parts: &[Part], at: usize) -> rusqlite::Result<Option<i64>> {
+    let before = at.checked_sub(1).and_then(|before| parts.get(before));
+    let (Some(Part { since, .. }), Some(part)) = (before, parts.get(at)) else { return Ok(None) };
+    let newest = format!("SELECT max(time) FROM raw_{since} WHERE time < ?1");
+    let newest: Option<i64> = db.query_row(&newest, [part.since], |row| row.get(0))?;
+    Ok(newest.map(|newest| part.since.saturating_sub(newest)))
 }
 
 fn make_views(db: &Connection, parts: &[Part]) -> rusqlite::Result<()> {
@@ -422,18 +450,20 @@ fn forgotten(db: &Connection, parts: &[Part], before: i64) -> rusqlite::Result<V
     Ok(minutes)
 }
 
-/// Drops the oldest part, with the series that only it held, when all of it is older than `cutoff` or the file is too large.
-/// One at a time: a part is small enough to be dropped without a pause that anyone notices.
+/// Drops the oldest part, with the series that only it held, when all of it is too old at the time `now` or the file is too
+/// large. One at a time: a part is small enough to be dropped without a pause that anyone notices.
 fn drop_oldest(
     db: &Connection,
     parts: &mut Vec<Part>,
     known: &mut HashMap<String, Known>,
-    cutoff: Option<i64>,
-    bytes: i64,
+    now: i64,
+    keep: Keep,
 ) -> rusqlite::Result<()> {
     let [oldest, second, ..] = parts.as_slice() else { return Ok(()) };
     let (oldest, second) = (oldest.since, second.since);
-    if cutoff.is_none_or(|cutoff| second > cutoff) && used(db)? <= bytes {
+    // The gaps are looked for only where they can matter.
+    let is_old = now.saturating_sub(second) >= keep.seconds && age(db, parts, now, keep)? >= keep.seconds;
+    if !is_old && used(db)? <= keep.bytes {
         return Ok(());
     }
     db.execute_batch(&format!("DROP TABLE raw_{oldest}; DROP TABLE minute_{oldest};"))?;
@@ -442,6 +472,18 @@ fn drop_oldest(
     db.execute("DELETE FROM series WHERE until < ?1", [second])?;
     known.retain(|_, series| series.until >= second);
     Ok(())
+}
+
+/// Seconds since the end of the oldest part, without the gaps: a clock that jumps ahead makes nothing older.
+fn age(db: &Connection, parts: &[Part], now: i64, keep: Keep) -> rusqlite::Result<i64> {
+    let mut age = parts.get(1).map_or(0, |second| now.saturating_sub(second.since));
+    for at in 2..=place(parts, now) {
+        let gap = gap_before(db, parts, at)?.unwrap_or(0);
+        if gap >= keep.seconds / GAPS {
+            age = age.saturating_sub(gap);
+        }
+    }
+    Ok(age)
 }
 
 /// Bytes of the file that hold something.

@@ -1,0 +1,178 @@
+//! A folder as the spool and the rejected area use it: the real one, or what a test puts in its place.
+//!
+//! *Invariant:* what [`Disk::write`] returned for, and a [`Disk::sync`] after it, survives a crash of the machine.
+
+use crate::error::{Error, Result};
+use nix::unistd::{Uid, fchown};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// Least space left to others on the file system: this, or a twentieth of it where that is less.
+const KEEP_FREE: u64 = 100 << 20;
+
+/// Names are those of files in the folder; one may lie in a folder of its own below, which is made where it is missing.
+pub trait Disk: Send {
+    /// As sentences name it.
+    fn path(&self) -> &Path;
+
+    /// Makes the folder and takes its lock, where that has not been done or somebody removed the folder since. Whether it was
+    /// taken anew, so that what lies in it has to be looked at.
+    ///
+    /// # Errors
+    /// [`Error::Daemon`] where another process holds it, [`Error::File`] where the system refuses.
+    fn hold(&mut self) -> Result<bool>;
+
+    /// Names and sizes.
+    fn list(&self) -> io::Result<Vec<(String, u64)>>;
+
+    fn read(&self, name: &str) -> io::Result<Vec<u8>>;
+
+    /// A file of that content, brought to the disk; its name may not be there yet.
+    fn write(&mut self, name: &str, bytes: &[u8]) -> io::Result<()>;
+
+    fn append(&mut self, name: &str, bytes: &[u8]) -> io::Result<()>;
+
+    /// Takes the place of a file of that name.
+    fn rename(&mut self, from: &str, to: &str) -> io::Result<()>;
+
+    fn remove(&mut self, name: &str) -> io::Result<()>;
+
+    /// Brings names to the disk: those that are new and those that are gone.
+    fn sync(&mut self) -> io::Result<()>;
+
+    /// Bytes; `None` where there is no such file.
+    fn size(&self, name: &str) -> Option<u64>;
+
+    /// Bytes that may still be used, without the reserve that is left to others; below zero where they are into it.
+    fn free(&self) -> io::Result<i64>;
+}
+
+/// A folder of this machine.
+pub struct Folder {
+    path: PathBuf,
+    /// Locked for as long as it is open.
+    lock: Option<File>,
+}
+
+impl Folder {
+    /// Touches nothing yet.
+    pub fn new(path: PathBuf) -> Folder {
+        Folder { path, lock: None }
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    fn make(&self, folder: &Path) -> io::Result<()> {
+        let missing: Vec<&Path> = folder.ancestors().take_while(|above| !above.exists()).collect();
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        missing.iter().rev().try_for_each(|made| give_to_owner(&File::open(made)?, made))
+    }
+
+    fn open(&self, name: &str, options: &mut OpenOptions) -> io::Result<File> {
+        let path = self.at(name);
+        path.parent().map_or(Ok(()), |folder| self.make(folder))?;
+        let file = options.mode(0o600).open(&path)?;
+        give_to_owner(&file, &path)?;
+        Ok(file)
+    }
+
+    /// Whether the lock that we hold is the one that others would find there.
+    fn is_held(&self) -> bool {
+        let Some(held) = self.lock.as_ref().and_then(|lock| lock.metadata().ok()) else { return false };
+        fs::metadata(self.at(LOCK)).is_ok_and(|there| (there.dev(), there.ino()) == (held.dev(), held.ino()))
+    }
+}
+
+const LOCK: &str = "lock";
+
+/// What root makes in somebody's folder is that user's: the daemon that comes to use it may run as nobody else.
+fn give_to_owner(file: &File, path: &Path) -> io::Result<()> {
+    if !Uid::effective().is_root() {
+        return Ok(());
+    }
+    let Some(folder) = path.parent() else { return Ok(()) };
+    let (owner, ours) = (fs::metadata(folder)?, file.metadata()?);
+    if (owner.uid(), owner.gid()) == (ours.uid(), ours.gid()) {
+        return Ok(());
+    }
+    fchown(file.as_fd(), Some(owner.uid().into()), Some(owner.gid().into())).map_err(io::Error::from)
+}
+
+impl Disk for Folder {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn hold(&mut self) -> Result<bool> {
+        if self.is_held() {
+            return Ok(false);
+        }
+        self.lock = None;
+        self.make(&self.path).map_err(Error::file("make", &self.path))?;
+        let path = self.at(LOCK);
+        let lock = self
+            .open(LOCK, OpenOptions::new().create(true).truncate(false).write(true))
+            .map_err(Error::file("open", &path))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let sentence = "is in use by another daemon: give each its own tmpdir in [SelfConfig]";
+                return Err(Error::daemon(format!("the spool {} {sentence}", self.path.display())));
+            }
+            Err(TryLockError::Error(error)) => return Err(Error::file("lock", &path)(error)),
+        }
+        self.lock = Some(lock);
+        Ok(true)
+    }
+
+    fn list(&self) -> io::Result<Vec<(String, u64)>> {
+        let entries = fs::read_dir(&self.path)?.flatten();
+        let named = entries.filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.metadata().ok()?)));
+        Ok(named.filter(|(_, meta)| meta.is_file()).map(|(name, meta)| (name, meta.len())).collect())
+    }
+
+    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        fs::read(self.at(name))
+    }
+
+    fn write(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let mut file = self.open(name, OpenOptions::new().create(true).truncate(true).write(true))?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    }
+
+    fn append(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        self.open(name, OpenOptions::new().create(true).append(true))?.write_all(bytes)
+    }
+
+    fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
+        let to = self.at(to);
+        to.parent().map_or(Ok(()), |folder| self.make(folder))?;
+        fs::rename(self.at(from), to)
+    }
+
+    fn remove(&mut self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.at(name))
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        File::open(&self.path)?.sync_all()
+    }
+
+    fn size(&self, name: &str) -> Option<u64> {
+        fs::metadata(self.at(name)).ok().map(|meta| meta.len())
+    }
+
+    fn free(&self) -> io::Result<i64> {
+        let stat = nix::sys::statvfs::statvfs(&self.path)?;
+        #[allow(clippy::unnecessary_cast)] // the width of these fields differs between platforms
+        let (free, size, unit) = (stat.blocks_available() as u64, stat.blocks() as u64, stat.fragment_size() as u64);
+        let keep = KEEP_FREE.min(size.saturating_mul(unit) / 20);
+        Ok(free.saturating_mul(unit).min(i64::MAX as u64) as i64 - keep as i64)
+    }
+}

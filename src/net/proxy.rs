@@ -1,0 +1,163 @@
+//! HTTP proxies: which one stands between us and a server, and the sentence for a failure that is the proxy's.
+
+use super::address::{Url, parse_address, show};
+use super::http::{Cause, causes, why};
+use crate::config::section::Section;
+use crate::error::{Error, Result, quote};
+use reqwest::{NoProxy, Proxy};
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// How the errors of a client begin that tell of the way through a proxy to a server with https.
+const TUNNEL: &str = "tunnel error";
+
+/// A proxy, and who is not to be reached through it.
+#[derive(Clone)]
+pub struct Proxying {
+    url: String,
+    except: Option<String>,
+    /// The environment variable that names it; `None`: the key `proxy` does.
+    variable: Option<&'static str>,
+}
+
+impl Proxying {
+    /// The proxy of a sink, from the key `proxy` or the environment.
+    ///
+    /// # Errors
+    /// It cannot be used; the error names the key or the variable.
+    pub fn configure(tsdb: &Section, scheme: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Option<Proxying>> {
+        let Some(proxy) = Proxying::choose(tsdb.text("proxy"), scheme, env) else { return Ok(None) };
+        match (proxy.build(), proxy.variable) {
+            (Ok(_), _) => Ok(Some(proxy)),
+            (Err(problem), None) => Err(tsdb.problem("proxy", &problem)),
+            (Err(problem), Some(_)) => Err(Error::daemon(problem)),
+        }
+    }
+
+    /// The key wins over the environment, and `none` switches both off. From the environment as curl does it:
+    /// `http_proxy` in lower case only, because a CGI server sets HTTP_PROXY from a request.
+    pub fn choose(key: Option<&str>, scheme: &str, env: &dyn Fn(&str) -> Option<String>) -> Option<Proxying> {
+        let first = |names: &[&'static str]| {
+            let set = names.iter().filter_map(|name| Some((*name, env(name)?)));
+            set.into_iter().find(|(_, value)| !value.is_empty())
+        };
+        match key {
+            Some(key) if key.eq_ignore_ascii_case("none") => None,
+            Some(key) if !key.is_empty() => Some(Proxying { url: key.into(), except: None, variable: None }),
+            _ => {
+                let own: &[&str] = if scheme == "https" { &["https_proxy", "HTTPS_PROXY"] } else { &["http_proxy"] };
+                let (variable, url) = first(own).or_else(|| first(&["all_proxy", "ALL_PROXY"]))?;
+                let except = first(&["no_proxy", "NO_PROXY"]).map(|(_, except)| except);
+                Some(Proxying { url, except, variable: Some(variable) })
+            }
+        }
+    }
+
+    /// Address of the proxy, with its credentials.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub fn is_https(&self) -> bool {
+        self.url.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("https://"))
+    }
+
+    pub fn build(&self) -> Result<Proxy, String> {
+        let scheme = self.url.split_once("://").map_or("http", |(scheme, _)| scheme).to_ascii_lowercase();
+        if scheme != "http" && scheme != "https" {
+            return Err(self.problem(&format!("a proxy with {} is not supported", quote(&scheme))));
+        }
+        let proxy = Proxy::all(&self.url).map_err(|_| self.problem("cannot read the address of the proxy"))?;
+        Ok(proxy.no_proxy(self.except.as_deref().and_then(NoProxy::from_string)))
+    }
+
+    fn problem(&self, what: &str) -> String {
+        match self.variable {
+            None => format!("{what}, set proxy = none to go without"),
+            Some(name) => {
+                format!("environment variable {name}: {what}, unset it, or set proxy = none in [TSDB] to go without")
+            }
+        }
+    }
+
+    /// What is to be said of this proxy when that server does not answer; `None` where it is reached without.
+    pub fn towards(&self, server: &Url) -> Option<Between> {
+        let host = server.host_str().unwrap_or_default();
+        if self.except.as_deref().is_some_and(|except| is_excepted(host, except)) {
+            return None;
+        }
+        let address = parse_address(&self.url).map_or_else(|_| "of [TSDB]".into(), |url| show(&url));
+        let set_in = match self.variable {
+            None => "the key proxy".into(),
+            Some(name) => format!("the environment variable {name}"),
+        };
+        Some(Between { address, set_in, is_tunnel: server.scheme() == "https" })
+    }
+}
+
+/// Whether `no_proxy` names that host: `*`, an address, a network as `10.0.0.0/8`, or a domain with all below it.
+fn is_excepted(host: &str, except: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+    let address = host.parse::<IpAddr>().ok();
+    except.split(',').map(|entry| entry.trim().to_ascii_lowercase()).any(|entry| {
+        match (address, entry.split_once('/')) {
+            _ if entry == "*" => true,
+            (Some(address), Some((network, bits))) => {
+                let parsed = network.parse().ok().zip(bits.parse().ok());
+                parsed.is_some_and(|(network, bits)| is_within(address, network, bits))
+            }
+            (Some(address), None) => entry.parse() == Ok(address),
+            (None, _) => {
+                let domain = entry.trim_start_matches('.');
+                let before = host.strip_suffix(domain).filter(|_| !domain.is_empty());
+                before.is_some_and(|before| before.is_empty() || before.ends_with('.'))
+            }
+        }
+    })
+}
+
+fn is_within(address: IpAddr, network: IpAddr, bits: u32) -> bool {
+    let (address, network, width) = match (address, network) {
+        (IpAddr::V4(address), IpAddr::V4(network)) => (address.to_bits().into(), network.to_bits().into(), 32),
+        (IpAddr::V6(address), IpAddr::V6(network)) => (address.to_bits(), network.to_bits(), 128),
+        _ => return false,
+    };
+    let rest = width - bits.min(width);
+    u128::checked_shr(address ^ network, rest).unwrap_or(0) == 0
+}
+
+/// A proxy that stands between us and one server, as the log speaks of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Between {
+    /// Without user and password.
+    pub address: String,
+    /// `the key proxy` or `the environment variable https_proxy`.
+    pub set_in: String,
+    /// It passes bytes that it cannot read, and so never answers in the place of the server.
+    pub is_tunnel: bool,
+}
+
+impl Between {
+    /// Why there is no answer, where that is the proxy's doing.
+    pub fn why(&self, error: &reqwest::Error, connect_limit: Duration) -> Option<(Cause, String)> {
+        let (address, set_in) = (&self.address, &self.set_in);
+        let tunnel = causes(error).map(ToString::to_string).find(|text| text.starts_with(TUNNEL));
+        if !error.is_connect() || self.is_tunnel && tunnel.is_none() {
+            return None;
+        }
+        let (cause, why) = why(error, connect_limit);
+        Some(match tunnel.as_deref().and_then(|text| text.strip_prefix("tunnel error: ")) {
+            Some("proxy authorization required") => {
+                (Cause::Refused, format!("the proxy {address} wants user and password, set them in {set_in}"))
+            }
+            Some("unsuccessful") => {
+                let remedy = format!("allow it there, or correct {set_in}");
+                (cause, format!("the proxy {address} forbids the connection or cannot reach the server; {remedy}"))
+            }
+            _ => match why.strip_prefix("cannot connect") {
+                Some(rest) => (cause, format!("cannot connect to the proxy {address} (from {set_in}){rest}")),
+                None => (cause, format!("the proxy {address}: {why}")),
+            },
+        })
+    }
+}

@@ -1,0 +1,29 @@
+//! The header `Retry-After`: how long a server asks us to wait.
+
+use crate::parse::time::unix_seconds;
+use std::time::{Duration, SystemTime};
+
+/// Seconds or `Sun, 06 Nov 1994 08:49:37 GMT` as a wait from `now`, held to 1 to 3600 s.
+pub fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
+    let value = value.trim();
+    let wait = match value.parse() {
+        Ok(seconds) => seconds,
+        Err(_) => {
+            let now = now.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs();
+            http_date(value)?.saturating_sub(now)
+        }
+    };
+    Some(Duration::from_secs(wait.clamp(1, 3600)))
+}
+
+/// Unix seconds of a date as HTTP writes it.
+fn http_date(text: &str) -> Option<u64> {
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let mut words = text.split(' ').skip(1);
+    let day = words.next()?.parse().ok().filter(|day| (1..=31).contains(day))?;
+    let month = words.next()?;
+    let month = MONTHS.iter().position(|name| *name == month)? as u32 + 1;
+    let year = words.next()?.parse().ok().filter(|year| (1970..10_000).contains(year))?;
+    let mut clock = words.next()?.split(':').map(|part| part.parse::<u32>().ok().filter(|part| *part <= 60));
+    Some(unix_seconds(year, month, day, [clock.next()??, clock.next()??, clock.next()??]))
+}

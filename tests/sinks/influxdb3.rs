@@ -1,0 +1,168 @@
+//! InfluxDB 3: lines that it counts out, types that it wants, and that no good point is lost over them.
+
+use super::*;
+use crate::support::server::{Server, Step};
+use puypuy::sink::influxdb::{configure, configure_2};
+use std::collections::BTreeSet;
+
+/// How much an InfluxDB 3 says of the lines that it refuses.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Manner {
+    /// Each of them, at most a hundred; all others are stored.
+    List,
+    /// The first of them, and nothing is stored: what `/write` does.
+    First,
+    /// Not which one, and nothing is stored: what `/api/v2/write` does.
+    Unnamed,
+}
+
+/// Measurements that hold integers there.
+fn holds_integers(name: &str) -> bool {
+    name.starts_with("integer")
+}
+
+/// What that server answers, and the series and times that it stores.
+fn answer_to(body: &str, manner: Manner) -> (Step, Vec<String>) {
+    let (mut bad, mut good) = (Vec::new(), Vec::new());
+    for (place, line) in body.lines().enumerate() {
+        let name = line.split(',').next().unwrap();
+        let value = line.split(" value=").nth(1).unwrap().split(' ').next().unwrap();
+        let message = match (holds_integers(name), value.ends_with('i')) {
+            (true, false) => Some(("integer", "float")),
+            (false, true) => Some(("float", "integer")),
+            _ => None,
+        };
+        let message = message.map(|(expected, got)| {
+            let field = "iox::column_type::field::";
+            format!("invalid column type for column 'value', expected {field}{expected}, got {field}{got}")
+        });
+        let message = message.or(name.starts_with("bad").then(|| "No fields were provided".to_string()));
+        match message {
+            Some(message) => bad.push(serde_json::json!({
+                "original_line": &line[..20], "line_number": place + 1, "error_message": message,
+            })),
+            None => good.push(line.split(" value=").map(|part| part.split(' ').next_back().unwrap()).collect()),
+        }
+    }
+    let Some(first) = bad.first().cloned() else { return (Step::status(204), good) };
+    bad.truncate(100);
+    let body = match manner {
+        Manner::List => serde_json::json!({ "error": "partial write of line protocol occurred", "data": bad }),
+        Manner::First => serde_json::json!({ "error": "parsing failed for write_lp endpoint", "data": first }),
+        Manner::Unnamed => {
+            let why = first["error_message"].as_str().unwrap();
+            let message = format!("write buffer error: line protocol parse failed: {why}");
+            serde_json::json!({ "code": "invalid", "message": message })
+        }
+    };
+    (Step::answer(400, &[], body.to_string()), if manner == Manner::List { good } else { Vec::new() })
+}
+
+/// Sends until each point is decided, as the delivery does: what goes again is sent again, what is refused without a
+/// name is searched by halves. The points that are lost, and the number of requests.
+fn deliver(sink: &mut InfluxDb, server: &Server, manner: Manner, points: Vec<Point>) -> (Vec<Point>, usize) {
+    let (mut lost, mut stored, mut requests) = (Vec::new(), BTreeSet::new(), 0);
+    let count = points.len();
+    let mut work = vec![points];
+    while let Some(points) = work.pop() {
+        let encoded = sink.encode(&points, &identity());
+        for request in &encoded.requests {
+            let (step, good) = answer_to(std::str::from_utf8(&request.body).unwrap(), manner);
+            server.script(vec![step]);
+            requests += 1;
+            assert!(requests < 500, "no end");
+            stored.extend(good);
+            let carried = &points[request.points.clone()];
+            match sink.send(request, &points, &attempt(&identity())) {
+                Verdict::Delivered => {}
+                Verdict::Part { refused, again, later } => {
+                    assert!(later.is_empty());
+                    lost.extend(refused.iter().map(|refused| points[refused.index].clone()));
+                    work.push(again.iter().map(|index| points[*index].clone()).collect());
+                }
+                Verdict::Reject { .. } if carried.len() == 1 => lost.extend_from_slice(carried),
+                Verdict::Reject { .. } => {
+                    let (first, second) = carried.split_at(carried.len() / 2);
+                    work.extend([second.to_vec(), first.to_vec()]);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    assert_eq!(stored.len() + lost.len(), count, "neither stored nor refused");
+    (lost, requests)
+}
+
+/// 1,012 series of floats, 12 of which the server holds as integers; so many times each.
+fn points(times: i64, more: &[&str]) -> Vec<Point> {
+    let names = (0..1_000).map(|number| format!("metric{number}")).chain((0..12).map(|n| format!("integer{n}")));
+    let names: Vec<String> = names.chain(more.iter().map(|name| name.to_string())).collect();
+    let at = |time| names.iter().map(move |name| Point { time, ..point(name, Value::Float(1.5)) });
+    (0..times).flat_map(at).collect()
+}
+
+#[test]
+fn twelve_wrong_types_among_a_thousand_series_cost_no_point() {
+    for (manner, most) in [(Manner::List, 10), (Manner::First, 20)] {
+        let server = Server::always(204);
+        let mut sink = sink(&server.url(), "batch_points = 4048");
+        let (lost, requests) = deliver(&mut sink, &server, manner, points(12, &[]));
+        assert!(lost.is_empty() && requests <= most, "{manner:?}: {} lost, {requests} requests", lost.len());
+        let (lost, requests) = deliver(&mut sink, &server, manner, points(12, &[]));
+        assert_eq!((lost.len(), requests), (0, 3), "{manner:?}: it is learned");
+    }
+}
+
+#[test]
+fn a_wrong_type_without_a_line_is_learned_where_the_search_ends() {
+    let server = Server::always(204);
+    let keys = format!("address = {}\norg = o\nbucket = b\ntoken = t", server.url());
+    let mut sink = configure_2(&section(&keys)).unwrap();
+    let (lost, requests) = deliver(&mut sink, &server, Manner::Unnamed, points(2, &[]));
+    assert!(lost.is_empty() && requests < 64, "{} lost, {requests} requests", lost.len());
+    let (lost, requests) = deliver(&mut sink, &server, Manner::Unnamed, points(2, &[]));
+    assert_eq!((lost.len(), requests), (0, 1));
+}
+
+#[test]
+fn lines_that_are_bad_for_ever_are_refused_one_by_one() {
+    let bad: Vec<String> = (0..11).map(|number| format!("bad{number}")).collect();
+    let bad: Vec<&str> = bad.iter().map(String::as_str).collect();
+    for manner in [Manner::List, Manner::First] {
+        let server = Server::always(204);
+        let mut sink = configure(&section(&format!("address = {}\ndatabase = d", server.url()))).unwrap();
+        let (lost, _) = deliver(&mut sink, &server, manner, points(1, &bad));
+        let mut names: Vec<&str> = lost.iter().map(|point| &*point.name).collect();
+        names.sort();
+        let mut wanted = bad.clone();
+        wanted.sort();
+        assert_eq!(names, wanted, "{manner:?}");
+    }
+}
+
+/// The list ends at a hundred, and says nothing of the lines behind.
+#[test]
+fn a_list_that_is_full_may_not_be_all() {
+    let names: Vec<String> = (0..250).map(|number| format!("integer{number}")).collect();
+    let points: Vec<Point> = names.iter().map(|name| point(name, Value::Float(2.0))).collect();
+    let server = Server::always(204);
+    let mut sink = sink(&server.url(), "");
+    let (lost, requests) = deliver(&mut sink, &server, Manner::List, points);
+    assert_eq!((lost.len(), requests), (0, 4));
+}
+
+#[test]
+fn reasons_of_lines_reach_the_rejected_area() {
+    let points = [point("a", Value::Int(1)), point("b", Value::Int(2)), point("c", Value::Int(3))];
+    let list = r#"{"error":"partial write of line protocol occurred","data":[
+        {"original_line":"a","line_number":1,"error_message":"No fields were provided"},
+        {"original_line":"b","line_number":2,
+         "error_message":"invalid column type for column 'value', expected iox::column_type::field::string, got iox::column_type::field::integer"},
+        {"original_line":"c","line_number":3,
+         "error_message":"invalid column type for column 'host', expected iox::column_type::field::integer, got iox::column_type::tag"}]}"#;
+    let server = Server::start(vec![Step::answer(400, &[], list)]);
+    let Verdict::Part { refused, again, .. } = send(&mut sink(&server.url(), ""), &points) else { panic!() };
+    let whys: Vec<&str> = refused.iter().map(|refused| refused.why.as_str()).collect();
+    assert_eq!((whys.len(), whys[0], again.len()), (3, "No fields were provided", 0));
+    assert!(whys[1].contains("field::string") && whys[2].contains("'host'"), "{whys:?}");
+}
