@@ -5,6 +5,7 @@ mod checks;
 mod config;
 mod daemon;
 mod delivery;
+mod front;
 mod local;
 mod scheduler;
 mod scripts;

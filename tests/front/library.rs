@@ -1,0 +1,91 @@
+//! What no server can do: a sink that panics, and one that is far away.
+
+use crate::delivery::{batch, identity};
+use puypuy::delivery::disk::Folder;
+use puypuy::delivery::queue::Queue;
+use puypuy::delivery::rejected::Rejected;
+use puypuy::delivery::spool::{Bounds, Spool};
+use puypuy::delivery::{Delivery, Moment, codec};
+use puypuy::error::Result;
+use puypuy::point::{Identity, Point};
+use puypuy::sink::{Attempt, Encoded, Request, Sink, Verdict};
+use std::fs;
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// Counts what it was sent, on another machine; panics at that number of points.
+struct Far {
+    got: Arc<Mutex<usize>>,
+    panics_at: usize,
+}
+
+impl Sink for Far {
+    fn name(&self) -> &'static str {
+        "Far"
+    }
+
+    fn encode(&self, points: &[Point], _: &Identity) -> Encoded {
+        Encoded { requests: vec![Request { body: Vec::new(), points: 0..points.len() }], refused: Vec::new() }
+    }
+
+    fn send(&mut self, request: &Request, _: &[Point], _: &Attempt) -> Verdict {
+        assert!(request.points.len() < self.panics_at, "the sink panics, as the test wants it");
+        *self.got.lock().unwrap() += request.points.len();
+        Verdict::Delivered
+    }
+
+    fn full_request(&self) -> usize {
+        5_000
+    }
+}
+
+fn start(folder: &TempDir, sink: Far, period: Duration) -> (Arc<Queue>, JoinHandle<Result<()>>) {
+    let queue = Arc::new(Queue::default());
+    let disk = |name| Box::new(Folder::new(folder.path().join(name)));
+    let bounds = Bounds { entries: 1_000, bytes: 1 << 30, age: None };
+    let spool = Spool::open(disk("spool"), bounds, Moment::now()).unwrap();
+    let rejected = Rejected::new(disk("rejected"), "Far", 1 << 20);
+    let begin = (Moment::now(), 4_711);
+    let delivery = Delivery::new(Box::new(sink), identity(), queue.clone(), spool, rejected, period, begin);
+    (queue, thread::spawn(move || delivery.run()))
+}
+
+/// Ticks of a minute, and checks that are faster: nobody waits for the minute.
+#[test]
+fn what_is_first_sent_to_another_machine_does_not_wait_for_the_period() {
+    let folder = TempDir::new().unwrap();
+    let got = Arc::<Mutex<usize>>::default();
+    let sink = Far { got: got.clone(), panics_at: usize::MAX };
+    let (queue, running) = start(&folder, sink, Duration::from_secs(60));
+    let begun = Instant::now();
+    queue.push(batch(0..3));
+    thread::sleep(Duration::from_millis(100));
+    queue.push(batch(3..6));
+    super::within(2, "both batches", || *got.lock().unwrap() == 6);
+    assert!(begun.elapsed() < Duration::from_secs(2));
+    queue.close(Instant::now() + Duration::from_secs(1));
+    running.join().unwrap().unwrap();
+}
+
+#[test]
+fn a_sink_that_panics_ends_it_with_a_sentence_and_loses_nothing() {
+    let folder = TempDir::new().unwrap();
+    let got = Arc::<Mutex<usize>>::default();
+    let (queue, running) = start(&folder, Far { got: got.clone(), panics_at: 4 }, Duration::from_millis(100));
+    queue.push(batch(0..3));
+    super::within(5, "the first", || *got.lock().unwrap() == 3);
+    queue.push(batch(3..10));
+    queue.push(batch(10..20));
+    let error = running.join().unwrap().unwrap_err().to_string();
+    assert!(error.contains("the sink panicked") && error.contains("please report it"), "{error}");
+    let files = fs::read_dir(folder.path().join("spool")).unwrap().flatten().map(|entry| entry.path());
+    let files = files.filter(|path| path.extension().is_some_and(|end| end == "batch"));
+    let mut kept: Vec<i64> = files
+        .flat_map(|path| codec::read(&fs::read(path).unwrap()).unwrap().1.points)
+        .map(|point| point.time - 1_500_000_000)
+        .collect();
+    kept.sort();
+    assert_eq!(kept, Vec::from_iter(3..20));
+}

@@ -1,0 +1,252 @@
+//! Delivery through the front door: the real daemon, a script that counts, and a server that understands what it gets.
+//!
+//! Points are counted, not seconds: each is known by the tick that made it and its place in it, so what the script said can be
+//! compared with what the server stored and what lies in the spool.
+
+mod end;
+mod half_broken;
+mod library;
+mod slow;
+mod spool;
+mod words;
+
+use crate::support::server::{Recorded, Server, Step};
+use crate::support::{Home, lives, signal};
+use puypuy::delivery::codec;
+use puypuy::point::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::sync::{Arc, Mutex};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// A point: its tick, and its place in it.
+type Key = (i64, i64);
+
+/// A request as the server understood it.
+#[derive(Clone, Debug)]
+struct Seen {
+    at: Instant,
+    points: Vec<Key>,
+    is_stored: bool,
+}
+
+/// What the server does with the points of a request. What it answers 204 to it has stored.
+type Judge = dyn Fn(&[Key]) -> Step + Send + Sync;
+
+/// A daemon, its home and its server.
+struct Front {
+    home: Home,
+    server: Server,
+    seen: Arc<Mutex<Vec<Seen>>>,
+}
+
+impl Front {
+    /// Points go to an InfluxDB that stores all of them; `more` are further keys of `[TSDB]`.
+    fn influx(more: &[(&str, &str)]) -> Front {
+        Front::of(&["InfluxDB", "address"], &[&[("database", "d")], more].concat())
+    }
+
+    /// The `tsdtype`, and the key of its address.
+    fn of(kind: &[&str; 2], more: &[(&str, &str)]) -> Front {
+        let server = Server::always(204);
+        let url = server.url();
+        let home = Home::new().with("hostname", "web1").to(&[&[("tsdtype", kind[0]), (kind[1], &url)], more].concat());
+        fs::create_dir(home.path("scripts_enabled")).unwrap();
+        fs::create_dir(home.path("conf")).unwrap();
+        fs::write(home.path("conf/scripts.ini"), "[scripts]\nmax_series = 100000\nmax_output = 16000000\n").unwrap();
+        let front = Front { home, server, seen: Arc::default() };
+        front.judge(|_| Step::status(204));
+        front
+    }
+
+    fn every(self, seconds: &str) -> Front {
+        Front { home: self.home.with("check_period_seconds", seconds), ..self }
+    }
+
+    /// From now on the server does this.
+    fn judge(&self, judge: impl Fn(&[Key]) -> Step + Send + Sync + 'static) {
+        let (seen, judge): (_, Box<Judge>) = (Arc::clone(&self.seen), Box::new(judge));
+        self.server.script(vec![Step::think(move |request| {
+            let points = keys(request);
+            let step = judge(&points);
+            let is_stored = says(&step).starts_with(b"HTTP/1.1 204");
+            seen.lock().unwrap().push(Seen { at: Instant::now(), points, is_stored });
+            step
+        })]);
+    }
+
+    /// A script of that name with that text, complete from its first moment.
+    fn script(&self, name: &str, text: &str) {
+        let unfinished = self.home.path("unfinished");
+        fs::write(&unfinished, text).unwrap();
+        fs::set_permissions(&unfinished, Permissions::from_mode(0o755)).unwrap();
+        fs::rename(unfinished, self.home.path("scripts_enabled").join(name)).unwrap();
+    }
+
+    /// A script that tells so many points a tick, `ticks` times.
+    fn counts(&self, points: i64, ticks: i64) {
+        let last = points - 1;
+        let text = format!(
+            "#!/bin/sh\nread -r t < ticks || t=0\n[ $t -lt {ticks} ] || exit 0\nt=$((t + 1))\n\
+             seq -f \"m $t x stack i=%.0f\" 0 {last}\necho $t > ticks\n"
+        );
+        fs::write(self.home.path("ticks"), "0\n").unwrap();
+        self.script("check_counts.sh", &text);
+    }
+
+    /// Ticks in which the script has told all.
+    fn ticks(&self) -> i64 {
+        self.home.read("ticks").trim().parse().unwrap_or_default()
+    }
+
+    fn wait_for_tick(&self, tick: i64) {
+        within(20, &format!("tick {tick}"), || self.ticks() >= tick);
+    }
+
+    /// All points of so many ticks of that size.
+    fn all(points: i64, ticks: i64) -> BTreeSet<Key> {
+        (1..=ticks).flat_map(|tick| (0..points).map(move |place| (tick, place))).collect()
+    }
+
+    fn requests(&self) -> Vec<Seen> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    /// What the server has.
+    fn stored(&self) -> BTreeSet<Key> {
+        let seen = self.seen.lock().unwrap();
+        seen.iter().filter(|seen| seen.is_stored).flat_map(|seen| seen.points.iter().copied()).collect()
+    }
+
+    /// How many times each point was stored, where that is more than once.
+    fn doubled(&self) -> usize {
+        let mut times = BTreeMap::<Key, usize>::new();
+        let seen = self.seen.lock().unwrap();
+        let stored = seen.iter().filter(|seen| seen.is_stored).flat_map(|seen| seen.points.iter());
+        stored.for_each(|key| *times.entry(*key).or_default() += 1);
+        times.values().filter(|times| **times > 1).count()
+    }
+
+    /// What lies in the files of the spool.
+    fn spooled(&self) -> BTreeSet<Key> {
+        spooled(&self.home.path("tmp/spool"))
+    }
+
+    /// What is neither on the server nor in the spool. The daemon has ended.
+    fn missing(&self, points: i64, ticks: i64) -> Vec<Key> {
+        let there: BTreeSet<Key> = self.stored().union(&self.spooled()).copied().collect();
+        Front::all(points, ticks).difference(&there).copied().collect()
+    }
+
+    /// The points in the rejected area, and the reasons that stand there.
+    fn rejected(&self) -> (BTreeSet<Key>, BTreeSet<String>) {
+        let (mut points, mut reasons) = (BTreeSet::new(), BTreeSet::new());
+        for file in fs::read_dir(self.home.path("tmp/rejected")).into_iter().flatten().flatten() {
+            for line in fs::read_to_string(file.path()).unwrap().lines() {
+                let line: serde_json::Value = serde_json::from_str(line).unwrap();
+                let point = puypuy::point::Point::from_json(&line["point"], "web1").unwrap();
+                points.extend(key_of(&point));
+                reasons.insert(line["why"].as_str().unwrap().to_string());
+            }
+        }
+        (points, reasons)
+    }
+
+    /// TERM; how long the daemon took to end.
+    fn term(&self, pid: i32) -> Duration {
+        let begun = Instant::now();
+        signal(pid, "TERM");
+        within(10, "the daemon to end", || !lives(pid));
+        begun.elapsed()
+    }
+
+    /// Lines of the log that hold these words.
+    fn told(&self, words: &str) -> Vec<String> {
+        self.home.log().lines().filter(|line| line.contains(words)).map(String::from).collect()
+    }
+
+    /// The number of points that were dropped, by all lines of the log that say so.
+    fn told_lost(&self) -> usize {
+        let count = |line: &String, mark: &str| {
+            line.split(mark).next().unwrap().rsplit(' ').next().unwrap().parse::<usize>().unwrap()
+        };
+        let of = |mark: &str| self.told(mark).iter().map(|line| count(line, mark)).sum::<usize>();
+        of(" points dropped: ") + of(" points are lost: ")
+    }
+}
+
+/// Waits for something to become true.
+fn within(seconds: u64, what: &str, mut condition: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !condition() {
+        assert!(begun.elapsed() < Duration::from_secs(seconds), "waited {seconds} s for {what}");
+        sleep(Duration::from_millis(10));
+    }
+}
+
+/// The bytes that a step writes.
+fn says(step: &Step) -> &[u8] {
+    match step {
+        Step::Answer(bytes) | Step::AnswerAndClose(bytes) => bytes,
+        Step::After(_, step) => says(step),
+        _ => &[],
+    }
+}
+
+/// The points of the script in a body: line protocol, JSON, or JSON in a form.
+fn keys(request: &Recorded) -> Vec<Key> {
+    let text = String::from_utf8_lossy(&request.body);
+    let text = match text.split_once("data=") {
+        Some((_, data)) if text.starts_with("UUID=") => unescaped(data),
+        _ => text.into_owned(),
+    };
+    if text.starts_with('[') {
+        let points: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
+        let key = |point: &serde_json::Value| {
+            Some((point["value"].as_f64()? as i64, point["tags"]["i"].as_str()?.parse().ok()?))
+        };
+        return points.iter().filter_map(key).collect();
+    }
+    let key = |line: &str| {
+        let place = line.strip_prefix("m,")?.split(',').find_map(|tag| tag.strip_prefix("i="))?;
+        let tick = line.split(" value=").nth(1)?.split('i').next()?;
+        Some((tick.parse().ok()?, place.parse().ok()?))
+    };
+    text.lines().filter_map(key).collect()
+}
+
+fn unescaped(text: &str) -> String {
+    let (mut out, mut bytes) = (Vec::new(), text.bytes());
+    while let Some(byte) = bytes.next() {
+        out.push(match byte {
+            b'%' => {
+                let digits = [bytes.next().unwrap(), bytes.next().unwrap()];
+                u8::from_str_radix(std::str::from_utf8(&digits).unwrap(), 16).unwrap()
+            }
+            b'+' => b' ',
+            byte => byte,
+        });
+    }
+    String::from_utf8(out).unwrap()
+}
+
+fn spooled(folder: &std::path::Path) -> BTreeSet<Key> {
+    let mut points = BTreeSet::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        // It may be delivered just now.
+        if entry.path().extension().is_some_and(|end| end == "batch")
+            && let Ok(bytes) = fs::read(entry.path())
+        {
+            points.extend(codec::read(&bytes).unwrap().1.points.iter().filter_map(key_of));
+        }
+    }
+    points
+}
+
+fn key_of(point: &puypuy::point::Point) -> Option<Key> {
+    let Value::Int(tick) = point.value else { return None };
+    let place = point.tags.iter().find(|(key, _)| *key == "i")?.1.parse().ok()?;
+    (&*point.name == "m").then_some((tick, place))
+}

@@ -1,0 +1,69 @@
+//! A server that refuses everything has no point refused for good, and the log of a run is one that can be read.
+
+use super::{Front, within};
+use crate::support::server::Step;
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+const POINTS: i64 = 50;
+
+/// To everything the same answer, for five ticks; then all is well, and everything comes.
+fn pauses(front: Front, bad: Step, good: Step) {
+    front.judge(move |_| bad.clone());
+    front.counts(POINTS, 5);
+    let pid = front.home.start();
+    front.wait_for_tick(5);
+    within(4, "the last tick in the spool", || front.spooled() == Front::all(POINTS, 5));
+    let requests = front.requests().len();
+    assert!(requests <= 60, "{requests} requests");
+    assert_eq!(front.rejected().0, BTreeSet::new());
+    assert!(front.term(pid) < Duration::from_secs(5));
+    assert_eq!(front.spooled(), Front::all(POINTS, 5));
+    let errors = front.told("ERROR");
+    assert!((1..=2).contains(&errors.len()), "{}", front.home.log());
+    // A start does not wait for the end of the pause.
+    front.judge(move |_| good.clone());
+    let before = front.requests().len();
+    front.home.start();
+    let came = || front.requests()[before..].iter().flat_map(|seen| seen.points.clone()).collect::<BTreeSet<_>>();
+    within(10, "all of it", || came() == Front::all(POINTS, 5));
+    within(5, "an empty spool", || front.spooled().is_empty());
+    assert_eq!(front.rejected().0, BTreeSet::new());
+}
+
+#[test]
+fn plain_http_for_https_is_no_refusal() {
+    let said = "<html>The plain HTTP request was sent to HTTPS port</html>";
+    pauses(Front::influx(&[]), Step::answer(400, &[], said), Step::status(204));
+}
+
+#[test]
+fn a_400_to_everything_is_no_refusal() {
+    pauses(Front::influx(&[]), Step::answer(400, &[], "whatever"), Step::status(204));
+}
+
+#[test]
+fn a_413_to_everything_is_no_refusal() {
+    pauses(Front::influx(&[]), Step::answer(413, &[], "too large"), Step::status(204));
+}
+
+#[test]
+fn oddeye_without_a_word_is_no_refusal() {
+    let front = Front::of(&["OddEye", "url"], &[("uuid", "0f0f0f0f-0f0f-0f0f-0f0f-0f0f0f0f0f0f")]);
+    pauses(front, Step::answer(200, &[], ""), Step::answer(200, &[], "{\"state\":OK}"));
+}
+
+/// Well for a second, away for a second: three lines, not thirty.
+#[test]
+fn a_flapping_server_is_told_of_in_few_lines() {
+    let front = Front::influx(&[]).every("0.2");
+    let begun = Instant::now();
+    front.judge(move |_| Step::status(if begun.elapsed().as_secs().is_multiple_of(2) { 204 } else { 503 }));
+    front.counts(5, 1_000);
+    let pid = front.home.start();
+    within(10, "nine seconds", || begun.elapsed() > Duration::from_secs(9));
+    let lines = front.told("InfluxDB: ");
+    assert!((2..=3).contains(&lines.len()), "{}", front.home.log());
+    front.term(pid);
+    assert_eq!(front.missing(5, front.ticks()), []);
+}
