@@ -52,6 +52,9 @@ const SOON: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(60);
 /// How long a batch that may be why the sink did not answer is waited for when it is tried the second time; doubled each time.
 const SUSPECT: Duration = Duration::from_secs(2);
+/// Requests without any suspect that were taken since the sink last failed while it was not well, before a point is refused
+/// because it fails at it: one that fails at random fails at any point in the end.
+const STEADY: u32 = 16;
 /// Answers slower than this are worth sending several requests at once, where the sink can.
 const SLOW: Duration = Duration::from_millis(200);
 /// How often the disk is tried again while nothing new comes.
@@ -133,6 +136,11 @@ struct Load {
 }
 
 impl Load {
+    /// Whether something in it may be why it failed before.
+    fn is_suspect(&self) -> bool {
+        self.sources.iter().any(|source| source.history.as_ref().is_some_and(History::is_suspect))
+    }
+
     /// Points that are nowhere else.
     fn in_memory(&self) -> usize {
         let places =
@@ -183,6 +191,8 @@ pub struct Delivery {
     /// Of the daemon.
     period: Duration,
     line: Line,
+    /// Requests without any suspect that were taken since it last failed while it was not well.
+    steady: u32,
     pace: Pace,
     live: VecDeque<Live>,
     live_load: Option<Load>,
@@ -227,6 +237,7 @@ impl Delivery {
             rejected,
             period,
             line: Line::default(),
+            steady: 0,
             pace: Pace::default(),
             live: VecDeque::new(),
             live_load: None,
@@ -582,6 +593,7 @@ impl Delivery {
         let refusals = load.shipment.take_refusals();
         self.status.delivered += delivered as u64;
         if delivered > 0 {
+            self.steady = self.steady.saturating_add(u32::from(!load.is_suspect()));
             self.status.last_success = Some(now.wall);
             self.refuse_isolated(now);
         }
@@ -606,23 +618,25 @@ impl Delivery {
     fn settle(&mut self, mut load: Load, now: Moment) {
         self.refuse(load.shipment.take_refusals(), now);
         let was_well = self.line.is_well();
-        let is_known = load.sources.iter().any(|source| source.history.as_ref().is_some_and(History::is_suspect));
+        // In doubt, a single point that is suspect has no scout: its failure says nothing of the line, either.
+        let is_alone = self.line.is_up() && load.shipment.points().len() == 1;
+        let is_mute = load.is_suspect() && (was_well || is_alone);
         if let Some(stop) = load.shipment.stop().cloned() {
             // Nothing is proved by what comes now; they are tried again.
             self.isolated.clear();
-            self.set_back(stop, was_well && is_known, now);
+            self.steady = if was_well || is_mute { self.steady } else { 0 };
+            self.set_back(stop, is_mute, now);
         }
         for source in load.sources {
             self.settle_source(&load.shipment, source, was_well, now);
         }
     }
 
-    /// What a failure says of the line. With `is_known` the content was suspected before and others are taken: then it says
-    /// nothing.
-    fn set_back(&mut self, stop: Stop, is_known: bool, now: Moment) {
+    /// What a failure says of the line: nothing with `is_mute`, where the content was suspected before.
+    fn set_back(&mut self, stop: Stop, is_mute: bool, now: Moment) {
         let chance = self.chance.next();
         let (change, why) = match stop {
-            Stop::Retry { is_suspect: true, .. } | Stop::AllRefused { .. } if is_known => return,
+            Stop::Retry { is_suspect: true, .. } | Stop::AllRefused { .. } if is_mute => return,
             Stop::Retry { why, is_suspect: true, .. } => (self.line.doubt(Trouble::Down, now.at, chance), why),
             Stop::Retry { why, after, .. } => (self.line.failure(Trouble::Down, after, now.at, chance), why),
             Stop::Pause { why } => (self.line.failure(Trouble::Paused, None, now.at, chance), why),
@@ -681,7 +695,8 @@ impl Delivery {
         let said = (reason.status, &*reason.why);
         let (history, consequence) = History::after(source.history.as_ref(), points.len(), cause, said, now.at);
         let is_too_old = history.has_reason() && self.spool.is_too_old(source.born, now.at);
-        if consequence == Consequence::Refuse || is_too_old {
+        let is_proved = consequence == Consequence::Refuse && self.steady >= STEADY;
+        if is_proved || is_too_old {
             let refusal = |point| Refusal { point, status: reason.status, why: reason.why.clone() };
             self.refuse(points.into_iter().map(refusal).collect(), now);
             return Vec::new();

