@@ -52,8 +52,8 @@ const SOON: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(60);
 /// How long a batch that may be why the sink did not answer is waited for when it is tried the second time; doubled each time.
 const SUSPECT: Duration = Duration::from_secs(2);
-/// Requests without any suspect that were taken since the sink last failed while it was not well, before a point is refused
-/// because it fails at it: one that fails at random fails at any point in the end.
+/// Requests without any suspect that were taken since one of them last failed while the sink was not well, before a point is
+/// refused because it fails at it: one that fails at random fails at any point in the end.
 const STEADY: u32 = 16;
 /// Answers slower than this are worth sending several requests at once, where the sink can.
 const SLOW: Duration = Duration::from_millis(200);
@@ -191,7 +191,7 @@ pub struct Delivery {
     /// Of the daemon.
     period: Duration,
     line: Line,
-    /// Requests without any suspect that were taken since it last failed while it was not well.
+    /// Requests without any suspect that were taken since one last failed while the sink was not well.
     steady: u32,
     pace: Pace,
     live: VecDeque<Live>,
@@ -624,7 +624,7 @@ impl Delivery {
         if let Some(stop) = load.shipment.stop().cloned() {
             // Nothing is proved by what comes now; they are tried again.
             self.isolated.clear();
-            self.steady = if was_well || is_mute { self.steady } else { 0 };
+            self.steady = if was_well || load.is_suspect() { self.steady } else { 0 };
             self.set_back(stop, is_mute, now);
         }
         for source in load.sources {

@@ -740,6 +740,9 @@ fn run_all(schedules: u64) {
     let workers: Vec<_> = (0..cores)
         .map(|core| {
             std::thread::spawn(move || {
+                // Other tests wait for clocks, this one has time.
+                let this = nix::unistd::gettid().to_string();
+                let _ = std::process::Command::new("renice").args(["-n", "19", "-p", &this]).output();
                 let (mut turns, mut seen) = (0, BTreeMap::new());
                 for seed in (core..schedules).step_by(cores as usize) {
                     let (some, moods) = std::panic::catch_unwind(|| run(seed))
