@@ -282,10 +282,10 @@ impl Delivery {
                 None => Turn::Wait(self.wake(now)),
             },
         };
-        if matches!(turn, Turn::Over) {
-            self.end(now);
+        match turn {
+            Turn::Over => self.end(now),
+            _ => self.tell(now, false),
         }
-        self.tell(now, matches!(turn, Turn::Over));
         turn
     }
 

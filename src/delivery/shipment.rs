@@ -111,9 +111,9 @@ pub struct Shipment {
     parts: Vec<Part>,
     /// Parts of what was too large: they come first, the smallest at the end, so that a sink that takes no size is found soon.
     too_large: Vec<Part>,
-    /// Requests that were refused without a name, and how many of them are allowed while nothing is proved.
+    trust: Trust,
+    /// Requests that were refused without a name.
     searched: usize,
-    most_unproved: usize,
     /// Something of it was stored, or named by the sink.
     is_proved: bool,
     /// Points that were alone and refused.
@@ -139,8 +139,8 @@ impl Shipment {
             out: Vec::new(),
             parts: vec![whole],
             too_large: Vec::new(),
+            trust,
             searched: 0,
-            most_unproved: if trust == Trust::Probe { 1 } else { SEARCH_UNPROVED },
             is_proved: false,
             held: Vec::new(),
             refusal: None,
@@ -199,7 +199,7 @@ impl Shipment {
     ) -> Option<(Vec<Request>, Arc<Vec<Point>>)> {
         while self.stop.is_none() {
             if let Some(current) = self.current.as_mut().filter(|current| !current.requests.is_empty()) {
-                let most = if self.searched > 0 || self.most_unproved == 1 { 1 } else { most.max(1) };
+                let most = if self.searched > 0 || self.trust == Trust::Probe { 1 } else { most.max(1) };
                 let kept = current.requests.len().saturating_sub(most);
                 let mut requests = current.requests.split_off(kept);
                 requests.reverse();
@@ -239,7 +239,7 @@ impl Shipment {
     }
 
     fn is_search_over(&self) -> bool {
-        self.searched >= if self.is_proved { SEARCH } else { self.most_unproved }
+        self.searched >= if self.is_proved { SEARCH } else { SEARCH_UNPROVED }
     }
 
     /// What became of the requests that were out, in their order.
@@ -286,7 +286,9 @@ impl Shipment {
         self.deliver(&stored);
         let round = self.current.as_ref().map_or(0, |current| current.part.round);
         if again.is_empty() {
-        } else if round < ROUNDS {
+            return;
+        }
+        if round < ROUNDS {
             let part = self.pick(&again, round + 1);
             self.parts.push(part);
         } else {
@@ -300,7 +302,7 @@ impl Shipment {
         if !self.is_proved || !is_too_large {
             self.searched += 1;
         }
-        if !self.is_proved && self.most_unproved == 1 {
+        if !self.is_proved && self.trust == Trust::Probe {
             self.stop.get_or_insert(Stop::AllRefused { why: why.clone() });
         }
         match open.split_at_checked(open.len() / 2) {

@@ -9,7 +9,18 @@ mod simulation;
 
 mod spool;
 
+use puypuy::delivery::disk::Folder;
+use puypuy::delivery::queue::Queue;
+use puypuy::delivery::rejected::Rejected;
+use puypuy::delivery::spool::{Bounds, Spool};
+use puypuy::delivery::{Delivery, Moment};
+use puypuy::error::Result;
 use puypuy::point::{Batch, HealthEvent, Identity, Kind, Level, Point, Tags, Value};
+use puypuy::sink::Sink;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 /// A point that can be told from others by its number.
 pub fn point(number: i64) -> Point {
@@ -46,4 +57,16 @@ pub fn event() -> HealthEvent {
 
 pub fn identity() -> Identity {
     Identity { host: "db01.example.org".into(), cluster: "prod".into(), group: "web".into(), location: "eu".into() }
+}
+
+/// Delivery to that sink, with spool and rejected area in that folder, in a thread of its own.
+pub fn start(folder: &Path, sink: Box<dyn Sink>, period: Duration) -> (Arc<Queue>, JoinHandle<Result<()>>) {
+    let queue = Arc::new(Queue::default());
+    let disk = |name| Box::new(Folder::new(folder.join(name)));
+    let bounds = Bounds { entries: 1_000, bytes: 1 << 30, age: None };
+    let spool = Spool::open(disk("spool"), bounds, Moment::now()).unwrap();
+    let rejected = Rejected::new(disk("rejected"), sink.name(), 1 << 20);
+    let begin = (Moment::now(), 4_711);
+    let delivery = Delivery::new(sink, identity(), queue.clone(), spool, rejected, period, begin);
+    (queue, thread::spawn(move || delivery.run()))
 }

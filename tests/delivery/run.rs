@@ -1,12 +1,10 @@
 //! The delivery thread as a whole, with sinks that come and go.
 
-use super::{batch, identity, point};
+use super::{batch, point, start};
 use puypuy::delivery::disk::Folder;
 use puypuy::delivery::queue::Queue;
 use puypuy::delivery::rejected::Rejected;
 use puypuy::delivery::shipment::Refusal;
-use puypuy::delivery::spool::{Bounds, Spool};
-use puypuy::delivery::{Delivery, Moment};
 use puypuy::point::{Batch, Identity, Point};
 use puypuy::sink::{Attempt, Encoded, Request, Sink, Verdict};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -72,20 +70,26 @@ struct Running {
 
 impl Running {
     fn start(store: &Store, folder: TempDir) -> Running {
-        let queue = Arc::new(Queue::default());
-        let bounds = Bounds { entries: 1000, bytes: 1 << 30, age: None };
-        let disk = |name| Box::new(Folder::new(folder.path().join(name)));
-        let spool = Spool::open(disk("spool"), bounds, Moment::now()).unwrap();
-        let rejected = Rejected::new(disk("rejected"), "Store", 1 << 20);
-        let (sink, period) = (Box::new(store.clone()), Duration::from_millis(20));
-        let delivery = Delivery::new(sink, identity(), queue.clone(), spool, rejected, period, (Moment::now(), 1));
-        Running { folder, queue, thread: Some(thread::spawn(move || delivery.run())) }
+        let (queue, thread) = start(folder.path(), Box::new(store.clone()), Duration::from_millis(20));
+        Running { folder, queue, thread: Some(thread) }
     }
 
     fn end(mut self, patience: Duration) -> TempDir {
         self.queue.close(Instant::now() + patience);
         self.thread.take().unwrap().join().unwrap().unwrap();
         self.folder
+    }
+
+    /// What was alone and refused is proved to be bad when the sink takes others, twice: sends them, numbered from there on,
+    /// until something lies in the rejected area.
+    fn prove(&self, mut number: i64) {
+        let rejected = self.folder.path().join("rejected/store.ndjson");
+        wait("the proof", || {
+            self.queue.push(batch(number..number + 1));
+            number += 1;
+            thread::sleep(Duration::from_millis(50));
+            rejected.exists()
+        });
     }
 
     fn spooled(&self) -> usize {
@@ -152,14 +156,7 @@ fn a_sink_that_does_not_answer_never_holds_more_than_the_bound_in_memory() {
     wait("the overflow in the spool", || running.spooled() >= 3);
     store.hangs.store(false, Ordering::Relaxed);
     wait("everything", || store.points().len() == 40_000 - 1);
-    let rejected = running.folder.path().join("rejected/store.ndjson");
-    let mut number = 50_000;
-    wait("the proof", || {
-        running.queue.push(batch(number..number + 1));
-        number += 1;
-        thread::sleep(Duration::from_millis(50));
-        rejected.exists()
-    });
+    running.prove(50_000);
     let folder = running.end(Duration::from_secs(3));
     let rejected = std::fs::read_to_string(folder.path().join("rejected/store.ndjson")).unwrap();
     assert_eq!(rejected.lines().count(), 1);
@@ -175,15 +172,7 @@ fn a_refused_point_lies_in_the_rejected_area_with_the_servers_words() {
     points.retain(|point| point.name != "metric_666" || point.time == 1_500_666_000);
     running.queue.push(Batch { points, events: Vec::new() });
     wait("the good points", || store.points().len() == 998);
-    // What was alone and refused is proved to be bad when the sink takes others, twice.
-    let rejected = running.folder.path().join("rejected/store.ndjson");
-    let mut number = 2_000;
-    wait("the proof", || {
-        running.queue.push(batch(number..number + 1));
-        number += 1;
-        thread::sleep(Duration::from_millis(50));
-        rejected.exists()
-    });
+    running.prove(2_000);
     let folder = running.end(Duration::from_secs(3));
     let text = std::fs::read_to_string(folder.path().join("rejected/store.ndjson")).unwrap();
     let line: serde_json::Value = serde_json::from_str(text.trim()).unwrap();

@@ -1,17 +1,12 @@
 //! What no server can do: a sink that panics, and one that is far away.
 
-use crate::delivery::{batch, identity};
-use puypuy::delivery::disk::Folder;
-use puypuy::delivery::queue::Queue;
-use puypuy::delivery::rejected::Rejected;
-use puypuy::delivery::spool::{Bounds, Spool};
-use puypuy::delivery::{Delivery, Moment, codec};
-use puypuy::error::Result;
+use crate::delivery::{batch, start};
+use puypuy::delivery::codec;
 use puypuy::point::{Identity, Point};
 use puypuy::sink::{Attempt, Encoded, Request, Sink, Verdict};
 use std::fs;
 use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -41,24 +36,13 @@ impl Sink for Far {
     }
 }
 
-fn start(folder: &TempDir, sink: Far, period: Duration) -> (Arc<Queue>, JoinHandle<Result<()>>) {
-    let queue = Arc::new(Queue::default());
-    let disk = |name| Box::new(Folder::new(folder.path().join(name)));
-    let bounds = Bounds { entries: 1_000, bytes: 1 << 30, age: None };
-    let spool = Spool::open(disk("spool"), bounds, Moment::now()).unwrap();
-    let rejected = Rejected::new(disk("rejected"), "Far", 1 << 20);
-    let begin = (Moment::now(), 4_711);
-    let delivery = Delivery::new(Box::new(sink), identity(), queue.clone(), spool, rejected, period, begin);
-    (queue, thread::spawn(move || delivery.run()))
-}
-
 /// Ticks of a minute, and checks that are faster: nobody waits for the minute.
 #[test]
 fn what_is_first_sent_to_another_machine_does_not_wait_for_the_period() {
     let folder = TempDir::new().unwrap();
     let got = Arc::<Mutex<usize>>::default();
     let sink = Far { got: got.clone(), panics_at: usize::MAX };
-    let (queue, running) = start(&folder, sink, Duration::from_secs(60));
+    let (queue, running) = start(folder.path(), Box::new(sink), Duration::from_secs(60));
     let begun = Instant::now();
     queue.push(batch(0..3));
     thread::sleep(Duration::from_millis(100));
@@ -73,7 +57,8 @@ fn what_is_first_sent_to_another_machine_does_not_wait_for_the_period() {
 fn a_sink_that_panics_ends_it_with_a_sentence_and_loses_nothing() {
     let folder = TempDir::new().unwrap();
     let got = Arc::<Mutex<usize>>::default();
-    let (queue, running) = start(&folder, Far { got: got.clone(), panics_at: 4 }, Duration::from_millis(100));
+    let (queue, running) =
+        start(folder.path(), Box::new(Far { got: got.clone(), panics_at: 4 }), Duration::from_millis(100));
     queue.push(batch(0..3));
     super::within(5, "the first", || *got.lock().unwrap() == 3);
     queue.push(batch(3..10));
