@@ -5,12 +5,12 @@
 
 use divan::counter::ItemsCount;
 use divan::{AllocProfiler, Bencher, black_box};
-use puypuy::config::ini::Entry;
+use puypuy::config::section::Entry;
 use puypuy::config::section::Section;
 use puypuy::delivery::Moment;
 use puypuy::delivery::disk::Folder;
 use puypuy::delivery::spool::{Bounds, Read, Spool};
-use puypuy::point::{Batch, Identity, Kind, Point, Tags, Value};
+use puypuy::model::point::{Batch, Identity, Kind, Point, Tags, Value};
 use puypuy::sink::prometheus::Prometheus;
 use puypuy::sink::{Attempt, Sink, carbon, influxdb, kairosdb, oddeye, opentsdb};
 use std::time::{Duration, Instant};

@@ -7,9 +7,9 @@
 //! given to `write`.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
-use puypuy::config::ini::Entry;
+use puypuy::config::section::Entry;
 use puypuy::config::section::Section;
-use puypuy::point::{Identity, Kind, Point, Tags, Value};
+use puypuy::model::point::{Identity, Kind, Point, Tags, Value};
 use puypuy::sink::local::{Local, Reader, configure};
 use puypuy::sink::{Attempt, Sink, Verdict};
 use std::fs::{self, File};

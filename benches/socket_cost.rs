@@ -3,8 +3,8 @@
 //! `cargo bench --bench socket_cost`
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-use puypuy::fetch::Roots;
 use puypuy::fetch::sockets::{Counts, EXACT, Protocol, ask, read};
+use puypuy::model::roots::Roots;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};

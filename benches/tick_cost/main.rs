@@ -19,7 +19,7 @@ mod snmp_agent;
 
 use alone::Watched;
 use measured::{config, cpu, pss_kib, record, start};
-use puypuy::commands::FIRST_CHECKS;
+use puypuy::cli::commands::FIRST_CHECKS;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;

@@ -9,7 +9,7 @@ mod fleet;
 mod one;
 mod server;
 
-use puypuy::point::{Identity, Kind, Point, Tags, Value};
+use puypuy::model::point::{Identity, Kind, Point, Tags, Value};
 
 fn identity() -> Identity {
     Identity { host: "db01.example.org".into(), cluster: "prod".into(), group: "web".into(), location: "eu".into() }

@@ -2,16 +2,17 @@
 
 use crate::server::Server;
 use crate::{identity, judged, point};
-use puypuy::config::ini::Entry;
+use puypuy::config::section::Entry;
 use puypuy::config::section::Section;
 use puypuy::delivery::disk::Folder;
 use puypuy::delivery::queue::Queue;
 use puypuy::delivery::rejected::Rejected;
 use puypuy::delivery::spool::{Bounds, Spool};
 use puypuy::delivery::status::Status;
-use puypuy::delivery::{Delivery, Moment, unix_now};
-use puypuy::point::Batch;
+use puypuy::delivery::{Delivery, Moment};
+use puypuy::model::point::Batch;
 use puypuy::sink::{Sink, influxdb, opentsdb};
+use puypuy::sys::clock::unix_now;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -59,7 +60,7 @@ struct Run {
     server: Server,
     queue: Arc<Queue>,
     status: Arc<Mutex<Status>>,
-    thread: thread::JoinHandle<puypuy::error::Result<()>>,
+    thread: thread::JoinHandle<puypuy::model::error::Result<()>>,
     folder: PathBuf,
     /// Points in the spool at the start.
     waiting: i64,

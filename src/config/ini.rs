@@ -3,25 +3,14 @@
 //! rust-ini alone differs from RawConfigParser in a dozen silent ways (quotes, backslashes, indented comments, continued
 //! values, duplicates), so the text is first brought into a form that it reads back exactly.
 
-use super::section::Section;
-use crate::error::{Error, Result, quote};
+use super::section::{Entry, Section};
+use crate::model::error::{Error, Result, quote};
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
 /// The section whose entries all others have, too. Alone among sections it may appear more than once.
 pub const DEFAULT: &str = "DEFAULT";
-
-/// One `key = value` and where it stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// In lower case.
-    pub key: String,
-    /// As written; the lines of a continued value are joined by `\n`.
-    pub value: String,
-    /// Counted from 1.
-    pub line: usize,
-}
 
 /// All sections of a file, in their order, and every mistake met on the way.
 #[derive(Debug, Default)]

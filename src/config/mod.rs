@@ -2,7 +2,6 @@
 //!
 //! Nothing here opens a connection or starts anything: reading a configuration can be done at any time, by anybody.
 
-pub mod families;
 pub mod ini;
 pub mod section;
 pub mod settings;

@@ -1,8 +1,18 @@
 //! One section of an ini file as a check or a sink asks it: typed values, and errors that name file, line, section and key.
 
-use super::ini::Entry;
-use crate::error::{Error, Result, quote};
+use crate::model::error::{Error, Result, quote};
 use std::str::FromStr;
+
+/// One `key = value` and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// In lower case.
+    pub key: String,
+    /// As written; the lines of a continued value are joined by `\n`.
+    pub value: String,
+    /// Counted from 1.
+    pub line: usize,
+}
 
 /// A section, or the empty stand-in for one that the user did not write.
 #[derive(Clone, Debug, Default)]

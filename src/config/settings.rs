@@ -3,8 +3,8 @@
 use super::ini;
 use super::section::Section;
 use super::spelling::hint;
-use crate::error::{Error, Result};
-use crate::fetch::Roots;
+use crate::model::error::{Error, Result};
+use crate::model::roots::Roots;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

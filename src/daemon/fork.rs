@@ -4,7 +4,7 @@
 //! made before tells the parent how it went: `ready` and a number, or the reason why not. A daemon that dies closes it.
 
 use super::signals;
-use crate::error::{Error, Result};
+use crate::model::error::{Error, Result};
 use daemonize::{Daemonize, Outcome};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fs;

@@ -1,8 +1,8 @@
 //! The name under which this host reports.
 
 use crate::config::settings::SelfConfig;
-use crate::point::Identity;
-use crate::sys;
+use crate::model::point::Identity;
+use crate::sys::host_names;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -16,13 +16,13 @@ pub fn host_name(own: &SelfConfig) -> (String, Option<String>) {
     if let Some(name) = &own.hostname {
         return (name.clone(), None);
     }
-    let node = sys::node_name();
+    let node = host_names::node_name();
     if own.shorthostname {
         return (node.split('.').next().unwrap_or_default().into(), None);
     }
     let (found, name) = mpsc::channel();
     let look_up = move || {
-        let _ = found.send(sys::fqdn());
+        let _ = found.send(host_names::fqdn());
     };
     let started = thread::Builder::new().name("host-name".into()).spawn(look_up).is_ok();
     match name.recv_timeout(PATIENCE) {

@@ -7,15 +7,18 @@ pub mod hostname;
 pub mod pidfile;
 pub mod privileges;
 mod running;
+mod serving;
 pub mod signals;
 mod threads;
 
 pub use running::{status, stop};
 
 use crate::config::settings::{SelfConfig, Settings};
-use crate::error::{Error, Result};
-use crate::{logging, sys};
+use crate::model::error::{Error, Result};
+use crate::sys::{logging, memory, process};
 use fork::Report;
+use log::LevelFilter;
+use logging::Rotation;
 use nix::sys::stat::{Mode, umask};
 use pidfile::PidFile;
 use privileges::Target;
@@ -94,11 +97,13 @@ fn serve(settings: Settings, warnings: &[String], target: Target, manner: Manner
         privileges::hand_over(file.file(), path, &target)?;
     }
     privileges::drop_to(target, own)?;
-    sys::limit_arenas();
-    sys::ignore_file_size_signal();
+    memory::limit_arenas();
+    process::ignore_file_size_signal();
     // Before the log: opening that can hang, and the daemon shall be stoppable then.
     let stop = signals::listen(pid_file.as_ref(), manner.stopping)?;
-    logging::start(own, manner.echo)?;
+    let rotation = Rotation { every: own.log_rotate, backups: own.log_rotate_backups };
+    let level = if own.debug_log { LevelFilter::Debug } else { LevelFilter::Info };
+    logging::start(&own.log_file, rotation, level, manner.echo)?;
     log::info!("puypuy {} starts, pid {}, {}", env!("CARGO_PKG_VERSION"), std::process::id(), settings.file.display());
     for warning in warnings {
         log::warn!("{warning}");
@@ -108,7 +113,7 @@ fn serve(settings: Settings, warnings: &[String], target: Target, manner: Manner
         (manner.ready)()
     };
     let control = Control { stop, ready: Box::new(ready) };
-    let ended = catch_unwind(AssertUnwindSafe(|| crate::serve::serve(settings, control)));
+    let ended = catch_unwind(AssertUnwindSafe(|| serving::serve(settings, control)));
     let ended = ended.unwrap_or_else(|_| Err(Error::daemon("stopped by a fault of its own: see the log")));
     match &ended {
         Ok(()) => log::info!("stopped"),

@@ -3,7 +3,7 @@
 //! A lock ends with its process, so a stale, empty or foreign number never keeps a daemon from starting, and a number
 //! that somebody wrote over never gets a signal.
 
-use crate::error::{Error, Result};
+use crate::model::error::{Error, Result};
 use nix::sys::stat::{major, minor};
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Seek, Write};

@@ -1,9 +1,9 @@
 //! From root to the user of `run_user`, for good.
 
 use crate::config::settings::SelfConfig;
-use crate::error::{Error, Result};
-use nix::unistd::{AccessFlags, Gid, Uid, User, access, chown, fchown, geteuid, initgroups, setgid, setuid};
-use std::ffi::CString;
+use crate::model::error::{Error, Result};
+use crate::sys::users::become_user;
+use nix::unistd::{AccessFlags, User, access, chown, fchown, geteuid};
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -61,23 +61,6 @@ pub fn drop_to(target: Target, own: &SelfConfig) -> Result<()> {
     access(&own.tmpdir, AccessFlags::W_OK | AccessFlags::X_OK).map_err(|error| {
         Error::daemon(format!("{folder}: not writable for user {name} ({error}): chown -R {name} {folder}"))
     })
-}
-
-/// Becomes the user with its groups and no way back.
-pub fn become_user(user: &User) -> Result<()> {
-    let name = &user.name;
-    let failed = |doing: &'static str| {
-        let name = name.clone();
-        move |error: nix::Error| Error::daemon(format!("cannot become user {name}: {doing}: {error}"))
-    };
-    let login = CString::new(name.as_str()).map_err(|_| Error::daemon("run_user: not a user name"))?;
-    initgroups(&login, user.gid).map_err(failed("initgroups"))?;
-    setgid(user.gid).map_err(failed("setgid"))?;
-    setuid(user.uid).map_err(failed("setuid"))?;
-    if !user.uid.is_root() && (setuid(Uid::from_raw(0)).is_ok() || setgid(Gid::from_raw(0)).is_ok()) {
-        return Err(Error::daemon(format!("cannot become user {name}: root could be had back")));
-    }
-    Ok(())
 }
 
 /// Every level that is missing, topmost first.

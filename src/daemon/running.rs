@@ -3,8 +3,8 @@
 use super::pidfile::{Daemon, look};
 use super::threads;
 use crate::config::settings::SelfConfig;
-use crate::error::{Error, Result};
-use crate::sys;
+use crate::model::error::{Error, Result};
+use crate::sys::clock;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, SysconfVar, sysconf};
 use std::fs;
@@ -84,5 +84,5 @@ fn started(pid: i32) -> Option<String> {
     let per_second = sysconf(SysconfVar::CLK_TCK).ok()??;
     let kernel = fs::read_to_string("/proc/stat").ok()?;
     let boot: i64 = kernel.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
-    Some(sys::local_time(boot + ticks / per_second.max(1), c"%Y-%m-%d %H:%M:%S"))
+    Some(clock::local_time(boot + ticks / per_second.max(1), c"%Y-%m-%d %H:%M:%S"))
 }

@@ -2,8 +2,8 @@
 
 use super::pidfile::PidFile;
 use super::threads;
-use crate::error::{Error, Result};
-use crate::logging;
+use crate::model::error::{Error, Result};
+use crate::sys::logging;
 use nix::sys::signal::{SigSet, Signal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;

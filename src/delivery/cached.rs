@@ -1,8 +1,8 @@
 //! What the Python original left in tmpdir: `*.cached`, the raw bodies of the back end that was configured then, as points.
 
-use crate::error::Result;
-use crate::folder;
-use crate::point::{Identity, Kind, MESSAGE, Point, Tags, Text, Value};
+use crate::model::error::Result;
+use crate::model::point::{Identity, Kind, MESSAGE, Point, Tags, Text, Value};
+use crate::sys::folder;
 use serde_json::Value as Json;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -10,7 +10,7 @@
 //! A reader skips what follows the fields it knows within a payload, so that a later version may append fields to a
 //! record and this one still reads it; a later version that cannot be read so gets another version byte.
 
-use crate::point::{Batch, HealthEvent, Kind, Level, Point, Tags, Text, Value};
+use crate::model::point::{Batch, HealthEvent, Kind, Level, Point, Tags, Text, Value};
 use std::sync::Arc;
 
 const MAGIC: &[u8; 4] = b"PuyS";

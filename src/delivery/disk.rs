@@ -2,7 +2,7 @@
 //!
 //! *Invariant:* what [`Disk::write`] returned for, and a [`Disk::sync`] after it, survives a crash of the machine.
 
-use crate::error::{Error, Result};
+use crate::model::error::{Error, Result};
 use nix::unistd::{Uid, fchown};
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};

@@ -25,8 +25,9 @@ pub mod spool;
 pub mod status;
 mod voice;
 
-use crate::point::{Batch, Identity, Kind, Point};
+use crate::model::point::{Batch, Identity, Kind, Point};
 use crate::sink::{Attempt, Request, Sink, Verdict};
+use crate::sys::clock::unix_now;
 use backoff::Trouble;
 use dropped::{Bound, Dropped};
 use history::{Cause, Consequence, History};
@@ -40,7 +41,7 @@ use status::Status;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use voice::{Voice, Waiting};
 
 /// What may wait in memory for the sink; the rest goes to the spool.
@@ -859,9 +860,4 @@ impl Chance {
         self.0 ^= self.0 << 17;
         (self.0 >> 11) as f64 / (1u64 << 53) as f64
     }
-}
-
-/// Unix seconds now.
-pub fn unix_now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
 }

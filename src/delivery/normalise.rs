@@ -1,6 +1,6 @@
 //! What every sink may rely on: clean names and tags, no empty tag, no two points of one series at one time.
 
-use crate::point::{HealthEvent, Kind, MESSAGE, Point, Tags, Text, Value};
+use crate::model::point::{HealthEvent, Kind, MESSAGE, Point, Tags, Text, Value};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;

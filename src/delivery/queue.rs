@@ -1,6 +1,6 @@
 //! The live queue between collection and delivery: pushing never blocks, and never grows without bound.
 
-use crate::point::{Batch, HealthEvent, Point};
+use crate::model::point::{Batch, HealthEvent, Point};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 

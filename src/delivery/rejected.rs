@@ -5,7 +5,7 @@
 
 use super::disk::Disk;
 use super::shipment::Refusal;
-use crate::error::{Error, Result};
+use crate::model::error::{Error, Result};
 use std::path::PathBuf;
 
 /// Bytes kept of the server's words.

@@ -2,7 +2,7 @@
 
 use super::queue::Queue;
 use super::{Answer, Delivery, Exchange, Moment, Turn};
-use crate::error::{Error, Result};
+use crate::model::error::{Error, Result};
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, TryRecvError, channel};
 use std::thread;

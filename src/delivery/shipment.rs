@@ -4,7 +4,7 @@
 //! and sends the rest of a partly stored request once more. *Invariant:* a point is refused here only when the sink named it;
 //! of one that was alone and refused that is said, for delivery to prove. Pure.
 
-use crate::point::{Identity, Point};
+use crate::model::point::{Identity, Point};
 use crate::sink::{Refused, Request, Sink, Verdict};
 use std::ops::Range;
 use std::sync::Arc;

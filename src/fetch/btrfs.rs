@@ -1,7 +1,7 @@
 //! What Btrfs says of its devices where it is mounted; /sys/fs/btrfs does not tell which device has which number.
 
-use crate::error::{Error, Result};
-use crate::sys;
+use crate::model::error::{Error, Result};
+use crate::sys::btrfs;
 use std::fs::File;
 use std::path::Path;
 
@@ -19,12 +19,12 @@ impl Filesystem {
     /// [`Error::File`] with the path.
     pub fn at(path: &Path) -> Result<Option<Filesystem>> {
         let folder = File::open(path).map_err(Error::file("open", path))?;
-        Ok(sys::btrfs_id(&folder).ok().map(|id| Filesystem { folder, uuid: written(id) }))
+        Ok(btrfs::id(&folder).ok().map(|id| Filesystem { folder, uuid: written(id) }))
     }
 
     /// The path of the device of that number, as it was when mounted; `None` for one that is missing.
     pub fn device(&self, number: u64) -> Option<String> {
-        sys::btrfs_device(&self.folder, number).ok().filter(|path| path.starts_with('/'))
+        btrfs::device(&self.folder, number).ok().filter(|path| path.starts_with('/'))
     }
 
     /// Errors of writing, reading, flushing, corruption and generation, as Linux before 5.14 tells them.
@@ -32,7 +32,7 @@ impl Filesystem {
     /// # Errors
     /// Nobody but root may ask.
     pub fn errors(&self, number: u64) -> std::io::Result<[u64; 5]> {
-        sys::btrfs_errors(&self.folder, number)
+        btrfs::errors(&self.folder, number)
     }
 }
 

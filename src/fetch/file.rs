@@ -1,7 +1,7 @@
 //! Kernel files that stay open: read with `pread` into a reused buffer, opened anew when the kernel says so.
 
-use super::Roots;
-use crate::error::{Error, Result};
+use crate::model::error::{Error, Result};
+use crate::model::roots::Roots;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::borrow::Cow;
 use std::fs::File;

@@ -3,7 +3,7 @@
 //! *Invariant:* nothing here waits past its deadline, keeps more than its limit, follows a redirect, or shows a credential.
 
 use crate::config::section::Section;
-use crate::error::{Error, Result, plain, quote};
+use crate::model::error::{Error, Result, plain, quote};
 pub use crate::net::address::percent_encode;
 use crate::net::address::{Url, basic, below, credentials, parse_address, show, without_credentials};
 use crate::net::http::{self, Cause, MAX_AGE, complaint, innermost, redirection};

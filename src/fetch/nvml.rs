@@ -1,6 +1,6 @@
 //! NVIDIA's management library, loaded at run time from the driver that is installed. The only user of nvml-wrapper.
 
-use crate::error::{Error, Result};
+use crate::model::error::{Error, Result};
 use nvml_wrapper::enum_wrappers::device::{Clock, EccCounter, MemoryError, TemperatureSensor};
 use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::{Device, Nvml};

@@ -1,10 +1,11 @@
 //! The TCP and UDP sockets of this network namespace, counted: asked from the kernel over netlink (sock_diag(7)), and where
 //! that is not to be had, read from /proc/net.
 
-use super::{Roots, folder};
-use crate::error::{Error, Result};
-use crate::parse::number::whole;
-use crate::parse::procfs;
+use super::tree;
+use crate::model::error::{Error, Result};
+use crate::model::parse::number::whole;
+use crate::model::parse::procfs;
+use crate::model::roots::Roots;
 use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, sendto, setsockopt, socket, sockopt,
@@ -90,8 +91,8 @@ struct Known {
 
 impl Known {
     fn read(roots: &Roots) -> Option<Known> {
-        let four = folder::text(roots, "proc/net/sockstat").ok()?;
-        let six = folder::text(roots, "proc/net/sockstat6").unwrap_or_default();
+        let four = tree::text(roots, "proc/net/sockstat").ok()?;
+        let six = tree::text(roots, "proc/net/sockstat6").unwrap_or_default();
         let (four, six) = (procfs::sockstat(&four, "TCP"), procfs::sockstat(&six, "TCP6"));
         let in_use = whole(&four, "inuse")?.saturating_add(whole(&six, "inuse").unwrap_or(0));
         Some(Known { in_use, waiting: whole(&four, "tw")? })

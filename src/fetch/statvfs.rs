@@ -6,7 +6,7 @@
 //!
 //! *Invariant:* no volume ever has more than one question out, whoever asks and however often.
 
-use crate::error::{Error, Result};
+use crate::model::error::{Error, Result};
 use nix::sys::statvfs::{FsFlags, statvfs};
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};

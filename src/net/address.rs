@@ -2,7 +2,7 @@
 
 use super::names::is_loopback;
 use crate::config::section::Section;
-use crate::error::{Result, quote};
+use crate::model::error::{Result, quote};
 use base64::Engine;
 pub use reqwest::Url;
 use reqwest::header::HeaderValue;

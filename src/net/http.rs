@@ -3,7 +3,7 @@
 use super::address::shown_location;
 use super::names::{self, Lookup};
 use super::tls;
-use crate::error::{plain, quote};
+use crate::model::error::{plain, quote};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Client, ClientBuilder, redirect};
 use rustls::ClientConfig;

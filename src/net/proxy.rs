@@ -3,7 +3,7 @@
 use super::address::{Url, parse_address, show};
 use super::http::{Cause, causes, why};
 use crate::config::section::Section;
-use crate::error::{Error, Result, quote};
+use crate::model::error::{Error, Result, quote};
 use reqwest::{NoProxy, Proxy};
 use std::net::IpAddr;
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! Whom we trust: the system's certificates and the user's own, and sentences that say why somebody is not trusted.
 
 use crate::config::section::Section;
-use crate::error::Result;
-use crate::parse::time::unix_seconds;
+use crate::model::error::Result;
+use crate::model::parse::time::unix_seconds;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};

@@ -1,7 +1,7 @@
 //! Where the outcomes of a tick meet: the last worker to finish hands the batch to delivery, nobody waits for anybody.
 
 use crate::delivery::queue::Queue;
-use crate::point::Batch;
+use crate::model::point::Batch;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Shared by the scheduler, who opens a tick, and the workers, who finish it.

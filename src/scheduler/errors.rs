@@ -1,6 +1,6 @@
 //! Errors of checks as health events, for a sink that takes events: each text of a check once in ten minutes.
 
-use crate::point::{HealthEvent, Level, Text, Tick};
+use crate::model::point::{HealthEvent, Level, Text, Tick};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 

@@ -6,28 +6,30 @@
 pub mod assembly;
 pub mod clock;
 pub mod errors;
+pub mod families;
+pub mod links;
 pub mod worker;
 
 use crate::check::{Pace, Runs, Spec, World};
 use crate::checks;
-use crate::config::{families, spelling};
-use crate::error::Result;
-use crate::fetch::Roots;
-use crate::links::{self, Link, Watch};
-use crate::logging::Complaint;
-use crate::point::Tick;
-use crate::program::{Programs, orphans};
+use crate::config::spelling;
+use crate::fetch::program::{Programs, orphans};
+use crate::model::error::Result;
+use crate::model::point::Tick;
+use crate::model::roots::Roots;
 use crate::scripts::manner::Mode;
 use crate::scripts::{self, Manner, Places, Script};
-use crate::sys;
+use crate::sys::logging::Complaint;
+use crate::sys::{clock as system_clock, memory};
 use assembly::Assembly;
 use clock::{Stamps, next_due};
+use links::{Link, Watch};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use worker::{Job, Unit, Worker};
 
 /// Ticks after which everything has run once, connecting included, and what only that needed is given back.
@@ -116,7 +118,7 @@ impl Scheduler {
                 self.sweep_orphans(now);
                 ticks = ticks.saturating_add(1);
                 if ticks == WARM_UP {
-                    sys::trim();
+                    memory::trim();
                 }
             }
             self.tick(now);
@@ -141,7 +143,7 @@ impl Scheduler {
 
     fn begin_runs(&mut self, due: Vec<usize>, now: Instant) {
         let period = self.period;
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let wall = system_clock::wall();
         let (wall, step) = self.stamps.stamp(now, wall);
         if let Some(step) = step {
             log::warn!("the system clock was set by {step:+.1} s, or the machine slept; points carry the new time");

@@ -3,9 +3,9 @@
 use super::assembly::Assembly;
 use super::errors::Errors;
 use crate::check::{Check, Fault, Out, Pace, World};
-use crate::error::Error;
-use crate::logging::Complaint;
-use crate::point::{Batch, Text, Tick};
+use crate::model::error::Error;
+use crate::model::point::{Batch, Text, Tick};
+use crate::sys::logging::Complaint;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,6 +1,6 @@
 //! A line of a script: `name value check_type stack|rate`, and tags behind it as `key=value`.
 
-use crate::point::{Tags, Value};
+use crate::model::point::{Tags, Value};
 
 /// Refusals that leave open whether it is a line of another format.
 pub const NO_LINE: &str = "expected name, value, check_type and stack or rate";

@@ -2,12 +2,13 @@
 
 pub mod line;
 pub mod manner;
+pub mod plugins;
 pub mod reader;
 mod script;
 mod stream;
 
-use crate::error::{Error, Result};
-use crate::folder;
+use crate::model::error::{Error, Result};
+use crate::sys::folder;
 use std::fs;
 use std::path::Path;
 

@@ -2,10 +2,10 @@
 
 use super::{TYPE, line};
 use crate::check::{Out, Told};
-use crate::error::quote;
-use crate::parse::{line_protocol, nagios, prometheus};
-use crate::point::{Tags, Value};
-use crate::table::{How, Raw};
+use crate::model::error::quote;
+use crate::model::parse::{line_protocol, nagios, prometheus};
+use crate::model::point::{Tags, Value};
+use crate::model::table::{How, Raw};
 use std::collections::HashMap;
 
 /// Metrics whose type is remembered.

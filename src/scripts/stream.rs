@@ -1,9 +1,10 @@
 //! A script that goes on for ever (`mode = stream`): a thread of its own reads what it writes as it comes, and each tick
 //! takes over what has come since the last.
 
-use crate::error::{Error, Result};
-use crate::program::run::{Ran, Running, STDERR_BYTES};
-use crate::program::{Program, Programs};
+use crate::fetch::program::run::{Ran, Running, STDERR_BYTES};
+use crate::fetch::program::{Program, Programs};
+use crate::model::error::{Error, Result};
+use crate::sys::clock::unix_now;
 use std::io;
 use std::net::Shutdown;
 use std::os::unix::fs::MetadataExt;
@@ -11,7 +12,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// As good as never, and still within the range of the clock.
 const NEVER: Duration = Duration::from_secs(100 * 365 * 86_400);
@@ -128,6 +129,5 @@ fn listen(mut running: Running, inbox: &Mutex<News>, most: usize) {
 }
 
 fn chunk(text: Vec<u8>) -> Chunk {
-    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    Chunk { wall: i64::try_from(wall).unwrap_or(i64::MAX), at: Instant::now(), text }
+    Chunk { wall: unix_now(), at: Instant::now(), text }
 }

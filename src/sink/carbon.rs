@@ -10,10 +10,10 @@ use super::cutter::Limits;
 use super::http_post::{no_answer, seconds};
 use super::{Attempt, Encoded, Refused, Request, Sink, Verdict};
 use crate::config::section::Section;
-use crate::error::{Result, plain};
+use crate::model::error::{Result, plain};
+use crate::model::point::{Identity, Point};
 use crate::net::names::{self, Lookup, is_loopback};
-use crate::point::{Identity, Point};
-use crate::sys;
+use crate::sys::tcp;
 use serde_pickle::SerOptions;
 use std::cell::RefCell;
 use std::io;
@@ -216,7 +216,7 @@ impl Carbon {
 /// Whether the other side's end came after it had all of ours: it may have hung up before, and its kernel thrown away
 /// what came later.
 fn is_acknowledged(stream: &TcpStream) -> bool {
-    matches!(stream.take_error(), Ok(None)) && sys::unacknowledged(stream).is_ok_and(|bytes| bytes == 0)
+    matches!(stream.take_error(), Ok(None)) && tcp::unacknowledged(stream).is_ok_and(|bytes| bytes == 0)
 }
 
 enum Trouble {

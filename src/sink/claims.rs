@@ -1,6 +1,6 @@
 //! Names that meet: which series came first under a name on the wire, so that another one gets a name of its own.
 
-use crate::point::Point;
+use crate::model::point::Point;
 use std::collections::HashMap;
 use std::fmt::Write;
 

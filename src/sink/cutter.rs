@@ -5,8 +5,8 @@
 
 use super::{Encoded, Refused, Request};
 use crate::config::section::Section;
-use crate::error::Result;
-use crate::point::Point;
+use crate::model::error::Result;
+use crate::model::point::Point;
 use std::ops::Range;
 
 /// Most of one request. An element that alone is longer than `bytes` goes out alone.

@@ -5,7 +5,7 @@
 use super::answer::{Answer, Cause, End, Failure};
 use super::retry_after::retry_after;
 use crate::config::section::Section;
-use crate::error::{Result, plain};
+use crate::model::error::{Result, plain};
 pub use crate::net::address::Url;
 use crate::net::address::{
     add_query, basic, below, credentials, exposed, parse_address, percent_encode, show, show_with_port,

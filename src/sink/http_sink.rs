@@ -6,9 +6,9 @@ use super::cutter::{Bounds, Limits};
 use super::http_post::{Call, HttpPost};
 use super::judge::judge;
 use super::{Attempt, Encoded, Request, Sink, Verdict};
-use crate::error::Result;
+use crate::model::error::Result;
+use crate::model::point::{Identity, Point};
 use crate::net::names::Lookup;
-use crate::point::{Identity, Point};
 use std::time::Duration;
 
 /// How one kind of server is spoken to.

@@ -11,8 +11,8 @@ use super::judge::{said, shortened};
 use super::line_protocol::{self, FieldType, LineProtocol};
 use super::{Encoded, Refused, Verdict};
 use crate::config::section::Section;
-use crate::error::Result;
-use crate::point::{Identity, Point, Value};
+use crate::model::error::Result;
+use crate::model::point::{Identity, Point, Value};
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 

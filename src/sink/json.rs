@@ -4,7 +4,7 @@ use super::Encoded;
 use super::cutter::{Frame, Limits, cut};
 use super::number::{push_decimal, push_integer};
 use super::tags::merge;
-use crate::point::{Identity, Kind, Level, MESSAGE, Point, Tags, Value};
+use crate::model::point::{Identity, Kind, Level, MESSAGE, Point, Tags, Value};
 use std::borrow::Cow;
 use std::cell::{RefCell, RefMut};
 use std::collections::HashSet;

@@ -2,7 +2,7 @@
 
 use super::Verdict;
 use super::answer::{Answer, Cause, Failure};
-use crate::error::quote;
+use crate::model::error::quote;
 use crate::net::http::redirection;
 
 /// Longest text of a server that is kept.

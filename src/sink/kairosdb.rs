@@ -8,8 +8,8 @@ use super::json::{BaseTag, Clock, Dialect, Json, Letters};
 use super::judge::{said, shortened};
 use super::{Encoded, Refused, Request, Verdict};
 use crate::config::section::Section;
-use crate::error::Result;
-use crate::point::{Identity, Point};
+use crate::model::error::Result;
+use crate::model::point::{Identity, Point};
 use std::collections::BTreeMap;
 
 /// Only servers from 1.3 on read gzip.

@@ -8,7 +8,7 @@
 use super::Encoded;
 use super::cutter::{Frame, Limits, cut};
 use super::number::{push_float, push_integer};
-use crate::point::{Identity, Point, Value};
+use crate::model::point::{Identity, Point, Value};
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;

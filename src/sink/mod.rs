@@ -25,8 +25,8 @@ mod retry_after;
 mod tags;
 
 use crate::config::settings::{Settings, SinkKind, Tsdb};
-use crate::error::{Error, Result};
-use crate::point::{Identity, Point};
+use crate::model::error::{Error, Result};
+use crate::model::point::{Identity, Point};
 use prometheus::Exposition;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -137,7 +137,7 @@ pub trait Sink: Send {
         Vec::new()
     }
 
-    /// Whether health events come as points of [`crate::point::Kind::Special`]. To all others they come as `health_status`.
+    /// Whether health events come as points of [`crate::model::point::Kind::Special`]. To all others they come as `health_status`.
     fn takes_events(&self) -> bool {
         false
     }

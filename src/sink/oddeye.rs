@@ -8,9 +8,9 @@ use super::json::{BaseTag, Clock, Crowded, Dialect, Json, Letters};
 use super::judge::{said, shortened};
 use super::{Encoded, Verdict};
 use crate::config::section::Section;
-use crate::error::Result;
+use crate::model::error::Result;
+use crate::model::point::{Identity, Point};
 use crate::net::address::push_percent_encoded;
-use crate::point::{Identity, Point};
 use std::collections::BTreeSet;
 
 const MANNER: Manner =
@@ -151,7 +151,7 @@ impl Barlus {
 
 fn why(answer: &Answer) -> String {
     let said = match messages(&answer.text()).into_iter().next() {
-        Some(message) => format!("HTTP {}: {}", answer.status, crate::error::quote(&shortened(message))),
+        Some(message) => format!("HTTP {}: {}", answer.status, crate::model::error::quote(&shortened(message))),
         None => said(answer),
     };
     format!("{}: {said}", answer.address)

@@ -7,7 +7,7 @@ use super::json::BaseTag;
 use super::number::{push_go, push_integer};
 use super::tags::merge;
 use super::{Attempt, Encoded, Refused, Request, Sink, Verdict};
-use crate::point::{Identity, Kind, Point, Value};
+use crate::model::point::{Identity, Kind, Point, Value};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,6 +1,6 @@
 //! The header `Retry-After`: how long a server asks us to wait.
 
-use crate::parse::time::unix_seconds;
+use crate::model::parse::time::unix_seconds;
 use std::time::{Duration, SystemTime};
 
 /// Seconds or `Sun, 06 Nov 1994 08:49:37 GMT` as a wait from `now`, held to 1 to 3600 s.

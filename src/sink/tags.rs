@@ -1,6 +1,6 @@
 //! The tags of a point as one list: the base tags in the order of the sink, then those of the point.
 
-use crate::point::Tags;
+use crate::model::point::Tags;
 use std::borrow::Cow;
 
 /// Key and value of each tag, no key twice: a tag of the point takes the place of the base tag with its key, and a later

@@ -7,8 +7,8 @@ mod status;
 
 use crate::config::section::Section;
 use crate::delivery::status::Status;
-use crate::error::{Error, Result};
-use crate::program::Programs;
+use crate::fetch::program::Programs;
+use crate::model::error::{Error, Result};
 use crate::sink::prometheus::Exposition;
 use allowed::Allowed;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
@@ -57,7 +57,7 @@ pub fn configure(section: &Section) -> Result<Web> {
 /// The address cannot be listened at.
 pub fn start(web: Web, pages: Pages) -> Result<SocketAddr> {
     let refused = |what: &str, error: std::io::Error| {
-        let cause = crate::error::plain(&error);
+        let cause = crate::model::error::plain(&error);
         Error::daemon(format!("web server: {what} {}: {cause}; set webaddress in [WebServer]", web.shown))
     };
     let listener = TcpListener::bind(web.addresses.as_slice()).map_err(|error| refused("cannot listen at", error))?;

@@ -1,11 +1,11 @@
 //! `/nag`: a Nagios or Icinga server has one of the plugins of `[Nagios]` run, and gets what it says as JSON.
 
 use crate::config::section::Section;
-use crate::error::Result;
-use crate::plugins::{self, LIMIT, Plugin, UNKNOWN};
-use crate::program::guard::Fate;
-use crate::program::run::run;
-use crate::program::{Programs, check_safety};
+use crate::fetch::program::guard::Fate;
+use crate::fetch::program::run::run;
+use crate::fetch::program::{Programs, check_safety};
+use crate::model::error::Result;
+use crate::scripts::plugins::{self, LIMIT, Plugin, UNKNOWN};
 use hyper::StatusCode;
 use serde_json::{Value, json};
 use std::fmt;

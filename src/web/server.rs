@@ -3,7 +3,7 @@
 use super::allowed::Allowed;
 use super::nag::{Answer, BODY_BYTES, Rules};
 use super::{Pages, status};
-use crate::logging::Complaint;
+use crate::sys::logging::Complaint;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};

@@ -2,7 +2,7 @@
 
 use super::machine::{Worker, spec};
 use crate::support::{is_root, skip};
-use puypuy::fetch::Roots;
+use puypuy::model::roots::Roots;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -2,9 +2,9 @@
 #![allow(unsafe_code)]
 
 use super::machine::{Machine, Told, Worker, spec};
-use puypuy::fetch::Roots;
 use puypuy::fetch::file::KernelFile;
-use puypuy::point::Level;
+use puypuy::model::point::Level;
+use puypuy::model::roots::Roots;
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io;

@@ -5,7 +5,7 @@ use super::machine::{Told, Worker, line, section, spec};
 use crate::support::pages::{Page, Pages};
 use crate::support::{Home, wait_for};
 use proptest::prelude::*;
-use puypuy::fetch::Roots;
+use puypuy::model::roots::Roots;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};

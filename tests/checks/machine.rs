@@ -1,12 +1,12 @@
 //! A machine made of files, and a check running on it tick by tick.
 
 use puypuy::check::{Check, Context, DEFAULT_MAX_SERIES, Out, Spec};
-use puypuy::config::ini::Entry;
+use puypuy::config::section::Entry;
 use puypuy::config::section::Section;
-use puypuy::error::Error;
-use puypuy::fetch::Roots;
-use puypuy::point::{HealthEvent, Identity, Point, Tick, Value};
-use puypuy::program::Programs;
+use puypuy::fetch::program::Programs;
+use puypuy::model::error::Error;
+use puypuy::model::point::{HealthEvent, Identity, Point, Tick, Value};
+use puypuy::model::roots::Roots;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -154,7 +154,7 @@ impl Told {
         for point in &self.points {
             let number = point.value.as_f64();
             assert!(number.is_finite(), "{what}: {point:?}");
-            if matches!(point.kind, puypuy::point::Kind::Rate | puypuy::point::Kind::Percent) {
+            if matches!(point.kind, puypuy::model::point::Kind::Rate | puypuy::model::point::Kind::Percent) {
                 assert!(number >= 0.0, "{what}: {point:?}");
                 assert!(matches!(point.value, Value::Float(_)), "{what}: {point:?}");
             }

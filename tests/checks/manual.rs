@@ -3,8 +3,8 @@
 use super::machine::{Machine, Worker, kernel_checks};
 use puypuy::check::{COMMON_KEYS, DEVICES, Spec};
 use puypuy::checks;
-use puypuy::point::Kind;
-use puypuy::table::How;
+use puypuy::model::point::Kind;
+use puypuy::model::table::How;
 use std::collections::BTreeSet;
 use std::path::Path;
 

@@ -2,7 +2,7 @@
 
 use super::machine::{Worker, spec};
 use crate::support::{Home, wait_for};
-use puypuy::fetch::Roots;
+use puypuy::model::roots::Roots;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -3,8 +3,8 @@
 use super::machine::{Worker, section, spec};
 use crate::support::Home;
 use crate::support::server::{Server, Step};
-use puypuy::fetch::Roots;
-use puypuy::point::{Kind, Level, Value};
+use puypuy::model::point::{Kind, Level, Value};
+use puypuy::model::roots::Roots;
 use std::fs;
 use std::time::Duration;
 

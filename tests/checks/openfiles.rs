@@ -2,7 +2,7 @@
 
 use super::machine::{Machine, Worker, section, spec};
 use crate::support::{is_root, skip};
-use puypuy::fetch::Roots;
+use puypuy::model::roots::Roots;
 use std::process::Command;
 
 #[test]

@@ -1,10 +1,10 @@
 //! What holds for any text, and for any two samples of a counter.
 
 use proptest::prelude::*;
-use puypuy::parse::{json, number, procfs, time};
-use puypuy::point::{Series, Tags};
-use puypuy::rates::{Backward, Change, Count, Rates};
-use puypuy::table::{Field, gauge};
+use puypuy::model::parse::{json, number, procfs, time};
+use puypuy::model::point::{Series, Tags};
+use puypuy::model::rates::{Backward, Change, Count, Rates};
+use puypuy::model::table::{Field, gauge};
 use std::time::{Duration, Instant};
 
 const FIELDS: &[Field] = &[gauge("MemTotal", "mem_total"), gauge("a", "a")];

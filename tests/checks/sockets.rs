@@ -1,8 +1,8 @@
 //! Sockets counted by netlink and from /proc/net, on this machine and with connections of our own.
 
 use super::machine::{Machine, Worker, spec};
-use puypuy::fetch::Roots;
 use puypuy::fetch::sockets::{Protocol, ask, read};
+use puypuy::model::roots::Roots;
 use std::net::{TcpListener, TcpStream, UdpSocket};
 
 const ESTABLISHED: usize = 0;

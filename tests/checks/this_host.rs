@@ -1,8 +1,8 @@
 //! The checks on the machine that runs the tests, whatever that is.
 
 use super::machine::{Machine, Worker, kernel_checks, spec};
-use puypuy::fetch::Roots;
 use puypuy::fetch::statvfs::space;
+use puypuy::model::roots::Roots;
 use std::time::Duration;
 
 /// Of what not every machine has.

@@ -1,7 +1,7 @@
 //! What the keys of a section change, and machines that change between ticks.
 
 use super::machine::{Machine, Worker, section, spec, trees};
-use puypuy::point::{Kind, Level, Value};
+use puypuy::model::point::{Kind, Level, Value};
 
 #[test]
 fn the_sample_of_traffic_over_twenty_seconds() {

@@ -1,6 +1,6 @@
 //! What happens again and again does not fill the log.
 
-use puypuy::logging::Folding;
+use puypuy::sys::logging::Folding;
 use std::time::{Duration, Instant};
 
 /// Complains every `step` seconds; the lines with the second they came at.

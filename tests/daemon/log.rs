@@ -2,7 +2,7 @@
 
 use crate::support::{Home, is_root, mode, skip};
 use log::Level;
-use puypuy::logging::{RotatingFile, Rotation, line, lost_lines};
+use puypuy::sys::logging::{RotatingFile, Rotation, line, lost_lines};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
@@ -37,7 +37,7 @@ fn text_from_outside_stays_on_its_line() {
     let line = line(0, Level::Warn, hostile);
     assert!(is_line(&line), "{line}");
     assert_eq!(&line[20..], "WARN answer 2026-01-01 00:00:00 INFO forged  [2J 31m end");
-    let long = puypuy::logging::line(0, Level::Info, &"ü".repeat(100_000));
+    let long = puypuy::sys::logging::line(0, Level::Info, &"ü".repeat(100_000));
     assert!(long.len() < 9000 && long.ends_with('…'));
 }
 
@@ -209,8 +209,8 @@ fn logs_and_panics() {
         }
     }
     let path = std::env::var("LOG").unwrap();
-    let own = super::host_name::settings(Some(path.as_ref()));
-    puypuy::logging::start(&own, false).unwrap();
+    let rotation = Rotation { every: None, backups: 0 };
+    puypuy::sys::logging::start(path.as_ref(), rotation, log::LevelFilter::Info, false).unwrap();
     assert!(std::panic::catch_unwind(|| log::error!(target: "puypuy::checks", "{Bad}")).is_err());
     log::info!(target: "puypuy", "check_x: after it");
     log::debug!(target: "puypuy", "debug is off");

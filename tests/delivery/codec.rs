@@ -3,7 +3,7 @@
 use super::{batch, event};
 use proptest::prelude::*;
 use puypuy::delivery::codec;
-use puypuy::point::{Batch, Kind, Point, Tags, Value};
+use puypuy::model::point::{Batch, Kind, Point, Tags, Value};
 
 /// Any point that can exist: hostile text, both number types, extremes.
 pub fn any_point() -> impl Strategy<Value = Point> {

@@ -2,7 +2,7 @@
 
 use super::batch;
 use puypuy::delivery::queue::{MAX_POINTS, PIECE, Queue};
-use puypuy::point::Batch;
+use puypuy::model::point::Batch;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};

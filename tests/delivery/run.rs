@@ -5,7 +5,7 @@ use puypuy::delivery::disk::Folder;
 use puypuy::delivery::queue::Queue;
 use puypuy::delivery::rejected::Rejected;
 use puypuy::delivery::shipment::Refusal;
-use puypuy::point::{Batch, Identity, Point};
+use puypuy::model::point::{Batch, Identity, Point};
 use puypuy::sink::{Attempt, Encoded, Request, Sink, Verdict};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -65,7 +65,7 @@ impl Sink for Store {
 struct Running {
     folder: TempDir,
     queue: Arc<Queue>,
-    thread: Option<JoinHandle<puypuy::error::Result<()>>>,
+    thread: Option<JoinHandle<puypuy::model::error::Result<()>>>,
 }
 
 impl Running {

@@ -3,7 +3,7 @@
 use super::{identity, points};
 use proptest::prelude::*;
 use puypuy::delivery::shipment::{Fate, Kind, Refusal, Shipment, Stop, Trust};
-use puypuy::point::{Identity, Point, Value};
+use puypuy::model::point::{Identity, Point, Value};
 use puypuy::sink::{Attempt, Encoded, Refused, Request, Sink, Verdict};
 use std::time::{Duration, Instant};
 

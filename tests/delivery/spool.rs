@@ -6,7 +6,7 @@ use puypuy::delivery::disk::Folder;
 use puypuy::delivery::dropped::Bound;
 use puypuy::delivery::spool::{Bounds, Read, Spool};
 use puypuy::delivery::{Moment, codec};
-use puypuy::point::Batch;
+use puypuy::model::point::Batch;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -30,7 +30,7 @@ fn open(folder: &TempDir, bounds: Bounds) -> Spool {
     last.unwrap()
 }
 
-fn at(folder: &Path, bounds: Bounds, now: Moment) -> puypuy::error::Result<Spool> {
+fn at(folder: &Path, bounds: Bounds, now: Moment) -> puypuy::model::error::Result<Spool> {
     Spool::open(Box::new(Folder::new(folder.into())), bounds, now)
 }
 
@@ -40,7 +40,7 @@ fn now() -> Moment {
 }
 
 /// Keeps a batch; whether the disk took it.
-fn store(spool: &mut Spool, batch: Batch, born: i64) -> puypuy::error::Result<()> {
+fn store(spool: &mut Spool, batch: Batch, born: i64) -> puypuy::model::error::Result<()> {
     spool.store(batch, born, now()).1
 }
 

@@ -2,7 +2,7 @@
 
 use crate::delivery::{batch, start};
 use puypuy::delivery::codec;
-use puypuy::point::{Identity, Point};
+use puypuy::model::point::{Identity, Point};
 use puypuy::sink::{Attempt, Encoded, Request, Sink, Verdict};
 use std::fs;
 use std::sync::{Arc, Mutex};

@@ -13,7 +13,7 @@ mod words;
 use crate::support::server::{Recorded, Server, Step};
 use crate::support::{Home, lives, signal};
 use puypuy::delivery::codec;
-use puypuy::point::Value;
+use puypuy::model::point::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -146,7 +146,7 @@ impl Front {
         for file in fs::read_dir(self.home.path("tmp/rejected")).into_iter().flatten().flatten() {
             for line in fs::read_to_string(file.path()).unwrap().lines() {
                 let line: serde_json::Value = serde_json::from_str(line).unwrap();
-                let point = puypuy::point::Point::from_json(&line["point"], "web1").unwrap();
+                let point = puypuy::model::point::Point::from_json(&line["point"], "web1").unwrap();
                 points.extend(key_of(&point));
                 reasons.insert(line["why"].as_str().unwrap().to_string());
             }
@@ -245,7 +245,7 @@ fn spooled(folder: &std::path::Path) -> BTreeSet<Key> {
     points
 }
 
-fn key_of(point: &puypuy::point::Point) -> Option<Key> {
+fn key_of(point: &puypuy::model::point::Point) -> Option<Key> {
     let Value::Int(tick) = point.value else { return None };
     let place = point.tags.iter().find(|(key, _)| *key == "i")?.1.parse().ok()?;
     (&*point.name == "m").then_some((tick, place))

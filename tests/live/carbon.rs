@@ -5,7 +5,7 @@
 use crate::cases;
 use crate::server::{Program, free_port, program, wait};
 use crate::store::{Row, Store, clean, differences, identity};
-use puypuy::point::{Point, Value};
+use puypuy::model::point::{Point, Value};
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpStream;

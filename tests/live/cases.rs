@@ -9,9 +9,10 @@ use puypuy::delivery::queue::Queue;
 use puypuy::delivery::rejected::Rejected;
 use puypuy::delivery::spool::{Bounds, Spool};
 use puypuy::delivery::status::Status;
-use puypuy::delivery::{Delivery, Moment, unix_now};
-use puypuy::point::{Batch, Point, Value};
+use puypuy::delivery::{Delivery, Moment};
+use puypuy::model::point::{Batch, Point, Value};
 use puypuy::sink;
+use puypuy::sys::clock::unix_now;
 use std::fs;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle, sleep};
@@ -24,7 +25,7 @@ pub struct Driver {
     queue: Arc<Queue>,
     status: Arc<Mutex<Status>>,
     name: &'static str,
-    thread: Option<JoinHandle<puypuy::error::Result<()>>>,
+    thread: Option<JoinHandle<puypuy::model::error::Result<()>>>,
 }
 
 impl Driver {

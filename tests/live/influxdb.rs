@@ -3,9 +3,9 @@
 use crate::cases;
 use crate::server::{Program, encoded, free_port, http, post, program, wait};
 use crate::store::{Row, Store, clean, json_number, point, tags};
-use puypuy::commands::FIRST_CHECKS;
-use puypuy::delivery::unix_now;
-use puypuy::point::{Point, Value as Number};
+use puypuy::cli::commands::FIRST_CHECKS;
+use puypuy::model::point::{Point, Value as Number};
+use puypuy::sys::clock::unix_now;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

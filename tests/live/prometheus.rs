@@ -1,7 +1,7 @@
 //! A real Prometheus asks the daemon, and promtool reads its page.
 
 use crate::server::{Program, encoded, free_port, http, program, wait};
-use puypuy::commands::FIRST_CHECKS;
+use puypuy::cli::commands::FIRST_CHECKS;
 use std::fs;
 use std::io::Write;
 use std::process::{Command, Stdio};

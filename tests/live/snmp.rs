@@ -4,10 +4,10 @@
 use crate::server::{Program, program, wait};
 use puypuy::check::{Context, DEFAULT_MAX_SERIES, Out, World};
 use puypuy::checks;
-use puypuy::config::families;
-use puypuy::fetch::Roots;
-use puypuy::point::{Identity, Point, Tick};
-use puypuy::program::Programs;
+use puypuy::fetch::program::Programs;
+use puypuy::model::point::{Identity, Point, Tick};
+use puypuy::model::roots::Roots;
+use puypuy::scheduler::families;
 use std::fs;
 use std::net::UdpSocket;
 use std::process::Command;

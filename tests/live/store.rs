@@ -1,6 +1,6 @@
 //! What the cases need of a server, and the points that are written and read back.
 
-use puypuy::point::{Identity, Kind, Point, Tags, Value};
+use puypuy::model::point::{Identity, Kind, Point, Tags, Value};
 use std::collections::BTreeMap;
 
 /// A server of a sink, on loopback, with a folder of its own.

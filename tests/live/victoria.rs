@@ -6,7 +6,7 @@
 use crate::cases;
 use crate::server::{Program, encoded, free_port, http, program, wait};
 use crate::store::{Row, Store, clean, few, tags};
-use puypuy::point::{Point, Value};
+use puypuy::model::point::{Point, Value};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;

@@ -5,9 +5,9 @@ mod daemon;
 mod damage;
 mod store;
 
-use puypuy::config::ini::Entry;
+use puypuy::config::section::Entry;
 use puypuy::config::section::Section;
-use puypuy::point::{Identity, Kind, Point, Tags, Value};
+use puypuy::model::point::{Identity, Kind, Point, Tags, Value};
 use puypuy::sink::local::{Local, Reader, Series, Summary, configure};
 use puypuy::sink::{Attempt, Sink, Verdict};
 use std::ops::RangeInclusive;

@@ -96,14 +96,15 @@ fn show_does_not_see_the_future() {
     send_at(&mut sink, START, &[int("m", START, 7), int("m", ahead + 1, -1)]);
     let show = |last, now| {
         let mut told = Vec::new();
-        let outcome = puypuy::show::show(&place.file(), None, std::time::Duration::from_secs(last), now, &mut told);
+        let outcome =
+            puypuy::cli::show::show(&place.file(), None, std::time::Duration::from_secs(last), now, &mut told);
         outcome.map(|()| String::from_utf8(told).unwrap()).map_err(|error| error.to_string())
     };
     let told = show(86_400, START + 60).unwrap();
     assert!(told.contains("device=sda") && told.contains(" 7 ") && !told.contains("-1"), "{told}");
     let told = show(60, START + 3600).unwrap_err();
     assert!(told.ends_with("no such point in the last 60 s; the newest point is 3600 s old"), "{told}");
-    assert_eq!(puypuy::show::last_stored(&place.file(), START + 5).unwrap(), Some(START));
+    assert_eq!(puypuy::cli::show::last_stored(&place.file(), START + 5).unwrap(), Some(START));
 }
 
 #[test]

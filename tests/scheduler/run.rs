@@ -2,14 +2,14 @@
 
 use puypuy::check::{Check, Context, Out, Runs, Spec};
 use puypuy::delivery::queue::Queue;
-use puypuy::error::{Error, Result};
-use puypuy::fetch::Roots;
-use puypuy::point::{Batch, Identity, Point, Tags, Tick};
-use puypuy::program::Programs;
+use puypuy::fetch::program::Programs;
+use puypuy::model::error::{Error, Result};
+use puypuy::model::point::{Batch, Identity, Point, Tags, Tick};
+use puypuy::model::roots::Roots;
+use puypuy::model::table::{Field, gauge};
 use puypuy::scheduler::Scheduler;
 use puypuy::scheduler::assembly::Assembly;
 use puypuy::scheduler::errors::Errors;
-use puypuy::table::{Field, gauge};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;

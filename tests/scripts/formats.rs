@@ -2,9 +2,9 @@
 
 use super::Scripts;
 use proptest::prelude::*;
-use puypuy::parse::{line_protocol, prometheus};
+use puypuy::model::parse::{line_protocol, prometheus};
+use puypuy::model::table::Raw;
 use puypuy::scripts::reader::Format;
-use puypuy::table::Raw;
 use std::fs;
 
 #[test]

@@ -1,7 +1,7 @@
 //! The lines of scripts: what is read, what is refused, and that nothing makes the reader stumble.
 
 use proptest::prelude::*;
-use puypuy::point::Value;
+use puypuy::model::point::Value;
 use puypuy::scripts::line::{Line, parse};
 
 fn line<'a>(

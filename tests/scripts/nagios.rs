@@ -2,7 +2,7 @@
 
 use super::Scripts;
 use proptest::prelude::*;
-use puypuy::parse::nagios::{Perf, Range, parse};
+use puypuy::model::parse::nagios::{Perf, Range, parse};
 use std::fs;
 
 fn perf(label: &str, value: f64, unit: &'static str) -> Perf {

@@ -15,10 +15,10 @@ mod prometheus;
 mod support;
 mod tls;
 
-use puypuy::config::ini::Entry;
+use puypuy::config::section::Entry;
 use puypuy::config::section::Section;
 use puypuy::delivery::normalise::normalise;
-use puypuy::point::{Identity, Kind, Point, Tags, Value};
+use puypuy::model::point::{Identity, Kind, Point, Tags, Value};
 use puypuy::sink::influxdb::InfluxDb;
 use puypuy::sink::{Attempt, Encoded, Request, Sink, Verdict};
 use std::time::{Duration, Instant};

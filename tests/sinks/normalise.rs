@@ -2,7 +2,7 @@
 
 use super::*;
 use puypuy::delivery::normalise::{MAX_TAG_VALUE, event_points, normalise, plain};
-use puypuy::point::{HealthEvent, Level};
+use puypuy::model::point::{HealthEvent, Level};
 
 fn only(point: Point) -> Point {
     let (mut points, refused, replaced) = normalise(vec![point]);

@@ -4,7 +4,7 @@ use super::*;
 use crate::support::server::{Server, Step};
 use crate::support::{Home, wait_for};
 use puypuy::delivery::normalise::event_points;
-use puypuy::point::{HealthEvent, Level};
+use puypuy::model::point::{HealthEvent, Level};
 use puypuy::sink::oddeye::{OddEye, configure};
 
 fn oddeye(more: &str) -> OddEye {

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use puypuy::delivery::cached::{Read, read};
-use puypuy::point::{Identity, Kind, Point, Tags, Value};
+use puypuy::model::point::{Identity, Kind, Point, Tags, Value};
 
 fn own() -> Identity {
     Identity { host: "web1".into(), cluster: "c".into(), group: "g".into(), location: "l".into() }

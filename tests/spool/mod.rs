@@ -9,7 +9,7 @@ use puypuy::delivery::rejected::Rejected;
 use puypuy::delivery::shipment::Refusal;
 use puypuy::delivery::spool::{Bounds, Read, Spool};
 use puypuy::delivery::{Moment, codec};
-use puypuy::point::{Batch, HealthEvent, Kind, Level, Point, Tags, Value};
+use puypuy::model::point::{Batch, HealthEvent, Kind, Level, Point, Tags, Value};
 use std::fs;
 use std::time::Instant;
 

@@ -3,11 +3,11 @@
 mod nag;
 
 use crate::support::{Home, lives, wait_for};
-use puypuy::config::ini::Entry;
+use puypuy::config::section::Entry;
 use puypuy::config::section::Section;
 use puypuy::delivery::status::Status;
-use puypuy::point::{Identity, Kind, Point, Tags, Value};
-use puypuy::program::Programs;
+use puypuy::fetch::program::Programs;
+use puypuy::model::point::{Identity, Kind, Point, Tags, Value};
 use puypuy::sink::prometheus::Prometheus;
 use puypuy::sink::{Attempt, Sink};
 use puypuy::web::allowed::Allowed;

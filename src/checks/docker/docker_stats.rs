@@ -6,12 +6,12 @@
 
 use crate::check::{Check, Context, Out, Runs, Spec, Told};
 use crate::config::section::Section;
-use crate::error::{Error, Result, quote};
 use crate::fetch::http::{Answer, Endpoint, Http, percent_encode};
-use crate::parse::json;
-use crate::parse::time::rfc3339_nanos;
-use crate::point::{Tags, Value};
-use crate::table::{Field, Raw, counter, gauge, percent, rate};
+use crate::model::error::{Error, Result, quote};
+use crate::model::parse::json;
+use crate::model::parse::time::rfc3339_nanos;
+use crate::model::point::{Tags, Value};
+use crate::model::table::{Field, Raw, counter, gauge, percent, rate};
 use serde_json::Value as Json;
 use std::collections::HashMap;
 

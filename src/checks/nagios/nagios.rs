@@ -2,13 +2,13 @@
 
 use crate::check::{Check, Context, Out, Runs, Spec};
 use crate::config::section::Section;
-use crate::error::{Error, Result, quote};
-use crate::plugins::{self, FIELDS, LIMIT, Plugin, SECTION, TYPE, UNKNOWN};
-use crate::point::Tags;
-use crate::program::check_safety;
-use crate::program::guard::Fate;
-use crate::program::run::{Ran, STILL_STUCK, Stuck, run_all};
-use crate::table::{Field, gauge};
+use crate::fetch::program::check_safety;
+use crate::fetch::program::guard::Fate;
+use crate::fetch::program::run::{Ran, STILL_STUCK, Stuck, run_all};
+use crate::model::error::{Error, Result, quote};
+use crate::model::point::Tags;
+use crate::model::table::{Field, gauge};
+use crate::scripts::plugins::{self, FIELDS, LIMIT, Plugin, SECTION, TYPE, UNKNOWN};
 use std::time::{Duration, Instant};
 
 pub static SPEC: Spec = Spec {

@@ -4,10 +4,10 @@
 use crate::check::COMMON_KEYS;
 use crate::config::section::Section;
 use crate::config::spelling::hint;
-use crate::error::Result;
 use crate::fetch::host::Host;
 use crate::fetch::snmp::{Access, Agent, Cipher, Digest, Patience, Security, User};
-use crate::parse::oid::Oid;
+use crate::model::error::Result;
+use crate::model::parse::oid::Oid;
 use std::str::FromStr;
 use std::time::Duration;
 

@@ -4,11 +4,11 @@ use super::TYPE;
 use super::device::{Object, Settings};
 use crate::check::{Check, Context, DEVICES, Out, Runs, Spec, Told};
 use crate::config::section::Section;
-use crate::error::{Error, Result, quote};
 use crate::fetch::snmp::{Asked, Value as Found, Walked};
-use crate::point::{Tags, Value};
-use crate::rates::Backward;
-use crate::table::{Field, How, gauge, rate};
+use crate::model::error::{Error, Result, quote};
+use crate::model::point::{Tags, Value};
+use crate::model::rates::Backward;
+use crate::model::table::{Field, How, gauge, rate};
 use std::time::Instant;
 
 pub static SPEC: Spec = Spec {

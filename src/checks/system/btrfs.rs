@@ -3,13 +3,13 @@
 use super::{CONF, TYPE};
 use crate::check::{Check, Context, Out, Runs, Spec, Told};
 use crate::config::section::Section;
-use crate::error::Result;
 use crate::fetch::btrfs::Filesystem;
 use crate::fetch::file::KernelFile;
-use crate::parse::number::whole;
-use crate::parse::procfs;
-use crate::point::{Level, Tags, Value};
-use crate::table::{Field, How, Row, gauge, percent, rate};
+use crate::model::error::Result;
+use crate::model::parse::number::whole;
+use crate::model::parse::procfs;
+use crate::model::point::{Level, Tags, Value};
+use crate::model::table::{Field, How, Row, gauge, percent, rate};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
@@ -179,7 +179,7 @@ fn tell_devices(
             Err(error) if error.is_gone() => match mounted.map(|mounted| mounted.errors(id)) {
                 Some(Ok(counts)) => ERRORS.iter().map(|(_, name)| *name).zip(counts).collect(),
                 Some(Err(error)) => {
-                    out.fault(format!("{device}: cannot ask for its errors: {}", crate::error::plain(&error)));
+                    out.fault(format!("{device}: cannot ask for its errors: {}", crate::model::error::plain(&error)));
                     Vec::new()
                 }
                 None => Vec::new(),

@@ -3,10 +3,10 @@
 use super::{CONF, Ignore, TYPE};
 use crate::check::{Check, Context, Out, Runs, Spec};
 use crate::config::section::Section;
-use crate::error::{Error, Result};
-use crate::parse::procfs;
-use crate::point::Tags;
-use crate::table::{Field, delta, gauge, rate};
+use crate::model::error::{Error, Result};
+use crate::model::parse::procfs;
+use crate::model::point::Tags;
+use crate::model::table::{Field, delta, gauge, rate};
 use std::collections::HashMap;
 
 pub static SPEC: Spec = Spec {

@@ -1,14 +1,14 @@
 //! cpustats: what the CPUs spent their time on since the previous tick, all together and each.
 
 use super::{CONF, TYPE, Unreadable};
+use crate::check::thresholds::Thresholds;
 use crate::check::{Check, Context, Out, Runs, Spec};
 use crate::config::section::Section;
-use crate::error::{Error, Result};
 use crate::fetch::file::KernelFile;
-use crate::parse::procfs::{self, CpuColumns};
-use crate::point::Tags;
-use crate::table::{Field, gauge, percent, rate};
-use crate::thresholds::Thresholds;
+use crate::model::error::{Error, Result};
+use crate::model::parse::procfs::{self, CpuColumns};
+use crate::model::point::Tags;
+use crate::model::table::{Field, gauge, percent, rate};
 use std::collections::HashMap;
 use std::time::Instant;
 

@@ -1,16 +1,16 @@
 //! disks: traffic of every disk, space of every mounted file system, and file systems that do not answer.
 
 use super::{ALERT, CONF, Ignore, TYPE, Unreadable};
+use crate::check::thresholds::Thresholds;
 use crate::check::{Check, Context, Out, Runs, Spec};
 use crate::config::section::Section;
-use crate::error::{Error, Result};
 use crate::fetch::file::KernelFile;
 use crate::fetch::statvfs::{Answer, Space, Volume, Volumes, space};
-use crate::parse::number::whole;
-use crate::parse::procfs;
-use crate::point::{Level, Tags};
-use crate::table::{Field, Row, gauge, percent, rate};
-use crate::thresholds::Thresholds;
+use crate::model::error::{Error, Result};
+use crate::model::parse::number::whole;
+use crate::model::parse::procfs;
+use crate::model::point::{Level, Tags};
+use crate::model::table::{Field, Row, gauge, percent, rate};
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::io;
@@ -155,7 +155,8 @@ impl Check for Disks {
         for mount in self.mounts.iter().filter(|mount| mount.volume.is_none()) {
             mount.tell(space(&mount.path), &self.thresholds, out);
         }
-        self.volumes.wait(Instant::now() + WAIT.min(cx.tick.left() / 4));
+        let now = Instant::now();
+        self.volumes.wait(now + WAIT.min(cx.tick.left(now) / 4));
         for mount in &self.mounts {
             if let Some(volume) = &mount.volume {
                 mount.tell_answer(self.volumes.answer(volume), &self.thresholds, out);

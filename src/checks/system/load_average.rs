@@ -1,14 +1,14 @@
 //! load_average: how many tasks want to run, against how many CPUs there are.
 
 use super::{CONF, TYPE};
+use crate::check::thresholds::Thresholds;
 use crate::check::{Check, Context, Out, Runs, Spec};
 use crate::config::section::Section;
-use crate::error::Result;
 use crate::fetch::file::KernelFile;
-use crate::parse::procfs;
-use crate::point::Tags;
-use crate::table::{Field, Row, gauge};
-use crate::thresholds::Thresholds;
+use crate::model::error::Result;
+use crate::model::parse::procfs;
+use crate::model::point::Tags;
+use crate::model::table::{Field, Row, gauge};
 
 pub static SPEC: Spec = Spec {
     name: "check_load_average",

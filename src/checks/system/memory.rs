@@ -1,15 +1,15 @@
 //! memory: what the machine's memory is used for, how full it is, and whether it has to swap or to kill.
 
 use super::{ALERT, CONF, TYPE};
+use crate::check::thresholds::Thresholds;
 use crate::check::{Check, Context, Out, Runs, Spec};
 use crate::config::section::Section;
-use crate::error::Result;
 use crate::fetch::file::KernelFile;
-use crate::parse::number::whole;
-use crate::parse::procfs;
-use crate::point::Tags;
-use crate::table::{Field, delta, gauge, percent, rate};
-use crate::thresholds::Thresholds;
+use crate::model::error::Result;
+use crate::model::parse::number::whole;
+use crate::model::parse::procfs;
+use crate::model::point::Tags;
+use crate::model::table::{Field, delta, gauge, percent, rate};
 
 pub static SPEC: Spec = Spec {
     name: "check_memory",

@@ -17,7 +17,7 @@ mod tcpconn;
 
 use crate::check::{Out, Spec};
 use crate::config::section::Section;
-use crate::error::quote;
+use crate::model::error::quote;
 
 pub const SPECS: &[&Spec] = &[
     &btrfs::SPEC,

@@ -3,11 +3,11 @@
 use super::{CONF, Ignore, TYPE, Unreadable};
 use crate::check::{Check, Context, Out, Runs, Spec};
 use crate::config::section::Section;
-use crate::error::{Error, Result};
 use crate::fetch::file::KernelFile;
-use crate::parse::procfs;
-use crate::point::Tags;
-use crate::table::{Field, counter, delta, gauge, rate};
+use crate::model::error::{Error, Result};
+use crate::model::parse::procfs;
+use crate::model::point::Tags;
+use crate::model::table::{Field, counter, delta, gauge, rate};
 use std::collections::HashMap;
 use std::time::Instant;
 

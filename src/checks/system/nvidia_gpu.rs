@@ -3,10 +3,10 @@
 use super::CONF;
 use crate::check::{Check, Context, Out, Runs, Spec};
 use crate::config::section::Section;
-use crate::error::Result;
 use crate::fetch::nvml::{LIBRARY, Library};
-use crate::point::Tags;
-use crate::table::{Field, Row, counter, gauge};
+use crate::model::error::Result;
+use crate::model::point::Tags;
+use crate::model::table::{Field, Row, counter, gauge};
 
 pub static SPEC: Spec = Spec {
     name: "check_nvidia_gpu",

@@ -3,10 +3,10 @@
 use super::CONF;
 use crate::check::{Check, Context, Out, Runs, Spec};
 use crate::config::section::Section;
-use crate::error::Result;
 use crate::fetch::http::{Endpoint, Http};
-use crate::point::{Level, Tags};
-use crate::table::{Field, gauge};
+use crate::model::error::Result;
+use crate::model::point::{Level, Tags};
+use crate::model::table::{Field, gauge};
 
 pub static SPEC: Spec = Spec {
     name: "check_oddeye",

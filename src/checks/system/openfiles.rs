@@ -3,11 +3,11 @@
 use super::{CONF, TYPE};
 use crate::check::{COMMON_KEYS, Check, Context, Out, Runs, Spec, Told};
 use crate::config::section::Section;
-use crate::error::Result;
 use crate::fetch::file::KernelFile;
-use crate::parse::procfs;
-use crate::point::{Tags, Value};
-use crate::table::{Field, How, gauge, percent};
+use crate::model::error::Result;
+use crate::model::parse::procfs;
+use crate::model::point::{Tags, Value};
+use crate::model::table::{Field, How, gauge, percent};
 use std::collections::HashMap;
 
 pub static SPEC: Spec = Spec {
@@ -83,7 +83,7 @@ impl Check for OpenFiles {
         match cx.read(&mut self.file_nr) {
             Ok(text) => {
                 let row = procfs::columns(COLUMNS, text);
-                let number = |cell| crate::parse::number::whole(&row, cell);
+                let number = |cell| crate::model::parse::number::whole(&row, cell);
                 out.pick(&row, SYSTEM.split_last().map_or(&[], |(_, read)| read), &none);
                 if let (Some(allocated), Some(most @ 1..)) = (number("allocated"), number("most")) {
                     out.put(&SYSTEM_USED, allocated as f64 * 100.0 / most as f64, &none);

@@ -3,12 +3,12 @@
 use super::{CONF, TYPE};
 use crate::check::{Check, Context, Out, Runs, Spec};
 use crate::config::section::Section;
-use crate::error::Result;
 use crate::fetch::file::KernelFile;
 use crate::fetch::sockets::{self, Protocol, STATES};
-use crate::parse::procfs;
-use crate::point::Tags;
-use crate::table::{Field, gauge, rate};
+use crate::model::error::Result;
+use crate::model::parse::procfs;
+use crate::model::point::Tags;
+use crate::model::table::{Field, gauge, rate};
 
 pub static SPEC: Spec = Spec {
     name: "check_tcpconn",

@@ -2,9 +2,9 @@
 
 use super::message::{Answer, Ask, Codec, Heard, status};
 use super::{Access, Asked, Patience, Value, Walked};
-use crate::error::plain;
 use crate::fetch::host::Host;
-use crate::parse::oid::Oid;
+use crate::model::error::plain;
+use crate::model::parse::oid::Oid;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, ErrorKind};

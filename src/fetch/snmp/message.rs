@@ -2,8 +2,8 @@
 //! snmp2, which signs and encrypts.
 
 use super::{Access, Cipher, Digest, Security, User, Value};
-use crate::parse::ber::{self, Reader};
-use crate::parse::oid::Oid;
+use crate::model::parse::ber::{self, Reader};
+use crate::model::parse::oid::Oid;
 use snmp2::v3::{self, Auth, AuthErrorKind, AuthProtocol, KeyExtension};
 use snmp2::{MessageType, Pdu, Varbinds};
 use std::time::Instant;

@@ -5,7 +5,7 @@ pub mod message;
 
 pub use agent::Agent;
 
-use crate::parse::oid::Oid;
+use crate::model::parse::oid::Oid;
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::PoisonError;

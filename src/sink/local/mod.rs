@@ -11,13 +11,13 @@ pub use reader::{Reader, Series, Summary};
 
 use super::{Attempt, Encoded, Refused, Request, Sink, Verdict};
 use crate::config::section::Section;
-use crate::error::Result;
-use crate::point::{Identity, Point, Value};
+use crate::model::error::Result;
+use crate::model::point::{Identity, Point, Value};
+use crate::sys::clock;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 use store::{Keep, Store, Trouble};
 
 /// The log of newest pages and its index, which stand beside the database, and then itself: a log that stays behind would be
@@ -84,7 +84,7 @@ impl Local {
 
     /// Renames a damaged store so that the next `write` begins a fresh one; nothing is deleted.
     fn set_aside(&mut self, why: &str) -> Result<(), Trouble> {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let now = clock::wall().as_secs();
         let aside =
             (now..).map(|second| with_suffix(&self.path, &format!(".damaged-{second}"))).find(|to| !to.exists());
         let aside = aside.unwrap_or_default();

@@ -1,8 +1,8 @@
 //! Reading: read-only, beside a daemon that writes or without one.
 
 use super::schema;
-use crate::error::{Error, Result};
-use crate::point::Value;
+use crate::model::error::{Error, Result};
+use crate::model::point::Value;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 use std::fs;
 use std::ops::RangeInclusive;
@@ -20,7 +20,7 @@ pub struct Series {
     pub name: String,
     pub host: String,
     pub check_type: String,
-    /// A word of [`crate::point::Kind::word`].
+    /// A word of [`crate::model::point::Kind::word`].
     pub kind: String,
     /// A JSON object.
     pub tags: String,

@@ -9,7 +9,7 @@
 
 use rusqlite::{Connection, Row};
 
-use crate::point::Value;
+use crate::model::point::Value;
 use rusqlite::types::ValueRef;
 
 /// `PuyP`, in the header of the file.

@@ -3,7 +3,7 @@
 //! Any trouble ends the [`Store`], so that what it remembers never differs from what the file holds.
 
 use super::schema::{self, APPLICATION, VERSION};
-use crate::point::{Point, Tags, Value};
+use crate::model::point::{Point, Tags, Value};
 use rusqlite::types::Value as Cell;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior, params};
 use std::collections::{BTreeSet, HashMap};

@@ -4,9 +4,9 @@
 
 use libfuzzer_sys::fuzz_target;
 use puypuy::check::{Fault, Out};
-use puypuy::parse::nagios;
-use puypuy::plugins;
-use puypuy::point::Tick;
+use puypuy::model::parse::nagios;
+use puypuy::scripts::plugins;
+use puypuy::model::point::Tick;
 use puypuy::scripts::reader::{Format, Reader};
 use std::time::{Duration, Instant};
 
@@ -32,7 +32,7 @@ fuzz_target!(|bytes: &[u8]| {
 });
 
 /// What holds of all that is ever told.
-fn check((batch, faults): (puypuy::point::Batch, Vec<Fault>)) {
+fn check((batch, faults): (puypuy::model::point::Batch, Vec<Fault>)) {
     for point in &batch.points {
         assert!(point.value.as_f64().is_finite() && !point.name.is_empty(), "{point:?}");
         assert!(point.time > 0 && point.time <= NOW + 3600, "{point:?}");

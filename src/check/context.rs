@@ -1,0 +1,97 @@
+//! The only door to the world that a check has.
+
+use crate::fetch::file::KernelFile;
+use crate::fetch::http::{Answer, Http};
+use crate::fetch::program::Programs;
+#[cfg(feature = "snmp")]
+use crate::fetch::snmp::{self, Agent, Asked};
+use crate::fetch::tree;
+use crate::model::error::Result;
+use crate::model::point::Tick;
+use crate::model::roots::Roots;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The most of a tick that is kept for what is done with an answer, and for ending a program.
+const SPARE: Duration = Duration::from_millis(500);
+
+/// The only door to the world that a check has. Every call is bounded by the tick's deadline.
+pub struct Context<'a> {
+    pub tick: Tick,
+    pub roots: &'a Roots,
+    pub programs: &'a Programs,
+}
+
+/// What all checks of a daemon find around them.
+pub struct World {
+    pub roots: Roots,
+    pub programs: Arc<Programs>,
+}
+
+impl World {
+    /// As a check sees it in that tick.
+    pub fn at(&self, tick: Tick) -> Context<'_> {
+        Context { tick, roots: &self.roots, programs: &self.programs }
+    }
+}
+
+impl Context<'_> {
+    /// The whole text of a kernel file, which stays open from tick to tick.
+    pub fn read<'f>(&self, file: &'f mut KernelFile) -> Result<&'f str> {
+        file.read(self.roots)
+    }
+
+    /// The whole kernel file as it is, `None` when it has not changed: paths in it may be in any encoding.
+    pub fn read_if_changed<'f>(&self, file: &'f mut KernelFile) -> Result<Option<&'f [u8]>> {
+        file.read_if_changed(self.roots)
+    }
+
+    /// The whole text of a kernel file that is not worth keeping open.
+    pub fn text(&self, path: &str) -> Result<String> {
+        tree::text(self.roots, path)
+    }
+
+    /// The names in a folder, sorted.
+    pub fn names(&self, path: &str) -> Result<Vec<String>> {
+        tree::names(self.roots, path)
+    }
+
+    /// Where a symbolic link points to; `None` for anything else, and where it may not be read.
+    pub fn target(&self, link: &str) -> Option<String> {
+        tree::target(self.roots, link)
+    }
+
+    /// The page of that path and query on a server; `""` for its address itself.
+    pub fn get(&self, http: &mut Http, path: &str) -> Result<Answer> {
+        http.get(path, self.due())
+    }
+
+    /// Many pages of a server at once: `tell` is given each with its place in `paths` as soon as it is there or has failed.
+    pub fn get_all(&self, http: &mut Http, paths: &[String], tell: impl FnMut(usize, Result<Answer>)) {
+        http.get_all(paths, self.due(), tell);
+    }
+
+    /// Asks all agents at the same time.
+    #[cfg(feature = "snmp")]
+    pub fn snmp(&self, agents: Vec<&mut Agent>) -> Vec<Asked> {
+        snmp::ask_all(agents, self.due())
+    }
+
+    /// When an answer from outside must be there, a little before the deadline: a run that ends with that would miss the next
+    /// tick, and what did answer would be late.
+    pub fn due(&self) -> Instant {
+        let now = Instant::now();
+        let left = self.tick.left(now);
+        now + (left - SPARE.min(left / 10))
+    }
+
+    /// Whether that is a file.
+    pub fn is_file(&self, path: &str) -> bool {
+        self.roots.resolve(path).is_file()
+    }
+
+    /// Whether that is a folder, `sys/block/sda`.
+    pub fn is_folder(&self, path: &str) -> bool {
+        self.roots.resolve(path).is_dir()
+    }
+}

@@ -1,0 +1,20 @@
+//! The contract of a check: what it declares ([`Spec`]), what it does ([`Check`]), what it may touch ([`Context`])
+//! and where its numbers go ([`Out`]).
+
+mod context;
+mod out;
+mod spec;
+pub mod thresholds;
+
+pub use context::{Context, World};
+pub use out::{Fault, Out, Told};
+pub use spec::{COMMON_KEYS, DEFAULT_MAX_SERIES, DEVICES, Pace, Runs, Spec};
+
+use crate::model::error::Result;
+
+/// A check in its worker. `&mut self` is its own memory from tick to tick.
+pub trait Check: Send {
+    /// Reads its source and tells what it saw. `Err` is for the whole run; a bad row or device is an [`Out::fault`].
+    /// What was told before an error is kept.
+    fn run(&mut self, cx: &Context, out: &mut Out) -> Result<()>;
+}

@@ -1,0 +1,318 @@
+//! Where the numbers, judgements and faults of a check go.
+
+use super::thresholds::Thresholds;
+use crate::model::error::Error;
+use crate::model::point::{Batch, HealthEvent, Kind, Level, Point, Series, Tags, Text, Tick, Value};
+use crate::model::rates::{Backward, Count, Rates};
+use crate::model::table::{Field, How, Raw, Row};
+use std::collections::HashMap;
+use std::fmt;
+use std::time::Instant;
+
+/// Periods after which a series that is not seen any more is forgotten.
+const FORGET_AFTER_PERIODS: u32 = 10;
+
+/// A number that brings all that there is to say of it.
+pub struct Told<'a> {
+    pub name: &'a str,
+    pub value: Value,
+    pub how: How,
+    pub check_type: &'a str,
+    pub tags: Tags,
+    /// Unix seconds; `None`: that of the tick.
+    pub time: Option<i64>,
+}
+
+/// Something that could not be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The device, plugin or container that it is about; empty where it is the check as a whole.
+    pub item: String,
+    pub text: String,
+    /// Logged once, not again and again.
+    pub is_lasting: bool,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
+        match &*self.item {
+            "" => to.write_str(&self.text),
+            item => write!(to, "{item}: {}", self.text),
+        }
+    }
+}
+
+/// Where a check's numbers go. Owned by the check's worker, kept from tick to tick: it holds the rates.
+pub struct Out {
+    check_type: Text,
+    tick: Tick,
+    batch: Batch,
+    faults: Vec<Fault>,
+    rates: Rates,
+    budget: SeriesBudget,
+    /// The last judgement of each event, and when it was made.
+    judged: HashMap<Text, (Level, Instant)>,
+}
+
+impl Out {
+    /// `check_type` is the type of all points that do not bring their own.
+    pub fn new(check_type: impl Into<Text>, max_series: usize, tick: Tick) -> Out {
+        Out {
+            check_type: check_type.into(),
+            tick,
+            batch: Batch::default(),
+            faults: Vec::new(),
+            rates: Rates::default(),
+            budget: SeriesBudget { max: max_series, known: HashMap::new(), refused: 0, run: 0 },
+            judged: HashMap::new(),
+        }
+    }
+
+    /// Starts the next run.
+    pub fn begin(&mut self, tick: Tick) {
+        self.tick = tick;
+        self.batch = Batch { points: Vec::with_capacity(self.batch.points.len()), events: Vec::new() };
+        self.faults.clear();
+        self.budget.refused = 0;
+        self.budget.run += 1;
+    }
+
+    /// What is told from here on was so at that time.
+    pub fn set_moment(&mut self, wall: i64, at: Instant) {
+        (self.tick.wall, self.tick.at) = (wall, at);
+    }
+
+    /// Ends the run: what was told, and the soft faults on the way.
+    pub fn finish(&mut self) -> (Batch, Vec<Fault>) {
+        let age = self.tick.period * FORGET_AFTER_PERIODS;
+        self.rates.forget_older(self.tick.at, age);
+        if self.budget.refused > 0 {
+            let SeriesBudget { max, refused, .. } = self.budget;
+            self.fault(format!("{refused} new series refused, max_series = {max} is reached"));
+        }
+        self.budget.known.retain(|_, last| self.tick.at.saturating_duration_since(last.seen) <= age);
+        self.judged.retain(|_, (_, seen)| self.tick.at.saturating_duration_since(*seen) <= age);
+        let points = Vec::with_capacity(self.batch.points.len());
+        let batch = std::mem::replace(&mut self.batch, Batch { points, events: Vec::new() });
+        (batch, std::mem::take(&mut self.faults))
+    }
+
+    /// Applies a table to a row: each line's cell becomes a point. A missing or unreadable cell costs that line alone.
+    pub fn pick(&mut self, row: &Row, fields: &'static [Field], tags: &Tags) {
+        for field in fields {
+            match row.get(field.cell) {
+                Some(raw) => self.put(field, raw, tags),
+                None if field.optional => {}
+                None => self.fault(format!("{}: no {} to read", field.metric, field.cell)),
+            }
+        }
+    }
+
+    /// One number for one table line. Counters give no point on their first sample and after a restart.
+    pub fn put<'r>(&mut self, field: &'static Field, raw: impl Into<Raw<'r>>, tags: &Tags) {
+        let raw = match raw.into() {
+            Raw::Text(text) => match number(text) {
+                Some(raw) => raw,
+                None => return self.fault(format!("{}: {}", field.metric, Error::parse("a number", text))),
+            },
+            raw => raw,
+        };
+        let name = Text::Borrowed(field.metric);
+        let (value, kind) = match field.how {
+            How::Gauge => (plain(field, raw), Kind::Gauge),
+            How::Percent => (plain(field, raw), Kind::Percent),
+            How::Counter => (plain(field, raw), Kind::Counter),
+            How::Rate => {
+                let series = self.series(name.clone(), tags);
+                let change = self.rates.per_second(series, count(raw), self.tick.at, field.backward);
+                (change.number().and_then(|n| Value::finite(n * field.scale)), Kind::Rate)
+            }
+            How::Delta => {
+                let series = self.series(name.clone(), tags);
+                let change = self.rates.delta(series, count(raw), self.tick.at, field.backward);
+                (change.number().and_then(|n| Value::finite(n * field.scale)), Kind::Gauge)
+            }
+        };
+        let Some(value) = value else { return };
+        let (check_type, tags) = (self.check_type.clone(), tags.clone());
+        let (time, host, reaction) = (self.tick.wall, None, field.reaction);
+        self.push(Point { name, value, kind, time, check_type, tags, host, reaction });
+    }
+
+    fn series(&self, name: Text, tags: &Tags) -> Series {
+        Series { name, check_type: self.check_type.clone(), host: None, tags: tags.clone() }
+    }
+
+    /// A number that brings name, type and tags of its own. A change gives no point on its first sample and after a
+    /// restart.
+    pub fn tell(&mut self, told: Told) {
+        self.tell_with(told, Backward::Reset);
+    }
+
+    /// The same for a counter of which is known what it means that it went back.
+    pub fn tell_with(&mut self, told: Told, backward: Backward) {
+        let Told { name, value, how, check_type, tags, time } = told;
+        let (name, check_type) = (Text::Owned(name.into()), Text::Owned(check_type.into()));
+        let series = || Series { name: name.clone(), check_type: check_type.clone(), host: None, tags: tags.clone() };
+        let count = match value {
+            Value::Int(number) if number >= 0 => Count::Whole(number as u64),
+            other => Count::Real(other.as_f64()),
+        };
+        let at = self.tick.at;
+        let (value, kind) = match how {
+            How::Gauge => (Some(value), Kind::Gauge),
+            How::Percent => (Some(value), Kind::Percent),
+            How::Counter => (Some(value), Kind::Counter),
+            How::Rate => {
+                let change = self.rates.per_second(series(), count, at, backward);
+                (change.number().and_then(Value::finite), Kind::Rate)
+            }
+            How::Delta => {
+                let change = self.rates.delta(series(), count, at, backward);
+                (change.number().and_then(Value::finite), Kind::Gauge)
+            }
+        };
+        let Some(value) = value else { return };
+        let time = time.unwrap_or(self.tick.wall);
+        self.push(Point { name, value, kind, time, check_type, tags, host: None, reaction: 0 });
+    }
+
+    /// A series has one number at a time, the last that was told: what a store would keep of several.
+    fn push(&mut self, point: Point) {
+        let next = self.batch.points.len();
+        let Some(place) = self.budget.place(&point, self.tick.at, next) else { return };
+        match self.batch.points.get_mut(place) {
+            Some(old) => *old = point,
+            None => self.batch.points.push(point),
+        }
+    }
+
+    /// Drops the history of a device that has left, of all that has these tags and maybe more: should one of that name come
+    /// back, its counters start anew.
+    pub fn forget(&mut self, tags: &Tags) {
+        self.rates.forget(tags);
+    }
+
+    /// A judgement about what is watched; `reaction` counts in `[SelfConfig] error_handler`. The first that is well after
+    /// one that was not says so.
+    pub fn health(&mut self, name: impl Into<Text>, level: Level, mut message: String, reaction: i8) {
+        let name = name.into();
+        let before = self.judged.insert(name.clone(), (level, self.tick.at));
+        if level == Level::Ok && before.is_some_and(|(before, _)| before != Level::Ok) {
+            message.insert_str(0, "recovered: ");
+        }
+        let (time, check_type) = (self.tick.wall, self.check_type.clone());
+        self.batch.events.push(HealthEvent { name, level, message, reaction, time, check_type });
+    }
+
+    /// A judgement by thresholds, where events are switched on. `words` is the message without the level.
+    pub fn judge(
+        &mut self,
+        thresholds: &Thresholds,
+        event: impl Into<Text>,
+        percent: f64,
+        words: fmt::Arguments,
+        reaction: i8,
+    ) {
+        let event = event.into();
+        let before = self.judged.get(&event).map_or(Level::Ok, |(before, _)| *before);
+        if let Some(level) = thresholds.judge(percent, before) {
+            self.health(event, level, format!("{}: {words}", level.word()), reaction);
+        }
+    }
+
+    /// A part that could not be told; the rest is sent. The scheduler logs it, folded.
+    pub fn fault(&mut self, what: impl Into<String>) {
+        self.fault_of("", what);
+    }
+
+    /// The same of one of several things that fail and recover each for itself: it has log lines of its own.
+    pub fn fault_of(&mut self, item: &str, what: impl Into<String>) {
+        self.faults.push(Fault { item: item.into(), text: what.into(), is_lasting: false });
+    }
+
+    /// The same of what is not there, and most likely will not be: the log tells it once.
+    pub fn absence_of(&mut self, item: &str, what: impl Into<String>) {
+        self.faults.push(Fault { item: item.into(), text: what.into(), is_lasting: true });
+    }
+}
+
+/// A number that is sent as read, in the type that its line declares. `None` for NaN and the infinities.
+fn plain(field: &Field, raw: Raw) -> Option<Value> {
+    if field.int && field.scale == 1.0 {
+        return match raw {
+            Raw::Count(n) => Some(Value::Int(i64::try_from(n).unwrap_or(i64::MAX))),
+            Raw::Int(n) => Some(Value::Int(n)),
+            Raw::Float(n) => n.is_finite().then_some(Value::Int(n as i64)),
+            Raw::Text(_) => None,
+        };
+    }
+    let scaled = Value::finite(float(raw) * field.scale)?;
+    Some(if field.int { Value::Int(scaled.as_f64() as i64) } else { scaled })
+}
+
+fn float(raw: Raw) -> f64 {
+    match raw {
+        Raw::Count(n) => n as f64,
+        Raw::Int(n) => n as f64,
+        Raw::Float(n) => n,
+        Raw::Text(_) => f64::NAN,
+    }
+}
+
+fn count(raw: Raw) -> Count {
+    match raw {
+        Raw::Count(n) => Count::Whole(n),
+        other => Count::Real(float(other)),
+    }
+}
+
+/// Digits as a number. The words `nan`, `inf` and `infinity`, which Rust's parser takes, are no numbers here.
+fn number(text: &str) -> Option<Raw<'static>> {
+    let text = text.trim();
+    if text.ends_with(|last: char| last.is_ascii_alphabetic()) {
+        return None;
+    }
+    if let Ok(n) = text.parse::<u64>() {
+        return Some(Raw::Count(n));
+    }
+    if let Ok(n) = text.parse::<i64>() {
+        return Some(Raw::Int(n));
+    }
+    text.parse::<f64>().ok().filter(|n| n.is_finite()).map(Raw::Float)
+}
+
+/// Bounds how many series a check may have: known ones keep flowing, new ones are refused and counted.
+struct SeriesBudget {
+    max: usize,
+    known: HashMap<Series, Last>,
+    refused: usize,
+    run: u64,
+}
+
+/// The last point of a series.
+struct Last {
+    seen: Instant,
+    run: u64,
+    time: i64,
+    place: usize,
+}
+
+impl SeriesBudget {
+    /// Where the point belongs in the batch: at `next`, or where the series has one of the same time. `None`: refused.
+    fn place(&mut self, point: &Point, seen: Instant, next: usize) -> Option<usize> {
+        let (run, time) = (self.run, point.time);
+        let key = point.series();
+        if let Some(last) = self.known.get_mut(&key) {
+            let place = if last.run == run && last.time == time { last.place } else { next };
+            *last = Last { seen, run, time, place };
+            return Some(place);
+        }
+        if self.known.len() >= self.max {
+            self.refused += 1;
+            return None;
+        }
+        self.known.insert(key, Last { seen, run, time, place: next });
+        Some(next)
+    }
+}

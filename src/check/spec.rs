@@ -1,0 +1,74 @@
+//! What a check declares.
+
+use super::Check;
+use crate::config::section::Section;
+use crate::model::error::Result;
+use crate::model::table::Field;
+use std::time::Duration;
+
+/// Where a check runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Runs {
+    /// On the one worker shared by all checks whose whole source is kernel files answered from memory.
+    Kernel,
+    /// On a thread of its own: whatever talks to a network, a program, a device or a foreign file system.
+    Own,
+}
+
+/// The declaration of a check, always a `static` in its own file.
+pub struct Spec {
+    /// `check_` and the file's stem; what a link in `checks_enabled` names.
+    pub name: &'static str,
+    /// One line for `puypuy list`.
+    pub purpose: &'static str,
+    /// Value of the `type` tag.
+    pub check_type: &'static str,
+    /// File in `conf/`.
+    pub conf: &'static str,
+    /// Section in that file; empty where the check has none.
+    pub section: &'static str,
+    /// Every key the section may hold, beside [`COMMON_KEYS`]; `*`: any. With [`DEVICES`] among them, every other section
+    /// of its files is a device of the check.
+    pub keys: &'static [&'static str],
+    pub runs: Runs,
+    /// All tables of the check: what it can tell. Descriptors and docs are held against it.
+    pub fields: &'static [&'static [Field]],
+    /// Reads the configuration, and nothing else: every mistake shows at start. Opens nothing.
+    pub build: fn(&Section) -> Result<Box<dyn Check>>,
+}
+
+/// Keys that every check's section takes.
+pub const COMMON_KEYS: &[&str] = &["check_period_seconds", "timeout_seconds", "max_series"];
+
+/// Among the keys of a check whose devices have a section each.
+pub const DEVICES: &str = "[*]";
+
+/// Series a check may have at once unless its section says otherwise.
+pub const DEFAULT_MAX_SERIES: usize = 2000;
+
+/// What the scheduler needs to know of an enabled check, read from its section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// Own period; `None`: the daemon's.
+    pub period: Option<Duration>,
+    /// Longest run; `None`: until the next tick.
+    pub timeout: Option<Duration>,
+    pub max_series: usize,
+}
+
+impl Pace {
+    pub fn read(section: &Section) -> Result<Pace> {
+        let seconds = |key| -> Result<Option<Duration>> {
+            match section.optional_number::<f64>(key)? {
+                Some(n) if n > 0.0 && n <= 86_400.0 => Ok(Some(Duration::from_secs_f64(n))),
+                Some(_) => Err(section.wrong(key, "expected seconds above 0 and up to 86400")),
+                None => Ok(None),
+            }
+        };
+        Ok(Pace {
+            period: seconds("check_period_seconds")?,
+            timeout: seconds("timeout_seconds")?,
+            max_series: section.number("max_series", DEFAULT_MAX_SERIES)?,
+        })
+    }
+}

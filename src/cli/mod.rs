@@ -1,0 +1,333 @@
+//! The command line.
+
+pub mod commands;
+mod render;
+#[cfg(feature = "local")]
+pub mod show;
+mod spool;
+
+use crate::config::settings::{self, Loaded, SelfConfig, Settings};
+use crate::daemon;
+use crate::fetch::program::guard::{self, Standing};
+use crate::model::error::{Error, Result};
+use clap::{Args, Parser, Subcommand};
+use commands::{Place, Sampling};
+use render::Format;
+use spool::Folders;
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::path::{self, Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+const FAILURE: u8 = 1;
+/// What init scripts mean by it.
+const NOT_RUNNING: u8 = 3;
+
+/// Runs checks on a schedule and keeps what it saw, locally or in a time series database.
+#[derive(Debug, Parser)]
+#[command(name = "puypuy", version, args_override_self = true, disable_help_subcommand = true)]
+struct Cli {
+    /// Folder of config.ini, conf and checks_enabled [default: $PUYPUY_HOME, else found from the program's own place]
+    #[arg(long, global = true, value_name = "DIR")]
+    home: Option<PathBuf>,
+    /// Configuration file [default: config.ini in the home folder]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start the daemon in the background; returns when it serves
+    Start,
+    /// Stop the daemon and wait until it has ended
+    Stop,
+    /// Check the configuration, then stop the daemon and start it again
+    Restart,
+    /// Tell whether the daemon runs: exit code 0, or 3 when it does not
+    Status,
+    /// Serve in the foreground, for systemd and containers
+    #[command(alias = "systemd")]
+    Run,
+    /// Run one check now and show its points
+    Check(CheckArgs),
+    /// List all checks
+    List,
+    /// Enable checks
+    Enable {
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<String>,
+    },
+    /// Disable checks
+    Disable {
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<String>,
+    },
+    /// Show every mistake of the configuration
+    CheckConfig {
+        /// Take warnings for mistakes
+        #[arg(long)]
+        strict: bool,
+    },
+    /// Show what the local store holds
+    Show {
+        /// Part of the names of the metrics to show
+        pattern: Option<String>,
+        /// How far to look back, as 90s, 10m, 2h or 1d
+        #[arg(long, value_name = "TIME", default_value = "10m", value_parser = span)]
+        last: Duration,
+    },
+    /// Look at batches that wait for delivery, and put them in order
+    #[command(subcommand)]
+    Spool(SpoolCommand),
+    /// From nothing to numbers on the screen
+    Quickstart,
+    /// Run one script and whatever it starts, and outlive them; for the daemon alone
+    #[command(hide = true)]
+    Guard {
+        milliseconds: u64,
+        #[command(flatten)]
+        standing: Standing,
+        script: PathBuf,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
+    /// Become a user and then a script; for the guard alone
+    #[command(hide = true)]
+    RunAs {
+        user: String,
+        script: PathBuf,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum SpoolCommand {
+    /// List the batches that wait, oldest first
+    Ls,
+    /// Read every batch whole; exit code 1 when one is damaged
+    Verify,
+    /// Show the points of a batch, one JSON object a line
+    Show {
+        /// A name as in `ls`, or a path
+        file: PathBuf,
+    },
+    /// Remove batches; the daemon must not run
+    Drop {
+        /// Names as in `ls`
+        #[arg(required_unless_present = "all", conflicts_with = "all", value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// All of them
+        #[arg(long)]
+        all: bool,
+    },
+    /// Show the points of all batches
+    Export,
+    /// Let refused points wait for delivery again; the daemon must not run
+    Requeue,
+    /// Take over the *.cached files of the Python original; the daemon must not run
+    Import,
+}
+
+#[derive(Debug, Args)]
+struct CheckArgs {
+    name: String,
+    /// How often to run it; rates need two samples
+    #[arg(long, value_name = "N", default_value = "2", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    samples: u32,
+    /// Time between two samples
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = span)]
+    every: Duration,
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+}
+
+/// The whole program. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 `status` of a daemon that does not run.
+pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(words) {
+        Ok(cli) => cli,
+        Err(usage) => {
+            let _ = usage.print();
+            return ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(FAILURE));
+        }
+    };
+    match obey(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            complain(&error);
+            ExitCode::from(FAILURE)
+        }
+    }
+}
+
+fn obey(cli: Cli) -> Result<ExitCode> {
+    match &cli.command {
+        Command::Guard { milliseconds, standing, script, words } => {
+            let guarded = guard::guard(script, words, Duration::from_millis(*milliseconds), standing);
+            return guarded.map(|()| ExitCode::SUCCESS).map_err(Error::file("guard", script));
+        }
+        Command::RunAs { user, script, words } => return Err(guard::run_as(user, script, words)),
+        _ => {}
+    }
+    let home = absolute(cli.home.or_else(from_environment).unwrap_or_else(from_program))?;
+    let config = cli.config.as_deref().map(absolute).transpose()?;
+    let place = Place { home: &home, config: config.as_deref() };
+    let mut screen = Screen(io::stdout());
+    let out: &mut dyn Write = &mut screen;
+    match cli.command {
+        Command::Start => start(place, out)?,
+        Command::Stop => say(out, daemon::stop(&own(place)?)?),
+        Command::Restart => {
+            // Before the old one is stopped: a broken file leaves it running.
+            let (settings, _) = load(place)?;
+            daemon::user_warning(&settings.own)?;
+            commands::try_build(&settings)?;
+            say(out, daemon::stop(&settings.own)?);
+            start(place, out)?;
+        }
+        Command::Status => {
+            let (runs, line) = daemon::status(&own(place)?)?;
+            say(out, line);
+            if !runs {
+                return Ok(ExitCode::from(NOT_RUNNING));
+            }
+        }
+        Command::Run => {
+            // From the first moment: a service manager may say HUP at any time.
+            daemon::signals::hold();
+            let (settings, mut warnings) = load(place)?;
+            warnings.extend(daemon::user_warning(&settings.own)?);
+            daemon::run(settings, &warnings)?;
+        }
+        Command::Check(CheckArgs { name, samples, every, format }) => {
+            commands::check(&load(place)?.0, &name, Sampling { samples, every, format }, out)?;
+        }
+        Command::List => commands::list(place.home, out)?,
+        Command::Enable { names } => commands::enable(place.home, &names, out)?,
+        Command::Disable { names } => commands::disable(place.home, &names, out)?,
+        Command::CheckConfig { strict } => commands::check_config(place, strict, out)?,
+        Command::Show { pattern, last } => commands::show(&load(place)?.0, pattern.as_deref(), last, out)?,
+        Command::Spool(what) => obey_spool(&load(place)?.0, what, out)?,
+        Command::Quickstart => quickstart(place, out)?,
+        Command::Guard { .. } | Command::RunAs { .. } => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn start(place: Place, out: &mut dyn Write) -> Result<()> {
+    let (settings, mut warnings) = load(place)?;
+    warnings.extend(daemon::user_warning(&settings.own)?);
+    warnings.iter().for_each(complain);
+    let log = settings.own.log_file.clone();
+    let pid = daemon::start(settings, &warnings)?;
+    say(out, format!("started, pid {pid}, log {}", log.display()));
+    Ok(())
+}
+
+fn obey_spool(settings: &Settings, what: SpoolCommand, out: &mut dyn Write) -> Result<()> {
+    let folders = Folders::new(settings);
+    match what {
+        SpoolCommand::Ls => folders.list(out),
+        SpoolCommand::Verify => folders.verify(out),
+        SpoolCommand::Show { file } => folders.show(&file, out),
+        SpoolCommand::Drop { files, .. } => folders.drop(&files, out),
+        SpoolCommand::Export => folders.export(out),
+        SpoolCommand::Requeue => folders.requeue(out),
+        SpoolCommand::Import => folders.import(out),
+    }
+}
+
+fn quickstart(place: Place, out: &mut dyn Write) -> Result<()> {
+    commands::enable_first(place.home, out)?;
+    match daemon::status(&own(place)?)? {
+        (true, line) => say(out, line),
+        (false, _) => start(place, out)?,
+    }
+    commands::show_first(&load(place)?.0, out)
+}
+
+fn say(out: &mut dyn Write, line: impl Display) {
+    let _ = writeln!(out, "{line}");
+}
+
+/// Every line of it on stderr, with the program's name before it.
+fn complain(sentence: impl Display) {
+    for line in sentence.to_string().lines() {
+        let _ = writeln!(io::stderr(), "puypuy: {line}");
+    }
+}
+
+/// Stdout for which it is no failure that nobody reads it any more: `puypuy list | head -1`.
+struct Screen<W>(W);
+
+impl<W: Write> Write for Screen<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.0.write(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(bytes.len()),
+            result => result,
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self.0.flush() {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            result => result,
+        }
+    }
+}
+
+fn from_environment() -> Option<PathBuf> {
+    std::env::var_os("PUYPUY_HOME").filter(|home| !home.is_empty()).map(PathBuf::from)
+}
+
+/// The nearest folder above the program itself that looks like a home: `target/release/puypuy` leads to the project.
+fn from_program() -> PathBuf {
+    let program = std::env::current_exe().and_then(|program| program.canonicalize()).unwrap_or_default();
+    let is_home = |folder: &&Path| folder.join("config.ini").is_file() || folder.join("conf").is_dir();
+    program.ancestors().skip(1).find(is_home).map_or_else(|| ".".into(), PathBuf::from)
+}
+
+fn absolute(path: impl AsRef<Path>) -> Result<PathBuf> {
+    let path = path.as_ref();
+    path::absolute(path).map_err(Error::file("find the current folder for it", path))
+}
+
+/// `90`, `90s`, `10m`, `2h` or `1d`, also with a fraction; at most ten years.
+fn span(text: &str) -> Result<Duration, String> {
+    let (number, unit) = match text.char_indices().next_back() {
+        Some((at, 's')) => (text.get(..at), 1.0),
+        Some((at, 'm')) => (text.get(..at), 60.0),
+        Some((at, 'h')) => (text.get(..at), 3600.0),
+        Some((at, 'd')) => (text.get(..at), 86_400.0),
+        _ => (Some(text), 1.0),
+    };
+    let seconds = number.and_then(|number| number.parse::<f64>().ok()).map(|number| number * unit);
+    match seconds.filter(|seconds| (0.0..=315_360_000.0).contains(seconds)) {
+        Some(seconds) => Ok(Duration::from_secs_f64(seconds)),
+        None => Err("expected a time as 90s, 10m, 2h or 1d".into()),
+    }
+}
+
+/// Settings without a mistake, and the warnings about them.
+fn load(place: Place) -> Result<(Settings, Vec<String>)> {
+    let Loaded { settings, errors, warnings, .. } = settings::load(place.home, place.config);
+    match settings {
+        Some(settings) => Ok((settings, warnings.iter().map(Error::to_string).collect())),
+        None => Err(all(&errors)),
+    }
+}
+
+/// Where the daemon's files are. A mistake elsewhere does not keep a daemon from being stopped.
+fn own(place: Place) -> Result<SelfConfig> {
+    let Loaded { own, errors, .. } = settings::load(place.home, place.config);
+    own.ok_or_else(|| all(&errors))
+}
+
+/// Several errors as one, a line each.
+fn all(errors: &[Error]) -> Error {
+    Error::daemon(errors.iter().map(Error::to_string).collect::<Vec<_>>().join("\n"))
+}

@@ -1,0 +1,170 @@
+//! `puypuy show`: what the local store holds of a span, a line a series.
+
+use crate::model::error::{Error, Result};
+use crate::model::point::Value;
+use crate::sink::local::{Reader, Series, Summary};
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::ops::RangeInclusive;
+use std::path::Path;
+use std::time::Duration;
+
+/// Longest span that is read point by point; beyond it the rollups per minute are read.
+const POINTWISE: i64 = 2 * 3600;
+
+/// Most columns of a sparkline.
+const COLUMNS: i64 = 32;
+
+const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+
+/// What the span's points of one series come to.
+#[derive(Clone, Copy)]
+struct Line {
+    min: Value,
+    max: Value,
+    last: Value,
+    /// Sum and number of points in each column.
+    columns: [(f64, i64); COLUMNS as usize],
+}
+
+/// Where the columns of all sparklines begin, and how many seconds one is wide.
+#[derive(Clone, Copy)]
+struct Axis {
+    start: i64,
+    step: i64,
+}
+
+/// Prints the series whose name holds `pattern` (in any case; `*` stands for anything) that have a point in the span up to `now`.
+///
+/// # Errors
+/// No store there yet, nothing in it of that name or in that span, or it cannot be read.
+pub fn show(file: &Path, pattern: Option<&str>, last: Duration, now: i64, out: &mut dyn Write) -> Result<()> {
+    let Some(store) = Reader::open(file)? else {
+        return Err(Error::daemon(format!("{}: no store there yet; `puypuy start` begins one", file.display())));
+    };
+    let pattern = pattern.unwrap_or_default();
+    let mut series = store.series()?;
+    series.retain(|series| holds(&series.name, pattern));
+    if series.is_empty() {
+        let of = if pattern.is_empty() { String::new() } else { format!(" whose name holds {pattern:?}") };
+        return Err(Error::daemon(format!("{}: no series{of}", file.display())));
+    }
+    let span = now.saturating_sub_unsigned(last.as_secs())..=now;
+    let lines = gather(&store, &series, span)?;
+    if lines.is_empty() {
+        let newest =
+            store.newest(now)?.map_or(String::new(), |time| format!("; the newest point is {} s old", now - time));
+        return Err(Error::daemon(format!(
+            "{}: no such point in the last {} s{newest}",
+            file.display(),
+            last.as_secs()
+        )));
+    }
+    let hosts = series.iter().any(|one| series.first().is_some_and(|first| first.host != one.host));
+    let group = width_of_a_bar(&lines);
+    let rows = series.iter().filter_map(|series| lines.get(&series.id).map(|line| row(series, line, hosts, group)));
+    print(rows.collect(), out);
+    Ok(())
+}
+
+/// Whether the pieces of the pattern between its stars come one after the other in the name.
+fn holds(name: &str, pattern: &str) -> bool {
+    let (name, pattern) = (name.to_lowercase(), pattern.to_lowercase());
+    pattern.split('*').try_fold(name.as_str(), |rest, piece| rest.split_once(piece).map(|(_, rest)| rest)).is_some()
+}
+
+/// Time of the newest point up to `now`, in Unix seconds; `None` when there is none, or no store.
+pub fn last_stored(file: &Path, now: i64) -> Result<Option<i64>> {
+    Reader::open(file)?.map_or(Ok(None), |store| store.newest(now))
+}
+
+fn gather(store: &Reader, series: &[Series], span: RangeInclusive<i64>) -> Result<BTreeMap<i64, Line>> {
+    let mut ids: Vec<i64> = series.iter().map(|series| series.id).collect();
+    ids.sort_unstable();
+    // A store younger than the span fills the whole line.
+    let start = store.oldest(&span)?.unwrap_or(*span.start());
+    let axis = Axis { start, step: span.end().saturating_sub(start) / COLUMNS + 1 };
+    let mut lines = BTreeMap::new();
+    let mut pointwise = span.clone();
+    if span.end().saturating_sub(start) > POINTWISE {
+        store.minutes(&ids, span.clone(), |minute| add(&mut lines, axis, minute))?;
+        let rolled = store.newest_minute(&span)?.map_or(start, |minute| minute.saturating_add(60));
+        pointwise = rolled..=*span.end();
+    }
+    store.points(&ids, pointwise, |point| add(&mut lines, axis, point))?;
+    Ok(lines)
+}
+
+fn add(lines: &mut BTreeMap<i64, Line>, axis: Axis, of: Summary) {
+    let blank = Line { min: of.min, max: of.max, last: of.last, columns: [(0.0, 0); COLUMNS as usize] };
+    let line = lines.entry(of.series).or_insert(blank);
+    if of.min.as_f64() < line.min.as_f64() {
+        line.min = of.min;
+    }
+    if of.max.as_f64() > line.max.as_f64() {
+        line.max = of.max;
+    }
+    line.last = of.last;
+    let column = usize::try_from(of.time.saturating_sub(axis.start) / axis.step).unwrap_or(0);
+    if let Some((sum, n)) = line.columns.get_mut(column) {
+        *sum += of.sum;
+        *n += of.n;
+    }
+}
+
+fn row(series: &Series, line: &Line, hosts: bool, group: usize) -> [String; 6] {
+    let tags: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&series.tags).unwrap_or_default();
+    let host = hosts.then(|| format!("host={}", series.host));
+    let tags = tags.iter().map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()));
+    let tags: Vec<String> = host.into_iter().chain(tags).collect();
+    let [last, min, max] = [line.last, line.min, line.max].map(readable);
+    [series.name.clone(), tags.join(" "), last, min, max, sparkline(line, group)]
+}
+
+/// At most three decimals; more than a metric of this size can mean is not shown.
+fn readable(value: Value) -> String {
+    match value {
+        Value::Int(number) => number.to_string(),
+        Value::Float(number) if number != 0.0 && !(1e-3..1e15).contains(&number.abs()) => format!("{number:.2e}"),
+        Value::Float(number) => {
+            let text = format!("{number:.3}");
+            text.trim_end_matches('0').trim_end_matches('.').to_string()
+        }
+    }
+}
+
+/// How many columns make a bar, so that the series with the most points has one in each.
+fn width_of_a_bar(lines: &BTreeMap<i64, Line>) -> usize {
+    let used = |line: &Line| line.columns.iter().rposition(|(_, n)| *n > 0).map_or(1, |last| last + 1);
+    let points = |line: &Line| line.columns.iter().map(|(_, n)| *n as usize).sum::<usize>();
+    let (used, points) = (lines.values().map(used).max(), lines.values().map(points).max());
+    used.unwrap_or(1).div_ceil(points.unwrap_or(1).max(1))
+}
+
+/// The means between the lowest and the highest of them, each over so many columns; a blank where no point is.
+fn sparkline(line: &Line, group: usize) -> String {
+    let mean = |columns: &[(f64, i64)]| {
+        let n: i64 = columns.iter().map(|(_, n)| n).sum();
+        (n > 0).then(|| columns.iter().map(|(sum, _)| sum).sum::<f64>() / n as f64)
+    };
+    let means: Vec<Option<f64>> = line.columns.chunks(group).map(mean).collect();
+    let known = || means.iter().flatten().copied();
+    let (low, high) = (known().fold(f64::MAX, f64::min), known().fold(f64::MIN, f64::max));
+    let bar = |mean: f64| {
+        let height = if high > low { (mean - low) / (high - low) * 7.0 } else { 0.0 };
+        BARS.get(height.round() as usize).copied().unwrap_or(' ')
+    };
+    let text: String = means.iter().map(|mean| mean.map_or(' ', bar)).collect();
+    text.trim_end().to_string()
+}
+
+/// Columns as wide as they must be, numbers to the right.
+fn print(mut rows: Vec<[String; 6]>, out: &mut dyn Write) {
+    rows.insert(0, ["metric", "tags", "last", "min", "max", ""].map(String::from));
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let [name, tags, last, min, max] = [0, 1, 2, 3, 4].map(|column| width(column).unwrap_or(0));
+    for [a, b, c, d, e, spark] in &rows {
+        let line = format!("{a:name$}  {b:tags$}  {c:>last$}  {d:>min$}  {e:>max$}  {spark}");
+        let _ = writeln!(out, "{}", line.trim_end());
+    }
+}

@@ -1,0 +1,95 @@
+//! The serving process: puts checks, assembly, delivery and sink together, and takes them apart at the end.
+
+use crate::checks;
+use crate::config::settings::Settings;
+use crate::daemon::{Control, hostname};
+use crate::delivery::disk::Folder;
+use crate::delivery::queue::Queue;
+use crate::delivery::rejected::Rejected;
+use crate::delivery::spool::{Bounds, Spool};
+use crate::delivery::{Delivery, Moment, cached};
+use crate::fetch::program::Programs;
+use crate::model::error::{Error, Result};
+use crate::net::random;
+use crate::scheduler::Scheduler;
+use crate::scheduler::assembly::Assembly;
+use crate::sink;
+use crate::web::{self, Pages};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long the end waits for delivery to send or spool what is left.
+const LAST_DELIVERY: Duration = Duration::from_millis(2500);
+const STACK: usize = 1 << 20;
+
+/// Runs until told to stop. Called after the fork: from here on there are threads.
+///
+/// # Errors
+/// What keeps the daemon from starting: another daemon at the same spool, no thread to be had.
+pub fn serve(settings: Settings, control: Control) -> Result<()> {
+    let sink = sink::build(&settings)?;
+    let web = settings.web.as_ref().map(web::configure).transpose()?;
+    let Settings { home, own, tsdb, .. } = settings;
+    let (identity, warning) = hostname::identity(&own);
+    warning.inspect(|warning| log::warn!("{warning}"));
+    let folder = |name| Box::new(Folder::new(own.tmpdir.join(name)));
+    let spool = Spool::open(folder("spool"), Bounds::configured(&own, &tsdb), Moment::now())?;
+    let rejected = Rejected::new(folder("rejected"), sink.name(), tsdb.rejected_max_bytes);
+
+    match cached::files(&own.tmpdir) {
+        Ok((files, bytes)) if !files.is_empty() => log::warn!(
+            "{} *.cached files of the Python original ({bytes} bytes) lie in {}; to deliver them: stop, `puypuy spool import`, start",
+            files.len(),
+            own.tmpdir.display()
+        ),
+        _ => {}
+    }
+    let seconds = own.check_period.as_secs_f64();
+    log::info!("host {}, every {seconds} s, to {}", identity.host, sink.name());
+    let (tells_errors, exposition) = (sink.takes_events(), sink.exposition());
+    let queue = Arc::new(Queue::default());
+    let (period, begin) = (own.check_period, (Moment::now(), random()));
+    let delivery = Delivery::new(sink, identity.clone(), Arc::clone(&queue), spool, rejected, period, begin);
+    let programs = Arc::new(Programs::new(home, identity));
+    if let Some(web) = web {
+        web::start(web, Pages { status: delivery.status(), exposition, programs: Arc::clone(&programs) })?;
+    }
+    let delivery = thread::Builder::new()
+        .name("delivery".into())
+        .stack_size(STACK)
+        .spawn(move || deliver(delivery))
+        .map_err(|error| Error::daemon(format!("no thread for delivery: {error}")))?;
+    let assembly = Arc::new(Assembly::new(Arc::clone(&queue)));
+    let scheduler = Scheduler::new(programs, own.check_period, own.roots, assembly, checks::find, tells_errors);
+    (control.ready)()?;
+
+    scheduler.run(&control.stop);
+    let deadline = Instant::now() + LAST_DELIVERY;
+    queue.close(deadline);
+    while !delivery.is_finished() && Instant::now() < deadline + Duration::from_millis(200) {
+        thread::sleep(Duration::from_millis(5));
+    }
+    if !delivery.is_finished() {
+        log::error!("delivery hangs and is left behind; its last batch may be lost");
+        return Ok(());
+    }
+    delivery.join().unwrap_or_else(|_| Err(Error::daemon("delivery ended by a fault of its own: see the log")))
+}
+
+/// Delivery to its end. One that fails ends the daemon: collecting for nobody would look well and be lost.
+fn deliver(delivery: Delivery) -> Result<()> {
+    let ended = catch_unwind(AssertUnwindSafe(|| delivery.run()));
+    let ended = ended.unwrap_or_else(|_| {
+        Err(Error::daemon("delivery panicked and the daemon ends; this is a bug, please report it with the log"))
+    });
+    if let Err(error) = &ended {
+        log::error!("{error}");
+        // The way of every stop. It cannot fail: the process is ours.
+        let _ = kill(Pid::this(), Signal::SIGTERM);
+    }
+    ended
+}

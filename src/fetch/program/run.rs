@@ -1,0 +1,253 @@
+//! Runs one program through its guard, and reads what it writes, within its bounds.
+
+use super::guard::{Fate, GRACE};
+use super::{Program, Programs, orphans};
+use crate::model::error::{Error, Result};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::io::{self, Read};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// What a guard may need beyond the deadline, for TERM and KILL.
+const OVERTIME: Duration = Duration::from_secs(3);
+/// Programs that [`run_all`] runs at the same time.
+const AT_ONCE: usize = 8;
+/// Enough to wait with.
+const STACK: usize = 128 << 10;
+/// Most that is kept of what a program complains.
+pub const STDERR_BYTES: usize = 4096;
+/// Programs are found there, whatever the daemon's own environment says.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What a run brought.
+pub struct Ran {
+    pub stdout: Vec<u8>,
+    pub stderr: Vec<u8>,
+    pub fate: Fate,
+    /// It wrote more than it may; the rest was not read, and it was ended.
+    pub is_cut: bool,
+    /// It can neither be ended nor killed.
+    pub stuck: Option<Stuck>,
+}
+
+impl Ran {
+    /// What was wrong with it, as said of that program; `None`: nothing.
+    pub fn complaint(&self, program: &Program) -> Option<String> {
+        let most = program.max_output;
+        match self.is_cut {
+            true => Some(format!("wrote more than {most} bytes and was ended; the rest is lost")),
+            false => self.fate.complaint(),
+        }
+    }
+}
+
+/// The guard of a program that can neither be ended nor killed; no second copy of it may be started.
+pub struct Stuck(Child);
+
+impl Stuck {
+    /// Whether it has ended after all.
+    pub fn is_over(&mut self) -> bool {
+        self.0.try_wait().map_or(true, |ended| ended.is_some())
+    }
+}
+
+/// What there is to say of a program that is not started again.
+pub const STILL_STUCK: &str = "processes of an earlier run can be neither ended nor killed; it is not started again";
+
+/// Runs the program to its end, at most until `deadline` and what ending it takes.
+///
+/// # Errors
+/// The system has no process or pipe to give.
+pub fn run(program: &Program, programs: &Programs, deadline: Instant) -> Result<Ran> {
+    let limit = deadline.saturating_duration_since(Instant::now());
+    let mut running = Running::start(program, programs, limit)?;
+    let last = deadline + GRACE + OVERTIME;
+    while !running.is_over() && Instant::now() < last {
+        running.read(last);
+        if running.out.is_full {
+            running.stop();
+        }
+    }
+    Ok(running.end())
+}
+
+/// Runs all of them, some at a time, each at most until `deadline`, and tells how long each took. In their order.
+pub fn run_all(all: &[&Program], programs: &Programs, deadline: Instant) -> Vec<(Result<Ran>, Duration)> {
+    let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(all.len())));
+    let work = || {
+        while let Some((place, program)) = {
+            let place = next.fetch_add(1, Ordering::Relaxed);
+            all.get(place).map(|program| (place, program))
+        } {
+            let begun = Instant::now();
+            let ran = run(program, programs, deadline);
+            done.lock().unwrap_or_else(PoisonError::into_inner).push((place, (ran, begun.elapsed())));
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 1..all.len().min(AT_ONCE) {
+            // Fewer hands make it slower, not wrong: this thread is one of them.
+            let _ = thread::Builder::new().name("plugins".into()).stack_size(STACK).spawn_scoped(scope, work);
+        }
+        work();
+    });
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_by_key(|(place, _)| *place);
+    done.into_iter().map(|(_, ran)| ran).collect()
+}
+
+/// A program under its guard, and what it has written so far.
+pub struct Running {
+    guard: Child,
+    /// Its end is the order to stop.
+    socket: UnixStream,
+    pub out: Pipe,
+    pub err: Pipe,
+    /// The last word of the guard.
+    word: Pipe,
+}
+
+impl Running {
+    /// Starts the program; after `limit` the guard ends it.
+    ///
+    /// # Errors
+    /// The system has no process or pipe to give.
+    pub fn start(program: &Program, programs: &Programs, limit: Duration) -> Result<Running> {
+        if !programs.has_run.swap(true, Ordering::Relaxed) {
+            orphans::adopt().map_err(|errno| Error::daemon(format!("cannot adopt what programs leave: {errno}")))?;
+        }
+        let Program { path, words, standing, max_output } = program;
+        let identity = &programs.identity;
+        let begun = (|| {
+            let (socket, theirs) = UnixStream::pair()?;
+            let mut guard = Command::new("/proc/self/exe")
+                .arg0(format!("puypuy: {}", path.file_name().unwrap_or_default().to_string_lossy()))
+                .args(["guard", &limit.as_millis().to_string()])
+                .args(standing.user.iter().map(|user| format!("--user={user}")))
+                .args(standing.nice.iter().map(|level| format!("--nice={level}")))
+                .arg(path)
+                .args(words)
+                .current_dir(&programs.home)
+                .env_clear()
+                .envs([("PATH", PATH), ("LANG", "C.UTF-8")])
+                .envs([("HOME", &programs.home), ("PUYPUY_HOME", &programs.home)])
+                .envs([
+                    ("PUYPUY_HOSTNAME", &*identity.host),
+                    ("PUYPUY_CLUSTER", &identity.cluster),
+                    ("PUYPUY_GROUP", &identity.group),
+                    ("PUYPUY_LOCATION", &identity.location),
+                ])
+                .stdin(Stdio::from(OwnedFd::from(theirs)))
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()?;
+            socket.set_nonblocking(true)?;
+            let out = Pipe::new(guard.stdout.take().map(OwnedFd::from), *max_output);
+            let err = Pipe::new(guard.stderr.take().map(OwnedFd::from), STDERR_BYTES);
+            let word = Pipe::new(socket.try_clone().ok().map(OwnedFd::from), STDERR_BYTES);
+            Ok(Running { guard, socket, out, err, word })
+        })();
+        begun.map_err(Error::file("run", path))
+    }
+
+    /// Whether the guard has said its last word: then nobody is left to write anything.
+    pub fn is_over(&self) -> bool {
+        self.word.is_over || self.word.bytes.contains(&b'\n')
+    }
+
+    /// Waits for something to read, at most until then, and reads it.
+    pub fn read(&mut self, until: Instant) {
+        let Running { out, err, word, .. } = self;
+        wait([&*out, err, word], until);
+        [out, err, word].into_iter().for_each(Pipe::read);
+    }
+
+    /// Has it ended; the guard says when it is.
+    pub fn stop(&self) {
+        let _ = self.socket.shutdown(Shutdown::Write);
+    }
+
+    /// The same from elsewhere.
+    pub fn stopper(&self) -> io::Result<UnixStream> {
+        self.socket.try_clone()
+    }
+
+    /// Its output to the last byte, and what became of it.
+    pub fn end(self) -> Ran {
+        let Running { mut guard, mut out, mut err, word, .. } = self;
+        [&mut out, &mut err].into_iter().for_each(Pipe::read);
+        let said = String::from_utf8_lossy(&word.bytes);
+        let fate = Fate::parse(&said).unwrap_or(Fate::Failed("its guard ended without a word".into()));
+        let mut stuck = None;
+        match fate {
+            Fate::Stuck(_) => stuck = Some(Stuck(guard)),
+            _ => {
+                // It has said its last word, or will not say any.
+                if !said.ends_with('\n') {
+                    let _ = guard.kill();
+                }
+                let _ = guard.wait();
+            }
+        }
+        Ran { is_cut: out.is_full, stdout: out.bytes, stderr: err.bytes, fate, stuck }
+    }
+}
+
+/// Until one of them has something, or the time has come.
+fn wait(pipes: [&Pipe; 3], until: Instant) {
+    let left = until.saturating_duration_since(Instant::now());
+    let mut watched: Vec<PollFd> = pipes
+        .into_iter()
+        .filter(|pipe| !pipe.is_over)
+        .filter_map(|pipe| pipe.end.as_ref())
+        .map(|end| PollFd::new(end.as_fd(), PollFlags::POLLIN))
+        .collect();
+    let _ = poll(&mut watched, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX));
+}
+
+/// The end of a pipe that is read as far as there is something, and no further than wanted.
+pub struct Pipe {
+    end: Option<std::fs::File>,
+    pub bytes: Vec<u8>,
+    most: usize,
+    /// There was more than wanted.
+    pub is_full: bool,
+    is_over: bool,
+}
+
+impl Pipe {
+    fn new(end: Option<OwnedFd>, most: usize) -> Pipe {
+        if let Some(end) = &end {
+            let _ = fcntl(end, FcntlArg::F_SETFL(OFlag::O_NONBLOCK));
+        }
+        let is_over = end.is_none();
+        Pipe { end: end.map(std::fs::File::from), bytes: Vec::new(), most, is_full: false, is_over }
+    }
+
+    fn read(&mut self) {
+        let Some(end) = self.end.as_mut().filter(|_| !self.is_over) else { return };
+        let mut buffer = [0; 8192];
+        // Not for ever: whoever writes without end shall not keep the others from being read.
+        for _ in 0..16 {
+            match end.read(&mut buffer) {
+                Ok(0) => return self.is_over = true,
+                Ok(count) => {
+                    let room = self.most.saturating_sub(self.bytes.len()).min(count);
+                    self.bytes.extend_from_slice(buffer.get(..room).unwrap_or_default());
+                    self.is_full |= room < count;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return self.is_over = true,
+            }
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! JSON into rows: the cell of a table line is the place of a number in the document, as `/memory_stats/usage`.
+
+use crate::model::error::{Error, Result};
+use crate::model::table::{Field, Raw, Row};
+use serde_json::Value;
+
+/// The document; `wanted` names it where it is none.
+pub fn document(text: &str, wanted: &'static str) -> Result<Value> {
+    serde_json::from_str(text).map_err(|_| Error::parse(wanted, text))
+}
+
+/// What the document has of the cells of a table.
+pub fn row<'a>(json: &'a Value, fields: &[Field]) -> Row<'a> {
+    Row::of(fields.iter().filter_map(|field| Some((field.cell, cell(json, field.cell)?))))
+}
+
+/// The number in that place, in digits or as a text.
+pub fn cell<'a>(json: &'a Value, place: &str) -> Option<Raw<'a>> {
+    let value = json.pointer(place)?;
+    let whole = || value.as_u64().map(Raw::Count).or_else(|| value.as_i64().map(Raw::Int));
+    whole().or_else(|| value.as_f64().map(Raw::Float)).or_else(|| value.as_str().map(Raw::Text))
+}
+
+/// The whole number in that place.
+pub fn count(json: &Value, place: &str) -> Option<u64> {
+    json.pointer(place)?.as_u64()
+}
+
+/// The text in that place.
+pub fn text<'a>(json: &'a Value, place: &str) -> Option<&'a str> {
+    json.pointer(place)?.as_str()
+}
+
+/// The elements of the array in that place; none where there is no array.
+pub fn array<'a>(json: &'a Value, place: &str) -> &'a [Value] {
+    json.pointer(place).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}

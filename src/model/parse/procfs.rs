@@ -1,0 +1,166 @@
+//! The line formats of /proc and /sys files, each from the kernel's own documentation.
+
+use crate::model::table::{Field, Row};
+use std::borrow::Cow;
+
+/// A line of numbers as a row: the first column becomes the cell of the first name, and so on. Columns beyond the names
+/// (newer kernels) are left out, names beyond the columns (older ones) have no cell.
+pub fn columns<'a>(names: &[&'static str], text: &'a str) -> Row<'a> {
+    Row::of(names.iter().copied().zip(text.split_ascii_whitespace()))
+}
+
+/// The `Label: 123 kB` lines of /proc/meminfo, or the `label 123` lines of /proc/vmstat, for which the table has a line.
+/// Whole labels only: `Cached` is not `SwapCached`.
+pub fn labelled<'a>(text: &'a str, fields: &[Field]) -> Row<'a> {
+    let cell = |line: &'a str| {
+        let first = line.as_bytes().first();
+        fields.iter().filter(|field| field.cell.as_bytes().first() == first).find_map(|field| {
+            let value = line.strip_prefix(field.cell)?.strip_prefix([':', ' '])?;
+            Some((field.cell, value.split_ascii_whitespace().next()?))
+        })
+    };
+    Row::of(text.lines().filter_map(cell))
+}
+
+/// Columns of a `cpu` line of /proc/stat (proc(5)): user nice system idle iowait irq softirq steal guest guest_nice.
+pub const CPU_COLUMNS: usize = 10;
+
+/// A `cpu` or `cpu17` line of /proc/stat in clock ticks: the CPU's number, `None` for the sum of all, and its columns.
+/// Columns that the kernel does not have yet are missing at the end. `None` for any other line and for one that holds
+/// something else than numbers.
+pub fn cpu(line: &str) -> Option<(Option<u32>, CpuColumns)> {
+    let (name, rest) = line.strip_prefix("cpu")?.split_once(' ')?;
+    let number = if name.is_empty() { None } else { Some(name.parse().ok()?) };
+    let mut columns = CpuColumns::default();
+    for (column, text) in columns.values.iter_mut().zip(rest.split_ascii_whitespace()) {
+        *column = text.parse().ok()?;
+        columns.len += 1;
+    }
+    Some((number, columns))
+}
+
+/// As many columns as the line had, up to [`CPU_COLUMNS`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CpuColumns {
+    values: [u64; CPU_COLUMNS],
+    len: usize,
+}
+
+impl CpuColumns {
+    pub fn iter(&self) -> impl Iterator<Item = u64> {
+        self.values.iter().copied().take(self.len)
+    }
+}
+
+/// How many CPUs a list such as `0-3,8` names (cpu lists of /sys/devices/system/cpu). `None` for anything else.
+pub fn cpu_list(text: &str) -> Option<u64> {
+    text.trim().split(',').try_fold(0_u64, |sum, part| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last) = (first.parse::<u32>().ok()?, last.parse::<u32>().ok()?);
+        Some(sum + u64::from(last.checked_sub(first)?) + 1)
+    })
+}
+
+/// A line of /proc/diskstats (Documentation/admin-guide/iostats.rst): the device's name and its numbers as text.
+pub fn diskstats(line: &str) -> Option<(&str, &str)> {
+    let (_major, rest) = line.trim_ascii_start().split_once(' ')?;
+    let (_minor, rest) = rest.trim_ascii_start().split_once(' ')?;
+    rest.trim_ascii_start().split_once(' ')
+}
+
+/// A line of /proc/net/dev: the interface's name and its numbers as text. `None` for the two lines of headings.
+pub fn net_dev(line: &str) -> Option<(&str, &str)> {
+    let (name, numbers) = line.rsplit_once(':')?;
+    Some((name.trim_ascii(), numbers))
+}
+
+/// A line of /proc/mounts (fstab(5) form).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount<'a> {
+    pub device: Cow<'a, [u8]>,
+    /// In whatever encoding it was made.
+    pub path: Cow<'a, [u8]>,
+    /// Type of the file system: `ext4`.
+    pub fs: &'a str,
+    pub read_only: bool,
+}
+
+/// The mounts of /proc/mounts in order; lines of another form are passed over.
+pub fn mounts(text: &[u8]) -> impl Iterator<Item = Mount<'_>> {
+    text.split(|byte| *byte == b'\n').filter_map(|line| {
+        let mut words = line.split(|byte| *byte == b' ');
+        let (device, path, fs, options) = (words.next()?, words.next()?, words.next()?, words.next()?);
+        let read_only = options.split(|byte| *byte == b',').any(|option| option == b"ro");
+        Some(Mount { device: unescape(device), path: unescape(path), fs: std::str::from_utf8(fs).ok()?, read_only })
+    })
+}
+
+/// The kernel writes blank, tab, newline, backslash and `#` as `\` and three octal digits.
+fn unescape(text: &[u8]) -> Cow<'_, [u8]> {
+    if !text.contains(&b'\\') {
+        return Cow::Borrowed(text);
+    }
+    let mut plain = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((first, after)) = rest.split_first() {
+        match rest {
+            [b'\\', a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', after @ ..] => {
+                plain.push(((a - b'0') << 6) | ((b - b'0') << 3) | (c - b'0'));
+                rest = after;
+            }
+            _ => {
+                plain.push(*first);
+                rest = after;
+            }
+        }
+    }
+    Cow::Owned(plain)
+}
+
+/// The row of that name in /proc/net/snmp or /proc/net/netstat (proc(5)): a line with the names of its columns, and below
+/// it one with their numbers. Empty where it is missing.
+pub fn paired<'a>(text: &'a str, name: &str) -> Row<'a> {
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    let (names, numbers) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+    Row::of(names.split_ascii_whitespace().zip(numbers.split_ascii_whitespace()))
+}
+
+/// The `name 1 other 2` pairs of the line of that label in /proc/net/sockstat. Empty where it is missing.
+pub fn sockstat<'a>(text: &'a str, label: &str) -> Row<'a> {
+    let line = text.lines().find_map(|line| line.strip_prefix(label)?.strip_prefix(':')).unwrap_or_default();
+    let mut words = line.split_ascii_whitespace();
+    Row::of(std::iter::from_fn(|| Some((words.next()?, words.next()?))))
+}
+
+/// /proc/net/stat/nf_conntrack: names, and below them a line of hexadecimal numbers for each CPU; those that count events,
+/// added up over all CPUs. Empty where nothing can be read.
+pub fn per_cpu(text: &str) -> Row<'_> {
+    let mut lines = text.lines();
+    let names: Vec<&str> = lines.next().unwrap_or_default().split_ascii_whitespace().collect();
+    let mut sums = vec![0_u64; names.len()];
+    for line in lines {
+        for (sum, word) in sums.iter_mut().zip(line.split_ascii_whitespace()) {
+            *sum = sum.wrapping_add(u64::from_str_radix(word, 16).unwrap_or(0));
+        }
+    }
+    Row::of(names.into_iter().zip(sums))
+}
+
+/// A line of /proc/pressure (Documentation/accounting/psi.rst): `some` or `full`, and the pairs behind it.
+pub fn pressure(line: &str) -> Option<(&str, Row<'_>)> {
+    let (word, pairs) = line.split_once(' ')?;
+    Some((word, Row::of(pairs.split_ascii_whitespace().filter_map(|pair| pair.split_once('=')))))
+}
+
+/// The `8:0 rbytes=1 wbytes=2` lines of a cgroup's io.stat, added up over all devices.
+pub fn io_stat(text: &str) -> Row<'_> {
+    let mut sums: Vec<(&str, u64)> = Vec::new();
+    let pairs = text.split_ascii_whitespace().filter_map(|word| word.split_once('='));
+    for (name, number) in pairs.filter_map(|(name, number)| Some((name, number.parse::<u64>().ok()?))) {
+        match sums.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, sum)) => *sum = sum.saturating_add(number),
+            None => sums.push((name, number)),
+        }
+    }
+    Row::of(sums)
+}

@@ -1,0 +1,125 @@
+//! Counters into change: per second, or since the previous sample.
+//!
+//! Three honest answers: a number, "not yet" on the first sample, "it restarted" when the counter went back.
+//! Keyed by series, one table per check, so that neither two disks nor two checks share history.
+
+use crate::model::point::{Series, Tags};
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+/// A counter as read.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Count {
+    /// Exact over the whole range; differences are taken before anything becomes a float.
+    Whole(u64),
+    /// For sources that count in fractions.
+    Real(f64),
+}
+
+/// What it means when a counter is smaller than before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backward {
+    /// The source restarted: no point.
+    Reset,
+    /// The source counts in 32 bits and passed its end. Only for counters that are declared so.
+    Wrap32,
+    /// The kernel documents small steps back (idle, iowait): no change.
+    Clamp,
+}
+
+/// The answer to "by how much did it change?".
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Change {
+    Number(f64),
+    /// First sample of this series, or no time has passed since the last.
+    NotYet,
+    /// The counter started anew; the next sample gives a number again.
+    Restarted,
+}
+
+impl Change {
+    pub fn number(self) -> Option<f64> {
+        match self {
+            Change::Number(number) => Some(number),
+            Change::NotYet | Change::Restarted => None,
+        }
+    }
+}
+
+struct Sample {
+    count: Count,
+    at: Instant,
+}
+
+/// The previous sample of every counter of one check.
+#[derive(Default)]
+pub struct Rates(HashMap<Series, Sample>);
+
+impl Rates {
+    /// Change per second of real elapsed time since the previous sample. Never negative, never infinite.
+    pub fn per_second(&mut self, series: Series, count: Count, at: Instant, rule: Backward) -> Change {
+        match self.step(series, count, at, rule) {
+            (Change::Number(difference), elapsed) => Change::Number(difference / elapsed.as_secs_f64()),
+            (other, _) => other,
+        }
+    }
+
+    /// Change since the previous sample, whatever time has passed.
+    pub fn delta(&mut self, series: Series, count: Count, at: Instant, rule: Backward) -> Change {
+        self.step(series, count, at, rule).0
+    }
+
+    fn step(&mut self, series: Series, count: Count, at: Instant, rule: Backward) -> (Change, Duration) {
+        let Some(old) = self.0.insert(series, Sample { count, at }) else {
+            return (Change::NotYet, Duration::ZERO);
+        };
+        let elapsed = at.saturating_duration_since(old.at);
+        if elapsed.is_zero() {
+            return (Change::NotYet, elapsed);
+        }
+        (difference(old.count, count, rule), elapsed)
+    }
+
+    /// Forgets every series whose last sample is older than `age`: a device that left and comes back starts anew.
+    pub fn forget_older(&mut self, now: Instant, age: Duration) {
+        self.0.retain(|_, sample| now.saturating_duration_since(sample.at) <= age);
+    }
+
+    /// Forgets every series that has these tags.
+    pub fn forget(&mut self, tags: &Tags) {
+        self.0.retain(|series, _| !tags.iter().all(|tag| series.tags.iter().any(|own| own == tag)));
+    }
+
+    /// How many series are remembered.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+fn difference(old: Count, new: Count, rule: Backward) -> Change {
+    const SPAN_32: u64 = 1 << 32;
+    let forward = match (old, new) {
+        (Count::Whole(old), Count::Whole(new)) => match new.checked_sub(old) {
+            Some(step) => Some(step as f64),
+            None if rule == Backward::Wrap32 && old < SPAN_32 => Some((SPAN_32 - old + new) as f64),
+            None => None,
+        },
+        (old, new) => Some(real(new) - real(old)).filter(|step| *step >= 0.0),
+    };
+    match forward {
+        Some(step) if step.is_finite() => Change::Number(step),
+        None if rule == Backward::Clamp => Change::Number(0.0),
+        _ => Change::Restarted,
+    }
+}
+
+fn real(count: Count) -> f64 {
+    match count {
+        Count::Whole(count) => count as f64,
+        Count::Real(count) => count,
+    }
+}

@@ -1,0 +1,147 @@
+//! Table lines: which cell of a parsed row becomes which metric, and how.
+//!
+//! A check declares its metrics once, as `const FIELDS: &[Field]`, with full literal names: `grep drive_reads` finds the
+//! line. [`crate::check::Out::pick`] applies such a table to a row; a metric that is computed rather than read is put by its line.
+
+use crate::model::rates::Backward;
+
+/// What is done with the raw number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    Gauge,
+    Percent,
+    /// Change per second.
+    Rate,
+    /// Change since the previous tick, a gauge.
+    Delta,
+    /// The raw count, sent as read.
+    Counter,
+}
+
+/// One line of a check's table.
+#[derive(Clone, Copy, Debug)]
+pub struct Field {
+    /// Cell of the row; empty where the check computes the number.
+    pub cell: &'static str,
+    pub metric: &'static str,
+    pub how: How,
+    /// Integer on the wire; rates, percentages and scaled numbers are floats.
+    pub int: bool,
+    pub scale: f64,
+    pub reaction: i8,
+    /// A missing cell is no fault.
+    pub optional: bool,
+    pub backward: Backward,
+}
+
+const fn line(cell: &'static str, metric: &'static str, how: How) -> Field {
+    Field { cell, metric, how, int: false, scale: 1.0, reaction: 0, optional: false, backward: Backward::Reset }
+}
+
+/// A level, a float unless [`Field::int`] follows.
+pub const fn gauge(cell: &'static str, metric: &'static str) -> Field {
+    line(cell, metric, How::Gauge)
+}
+
+/// A share of 100.
+pub const fn percent(cell: &'static str, metric: &'static str) -> Field {
+    line(cell, metric, How::Percent)
+}
+
+/// A counter, told as change per second.
+pub const fn rate(cell: &'static str, metric: &'static str) -> Field {
+    line(cell, metric, How::Rate)
+}
+
+/// A counter, told as change since the previous tick.
+pub const fn delta(cell: &'static str, metric: &'static str) -> Field {
+    line(cell, metric, How::Delta)
+}
+
+/// A counter, told as read; an integer.
+pub const fn counter(cell: &'static str, metric: &'static str) -> Field {
+    line(cell, metric, How::Counter).int()
+}
+
+impl Field {
+    /// An integer on the wire.
+    pub const fn int(mut self) -> Field {
+        self.int = true;
+        self
+    }
+
+    /// Multiplied by `factor` before it is sent (sectors to bytes, milliseconds to percent).
+    pub const fn scale(mut self, factor: f64) -> Field {
+        self.scale = factor;
+        self
+    }
+
+    pub const fn reaction(mut self, reaction: i8) -> Field {
+        self.reaction = reaction;
+        self
+    }
+
+    pub const fn optional(mut self) -> Field {
+        self.optional = true;
+        self
+    }
+
+    /// What a smaller count than before means.
+    pub const fn backward(mut self, rule: Backward) -> Field {
+        self.backward = rule;
+        self
+    }
+}
+
+/// A cell as parsed, borrowed from the text it came from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Raw<'a> {
+    Count(u64),
+    Int(i64),
+    Float(f64),
+    /// Digits not yet read; becomes a number when its table line asks for it.
+    Text(&'a str),
+}
+
+impl From<u64> for Raw<'_> {
+    fn from(n: u64) -> Self {
+        Raw::Count(n)
+    }
+}
+
+impl From<i64> for Raw<'_> {
+    fn from(n: i64) -> Self {
+        Raw::Int(n)
+    }
+}
+
+impl From<f64> for Raw<'_> {
+    fn from(n: f64) -> Self {
+        Raw::Float(n)
+    }
+}
+
+impl<'a> From<&'a str> for Raw<'a> {
+    fn from(text: &'a str) -> Self {
+        Raw::Text(text)
+    }
+}
+
+/// Named cells of one thing: a disk, a core, a status page.
+#[derive(Clone, Debug, Default)]
+pub struct Row<'a>(Vec<(&'a str, Raw<'a>)>);
+
+impl<'a> Row<'a> {
+    pub fn of<R: Into<Raw<'a>>>(cells: impl IntoIterator<Item = (&'a str, R)>) -> Row<'a> {
+        Row(cells.into_iter().map(|(name, raw)| (name, raw.into())).collect())
+    }
+
+    /// The first cell of that name.
+    pub fn get(&self, name: &str) -> Option<Raw<'a>> {
+        self.0.iter().find(|(cell, _)| *cell == name).map(|(_, raw)| *raw)
+    }
+
+    pub fn push(&mut self, name: &'a str, raw: impl Into<Raw<'a>>) {
+        self.0.push((name, raw.into()));
+    }
+}

@@ -1,0 +1,94 @@
+//! `checks_enabled`: which checks are switched on, by links or copies whose stem names a compiled-in check.
+
+use crate::check::Spec;
+use crate::checks;
+use crate::model::error::{Error, Result};
+use crate::sys::folder;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+/// Folder of the links below home, and of the descriptors that they point to.
+pub const ENABLED: &str = "checks_enabled";
+pub const AVAILABLE: &str = "checks_available";
+
+/// Time stamps of folders are coarse: a change this young may not show in them yet.
+const SETTLED: Duration = Duration::from_secs(2);
+
+/// One entry of the folder. A dangling link counts: the original's links end in `.py` and point to nothing here.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Link {
+    /// What names the check: the file name up to its last dot.
+    pub stem: String,
+    pub file_name: String,
+}
+
+impl Link {
+    /// The check that it switches on; `None` when there is none of that name.
+    pub fn spec(&self) -> Option<&'static Spec> {
+        checks::find(&self.stem)
+    }
+}
+
+/// All links of the folder in the order of their names. A missing folder holds none.
+pub fn read(home: &Path) -> Result<Vec<Link>> {
+    let mut links: Vec<Link> = folder::names(&home.join(ENABLED))?
+        .into_iter()
+        .filter_map(|file_name| {
+            let is_check = file_name.starts_with("check_") && !file_name.ends_with(['~', '#']);
+            let stem = file_name.rsplit_once('.').map_or(file_name.as_str(), |(stem, _)| stem).to_string();
+            is_check.then_some(Link { stem, file_name })
+        })
+        .collect();
+    links.sort();
+    links.dedup_by(|one, other| one.stem == other.stem);
+    Ok(links)
+}
+
+/// Makes the link of a check. `Ok(false)`: it is switched on already.
+pub fn enable(home: &Path, spec: &Spec) -> Result<bool> {
+    if read(home)?.iter().any(|link| link.stem == spec.name) {
+        return Ok(false);
+    }
+    let folder = home.join(ENABLED);
+    fs::create_dir_all(&folder).map_err(Error::file("make", &folder))?;
+    let link = folder.join(format!("{}.ini", spec.name));
+    let target = PathBuf::from("..").join(AVAILABLE).join(format!("{}.ini", spec.name));
+    std::os::unix::fs::symlink(target, &link).map_err(Error::file("make the link", &link))?;
+    Ok(true)
+}
+
+/// Removes the link or copy of that stem. `Ok(false)`: there was none.
+pub fn disable(home: &Path, stem: &str) -> Result<bool> {
+    let folder = home.join(ENABLED);
+    let entries = read(home)?;
+    let named = entries.iter().filter(|link| link.stem == stem);
+    let mut removed = false;
+    for link in named {
+        let path = folder.join(&link.file_name);
+        fs::remove_file(&path).map_err(Error::file("remove", &path))?;
+        removed = true;
+    }
+    Ok(removed)
+}
+
+/// Notices when the folder has changed, for the price of one `stat` a tick.
+pub struct Watch {
+    folder: PathBuf,
+    seen: Option<SystemTime>,
+}
+
+impl Watch {
+    pub fn new(folder: &Path) -> Watch {
+        Watch { folder: folder.into(), seen: None }
+    }
+
+    /// Whether the folder may differ from what it was at the last call; true at the first.
+    pub fn changed(&mut self) -> bool {
+        let modified = fs::metadata(&self.folder).and_then(|meta| meta.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
+        let settled = modified.elapsed().is_ok_and(|age| age > SETTLED);
+        let same = self.seen == Some(modified);
+        self.seen = settled.then_some(modified);
+        !same
+    }
+}

@@ -1,0 +1,100 @@
+//! Nagios plugins: their command lines in `[Nagios]`, and what they judged, as points and events.
+
+use crate::check::{COMMON_KEYS, Out, Told};
+use crate::config::ini;
+use crate::config::section::Section;
+use crate::fetch::program::guard::Standing;
+use crate::fetch::program::{MAX_OUTPUT, Program};
+use crate::model::error::Result;
+use crate::model::parse::nagios::{self, Perf, Range};
+use crate::model::point::{Level, Tags, Value};
+use crate::model::table::{Field, How, gauge};
+use std::path::Path;
+use std::time::Duration;
+
+/// File and section of the plugins.
+pub const CONF: &str = "nagios.ini";
+pub const SECTION: &str = "Nagios";
+/// `type` tag of their numbers.
+pub const TYPE: &str = "nagios";
+/// How long a plugin may take unless the section says otherwise, as Nagios has it.
+pub const LIMIT: Duration = Duration::from_secs(10);
+const EXPECTED: &str = "expected the whole path of a program, and its arguments";
+/// The exit code of a plugin that does not know.
+pub const UNKNOWN: i32 = 3;
+
+const STATUS: Field = gauge("", "nagios_status").int();
+const VALUE: Field = gauge("", "nagios_value");
+pub const FIELDS: &[Field] = &[STATUS, VALUE];
+
+/// A plugin of the section.
+#[derive(Clone, Debug)]
+pub struct Plugin {
+    pub name: String,
+    pub program: Program,
+}
+
+/// All plugins of the section. Each key but those of every check is one; its value is split as a shell would, and no
+/// shell ever sees it.
+///
+/// # Errors
+/// A value without a program, or with a quote that does not end. It is never quoted: a plugin may be given a password.
+pub fn read(section: &Section) -> Result<Vec<Plugin>> {
+    let is_own = |key: &str| !COMMON_KEYS.iter().any(|common| common.eq_ignore_ascii_case(key));
+    let entries = section.entries.iter().filter(|entry| is_own(&entry.key));
+    entries
+        .map(|entry| {
+            let mut words = shell_words::split(&entry.value)
+                .map_err(|_| section.problem(&entry.key, "a quote in its command line does not end"))?
+                .into_iter();
+            let Some(path) = words.next() else { return Err(section.problem(&entry.key, EXPECTED)) };
+            if !path.starts_with('/') {
+                return Err(section.problem(&entry.key, EXPECTED));
+            }
+            let (words, standing) = (words.collect(), Standing::default());
+            let program = Program { path: path.into(), words, standing, max_output: MAX_OUTPUT };
+            Ok(Plugin { name: entry.key.to_lowercase(), program })
+        })
+        .collect()
+}
+
+/// The section as it is now in the file of that home; empty where either is missing.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn section(home: &Path) -> Result<Section> {
+    let shown = format!("conf/{CONF}");
+    let path = home.join(&shown);
+    if !path.exists() {
+        return Ok(Section::missing(&shown, SECTION));
+    }
+    let read = ini::load(&path, &shown)?;
+    Ok(read.section(SECTION).cloned().unwrap_or_else(|| Section::missing(&shown, SECTION)))
+}
+
+/// What a Nagios plugin measured, its state, and as health events its words and each measure against its own thresholds.
+pub fn tell(name: &str, text: &str, code: i32, out: &mut Out) {
+    let (words, perf) = nagios::parse(text);
+    let tell = |field: &Field, value: Value, tags: Tags, out: &mut Out| {
+        out.tell(Told { name: field.metric, value, how: How::Gauge, check_type: TYPE, tags, time: None });
+    };
+    tell(&STATUS, Value::Int(code.into()), Tags::one("check", name), out);
+    let level = match code {
+        0 => Level::Ok,
+        2 => Level::Error,
+        _ => Level::Warning,
+    };
+    out.health(name.to_string(), level, words.into(), 0);
+    for Perf { label, value, unit, warning, critical } in perf {
+        let tags = [("check", name), ("label", &*label), ("unit", unit)];
+        tell(&VALUE, Value::Float(value), tags.into_iter().filter(|(_, text)| !text.is_empty()).collect(), out);
+        let exceeded = |range: Option<Range>| range.filter(|range| range.alarms(value));
+        let (level, words) = match (exceeded(critical), exceeded(warning)) {
+            (Some(range), _) => (Level::Error, format!("{label} is {value}{unit}: critical {range}")),
+            (None, Some(range)) => (Level::Warning, format!("{label} is {value}{unit}: warning {range}")),
+            (None, None) if warning.or(critical).is_some() => (Level::Ok, format!("{label} is {value}{unit}")),
+            (None, None) => continue,
+        };
+        out.health(format!("{name} {label}"), level, words, 0);
+    }
+}

@@ -1,0 +1,34 @@
+//! The wall clock, and how its time is written.
+#![allow(unsafe_code)]
+
+use std::ffi::CStr;
+use std::mem::MaybeUninit;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Since 1970; nothing for a clock before that.
+pub fn wall() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// Whole seconds since 1970.
+pub fn unix_now() -> i64 {
+    i64::try_from(wall().as_secs()).unwrap_or(i64::MAX)
+}
+
+/// Seconds since 1970 as local time in a strftime format. Follows daylight saving, because the offset is asked each time.
+/// Empty for a time that the C library cannot show.
+pub fn local_time(seconds: i64, format: &CStr) -> String {
+    let seconds = seconds as libc::time_t;
+    let mut parts = MaybeUninit::<libc::tm>::zeroed();
+    let mut text = [0u8; 64];
+    // SAFETY: both pointers are valid for the call, and localtime_r is the variant without shared state. A `tm` of zeros
+    // is a valid value, so it may be read even after a failure. strftime writes at most `text.len()` bytes and says how
+    // many; `format` ends in NUL by its type.
+    let length = unsafe {
+        if libc::localtime_r(&seconds, parts.as_mut_ptr()).is_null() {
+            return String::new();
+        }
+        libc::strftime(text.as_mut_ptr().cast(), text.len(), format.as_ptr(), parts.as_ptr())
+    };
+    String::from_utf8_lossy(text.get(..length).unwrap_or_default()).into_owned()
+}

@@ -1,0 +1,12 @@
+//! The system below: users, folders, clocks, signals, memory, the log. `unsafe` code, calls of the C library that no crate
+//! in the tree wraps, is here and nowhere else.
+
+pub mod btrfs;
+pub mod clock;
+pub mod folder;
+pub mod host_names;
+pub mod logging;
+pub mod memory;
+pub mod process;
+pub mod tcp;
+pub mod users;

@@ -1,0 +1,22 @@
+//! Users of this host, and becoming one of them.
+
+use crate::model::error::{Error, Result};
+use nix::unistd::{Gid, Uid, User, initgroups, setgid, setuid};
+use std::ffi::CString;
+
+/// Becomes the user with its groups and no way back.
+pub fn become_user(user: &User) -> Result<()> {
+    let name = &user.name;
+    let failed = |doing: &'static str| {
+        let name = name.clone();
+        move |error: nix::Error| Error::daemon(format!("cannot become user {name}: {doing}: {error}"))
+    };
+    let login = CString::new(name.as_str()).map_err(|_| Error::daemon("run_user: not a user name"))?;
+    initgroups(&login, user.gid).map_err(failed("initgroups"))?;
+    setgid(user.gid).map_err(failed("setgid"))?;
+    setuid(user.uid).map_err(failed("setuid"))?;
+    if !user.uid.is_root() && (setuid(Uid::from_raw(0)).is_ok() || setgid(Gid::from_raw(0)).is_ok()) {
+        return Err(Error::daemon(format!("cannot become user {name}: root could be had back")));
+    }
+    Ok(())
+}
