@@ -1,6 +1,6 @@
 //! Our reading of ini files held against Python's own RawConfigParser, on generated files.
 
-use crate::support::skip;
+use crate::support::{is_installed, skip};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -52,7 +52,7 @@ fn text() -> impl Strategy<Value = String> {
 
 #[test]
 fn reads_what_python_reads() {
-    if Command::new("python3").arg("-V").output().is_err() {
+    if !is_installed("python3") {
         return skip("python3 is not installed");
     }
     let folder = TempDir::new().unwrap();

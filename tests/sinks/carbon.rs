@@ -1,12 +1,14 @@
 //! Carbon: frames byte by byte, what two pickle readers make of them, and receivers that come, go and stall.
 
 use super::*;
+use crate::support::{is_installed, skip};
 use proptest::prelude::*;
 use puypuy::sink::carbon::{Carbon, configure};
 use serde_pickle::value::Value as Pickle;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -46,8 +48,18 @@ fn read(mut bytes: &[u8]) -> Vec<(String, i64, f64)> {
     found
 }
 
-/// The same by python3, as carbon reads: no global may be named.
-fn read_by_python(bytes: &[u8]) -> Vec<(String, i64, f64)> {
+/// The same by python3, as carbon reads: no global may be named. `None` where there is no python3, said once.
+fn read_by_python(bytes: &[u8]) -> Option<Vec<(String, i64, f64)>> {
+    static HAS_PYTHON: LazyLock<bool> = LazyLock::new(|| {
+        let has = is_installed("python3");
+        if !has {
+            skip("python3 is not installed: pickles are read back by Rust alone");
+        }
+        has
+    });
+    if !*HAS_PYTHON {
+        return None;
+    }
     let program = r#"
 import io, json, pickle, struct, sys
 class Safe(pickle.Unpickler):
@@ -68,7 +80,7 @@ print(json.dumps(found))
     let told = python.wait_with_output().unwrap();
     assert!(told.status.success());
     let rows: Vec<(String, i64, String)> = serde_json::from_slice(&told.stdout).unwrap();
-    rows.into_iter().map(|(path, time, value)| (path, time, from_hex(&value))).collect()
+    Some(rows.into_iter().map(|(path, time, value)| (path, time, from_hex(&value))).collect())
 }
 
 /// `-0x1.8p+3` as Python writes floats exactly.
@@ -213,7 +225,9 @@ proptest! {
                 prop_assert!(path.starts_with("prod.web.db01_example_org.eu.system."));
             }
             prop_assert_eq!(found.len(), wanted.count());
-            prop_assert_eq!(read_by_python(&request.body), found);
+            if let Some(by_python) = read_by_python(&request.body) {
+                prop_assert_eq!(by_python, found);
+            }
         }
     }
 }

@@ -147,6 +147,12 @@ pub fn install(program: impl AsRef<Path>, to: impl AsRef<Path>) {
     assert!(Command::new("cp").arg(program.as_ref()).arg(to.as_ref()).status().unwrap().success());
 }
 
+/// Whether there is a program of that name to be run.
+pub fn is_installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
 /// Says that this test is left out, past the harness, which would keep it to itself.
 pub fn skip(reason: &str) {
     let test = std::thread::current().name().unwrap_or_default().to_string();
