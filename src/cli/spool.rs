@@ -4,7 +4,8 @@ use crate::config::settings::Settings;
 use crate::daemon::{self, hostname};
 use crate::delivery::cached::{self, Read};
 use crate::delivery::disk::{Disk, Folder};
-use crate::delivery::spool::{self, Bounds, Spool};
+use crate::delivery::files;
+use crate::delivery::spool::{Bounds, Spool};
 use crate::delivery::{Moment, codec};
 use crate::model::error::{Error, Result};
 use crate::model::point::{Batch, Identity, Point};
@@ -31,14 +32,14 @@ impl Folders<'_> {
         let tmpdir = &settings.own.tmpdir;
         let spool = tmpdir.join("spool");
         let (own, _) = hostname::identity(&settings.own);
-        Folders { settings, quarantine: spool.join(spool::QUARANTINE), rejected: tmpdir.join("rejected"), spool, own }
+        Folders { settings, quarantine: spool.join(files::QUARANTINE), rejected: tmpdir.join("rejected"), spool, own }
     }
 
     /// `ls`: every waiting batch, oldest first, and what else lies about.
     pub fn list(&self, out: &mut dyn Write) -> Result<()> {
         let now = clock::unix_now();
         let mut rows = Vec::new();
-        for path in spool::files(&self.spool)? {
+        for path in files::in_folder(&self.spool)? {
             let Some(row) = self.row(&path, now) else { continue };
             rows.push(row);
         }
@@ -52,7 +53,7 @@ impl Folders<'_> {
                 rows.iter().for_each(|row| say(out, row));
             }
         }
-        let quarantined = spool::files(&self.quarantine)?.len();
+        let quarantined = files::in_folder(&self.quarantine)?.len();
         if quarantined > 0 {
             say(out, &format!("{quarantined} damaged files in {}", self.quarantine.display()));
         }
@@ -94,7 +95,7 @@ impl Folders<'_> {
     /// Some are damaged.
     pub fn verify(&self, out: &mut dyn Write) -> Result<()> {
         let (mut whole, mut damaged) = (0, 0);
-        for path in spool::files(&self.spool)? {
+        for path in files::in_folder(&self.spool)? {
             match fs::read(&path).map(|bytes| codec::read(&bytes)) {
                 Ok(Ok(_)) => whole += 1,
                 Ok(Err(why)) => {
@@ -124,7 +125,7 @@ impl Folders<'_> {
 
     /// `export`: those of all files, oldest first.
     pub fn export(&self, out: &mut dyn Write) -> Result<()> {
-        for path in spool::files(&self.spool)? {
+        for path in files::in_folder(&self.spool)? {
             match fs::read(&path).map(|bytes| codec::read(&bytes)) {
                 Ok(Ok((_, batch))) => self.print(&batch, out),
                 Ok(Err(why)) => log::warn!("{}: {why}", path.display()),
@@ -150,7 +151,7 @@ impl Folders<'_> {
     pub fn drop(&self, files: &[PathBuf], out: &mut dyn Write) -> Result<()> {
         let _held = self.hold()?;
         let chosen = match files {
-            [] => spool::files(&self.spool)?,
+            [] => files::in_folder(&self.spool)?,
             some => some.iter().map(|file| self.inside(file)).collect::<Result<_>>()?,
         };
         let mut points = 0;
@@ -165,7 +166,7 @@ impl Folders<'_> {
 
     /// Only what is a file of the spool: nothing else is ever removed.
     fn inside(&self, file: &Path) -> Result<PathBuf> {
-        let known = spool::files(&self.spool)?.into_iter().chain(spool::files(&self.quarantine)?);
+        let known = files::in_folder(&self.spool)?.into_iter().chain(files::in_folder(&self.quarantine)?);
         let mut named = known.filter(|path| path == file || path.file_name() == Some(file.as_os_str()));
         named.next().ok_or_else(|| {
             Error::daemon(format!("{}: no such file in the spool, see `puypuy spool ls`", file.display()))
@@ -190,7 +191,7 @@ impl Folders<'_> {
             keep(&mut spool, points)?;
             leave(&path, &unreadable)?;
         }
-        for path in spool::files(&self.quarantine)? {
+        for path in files::in_folder(&self.quarantine)? {
             let bytes = fs::read(&path).map_err(Error::file("read", &path))?;
             if let Ok((header, batch)) = codec::read(&bytes) {
                 count += batch.points.len() + batch.events.len();

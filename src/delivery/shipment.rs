@@ -170,9 +170,10 @@ impl Shipment {
         &self.fates
     }
 
-    /// Whether the point at that position needs nothing more.
-    pub fn is_decided(&self, place: usize) -> bool {
-        matches!(self.fates.get(place), Some(Fate::Delivered | Fate::Refused))
+    /// The points of that range that are neither delivered nor refused.
+    pub fn undecided(&self, range: Range<usize>) -> impl Iterator<Item = &Point> {
+        let is_undecided = |place: &usize| matches!(self.fates.get(*place), Some(Fate::Open | Fate::Later(_)));
+        range.filter(is_undecided).filter_map(|place| self.points.get(place))
     }
 
     /// Points refused since the last call.

@@ -48,6 +48,8 @@ pub struct Call<'a> {
 
 /// The conversation with one server.
 pub struct HttpPost {
+    /// The key that holds the address.
+    key: &'static str,
     base: Url,
     peer: Arc<Peer>,
     headers: HeaderMap,
@@ -156,6 +158,7 @@ impl HttpPost {
             timeout: seconds(tsdb, "timeout", manner.timeout)?,
         };
         Ok(HttpPost {
+            key,
             base,
             peer: Arc::new(peer),
             headers,
@@ -194,6 +197,11 @@ impl HttpPost {
     /// The address as it may be shown: without user, password and query.
     pub fn address(&self) -> &str {
         &self.peer.address
+    }
+
+    /// The key of `[TSDB]` that holds the address.
+    pub fn address_key(&self) -> &'static str {
+        self.key
     }
 
     /// Requests that may be under way at once.

@@ -85,7 +85,7 @@ impl<P: Protocol> HttpSink<P> {
     fn judge(&mut self, came: Result<Answer, Failure>, request: &Request, points: &[Point]) -> Verdict {
         let sent = Sent { request, points: carried(request, points), round: self.round, http: &self.http };
         let verdict = match came {
-            Ok(answer) => judge(&answer, self.protocol.meaning(&answer, &sent)),
+            Ok(answer) => judge(&answer, self.protocol.meaning(&answer, &sent), self.http.address_key()),
             Err(failure) => self.protocol.no_answer(failure, &sent),
         };
         if let Verdict::Split { .. } = verdict {

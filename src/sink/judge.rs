@@ -24,8 +24,9 @@ impl From<Failure> for Verdict {
     }
 }
 
-/// The verdict on an answer. `own` is what the sink's own rules make of it; `None` where they have none for it.
-pub fn judge(answer: &Answer, own: Option<Verdict>) -> Verdict {
+/// The verdict on an answer. `own` is what the sink's own rules make of it; `None` where they have none for it. `key` is the
+/// key of `[TSDB]` that holds the address, for remedies to name.
+pub fn judge(answer: &Answer, own: Option<Verdict>, key: &str) -> Verdict {
     let (status, address) = (answer.status, &answer.address);
     if answer.is_undecided() {
         let why = format!("{address}: HTTP {status} with an answer that broke off");
@@ -34,7 +35,7 @@ pub fn judge(answer: &Answer, own: Option<Verdict>) -> Verdict {
     let why = format!("{address}: {}", said(answer));
     let pause = |remedy: &str| Verdict::Pause { why: format!("{why}; {remedy}") };
     if status == 400 && WANTS_TLS.iter().any(|known| answer.text().contains(known)) {
-        return pause("use https:// in address");
+        return pause(&format!("use https:// in {key}"));
     }
     if let Some(verdict) = own {
         return verdict;
@@ -48,16 +49,16 @@ pub fn judge(answer: &Answer, own: Option<Verdict>) -> Verdict {
             let place = answer.proxy.as_ref().map_or("the key proxy", |proxy| &proxy.set_in);
             pause(&format!("the proxy wants user and password, set them in {place}"))
         }
-        404 | 405 | 410 | 501 => pause("check address"),
-        421 | 426 => pause("check address, and whether it must begin with https://"),
+        404 | 405 | 410 | 501 => pause(&format!("check {key}")),
+        421 | 426 => pause(&format!("check {key}, and whether it must begin with https://")),
         431 => pause("the server or a proxy before it refuses our headers, let it take longer ones"),
         413 => Verdict::Split { status, why },
         500..=599 => Verdict::Retry { why, after: answer.retry_after, is_suspect: answer.retry_after.is_none() },
         300..=399 => {
             let to = redirection(answer.location.as_deref());
-            Verdict::Pause { why: format!("{address}: HTTP {status}: redirected{to}, set address to the final place") }
+            Verdict::Pause { why: format!("{address}: HTTP {status}: redirected{to}, set {key} to the final place") }
         }
-        100..=299 => pause("this is not how the database answers, address points at something else"),
+        100..=299 => pause(&format!("this is not how the database answers, {key} points at something else")),
         _ => Verdict::Reject { status, why },
     }
 }

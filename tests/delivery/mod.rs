@@ -8,6 +8,7 @@ mod shipment;
 mod simulation;
 
 mod spool;
+mod turn;
 
 use puypuy::delivery::disk::Folder;
 use puypuy::delivery::queue::Queue;

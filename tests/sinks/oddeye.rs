@@ -200,14 +200,21 @@ fn what_a_person_must_mend_pauses() {
         (406, r#"{"state":"FAILURE","message":"NOT VALID UUID"}"#, "NOT VALID UUID", "check uuid"),
         (418, r#"{"state":"FAILURE","message":"NOT ACTIVE UUID"}"#, "NOT ACTIVE", "switched off"),
         (424, r#"{"state":"FAILURE","message":"NOT VALID UUID"}"#, "NOT VALID UUID", "check uuid"),
-        (404, "<html>", "404", "check address"),
-        (200, "<html>", "200", "points at something else"),
-        (200, r#"{"state":OKAY}"#, "200", "points at something else"),
+        (404, "<html>", "404", "check url"),
+        (421, "", "421", "check url, and whether it must begin with https://"),
+        (302, "", "302", "set url to the final place"),
+        (400, "Client sent an HTTP request to an HTTPS server.", "400", "use https:// in url"),
+        (200, "<html>", "200", "url points at something else"),
+        (200, r#"{"state":OKAY}"#, "200", "url points at something else"),
     ] {
         let told = verdict(Step::answer(status, &[], body));
         assert!(matches!(&told, Verdict::Pause { why } if why.contains(remedy) && why.contains(said)), "{told:?}");
         assert!(!format!("{told:?}").contains("u-1"), "{told:?}");
     }
+    let server = Server::start(vec![Step::status(404)]);
+    let mut by_other_name = configure(&section(&format!("address = {}\nuuid = u", server.url())), 2).unwrap();
+    let told = send(&mut by_other_name, &[point("m", Value::Int(1))]);
+    assert!(matches!(&told, Verdict::Pause { why } if why.ends_with("; check address")), "{told:?}");
 }
 
 #[test]
@@ -224,7 +231,6 @@ fn refusals_are_searched_by_halves_and_failures_retried() {
     }
     assert!(matches!(verdict(Step::status(502)), Verdict::Retry { is_suspect: true, .. }));
     assert!(matches!(verdict(Step::status(413)), Verdict::Split { .. }));
-    assert!(matches!(verdict(Step::status(302)), Verdict::Pause { .. }));
 }
 
 #[test]

@@ -1,0 +1,167 @@
+//! The making of loads: which batches are sent as one, and their points as every sink may rely on them.
+
+use super::history::History;
+use super::line::{Gate, Probe};
+use super::shipment::{Refusal, Shipment, Trust};
+use super::spool::{Read, Spool};
+use super::{Delivery, Live, MAX_POINTS, Moment, normalise};
+use crate::model::point::{Batch, Kind, Point};
+use std::ops::Range;
+use std::time::Instant;
+
+/// The two kinds of load: what is new, and what waited in the spool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoadKind {
+    Live,
+    Backlog,
+}
+
+/// What is sent as one: the shipment, and the batches that its points come from.
+pub struct Load {
+    pub shipment: Shipment,
+    pub sources: Vec<Source>,
+}
+
+/// A batch that is part of a load.
+pub struct Source {
+    /// Its entries in the spool; `None` while its points are in memory alone.
+    pub entries: Option<Vec<u64>>,
+    /// How many points these entries hold.
+    pub kept: usize,
+    /// Its points in the shipment.
+    pub range: Range<usize>,
+    /// When it was stored first, see [`Spool::stamp`].
+    pub born: i64,
+    /// Since when it is in memory.
+    pub since: Instant,
+    pub history: Option<History>,
+}
+
+impl Load {
+    /// How often what is in it failed as a whole request while others were taken: the most of all its batches.
+    pub fn blame(&self) -> u32 {
+        let histories = self.sources.iter().filter_map(|source| source.history.as_ref());
+        histories.map(|history| history.blame).max().unwrap_or(0)
+    }
+
+    /// Whether its content may be why it failed before.
+    pub fn is_suspect(&self) -> bool {
+        self.blame() > 0
+    }
+
+    /// Since when points of it are in memory alone; `None` where none are.
+    pub fn in_memory_since(&self) -> Option<Instant> {
+        self.sources.iter().find(|source| source.entries.is_none()).map(|source| source.since)
+    }
+
+    /// How many points are in memory alone and not decided.
+    pub fn memory_points(&self) -> usize {
+        let in_memory = self.sources.iter().filter(|source| source.entries.is_none());
+        in_memory.map(|source| self.shipment.undecided(source.range.clone()).count()).sum()
+    }
+}
+
+impl Delivery {
+    /// A new load of that kind; `None` where the spool could not give what it holds.
+    pub(super) fn load(&mut self, kind: LoadKind, now: Moment) -> Option<Load> {
+        match kind {
+            LoadKind::Live => Some(self.load_live(now)),
+            LoadKind::Backlog => self.load_backlog(now),
+        }
+    }
+
+    /// The new batches, oldest first, as many as fit.
+    fn load_live(&mut self, now: Moment) -> Load {
+        let room = self.room();
+        let (mut points, mut sources) = (Vec::new(), Vec::new());
+        while let Some(live) = self.live.front() {
+            if !sources.is_empty() && points.len() + live.batch.len() > room {
+                break;
+            }
+            let Some(Live { batch, since, .. }) = self.live.pop_front() else { break };
+            let born = self.spool.stamp(since);
+            let range = self.append(&mut points, batch, now);
+            sources.push(Source { entries: None, kept: 0, range, born, since, history: None });
+        }
+        Load { shipment: self.scouted(Shipment::new(points, Trust::Unknown)), sources }
+    }
+
+    fn load_backlog(&mut self, now: Moment) -> Option<Load> {
+        let probe = (self.line.gate(now.at) == Gate::Probe).then(|| self.line.next_probe());
+        let trust = if probe.is_some() { Trust::Probe } else { Trust::Unknown };
+        let (mut points, mut sources) = (Vec::new(), Vec::new());
+        for entry in choose_entries(&self.spool, self.room(), probe, now.at) {
+            let Read::Batch(batch, born) = self.spool.take(entry, now.at) else { continue };
+            let kept = batch.len();
+            let range = self.append(&mut points, batch, now);
+            let history = self.spool.history(entry).cloned();
+            sources.push(Source { entries: Some(vec![entry]), kept, range, born, since: now.at, history });
+        }
+        (!sources.is_empty()).then(|| Load { shipment: self.scouted(Shipment::new(points, trust)), sources })
+    }
+
+    /// How many points are sent at once.
+    fn room(&self) -> usize {
+        self.sink.as_ref().map_or(0, |sink| sink.full_request().saturating_mul(sink.lanes()).min(MAX_POINTS))
+    }
+
+    /// Appends the points of a batch as every sink may rely on them; where they are. Those that no sink can take are refused.
+    fn append(&mut self, points: &mut Vec<Point>, batch: Batch, now: Moment) -> Range<usize> {
+        let Batch { points: mut own, events } = batch;
+        if !self.takes_events {
+            // Events that were spooled for another sink, which took them.
+            let specials = own.iter_mut().filter(|point| point.kind == Kind::Special);
+            specials.for_each(|point| *point = normalise::plain(point.clone()));
+        }
+        // Events go before the numbers: people wait for them.
+        own.splice(0..0, normalise::event_points(&events, self.takes_events));
+        let (own, unusable, merged) = normalise::normalise(own);
+        self.status.merged += merged as u64;
+        let unusable = unusable.into_iter().map(|(point, why)| Refusal { point, status: 0, why });
+        self.refuse(unusable.collect(), now);
+        let start = points.len();
+        points.extend(own);
+        start..points.len()
+    }
+
+    /// While the line is in doubt or down, one point, chosen at random, is sent before the others: a sink that fails at one
+    /// series would seem to be away for ever if that series were in every request.
+    fn scouted(&mut self, shipment: Shipment) -> Shipment {
+        if self.line.is_well() {
+            return shipment;
+        }
+        let place = self.chance.next() * shipment.points().len() as f64;
+        shipment.with_scout(place as usize)
+    }
+}
+
+/// The entries of the spool that make the next load: the oldest ones, as many as fit into `room`. A suspect is sent alone, and
+/// a probe is one entry.
+fn choose_entries(spool: &Spool, room: usize, probe: Option<Probe>, now: Instant) -> Vec<u64> {
+    let ready = || spool.ready(now);
+    let first = if probe == Some(Probe::Newest) { ready().next_back() } else { ready().next() };
+    let Some(first) = first else { return Vec::new() };
+    // Since when a suspect may be tried again; `None` for all others.
+    let due =
+        |entry: &u64| spool.history(*entry).filter(|history| history.is_suspect()).map(|history| history.not_before);
+    if due(&first).is_some() {
+        // Not by age: when a batch was divided, its good points would wait behind all the bad ones.
+        return ready().filter(|entry| due(entry).is_some()).min_by_key(due).into_iter().collect();
+    }
+    let mut chosen = vec![first];
+    if probe.is_some() {
+        return chosen;
+    }
+    let mut size = spool.size(first);
+    for next in ready().filter(|next| *next > first) {
+        // What is beyond the room would go as a small request of its own.
+        if size + spool.size(next) > room {
+            break;
+        }
+        if due(&next).is_none() {
+            size += spool.size(next);
+            chosen.push(next);
+        }
+    }
+    chosen
+}
