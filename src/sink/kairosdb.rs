@@ -42,15 +42,13 @@ pub type KairosDb = HttpSink<Kairos>;
 pub struct Kairos {
     json: Json,
     put: Url,
-    /// The last request arrived cut.
-    was_cut: bool,
 }
 
 /// Reads its keys; opens no connection.
 pub fn configure(tsdb: &Section) -> Result<KairosDb> {
     let http = HttpPost::configure(tsdb, MANNER)?;
     let path = tsdb.text("datapoints").filter(|path| !path.is_empty()).unwrap_or("/api/v1/datapoints");
-    let protocol = Kairos { json: Json::new(&DIALECT), put: http.url(path, &[]), was_cut: false };
+    let protocol = Kairos { json: Json::new(&DIALECT), put: http.url(path, &[]) };
     Ok(HttpSink::new(protocol, http, LIMITS.configure(tsdb)?))
 }
 
@@ -68,10 +66,9 @@ impl Protocol for Kairos {
     }
 
     fn meaning(&mut self, answer: &Answer, sent: &Sent) -> Option<Verdict> {
-        let was_cut = std::mem::take(&mut self.was_cut);
         match answer.status {
             204 => Some(Verdict::Delivered),
-            400 => self.bad_request(answer, sent.request, was_cut),
+            400 => bad_request(answer, sent.request),
             403 if answer.words().contains("disabled on this KairosDB instance") => {
                 Some(Verdict::Pause { why: why(answer, "; add INGEST to kairosdb.server.type in its configuration") })
             }
@@ -81,35 +78,32 @@ impl Protocol for Kairos {
     }
 }
 
-impl Kairos {
-    fn bad_request(&mut self, answer: &Answer, request: &Request, was_cut: bool) -> Option<Verdict> {
-        let json = answer.json()?;
-        let errors: Vec<&str> = json.get("errors")?.as_array()?.iter().filter_map(|error| error.as_str()).collect();
-        let status = answer.status;
-        let named: Option<BTreeMap<usize, &str>> =
-            errors.iter().map(|error| Some((named_position(error)?, *error))).collect();
-        if let Some(named) = named.filter(|named| !named.is_empty()) {
-            // All others are stored.
-            let refused = named.into_iter().map(|(position, error)| Refused {
-                index: request.points.start.saturating_add(position),
-                status,
-                why: shortened(error.into()),
-            });
-            let refused = refused.filter(|refused| request.points.contains(&refused.index)).collect();
-            return Some(Verdict::Part { refused, again: Vec::new(), later: Vec::new() });
-        }
-        let [error] = errors.as_slice() else { return None };
-        if error.contains("No content due to end of input") || error.contains("java.io.EOFException") {
-            self.was_cut = !was_cut;
-            let why = why(answer, "; it arrived cut");
-            return (!was_cut).then_some(Verdict::Retry { why, after: None, is_suspect: false });
-        }
-        // What stands before it is stored, what stands behind it was not read.
-        let index = request.points.start.checked_add(broken_position(error, &request.body)?)?;
-        let refused = vec![Refused { index, status, why: shortened((*error).into()) }];
-        let again = request.points.clone().skip_while(|place| *place <= index).collect();
-        request.points.contains(&index).then_some(Verdict::Part { refused, again, later: Vec::new() })
+fn bad_request(answer: &Answer, request: &Request) -> Option<Verdict> {
+    let json = answer.json()?;
+    let errors: Vec<&str> = json.get("errors")?.as_array()?.iter().filter_map(|error| error.as_str()).collect();
+    let status = answer.status;
+    let named: Option<BTreeMap<usize, &str>> =
+        errors.iter().map(|error| Some((named_position(error)?, *error))).collect();
+    if let Some(named) = named.filter(|named| !named.is_empty()) {
+        // All others are stored.
+        let refused = named.into_iter().map(|(position, error)| Refused {
+            index: request.points.start.saturating_add(position),
+            status,
+            why: shortened(error.into()),
+        });
+        let refused = refused.filter(|refused| request.points.contains(&refused.index)).collect();
+        return Some(Verdict::Part { refused, again: Vec::new(), later: Vec::new() });
     }
+    let [error] = errors.as_slice() else { return None };
+    if error.contains("No content due to end of input") || error.contains("java.io.EOFException") {
+        // By chance, or because something on the way cuts what is long: then it is divided.
+        return Some(Verdict::Retry { why: why(answer, "; it arrived cut"), after: None, is_suspect: true });
+    }
+    // What stands before it is stored, what stands behind it was not read.
+    let index = request.points.start.checked_add(broken_position(error, &request.body)?)?;
+    let refused = vec![Refused { index, status, why: shortened((*error).into()) }];
+    let again = request.points.clone().skip_while(|place| *place <= index).collect();
+    request.points.contains(&index).then_some(Verdict::Part { refused, again, later: Vec::new() })
 }
 
 fn why(answer: &Answer, more: &str) -> String {

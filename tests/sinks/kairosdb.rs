@@ -98,14 +98,18 @@ fn a_refusal_without_a_place_is_searched_by_halves() {
 }
 
 #[test]
-fn a_body_that_arrived_cut_goes_again_once() {
+fn a_body_that_arrived_cut_is_tried_again_and_suspect_whatever_came_before() {
     for text in
         ["Invalid json. No content due to end of input.", "java.io.EOFException: End of input at line 1 column 90"]
     {
-        let server = Server::start(vec![errors(400, &[text])]);
+        let cut = || errors(400, &[text]);
+        let server = Server::start(vec![cut(), cut(), Step::status(204), cut()]);
         let mut sink = sink_for(&server, "");
-        assert!(matches!(send(&mut sink, &points(2)), Verdict::Retry { is_suspect: false, .. }));
-        assert!(matches!(send(&mut sink, &points(2)), Verdict::Reject { .. }));
+        for count in [2, 3] {
+            assert!(matches!(send(&mut sink, &points(count)), Verdict::Retry { is_suspect: true, .. }));
+        }
+        assert_eq!(send(&mut sink, &points(1)), Verdict::Delivered);
+        assert!(matches!(send(&mut sink, &points(2)), Verdict::Retry { is_suspect: true, .. }));
     }
 }
 
