@@ -21,6 +21,8 @@ fn files(folder: &str, end: &str) -> Vec<PathBuf> {
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).unwrap().flatten() {
             match entry.file_type().unwrap().is_dir() {
+                // What a build left.
+                true if entry.file_name() == "target" => {}
                 true => folders.push(entry.path()),
                 false => found.push(entry.path().strip_prefix(root()).unwrap().to_path_buf()),
             }
