@@ -16,16 +16,19 @@ say() {
     echo "puypuy.sh: $*" >&2
 }
 
+# With it, cd goes elsewhere and says so.
+unset CDPATH
+
 # The file itself, behind all symlinks that lead to it.
 script=$0
 while [ -L "$script" ]; do
     target=$(readlink "$script") || exit 1
     case $target in
         /*) script=$target ;;
-        *) script=$(dirname "$script")/$target ;;
+        *) script=$(dirname -- "$script")/$target ;;
     esac
 done
-home=$(cd "$(dirname "$script")" && pwd -P) || exit 1
+home=$(cd -- "$(dirname -- "$script")" && pwd -P) || exit 1
 
 if [ -n "$PUYPUY_BIN" ]; then
     program=$PUYPUY_BIN
@@ -34,6 +37,14 @@ elif [ -x "$home/puypuy" ] && [ ! -d "$home/puypuy" ]; then
 else
     program=$home/target/release/puypuy
     if [ ! -x "$program" ]; then
+        for word; do
+            case $word in
+                status | stop | --version | -V)
+                    say "there is no program yet at $program, and $word builds none; $0 start does"
+                    exit 1
+                    ;;
+            esac
+        done
         # sudo and init give a short PATH; rustup puts cargo into the home folder.
         [ -n "$HOME" ] && PATH=$PATH:$HOME/.cargo/bin
         if ! command -v cargo >/dev/null 2>&1; then

@@ -217,6 +217,7 @@ pub fn check_config(place: Place, strict: bool, out: &mut dyn Write) -> Result<(
     let (of_checks, doubts) = check_all(place.home, place.config, &enabled);
     errors.extend(of_checks);
     warnings.extend(doubts);
+    warnings.extend(settings.as_ref().and_then(|settings| hostname::identity(&settings.own).1).map(Error::daemon));
     errors.extend(settings.and_then(|settings| try_build(&settings).err()));
     for warning in &warnings {
         say(out, &format!("{}: {warning}\n", if strict { "error" } else { "warning" }));

@@ -8,6 +8,7 @@ mod spool;
 
 use crate::config::settings::{self, Loaded, SelfConfig, Settings};
 use crate::daemon;
+use crate::daemon::off::{self, Taken};
 use crate::fetch::program::guard::{self, Standing};
 use crate::model::error::{Error, Result};
 use clap::{Args, Parser, Subcommand};
@@ -27,7 +28,7 @@ const NOT_RUNNING: u8 = 3;
 
 /// Runs checks on a schedule and keeps what it saw, locally or in a time series database.
 #[derive(Debug, Parser)]
-#[command(name = "puypuy", version, args_override_self = true, disable_help_subcommand = true)]
+#[command(name = "puypuy", version, args_override_self = true, arg_required_else_help = true)]
 struct Cli {
     /// Folder of config.ini, conf and checks_enabled [default: $PUYPUY_HOME, else found from the program's own place]
     #[arg(long, global = true, value_name = "DIR")]
@@ -45,7 +46,7 @@ enum Command {
     Start,
     /// Stop the daemon and wait until it has ended
     Stop,
-    /// Check the configuration, then stop the daemon and start it again
+    /// Try whether a new daemon could start, then stop the old one and start it
     Restart,
     /// Tell whether the daemon runs: exit code 0, or 3 when it does not
     Status,
@@ -179,15 +180,14 @@ fn obey(cli: Cli) -> Result<ExitCode> {
     let mut screen = Screen(io::stdout());
     let out: &mut dyn Write = &mut screen;
     match cli.command {
-        Command::Start => start(place, out)?,
+        Command::Start => return start(place, out),
         Command::Stop => say(out, daemon::stop(&own(place)?)?),
         Command::Restart => {
-            // Before the old one is stopped: a broken file leaves it running.
+            // Before the old one is stopped: whatever would keep the new one from starting leaves it running.
             let (settings, _) = load(place)?;
-            daemon::user_warning(&settings.own)?;
-            commands::try_build(&settings)?;
+            daemon::trial(&settings)?;
             say(out, daemon::stop(&settings.own)?);
-            start(place, out)?;
+            return start(place, out);
         }
         Command::Status => {
             let (runs, line) = daemon::status(&own(place)?)?;
@@ -197,35 +197,50 @@ fn obey(cli: Cli) -> Result<ExitCode> {
             }
         }
         Command::Run => {
-            // From the first moment: a service manager may say HUP at any time.
-            daemon::signals::hold();
+            let signals = daemon::listen_for_service_manager()?;
             let (settings, mut warnings) = load(place)?;
             warnings.extend(daemon::user_warning(&settings.own)?);
-            daemon::run(settings, &warnings)?;
+            daemon::run(settings, &warnings, signals)?;
         }
         Command::Check(CheckArgs { name, samples, every, format }) => {
             commands::check(&load(place)?.0, &name, Sampling { samples, every, format }, out)?;
         }
         Command::List => commands::list(place.home, out)?,
-        Command::Enable { names } => commands::enable(place.home, &names, out)?,
+        Command::Enable { names } => {
+            commands::enable(place.home, &names, out)?;
+            return Ok(tell(&off::look(place.home)));
+        }
         Command::Disable { names } => commands::disable(place.home, &names, out)?,
         Command::CheckConfig { strict } => commands::check_config(place, strict, out)?,
         Command::Show { pattern, last } => commands::show(&load(place)?.0, pattern.as_deref(), last, out)?,
         Command::Spool(what) => obey_spool(&load(place)?.0, what, out)?,
-        Command::Quickstart => quickstart(place, out)?,
+        Command::Quickstart => return quickstart(place, out),
         Command::Guard { .. } | Command::RunAs { .. } => {}
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn start(place: Place, out: &mut dyn Write) -> Result<()> {
+fn start(place: Place, out: &mut dyn Write) -> Result<ExitCode> {
     let (settings, mut warnings) = load(place)?;
     warnings.extend(daemon::user_warning(&settings.own)?);
     warnings.iter().for_each(complain);
     let log = settings.own.log_file.clone();
-    let pid = daemon::start(settings, &warnings)?;
-    say(out, format!("started, pid {pid}, log {}", log.display()));
-    Ok(())
+    let ready = daemon::start(settings, &warnings)?;
+    say(out, format!("started, pid {}, log {}", ready.pid, log.display()));
+    if ready.taken.on == 0 && ready.taken.off.is_empty() {
+        say(out, "no check is switched on; `puypuy list` shows all, `puypuy enable NAME` switches one on");
+    }
+    Ok(tell(&ready.taken))
+}
+
+/// Tells what stays off, and fails where nothing of what is switched on runs.
+fn tell(taken: &Taken) -> ExitCode {
+    taken.off.iter().for_each(complain);
+    if !taken.is_nothing() {
+        return ExitCode::SUCCESS;
+    }
+    complain("nothing of what is switched on can run");
+    ExitCode::from(FAILURE)
 }
 
 fn obey_spool(settings: &Settings, what: SpoolCommand, out: &mut dyn Write) -> Result<()> {
@@ -241,13 +256,19 @@ fn obey_spool(settings: &Settings, what: SpoolCommand, out: &mut dyn Write) -> R
     }
 }
 
-fn quickstart(place: Place, out: &mut dyn Write) -> Result<()> {
+fn quickstart(place: Place, out: &mut dyn Write) -> Result<ExitCode> {
     commands::enable_first(place.home, out)?;
-    match daemon::status(&own(place)?)? {
-        (true, line) => say(out, line),
+    let begun = match daemon::status(&own(place)?)? {
+        (true, line) => {
+            say(out, line);
+            tell(&off::look(place.home))
+        }
         (false, _) => start(place, out)?,
+    };
+    if begun == ExitCode::SUCCESS {
+        commands::show_first(&load(place)?.0, out)?;
     }
-    commands::show_first(&load(place)?.0, out)
+    Ok(begun)
 }
 
 fn say(out: &mut dyn Write, line: impl Display) {

@@ -109,6 +109,8 @@ const OWN_KEYS: &[&str] = &[
     "tmpdir",
     "max_cache",
     "run_user",
+    // The name of the 2017 original.
+    "puypuy_user",
     "error_handler",
     "proc_root",
     "sys_root",
@@ -245,7 +247,7 @@ fn read_own(home: &Path, own: &Section, problems: &mut Problems) -> SelfConfig {
         shorthostname: problems.or(own.flag("shorthostname", false), false),
         tmpdir: path("tmpdir", "var/tmp"),
         max_cache: problems.or(own.number("max_cache", 50_000), 50_000),
-        run_user: text("run_user"),
+        run_user: text("run_user").or_else(|| text("puypuy_user")),
         roots: Roots {
             proc: root("proc_root", roots.proc),
             sys: root("sys_root", roots.sys),

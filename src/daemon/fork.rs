@@ -1,12 +1,15 @@
 //! Into the background, and back to the terminal only once the daemon really runs.
 //!
 //! `execute()` of daemonize forks twice, starts a session and puts the streams on `/dev/null`, no more. A pipe that is
-//! made before tells the parent how it went: `ready` and a number, or the reason why not. A daemon that dies closes it.
+//! made before tells the parent how it went: `ready`, and lines with what it has to say; or the reason why not. A daemon that
+//! dies closes it.
 
+use super::off::Taken;
 use super::signals;
 use crate::model::error::{Error, Result};
 use daemonize::{Daemonize, Outcome};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::cell::RefCell;
 use std::fs;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
@@ -17,24 +20,56 @@ use std::time::{Duration, Instant};
 /// A daemon that is not ready by then finds the pipe closed when it is, and ends.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The daemon's end of the pipe.
-pub struct Report(PipeWriter);
+/// What a daemon that is ready says of itself.
+#[derive(Debug)]
+pub struct Ready {
+    pub pid: String,
+    pub taken: Taken,
+}
 
-impl Report {
-    /// Fails when nobody waits any more: the start was given up.
-    pub fn ready(mut self) -> Result<()> {
-        let said = self.0.write_all(format!("ready {}", std::process::id()).as_bytes());
-        said.map_err(|_| Error::daemon("whoever started the daemon does not wait for it any more"))
+impl Ready {
+    /// Of this process.
+    pub fn new(taken: Taken) -> Ready {
+        Ready { pid: std::process::id().to_string(), taken }
     }
 
-    pub fn failed(mut self, error: &Error) {
-        let _ = self.0.write_all(error.to_string().as_bytes());
+    /// A line with the number of the process and how many checks run, and one for each that stays off.
+    fn write(&self) -> String {
+        let mut text = format!("ready {} {}", self.pid, self.taken.on);
+        for sentence in &self.taken.off {
+            text.push('\n');
+            text.push_str(&sentence.replace('\n', " "));
+        }
+        text
+    }
+
+    /// `None` for what is no such text.
+    fn read(text: &str) -> Option<Ready> {
+        let mut lines = text.lines();
+        let (pid, on) = lines.next()?.strip_prefix("ready ")?.split_once(' ')?;
+        let taken = Taken { on: on.parse().ok()?, off: lines.map(String::from).collect() };
+        Some(Ready { pid: pid.into(), taken })
     }
 }
 
-/// Runs `serve` in a daemon, with `home` as its working directory, and returns the daemon's number when it said that it is
-/// ready. Only the calling process returns; the daemon ends with the exit code that `serve` gives.
-pub fn daemonize(home: &Path, serve: impl FnOnce(Report) -> i32) -> Result<String> {
+/// The daemon's end of the pipe. The first word closes it; others are not heard.
+pub struct Report(RefCell<Option<PipeWriter>>);
+
+impl Report {
+    /// Fails when nobody waits any more: the start was given up.
+    pub fn ready(&self, ready: &Ready) -> Result<()> {
+        let said = self.0.take().map_or(Ok(()), |mut pipe| pipe.write_all(ready.write().as_bytes()));
+        said.map_err(|_| Error::daemon("whoever started the daemon does not wait for it any more"))
+    }
+
+    pub fn failed(&self, error: &Error) {
+        let _ = self.0.take().map(|mut pipe| pipe.write_all(error.to_string().as_bytes()));
+    }
+}
+
+/// Runs `serve` in a daemon, with `home` as its working directory, and returns what the daemon said when it was ready.
+/// Only the calling process returns; the daemon ends with the exit code that `serve` gives.
+pub fn daemonize(home: &Path, serve: impl FnOnce(&Report) -> i32) -> Result<Ready> {
     if fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() != 1) {
         return Err(Error::daemon("cannot go into the background: threads run already, and they would be lost"));
     }
@@ -51,9 +86,9 @@ pub fn daemonize(home: &Path, serve: impl FnOnce(Report) -> i32) -> Result<Strin
         Outcome::Child(forked) => {
             drop(reader);
             close_inherited(writer.as_raw_fd());
-            let report = Report(writer);
+            let report = Report(RefCell::new(Some(writer)));
             exit(match forked {
-                Ok(_) => serve(report),
+                Ok(_) => serve(&report),
                 Err(error) => {
                     let home = home.display();
                     report.failed(&Error::daemon(format!("cannot go into the background in {home}: {error}")));
@@ -74,7 +109,7 @@ fn close_inherited(keep: RawFd) {
     }
 }
 
-fn wait(mut pipe: PipeReader) -> Result<String> {
+fn wait(mut pipe: PipeReader) -> Result<Ready> {
     let begun = Instant::now();
     let mut said = Vec::new();
     let mut part = [0; 1024];
@@ -98,8 +133,8 @@ fn wait(mut pipe: PipeReader) -> Result<String> {
         }
     }
     let said = String::from_utf8_lossy(&said);
-    match said.strip_prefix("ready ") {
-        Some(pid) => Ok(pid.into()),
+    match Ready::read(&said) {
+        Some(ready) => Ok(ready),
         None if said.is_empty() => Err(Error::daemon("the daemon died before it was ready: see its log")),
         None => Err(Error::daemon(said)),
     }

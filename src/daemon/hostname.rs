@@ -10,16 +10,29 @@ use std::time::Duration;
 /// A resolver without an answer may take a minute.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// `hostname` of the settings, else the short or the full name of this host. The second value is a warning: the full name
-/// could not be had in 3 s, and the short one is used. Starts a thread: only after the fork.
+/// `hostname` of the settings, else the short or the full name of this host; the name that the kernel knows where the full one
+/// is `localhost`, which many hosts have in `/etc/hosts`. The second value is a warning: the full name could not be had in 3 s,
+/// or this host has no name of its own. Starts a thread: only after the fork.
 pub fn host_name(own: &SelfConfig) -> (String, Option<String>) {
     if let Some(name) = &own.hostname {
         return (name.clone(), None);
     }
     let node = host_names::node_name();
-    if own.shorthostname {
-        return (node.split('.').next().unwrap_or_default().into(), None);
+    let (name, warning) = match own.shorthostname {
+        true => (short(&node).to_string(), None),
+        false => full(&node),
+    };
+    match (is_no_name(&name), is_no_name(&node)) {
+        (true, false) => (node, warning),
+        (true, true) => {
+            let problem = format!("this host is called {name:?}, as many others are: set hostname in [SelfConfig]");
+            (name, Some(problem))
+        }
+        _ => (name, warning),
     }
+}
+
+fn full(node: &str) -> (String, Option<String>) {
     let (found, name) = mpsc::channel();
     let look_up = move || {
         let _ = found.send(host_names::fqdn());
@@ -33,9 +46,19 @@ pub fn host_name(own: &SelfConfig) -> (String, Option<String>) {
                  (set hostname in [SelfConfig] to fix the name)",
                 PATIENCE.as_secs()
             );
-            (node, Some(warning))
+            (node.into(), Some(warning))
         }
     }
+}
+
+fn short(name: &str) -> &str {
+    name.split('.').next().unwrap_or_default()
+}
+
+/// `localhost`, `localhost.localdomain`, `localhost4`, ...: a name that says of no host which it is.
+fn is_no_name(name: &str) -> bool {
+    let first = short(name);
+    first.is_empty() || first == "(none)" || first.to_ascii_lowercase().starts_with("localhost")
 }
 
 /// Who this daemon is, and the warning of [`host_name`].

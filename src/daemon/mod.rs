@@ -2,39 +2,51 @@
 //!
 //! What lives here knows processes, files and users. It knows no check, no sink and no metric.
 
+mod aside;
 mod fork;
 pub mod hostname;
+mod last_run;
+pub mod off;
 pub mod pidfile;
+mod places;
 pub mod privileges;
 mod running;
 mod serving;
-pub mod signals;
+mod signals;
 mod threads;
+mod trial;
+mod trust;
 
+pub use fork::Ready;
 pub use running::{status, stop};
+pub use signals::Listening;
+pub use trial::trial;
 
 use crate::config::settings::{SelfConfig, Settings};
 use crate::model::error::{Error, Result};
 use crate::sys::{logging, memory, process};
-use fork::Report;
 use log::LevelFilter;
 use logging::Rotation;
 use nix::sys::stat::{Mode, umask};
+use off::Taken;
 use pidfile::PidFile;
 use privileges::Target;
 use sd_notify::NotifyState;
-use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
+/// Periods from one look at the pid file to the next: a look wakes two threads.
+const LOOKS_EVERY: u32 = 10;
+
 /// What a serving process gets from the daemon around it.
-pub struct Control {
+pub struct Control<'a> {
     /// One message when the process shall stop.
-    pub stop: Receiver<()>,
-    /// To be called once, when everything runs: lets `start` return 0 (or tells systemd).
-    pub ready: Box<dyn FnOnce() -> Result<()>>,
+    pub stop: &'a Receiver<()>,
+    /// To be called once, when everything runs, with what became of the checks: lets `start` return (or tells systemd).
+    pub ready: &'a dyn Fn(Taken) -> Result<()>,
+    /// Stops the process in the usual way, with exit code 1.
+    pub fail: fn(),
 }
 
 /// A warning when `run_user` is not the user that the daemon would run as. Fails when root is to become nobody known.
@@ -42,43 +54,48 @@ pub fn user_warning(own: &SelfConfig) -> Result<Option<String>> {
     Ok(privileges::target(own)?.1)
 }
 
-/// Starts the daemon in the background and returns its number once it serves. `warnings` go to its log.
-pub fn start(settings: Settings, warnings: &[String]) -> Result<String> {
+/// Starts the daemon in the background and returns what it says once it serves. `warnings` go to its log.
+pub fn start(settings: Settings, warnings: &[String]) -> Result<Ready> {
     let (target, _) = privileges::target(&settings.own)?;
     let home = settings.home.clone();
     fork::daemonize(&home, |report| {
-        let report = Rc::new(RefCell::new(Some(report)));
-        let waiting = Rc::clone(&report);
-        let ready = move || waiting.borrow_mut().take().map_or(Ok(()), Report::ready);
-        let manner = Manner { echo: false, ready: Box::new(ready), stopping: || () };
-        let Err(error) = serve(settings, warnings, target, manner) else { return 0 };
-        if let Some(report) = report.borrow_mut().take() {
-            report.failed(&error);
-        }
-        1
+        let ready = |taken| report.ready(&Ready::new(taken));
+        let manner = Manner { echo: false, ready: &ready };
+        let served = listen(|| ()).and_then(|signals| serve(settings, warnings, target, manner, signals));
+        i32::from(served.inspect_err(|error| report.failed(error)).is_err())
     })
 }
 
+/// To be called before anything else by a process that will [`run`]: from then on it can be stopped, and a HUP that comes
+/// early does not end it.
+pub fn listen_for_service_manager() -> Result<Listening> {
+    listen(|| notify(NotifyState::Stopping))
+}
+
+/// What every serving process does first, before it has a thread.
+fn listen(stopping: fn()) -> Result<Listening> {
+    memory::limit_arenas();
+    process::ignore_file_size_signal();
+    signals::listen(stopping)
+}
+
 /// Serves in this process until it is told to stop, for a service manager or a container: the log goes to stderr, too.
-/// [`signals::hold`] is to be called before.
-pub fn run(settings: Settings, warnings: &[String]) -> Result<()> {
+pub fn run(settings: Settings, warnings: &[String], signals: Listening) -> Result<()> {
     let (target, _) = privileges::target(&settings.own)?;
     std::env::set_current_dir(&settings.home).map_err(Error::file("work in this folder", &settings.home))?;
     umask(Mode::from_bits_truncate(0o027));
-    let ready = || {
+    let ready = |_| {
         notify(NotifyState::Ready);
         Ok(())
     };
-    let manner = Manner { echo: true, ready: Box::new(ready), stopping: || notify(NotifyState::Stopping) };
-    serve(settings, warnings, target, manner)
+    serve(settings, warnings, target, Manner { echo: true, ready: &ready }, signals)
 }
 
 /// What differs between a daemon in the background and one in the foreground.
-struct Manner {
+struct Manner<'a> {
     /// The log goes to stderr, too.
     echo: bool,
-    ready: Box<dyn FnOnce() -> Result<()>>,
-    stopping: fn(),
+    ready: &'a dyn Fn(Taken) -> Result<()>,
 }
 
 /// Tells systemd, if it asked to be told.
@@ -88,36 +105,43 @@ fn notify(state: NotifyState) {
     }
 }
 
-fn serve(settings: Settings, warnings: &[String], target: Target, manner: Manner) -> Result<()> {
+fn serve(settings: Settings, warnings: &[String], target: Target, manner: Manner, signals: Listening) -> Result<()> {
     let own = &settings.own;
-    privileges::prepare(own, &settings.home, &target)?;
+    privileges::prepare(&settings, &target, privileges::Manner::Earnest)?;
+    privileges::drop_to(target)?;
+    places::check(&settings, &[], privileges::Manner::Earnest)?;
+    places::make(&settings)?;
     // Given back when this function ends, however it does.
     let pid_file = own.pid_file.as_deref().map(PidFile::acquire).transpose()?.map(Arc::new);
-    if let Some((file, path)) = pid_file.as_deref().zip(own.pid_file.as_deref()) {
-        privileges::hand_over(file.file(), path, &target)?;
+    let last_run = pid_file.as_ref().and_then(|file| last_run::end(&settings, file.left?));
+    if let Some(file) = &pid_file {
+        signals.keep(file, own.check_period * LOOKS_EVERY);
     }
-    privileges::drop_to(target, own)?;
-    memory::limit_arenas();
-    process::ignore_file_size_signal();
-    // Before the log: opening that can hang, and the daemon shall be stoppable then.
-    let stop = signals::listen(pid_file.as_ref(), manner.stopping)?;
     let rotation = Rotation { every: own.log_rotate, backups: own.log_rotate_backups };
     let level = if own.debug_log { LevelFilter::Debug } else { LevelFilter::Info };
     logging::start(&own.log_file, rotation, level, manner.echo)?;
     log::info!("puypuy {} starts, pid {}, {}", env!("CARGO_PKG_VERSION"), std::process::id(), settings.file.display());
-    for warning in warnings {
+    let unwritten = pid_file.as_ref().and_then(|file| file.unwritten.as_ref()).map(|why| {
+        format!("[SelfConfig] pid_file: no number could be written: {why}; stop and status find the daemon by the lock")
+    });
+    let more = trust::unverified(&settings);
+    for warning in warnings.iter().chain(&last_run).chain(&unwritten).chain(&more) {
         log::warn!("{warning}");
     }
-    let ready = move || {
+    let ready = manner.ready;
+    let ready = |taken| {
         log::info!("ready");
-        (manner.ready)()
+        ready(taken)
     };
-    let control = Control { stop, ready: Box::new(ready) };
-    let ended = catch_unwind(AssertUnwindSafe(|| serving::serve(settings, control)));
+    let control = Control { stop: &signals.stop, ready: &ready, fail: signals::stop_failed };
+    let ended = catch_unwind(AssertUnwindSafe(|| serving::serve(&settings, control)));
     let ended = ended.unwrap_or_else(|_| Err(Error::daemon("stopped by a fault of its own: see the log")));
     match &ended {
         Ok(()) => log::info!("stopped"),
         Err(error) => log::error!("{error}"),
+    }
+    if let Some(file) = &pid_file {
+        file.release();
     }
     ended
 }

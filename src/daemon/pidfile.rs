@@ -3,13 +3,13 @@
 //! A lock ends with its process, so a stale, empty or foreign number never keeps a daemon from starting, and a number
 //! that somebody wrote over never gets a signal.
 
-use crate::model::error::{Error, Result};
-use nix::sys::stat::{major, minor};
+use crate::model::error::{Error, Result, plain};
+use crate::sys::{locks, process};
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -20,8 +20,19 @@ const PATIENCE: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub struct PidFile {
     path: PathBuf,
-    file: File,
-    released: AtomicBool,
+    held: Mutex<Held>,
+    /// The number that stood in the file: the run before was not stopped, it was killed.
+    pub left: Option<i32>,
+    /// Why there is no number in it.
+    pub unwritten: Option<String>,
+}
+
+#[derive(Debug)]
+struct Held {
+    /// `None`: released.
+    file: Option<File>,
+    /// It was told that the file cannot be made anew.
+    is_told: bool,
 }
 
 /// What the lock says.
@@ -37,54 +48,52 @@ impl PidFile {
     /// Takes the lock and writes the number of this process. To be called by the process that serves, since the kernel
     /// names the one that took the lock. Fails with who runs when there is a daemon already.
     pub fn acquire(path: &Path) -> Result<PidFile> {
-        let begun = Instant::now();
-        loop {
-            let file = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .mode(0o644)
-                .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-                .open(path)
-                .map_err(Error::file("open the pid file", path))?;
-            match file.try_lock() {
-                // The one before us may have removed the file between our opening and our locking it.
-                Ok(()) if !is_at(&file, path) => {}
-                Ok(()) => return PidFile::fill(path, file).map_err(Error::file("write the pid file", path)),
-                Err(TryLockError::Error(error)) => return Err(Error::file("lock the pid file", path)(error)),
-                Err(TryLockError::WouldBlock) if begun.elapsed() > PATIENCE => return Err(refusal(path)),
-                Err(TryLockError::WouldBlock) => sleep(Duration::from_millis(10)),
+        let mut file = lock(path)?;
+        must_be_plain(file.metadata().ok().as_ref(), path)?;
+        let mut number = String::new();
+        let _ = Read::by_ref(&mut file).take(32).read_to_string(&mut number);
+        let left = number.trim().parse().ok().filter(|pid| *pid > 0);
+        let unwritten = fill(&mut file).err().map(|error| plain(&error));
+        let held = Mutex::new(Held { file: Some(file), is_told: false });
+        Ok(PidFile { path: path.into(), held, left, unwritten })
+    }
+
+    /// Makes the file anew where somebody removed it: nobody would find the daemon any more.
+    pub fn renew(&self) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.file.as_ref().is_none_or(|file| is_at(file, &self.path)) {
+            return;
+        }
+        let made = lock(&self.path).and_then(|mut file| {
+            fill(&mut file).map_err(Error::file("write the pid file", &self.path))?;
+            Ok(file)
+        });
+        match made {
+            Ok(file) => {
+                *held = Held { file: Some(file), is_told: false };
+                log::warn!("{}: somebody removed the pid file; it is there again", self.path.display());
             }
+            Err(error) if !held.is_told => {
+                held.is_told = true;
+                log::error!(
+                    "somebody removed the pid file, and it cannot be made anew: {error}; until then stop and status do not \
+                     find this daemon, pid {}",
+                    std::process::id()
+                );
+            }
+            Err(_) => {}
         }
-    }
-
-    fn fill(path: &Path, mut file: File) -> io::Result<PidFile> {
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::other("not a regular file"));
-        }
-        file.set_permissions(Permissions::from_mode(0o644))?;
-        file.set_len(0)?;
-        file.rewind()?;
-        file.write_all(format!("{}\n", std::process::id()).as_bytes())?;
-        Ok(PidFile { path: path.into(), file, released: AtomicBool::new(false) })
-    }
-
-    /// For handing the file to the user that the daemon becomes.
-    pub fn file(&self) -> &File {
-        &self.file
     }
 
     /// Removes the file and gives the lock back; a second call does nothing. Where the file cannot be removed, it is
     /// left empty. Giving back the lock is not left to the end of the process: that can take long when a thread hangs
     /// in the kernel.
     pub fn release(&self) {
-        if self.released.swap(true, Ordering::SeqCst) {
-            return;
+        let Some(file) = self.held.lock().unwrap_or_else(PoisonError::into_inner).file.take() else { return };
+        if is_at(&file, &self.path) && fs::remove_file(&self.path).is_err() {
+            let _ = file.set_len(0);
         }
-        if is_at(&self.file, &self.path) && fs::remove_file(&self.path).is_err() {
-            let _ = self.file.set_len(0);
-        }
-        let _ = self.file.unlock();
+        let _ = file.unlock();
     }
 }
 
@@ -92,6 +101,46 @@ impl Drop for PidFile {
     fn drop(&mut self) {
         self.release();
     }
+}
+
+/// Fails for what is there and is not a plain file with one name: writing to it would change something else.
+pub fn must_be_plain(file: Option<&fs::Metadata>, path: &Path) -> Result<()> {
+    if file.is_none_or(|file| file.is_file() && file.nlink() == 1) {
+        return Ok(());
+    }
+    let why = "not a plain file, or one that has a second name elsewhere: it is left alone";
+    Err(Error::daemon(format!("{}: {why}; remove it, or set pid_file in [SelfConfig]", path.display())))
+}
+
+/// Opens the file and takes its lock.
+fn lock(path: &Path) -> Result<File> {
+    let begun = Instant::now();
+    loop {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .mode(0o644)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+            .open(path)
+            .map_err(Error::file("open the pid file", path))?;
+        match file.try_lock() {
+            // The one before us may have removed the file between our opening and our locking it.
+            Ok(()) if !is_at(&file, path) => {}
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(error)) => return Err(Error::file("lock the pid file", path)(error)),
+            Err(TryLockError::WouldBlock) if begun.elapsed() > PATIENCE => return Err(refusal(path)),
+            Err(TryLockError::WouldBlock) => sleep(Duration::from_millis(10)),
+        }
+    }
+}
+
+/// Writes the number of this process. A full disk has no room for it, and the lock says the same.
+fn fill(file: &mut File) -> io::Result<()> {
+    file.set_permissions(Permissions::from_mode(0o644))?;
+    file.set_len(0)?;
+    file.rewind()?;
+    file.write_all(format!("{}\n", std::process::id()).as_bytes())
 }
 
 /// Whether a daemon holds the lock of that pid file. Fails only where the file is there and cannot be read.
@@ -108,13 +157,12 @@ pub fn look(path: &Path) -> Result<Daemon> {
         Err(TryLockError::Error(error)) => return Err(Error::file("lock the pid file", path)(error)),
         Err(TryLockError::WouldBlock) => {}
     }
-    let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
     let about = file.metadata().map_err(Error::file("read the pid file", path))?;
     let mut number = String::new();
     let _ = Read::by_ref(&mut file).take(32).read_to_string(&mut number);
-    Ok(match (holder(&locks, &about), number.trim().parse().ok().filter(|pid| *pid > 0)) {
+    Ok(match (locks::holder(&about), number.trim().parse().ok().filter(|pid| *pid > 0)) {
         (Some(pid), _) if is_ours(pid) => Daemon::Running(pid),
-        (Some(other), _) => Daemon::Unknown(format!("process {other} ({})", command_name(other))),
+        (Some(other), _) => Daemon::Unknown(format!("process {other} ({})", process::command_name(other))),
         (None, Some(pid)) if is_ours(pid) => Daemon::Running(pid),
         (None, _) => Daemon::Unknown("a process that cannot be seen from here".into()),
     })
@@ -133,22 +181,6 @@ fn refusal(path: &Path) -> Error {
     }
 }
 
-/// The process that holds the exclusive lock of that file, from the text of `/proc/locks`. The device there differs from
-/// the one that stat tells on btrfs and overlays: where none fits, the inode alone decides. `None` as well when the holder
-/// lives in another pid namespace.
-fn holder(locks: &str, file: &fs::Metadata) -> Option<i32> {
-    let device = format!("{:02x}:{:02x}", major(file.dev()), minor(file.dev()));
-    let held = locks.lines().filter_map(|line| {
-        let mut words = line.split_ascii_whitespace().skip(1);
-        let (kind, _, mode, pid, place) = (words.next()?, words.next()?, words.next()?, words.next()?, words.next()?);
-        let (found, inode) = place.rsplit_once(':')?;
-        let pid: i32 = pid.parse().ok()?;
-        let wanted = kind == "FLOCK" && mode == "WRITE" && inode.parse() == Ok(file.ino()) && pid > 0;
-        wanted.then_some((found == device, pid))
-    });
-    held.max().map(|(_, pid)| pid)
-}
-
 /// Whether that process is this program: by the file it runs, and by its name where that may not be seen.
 fn is_ours(pid: i32) -> bool {
     let program = |pid: &str| {
@@ -159,13 +191,8 @@ fn is_ours(pid: i32) -> bool {
     };
     match program(&pid.to_string()) {
         Some(name) => name == "puypuy" || Some(name) == program("self"),
-        None => command_name(pid) == "puypuy",
+        None => process::command_name(pid) == "puypuy",
     }
-}
-
-/// The first 15 letters of what runs there; empty when nothing does.
-fn command_name(pid: i32) -> String {
-    fs::read_to_string(format!("/proc/{pid}/comm")).map(|name| name.trim_end().into()).unwrap_or_default()
 }
 
 /// Whether that path still leads to that open file.

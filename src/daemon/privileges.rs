@@ -1,11 +1,14 @@
 //! From root to the user of `run_user`, for good.
+//!
+//! *Invariant:* root makes, opens and gives away nothing in a folder that others can change: they could have put a link there.
+//! What is to be done in such a folder is done by the user, once root has become that user.
 
-use crate::config::settings::SelfConfig;
+use super::places;
+use crate::config::settings::{SelfConfig, Settings};
 use crate::model::error::{Error, Result};
+use crate::sys::descent::{self, Descent, descend};
 use crate::sys::users::become_user;
-use nix::unistd::{AccessFlags, User, access, chown, fchown, geteuid};
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use nix::unistd::{User, fchown, geteuid};
 use std::path::{Path, PathBuf};
 
 /// The user to become; `None`: stay who we are.
@@ -30,71 +33,72 @@ pub fn target(own: &SelfConfig) -> Result<(Target, Option<String>)> {
     }
 }
 
-/// Makes the folders of pid file, log, spool and local store that are missing and gives them to the user. Folders that
-/// were there stay whose they are: `/var/log` belongs to everybody.
-pub fn prepare(own: &SelfConfig, home: &Path, target: &Target) -> Result<()> {
-    if let Some(folder) = own.pid_file.as_deref().and_then(Path::parent) {
-        make_folders(folder, 0o755, target)?;
-    }
-    if let Some(folder) = own.log_file.parent() {
-        make_folders(folder, 0o750, target)?;
-    }
-    make_folders(&own.tmpdir, 0o750, target)?;
-    if let Some(user) = target {
-        make_folders(&home.join("var"), 0o750, target)?;
-        hand_over_log(&own.log_file, user)?;
-    }
-    Ok(())
+/// Whether root does something for the user, or only looks whether it could.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    Earnest,
+    Trial,
 }
 
-/// Gives an open file to the user.
-pub fn hand_over(file: &File, path: &Path, target: &Target) -> Result<()> {
-    let Some(user) = target else { return Ok(()) };
-    fchown(file, Some(user.uid), Some(user.gid)).map_err(|error| Error::file("change the owner", path)(error.into()))
-}
-
-/// Becomes the user for good. Fails also when the spool's folder is not the user's to write.
-pub fn drop_to(target: Target, own: &SelfConfig) -> Result<()> {
-    let Some(user) = target else { return Ok(()) };
-    become_user(&user)?;
-    let (name, folder) = (&user.name, own.tmpdir.display());
-    access(&own.tmpdir, AccessFlags::W_OK | AccessFlags::X_OK).map_err(|error| {
-        Error::daemon(format!("{folder}: not writable for user {name} ({error}): chown -R {name} {folder}"))
-    })
-}
-
-/// Every level that is missing, topmost first.
-fn make_folders(folder: &Path, mode: u32, target: &Target) -> Result<()> {
-    let missing: Vec<PathBuf> = folder.ancestors().take_while(|level| !level.exists()).map(PathBuf::from).collect();
-    for level in missing.iter().rev() {
-        match DirBuilder::new().mode(mode).create(level) {
-            // Another start was faster.
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => continue,
-            made => made.map_err(Error::file("make the folder", level))?,
+/// Does what only root can do: makes the topmost folder that is missing, and the files of log and pid, in folders of root's;
+/// gives the user what lies below `var` and is root's. Folders that were there stay whose they are: `/var/log` belongs to
+/// everybody. Returns the places that the user need not look after any more.
+pub fn prepare(settings: &Settings, target: &Target, manner: Manner) -> Result<Vec<PathBuf>> {
+    let Some(user) = target else { return Ok(Vec::new()) };
+    let is_trial = manner == Manner::Trial;
+    let mut seen_to = Vec::new();
+    let var = settings.home.join("var");
+    match reach(&var)? {
+        Descent::There(folder) => {
+            let given = if is_trial { Ok(()) } else { descent::give_all(user, &folder) };
+            given.map_err(Error::file("change the owner of what lies in", &var))?;
+            seen_to.push(var);
         }
-        fs::set_permissions(level, Permissions::from_mode(mode)).map_err(Error::file("make the folder", level))?;
-        if let Some(user) = target {
-            chown(level, Some(user.uid), Some(user.gid))
-                .map_err(|error| Error::file("change the owner", level)(error.into()))?;
+        Descent::Missing(parent, name) => {
+            make(user, (&parent, &name), &var, 0o750, is_trial)?;
+            seen_to.push(var);
+        }
+        Descent::Foreign => {}
+    }
+    for (folder, mode) in places::folders(settings) {
+        if let Descent::Missing(parent, name) = reach(&folder)? {
+            make(user, (&parent, &name), &folder, mode, is_trial)?;
+            seen_to.push(folder);
         }
     }
-    Ok(())
+    for (path, mode) in places::files(&settings.own) {
+        let Some((folder, name)) = path.parent().zip(path.file_name()) else { continue };
+        let Descent::There(folder) = reach(folder)? else { continue };
+        let failed = Error::file("give to its user", path);
+        let is_done = match is_trial {
+            true => descent::has_for(user, &folder, name),
+            false => descent::file_for(user, &folder, name, mode).and_then(|file| {
+                let given = file.as_ref().map(|file| fchown(file, Some(user.uid), Some(user.gid)));
+                given.transpose().map(|given| given.is_some()).map_err(Into::into)
+            }),
+        };
+        if is_done.map_err(failed)? {
+            seen_to.push(path.into());
+        }
+    }
+    Ok(seen_to)
 }
 
-/// The log may lie in a folder where only root can make files, and may be root's from an earlier run. Nothing but a
-/// plain file is handed over: the user could have put a link in its place.
-fn hand_over_log(path: &Path, user: &User) -> Result<()> {
-    let opened = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .mode(0o640)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-        .open(path);
-    let file = match opened {
-        Ok(file) => file,
-        Err(error) if error.raw_os_error() == Some(libc::ELOOP) => return Ok(()),
-        Err(error) => return Err(Error::file("open the log file", path)(error)),
+fn reach(folder: &Path) -> Result<Descent> {
+    descend(folder).map_err(Error::file("reach the folder", folder))
+}
+
+type Missing<'a> = (&'a std::os::fd::OwnedFd, &'a std::ffi::OsStr);
+
+fn make(user: &User, (parent, name): Missing, folder: &Path, mode: u32, is_trial: bool) -> Result<()> {
+    let made = match is_trial {
+        true => descent::try_to_make(parent, name),
+        false => descent::make_for(user, parent, name, mode),
     };
-    let plain = file.metadata().is_ok_and(|about| about.is_file() && about.nlink() == 1);
-    if plain { hand_over(&file, path, &Some(user.clone())) } else { Ok(()) }
+    made.map_err(Error::file("make the folder", folder))
+}
+
+/// Becomes the user for good.
+pub fn drop_to(target: Target) -> Result<()> {
+    target.map_or(Ok(()), |user| become_user(&user))
 }

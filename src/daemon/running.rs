@@ -61,6 +61,19 @@ pub fn stop(own: &SelfConfig) -> Result<String> {
     )))
 }
 
+/// The number of the daemon of that pid file, if one runs; `None` as well without a pid file.
+///
+/// # Errors
+/// The lock is held by something else.
+pub fn running(own: &SelfConfig) -> Result<Option<i32>> {
+    let Some(path) = own.pid_file.as_deref() else { return Ok(None) };
+    match look(path)? {
+        Daemon::Gone => Ok(None),
+        Daemon::Unknown(who) => Err(foreign(path, &who)),
+        Daemon::Running(pid) => Ok(Some(pid)),
+    }
+}
+
 fn pid_file(own: &SelfConfig) -> Result<&Path> {
     let none = "[SelfConfig] pid_file is empty: ask the service manager that started the daemon";
     own.pid_file.as_deref().ok_or_else(|| Error::daemon(none))

@@ -2,7 +2,7 @@
 
 use crate::checks;
 use crate::config::settings::Settings;
-use crate::daemon::{Control, hostname};
+use crate::daemon::{Control, hostname, off};
 use crate::delivery::disk::Folder;
 use crate::delivery::queue::Queue;
 use crate::delivery::rejected::Rejected;
@@ -15,8 +15,6 @@ use crate::scheduler::Scheduler;
 use crate::scheduler::assembly::Assembly;
 use crate::sink;
 use crate::web::{self, Pages};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
@@ -30,14 +28,14 @@ const STACK: usize = 1 << 20;
 ///
 /// # Errors
 /// What keeps the daemon from starting: another daemon at the same spool, no thread to be had.
-pub fn serve(settings: Settings, control: Control) -> Result<()> {
-    let sink = sink::build(&settings)?;
+pub fn serve(settings: &Settings, control: Control) -> Result<()> {
+    let sink = sink::build(settings)?;
     let web = settings.web.as_ref().map(web::configure).transpose()?;
     let Settings { home, own, tsdb, .. } = settings;
-    let (identity, warning) = hostname::identity(&own);
+    let (identity, warning) = hostname::identity(own);
     warning.inspect(|warning| log::warn!("{warning}"));
     let folder = |name| Box::new(Folder::new(own.tmpdir.join(name)));
-    let spool = Spool::open(folder("spool"), Bounds::configured(&own, &tsdb), Moment::now())?;
+    let spool = Spool::open(folder("spool"), Bounds::configured(own, tsdb), Moment::now())?;
     let rejected = Rejected::new(folder("rejected"), sink.name(), tsdb.rejected_max_bytes);
 
     match cached::files(&own.tmpdir) {
@@ -54,20 +52,20 @@ pub fn serve(settings: Settings, control: Control) -> Result<()> {
     let queue = Arc::new(Queue::default());
     let (period, begin) = (own.check_period, (Moment::now(), random()));
     let delivery = Delivery::new(sink, identity.clone(), Arc::clone(&queue), spool, rejected, period, begin);
-    let programs = Arc::new(Programs::new(home, identity));
+    let programs = Arc::new(Programs::new(home.clone(), identity));
     if let Some(web) = web {
         web::start(web, Pages { status: delivery.status(), exposition, programs: Arc::clone(&programs) })?;
     }
     let delivery = thread::Builder::new()
         .name("delivery".into())
         .stack_size(STACK)
-        .spawn(move || deliver(delivery))
+        .spawn(move || deliver(delivery, control.fail))
         .map_err(|error| Error::daemon(format!("no thread for delivery: {error}")))?;
     let assembly = Arc::new(Assembly::new(Arc::clone(&queue)));
-    let scheduler = Scheduler::new(programs, own.check_period, own.roots, assembly, checks::find, tells_errors);
-    (control.ready)()?;
+    let scheduler = Scheduler::new(programs, own.check_period, own.roots.clone(), assembly, checks::find, tells_errors);
+    (control.ready)(off::look(home))?;
 
-    scheduler.run(&control.stop);
+    scheduler.run(control.stop);
     let deadline = Instant::now() + LAST_DELIVERY;
     queue.close(deadline);
     while !delivery.is_finished() && Instant::now() < deadline + Duration::from_millis(200) {
@@ -81,15 +79,14 @@ pub fn serve(settings: Settings, control: Control) -> Result<()> {
 }
 
 /// Delivery to its end. One that fails ends the daemon: collecting for nobody would look well and be lost.
-fn deliver(delivery: Delivery) -> Result<()> {
+fn deliver(delivery: Delivery, fail: fn()) -> Result<()> {
     let ended = catch_unwind(AssertUnwindSafe(|| delivery.run()));
     let ended = ended.unwrap_or_else(|_| {
         Err(Error::daemon("delivery panicked and the daemon ends; this is a bug, please report it with the log"))
     });
     if let Err(error) = &ended {
         log::error!("{error}");
-        // The way of every stop. It cannot fail: the process is ours.
-        let _ = kill(Pid::this(), Signal::SIGTERM);
+        fail();
     }
     ended
 }

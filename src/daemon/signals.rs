@@ -1,23 +1,38 @@
 //! What signals mean: TERM and INT stop, a second one at once, HUP opens the log file again.
+//!
+//! They are blocked in every thread from the first moment on, and one thread takes them from a descriptor: whatever else
+//! hangs, the main thread in a system call that cannot be interrupted as well, does not keep it from them.
+//! *Invariant:* that thread touches neither the log nor any file, and makes no thread. What may hang it asks two others
+//! for, which are there already.
 
+use super::aside::Aside;
 use super::pidfile::PidFile;
 use super::threads;
 use crate::model::error::{Error, Result};
-use crate::sys::logging;
-use nix::sys::signal::{SigSet, Signal};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
-use std::process::exit;
+use crate::sys::{logging, process};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::Pid;
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Weak};
-use std::thread::{self, sleep};
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::{Duration, Instant};
 
-/// From the request to stop to the end of the process, whatever hangs: 5 s less what the last log line may take.
+/// From the request to stop to the end of the process, whatever hangs: 5 s less what the last words may take.
 const STOP_LIMIT: Duration = Duration::from_millis(4700);
-const LAST_LINE: Duration = Duration::from_millis(200);
+/// How long a line of the log is waited for.
+const ONE_LINE: Duration = Duration::from_millis(150);
+/// What giving back the pid file may take.
+const LAST_FILE: Duration = Duration::from_millis(100);
+const STACK: usize = 64 << 10;
 
-/// Keeps our signals waiting until [`listen`] is called: a HUP that comes early would end the process.
+/// This process stops because it cannot go on: its exit code is 1, even when something hangs.
+static HAS_FAILED: AtomicBool = AtomicBool::new(false);
+
+/// Keeps our signals waiting in this thread and in all that it will start, until [`listen`] is called.
 pub fn hold() {
     let _ = ours().thread_block();
 }
@@ -31,58 +46,133 @@ fn ours() -> SigSet {
     SigSet::from_iter([Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM])
 }
 
-/// Starts the thread that waits for signals. One message comes when the process shall stop; when it has not ended 5 s
-/// later, it is ended with exit code 0 and the pid file removed. `stopping` is called first of all.
-pub fn listen(pid_file: Option<&Arc<PidFile>>, stopping: fn()) -> Result<Receiver<()>> {
-    let failed = |error| Error::daemon(format!("cannot listen to signals: {error}"));
-    let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(failed)?;
-    let (stop, stopped) = channel();
-    // Weak: the file goes with whoever serves, not with this thread.
-    let pid_file = pid_file.map(Arc::downgrade);
-    thread::Builder::new()
-        .name("signals".into())
-        .spawn(move || obey(signals, &stop, stopping, pid_file))
-        .map_err(failed)?;
-    let_go();
-    Ok(stopped)
+/// Stops this process in the way of every stop, because something in it cannot go on.
+pub fn stop_failed() {
+    HAS_FAILED.store(true, Ordering::SeqCst);
+    // It cannot fail: the process is ours.
+    let _ = kill(Pid::this(), Signal::SIGTERM);
 }
 
-fn obey(mut signals: Signals, stop: &Sender<()>, stopping: fn(), pid_file: Option<Weak<PidFile>>) {
-    let mut asked = false;
-    for signal in signals.forever() {
-        if signal == SIGHUP {
-            logging::reopen();
-            log::info!("SIGHUP: log file opened again");
-        } else if asked {
-            leave(pid_file.as_ref());
-        } else {
-            asked = true;
-            // The limit comes first: even the log can hang.
-            let limit = {
-                let pid_file = pid_file.clone();
-                move || enforce(pid_file.as_ref())
-            };
-            let limited = thread::Builder::new().name("stop-limit".into()).spawn(limit).is_ok();
-            stopping();
-            log::info!("{}: stopping", if signal == SIGINT { "SIGINT" } else { "SIGTERM" });
-            let _ = stop.send(());
-            if !limited {
-                enforce(pid_file.as_ref());
+/// The thread that takes the signals of this process.
+pub struct Listening {
+    /// One message comes when the process shall stop. When it has not ended 5 s later, it is ended, and the pid file removed.
+    pub stop: Receiver<()>,
+    kept: Arc<OnceLock<Kept>>,
+}
+
+impl Listening {
+    /// From now on the pid file is given back when this process is ended, and looked after every so often.
+    pub fn keep(&self, pid_file: &Arc<PidFile>, every: Duration) {
+        let _ = self.kept.set(Kept { file: Arc::clone(pid_file), every });
+    }
+}
+
+/// The pid file, and how often to look whether it is there still.
+struct Kept {
+    file: Arc<PidFile>,
+    every: Duration,
+}
+
+/// Holds the signals and starts the thread that takes them. `stopping` is called when the first request to stop comes.
+pub fn listen(stopping: fn()) -> Result<Listening> {
+    let failed = |error: std::io::Error| Error::daemon(format!("cannot listen to signals: {error}"));
+    hold();
+    let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+    let signals = SignalFd::with_flags(&ours(), flags).map_err(|error| failed(error.into()))?;
+    let (stop, stopped) = channel();
+    let kept = Arc::new(OnceLock::new());
+    let taker = Taker {
+        signals,
+        stop,
+        stopping,
+        kept: Arc::clone(&kept),
+        words: Aside::start("words")?,
+        files: Aside::start("pid file")?,
+        is_looking: Arc::default(),
+    };
+    let thread = thread::Builder::new().name("signals".into()).stack_size(STACK);
+    thread.spawn(move || taker.obey()).map_err(failed)?;
+    Ok(Listening { stop: stopped, kept })
+}
+
+struct Taker {
+    signals: SignalFd,
+    stop: Sender<()>,
+    stopping: fn(),
+    kept: Arc<OnceLock<Kept>>,
+    /// Writes to the log, which may hang.
+    words: Aside,
+    /// Is at the pid file, which may lie where nothing answers.
+    files: Aside,
+    /// A look at the pid file is not over yet.
+    is_looking: Arc<AtomicBool>,
+}
+
+impl Taker {
+    fn obey(self) -> ! {
+        let mut stop_at = None;
+        loop {
+            let until = stop_at.unwrap_or_else(|| Instant::now() + self.period());
+            match (self.next(until), stop_at) {
+                (Some(Signal::SIGHUP), _) => self.words.ask(|| {
+                    logging::reopen();
+                    log::info!("SIGHUP: log file opened again");
+                }),
+                (Some(_), Some(_)) => self.leave(),
+                (Some(signal), None) => {
+                    stop_at = Some(Instant::now() + STOP_LIMIT);
+                    let stopping = self.stopping;
+                    self.words.ask_within(ONE_LINE, move || {
+                        stopping();
+                        log::info!("{signal}: stopping");
+                    });
+                    let _ = self.stop.send(());
+                }
+                (None, Some(limit)) if Instant::now() >= limit => {
+                    self.words.ask_within(ONE_LINE, || {
+                        let threads = threads::describe("self");
+                        log::error!("not stopped in time, leaving without these threads: {threads}");
+                    });
+                    self.leave();
+                }
+                (None, Some(_)) => {}
+                (None, None) => self.look(),
             }
         }
     }
-}
 
-fn enforce(pid_file: Option<&Weak<PidFile>>) {
-    sleep(STOP_LIMIT);
-    let threads = threads::describe("self");
-    logging::error_within(LAST_LINE, format!("not stopped in time, leaving without these threads: {threads}"));
-    leave(pid_file);
-}
-
-fn leave(pid_file: Option<&Weak<PidFile>>) {
-    if let Some(file) = pid_file.and_then(Weak::upgrade) {
-        file.release();
+    /// Until the next look at the pid file. Before there is one, none is missed by waking for nothing.
+    fn period(&self) -> Duration {
+        self.kept.get().map_or(Duration::from_secs(1), |kept| kept.every)
     }
-    exit(0);
+
+    /// The next signal, if one comes before that.
+    fn next(&self, until: Instant) -> Option<Signal> {
+        let left = until.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
+        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        let _ = poll(&mut [PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)], timeout);
+        let signal = self.signals.read_signal().ok()??;
+        Signal::try_from(signal.ssi_signo as i32).ok()
+    }
+
+    /// Has the pid file made anew where somebody removed it. One look at a time: more would only queue behind one that hangs.
+    fn look(&self) {
+        let Some(kept) = self.kept.get() else { return };
+        if self.is_looking.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let (file, is_looking) = (Arc::clone(&kept.file), Arc::clone(&self.is_looking));
+        self.files.ask(move || {
+            file.renew();
+            is_looking.store(false, Ordering::SeqCst);
+        });
+    }
+
+    fn leave(&self) -> ! {
+        if let Some(kept) = self.kept.get() {
+            let file = Arc::clone(&kept.file);
+            self.files.ask_within(LAST_FILE, move || file.release());
+        }
+        process::exit_at_once(HAS_FAILED.load(Ordering::SeqCst).into());
+    }
 }

@@ -3,6 +3,7 @@
 //! *Invariant:* what [`Disk::write`] returned for, and a [`Disk::sync`] after it, survives a crash of the machine.
 
 use crate::model::error::{Error, Result};
+use crate::sys::{locks, process};
 use nix::unistd::{Uid, fchown};
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
@@ -76,7 +77,8 @@ impl Folder {
     fn open(&self, name: &str, options: &mut OpenOptions) -> io::Result<File> {
         let path = self.at(name);
         path.parent().map_or(Ok(()), |folder| self.make(folder))?;
-        let file = options.mode(0o600).open(&path)?;
+        // Neither a link nor a pipe that somebody put there is followed or waited for.
+        let file = options.mode(0o600).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(&path)?;
         give_to_owner(&file, &path)?;
         Ok(file)
     }
@@ -89,6 +91,32 @@ impl Folder {
 }
 
 const LOCK: &str = "lock";
+
+/// Fails when a process other than that one holds the spool, or nobody could.
+pub fn free_for(spool: &Path, pid: Option<i32>) -> Result<()> {
+    let path = spool.join(LOCK);
+    let Ok(about) = fs::symlink_metadata(&path) else { return Ok(()) };
+    if !about.is_file() {
+        return Err(not_plain(&path));
+    }
+    let holder = locks::holder(&about);
+    if holder == pid || holder.is_none() { Ok(()) } else { Err(in_use(spool, holder)) }
+}
+
+fn not_plain(lock: &Path) -> Error {
+    Error::daemon(format!("{}: not a plain file; remove it", lock.display()))
+}
+
+fn in_use(spool: &Path, holder: Option<i32>) -> Error {
+    let holder = match holder {
+        Some(pid) => format!("process {pid} ({})", process::command_name(pid)),
+        None => "another daemon".into(),
+    };
+    let spool = spool.display();
+    Error::daemon(format!(
+        "the spool {spool} is in use by {holder}: stop that, or give each its own tmpdir in [SelfConfig]"
+    ))
+}
 
 /// What root makes in somebody's folder is that user's: the daemon that comes to use it may run as nobody else.
 fn give_to_owner(file: &File, path: &Path) -> io::Result<()> {
@@ -115,14 +143,20 @@ impl Disk for Folder {
         self.lock = None;
         self.make(&self.path).map_err(Error::file("make", &self.path))?;
         let path = self.at(LOCK);
-        let lock = self
-            .open(LOCK, OpenOptions::new().create(true).truncate(false).write(true))
-            .map_err(Error::file("open", &path))?;
+        let lock =
+            self.open(LOCK, OpenOptions::new().create(true).truncate(false).write(true)).map_err(
+                |error| match error.raw_os_error() {
+                    Some(libc::ELOOP | libc::ENXIO) => not_plain(&path),
+                    _ => Error::file("open", &path)(error),
+                },
+            )?;
+        if !lock.metadata().is_ok_and(|about| about.is_file()) {
+            return Err(not_plain(&path));
+        }
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let sentence = "is in use by another daemon: give each its own tmpdir in [SelfConfig]";
-                return Err(Error::daemon(format!("the spool {} {sentence}", self.path.display())));
+                return Err(in_use(&self.path, lock.metadata().ok().as_ref().and_then(locks::holder)));
             }
             Err(TryLockError::Error(error)) => return Err(Error::file("lock", &path)(error)),
         }

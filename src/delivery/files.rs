@@ -54,7 +54,8 @@ impl Files {
         let there = self.disk.list().map_err(Error::file("list", self.disk.path()))?;
         let mut sizes = BTreeMap::new();
         for (name, bytes) in there {
-            if name.ends_with(".tmp") {
+            if name.strip_suffix(".tmp").is_some_and(|number| number_of(&format!("{number}.batch")).is_some()) {
+                // Ours, from an end in the middle of a write.
                 let _ = self.disk.remove(&name);
             } else if let Some(number) = number_of(&name) {
                 let known = self.sizes.get(&number).filter(|size| size.bytes == bytes);

@@ -53,10 +53,6 @@ impl Tls {
         }
     }
 
-    pub fn skips_verification(&self) -> bool {
-        self.skip
-    }
-
     /// For connections that are to be verified: reads all files.
     pub fn config(&self) -> Result<ClientConfig, Unusable> {
         let own = self.own_certificates()?;

@@ -138,9 +138,6 @@ impl HttpPost {
             headers.insert(AUTHORIZATION, basic(&user, &password));
             notes.extend(exposed(&base));
         }
-        if tls.skips_verification() {
-            notes.push(format!("{}: insecure_skip_verify is on, anybody can pose as the server", show(&base)));
-        }
         let compresses = match tsdb.text("gzip").unwrap_or_default().to_ascii_lowercase().as_str() {
             "" | "auto" => manner.gzip == Gzip::All || manner.gzip == Gzip::Remote && !is_loopback,
             _ => tsdb.flag("gzip", false).map_err(|_| tsdb.wrong("gzip", "expected auto, yes or no"))?,

@@ -1,8 +1,11 @@
-//! Folders that need not be there: a missing one is empty.
+//! Folders that need not be there, where a missing one is empty; and whose a folder is.
 
+use super::users::name_of;
 use crate::model::error::{Error, Result};
+use nix::unistd::Uid;
 use std::fs::{self, DirEntry};
 use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// What is in the folder, in no order.
@@ -26,4 +29,34 @@ pub fn names(folder: &Path) -> Result<Vec<String>> {
     let mut names: Vec<String> = names.collect();
     names.sort();
     Ok(names)
+}
+
+/// Fails where others than this user and root could put something into the folder: what lies there is read, deleted and
+/// written to. A missing one is fine.
+///
+/// # Errors
+/// A sentence with what to do.
+pub fn trust(folder: &Path) -> Result<()> {
+    let about = match fs::metadata(folder) {
+        Ok(about) => about,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(Error::file("look at", folder)(error)),
+    };
+    let (shown, own) = (folder.display(), Uid::effective());
+    if !about.is_dir() {
+        return Err(Error::daemon(format!("{shown}: not a folder; remove it, or set tmpdir in [SelfConfig]")));
+    }
+    if about.uid() != 0 && about.uid() != own.as_raw() {
+        let (owner, own) = (name_of(about.uid().into()), name_of(own));
+        return Err(Error::daemon(format!(
+            "{shown}: belongs to {owner}, who could put anything there: chown -R {own} {shown}, \
+             or set tmpdir in [SelfConfig] to another place"
+        )));
+    }
+    match about.mode() & 0o1022 {
+        0o1000.. | 0 => Ok(()),
+        _ => Err(Error::daemon(format!(
+            "{shown}: others than its owner may write there: chmod go-w {shown}, or set tmpdir in [SelfConfig] to another place"
+        ))),
+    }
 }

@@ -3,8 +3,10 @@
 
 pub mod btrfs;
 pub mod clock;
+pub mod descent;
 pub mod folder;
 pub mod host_names;
+pub mod locks;
 pub mod logging;
 pub mod memory;
 pub mod process;

@@ -20,3 +20,8 @@ pub fn become_user(user: &User) -> Result<()> {
     }
     Ok(())
 }
+
+/// The name of a user, or its number where it has none.
+pub fn name_of(user: Uid) -> String {
+    User::from_uid(user).ok().flatten().map_or_else(|| user.to_string(), |user| user.name)
+}

@@ -11,6 +11,7 @@ use crate::fetch::program::Programs;
 use crate::model::error::{Error, Result};
 use crate::sink::prometheus::Exposition;
 use allowed::Allowed;
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -51,15 +52,29 @@ pub fn configure(section: &Section) -> Result<Web> {
     Ok(Web { addresses, shown, allowed, nag: nag::Rules::read(section)? })
 }
 
+/// Whether that address can be listened at, by trying it for a moment. One that is in use is fine where `is_ours` says so.
+///
+/// # Errors
+/// It cannot be listened at.
+pub fn try_to_listen(web: &Web, is_ours: impl Fn(SocketAddr) -> bool) -> Result<()> {
+    match TcpListener::bind(web.addresses.as_slice()) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::AddrInUse && web.addresses.iter().any(|at| is_ours(*at)) => Ok(()),
+        Err(error) => Err(refused(web, "cannot listen at", error)),
+    }
+}
+
+fn refused(web: &Web, what: &str, error: std::io::Error) -> Error {
+    let cause = crate::model::error::plain(&error);
+    Error::daemon(format!("web server: {what} {}: {cause}; set webaddress in [WebServer]", web.shown))
+}
+
 /// Listens, and serves in a thread of its own from then on. Returns where it listens.
 ///
 /// # Errors
 /// The address cannot be listened at.
 pub fn start(web: Web, pages: Pages) -> Result<SocketAddr> {
-    let refused = |what: &str, error: std::io::Error| {
-        let cause = crate::model::error::plain(&error);
-        Error::daemon(format!("web server: {what} {}: {cause}; set webaddress in [WebServer]", web.shown))
-    };
+    let refused = |what: &str, error: std::io::Error| refused(&web, what, error);
     let listener = TcpListener::bind(web.addresses.as_slice()).map_err(|error| refused("cannot listen at", error))?;
     listener.set_nonblocking(true).map_err(|error| refused("cannot listen at", error))?;
     let address = listener.local_addr().map_err(|error| refused("cannot listen at", error))?;

@@ -22,14 +22,14 @@ const HELPER: &str = "puypuy-statvfs";
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// A FUSE mount in the mount namespace of the calling thread: it goes with the thread, whatever happens.
-struct FuseMount {
+pub struct FuseMount {
     path: PathBuf,
     server: Option<OwnedFd>,
 }
 
 impl FuseMount {
     /// `None`, and a word why, where that cannot be done.
-    fn at(path: &Path) -> Option<FuseMount> {
+    pub fn at(path: &Path) -> Option<FuseMount> {
         fs::create_dir_all(path).unwrap();
         let skip = |why: &str, error: io::Error| {
             eprintln!("SKIPPED a test with a dead FUSE mount: {why}: {error}");

@@ -1,7 +1,7 @@
 //! Checks through their real fetch path, on recorded trees of /proc and /sys, on this machine, and on hostile input.
 
 mod btrfs;
-mod dead_mount;
+pub mod dead_mount;
 mod docker;
 mod golden;
 mod hostile;

@@ -1,6 +1,7 @@
 //! Words in, exit code out.
 
 use crate::support::{Home, PROGRAM, Said, install};
+use std::fs;
 use std::io;
 use std::process::{Command, Stdio};
 
@@ -15,11 +16,45 @@ fn wrong_usage_is_2_and_help_is_0() {
         (&["check", "x", "--samples", "0"], 2),
         (&["check", "x", "--format", "xml"], 2),
         (&["show", "--last", "10 parsecs"], 2),
+        (&["help"], 0),
         (&["--help"], 0),
         (&["--version"], 0),
     ] {
         assert_eq!(Said::from(Command::new(PROGRAM).args(words).output().unwrap()).code, code, "{words:?}");
     }
+}
+
+#[test]
+fn help_is_shown_without_a_word_and_for_the_word_help() {
+    let bare = Said::from(Command::new(PROGRAM).output().unwrap());
+    let help = Said::from(Command::new(PROGRAM).arg("help").output().unwrap());
+    for text in [&bare.err, &help.out] {
+        assert!(text.contains("quickstart") && text.contains("check-config"), "{text}");
+        assert!(!text.contains("guard") && !text.contains("run-as"), "{text}");
+    }
+}
+
+#[test]
+fn what_stays_off_is_told_where_it_was_asked_for() {
+    let home = Home::new();
+    let said = home.puypuy(&["enable", "cpustats"]);
+    assert_eq!((said.code, said.err.as_str()), (0, ""), "{said:?}");
+    fs::write(home.path("checks_enabled/check_cpu.py"), "").unwrap();
+    fs::create_dir(home.path("conf")).unwrap();
+    fs::write(home.path("conf/system.ini"), "[CPU Stats]\nhigh: soon\n").unwrap();
+    let (unknown, broken) =
+        ("check_cpu.py: there is no check of that name", "check_cpustats.ini: conf/system.ini:2 [CPU Stats] high");
+    for words in [&["start"][..], &["restart"], &["enable", "cpustats"], &["quickstart"]] {
+        let said = home.puypuy(words);
+        assert_eq!(said.code, 1, "{words:?}: {said:?}");
+        assert!(said.err.contains(unknown) && said.err.contains(broken), "{words:?}: {said:?}");
+        assert!(said.err.contains("nothing of what is switched on can run"), "{words:?}: {said:?}");
+    }
+    assert_eq!(home.puypuy(&["status"]).code, 0);
+    let said = home.puypuy(&["enable", "memory"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(said.err.contains(unknown) && said.err.contains(broken), "{said:?}");
+    assert_eq!(home.puypuy(&["restart"]).code, 0);
 }
 
 #[test]

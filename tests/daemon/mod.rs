@@ -6,6 +6,7 @@ mod host_name;
 mod log;
 mod pid_file;
 mod process;
+mod restart;
 mod script;
 mod signals;
 mod user;

@@ -135,3 +135,46 @@ fn who_looks_does_not_disturb_who_starts() {
         }
     });
 }
+
+#[test]
+fn a_file_that_somebody_removed_is_made_anew() {
+    let home = Home::new();
+    let pid = home.start();
+    for round in 1..=2 {
+        fs::remove_file(home.pid_file()).unwrap();
+        wait_for("the file to be there again", || home.read("run/puypuy.pid") == format!("{pid}\n"));
+        wait_for("a line", || home.log().matches("somebody removed the pid file; it is there again").count() == round);
+    }
+    let said = home.puypuy(&["start"]);
+    assert!(said.err.contains(&format!("already running, pid {pid}")), "{said:?}");
+    assert_eq!(home.puypuy(&["stop"]).out, format!("stopped, pid {pid}\n"));
+    assert!(!home.pid_file().exists());
+}
+
+#[test]
+fn who_holds_the_spool_is_named() {
+    let home = Home::new();
+    let pid = home.start();
+    let home = home.with("pid_file", "other.pid");
+    let said = home.puypuy(&["start"]);
+    let expected = format!("is in use by process {pid} (puypuy): stop that");
+    assert!(said.code == 1 && said.err.contains(&expected), "{said:?}");
+    assert!(lives(pid) && !home.path("other.pid").exists());
+}
+
+#[test]
+fn a_run_that_was_killed_is_told_by_the_next_and_one_that_was_stopped_is_not() {
+    let home = Home::new();
+    let told = |home: &Home| home.log().matches("was not stopped but ended abruptly").count();
+    let first = home.start();
+    signal(first, "KILL");
+    wait_for("the daemon to die", || !lives(first));
+    home.start();
+    let expected = format!(
+        "the last run, pid {first}, was not stopped but ended abruptly: killed, or the machine went down; it was last seen alive at 20"
+    );
+    assert!(told(&home) == 1 && home.log().contains(&expected), "{}", home.log());
+    assert_eq!(home.puypuy(&["stop"]).code, 0);
+    home.start();
+    assert_eq!(told(&home), 1, "{}", home.log());
+}

@@ -21,7 +21,8 @@ fn start_status_restart_stop() {
     let first = home.pid();
     let log = home.path("log/puypuy.log");
     assert_eq!(said.code, 0, "{said:?}");
-    assert_eq!(said.out, format!("started, pid {first}, log {}\n", log.display()));
+    let nothing = "no check is switched on; `puypuy list` shows all, `puypuy enable NAME` switches one on";
+    assert_eq!(said.out, format!("started, pid {first}, log {}\n{nothing}\n", log.display()));
     let said = home.puypuy(&["status"]);
     assert_eq!(said.code, 0);
     assert!(said.out.starts_with(&format!("running, pid {first} since 20")), "{said:?}");
@@ -269,4 +270,22 @@ fn a_limit_on_the_size_of_files_is_a_disk_that_refuses() {
     assert_eq!(daemon.try_wait().unwrap(), None, "{}", home.log());
     signal(daemon.id() as i32, "TERM");
     assert_eq!(daemon.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn who_is_not_verified_is_told_at_the_start_by_section() {
+    let home = Home::new().to(&[
+        ("tsdtype", "InfluxDB"),
+        ("address", "https://127.0.0.1:9"),
+        ("database", "x"),
+        ("insecure_skip_verify", "True"),
+    ]);
+    fs::create_dir(home.path("conf")).unwrap();
+    fs::write(home.path("conf/docker.ini"), "[Docker]\nverify: False\n").unwrap();
+    fs::write(home.path("checks_enabled/check_docker_stats.ini"), "").unwrap();
+    home.start();
+    for section in ["[TSDB] insecure_skip_verify: True: ", "conf/docker.ini:2 [Docker] verify: False: "] {
+        let line = format!("{section}certificates are not verified, so anybody can pose as the server");
+        assert_eq!(home.log().matches(&line).count(), 1, "{}", home.log());
+    }
 }

@@ -72,9 +72,28 @@ fn builds_the_program_when_there_is_none() {
     install(&source, &cargo);
     let path = format!("{}:/usr/bin:/bin", home.path("bin").display());
     let mut command = Command::new(home.path("puypuy.sh"));
-    let said = Said::from(command.arg("status").env("PATH", path).current_dir("/").output().unwrap());
-    assert_eq!(said.code, 3, "{said:?}");
+    for word in ["status", "stop", "--version"] {
+        let mut command = Command::new(home.path("puypuy.sh"));
+        let said = Said::from(command.arg(word).env("PATH", &path).current_dir("/").output().unwrap());
+        assert_eq!((said.code, home.path("built").exists()), (1, false), "{word}: {said:?}");
+        assert!(said.err.contains("there is no program yet"), "{said:?}");
+    }
+    let said = Said::from(command.arg("list").env("PATH", path).current_dir("/").output().unwrap());
+    assert_eq!(said.code, 0, "{said:?}");
     assert!(said.err.contains("building the program"), "{said:?}");
     let folder = home.path("").canonicalize().unwrap();
     assert_eq!(home.read("built"), format!("{} build --release --locked\n", folder.display()));
+}
+
+#[test]
+fn cdpath_leads_it_nowhere() {
+    let (home, elsewhere) = (Home::new(), Home::new());
+    fs::create_dir(home.path("sub")).unwrap();
+    install(SCRIPT, home.path("sub/puypuy.sh"));
+    fs::create_dir_all(elsewhere.path("sub")).unwrap();
+    let mut command = Command::new("sh");
+    command.arg("sub/puypuy.sh").arg("status").env("PUYPUY_BIN", "/bin/echo").current_dir(home.path(""));
+    let said = Said::from(command.env("CDPATH", elsewhere.path("")).output().unwrap());
+    let folder = home.path("sub").canonicalize().unwrap();
+    assert_eq!((said.code, said.out), (0, format!("--home {} status\n", folder.display())), "{}", said.err);
 }

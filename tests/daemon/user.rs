@@ -1,9 +1,12 @@
 //! run_user: from root to another user for good.
 
 use crate::support::{Home, is_root, mode, skip};
+use nix::unistd::{Uid, chown};
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 #[test]
 fn an_unknown_user_is_a_sentence() {
@@ -116,4 +119,142 @@ fn who_is_not_root_stays_and_is_warned() {
     let expected = format!("puypuy: pid {pid} belongs to another user: stop it as that user or as root\n");
     assert_eq!((said.code, said.err), (1, expected));
     assert!(crate::support::lives(pid));
+}
+
+/// A folder of nobody's in a home of root's.
+fn of_nobody(home: &Home, name: &str) {
+    fs::create_dir(home.path(name)).unwrap();
+    chown(&home.path(name), Some(Uid::from_raw(65534)), None).unwrap();
+}
+
+/// A folder of root's that nothing may be made in, and a file that nothing may change.
+fn precious(home: &Home) {
+    fs::create_dir(home.path("precious")).unwrap();
+    fs::write(home.path("precious/file"), "precious").unwrap();
+}
+
+fn is_untouched(home: &Home) -> bool {
+    let of_root = |path: &Path| fs::metadata(path).unwrap().uid() == 0;
+    fs::read_dir(home.path("precious")).unwrap().count() == 1
+        && home.read("precious/file") == "precious"
+        && of_root(&home.path("precious"))
+        && of_root(&home.path("precious/file"))
+}
+
+#[test]
+fn a_link_in_a_folder_of_the_user_leads_root_nowhere() {
+    if !is_root() {
+        skip("needs root");
+        return;
+    }
+    for key in ["log_file", "pid_file", "tmpdir"] {
+        let home = Home::new().with("run_user", "nobody");
+        of_nobody(&home, "own");
+        precious(&home);
+        symlink(home.path("precious"), home.path("own/link")).unwrap();
+        let home = home.with(key, "own/link/deep/x");
+        let said = home.puypuy(&["start"]);
+        assert_eq!(said.code, 1, "{key}: {said:?}");
+        assert!(said.err.contains("user nobody cannot make it"), "{key}: {said:?}");
+        assert!(is_untouched(&home), "{key}");
+    }
+}
+
+#[test]
+fn a_second_name_of_a_file_gives_nothing_away() {
+    if !is_root() {
+        skip("needs root");
+        return;
+    }
+    for (key, name) in [("log_file", "own/x"), ("pid_file", "own/x"), ("log_file", "x"), ("pid_file", "x")] {
+        let home = Home::new().with("run_user", "nobody");
+        of_nobody(&home, "own");
+        precious(&home);
+        fs::hard_link(home.path("precious/file"), home.path(name)).unwrap();
+        let home = home.with(key, name);
+        let said = home.puypuy(&["start"]);
+        assert_eq!(said.code, 1, "{key} {name}: {said:?}");
+        assert!(is_untouched(&home), "{key} {name}");
+    }
+}
+
+/// What lies in a folder of the user's is exchanged while root makes its way through it.
+#[test]
+fn a_race_for_a_folder_is_not_won() {
+    if !is_root() {
+        skip("needs root");
+        return;
+    }
+    let home = Home::new().with("run_user", "nobody");
+    of_nobody(&home, "own");
+    precious(&home);
+    let home =
+        ["log_file", "pid_file", "tmpdir"].iter().fold(home, |home, key| home.with(key, &format!("own/a/{key}/x")));
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let (a, aside) = (home.path("own/a"), home.path("own/aside"));
+            while !is_over.load(Ordering::Relaxed) {
+                let _ = fs::rename(&a, &aside);
+                let _ = symlink(home.path("precious"), &a);
+                let _ = fs::remove_file(&a);
+                let _ = fs::rename(&aside, &a);
+                let _ = fs::remove_dir_all(&a);
+            }
+        });
+        for _ in 0..25 {
+            home.puypuy(&["start"]);
+            home.processes().iter().for_each(|pid| crate::support::signal(*pid, "KILL"));
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+    assert!(is_untouched(&home));
+}
+
+#[test]
+fn a_tmpdir_of_somebody_else_is_not_used_by_root() {
+    if !is_root() {
+        skip("needs root");
+        return;
+    }
+    let home = Home::new();
+    precious(&home);
+    fs::write(home.path("precious/00000000000000000001.tmp"), "").unwrap();
+    of_nobody(&home, "tmp");
+    symlink(home.path("precious"), home.path("tmp/spool")).unwrap();
+    let said = home.puypuy(&["start"]);
+    let expected =
+        format!("{}: belongs to nobody, who could put anything there: chown -R root ", home.path("tmp").display());
+    assert!(said.code == 1 && said.err.contains(&expected), "{said:?}");
+    assert!(home.path("precious/00000000000000000001.tmp").exists());
+
+    fs::remove_file(home.path("tmp/spool")).unwrap();
+    chown(&home.path("tmp"), Some(Uid::from_raw(0)), None).unwrap();
+    fs::create_dir(home.path("tmp/spool")).unwrap();
+    fs::write(home.path("tmp/spool/notes.tmp"), "").unwrap();
+    nix::unistd::mkfifo(&home.path("tmp/spool/lock"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let said = home.puypuy(&["start"]);
+    assert!(said.code == 1 && said.err.contains("lock: not a plain file; remove it"), "{said:?}");
+    fs::remove_file(home.path("tmp/spool/lock")).unwrap();
+    home.start();
+    assert!(home.path("tmp/spool/notes.tmp").exists());
+}
+
+#[test]
+fn the_originals_word_for_the_user_is_taken() {
+    if !is_root() {
+        skip("needs root");
+        return;
+    }
+    let home = Home::new().with("puypuy_user", "nobody");
+    let pid = home.start();
+    assert!(fs::read_to_string(format!("/proc/{pid}/status")).unwrap().contains("Uid:\t65534\t65534\t"));
+    assert_eq!(home.puypuy(&["stop"]).code, 0);
+    let home = home
+        .with("run_user", "daemon")
+        .with("tmpdir", "other")
+        .with("log_file", "other.log")
+        .with("pid_file", "other.pid");
+    let said = home.puypuy(&["start"]);
+    assert!(said.err.contains("user daemon"), "{said:?}");
 }

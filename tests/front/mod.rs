@@ -6,6 +6,7 @@
 mod end;
 mod half_broken;
 mod library;
+mod panic;
 mod slow;
 mod spool;
 mod words;

@@ -27,7 +27,7 @@ fn a_folder_that_somebody_removed_is_made_and_locked_anew() {
     within(5, "a folder", || spool.join("lock").exists());
     let second = Home::new().with("tmpdir", front.home.path("tmp").to_str().unwrap());
     let said = second.puypuy(&["start"]);
-    assert!(said.code == 1 && said.err.contains("in use by another daemon"), "{said:?}");
+    assert!(said.code == 1 && said.err.contains("in use by process"), "{said:?}");
     assert!(lives(pid));
     let ticks = front.ticks() + 1;
     front.wait_for_tick(ticks);

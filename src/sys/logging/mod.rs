@@ -14,9 +14,7 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use simplelog::{ConfigBuilder, WriteLogger};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
 
 /// Longer messages are cut: a line is one write, and nobody reads more.
 const LONGEST: usize = 8 * 1024;
@@ -63,18 +61,6 @@ pub fn reopen() {
 /// Lines that could not be written, for example to a full disk, since the start.
 pub fn lost_lines() -> u64 {
     LOST.load(Ordering::Relaxed)
-}
-
-/// Logs an error, but waits no longer than that for the log: whoever is about to end the process must not hang in it.
-pub fn error_within(limit: Duration, message: String) {
-    let (done, written) = mpsc::channel();
-    let write = move || {
-        log::error!("{message}");
-        let _ = done.send(());
-    };
-    if thread::Builder::new().name("last-words".into()).spawn(write).is_ok() {
-        let _ = written.recv_timeout(limit);
-    }
 }
 
 /// A line without its end. Everything that could begin another line or move a terminal's cursor becomes a blank, since

@@ -1,0 +1,253 @@
+//! The places where the daemon writes: made where they are missing, and looked at before anything depends on them.
+
+use super::pidfile;
+use super::privileges::Manner;
+use crate::config::settings::{SelfConfig, Settings};
+use crate::model::error::{Error, Result};
+use crate::sink;
+use crate::sys::{folder, users};
+use nix::errno::Errno;
+use nix::unistd::{AccessFlags, Uid, access};
+use std::fs::{self, DirBuilder, OpenOptions, Permissions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// Folders and their modes, where they are to be made.
+pub fn folders(settings: &Settings) -> Vec<(PathBuf, u32)> {
+    let own = &settings.own;
+    let above = |file: Option<&Path>, mode| Some((file?.parent()?.to_path_buf(), mode));
+    let mut folders = vec![(own.tmpdir.clone(), 0o750)];
+    folders.extend(above(own.pid_file.as_deref(), 0o755));
+    folders.extend(above(Some(&own.log_file), 0o750));
+    folders.extend(above(store(settings).as_deref(), 0o750));
+    folders
+}
+
+/// Pid file and log, with their modes.
+pub fn files(own: &SelfConfig) -> impl Iterator<Item = (&Path, u32)> {
+    let pid_file = own.pid_file.as_deref().map(|path| (path, 0o644));
+    pid_file.into_iter().chain([(own.log_file.as_path(), 0o640)])
+}
+
+/// The file of the local store, where that is the sink.
+pub fn store(settings: &Settings) -> Option<PathBuf> {
+    sink::local_file(&settings.tsdb, &settings.home).ok()
+}
+
+/// Makes all folders, every level that is missing, topmost first.
+pub fn make(settings: &Settings) -> Result<()> {
+    for (folder, mode) in folders(settings) {
+        let missing: Vec<&Path> = folder.ancestors().take_while(|level| !level.exists()).collect();
+        for level in missing.iter().rev() {
+            match DirBuilder::new().mode(mode).create(level) {
+                // Another start was faster.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
+                made => made.map_err(Error::file("make the folder", level))?,
+            }
+            fs::set_permissions(level, Permissions::from_mode(mode)).map_err(Error::file("make the folder", level))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether this user can write everywhere where the daemon has to; nothing is changed. `seen_to`: root sees to these places,
+/// and to what lies below them. On trial, folders that are missing are made and taken away again.
+///
+/// # Errors
+/// A place is something else than it should be, or others could put something there; or all places that this user may not
+/// use, in one sentence with one command to run.
+pub fn check(settings: &Settings, seen_to: &[PathBuf], manner: Manner) -> Result<()> {
+    let own = &settings.own;
+    let mut found =
+        Found { seen_to, manner, missing_folders: Vec::new(), missing_files: Vec::new(), closed: Vec::new() };
+    for (place, _) in folders(settings) {
+        found.way(&settings.home, &place)?;
+    }
+    if !found.closed.is_empty() {
+        return found.verdict();
+    }
+    let work = [own.tmpdir.clone(), own.tmpdir.join("spool"), own.tmpdir.join("rejected")];
+    if !found.is_seen_to(&own.tmpdir) {
+        work.iter().try_for_each(|place| folder::trust(place))?;
+    }
+    for place in work.into_iter().chain(folders(settings).into_iter().map(|(folder, _)| folder)) {
+        found.folder(&place)?;
+    }
+    for place in ["spool", "rejected"].map(|name| own.tmpdir.join(name)) {
+        found.inner(&place);
+    }
+    if let Some(path) = own.pid_file.as_deref() {
+        found.file(path, "open the pid file", libc::O_NOFOLLOW)?;
+        pidfile::must_be_plain(fs::symlink_metadata(path).ok().as_ref(), path)?;
+    }
+    found.file(&own.log_file, "open the log file", 0)?;
+    if let Some(path) = store(settings) {
+        if fs::metadata(&path).is_ok_and(|about| !about.is_file()) {
+            let place = path.display();
+            return Err(Error::daemon(format!("{place}: not a plain file; set `file` in [TSDB] to another place")));
+        }
+        found.file(&path, "open the local store", 0)?;
+        // Its log of pages lies beside it.
+        path.parent().map_or(Ok(()), |folder| found.writable(folder))?;
+    }
+    found.verdict()
+}
+
+/// What was found that this user may not use.
+struct Found<'a> {
+    seen_to: &'a [PathBuf],
+    manner: Manner,
+    missing_folders: Vec<PathBuf>,
+    missing_files: Vec<PathBuf>,
+    closed: Vec<PathBuf>,
+}
+
+impl Found<'_> {
+    fn is_seen_to(&self, path: &Path) -> bool {
+        self.seen_to.iter().any(|place| path.starts_with(place))
+    }
+
+    /// The user must be able to pass through all that lies above a place. What is closed below `home` can be given to the user.
+    fn way(&mut self, home: &Path, place: &Path) -> Result<()> {
+        let is_closed =
+            |path: &Path| fs::metadata(path).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied);
+        if self.is_seen_to(place) || !is_closed(place) {
+            return Ok(());
+        }
+        let Some(closed) = place.ancestors().find(|above| !is_closed(above)) else { return Ok(()) };
+        if closed.starts_with(home) && closed != home {
+            self.closed.push(closed.into());
+            return Ok(());
+        }
+        let (place, closed) = (place.display(), closed.display());
+        let user = users::name_of(Uid::effective());
+        Err(Error::daemon(format!(
+            "{place}: user {user} may not pass through {closed}: chmod o+x {closed}, or name another place in config.ini"
+        )))
+    }
+
+    /// A folder that is there must be one; one that is missing must be possible.
+    fn folder(&mut self, path: &Path) -> Result<()> {
+        let Some(there) = path.ancestors().find(|level| fs::symlink_metadata(level).is_ok()) else { return Ok(()) };
+        let about = fs::metadata(there).map_err(Error::file("use the folder", there))?;
+        if !about.is_dir() {
+            return Err(Error::daemon(format!("{}: not a folder; remove it, or name another place", there.display())));
+        }
+        if there == path || self.is_seen_to(path) {
+            return Ok(());
+        }
+        if self.manner == Manner::Earnest {
+            // It is made next, and another start may be under way.
+            if !may(there, AccessFlags::W_OK | AccessFlags::X_OK) {
+                self.missing_folders.push(path.into());
+            }
+            return Ok(());
+        }
+        let topmost = path.ancestors().take_while(|level| *level != there).last().unwrap_or(path);
+        let made = DirBuilder::new().mode(0o700).create(topmost).and_then(|()| fs::remove_dir(topmost));
+        match made {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists || is_full(&error) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                self.missing_folders.push(path.into());
+                Ok(())
+            }
+            Err(error) => Err(Error::file("make the folder", topmost)(error)),
+        }
+    }
+
+    /// A folder below `tmpdir`, and that itself. What lies in them keeps no daemon from starting.
+    fn inner(&mut self, folder: &Path) {
+        let Some(tmpdir) = folder.parent() else { return };
+        if self.is_seen_to(tmpdir) || self.closed.iter().any(|closed| closed == tmpdir) {
+            return;
+        }
+        for place in [tmpdir, folder] {
+            if place.exists() && !may(place, AccessFlags::R_OK | AccessFlags::W_OK | AccessFlags::X_OK) {
+                self.closed.push(place.into());
+                return;
+            }
+        }
+    }
+
+    /// A file that is there must open, one that is missing must be possible.
+    fn file(&mut self, path: &Path, doing: &'static str, flags: i32) -> Result<()> {
+        let flags = flags | libc::O_NONBLOCK | libc::O_NOCTTY;
+        match OpenOptions::new().append(true).custom_flags(flags).open(path) {
+            Ok(_) => Ok(()),
+            // A named pipe that nobody reads: waiting for a reader may be what is wanted.
+            Err(error) if error.raw_os_error() == Some(libc::ENXIO) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let is_possible = self.is_seen_to(path)
+                    || path.parent().is_none_or(|folder| !folder.exists() || may(folder, AccessFlags::W_OK));
+                if !is_possible {
+                    self.missing_files.push(path.into());
+                }
+                Ok(())
+            }
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                if !self.is_seen_to(path) {
+                    self.closed.push(path.into());
+                }
+                Ok(())
+            }
+            Err(error) => Err(Error::file(doing, path)(error)),
+        }
+    }
+
+    fn writable(&mut self, folder: &Path) -> Result<()> {
+        match access(folder, AccessFlags::W_OK | AccessFlags::X_OK) {
+            Err(Errno::EACCES) if !self.is_seen_to(folder) => self.closed.push(folder.into()),
+            Ok(()) | Err(Errno::EACCES | Errno::ENOENT) => {}
+            Err(error) => return Err(Error::file("write into", folder)(error.into())),
+        }
+        Ok(())
+    }
+
+    fn verdict(mut self) -> Result<()> {
+        // A folder is given with all that lies in it.
+        let closed = std::mem::take(&mut self.closed);
+        self.closed =
+            closed.iter().filter(|path| !closed.iter().any(|a| a != *path && path.starts_with(a))).cloned().collect();
+        let all = [&self.missing_folders, &self.missing_files, &self.closed].map(|paths| words(paths));
+        let [folders, files, closed] = &all;
+        let user = users::name_of(Uid::effective());
+        let mut problems = Vec::new();
+        let mut commands = Vec::new();
+        if !closed.is_empty() {
+            problems.push(format!("{closed}: not writable for user {user}"));
+        }
+        if !folders.is_empty() {
+            problems.push(format!("{folders}: missing, and user {user} cannot make it"));
+            commands.push(format!("mkdir -p {folders}"));
+        }
+        if !files.is_empty() {
+            problems.push(format!("{files}: missing, and user {user} cannot make it"));
+            commands.push(format!("touch {files}"));
+        }
+        if problems.is_empty() {
+            return Ok(());
+        }
+        let every: Vec<&str> =
+            [closed, folders, files].into_iter().map(String::as_str).filter(|words| !words.is_empty()).collect();
+        commands.push(format!("chown -R {user} {}", every.join(" ")));
+        Err(Error::daemon(format!("{}; as root: {}", problems.join("; "), commands.join(" && "))))
+    }
+}
+
+/// The paths as a shell takes them.
+fn words(paths: &[PathBuf]) -> String {
+    let mut paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+    paths.sort();
+    paths.dedup();
+    shell_words::join(paths)
+}
+
+fn may(path: &Path, how: AccessFlags) -> bool {
+    access(path, how) != Err(Errno::EACCES)
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+}
