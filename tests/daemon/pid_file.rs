@@ -138,7 +138,7 @@ fn who_looks_does_not_disturb_who_starts() {
 
 #[test]
 fn a_file_that_somebody_removed_is_made_anew() {
-    let home = Home::new();
+    let home = Home::new().with("check_period_seconds", "0.2");
     let pid = home.start();
     for round in 1..=2 {
         fs::remove_file(home.pid_file()).unwrap();
