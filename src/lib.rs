@@ -2,12 +2,12 @@
 //!
 //! ```text
 //! config ─► check table ─► (fork) ─► scheduler ──tick──► workers (checks): fetch ► parse ► pick ► points ─┐
-//!                                    batch ◄─ all done, or deadline ◄──────────────────────────────────────┘
+//!                                    batch ◄─ all done, or the next tick ◄─────────────────────────────────┘
 //!                                      └► delivery thread: normalise ► encode ► send ► done | spool | rejected
 //! ```
 //!
 //! Nothing flows backwards: collection never waits for the network, delivery never looks at a check.
-//! `docs/architecture.md` is the map with its invariants; `tests/tidy.rs` keeps both true.
+//! `docs/architecture.md` is the map with its invariants; `tests/tidy` holds what a program can hold of it.
 
 pub mod check;
 pub mod checks;

@@ -9,7 +9,6 @@ mod spool;
 use crate::config::settings::{self, Loaded, SelfConfig, Settings};
 use crate::daemon;
 use crate::daemon::off::{self, Taken};
-use crate::fetch::program::guard::{self, Standing};
 use crate::model::error::{Error, Result};
 use clap::{Args, Parser, Subcommand};
 use commands::{Place, Sampling};
@@ -86,24 +85,6 @@ enum Command {
     Spool(SpoolCommand),
     /// From nothing to numbers on the screen
     Quickstart,
-    /// Run one script and whatever it starts, and outlive them; for the daemon alone
-    #[command(hide = true)]
-    Guard {
-        milliseconds: u64,
-        #[command(flatten)]
-        standing: Standing,
-        script: PathBuf,
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        words: Vec<String>,
-    },
-    /// Become a user and then a script; for the guard alone
-    #[command(hide = true)]
-    RunAs {
-        user: String,
-        script: PathBuf,
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        words: Vec<String>,
-    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -166,14 +147,6 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn obey(cli: Cli) -> Result<ExitCode> {
-    match &cli.command {
-        Command::Guard { milliseconds, standing, script, words } => {
-            let guarded = guard::guard(script, words, Duration::from_millis(*milliseconds), standing);
-            return guarded.map(|()| ExitCode::SUCCESS).map_err(Error::file("guard", script));
-        }
-        Command::RunAs { user, script, words } => return Err(guard::run_as(user, script, words)),
-        _ => {}
-    }
     let home = absolute(cli.home.or_else(from_environment).unwrap_or_else(from_program))?;
     let config = cli.config.as_deref().map(absolute).transpose()?;
     let place = Place { home: &home, config: config.as_deref() };
@@ -215,7 +188,6 @@ fn obey(cli: Cli) -> Result<ExitCode> {
         Command::Show { pattern, last } => commands::show(&load(place)?.0, pattern.as_deref(), last, out)?,
         Command::Spool(what) => obey_spool(&load(place)?.0, what, out)?,
         Command::Quickstart => return quickstart(place, out),
-        Command::Guard { .. } | Command::RunAs { .. } => {}
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -7,12 +7,13 @@
 use super::off::Taken;
 use super::signals;
 use crate::model::error::{Error, Result};
+use crate::sys::descriptors::close_inherited;
 use daemonize::{Daemonize, Outcome};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::cell::RefCell;
 use std::fs;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 use std::process::exit;
 use std::time::{Duration, Instant};
@@ -85,7 +86,7 @@ pub fn daemonize(home: &Path, serve: impl FnOnce(&Report) -> i32) -> Result<Read
         }
         Outcome::Child(forked) => {
             drop(reader);
-            close_inherited(writer.as_raw_fd());
+            close_inherited(Some(writer.as_raw_fd()));
             let report = Report(RefCell::new(Some(writer)));
             exit(match forked {
                 Ok(_) => serve(&report),
@@ -96,16 +97,6 @@ pub fn daemonize(home: &Path, serve: impl FnOnce(&Report) -> i32) -> Result<Read
                 }
             })
         }
-    }
-}
-
-/// What the caller left open, a lock perhaps or the pipe of a remote shell, would stay open as long as the daemon runs.
-fn close_inherited(keep: RawFd) {
-    let Ok(entries) = fs::read_dir("/proc/self/fd") else { return };
-    let open: Vec<RawFd> = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
-    for descriptor in open.into_iter().filter(|descriptor| *descriptor > 2 && *descriptor != keep) {
-        // The one that listed the others is closed already.
-        let _ = nix::unistd::close(descriptor);
     }
 }
 

@@ -62,7 +62,14 @@ pub fn serve(settings: &Settings, control: Control) -> Result<()> {
         .spawn(move || deliver(delivery, control.fail))
         .map_err(|error| Error::daemon(format!("no thread for delivery: {error}")))?;
     let assembly = Arc::new(Assembly::new(Arc::clone(&queue)));
-    let scheduler = Scheduler::new(programs, own.check_period, own.roots.clone(), assembly, checks::find, tells_errors);
+    let scheduler = Scheduler::new(
+        Arc::clone(&programs),
+        own.check_period,
+        own.roots.clone(),
+        assembly,
+        checks::find,
+        tells_errors,
+    );
     (control.ready)(off::look(home))?;
 
     scheduler.run(control.stop);
@@ -70,6 +77,10 @@ pub fn serve(settings: &Settings, control: Control) -> Result<()> {
     queue.close(deadline);
     while !delivery.is_finished() && Instant::now() < deadline + Duration::from_millis(200) {
         thread::sleep(Duration::from_millis(5));
+    }
+    let killed = programs.sweep_to_the_end();
+    if killed > 0 {
+        log::warn!("{killed} processes had lost the guard of their script and were killed");
     }
     if !delivery.is_finished() {
         log::error!("delivery hangs and is left behind; its last batch may be lost");

@@ -13,7 +13,7 @@ pub mod worker;
 use crate::check::{Pace, Runs, Spec, World};
 use crate::checks;
 use crate::config::spelling;
-use crate::fetch::program::{Programs, orphans};
+use crate::fetch::program::Programs;
 use crate::model::error::Result;
 use crate::model::point::Tick;
 use crate::model::roots::Roots;
@@ -287,6 +287,7 @@ impl Scheduler {
         self.slots.retain(|slot| {
             let stays = !slot.is_script || names.iter().any(|name| **name == *slot.unit.name);
             if !stays {
+                self.world.programs.stop(&self.home.join(scripts::ENABLED).join(&*slot.unit.name));
                 log::info!("{}: switched off", slot.unit.name);
             }
             stays
@@ -325,10 +326,7 @@ impl Scheduler {
 
     /// Ends what a program left behind when its guard was killed.
     fn sweep_orphans(&mut self, now: Instant) {
-        if !self.world.programs.has_run() && !orphans::is_first() {
-            return;
-        }
-        let killed = orphans::sweep();
+        let killed = self.world.programs.sweep();
         if killed > 0 {
             let what = format!("{killed} processes had lost the guard of their script and were killed");
             self.complaint.complain(scripts::ENABLED, &what, now);

@@ -5,12 +5,13 @@ use super::{COMMON, CONF};
 use crate::check::Pace;
 use crate::config::ini;
 use crate::config::section::Section;
-use crate::fetch::program::MAX_OUTPUT;
-use crate::fetch::program::guard::Standing;
+use crate::fetch::program::{MAX_OUTPUT, Standing, safety};
 use crate::model::error::Result;
+use crate::sys::process;
 use nix::unistd::User;
 use std::path::Path;
 use std::sync::{Condvar, Mutex, PoisonError};
+use std::thread;
 use std::time::Instant;
 
 /// Scripts that run at the same time.
@@ -39,7 +40,11 @@ pub struct Manner {
 
 impl Manner {
     /// From its section of [`CONF`], with `[scripts]` for what that does not say.
+    ///
+    /// # Errors
+    /// A mistake; or root reads the file, and others can change it.
     pub fn configure(home: &Path, name: &str) -> Result<Manner> {
+        safety::check_conf(&home.join(CONF))?;
         let (mut own, common) = (section(home, name)?, section(home, COMMON)?);
         own.entries.extend(common.entries);
         Manner::read(&own)
@@ -67,6 +72,9 @@ impl Manner {
         if nice.is_some_and(|level| !(-20..20).contains(&level)) {
             return Err(section.wrong("nice", "expected a number from -20 to 19"));
         }
+        if nice.is_some_and(|level| !may_have(level)) {
+            return Err(section.wrong("nice", "only root can raise a priority; take a higher number, or start as root"));
+        }
         let user = section.text("run_user").filter(|name| !name.is_empty()).map(String::from);
         if let Some(name) = &user
             && User::from_name(name).is_ok_and(|found| found.is_none())
@@ -75,6 +83,11 @@ impl Manner {
         }
         Ok(Manner { pace: Pace::read(section)?, mode, format, max_output, standing: Standing { user, nice } })
     }
+}
+
+/// Whether this process may have such a priority. Each thread has its own, so one that then ends can try.
+fn may_have(nice: i8) -> bool {
+    thread::spawn(move || process::set_nice(nice)).join().is_ok_and(|set| set.is_ok())
 }
 
 fn section(home: &Path, name: &str) -> Result<Section> {

@@ -3,8 +3,7 @@
 use crate::check::{COMMON_KEYS, Out, Told};
 use crate::config::ini;
 use crate::config::section::Section;
-use crate::fetch::program::guard::Standing;
-use crate::fetch::program::{MAX_OUTPUT, Program};
+use crate::fetch::program::{MAX_OUTPUT, Program, Standing, safety};
 use crate::model::error::Result;
 use crate::model::parse::nagios::{self, Perf, Range};
 use crate::model::point::{Level, Tags, Value};
@@ -61,13 +60,14 @@ pub fn read(section: &Section) -> Result<Vec<Plugin>> {
 /// The section as it is now in the file of that home; empty where either is missing.
 ///
 /// # Errors
-/// The file cannot be read.
+/// The file cannot be read; or root reads it, and others can change it.
 pub fn section(home: &Path) -> Result<Section> {
     let shown = format!("conf/{CONF}");
     let path = home.join(&shown);
     if !path.exists() {
         return Ok(Section::missing(&shown, SECTION));
     }
+    safety::check_conf(&path)?;
     let read = ini::load(&path, &shown)?;
     Ok(read.section(SECTION).cloned().unwrap_or_else(|| Section::missing(&shown, SECTION)))
 }

@@ -4,9 +4,9 @@ use super::manner::{Manner, Mode, Places};
 use super::reader::{Format, Reader};
 use super::stream::Stream;
 use crate::check::{Check, Context, Out};
-use crate::fetch::program::guard::Fate;
-use crate::fetch::program::run::{Ran, STILL_STUCK, Stuck, run};
-use crate::fetch::program::{Program, Programs, check_safety};
+use crate::fetch::program::fate::Fate;
+use crate::fetch::program::run::run;
+use crate::fetch::program::{Program, Programs};
 use crate::model::error::{Error, Result, quote};
 use crate::scripts::plugins;
 use std::path::PathBuf;
@@ -27,8 +27,6 @@ pub struct Script {
     given: Option<Format>,
     places: Arc<Places>,
     reader: Reader,
-    /// Of the last run.
-    stuck: Option<Stuck>,
     stream: Option<Stream>,
     /// Of the stream, by its first lines.
     format: Option<Format>,
@@ -45,7 +43,6 @@ impl Script {
             given,
             places,
             reader: Reader::default(),
-            stuck: None,
             stream: None,
             format: None,
             pause: Duration::ZERO,
@@ -55,7 +52,6 @@ impl Script {
 
     /// A run from start to end.
     fn run_once(&mut self, context: &Context, out: &mut Out) -> Result<()> {
-        self.check_start()?;
         // Those that hang must not keep the others from running: after a while it goes without a place.
         let places = Arc::clone(&self.places);
         let _place = places.take(Instant::now() + context.tick.period / 4);
@@ -74,7 +70,7 @@ impl Script {
             _ => self.reader.read(format, &text, context.tick.wall, out),
         }
         self.tell_complaint(&ran.stderr, out);
-        match self.end(ran) {
+        match ran.complaint(&self.program) {
             Some(_) if is_judged => Ok(()),
             Some(why) => Err(Error::daemon(why)),
             None => Ok(()),
@@ -100,7 +96,7 @@ impl Script {
         let Some(mut ran) = news.ended else { return Ok(()) };
         ran.is_cut |= news.is_cut;
         self.stream = None;
-        let why = self.end(ran).unwrap_or("has ended".into());
+        let why = ran.complaint(&self.program).unwrap_or("has ended".into());
         if is_outdated {
             self.pause = Duration::ZERO;
             return self.start_stream(context.programs);
@@ -115,22 +111,9 @@ impl Script {
         if Instant::now() < self.resume {
             return Ok(());
         }
-        self.check_start()?;
         self.format = self.given;
         self.stream = Some(Stream::start(&self.program, programs)?);
         Ok(())
-    }
-
-    /// Whether it may be started.
-    fn check_start(&mut self) -> Result<()> {
-        if self.stuck.as_mut().is_some_and(|stuck| !stuck.is_over()) {
-            return Err(Error::daemon(STILL_STUCK));
-        }
-        self.stuck = None;
-        match self.program.standing.user.as_deref() {
-            None | Some("root") => check_safety(&self.program.path),
-            Some(_) => Ok(()),
-        }
     }
 
     fn tell_complaint(&self, stderr: &[u8], out: &mut Out) {
@@ -138,13 +121,6 @@ impl Script {
         if let Some(line) = complaint.lines().find(|line| !line.trim().is_empty()) {
             out.fault(format!("it says {}", quote(line)));
         }
-    }
-
-    /// What was wrong with the end of a run; `None`: nothing.
-    fn end(&mut self, ran: Ran) -> Option<String> {
-        let complaint = ran.complaint(&self.program);
-        self.stuck = ran.stuck;
-        complaint
     }
 }
 

@@ -1,14 +1,12 @@
 //! A script that goes on for ever (`mode = stream`): a thread of its own reads what it writes as it comes, and each tick
 //! takes over what has come since the last.
 
+use crate::fetch::program::guards::Stopper;
 use crate::fetch::program::run::{Ran, Running, STDERR_BYTES};
 use crate::fetch::program::{Program, Programs};
 use crate::model::error::{Error, Result};
 use crate::sys::clock::unix_now;
-use std::io;
-use std::net::Shutdown;
 use std::os::unix::fs::MetadataExt;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -41,7 +39,7 @@ pub struct News {
 /// A running script.
 pub struct Stream {
     news: Arc<Mutex<News>>,
-    socket: UnixStream,
+    stopper: Stopper,
     version: Version,
     pub begun: Instant,
 }
@@ -53,21 +51,18 @@ impl Stream {
     /// Starts the script.
     ///
     /// # Errors
-    /// The system has no process, pipe or thread to give.
+    /// As [`Running::start`]; or the system has no thread to give.
     pub fn start(program: &Program, programs: &Programs) -> Result<Stream> {
         let script = &program.path;
         let version = version(script);
         let running = Running::start(program, programs, NEVER)?;
         let news = Arc::new(Mutex::new(News::default()));
         let (inbox, most) = (Arc::clone(&news), program.max_output);
-        let started = (|| -> io::Result<UnixStream> {
-            let socket = running.stopper()?;
-            let name = script.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            thread::Builder::new().name(name).stack_size(STACK).spawn(move || listen(running, &inbox, most))?;
-            Ok(socket)
-        })();
-        let socket = started.map_err(Error::file("read from", script))?;
-        Ok(Stream { news, socket, version, begun: Instant::now() })
+        let stopper = running.stopper();
+        let name = script.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let thread = thread::Builder::new().name(name).stack_size(STACK);
+        thread.spawn(move || listen(running, &inbox, most)).map_err(Error::file("read from", script))?;
+        Ok(Stream { news, stopper, version, begun: Instant::now() })
     }
 
     /// What has come.
@@ -82,7 +77,7 @@ impl Stream {
 
     /// Has it ended; the news will tell when it is.
     pub fn stop(&self) {
-        let _ = self.socket.shutdown(Shutdown::Write);
+        self.stopper.stop();
     }
 }
 

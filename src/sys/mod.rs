@@ -4,6 +4,7 @@
 pub mod btrfs;
 pub mod clock;
 pub mod descent;
+pub mod descriptors;
 pub mod folder;
 pub mod host_names;
 pub mod locks;

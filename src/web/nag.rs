@@ -1,9 +1,9 @@
 //! `/nag`: a Nagios or Icinga server has one of the plugins of `[Nagios]` run, and gets what it says as JSON.
 
 use crate::config::section::Section;
-use crate::fetch::program::guard::Fate;
+use crate::fetch::program::Programs;
+use crate::fetch::program::fate::Fate;
 use crate::fetch::program::run::run;
-use crate::fetch::program::{Programs, check_safety};
 use crate::model::error::Result;
 use crate::scripts::plugins::{self, LIMIT, Plugin, UNKNOWN};
 use hyper::StatusCode;
@@ -111,8 +111,7 @@ impl Asked {
     /// Runs it. Takes a little longer than its limit at most.
     pub fn run(&self, programs: &Programs) -> Answer {
         let Plugin { name, program } = &self.plugin;
-        let ran = check_safety(&program.path).and_then(|()| run(program, programs, Instant::now() + self.limit));
-        let ran = match ran {
+        let ran = match run(program, programs, Instant::now() + self.limit) {
             Ok(ran) => ran,
             Err(error) => return Answer::wrong(StatusCode::INTERNAL_SERVER_ERROR, &format!("{name}: {error}")),
         };
@@ -125,7 +124,7 @@ impl Asked {
             fate => {
                 let why = format!("{name}: {}", fate.complaint().unwrap_or("was stopped".into()));
                 let status = match fate {
-                    Fate::Late | Fate::Stuck(_) => StatusCode::GATEWAY_TIMEOUT,
+                    Fate::Late | Fate::Stuck(_) | Fate::Ending => StatusCode::GATEWAY_TIMEOUT,
                     _ => StatusCode::INTERNAL_SERVER_ERROR,
                 };
                 return Answer::wrong(status, &why);

@@ -1,10 +1,13 @@
 //! Scripts with the real daemon: what they tell arrives, and whatever they do, nothing of them is left.
 
 mod commands;
+mod copies;
 mod formats;
+mod guard;
 mod line;
 mod nagios;
 mod plugins;
+mod safety;
 mod stream;
 
 use crate::support::server::Server;
@@ -102,7 +105,7 @@ fn what_a_script_tells_arrives() {
     let home = scripts.home.path("").display().to_string().trim_end_matches('/').len();
     assert!(line("plain,").contains(r",a=b\=c,") && line("plain,").contains(",core=0,"), "{}", line("plain,"));
     assert!(line("plain,").contains(&format!(" value={}i ", home + 1)), "runs in the home: {}", line("plain,"));
-    assert_eq!(scripts.values("variables").pop_first().unwrap().1, "8i", "PATH, LANG, HOME, five of PUYPUY");
+    assert_eq!(scripts.values("variables").pop_first().unwrap().1, "9i", "PATH, LANG, HOME, six of PUYPUY");
     assert!(line("variables,").contains("=web1-"), "{}", line("variables,"));
     // The two signals above 31 are the C library's own.
     scripts.wait_for("SigIgn", 1);
@@ -269,7 +272,7 @@ fn a_guard_that_is_told_to_end_ends_its_script() {
     let scripts = Scripts::new();
     // As early as can be.
     scripts
-        .script("check_deaf.sh", "#!/bin/sh\nkill -TERM $PPID\ntrap '' TERM\necho > ran\nwhile :; do sleep 1; done\n");
+        .script("check_deaf.sh", "#!/bin/sh\ntrap '' TERM\nkill -TERM $PPID\necho > ran\nwhile :; do sleep 1; done\n");
     let config = scripts.home.read("config.ini").replace("check_period_seconds = 1\n", "check_period_seconds = 60\n");
     fs::write(scripts.home.path("config.ini"), config).unwrap();
     let daemon = scripts.home.start();

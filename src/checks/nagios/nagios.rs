@@ -2,9 +2,9 @@
 
 use crate::check::{Check, Context, Out, Runs, Spec};
 use crate::config::section::Section;
-use crate::fetch::program::check_safety;
-use crate::fetch::program::guard::Fate;
-use crate::fetch::program::run::{Ran, STILL_STUCK, Stuck, run_all};
+use crate::fetch::program::fate::Fate;
+use crate::fetch::program::run::{Ran, run_all};
+use crate::fetch::program::safety;
 use crate::model::error::{Error, Result, quote};
 use crate::model::point::Tags;
 use crate::model::table::{Field, gauge};
@@ -26,42 +26,44 @@ pub static SPEC: Spec = Spec {
 const TOOK: Field = gauge("", "nagios_run_seconds").reaction(-3);
 
 fn build(section: &Section) -> Result<Box<dyn Check>> {
-    let watched = |plugin: Plugin| Watched { tags: Tags::one("check", &plugin.name), plugin, stuck: None };
+    let watched = |plugin: Plugin| Watched { tags: Tags::one("check", &plugin.name), plugin };
     let all = plugins::read(section)?.into_iter().map(watched).collect();
     let limit = if section.text("timeout_seconds").is_some() { Duration::MAX } else { LIMIT };
-    Ok(Box::new(Nagios { all, limit }))
+    Ok(Box::new(Nagios { all, limit, conf: section.file.clone(), verdict: None }))
 }
 
 struct Nagios {
     all: Vec<Watched>,
     /// Beside the deadline of the tick.
     limit: Duration,
+    /// The file that names them, below home.
+    conf: String,
+    /// Why none of them is run: others could change that file. Looked at once, as what it says was read once.
+    verdict: Option<Result<(), String>>,
 }
 
 struct Watched {
     plugin: Plugin,
     tags: Tags,
-    stuck: Option<Stuck>,
 }
 
 impl Check for Nagios {
     fn run(&mut self, cx: &Context, out: &mut Out) -> Result<()> {
-        let mut ready: Vec<&mut Watched> = Vec::new();
-        for watched in &mut self.all {
-            match watched.check_start() {
-                Ok(()) => ready.push(watched),
-                Err(error) => watched.complain("", &error.to_string(), out),
-            }
+        let look = || safety::check_conf(&cx.programs.home.join(&self.conf)).map_err(|error| error.to_string());
+        if let Err(why) = self.verdict.get_or_insert_with(look) {
+            return Err(Error::daemon(why.clone()));
         }
         // Most of those that are ended go at once: soon enough to be told in this tick.
         let limit = Instant::now().checked_add(self.limit);
         let deadline = limit.map_or(cx.due(), |limit| limit.min(cx.due()));
-        let programs: Vec<_> = ready.iter().map(|watched| &watched.plugin.program).collect();
+        let programs: Vec<_> = self.all.iter().map(|watched| &watched.plugin.program).collect();
         let ran = run_all(&programs, cx.programs, deadline);
-        for (watched, (ran, took)) in ready.into_iter().zip(ran) {
-            out.put(&TOOK, took.as_secs_f64(), &watched.tags);
+        for (watched, (ran, took)) in self.all.iter().zip(ran) {
             match ran {
-                Ok(ran) => watched.tell(ran, out),
+                Ok(ran) => {
+                    out.put(&TOOK, took.as_secs_f64(), &watched.tags);
+                    watched.tell(ran, out);
+                }
                 Err(error) => watched.complain("", &error.to_string(), out),
             }
         }
@@ -70,15 +72,7 @@ impl Check for Nagios {
 }
 
 impl Watched {
-    fn check_start(&mut self) -> Result<()> {
-        if self.stuck.as_mut().is_some_and(|stuck| !stuck.is_over()) {
-            return Err(Error::daemon(STILL_STUCK));
-        }
-        self.stuck = None;
-        check_safety(&self.plugin.program.path)
-    }
-
-    fn tell(&mut self, ran: Ran, out: &mut Out) {
+    fn tell(&self, ran: Ran, out: &mut Out) {
         match ran.fate {
             Fate::Exited(code @ 0..=UNKNOWN) => {
                 plugins::tell(&self.plugin.name, &String::from_utf8_lossy(&ran.stdout), code, out);
@@ -88,7 +82,6 @@ impl Watched {
                 self.complain(&String::from_utf8_lossy(&ran.stderr), &why, out);
             }
         }
-        self.stuck = ran.stuck;
     }
 
     /// A plugin without a judgement does not know.

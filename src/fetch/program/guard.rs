@@ -5,133 +5,100 @@
 //! Its standard input is a socket to the daemon: the end of it is the order to stop, and what became of the script goes
 //! back over it as one line (see [`Fate`]).
 
-use crate::model::error::Error;
-use crate::sys::{process, users};
+use super::fate::Fate;
+use super::order::{self, Order};
+use super::{Standing, descendants};
+use crate::model::error::{Error, plain};
+use crate::sys::{descriptors, process, users};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
-use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signal::{SigSet, Signal};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, User, dup2_stderr, dup2_stdout, geteuid, getpid, setsid};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
-use std::fmt;
+use std::ffi::{CString, OsString};
 use std::fs;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitCode, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// From TERM to KILL.
 pub const GRACE: Duration = Duration::from_secs(2);
-/// After KILL, what is still there cannot be killed.
+/// What is still there so long after the first KILL is told of.
 const LAST: Duration = Duration::from_secs(2);
 const BEAT: Duration = Duration::from_millis(20);
+/// From one attempt to kill what could not be killed to the next.
+const AGAIN: Duration = Duration::from_secs(1);
 
-/// What became of a script, as the guard says it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// By itself, with this code.
-    Exited(i32),
-    /// By a signal that was not ours.
-    Signalled(i32),
-    /// It, or something it had started, was still there at the deadline.
-    Late,
-    /// The daemon, or a signal to the guard, wanted it ended.
-    Stopped,
-    /// It could not be started.
-    Failed(String),
-    /// These processes can be neither ended nor killed.
-    Stuck(String),
-}
-
-impl fmt::Display for Fate {
-    fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
-        match self {
-            Fate::Exited(code) => write!(to, "exited {code}"),
-            Fate::Signalled(signal) => write!(to, "signalled {signal}"),
-            Fate::Late => write!(to, "late"),
-            Fate::Stopped => write!(to, "stopped"),
-            Fate::Failed(why) => write!(to, "failed {why}"),
-            Fate::Stuck(pids) => write!(to, "stuck {pids}"),
+/// Does what the order says, to the end of this process.
+pub fn obey(order: Order) -> ExitCode {
+    match order {
+        Order::Guard { limit, standing, path, words } => {
+            guard(&path, &words, limit, &standing);
+            ExitCode::SUCCESS
         }
-    }
-}
-
-impl Fate {
-    /// What [`fmt::Display`] wrote; `None` for anything else.
-    pub fn parse(line: &str) -> Option<Fate> {
-        let (word, rest) = line.trim_end().split_once(' ').unwrap_or((line.trim_end(), ""));
-        match word {
-            "exited" => rest.parse().ok().map(Fate::Exited),
-            "signalled" => rest.parse().ok().map(Fate::Signalled),
-            "late" => Some(Fate::Late),
-            "stopped" => Some(Fate::Stopped),
-            "failed" => Some(Fate::Failed(rest.into())),
-            "stuck" => Some(Fate::Stuck(rest.into())),
-            _ => None,
+        Order::RunAs { user, path, words } => {
+            let error = run_as(&user, &path, &words);
+            let _ = writeln!(io::stderr(), "puypuy: {error}");
+            ExitCode::FAILURE
         }
-    }
-}
-
-impl Fate {
-    /// What was wrong with it, as said of the program; `None`: nothing.
-    pub fn complaint(&self) -> Option<String> {
-        Some(match self {
-            Fate::Exited(0) | Fate::Stopped => return None,
-            Fate::Exited(code) => format!("exited with code {code}"),
-            Fate::Signalled(signal) => format!("was ended by signal {signal}"),
-            Fate::Late => "was not done in time and was ended, with all that it had started".into(),
-            Fate::Failed(why) => format!("cannot be run: {why}"),
-            Fate::Stuck(pids) => format!("was not done in time; its processes {pids} can be neither ended nor killed"),
-        })
     }
 }
 
 /// The whole life of a guard: runs the script, waits until nothing is left of it, and says what became of it.
-///
-/// # Errors
-/// The system refuses what a guard needs; nothing was started then.
-pub fn guard(script: &Path, words: &[String], limit: Duration, standing: &Standing) -> io::Result<()> {
+pub fn guard(script: &Path, words: &[OsString], limit: Duration, standing: &Standing) {
     let deadline = Instant::now() + limit;
-    if let Some(level) = standing.nice {
-        process::set_nice(level)?;
+    let begun = prepare(script, standing.nice).and_then(|(deaths, orders)| {
+        let main = start(script, words, standing.user.as_deref()).map_err(|error| refusal(script, &error))?;
+        Ok(Family { main, ended: None, deaths, orders, is_ending: false })
+    });
+    let mut family = match begun {
+        Ok(family) => family,
+        Err(why) => return say(&Fate::Failed(why)),
+    };
+    let fate = family.outlive(deadline);
+    say(&fate);
+    if let Fate::Stuck(_) = fate {
+        // No second copy is started while this one goes on.
+        while !family.is_gone_by(Instant::now() + AGAIN) {
+            family.kill(Instant::now() + AGAIN);
+        }
     }
-    prctl::set_child_subreaper(true)?;
+}
+
+/// Makes this process a guard, and says where it hears of the deaths of children, and of orders to end.
+fn prepare(script: &Path, nice: Option<i8>) -> Result<(UnixStream, UnixStream), String> {
+    descriptors::close_inherited(None);
+    // The name that ps and top show; the kernel keeps 15 bytes of it.
+    if let Ok(name) = CString::new(script.file_name().unwrap_or_default().as_bytes()) {
+        let _ = prctl::set_name(&name);
+    }
+    if let Some(level) = nice {
+        process::set_nice(level).map_err(|error| format!("its priority cannot be {level}: {}", plain(&error)))?;
+    }
+    let failed = |error: io::Error| format!("there can be no guard for it: {}", plain(&error));
+    prctl::set_child_subreaper(true).map_err(|errno| failed(errno.into()))?;
     let _ = setsid();
+    // At the daemon's end a guard that its script has stopped goes on, and ends it.
+    let _ = prctl::set_pdeathsig(Signal::SIGCONT);
     // The script starts with no signal blocked or ignored, whatever the daemon's threads and whoever started it do.
-    SigSet::all().thread_unblock()?;
+    SigSet::all().thread_unblock().map_err(|errno| failed(errno.into()))?;
     process::heed_signals();
     // Handlers, which exec takes away, and before there is a script: at no time does an order to end find one without
     // the other.
-    let (deaths, orders) = (told(&[SIGCHLD])?, told(&[SIGTERM, SIGINT, SIGHUP])?);
-    let fate = match start(script, words, standing.user.as_deref()) {
-        Ok(main) => Family { main, ended: None, deaths, orders, is_ending: false }.outlive(deadline)?,
-        Err(error) => Fate::Failed(refusal(script, &error)),
-    };
-    say(&fate);
-    if let Fate::Stuck(_) = fate {
-        // No second copy is started while this one waits.
-        while waitpid(None, None) != Err(Errno::ECHILD) {}
-    }
-    Ok(())
-}
-
-/// What a script is to the system.
-#[derive(Clone, Debug, Default, clap::Args)]
-pub struct Standing {
-    /// Whom it runs as; nobody else without this
-    #[arg(long)]
-    pub user: Option<String>,
-    /// Its priority, from -20, the highest, to 19
-    #[arg(long, allow_negative_numbers = true)]
-    pub nice: Option<i8>,
+    let deaths = told(&[SIGCHLD]).map_err(failed)?;
+    Ok((deaths, told(&[SIGTERM, SIGINT, SIGHUP]).map_err(failed)?))
 }
 
 /// Becomes the user, and then the script. Comes back with what kept it from that.
-pub fn run_as(user: &str, script: &Path, words: &[String]) -> Error {
+pub fn run_as(user: &str, script: &Path, words: &[OsString]) -> Error {
     let found = match User::from_name(user) {
         Ok(Some(found)) => found,
         Ok(None) => return Error::daemon(format!("run_user: there is no user {user} on this host")),
@@ -168,10 +135,10 @@ fn told(signals: &[i32]) -> io::Result<UnixStream> {
 }
 
 /// Starts the script in a group of its own, and lets go of the pipes that it writes to.
-fn start(script: &Path, words: &[String], user: Option<&str>) -> io::Result<Pid> {
+fn start(script: &Path, words: &[OsString], user: Option<&str>) -> io::Result<Pid> {
     let spawn = |command: &mut Command| command.args(words).stdin(Stdio::null()).process_group(0).spawn();
     let first = match user {
-        Some(user) => spawn(Command::new("/proc/self/exe").args(["run-as", user]).arg(script)),
+        Some(user) => spawn(Command::new("/proc/self/exe").args(order::run_as(user, script.as_os_str()))),
         None => spawn(&mut Command::new(script)),
     };
     let started = match first {
@@ -180,16 +147,17 @@ fn start(script: &Path, words: &[String], user: Option<&str>) -> io::Result<Pid>
             spawn(Command::new("/bin/sh").arg("--").arg(script))
         }
         other => other,
-    };
-    let nowhere = fs::OpenOptions::new().write(true).open("/dev/null")?;
-    dup2_stdout(&nowhere)?;
-    dup2_stderr(&nowhere)?;
+    }?;
+    // A guard that keeps them only waits longer for its reader's sake.
+    if let Ok(nowhere) = fs::OpenOptions::new().write(true).open("/dev/null") {
+        let _ = dup2_stdout(&nowhere).and_then(|()| dup2_stderr(&nowhere));
+    }
     // Reaped with everything else.
-    started.map(|child| Pid::from_raw(child.id() as i32))
+    Ok(Pid::from_raw(started.id() as i32))
 }
 
 fn refusal(script: &Path, error: &io::Error) -> String {
-    let why = crate::model::error::plain(error);
+    let why = plain(error);
     match error.kind() {
         io::ErrorKind::PermissionDenied => format!("{why}: make it executable with chmod +x"),
         io::ErrorKind::NotFound if script.exists() => "its interpreter, named in its first line, is not there".into(),
@@ -216,40 +184,58 @@ struct Family {
 }
 
 impl Family {
-    fn outlive(mut self, deadline: Instant) -> io::Result<Fate> {
+    /// Waits for the end of all of them, and brings it about at the deadline or when somebody wants it.
+    fn outlive(&mut self, deadline: Instant) -> Fate {
         let why = loop {
-            if self.reap() {
-                return Ok(self.ended.unwrap_or(Fate::Exited(0)));
+            if self.reap(deadline) {
+                return self.ended.clone().unwrap_or(Fate::Exited(0));
             }
             if Instant::now() >= deadline {
                 break Fate::Late;
             }
-            if self.wait(deadline)? {
+            if self.wait(deadline) {
                 break Fate::Stopped;
             }
         };
         self.is_ending = true;
-        for (signal, patience) in [(Signal::SIGTERM, GRACE), (Signal::SIGKILL, LAST)] {
-            let end = Instant::now() + patience;
-            while Instant::now() < end {
-                // Again and again: more of them may come while these are told.
-                if signal == Signal::SIGKILL || end - Instant::now() > patience - BEAT {
-                    for pid in descendants(getpid()) {
-                        let _ = kill(pid, signal);
-                    }
-                }
-                self.wait(Instant::now() + BEAT)?;
-                if self.reap() {
-                    return Ok(why);
-                }
+        // Beside hundreds that fork it would hardly have a turn; where the system lets it, it goes first.
+        let _ = process::set_nice(-20);
+        let end = Instant::now() + GRACE;
+        descendants::ask_to_end(descendants::children(getpid()), end);
+        if self.is_gone_by(end) {
+            return why;
+        }
+        let end = Instant::now() + LAST;
+        while Instant::now() < end {
+            self.kill(end);
+            if self.is_gone_by(Instant::now() + BEAT) {
+                return why;
             }
         }
-        let left: Vec<String> = descendants(getpid()).iter().map(Pid::to_string).collect();
-        Ok(Fate::Stuck(left.join(" ")))
+        let left = descendants::with_all_below(descendants::children(getpid()));
+        Fate::Stuck(left.iter().map(Pid::to_string).collect::<Vec<_>>().join(" "))
+    }
+
+    /// Kills whoever is there; that may take until then where they fork for ever.
+    fn kill(&self, until: Instant) {
+        descendants::kill_all(|| descendants::children(getpid()), until);
+    }
+
+    /// Whether all have ended by then.
+    fn is_gone_by(&mut self, end: Instant) -> bool {
+        loop {
+            if self.reap(end) {
+                return true;
+            }
+            if Instant::now() >= end {
+                return false;
+            }
+            self.wait(end);
+        }
     }
 
     /// Until a child has ended or the time has come; `true` when somebody wants an end.
-    fn wait(&mut self, until: Instant) -> io::Result<bool> {
+    fn wait(&mut self, until: Instant) -> bool {
         let left = until.saturating_duration_since(Instant::now());
         let timeout = PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
         let stdin = io::stdin();
@@ -258,17 +244,18 @@ impl Family {
             // Nothing is ever sent over standard input: whatever there is to read is its end.
             watched.extend([self.orders.as_fd(), stdin.as_fd()].map(|from| PollFd::new(from, PollFlags::POLLIN)));
         }
-        match poll(&mut watched, timeout) {
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno.into()),
+        if poll(&mut watched, timeout).is_err_and(|errno| errno != Errno::EINTR) {
+            // The kernel has no memory left: this is no time to go on.
+            thread::sleep(BEAT);
+            return true;
         }
         let is_over = watched.iter().skip(1).any(|source| source.any().unwrap_or(false));
         while matches!((&self.deaths).read(&mut [0; 64]), Ok(1..)) {}
-        Ok(is_over)
+        is_over
     }
 
-    /// Collects those that have ended; `true` when nobody is left.
-    fn reap(&mut self) -> bool {
+    /// Collects those that have ended, at most until then; `true` when nobody is left.
+    fn reap(&mut self, until: Instant) -> bool {
         loop {
             let fate = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
                 Ok(WaitStatus::Exited(pid, code)) => (pid, Fate::Exited(code)),
@@ -280,22 +267,10 @@ impl Family {
             if fate.0 == self.main {
                 self.ended = Some(fate.1);
             }
+            // Where they fork for ever there is always one more.
+            if Instant::now() >= until {
+                return false;
+            }
         }
     }
-}
-
-/// All processes below that one, as the kernel lists them in `/proc/<pid>/task/<tid>/children`.
-pub fn descendants(of: Pid) -> Vec<Pid> {
-    let mut found = Vec::new();
-    let mut open = vec![of];
-    while let Some(parent) = open.pop() {
-        let tasks = fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten();
-        for task in tasks {
-            let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
-            let children = children.split_ascii_whitespace().filter_map(|pid| pid.parse().ok().map(Pid::from_raw));
-            open.extend(children.clone());
-            found.extend(children);
-        }
-    }
-    found
 }

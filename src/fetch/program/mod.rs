@@ -1,19 +1,28 @@
 //! Programs of others, scripts and plugins, run so that nothing of them is left: no process, no pipe, no zombie.
 
+mod descendants;
+mod earlier;
+pub mod fate;
 pub mod guard;
-pub mod orphans;
+pub mod guards;
+pub mod order;
+mod orphans;
 pub mod run;
+pub mod safety;
 
-use crate::model::error::{Error, Result};
+use crate::model::error::Result;
 use crate::model::point::Identity;
-use guard::Standing;
-use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use guards::Guards;
+use nix::unistd::User;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// Most that a program may write unless its section says otherwise.
 pub const MAX_OUTPUT: usize = 1 << 20;
+/// How long the end waits for what lost guards have left.
+const LAST_SWEEP: Duration = Duration::from_millis(500);
 
 /// A program, and how it is run.
 #[derive(Clone, Debug)]
@@ -25,45 +34,75 @@ pub struct Program {
     pub max_output: usize,
 }
 
-/// What every program finds around it.
+/// What a program is to the system.
+#[derive(Clone, Debug, Default)]
+pub struct Standing {
+    /// Whom it runs as; nobody else without this.
+    pub user: Option<String>,
+    /// Its priority, from -20, the highest, to 19.
+    pub nice: Option<i8>,
+}
+
+impl Standing {
+    /// Whether it has all the rights of whoever runs it.
+    fn keeps_rights(&self) -> bool {
+        let is_root =
+            |name: &String| User::from_name(name).is_ok_and(|user| user.is_none_or(|user| user.uid.is_root()));
+        self.user.as_ref().is_none_or(is_root)
+    }
+}
+
+/// What every program finds around it, and those that run.
 #[derive(Debug)]
 pub struct Programs {
     pub home: PathBuf,
     pub identity: Identity,
-    has_run: AtomicBool,
+    guards: Arc<Guards>,
 }
 
 impl Programs {
     pub fn new(home: PathBuf, identity: Identity) -> Programs {
-        Programs { home, identity, has_run: AtomicBool::new(false) }
+        Programs { home, identity, guards: Arc::default() }
     }
 
-    /// Whether there may be orphans of any.
-    pub fn has_run(&self) -> bool {
-        self.has_run.load(Ordering::Relaxed)
+    /// Whether that program may be started.
+    ///
+    /// # Errors
+    /// It is not safe, or an earlier copy of it lives that could not be ended, or is not yet.
+    fn admit(&self, program: &Program) -> Result<()> {
+        if program.standing.keeps_rights() {
+            safety::check_program(&program.path)?;
+        }
+        self.guards.prepare(program)
     }
-}
 
-/// A daemon that is root runs nothing that others can change.
-///
-/// # Errors
-/// Others can; the message says which of file and folder, and what to do.
-pub fn check_safety(path: &Path) -> Result<()> {
-    if !nix::unistd::geteuid().is_root() {
-        return Ok(());
+    /// Has every running copy of that program ended, and all that it has started: TERM at once, after [`guard::GRACE`] KILL.
+    /// Waits for nothing.
+    pub fn stop(&self, path: &Path) {
+        self.guards.stop(path);
     }
-    let real = path.canonicalize().map_err(Error::file("find", path))?;
-    for place in [Some(real.as_path()), real.parent(), path.parent()].into_iter().flatten() {
-        let meta = fs::metadata(place).map_err(Error::file("look at", place))?;
-        // A folder with the sticky bit lets nobody replace what is not theirs.
-        let is_kept = meta.is_dir() && meta.permissions().mode() & 0o1000 != 0;
-        let is_open = meta.permissions().mode() & 0o022 != 0 || meta.uid() != 0;
-        if is_open && !is_kept {
-            let place = place.display();
-            return Err(Error::daemon(format!(
-                "{place} can be changed by others than root, who runs it; chown root and chmod go-w, or set run_user"
-            )));
+
+    /// Whether a copy of that program runs, or is still ending.
+    pub fn is_running(&self, path: &Path) -> bool {
+        self.guards.is_running(path)
+    }
+
+    /// To be called again and again: ends what programs have left that had lost their guards, and says how many processes
+    /// were killed. Waits for nothing.
+    pub fn sweep(&self) -> usize {
+        self.guards.sweep()
+    }
+
+    /// The last sweep of all, until nothing is there to be killed.
+    pub fn sweep_to_the_end(&self) -> usize {
+        let (until, mut all) = (Instant::now() + LAST_SWEEP, 0);
+        loop {
+            let killed = self.sweep();
+            all += killed;
+            if killed == 0 || Instant::now() >= until {
+                return all;
+            }
+            thread::sleep(Duration::from_millis(10));
         }
     }
-    Ok(())
 }

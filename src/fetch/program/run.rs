@@ -1,16 +1,18 @@
 //! Runs one program through its guard, and reads what it writes, within its bounds.
 
-use super::guard::{Fate, GRACE};
-use super::{Program, Programs, orphans};
+use super::fate::Fate;
+use super::guard::GRACE;
+use super::guards::{Awaited, Stopper};
+use super::{Program, Programs, order, orphans};
 use crate::model::error::{Error, Result};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::Pid;
 use std::io::{self, Read};
-use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{self, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -34,8 +36,6 @@ pub struct Ran {
     pub fate: Fate,
     /// It wrote more than it may; the rest was not read, and it was ended.
     pub is_cut: bool,
-    /// It can neither be ended nor killed.
-    pub stuck: Option<Stuck>,
 }
 
 impl Ran {
@@ -49,23 +49,10 @@ impl Ran {
     }
 }
 
-/// The guard of a program that can neither be ended nor killed; no second copy of it may be started.
-pub struct Stuck(Child);
-
-impl Stuck {
-    /// Whether it has ended after all.
-    pub fn is_over(&mut self) -> bool {
-        self.0.try_wait().map_or(true, |ended| ended.is_some())
-    }
-}
-
-/// What there is to say of a program that is not started again.
-pub const STILL_STUCK: &str = "processes of an earlier run can be neither ended nor killed; it is not started again";
-
 /// Runs the program to its end, at most until `deadline` and what ending it takes.
 ///
 /// # Errors
-/// The system has no process or pipe to give.
+/// As [`Running::start`].
 pub fn run(program: &Program, programs: &Programs, deadline: Instant) -> Result<Ran> {
     let limit = deadline.saturating_duration_since(Instant::now());
     let mut running = Running::start(program, programs, limit)?;
@@ -106,9 +93,7 @@ pub fn run_all(all: &[&Program], programs: &Programs, deadline: Instant) -> Vec<
 
 /// A program under its guard, and what it has written so far.
 pub struct Running {
-    guard: Child,
-    /// Its end is the order to stop.
-    socket: UnixStream,
+    guard: Awaited,
     pub out: Pipe,
     pub err: Pipe,
     /// The last word of the guard.
@@ -119,25 +104,22 @@ impl Running {
     /// Starts the program; after `limit` the guard ends it.
     ///
     /// # Errors
-    /// The system has no process or pipe to give.
+    /// It may not be run: others can change what root would run, or an earlier copy lives. Or the system has no process or
+    /// pipe to give.
     pub fn start(program: &Program, programs: &Programs, limit: Duration) -> Result<Running> {
-        if !programs.has_run.swap(true, Ordering::Relaxed) {
-            orphans::adopt().map_err(|errno| Error::daemon(format!("cannot adopt what programs leave: {errno}")))?;
-        }
-        let Program { path, words, standing, max_output } = program;
+        programs.admit(program)?;
+        let Program { path, max_output, .. } = program;
         let identity = &programs.identity;
         let begun = (|| {
             let (socket, theirs) = UnixStream::pair()?;
+            socket.set_nonblocking(true)?;
+            let word = Pipe::new(Some(socket.try_clone()?.into()), STDERR_BYTES);
             let mut guard = Command::new("/proc/self/exe")
                 .arg0(format!("puypuy: {}", path.file_name().unwrap_or_default().to_string_lossy()))
-                .args(["guard", &limit.as_millis().to_string()])
-                .args(standing.user.iter().map(|user| format!("--user={user}")))
-                .args(standing.nice.iter().map(|level| format!("--nice={level}")))
-                .arg(path)
-                .args(words)
+                .args(order::guard(program, limit))
                 .current_dir(&programs.home)
                 .env_clear()
-                .envs([("PATH", PATH), ("LANG", "C.UTF-8")])
+                .envs([("PATH", PATH), ("LANG", "C.UTF-8"), (orphans::MARK, &process::id().to_string())])
                 .envs([("HOME", &programs.home), ("PUYPUY_HOME", &programs.home)])
                 .envs([
                     ("PUYPUY_HOSTNAME", &*identity.host),
@@ -149,11 +131,9 @@ impl Running {
                 .stdout(Stdio::piped())
                 .stderr(Stdio::piped())
                 .spawn()?;
-            socket.set_nonblocking(true)?;
-            let out = Pipe::new(guard.stdout.take().map(OwnedFd::from), *max_output);
-            let err = Pipe::new(guard.stderr.take().map(OwnedFd::from), STDERR_BYTES);
-            let word = Pipe::new(socket.try_clone().ok().map(OwnedFd::from), STDERR_BYTES);
-            Ok(Running { guard, socket, out, err, word })
+            let (stdout, stderr) = (guard.stdout.take().map(OwnedFd::from), guard.stderr.take().map(OwnedFd::from));
+            let guard = Awaited::new(&programs.guards, program, Pid::from_raw(guard.id() as i32), socket);
+            Ok(Running { guard, out: Pipe::new(stdout, *max_output), err: Pipe::new(stderr, STDERR_BYTES), word })
         })();
         begun.map_err(Error::file("run", path))
     }
@@ -172,32 +152,37 @@ impl Running {
 
     /// Has it ended; the guard says when it is.
     pub fn stop(&self) {
-        let _ = self.socket.shutdown(Shutdown::Write);
+        self.guard.stopper.stop();
     }
 
     /// The same from elsewhere.
-    pub fn stopper(&self) -> io::Result<UnixStream> {
-        self.socket.try_clone()
+    pub fn stopper(&self) -> Stopper {
+        self.guard.stopper.clone()
     }
 
     /// Its output to the last byte, and what became of it.
     pub fn end(self) -> Ran {
-        let Running { mut guard, mut out, mut err, word, .. } = self;
+        let Running { guard, mut out, mut err, word } = self;
         [&mut out, &mut err].into_iter().for_each(Pipe::read);
-        let said = String::from_utf8_lossy(&word.bytes);
-        let fate = Fate::parse(&said).unwrap_or(Fate::Failed("its guard ended without a word".into()));
-        let mut stuck = None;
-        match fate {
-            Fate::Stuck(_) => stuck = Some(Stuck(guard)),
-            _ => {
-                // It has said its last word, or will not say any.
-                if !said.ends_with('\n') {
-                    let _ = guard.kill();
-                }
-                let _ = guard.wait();
+        let fate = match Fate::parse(&String::from_utf8_lossy(&word.bytes)) {
+            Some(fate @ Fate::Stuck(_)) => {
+                guard.give_up();
+                fate
             }
-        }
-        Ran { is_cut: out.is_full, stdout: out.bytes, stderr: err.bytes, fate, stuck }
+            Some(fate) => {
+                guard.wait();
+                fate
+            }
+            None if word.is_over => {
+                guard.clear_up();
+                Fate::Failed("its guard was killed, and then all that it had started".into())
+            }
+            None => {
+                guard.urge();
+                Fate::Ending
+            }
+        };
+        Ran { is_cut: out.is_full, stdout: out.bytes, stderr: err.bytes, fate }
     }
 }
 
