@@ -57,17 +57,23 @@ pub struct Pace {
 }
 
 impl Pace {
+    /// How long a run may take when the daemon's period is `period`.
+    pub fn limit(&self, period: Duration) -> Duration {
+        let period = self.period.unwrap_or(period);
+        self.timeout.map_or(period, |timeout| timeout.min(period))
+    }
+
     pub fn read(section: &Section) -> Result<Pace> {
-        let seconds = |key| -> Result<Option<Duration>> {
+        let seconds = |key, least: f64, expected| -> Result<Option<Duration>> {
             match section.optional_number::<f64>(key)? {
-                Some(n) if n > 0.0 && n <= 86_400.0 => Ok(Some(Duration::from_secs_f64(n))),
-                Some(_) => Err(section.wrong(key, "expected seconds above 0 and up to 86400")),
+                Some(n) if (least..=86_400.0).contains(&n) => Ok(Some(Duration::from_secs_f64(n))),
+                Some(_) => Err(section.wrong(key, expected)),
                 None => Ok(None),
             }
         };
         Ok(Pace {
-            period: seconds("check_period_seconds")?,
-            timeout: seconds("timeout_seconds")?,
+            period: seconds("check_period_seconds", 0.1, "expected seconds, from 0.1 to 86400")?,
+            timeout: seconds("timeout_seconds", 0.001, "expected seconds, from 0.001 to 86400")?,
             max_series: section.number("max_series", DEFAULT_MAX_SERIES)?,
         })
     }

@@ -3,22 +3,27 @@
 use super::render::{self, Format};
 #[cfg(feature = "local")]
 use super::show;
-use crate::check::{Check, Context, Out, Pace, Spec, World};
+use crate::check::{Spec, World};
 use crate::checks;
+use crate::config::ini;
 use crate::config::settings::{self, Loaded, Settings, SinkKind};
 use crate::config::spelling;
 use crate::daemon::hostname;
 use crate::fetch::program::Programs;
 use crate::model::error::{Error, Result};
 use crate::model::point::Tick;
-use crate::scheduler::families::{check_all, section_for};
+use crate::scheduler::difference::Difference;
+use crate::scheduler::difference::Taken;
+use crate::scheduler::enabled::look_once;
+use crate::scheduler::families::check_all;
 use crate::scheduler::links::{self, Link};
-use crate::scripts::{self, Manner, Places, Script};
+use crate::scheduler::prepared::{self, Folder, Key, Prepared};
+use crate::scheduler::worker::{Ran, Unit};
+use crate::scripts::{self, Places};
 use crate::sink;
 use crate::sys::clock::unix_now;
 use crate::web;
 use std::io::Write;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -49,33 +54,36 @@ pub struct Sampling {
     pub format: Format,
 }
 
-/// `puypuy check`: runs one check that many times, that far apart, and prints what the last run told.
+/// `puypuy check`: runs one check that many times, that far apart, and prints what the last run told, and what the daemon's log
+/// would hear.
 ///
 /// # Errors
-/// No check of that name, a mistake in its section, or a run that failed as a whole. What it told before is printed.
+/// No check of that name, a mistake in its section, or a last run that failed as a whole. What it told before is printed.
 pub fn check(settings: &Settings, name: &str, sampling: Sampling, out: &mut dyn Write) -> Result<()> {
     let Sampling { samples, every, format } = sampling;
-    let Runnable { mut check, check_type, pace } = runnable(settings, name)?;
-    let limit = pace.timeout.unwrap_or(settings.own.check_period);
-    let mut told = Out::new(check_type, pace.max_series, tick(every, limit));
-    let (identity, _) = hostname::identity(&settings.own);
+    let own = &settings.own;
+    let prepared = prepare(&settings.home, name)?;
+    // A run may take as long as in the daemon, however often it is run here.
+    let limit = prepared.pace.limit(own.check_period);
+    let unit = Unit::new(prepared, Instant::now(), every, false);
+    let (identity, _) = hostname::identity(own);
     let programs = Programs::new(settings.home.clone(), identity.clone());
-    let world = World { roots: settings.own.roots.clone(), programs: Arc::new(programs) };
-    let mut last = Ok(());
-    for sample in 0..samples.max(1) {
-        if sample > 0 {
-            thread::sleep(every);
-        }
-        let tick = tick(every, limit);
-        told.begin(tick);
-        last = guarded(check.as_mut(), &world.at(tick), &mut told);
-        if sample + 1 < samples {
-            told.finish();
-        }
+    let world = World { roots: own.roots.clone(), programs: Arc::new(programs) };
+    let run = || {
+        let at = Instant::now();
+        unit.run(Tick { wall: unix_now(), at, deadline: at + limit, period: every }, &world)
+    };
+    let mut ran = run();
+    let mut lines = std::mem::take(&mut ran.lines);
+    for _ in 1..samples {
+        thread::sleep(every);
+        ran = run();
+        lines.append(&mut ran.lines);
     }
-    let (batch, faults) = told.finish();
+    let Ran { batch, failure, .. } = ran;
+    lines.retain(|(_, line)| failure.as_ref() != Some(line));
     let text = match format {
-        Format::Table if batch.is_empty() && faults.is_empty() && last.is_ok() => {
+        Format::Table if batch.is_empty() && lines.is_empty() && failure.is_none() => {
             "# nothing to tell: what it watches is not there, or has no numbers yet\n".into()
         }
         Format::Table => render::table(&batch),
@@ -83,32 +91,22 @@ pub fn check(settings: &Settings, name: &str, sampling: Sampling, out: &mut dyn 
         Format::Influx => render::influx(batch, &identity),
     };
     say(out, &text);
-    for fault in faults {
-        say(out, &format!("# fault: {fault}\n"));
-    }
-    last
-}
-
-/// A check or a script, ready to run.
-struct Runnable {
-    check: Box<dyn Check>,
-    check_type: &'static str,
-    pace: Pace,
+    lines.iter().for_each(|(_, line)| say(out, &format!("# {line}\n")));
+    failure.map_or(Ok(()), |failure| Err(Error::daemon(failure)))
 }
 
 /// A script by the name of its file, else a check.
-fn runnable(settings: &Settings, name: &str) -> Result<Runnable> {
-    let home = &settings.home;
-    if let Some(folder) = folder_of(home, name)? {
-        let manner = Manner::configure(home, name)?;
-        let path = home.join(folder).join(name);
-        let pace = manner.pace;
-        let check = Box::new(Script::new(path, manner, Arc::new(Places::configure(home)?)));
-        return Ok(Runnable { check, check_type: scripts::TYPE, pace });
+fn prepare(home: &Path, name: &str) -> Result<Prepared> {
+    match folder_of(home, name)? {
+        Some(folder) => {
+            let places = Places::read(&ini::section(home, scripts::CONF, scripts::COMMON)?)?;
+            prepared::script(home, folder, name, &Arc::new(places)).map_err(|error| match error {
+                Error::Daemon(sentence) => Error::daemon(format!("{folder}/{name}: {sentence}")),
+                error => error,
+            })
+        }
+        None => prepared::check(home, named(name)?),
     }
-    let spec = named(name)?;
-    let section = section_for(home, spec)?;
-    Ok(Runnable { check: (spec.build)(&section)?, check_type: spec.check_type, pace: Pace::read(&section)? })
 }
 
 /// Where a script of that name lies; those that are switched on first.
@@ -130,44 +128,60 @@ fn named(name: &str) -> Result<&'static Spec> {
     })
 }
 
-fn tick(period: Duration, limit: Duration) -> Tick {
-    let at = Instant::now();
-    Tick { wall: unix_now(), at, deadline: at + limit, period }
-}
-
-fn guarded(check: &mut dyn Check, context: &Context, told: &mut Out) -> Result<()> {
-    catch_unwind(AssertUnwindSafe(|| check.run(context, told)))
-        .unwrap_or_else(|_| Err(Error::daemon("the check panicked; this is a bug, please report it")))
-}
-
 /// Writes what can be written: a reader that has gone away (`| head`) is no error.
 fn say(out: &mut dyn Write, text: &str) {
     let _ = out.write_all(text.as_bytes());
 }
 
-/// `puypuy list`: every check, whether it is switched on, and what it is for.
+/// `puypuy list`: every check, whether it is switched on, and what it is for; and what stays off although it is linked.
 pub fn list(home: &Path, out: &mut dyn Write) -> Result<()> {
-    let links = links::read(home)?;
+    let Difference { added, broken, .. } = look_once(home, checks::find, |_| true)?;
+    let linked = links::read(home)?;
     let width = checks::all().map(|spec| spec.name.len()).max().unwrap_or(0);
+    let is_on = |folder, name: &str| added.iter().any(|on| on.key.folder == folder && on.key.name == name);
     for spec in checks::all() {
-        let mark = if links.iter().any(|link| link.stem == spec.name) { "on " } else { "off" };
+        let is_linked = linked.iter().any(|link| link.stem == spec.name);
+        let mark = match (is_on(Folder::Checks, spec.name), is_linked) {
+            (true, _) => "on ",
+            (false, true) => "?  ",
+            (false, false) => "off",
+        };
         say(out, &format!("{mark}  {:width$}  {}\n", spec.name, spec.purpose));
     }
-    for link in links.iter().filter(|link| link.spec().is_none()) {
-        say(out, &format!("?    {:width$}  no check of that name in this version\n", link.file_name));
-    }
     let on = scripts::names(home, scripts::ENABLED)?;
-    for name in &on {
+    for name in on.iter().filter(|name| is_on(Folder::Scripts, name)) {
         say(out, &format!("on   {name:width$}  script\n"));
     }
     for name in scripts::names(home, scripts::AVAILABLE)?.iter().filter(|name| !on.contains(name)) {
         say(out, &format!("off  {name:width$}  script\n"));
     }
+    for (name, reason) in broken.iter().flat_map(|broken| broken.names.iter().map(|name| (name, &broken.reason))) {
+        say(out, &format!("?    {name:width$}  stays off: {reason}\n"));
+    }
     Ok(())
 }
 
-/// `puypuy enable`: makes the links. All names are looked at before the first link is made.
-pub fn enable(home: &Path, names: &[impl AsRef<str>], out: &mut dyn Write) -> Result<()> {
+/// `puypuy enable`: makes the links. All names are looked at before the first link is made. Says what has become of those
+/// that were asked for; the others are not looked at, since one of them may hang.
+///
+/// # Errors
+/// A name that is none, or a link that cannot be made.
+pub fn enable(home: &Path, names: &[String], out: &mut dyn Write) -> Result<Taken> {
+    let links = make_links(home, names)?;
+    let is_made = |key: &Key| links.iter().any(|(folder, name, _)| *folder == key.folder && *name == key.name);
+    let seen = look_once(home, checks::find, is_made)?;
+    let is_on = |(folder, name, _): &Linked| {
+        seen.added.iter().any(|prepared| (prepared.key.folder, &*prepared.key.name) == (*folder, *name))
+    };
+    links.iter().filter(|link| is_on(link)).for_each(|link| say_on(*link, out));
+    Ok(Taken::of(&[seen]))
+}
+
+/// A link by its folder and what it switches on, and whether it is new.
+type Linked<'a> = (Folder, &'a str, bool);
+
+/// Makes the links of those names.
+fn make_links<'a>(home: &Path, names: &'a [impl AsRef<str>]) -> Result<Vec<Linked<'a>>> {
     let (mut programs, mut specs) = (Vec::new(), Vec::new());
     for name in names.iter().map(AsRef::as_ref) {
         match folder_of(home, name)? {
@@ -175,16 +189,18 @@ pub fn enable(home: &Path, names: &[impl AsRef<str>], out: &mut dyn Write) -> Re
             None => specs.push(named(name)?),
         }
     }
-    let mut told = |name: &str, made: bool| {
-        say(out, &format!("{name}: {}\n", if made { "switched on" } else { "is on already" }));
-    };
+    let mut made: Vec<Linked> = Vec::new();
     for spec in specs {
-        told(spec.name, links::enable(home, spec)?);
+        made.push((Folder::Checks, spec.name, links::enable(home, spec)?));
     }
     for name in programs {
-        told(name, scripts::enable(home, name)?);
+        made.push((Folder::Scripts, name, scripts::enable(home, name)?));
     }
-    Ok(())
+    Ok(made)
+}
+
+fn say_on((_, name, is_new): Linked, out: &mut dyn Write) {
+    say(out, &format!("{name}: {}\n", if is_new { "switched on" } else { "is on already" }));
 }
 
 /// `puypuy disable`: removes links, also those of checks that this version does not know.
@@ -198,9 +214,12 @@ pub fn disable(home: &Path, names: &[String], out: &mut dyn Write) -> Result<()>
             say(out, &format!("{name}: {}\n", if is_on { "switched off" } else { "is off already" }));
             continue;
         }
-        let linked = |stem: &str| links::read(home).is_ok_and(|links| links.iter().any(|link| link.stem == stem));
-        let stem = if linked(name) { name.clone() } else { named(name)?.name.to_string() };
-        let removed = links::disable(home, &stem)?;
+        let is_linked = |stem: &str| links::read(home).is_ok_and(|links| links.iter().any(|link| link.stem == stem));
+        let stem = match [name, links::stem(name)].into_iter().find(|stem| is_linked(stem)) {
+            Some(stem) => stem,
+            None => named(name)?.name,
+        };
+        let removed = links::disable(home, stem)?;
         say(out, &format!("{stem}: {}\n", if removed { "switched off" } else { "is off already" }));
     }
     Ok(())
@@ -218,6 +237,9 @@ pub fn check_config(place: Place, strict: bool, out: &mut dyn Write) -> Result<(
     errors.extend(of_checks);
     warnings.extend(doubts);
     warnings.extend(settings.as_ref().and_then(|settings| hostname::identity(&settings.own).1).map(Error::daemon));
+    let known: Vec<String> = errors.iter().map(Error::to_string).collect();
+    let broken = look_once(place.home, checks::find, |_| true)?.broken.into_iter();
+    warnings.extend(broken.filter(|broken| !known.contains(&broken.reason)).map(|broken| Error::daemon(broken.line())));
     errors.extend(settings.and_then(|settings| try_build(&settings).err()));
     for warning in &warnings {
         say(out, &format!("{}: {warning}\n", if strict { "error" } else { "warning" }));
@@ -254,7 +276,9 @@ pub fn enable_first(home: &Path, out: &mut dyn Write) -> Result<()> {
     if links::read(home)?.iter().any(|link| link.spec().is_some()) {
         return Ok(());
     }
-    enable(home, FIRST_CHECKS, out)
+    // Without a look at what they are: that takes threads, and the daemon forks next. Its log tells.
+    make_links(home, FIRST_CHECKS)?.into_iter().for_each(|link| say_on(link, out));
+    Ok(())
 }
 
 /// Second half of `puypuy quickstart`, when the daemon runs: waits for its first two looks and shows what it stored.

@@ -8,8 +8,8 @@ mod spool;
 
 use crate::config::settings::{self, Loaded, SelfConfig, Settings};
 use crate::daemon;
-use crate::daemon::off::{self, Taken};
 use crate::model::error::{Error, Result};
+use crate::scheduler::difference::Taken;
 use clap::{Args, Parser, Subcommand};
 use commands::{Place, Sampling};
 use render::Format;
@@ -149,6 +149,12 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn obey(cli: Cli) -> Result<ExitCode> {
     let home = absolute(cli.home.or_else(from_environment).unwrap_or_else(from_program))?;
     let config = cli.config.as_deref().map(absolute).transpose()?;
+    if !home.is_dir() {
+        return Err(Error::daemon(format!(
+            "{}: there is no such folder; --home names that of config.ini",
+            home.display()
+        )));
+    }
     let place = Place { home: &home, config: config.as_deref() };
     let mut screen = Screen(io::stdout());
     let out: &mut dyn Write = &mut screen;
@@ -180,8 +186,9 @@ fn obey(cli: Cli) -> Result<ExitCode> {
         }
         Command::List => commands::list(place.home, out)?,
         Command::Enable { names } => {
-            commands::enable(place.home, &names, out)?;
-            return Ok(tell(&off::look(place.home)));
+            let taken = commands::enable(place.home, &names, out)?;
+            taken.off.iter().for_each(complain);
+            return Ok(if taken.off.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FAILURE) });
         }
         Command::Disable { names } => commands::disable(place.home, &names, out)?,
         Command::CheckConfig { strict } => commands::check_config(place, strict, out)?,
@@ -233,7 +240,7 @@ fn quickstart(place: Place, out: &mut dyn Write) -> Result<ExitCode> {
     let begun = match daemon::status(&own(place)?)? {
         (true, line) => {
             say(out, line);
-            tell(&off::look(place.home))
+            ExitCode::SUCCESS
         }
         (false, _) => start(place, out)?,
     };

@@ -34,6 +34,21 @@ pub fn load(path: &Path, shown: &str) -> Result<Ini> {
     Ok(parse(&String::from_utf8_lossy(&bytes), shown))
 }
 
+/// The section of that name in a file below home; the stand-in where the file has none, or is not there.
+///
+/// # Errors
+/// The file cannot be read, or has a mistake anywhere: it could be in the very section that is asked for.
+pub fn section(home: &Path, shown: &str, name: &str) -> Result<Section> {
+    let mut read = match load(&home.join(shown), shown) {
+        Err(error) if error.is_gone() => Ini::default(),
+        read => read?,
+    };
+    if !read.errors.is_empty() {
+        return Err(read.errors.swap_remove(0));
+    }
+    Ok(read.section(name).cloned().unwrap_or_else(|| Section::missing(shown, name)))
+}
+
 /// Reads the text of a file that messages call `shown`.
 pub fn parse(text: &str, shown: &str) -> Ini {
     let mut scan = Scan { shown, ..Scan::default() };

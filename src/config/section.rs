@@ -33,6 +33,20 @@ impl Section {
         Section { file: file.into(), name: name.into(), ..Section::default() }
     }
 
+    /// Whether it was not written by the user.
+    pub fn is_missing(&self) -> bool {
+        self.line == 0
+    }
+
+    /// Whether it has the same keys and values in the same order, and so have its devices; their lines do not matter.
+    pub fn says_the_same(&self, other: &Section) -> bool {
+        let pair = |entry: &Entry| (entry.key.clone(), entry.value.clone());
+        self.name == other.name
+            && self.entries.iter().map(pair).eq(other.entries.iter().map(pair))
+            && self.devices.len() == other.devices.len()
+            && self.devices.iter().zip(&other.devices).all(|(one, other)| one.says_the_same(other))
+    }
+
     /// The entry of that key; keys are case-insensitive.
     pub fn entry(&self, key: &str) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.key.eq_ignore_ascii_case(key))
@@ -48,7 +62,7 @@ impl Section {
         match self.text(key) {
             Some("") => Err(self.wrong(key, "must not be empty")),
             Some(value) => Ok(value),
-            None if self.line == 0 => Err(self.problem(key, "missing, and so is its section")),
+            None if self.is_missing() => Err(self.problem(key, "missing, and so is its section")),
             None => Err(self.problem(key, "missing")),
         }
     }

@@ -4,9 +4,9 @@
 //! made before tells the parent how it went: `ready`, and lines with what it has to say; or the reason why not. A daemon that
 //! dies closes it.
 
-use super::off::Taken;
 use super::signals;
 use crate::model::error::{Error, Result};
+use crate::scheduler::difference::Taken;
 use crate::sys::descriptors::close_inherited;
 use daemonize::{Daemonize, Outcome};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};

@@ -2,7 +2,7 @@
 
 use crate::checks;
 use crate::config::settings::Settings;
-use crate::daemon::{Control, hostname, off};
+use crate::daemon::{Control, hostname};
 use crate::delivery::disk::Folder;
 use crate::delivery::queue::Queue;
 use crate::delivery::rejected::Rejected;
@@ -62,15 +62,15 @@ pub fn serve(settings: &Settings, control: Control) -> Result<()> {
         .spawn(move || deliver(delivery, control.fail))
         .map_err(|error| Error::daemon(format!("no thread for delivery: {error}")))?;
     let assembly = Arc::new(Assembly::new(Arc::clone(&queue)));
-    let scheduler = Scheduler::new(
+    let scheduler = Scheduler::start(
         Arc::clone(&programs),
         own.check_period,
         own.roots.clone(),
         assembly,
         checks::find,
         tells_errors,
-    );
-    (control.ready)(off::look(home))?;
+    )?;
+    (control.ready)(scheduler.taken())?;
 
     scheduler.run(control.stop);
     let deadline = Instant::now() + LAST_DELIVERY;

@@ -2,12 +2,12 @@
 //! starting is found while the old one runs. It takes no lock, changes no file, and leaves no folder behind.
 
 use super::fork::{self, Ready};
-use super::off::Taken;
 use super::privileges::{self, Manner};
 use super::{places, running, signals};
 use crate::config::settings::Settings;
 use crate::delivery::disk;
 use crate::model::error::Result;
+use crate::scheduler::difference::Taken;
 use crate::{sink, web};
 use nix::unistd::{Uid, User};
 use std::collections::HashSet;

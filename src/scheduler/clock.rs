@@ -6,6 +6,14 @@ use std::time::{Duration, Instant};
 /// How far the wall clock may stray from the monotonic one between two ticks before it counts as set.
 const STEP: Duration = Duration::from_millis(250);
 
+/// A moment on both clocks. They are read together, or a loop that was slow in between looks like a clock that was set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    pub at: Instant,
+    /// Since 1970.
+    pub wall: Duration,
+}
+
 /// The next due time after `now` on the grid of `period` that begins at `epoch`: late ticks are dropped, never made up.
 pub fn next_due(epoch: Instant, period: Duration, now: Instant) -> Instant {
     let passed = now.saturating_duration_since(epoch).as_nanos();
@@ -29,9 +37,9 @@ impl Stamps {
         Stamps { last: None, phase: 0.0 }
     }
 
-    /// The stamp of a tick at `at` when the wall clock shows `wall` since the epoch, and by how many seconds the wall
-    /// clock was set since the tick before (a suspended machine looks the same).
-    pub fn stamp(&mut self, at: Instant, wall: Duration) -> (i64, Option<f64>) {
+    /// The stamp of a tick, and by how many seconds the wall clock was set since the tick before (a suspended machine looks
+    /// the same).
+    pub fn stamp(&mut self, Moment { at, wall }: Moment) -> (i64, Option<f64>) {
         let step = self.last.and_then(|(last_at, last_wall)| {
             let step =
                 (wall.as_secs_f64() - last_wall.as_secs_f64()) - at.saturating_duration_since(last_at).as_secs_f64();

@@ -41,22 +41,16 @@ pub fn section_for(home: &Path, spec: &Spec) -> Result<Section> {
 
 fn own_section(home: &Path, spec: &Spec) -> Result<Section> {
     let shown = format!("{FOLDER}/{}", spec.conf);
-    let own = home.join(&shown);
     if spec.section.is_empty() {
         return Ok(Section::missing(&shown, spec.section));
     }
-    if own.exists() {
-        let mut read = ini::load(&own, &shown)?;
-        if !read.errors.is_empty() {
-            return Err(read.errors.swap_remove(0));
-        }
-        if let Some(section) = read.section(spec.section) {
-            return Ok(section.clone());
-        }
+    let own = ini::section(home, &shown, spec.section)?;
+    if !own.is_missing() {
+        return Ok(own);
     }
     let others = files(home, FOLDER)?.into_iter().filter(|(name, _)| *name != shown);
     let elsewhere = others.filter_map(|(_, read)| read.ok()?.section(spec.section).cloned()).next();
-    Ok(elsewhere.unwrap_or_else(|| Section::missing(&shown, spec.section)))
+    Ok(elsewhere.unwrap_or(own))
 }
 
 /// Every mistake and every doubt in `conf/*.ini` but the daemon's own file, should it lie there; the sections of the enabled

@@ -30,18 +30,29 @@ impl Link {
     }
 }
 
-/// All links of the folder in the order of their names. A missing folder holds none.
+/// What a file name says of the check: all but its ending.
+pub fn stem(file_name: &str) -> &str {
+    file_name.rsplit_once('.').map_or(file_name, |(stem, _)| stem)
+}
+
+/// All checks that the folder names, in the order of their names; of two links for one check the first. A missing folder
+/// holds none.
 pub fn read(home: &Path) -> Result<Vec<Link>> {
+    let mut links = entries(home)?;
+    links.dedup_by(|one, other| one.stem == other.stem);
+    Ok(links)
+}
+
+/// Everything in the folder that names a check, sorted by that name.
+fn entries(home: &Path) -> Result<Vec<Link>> {
     let mut links: Vec<Link> = folder::names(&home.join(ENABLED))?
         .into_iter()
         .filter_map(|file_name| {
             let is_check = file_name.starts_with("check_") && !file_name.ends_with(['~', '#']);
-            let stem = file_name.rsplit_once('.').map_or(file_name.as_str(), |(stem, _)| stem).to_string();
-            is_check.then_some(Link { stem, file_name })
+            is_check.then(|| Link { stem: stem(&file_name).into(), file_name })
         })
         .collect();
     links.sort();
-    links.dedup_by(|one, other| one.stem == other.stem);
     Ok(links)
 }
 
@@ -58,21 +69,24 @@ pub fn enable(home: &Path, spec: &Spec) -> Result<bool> {
     Ok(true)
 }
 
-/// Removes the link or copy of that stem. `Ok(false)`: there was none.
+/// Removes all links of that stem. `Ok(false)`: there was none.
+///
+/// # Errors
+/// One of them is no link but a file, which may be the only copy of somebody's work: nothing is removed.
 pub fn disable(home: &Path, stem: &str) -> Result<bool> {
     let folder = home.join(ENABLED);
-    let entries = read(home)?;
-    let named = entries.iter().filter(|link| link.stem == stem);
-    let mut removed = false;
-    for link in named {
-        let path = folder.join(&link.file_name);
-        fs::remove_file(&path).map_err(Error::file("remove", &path))?;
-        removed = true;
+    let entries = entries(home)?.into_iter().filter(|link| link.stem == stem);
+    let paths: Vec<PathBuf> = entries.map(|link| folder.join(link.file_name)).collect();
+    for path in &paths {
+        folder::check_link(path, &home.join(AVAILABLE))?;
     }
-    Ok(removed)
+    for path in &paths {
+        fs::remove_file(path).map_err(Error::file("remove", path))?;
+    }
+    Ok(!paths.is_empty())
 }
 
-/// Notices when the folder has changed, for the price of one `stat` a tick.
+/// Notices when the folder has changed, for the price of one `stat` a look.
 pub struct Watch {
     folder: PathBuf,
     seen: Option<SystemTime>,
@@ -81,6 +95,11 @@ pub struct Watch {
 impl Watch {
     pub fn new(folder: &Path) -> Watch {
         Watch { folder: folder.into(), seen: None }
+    }
+
+    /// Lets the next call say that it has changed.
+    pub fn forget(&mut self) {
+        self.seen = None;
     }
 
     /// Whether the folder may differ from what it was at the last call; true at the first.

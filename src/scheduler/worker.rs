@@ -1,16 +1,19 @@
-//! A worker: one thread that runs the checks it is sent, each guarded against panics, and hands over what they told.
+//! A check at work: its memory, a run of it guarded against panics, and the thread that does the runs.
 
 use super::assembly::Assembly;
 use super::errors::Errors;
+use super::prepared::Prepared;
+use super::timetable::Id;
 use crate::check::{Check, Fault, Out, Pace, World};
 use crate::model::error::Error;
 use crate::model::point::{Batch, Text, Tick};
-use crate::sys::logging::Complaint;
+use crate::sys::logging::Folding;
+use log::Level;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex, TryLockError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,55 +22,63 @@ const STACK: usize = 512 << 10;
 
 /// An enabled check with its memory and its rates. Whoever runs it holds the lock for the whole run.
 pub struct Unit {
-    pub name: Text,
+    name: Text,
     check_type: Text,
-    pub pace: Pace,
+    pace: Pace,
+    is_dismissed: AtomicBool,
     state: Mutex<State>,
 }
 
 struct State {
     check: Box<dyn Check>,
     out: Out,
-    complaint: Complaint,
+    folding: Folding,
     /// What complained in the last run, as the log calls it.
     ailing: Vec<String>,
     /// `None` where errors are only logged.
     errors: Option<Errors>,
 }
 
+/// What a run has brought.
+pub struct Ran {
+    pub batch: Batch,
+    /// For the log: what is wrong, and what is no more.
+    pub lines: Vec<(Level, String)>,
+    /// Why it failed as a whole, as the log says it; a log that has heard it already is not told again.
+    pub failure: Option<String>,
+}
+
 impl Unit {
-    /// `label` is its name and its type. With `tells_errors` an error of the check is a health event too.
-    pub fn new(label: (Text, Text), pace: Pace, check: Box<dyn Check>, tick: Tick, tells_errors: bool) -> Unit {
-        let (name, check_type) = label;
-        let out = Out::new(check_type.clone(), pace.max_series, tick);
-        let errors = tells_errors.then(Errors::default);
-        Unit {
-            name,
-            check_type,
-            pace,
-            state: Mutex::new(State { check, out, complaint: Complaint::default(), ailing: Vec::new(), errors }),
-        }
-    }
-
-    /// How long a run may take when the daemon's period is `period`.
-    pub fn limit(&self, period: Duration) -> Duration {
-        let period = self.pace.period.unwrap_or(period);
-        self.pace.timeout.map_or(period, |timeout| timeout.min(period))
-    }
-
-    /// Whether somebody runs it at this moment.
-    pub fn is_busy(&self) -> bool {
-        matches!(self.state.try_lock(), Err(TryLockError::WouldBlock))
-    }
-
-    /// One run. Empty when another thread is still in the one before.
-    fn run(&self, tick: Tick, world: &World) -> Batch {
-        let mut state = match self.state.try_lock() {
-            Ok(state) => state,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return Batch::default(),
+    /// With `tells_errors` an error of the check is a health event too. `at` and `period` are those of the first tick.
+    pub fn new(prepared: Prepared, at: Instant, period: Duration, tells_errors: bool) -> Unit {
+        let Prepared { key, check_type, pace, work, .. } = prepared;
+        let tick = Tick { wall: 0, at, deadline: at, period };
+        let state = State {
+            check: work,
+            out: Out::new(check_type, pace.max_series, tick),
+            folding: Folding::default(),
+            ailing: Vec::new(),
+            errors: tells_errors.then(Errors::default),
         };
-        let State { check, out, complaint, ailing, errors } = &mut *state;
+        let (name, check_type) = (key.name.into(), check_type.into());
+        Unit { name, check_type, pace, is_dismissed: AtomicBool::new(false), state: Mutex::new(state) }
+    }
+
+    /// No run begins from now on.
+    pub fn dismiss(&self) {
+        self.is_dismissed.store(true, Ordering::Release);
+    }
+
+    /// A tick of the daemon as it is for this check: with its own period and deadline.
+    fn own_tick(&self, tick: Tick) -> Tick {
+        let deadline = tick.at + self.pace.limit(tick.period);
+        Tick { deadline, period: self.pace.period.unwrap_or(tick.period), ..tick }
+    }
+
+    /// One run.
+    pub fn run(&self, tick: Tick, world: &World) -> Ran {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let State { check, out, folding, ailing, errors } = &mut *state;
         out.begin(tick);
         let context = world.at(tick);
         let whole = match catch_unwind(AssertUnwindSafe(|| check.run(&context, out))) {
@@ -76,43 +87,52 @@ impl Unit {
             Err(_) => Some(("panicked; this is a bug, please report it with the log".into(), false)),
         };
         let whole = whole.map(|(text, is_lasting)| Fault { item: String::new(), text, is_lasting });
+        let failure = whole.as_ref().map(|whole| format!("{}: {whole}", self.name));
         let (mut batch, faults) = out.finish();
-        let now = Instant::now();
+        let (now, mut lines) = (Instant::now(), Vec::new());
         let before = std::mem::take(ailing);
         for fault in whole.iter().chain(&faults) {
             let subject = match &*fault.item {
                 "" => self.name.to_string(),
                 item => format!("{}: {item}", self.name),
             };
-            match fault.is_lasting {
-                true => complaint.complain_once(&subject, &fault.text, now),
-                false => complaint.complain(&subject, &fault.text, now),
-            }
+            let line = match fault.is_lasting {
+                true => folding.complain_once(&subject, &fault.text, now),
+                false => folding.complain(&subject, &fault.text, now),
+            };
+            lines.extend(line.map(|line| (Level::Warn, line)));
             ailing.push(subject);
             let told = fault.to_string();
             let event = errors.as_mut().and_then(|errors| errors.event(&self.name, &self.check_type, &told, tick));
             batch.events.extend(event);
         }
         for subject in before.iter().filter(|subject| !ailing.contains(subject)) {
-            complaint.recovered(subject, now);
+            lines.extend(folding.recovered(subject, now).map(|line| (Level::Info, line)));
         }
-        batch
+        Ran { batch, lines, failure }
     }
 }
 
 /// What a worker is asked to do at a tick.
 pub struct Job {
     pub number: u64,
-    /// Time, number and length; the deadline is each unit's own.
     pub tick: Tick,
-    pub units: Vec<Arc<Unit>>,
+    pub units: Vec<(Id, Arc<Unit>)>,
+}
+
+/// What all workers share.
+#[derive(Clone)]
+pub struct Surroundings {
+    pub world: Arc<World>,
+    pub assembly: Arc<Assembly>,
+    /// Hears of each run that has ended.
+    pub ended: Sender<Id>,
 }
 
 /// The handle to a worker thread. Dropping it ends the thread after the run it is in, and no other begins.
 pub struct Worker {
     jobs: Sender<Job>,
-    busy: Arc<AtomicBool>,
-    left_behind: Arc<AtomicBool>,
+    is_left: Arc<AtomicBool>,
 }
 
 impl Worker {
@@ -120,36 +140,18 @@ impl Worker {
     ///
     /// # Errors
     /// The system has no thread to give.
-    pub fn start(name: &str, world: Arc<World>, assembly: Arc<Assembly>) -> io::Result<Worker> {
+    pub fn start(name: &str, surroundings: &Surroundings) -> io::Result<Worker> {
         let (jobs, inbox) = channel::<Job>();
-        let busy = Arc::new(AtomicBool::new(false));
-        let left_behind = Arc::new(AtomicBool::new(false));
-        let (done, stop) = (Arc::clone(&busy), Arc::clone(&left_behind));
-        thread::Builder::new().name(name.into()).stack_size(STACK).spawn(move || {
-            for job in inbox {
-                let mut batch = Batch::default();
-                for unit in &job.units {
-                    if stop.load(Ordering::Acquire) {
-                        break;
-                    }
-                    let deadline = job.tick.at + unit.limit(job.tick.period);
-                    let period = unit.pace.period.unwrap_or(job.tick.period);
-                    batch.append(unit.run(Tick { deadline, period, ..job.tick }, &world));
-                }
-                done.store(false, Ordering::Release);
-                assembly.add(job.number, batch);
-            }
-        })?;
-        Ok(Worker { jobs, busy, left_behind })
+        let is_left = Arc::new(AtomicBool::new(false));
+        let (is_over, around) = (Arc::clone(&is_left), surroundings.clone());
+        // The kernel keeps 15 bytes of a thread's name.
+        let work = move || inbox.into_iter().for_each(|job| perform(job, &is_over, &around));
+        thread::Builder::new().name(name.into()).stack_size(STACK).spawn(work)?;
+        Ok(Worker { jobs, is_left })
     }
 
-    pub fn is_busy(&self) -> bool {
-        self.busy.load(Ordering::Acquire)
-    }
-
-    /// Hands over a job; only to a worker that is not busy.
+    /// Hands over a job; only to a worker that has ended the one before.
     pub fn send(&self, job: Job) {
-        self.busy.store(true, Ordering::Release);
         // The thread lives as long as this handle: it ends by the channel's end alone.
         let _ = self.jobs.send(job);
     }
@@ -157,6 +159,30 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        self.left_behind.store(true, Ordering::Release);
+        self.is_left.store(true, Ordering::Release);
     }
+}
+
+/// Does a job. Nobody hears that the last run has ended before its outcome is where it belongs: the daemon may wait for it.
+fn perform(job: Job, is_over: &AtomicBool, around: &Surroundings) {
+    let (mut batch, mut done) = (Batch::default(), None);
+    let tell = |done: Option<Id>| {
+        // Nobody listens any more at the very end.
+        let _ = done.map(|id| around.ended.send(id));
+    };
+    for (id, unit) in &job.units {
+        tell(done.take());
+        if is_over.load(Ordering::Acquire) {
+            break;
+        }
+        done = Some(*id);
+        if unit.is_dismissed.load(Ordering::Acquire) {
+            continue;
+        }
+        let ran = unit.run(unit.own_tick(job.tick), &around.world);
+        ran.lines.iter().for_each(|(level, line)| log::log!(*level, "{line}"));
+        batch.append(ran.batch);
+    }
+    around.assembly.add(job.number, batch);
+    tell(done);
 }

@@ -39,15 +39,15 @@ pub struct Manner {
 }
 
 impl Manner {
-    /// From its section of [`CONF`], with `[scripts]` for what that does not say.
+    /// Its section of [`CONF`], with `[scripts]` for what that does not say.
     ///
     /// # Errors
-    /// A mistake; or root reads the file, and others can change it.
-    pub fn configure(home: &Path, name: &str) -> Result<Manner> {
+    /// The file cannot be read or has a mistake; or root reads it, and others can change it.
+    pub fn section(home: &Path, name: &str) -> Result<Section> {
         safety::check_conf(&home.join(CONF))?;
-        let (mut own, common) = (section(home, name)?, section(home, COMMON)?);
+        let (mut own, common) = (ini::section(home, CONF, name)?, ini::section(home, CONF, COMMON)?);
         own.entries.extend(common.entries);
-        Manner::read(&own)
+        Ok(own)
     }
 
     /// From one section.
@@ -90,36 +90,25 @@ fn may_have(nice: i8) -> bool {
     thread::spawn(move || process::set_nice(nice)).join().is_ok_and(|set| set.is_ok())
 }
 
-fn section(home: &Path, name: &str) -> Result<Section> {
-    let path = home.join(CONF);
-    if !path.exists() {
-        return Ok(Section::missing(CONF, name));
-    }
-    let mut read = ini::load(&path, CONF)?;
-    if !read.errors.is_empty() {
-        return Err(read.errors.swap_remove(0));
-    }
-    Ok(read.section(name).cloned().unwrap_or_else(|| Section::missing(CONF, name)))
-}
-
 /// Places for scripts that run at the same time.
 pub struct Places {
+    count: usize,
     free: Mutex<usize>,
     changed: Condvar,
 }
 
 impl Places {
-    /// As many as `[scripts]` of a home says.
-    pub fn configure(home: &Path) -> Result<Places> {
-        Places::read(&section(home, COMMON)?)
-    }
-
     /// As many as `max_parallel` of that section says.
     pub fn read(section: &Section) -> Result<Places> {
         match section.number("max_parallel", MAX_PARALLEL)? {
             0 => Err(section.wrong("max_parallel", "expected a number above 0")),
-            count => Ok(Places { free: Mutex::new(count), changed: Condvar::new() }),
+            count => Ok(Places { count, free: Mutex::new(count), changed: Condvar::new() }),
         }
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.count
     }
 
     /// Waits for a place, at most until then.

@@ -7,9 +7,10 @@ pub mod reader;
 mod script;
 mod stream;
 
-use crate::model::error::{Error, Result};
+use crate::model::error::{Error, Result, plain};
 use crate::sys::folder;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 pub use manner::{Manner, Places};
@@ -28,19 +29,33 @@ pub const COMMON_KEYS: &[&str] = &["max_parallel"];
 /// Value of the `type` tag where nothing else is said.
 pub const TYPE: &str = "script";
 
-/// The names of all scripts of a folder below home, sorted. A missing folder holds none.
+/// The names of all scripts of a folder below home, sorted, whatever they are links to. A missing folder holds none.
 pub fn names(home: &Path, folder: &str) -> Result<Vec<String>> {
-    let folder = home.join(folder);
-    let mut names = folder::names(&folder)?;
-    names.retain(|name| name.starts_with("check_") && !name.ends_with(['~', '#']) && folder.join(name).is_file());
+    let mut names = folder::names(&home.join(folder))?;
+    names.retain(|name| name.starts_with("check_") && !name.ends_with(['~', '#']));
     Ok(names)
+}
+
+/// That there is a file to run.
+///
+/// # Errors
+/// There is none, or it cannot be looked at. The sentence has no subject: many may share it.
+pub fn check_file(path: &Path) -> Result<()> {
+    match fs::metadata(path) {
+        Ok(about) if about.is_file() => Ok(()),
+        Ok(_) => Err(Error::daemon("is no file; expected a program, or a link to one")),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            Err(Error::daemon("is a link to a file that is not there; remove it, or put the file there"))
+        }
+        Err(error) => Err(Error::daemon(format!("cannot be looked at: {}", plain(&error)))),
+    }
 }
 
 /// Switches a script of [`AVAILABLE`] on by a link. `Ok(false)`: it is on already.
 pub fn enable(home: &Path, name: &str) -> Result<bool> {
     let folder = home.join(ENABLED);
     let link = folder.join(name);
-    if link.exists() {
+    if link.symlink_metadata().is_ok() {
         return Ok(false);
     }
     fs::create_dir_all(&folder).map_err(Error::file("make", &folder))?;
@@ -49,19 +64,12 @@ pub fn enable(home: &Path, name: &str) -> Result<bool> {
     Ok(true)
 }
 
-/// Switches a script off by removing its link; a file that is no link is left alone.
+/// Switches a script off by removing its link.
 ///
 /// # Errors
-/// It is no link: removing it might lose it.
+/// It is no link but a file, which may be the only copy of somebody's work.
 pub fn disable(home: &Path, name: &str) -> Result<()> {
     let path = home.join(ENABLED).join(name);
-    if !path.is_symlink() {
-        let place = home.join(AVAILABLE);
-        return Err(Error::daemon(format!(
-            "{} is no link; move it to {} to switch it off",
-            path.display(),
-            place.display()
-        )));
-    }
+    folder::check_link(&path, &home.join(AVAILABLE))?;
     fs::remove_file(&path).map_err(Error::file("remove", &path))
 }

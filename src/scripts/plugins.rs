@@ -60,16 +60,11 @@ pub fn read(section: &Section) -> Result<Vec<Plugin>> {
 /// The section as it is now in the file of that home; empty where either is missing.
 ///
 /// # Errors
-/// The file cannot be read; or root reads it, and others can change it.
+/// The file cannot be read or has a mistake; or root reads it, and others can change it.
 pub fn section(home: &Path) -> Result<Section> {
     let shown = format!("conf/{CONF}");
-    let path = home.join(&shown);
-    if !path.exists() {
-        return Ok(Section::missing(&shown, SECTION));
-    }
-    safety::check_conf(&path)?;
-    let read = ini::load(&path, &shown)?;
-    Ok(read.section(SECTION).cloned().unwrap_or_else(|| Section::missing(&shown, SECTION)))
+    safety::check_conf(&home.join(&shown))?;
+    ini::section(home, &shown, SECTION)
 }
 
 /// What a Nagios plugin measured, its state, and as health events its words and each measure against its own thresholds.

@@ -3,11 +3,26 @@
 
 use std::ffi::CStr;
 use std::mem::MaybeUninit;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Two readings that are no further apart are of the same moment.
+const TOGETHER: Duration = Duration::from_millis(10);
 
 /// Since 1970; nothing for a clock before that.
 pub fn wall() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// Both clocks at the same moment: read again when the thread was held up between them.
+pub fn both() -> (Instant, Duration) {
+    let mut read = (Instant::now(), wall());
+    for _ in 0..3 {
+        if read.0.elapsed() < TOGETHER {
+            break;
+        }
+        read = (Instant::now(), wall());
+    }
+    read
 }
 
 /// Whole seconds since 1970.

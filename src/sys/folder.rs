@@ -60,3 +60,17 @@ pub fn trust(folder: &Path) -> Result<()> {
         ))),
     }
 }
+
+/// That this is a symbolic link, which can be made again, and no file, which cannot.
+///
+/// # Errors
+/// It is a file; the message says what its owner can do.
+pub fn check_link(path: &Path, elsewhere: &Path) -> Result<()> {
+    if path.is_symlink() {
+        return Ok(());
+    }
+    let (path, elsewhere) = (path.display(), elsewhere.display());
+    Err(Error::daemon(format!(
+        "{path} is no link but a file, and might be lost; move it to {elsewhere} yourself, or remove it with rm"
+    )))
+}

@@ -50,7 +50,7 @@ impl FuseMount {
     }
 
     /// The server dies: all that wait for it get an error.
-    fn die(&mut self) {
+    pub fn die(&mut self) {
         self.server = None;
     }
 

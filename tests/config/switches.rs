@@ -61,6 +61,32 @@ fn links_and_copies_of_the_original_count() {
 }
 
 #[test]
+fn disable_removes_links_and_never_a_file() {
+    let home = Home::new();
+    let (file, link) = (home.path("checks_enabled/check_memory.py"), home.path("checks_enabled/check_memory.ini"));
+    fs::write(&file, "the only copy").unwrap();
+    symlink("../checks_available/check_memory.ini", &link).unwrap();
+    for name in ["memory", "check_memory"] {
+        let said = home.puypuy(&["disable", name]);
+        assert_eq!(said.code, 1, "{said:?}");
+        let (file, available) = (file.display(), home.path("checks_available"));
+        let told = format!(
+            "puypuy: {file} is no link but a file, and might be lost; move it to {} yourself, or remove it with rm\n",
+            available.display()
+        );
+        assert_eq!((said.err, said.out.as_str()), (told, ""));
+    }
+    assert_eq!(fs::read_to_string(&file).unwrap(), "the only copy");
+    // The file switches it on, whatever becomes of the link.
+    assert!(link.is_symlink());
+    fs::remove_file(&file).unwrap();
+    // Two links for one check: both go.
+    symlink("/elsewhere/check_memory.py", &file).unwrap();
+    assert_eq!(home.puypuy(&["disable", "memory"]).out, "check_memory: switched off\n");
+    assert_eq!(fs::read_dir(home.path("checks_enabled")).unwrap().count(), 0);
+}
+
+#[test]
 fn check_prints_a_table_json_or_line_protocol() {
     let home = Home::new();
     let words = ["check", "memory", "--every", "0.01"];
@@ -86,7 +112,7 @@ fn check_fails_when_the_check_does() {
     let home = Home::new().with("proc_root", "/nowhere");
     let said = home.puypuy(&["check", "memory"]);
     assert_eq!(said.code, 1);
-    assert_eq!(said.err, "puypuy: /nowhere/meminfo: cannot open: no such file or directory\n");
+    assert_eq!(said.err, "puypuy: check_memory: /nowhere/meminfo: cannot open: no such file or directory\n");
 }
 
 #[test]

@@ -41,6 +41,8 @@ fn a_damaged_store_is_told_in_the_log_and_costs_no_tick() {
     home.puypuy(&["enable", "memory"]);
     home.start();
     wait_for("points", || points(&home) > 0);
-    let log = home.log();
-    assert!(log.contains("WARN Local: ") && log.contains("set aside as "), "{log}");
+    wait_for("the line", || {
+        let log = home.log();
+        log.contains("WARN Local: ") && log.contains("set aside as ")
+    });
 }

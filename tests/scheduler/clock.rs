@@ -1,7 +1,7 @@
 //! Due times and stamps under every kind of clock.
 
 use proptest::prelude::*;
-use puypuy::scheduler::clock::{Stamps, next_due};
+use puypuy::scheduler::clock::{Moment, Stamps, next_due};
 use std::time::{Duration, Instant};
 
 const WALL: Duration = Duration::from_millis(1_500_000_000_990);
@@ -37,7 +37,7 @@ proptest! {
             .enumerate()
             .map(|(tick, late)| {
                 let passed = Duration::from_millis(1000 * tick as u64 + late * u64::from(tick > 0));
-                stamps.stamp(epoch + passed, wall + passed).0
+                stamps.stamp(Moment { at: epoch + passed, wall: wall + passed }).0
             })
             .collect();
         let first = seen[0];
@@ -50,13 +50,16 @@ fn a_clock_that_is_set_is_told_and_followed() {
     for step in [3600.0, -3600.0, 7200.5, -0.3] {
         let mut stamps = Stamps::new();
         let epoch = Instant::now();
-        let wall = |seconds: f64| Duration::from_secs_f64(WALL.as_secs_f64() + seconds);
-        let (first, told) = stamps.stamp(epoch, wall(0.0));
+        let at = |passed, seconds: f64| Moment {
+            at: epoch + Duration::from_secs(passed),
+            wall: Duration::from_secs_f64(WALL.as_secs_f64() + seconds),
+        };
+        let (first, told) = stamps.stamp(at(0, 0.0));
         assert_eq!(told, None);
-        let (second, told) = stamps.stamp(epoch + Duration::from_secs(1), wall(1.0 + step));
+        let (second, told) = stamps.stamp(at(1, 1.0 + step));
         assert!((told.unwrap() - step).abs() < 0.001);
         assert!((second - first - 1 - step as i64).abs() <= 1, "{first} {second}");
-        let (third, told) = stamps.stamp(epoch + Duration::from_secs(2), wall(2.0 + step));
+        let (third, told) = stamps.stamp(at(2, 2.0 + step));
         assert_eq!((third, told), (second + 1, None));
     }
 }
@@ -68,7 +71,7 @@ fn slow_adjustment_is_no_step() {
     for tick in 0..100_000u64 {
         // 500 ppm, the most that the kernel's slewing allows.
         let passed = Duration::from_secs(tick);
-        let (_, told) = stamps.stamp(epoch + passed, WALL + passed.mul_f64(1.0005));
+        let (_, told) = stamps.stamp(Moment { at: epoch + passed, wall: WALL + passed.mul_f64(1.0005) });
         assert_eq!(told, None);
     }
 }

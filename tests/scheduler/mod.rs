@@ -1,4 +1,6 @@
 //! The schedule: on time, never waiting for a check, following the links.
 
 mod clock;
+mod enabled;
 mod run;
+mod simulation;

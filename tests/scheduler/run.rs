@@ -89,14 +89,15 @@ fn start_telling(links: &[&str], tells_errors: bool) -> Running {
     let find: fn(&str) -> Option<&'static Spec> = |name| SPECS.iter().find(|spec| spec.name == name);
     let text = String::new;
     let identity = Identity { host: "h".into(), cluster: text(), group: text(), location: text() };
-    let scheduler = Scheduler::new(
+    let scheduler = Scheduler::start(
         Arc::new(Programs::new(home.path().into(), identity)),
         PERIOD,
         Roots::default(),
         assembly,
         find,
         tells_errors,
-    );
+    )
+    .unwrap();
     let (stop, stopped) = channel();
     let thread = Some(thread::spawn(move || scheduler.run(&stopped)));
     Running { home, queue, taken: RefCell::default(), stop, thread }

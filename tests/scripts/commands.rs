@@ -86,7 +86,7 @@ fn scripts_are_listed_switched_on_and_off() {
     let own = home.path("scripts_enabled/check_own.sh");
     fs::write(&own, "#!/bin/sh\n").unwrap();
     let said = home.puypuy(&["disable", "check_own.sh"]);
-    assert!(said.code == 1 && said.err.contains("is no link; move it to"), "{said:?}");
+    assert!(said.code == 1 && said.err.contains("is no link but a file, and might be lost; move it to"), "{said:?}");
     assert!(own.exists());
     let said = home.puypuy(&["enable", "check_nothing.sh"]);
     assert!(said.code == 1 && said.err.contains("check_nothing.sh: no check of that name"), "{said:?}");

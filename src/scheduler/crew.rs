@@ -1,0 +1,143 @@
+//! The crew in earnest: a thread for each check that can block, one for all others, and what the log hears of them.
+
+use super::clock::Moment;
+use super::prepared::{Folder, Key, Prepared};
+use super::timetable::{Begin, Crew, Id, Told};
+use super::worker::{Job, Surroundings, Unit, Worker};
+use crate::check::{Check, Runs};
+use crate::model::point::Batch;
+use crate::scripts;
+use crate::sys::logging::Complaint;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Threads, and what is run on them.
+pub struct Threads {
+    around: Surroundings,
+    period: Duration,
+    tells_errors: bool,
+    members: HashMap<Id, Member>,
+    /// The shared thread.
+    kernel: Option<Worker>,
+    complaint: Complaint,
+}
+
+struct Member {
+    unit: Arc<Unit>,
+    /// Its own thread; `None` for a kernel check, which runs on the shared one.
+    own: Option<Worker>,
+}
+
+impl Threads {
+    pub fn new(around: Surroundings, period: Duration, tells_errors: bool) -> Threads {
+        let (members, complaint) = (HashMap::new(), Complaint::default());
+        Threads { around, period, tells_errors, members, kernel: None, complaint }
+    }
+
+    /// Hands over what has been told, at the end.
+    pub fn flush(&self) {
+        self.around.assembly.flush();
+    }
+
+    /// Where a script lies; `None` for a check.
+    fn script(&self, key: &Key) -> Option<PathBuf> {
+        let home = &self.around.world.programs.home;
+        (key.folder == Folder::Scripts).then(|| home.join(scripts::ENABLED).join(&key.name))
+    }
+
+    fn start_shared(&mut self) -> std::io::Result<&Worker> {
+        Ok(self.kernel.insert(Worker::start("kernel checks", &self.around)?))
+    }
+}
+
+impl Crew<Box<dyn Check>> for Threads {
+    fn is_clear(&mut self, key: &Key) -> bool {
+        self.script(key).is_none_or(|path| !self.around.world.programs.is_running(&path))
+    }
+
+    fn hire(&mut self, id: Id, prepared: Prepared, now: Moment) -> Option<Prepared> {
+        let own = match prepared.runs {
+            Runs::Own => match Worker::start(&prepared.key.name, &self.around) {
+                Ok(worker) => Some(worker),
+                Err(_) => return Some(prepared),
+            },
+            Runs::Kernel if self.kernel.is_some() || self.start_shared().is_ok() => None,
+            Runs::Kernel => return Some(prepared),
+        };
+        let unit = Arc::new(Unit::new(prepared, now.at, self.period, self.tells_errors));
+        self.members.insert(id, Member { unit, own });
+        None
+    }
+
+    fn dismiss(&mut self, id: Id, key: &Key, ends_run: bool) {
+        if let Some(member) = self.members.remove(&id) {
+            member.unit.dismiss();
+        }
+        if let Some(path) = self.script(key).filter(|_| ends_run) {
+            self.around.world.programs.stop(&path);
+        }
+    }
+
+    fn begin(&mut self, Begin { tick, own, kernel, is_anew }: Begin) {
+        if is_anew {
+            self.kernel = None;
+        }
+        let number = self.around.assembly.open(own.len() + usize::from(!kernel.is_empty()));
+        if !kernel.is_empty() {
+            let units = |id: &Id| self.members.get(id).map(|member| (*id, Arc::clone(&member.unit)));
+            let job = Job { number, tick, units: kernel.iter().filter_map(units).collect() };
+            let started = match self.kernel.is_some() {
+                true => Ok(()),
+                false => self.start_shared().map(drop),
+            };
+            match (&self.kernel, started) {
+                (Some(worker), _) => {
+                    self.complaint.recovered("kernel checks", tick.at);
+                    worker.send(job);
+                }
+                (None, started) => {
+                    let why = started.err().map(|error| error.to_string()).unwrap_or_default();
+                    self.complaint.complain("kernel checks", &format!("no thread to run in: {why}"), tick.at);
+                    for id in kernel {
+                        // We hold the other end of its way ourselves.
+                        let _ = self.around.ended.send(id);
+                    }
+                    self.around.assembly.add(number, Batch::default());
+                }
+            }
+        }
+        for (id, member) in own.into_iter().filter_map(|id| Some((id, self.members.get(&id)?))) {
+            if let Some(worker) = &member.own {
+                worker.send(Job { number, tick, units: vec![(id, Arc::clone(&member.unit))] });
+            }
+        }
+    }
+
+    fn tell(&mut self, told: Told, Moment { at, .. }: Moment) {
+        let complaint = &mut self.complaint;
+        match told {
+            Told::On(Key { name, .. }) => log::info!("{name}: switched on"),
+            Told::Changed(Key { name, .. }) => log::info!("{name}: its section has changed; it goes on by the new one"),
+            Told::Off(Key { name, .. }) => log::info!("{name}: switched off"),
+            Told::Broken(broken) => log::error!("{}", broken.line()),
+            // By what is wrong, not by who waits: thousands may.
+            Told::Waits(Key { name, .. }) => {
+                complaint.complain("an earlier run has not ended", &format!("{name} is switched on when it has"), at);
+            }
+            Told::NoThread(Key { name, .. }) => {
+                let what = format!("{name} is not switched on yet; tried again at each tick");
+                complaint.complain("no thread to be had", &what, at);
+            }
+            Told::Missed(Key { name, .. }, limit) => {
+                let limit = limit.as_secs_f64();
+                complaint.complain(name, &format!("has not come back after {limit} s, this tick goes without it"), at);
+            }
+            Told::Returned(Key { name, .. }) => complaint.returned(name, at),
+            Told::ClockSet(step) => {
+                log::warn!("the system clock was set by {step:+.1} s, or the machine slept; points carry the new time");
+            }
+        }
+    }
+}

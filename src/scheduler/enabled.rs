@@ -1,0 +1,243 @@
+//! The thread that reads `checks_enabled`, `scripts_enabled` and `conf`, and hands the tick loop what differs. Nobody else
+//! touches these folders while the daemon serves, so a place that does not answer holds up this thread and nothing else.
+
+use super::difference::{Comparison, Difference};
+use super::links::{self, Watch};
+use super::looks::{Answer, Looks};
+use super::prepared::{self, Folder, Key, Prepared};
+use crate::check::{Check, Spec};
+use crate::checks;
+use crate::config::ini;
+use crate::config::spelling;
+use crate::model::error::{Error, Result};
+use crate::scripts::{self, Places};
+use crate::sys::logging::Complaint;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// What cannot be taken up, and folders whose time stamp does not change, are looked at again: soon after a change, when somebody
+/// is likely to mend something, then at growing gaps.
+const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// A look that takes longer hands over what it has so far.
+const PIECE: Duration = Duration::from_millis(200);
+/// Between two looks at the folders' time stamps.
+const RHYTHM: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+const STACK: usize = 512 << 10;
+const HANGS: &str = "does not answer: its file, its section or its run_user is looked up in a place that hangs";
+const WAITS: &str = "was not looked at: others do not answer, or no thread is to be had";
+
+/// Knows the check of a name.
+pub type Find = fn(&str) -> Option<&'static Spec>;
+
+/// The handle to the thread. Dropping it ends the thread after the look it is in.
+pub struct Enabled {
+    differences: Receiver<Difference>,
+    /// When the look that is under way began.
+    begun: Arc<Mutex<Option<Instant>>>,
+    _end: Sender<()>,
+}
+
+impl Enabled {
+    /// Starts the thread and its first look. Of checks that run with that period, each shall be taken up within about one.
+    ///
+    /// # Errors
+    /// The system has no thread to give.
+    pub fn start(home: &Path, find: Find, period: Duration) -> Result<Enabled> {
+        let (sender, differences) = channel();
+        let (end, ended) = channel();
+        let begun = Arc::new(Mutex::new(Some(Instant::now())));
+        let (mut look, is_under_way) = (Look::new(home, find), Arc::clone(&begun));
+        let rhythm = (period / 2).clamp(RHYTHM.0, RHYTHM.1);
+        let set = move |begun| *is_under_way.lock().unwrap_or_else(PoisonError::into_inner) = begun;
+        let work = move || {
+            loop {
+                set(Some(Instant::now()));
+                let is_heard = look.again(Instant::now(), &mut |difference| sender.send(difference).is_ok());
+                set(None);
+                if !is_heard || ended.recv_timeout(rhythm) != Err(RecvTimeoutError::Timeout) {
+                    return;
+                }
+            }
+        };
+        thread::Builder::new().name("enabled".into()).stack_size(STACK).spawn(work).map_err(|error| {
+            Error::daemon(format!("no thread to look at {} and {}: {error}", links::ENABLED, scripts::ENABLED))
+        })?;
+        Ok(Enabled { differences, begun, _end: end })
+    }
+
+    /// What differs since this was asked last.
+    pub fn differences(&self) -> Vec<Difference> {
+        self.differences.try_iter().collect()
+    }
+
+    /// What there is to take up at first: when all was looked at, or that time has passed.
+    pub fn first(&self, limit: Duration) -> Vec<Difference> {
+        let (until, mut first) = (Instant::now() + limit, Vec::new());
+        while let Ok(difference) = self.differences.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            let is_whole = difference.is_whole;
+            first.push(difference);
+            if is_whole {
+                break;
+            }
+        }
+        first
+    }
+
+    /// When the look that is under way began.
+    pub fn begun(&self) -> Option<Instant> {
+        *self.begun.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the folders hold at this moment, as far as it is asked for: for a command, that looks once.
+///
+/// # Errors
+/// A folder cannot be listed.
+pub fn look_once(home: &Path, find: Find, is_asked: impl Fn(&Key) -> bool) -> Result<Difference> {
+    let mut comparison = Comparison::default();
+    for folder in Folder::ALL {
+        comparison.list(folder, list(home, folder)?);
+    }
+    let mut due = comparison.due(true);
+    due.retain(is_asked);
+    for folder in Folder::ALL {
+        looks(home, find).ask(of(folder, &due), |key, answer| see(&mut comparison, &key, answer));
+    }
+    Ok(comparison.take(true))
+}
+
+type Seen = std::result::Result<Prepared, String>;
+
+/// Everything that the thread remembers from look to look.
+struct Look {
+    home: PathBuf,
+    watches: [(Folder, Watch); 2],
+    /// Of each folder its own: what hangs in one keeps nothing of the other from being looked at.
+    looks: [(Folder, Looks<Key, Seen>); 2],
+    comparison: Comparison<Box<dyn Check>>,
+    complaint: Complaint,
+    /// When everything was looked at last, and how long after it that is done again.
+    last: Option<Instant>,
+    pause: Duration,
+}
+
+impl Look {
+    fn new(home: &Path, find: Find) -> Look {
+        Look {
+            home: home.into(),
+            watches: Folder::ALL.map(|folder| (folder, Watch::new(&home.join(folder.name())))),
+            looks: Folder::ALL.map(|folder| (folder, looks(home, find))),
+            comparison: Comparison::default(),
+            complaint: Complaint::default(),
+            last: None,
+            pause: AGAIN.0,
+        }
+    }
+
+    /// Looks at what may have changed, and hands over what differs; `false` when nobody takes it.
+    fn again(&mut self, now: Instant, hand_over: &mut dyn FnMut(Difference) -> bool) -> bool {
+        let is_first = self.last.is_none();
+        let is_time = self.last.is_none_or(|last| now.saturating_duration_since(last) >= self.pause);
+        let mut has_changed = false;
+        for (folder, watch) in &mut self.watches {
+            let is_changed = watch.changed();
+            has_changed |= is_changed;
+            if !is_changed && !is_time {
+                continue;
+            }
+            match list(&self.home, *folder) {
+                Ok(listed) => {
+                    self.complaint.recovered(folder.name(), now);
+                    self.comparison.list(*folder, listed);
+                }
+                Err(error) => {
+                    self.complaint.complain(folder.name(), &error.to_string(), now);
+                    watch.forget();
+                }
+            }
+        }
+        if !has_changed && !is_time && !self.looks.iter().any(|(_, looks)| looks.any_hangs()) {
+            return true;
+        }
+        if has_changed || is_time {
+            self.last = Some(now);
+            self.pause = if has_changed { AGAIN.0 } else { (self.pause * 2).min(AGAIN.1) };
+        }
+        let due = if has_changed || is_time { self.comparison.due(has_changed) } else { Vec::new() };
+        let (mut piece, mut is_heard) = (Instant::now(), true);
+        let Look { looks, comparison, .. } = self;
+        for (folder, looks) in looks {
+            looks.ask(of(*folder, &due), |key, answer| {
+                see(comparison, &key, answer);
+                if piece.elapsed() > PIECE {
+                    is_heard &= hand_over(comparison.take(false));
+                    piece = Instant::now();
+                }
+            });
+        }
+        let difference = comparison.take(true);
+        if is_first || !difference.is_empty() {
+            is_heard &= hand_over(difference);
+        }
+        is_heard
+    }
+}
+
+fn of(folder: Folder, keys: &[Key]) -> Vec<Key> {
+    keys.iter().filter(|key| key.folder == folder).cloned().collect()
+}
+
+fn see(comparison: &mut Comparison<Box<dyn Check>>, key: &Key, answer: Answer<Seen>) {
+    let seen = match answer {
+        Answer::Seen(seen) => seen,
+        Answer::Hangs => Err(HANGS.into()),
+        Answer::Waits => Err(WAITS.into()),
+    };
+    comparison.see(key, seen);
+}
+
+/// What an entry is for, whatever it points to.
+fn list(home: &Path, folder: Folder) -> Result<BTreeMap<Key, String>> {
+    let key = |name| Key { folder, name };
+    Ok(match folder {
+        Folder::Checks => links::read(home)?.into_iter().map(|link| (key(link.stem), link.file_name)).collect(),
+        Folder::Scripts => {
+            let names = scripts::names(home, scripts::ENABLED)?;
+            names.into_iter().map(|name| (key(name.clone()), name)).collect()
+        }
+    })
+}
+
+/// How an entry is looked at: whatever touches its file, its section or its user is in here.
+fn looks(home: &Path, find: Find) -> Looks<Key, Seen> {
+    let (home, places) = (home.to_path_buf(), Mutex::new(None));
+    Looks::new(move |key: &Key| {
+        let prepared = match key.folder {
+            Folder::Checks => match find(&key.name) {
+                Some(spec) => prepared::check(&home, spec),
+                None => {
+                    let near = spelling::hint(&key.name, checks::all().map(|spec| spec.name));
+                    return Err(format!("no check of that name in this version{near}"));
+                }
+            },
+            Folder::Scripts => shared_places(&home, &places)
+                .and_then(|places| prepared::script(&home, scripts::ENABLED, &key.name, &places)),
+        };
+        prepared.map_err(|error| error.to_string())
+    })
+}
+
+/// The places of all scripts: new ones when `[scripts]` says another number.
+fn shared_places(home: &Path, shared: &Mutex<Option<Arc<Places>>>) -> Result<Arc<Places>> {
+    // Read before the lock, which others would wait for.
+    let places = Places::read(&ini::section(home, scripts::CONF, scripts::COMMON)?)?;
+    let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
+    match &*shared {
+        Some(known) if known.count() == places.count() => Ok(Arc::clone(known)),
+        _ => Ok(Arc::clone(shared.insert(Arc::new(places)))),
+    }
+}

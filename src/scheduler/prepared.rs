@@ -1,0 +1,77 @@
+//! A check or a script that was read and built from its configuration, ready to be run.
+
+use super::families;
+use super::links;
+use crate::check::{Check, Pace, Runs, Spec};
+use crate::config::section::Section;
+use crate::model::error::Result;
+use crate::scripts::manner::Mode;
+use crate::scripts::{self, Manner, Places, Script};
+use std::path::Path;
+use std::sync::Arc;
+
+/// The folders whose entries are switched on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Folder {
+    Checks,
+    Scripts,
+}
+
+impl Folder {
+    pub const ALL: [Folder; 2] = [Folder::Checks, Folder::Scripts];
+
+    /// Its name below home.
+    pub fn name(self) -> &'static str {
+        match self {
+            Folder::Checks => links::ENABLED,
+            Folder::Scripts => scripts::ENABLED,
+        }
+    }
+}
+
+/// What tells a check or script from all others: a check's name, or the file name of a script.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    pub folder: Folder,
+    pub name: String,
+}
+
+/// A check or a script, ready to be run. What does the work is a check, and something else in a test.
+pub struct Prepared<W = Box<dyn Check>> {
+    pub key: Key,
+    /// Value of the `type` tag.
+    pub check_type: &'static str,
+    pub pace: Pace,
+    pub runs: Runs,
+    /// What it has gathered is asked for once more at the end.
+    pub is_stream: bool,
+    /// What it was built from.
+    pub section: Section,
+    pub work: W,
+}
+
+/// A check as its section says.
+///
+/// # Errors
+/// A mistake in the section or its files.
+pub fn check(home: &Path, spec: &'static Spec) -> Result<Prepared> {
+    let section = families::section_for(home, spec)?;
+    let (pace, work) = (Pace::read(&section)?, (spec.build)(&section)?);
+    let key = Key { folder: Folder::Checks, name: spec.name.into() };
+    Ok(Prepared { key, check_type: spec.check_type, pace, runs: spec.runs, is_stream: false, section, work })
+}
+
+/// The script of that name in a folder below home, as its section says.
+///
+/// # Errors
+/// A mistake in the section or its file, or no program in that place.
+pub fn script(home: &Path, folder: &str, name: &str, places: &Arc<Places>) -> Result<Prepared> {
+    let path = home.join(folder).join(name);
+    scripts::check_file(&path)?;
+    let section = Manner::section(home, name)?;
+    let manner = Manner::read(&section)?;
+    let (pace, is_stream) = (manner.pace, manner.mode == Mode::Stream);
+    let work = Box::new(Script::new(path, manner, Arc::clone(places)));
+    let key = Key { folder: Folder::Scripts, name: name.into() };
+    Ok(Prepared { key, check_type: scripts::TYPE, pace, runs: Runs::Own, is_stream, section, work })
+}

@@ -1,0 +1,255 @@
+//! What is due when, who is busy, and what begins now. Pure: clocks, differences and ended runs come in as data, and what is
+//! to be done goes to a [`Crew`], which is threads in earnest and a test's own in the simulation.
+
+use super::clock::{Moment, Stamps, next_due};
+use super::difference::{Broken, Difference};
+use super::prepared::{Key, Prepared};
+use crate::check::{Pace, Runs};
+use crate::model::point::Tick;
+use std::time::{Duration, Instant};
+
+/// Differences are asked for at least that often, however long the period is.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+/// One taking up of a check: switched off and on again, it is another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Id(pub u64);
+
+/// Those who run the checks.
+pub trait Crew<W> {
+    /// Whether nothing is left of what was run for it before.
+    fn is_clear(&mut self, key: &Key) -> bool;
+    /// Sees to it that somebody can run it; gives it back when there is nobody to be had.
+    fn hire(&mut self, id: Id, prepared: Prepared<W>, now: Moment) -> Option<Prepared<W>>;
+    /// Lets go of it. With `ends_run` what runs of it is ended; else its last run may finish.
+    fn dismiss(&mut self, id: Id, key: &Key, ends_run: bool);
+    /// Begins these runs.
+    fn begin(&mut self, runs: Begin);
+    /// Something that somebody should know.
+    fn tell(&mut self, told: Told, now: Moment);
+}
+
+/// Runs that begin at the same moment.
+pub struct Begin {
+    pub tick: Tick,
+    /// Each on its own thread.
+    pub own: Vec<Id>,
+    /// One after another, in this order, on the shared thread.
+    pub kernel: Vec<Id>,
+    /// The shared thread is held up by a check: it is left behind, and a new one runs these.
+    pub is_anew: bool,
+}
+
+/// What there is to tell.
+pub enum Told<'a> {
+    On(&'a Key),
+    Off(&'a Key),
+    Changed(&'a Key),
+    Broken(&'a Broken),
+    /// It begins when the last run of an earlier taking up has ended.
+    Waits(&'a Key),
+    /// There is no thread to run it in.
+    NoThread(&'a Key),
+    /// Its last run has not ended within this time, so this tick goes without it.
+    Missed(&'a Key, Duration),
+    /// It begins again after it had missed ticks.
+    Returned(&'a Key),
+    /// The wall clock was set by that many seconds.
+    ClockSet(f64),
+}
+
+/// A check that was taken up.
+struct Slot {
+    id: Id,
+    key: Key,
+    pace: Pace,
+    runs: Runs,
+    is_stream: bool,
+    due: Instant,
+    is_running: bool,
+    has_missed: bool,
+}
+
+impl Slot {
+    /// Whether it is in a run. Of those on the shared thread only the first is; those behind it have not begun.
+    fn has_begun(&self, shared: &[Id]) -> bool {
+        self.is_running && (shared.first() == Some(&self.id) || !shared.contains(&self.id))
+    }
+}
+
+/// All checks, and when each is due.
+pub struct Timetable<W> {
+    epoch: Instant,
+    period: Duration,
+    /// The next tick of the daemon's own period.
+    base: Instant,
+    stamps: Stamps,
+    slots: Vec<Slot>,
+    /// Runs of the shared thread that have not ended, in their order: the first is under way, if any is.
+    shared: Vec<Id>,
+    /// To be taken up as soon as that can be.
+    waiting: Vec<Waiting<W>>,
+    /// Let go while they were in a run.
+    leaving: Vec<(Id, Key)>,
+    last: Id,
+}
+
+struct Waiting<W> {
+    prepared: Prepared<W>,
+    /// In place of another of the same name.
+    is_change: bool,
+}
+
+impl<W> Timetable<W> {
+    pub fn new(epoch: Instant, period: Duration) -> Timetable<W> {
+        Timetable {
+            epoch,
+            period,
+            base: epoch,
+            stamps: Stamps::new(),
+            slots: Vec::new(),
+            shared: Vec::new(),
+            waiting: Vec::new(),
+            leaving: Vec::new(),
+            last: Id(0),
+        }
+    }
+
+    /// Whether a tick of the daemon's own period has come.
+    pub fn is_base(&self, now: Instant) -> bool {
+        self.base <= now
+    }
+
+    /// Whether nothing is on or about to be.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty() && self.waiting.is_empty()
+    }
+
+    /// A run has ended.
+    pub fn ended(&mut self, id: Id) {
+        self.shared.retain(|shared| *shared != id);
+        self.leaving.retain(|(leaving, _)| *leaving != id);
+        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.id == id) {
+            slot.is_running = false;
+        }
+    }
+
+    /// Takes over what is different from now on.
+    pub fn apply(&mut self, difference: Difference<W>, now: Moment, crew: &mut dyn Crew<W>) {
+        for broken in &difference.broken {
+            crew.tell(Told::Broken(broken), now);
+        }
+        for key in &difference.gone {
+            let before = self.waiting.len();
+            self.waiting.retain(|waiting| waiting.prepared.key != *key);
+            if self.let_go(key, true, crew) || self.waiting.len() < before {
+                crew.tell(Told::Off(key), now);
+            }
+        }
+        for prepared in difference.added {
+            self.waiting.push(Waiting { prepared, is_change: false });
+        }
+        for prepared in difference.changed {
+            self.waiting.retain(|waiting| waiting.prepared.key != prepared.key);
+            let is_change = self.let_go(&prepared.key, false, crew);
+            self.waiting.push(Waiting { prepared, is_change });
+        }
+    }
+
+    /// Ends a taking up; `false`: there was none.
+    fn let_go(&mut self, key: &Key, ends_run: bool, crew: &mut dyn Crew<W>) -> bool {
+        let Some(place) = self.slots.iter().position(|slot| slot.key == *key) else { return false };
+        let slot = self.slots.remove(place);
+        if slot.has_begun(&self.shared) {
+            self.leaving.push((slot.id, slot.key));
+        }
+        crew.dismiss(slot.id, key, ends_run);
+        true
+    }
+
+    /// Takes up what waits, and begins what is due. Returns when to come back.
+    pub fn turn(&mut self, now: Moment, crew: &mut dyn Crew<W>) -> Instant {
+        if self.base <= now.at {
+            self.base = next_due(self.epoch, self.period, now.at);
+        }
+        self.take_up(now, crew);
+        let (epoch, period) = (self.epoch, self.period);
+        let mut due = Vec::with_capacity(self.slots.len());
+        for (place, slot) in self.slots.iter_mut().enumerate().filter(|(_, slot)| slot.due <= now.at) {
+            slot.due = next_due(epoch, slot.pace.period.unwrap_or(period), now.at);
+            due.push(place);
+        }
+        self.begin(due, now, crew);
+        let next = self.slots.iter().map(|slot| slot.due).min().map_or(self.base, |due| due.min(self.base));
+        next.min(now.at + LONGEST_WAIT)
+    }
+
+    fn take_up(&mut self, now: Moment, crew: &mut dyn Crew<W>) {
+        for Waiting { prepared, is_change } in std::mem::take(&mut self.waiting) {
+            let key = prepared.key.clone();
+            if self.leaving.iter().any(|(_, leaving)| *leaving == key) || !crew.is_clear(&key) {
+                crew.tell(Told::Waits(&key), now);
+                self.waiting.push(Waiting { prepared, is_change });
+                continue;
+            }
+            self.last.0 += 1;
+            let (id, pace, runs, is_stream) = (self.last, prepared.pace, prepared.runs, prepared.is_stream);
+            if let Some(prepared) = crew.hire(id, prepared, now) {
+                crew.tell(Told::NoThread(&key), now);
+                self.waiting.push(Waiting { prepared, is_change });
+                continue;
+            }
+            crew.tell(if is_change { Told::Changed(&key) } else { Told::On(&key) }, now);
+            let due = now.at;
+            self.slots.push(Slot { id, key, pace, runs, is_stream, due, is_running: false, has_missed: false });
+        }
+    }
+
+    /// Begins a run of those in these places that are not in one.
+    fn begin(&mut self, due: Vec<usize>, now: Moment, crew: &mut dyn Crew<W>) {
+        if due.is_empty() {
+            return;
+        }
+        let period = self.period;
+        let (wall, step) = self.stamps.stamp(now);
+        step.into_iter().for_each(|step| crew.tell(Told::ClockSet(step), now));
+        let (mut own, mut kernel) = (Vec::new(), Vec::new());
+        for place in due {
+            let Some(slot) = self.slots.get_mut(place) else { continue };
+            if slot.has_begun(&self.shared) {
+                slot.has_missed = true;
+                crew.tell(Told::Missed(&slot.key, slot.pace.limit(period)), now);
+                continue;
+            }
+            if std::mem::take(&mut slot.has_missed) {
+                crew.tell(Told::Returned(&slot.key), now);
+            }
+            slot.is_running = true;
+            match slot.runs {
+                Runs::Own => own.push(slot.id),
+                Runs::Kernel => kernel.push(slot.id),
+            }
+        }
+        let is_anew = !kernel.is_empty() && !self.shared.is_empty();
+        if is_anew {
+            // Those that are not due now have missed their turn behind the one that holds the thread up.
+            let shared = std::mem::take(&mut self.shared);
+            let behind = shared.iter().skip(1).filter(|id| !kernel.contains(id)).collect::<Vec<_>>();
+            self.slots.iter_mut().for_each(|slot| slot.is_running &= !behind.contains(&&slot.id));
+        }
+        self.shared.extend(&kernel);
+        let tick = Tick { wall, at: now.at, deadline: now.at + period, period };
+        crew.begin(Begin { tick, own, kernel, is_anew });
+    }
+
+    /// At the end: what streams have gathered since their last tick is asked for.
+    pub fn ask_streams(&mut self, now: Moment, crew: &mut dyn Crew<W>) {
+        let streams = self.slots.iter().enumerate().filter(|(_, slot)| slot.is_stream).map(|(place, _)| place);
+        self.begin(streams.collect(), now, crew);
+    }
+
+    /// Who is in a run.
+    pub fn running(&self) -> impl Iterator<Item = &Key> {
+        self.slots.iter().filter(|slot| slot.is_running).map(|slot| &slot.key)
+    }
+}

@@ -1,0 +1,465 @@
+//! The tick loop in a world of the test's own: a clock, folders that change, and checks that are slow, fail or never come
+//! back, by a seed, thousands of times. A seed that fails fails again: `SEED=1234 cargo test scheduler::simulation`; `SCHEDULES=100000`
+//! in place of it runs more.
+
+use puypuy::check::{Pace, Runs};
+use puypuy::config::section::{Entry, Section};
+use puypuy::scheduler::clock::Moment;
+use puypuy::scheduler::difference::{Comparison, Difference};
+use puypuy::scheduler::prepared::{Folder, Key, Prepared};
+use puypuy::scheduler::timetable::{Begin, Crew, Id, Timetable, Told};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
+
+const SCHEDULES: u64 = 2_000;
+const PERIOD: Duration = Duration::from_secs(1);
+const WALL: Duration = Duration::from_secs(1_600_000_000);
+/// How long the end waits for runs.
+const LAST_RUNS: Duration = Duration::from_secs(2);
+
+/// Numbers that a seed decides.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        // SplitMix64.
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % sides
+    }
+
+    fn chance(&mut self, one_in: u64) -> bool {
+        self.roll(one_in) == 0
+    }
+
+    fn millis(&mut self, most: u64) -> Duration {
+        Duration::from_millis(self.roll(most))
+    }
+}
+
+/// What a look at an entry brings.
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Sight {
+    Fine,
+    Broken,
+    Hangs,
+}
+
+/// An entry of a folder as it is now.
+#[derive(Clone, Copy, Debug)]
+struct Content {
+    /// Of its section.
+    version: u64,
+    sight: Sight,
+}
+
+/// How a check runs.
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Nature {
+    /// Also one that panics: its run ends, and that is all the loop knows of it.
+    Quick,
+    Slow,
+    Never,
+}
+
+/// What a look hands over in place of a check.
+struct Work {
+    version: u64,
+    nature: Nature,
+}
+
+/// A check that was taken up.
+struct Member {
+    key: Key,
+    version: u64,
+    nature: Nature,
+    period: Duration,
+    is_dismissed: bool,
+    /// The thread of its own.
+    own: Option<usize>,
+}
+
+/// A thread: what it is to run, and until when it is in the first of these.
+#[derive(Default)]
+struct Lane {
+    queue: VecDeque<Id>,
+    until: Option<Duration>,
+    is_left: bool,
+}
+
+/// The threads and everything that is asked of the crew.
+struct World {
+    dice: Dice,
+    now: Duration,
+    threads_fail: bool,
+    members: BTreeMap<Id, Member>,
+    lanes: Vec<Lane>,
+    shared: usize,
+    /// Runs that have ended, not heard of by the loop.
+    ended: Vec<Id>,
+    /// Begun in this turn, and told to have missed it.
+    begun: BTreeSet<Id>,
+    missed: BTreeSet<Key>,
+    on: Vec<Key>,
+}
+
+impl World {
+    /// Whether some thread is in a run for that key.
+    fn runs(&self, key: &Key) -> bool {
+        self.lanes
+            .iter()
+            .any(|lane| lane.until.is_some() && lane.queue.front().is_some_and(|id| self.members[id].key == *key))
+    }
+
+    /// Begins what is first in a lane.
+    fn advance(&mut self, place: usize) {
+        while let Some(id) = self.lanes[place].queue.front().copied() {
+            let member = &self.members[&id];
+            if self.lanes[place].is_left {
+                self.lanes[place].queue.clear();
+            } else if member.is_dismissed {
+                self.lanes[place].queue.pop_front();
+                self.ended.push(id);
+            } else {
+                assert!(!self.runs(&member.key), "{:?} runs twice at a time", member.key);
+                let takes = match member.nature {
+                    Nature::Quick => Duration::from_millis(1),
+                    Nature::Slow => Duration::from_millis(50) + self.dice.millis(2500),
+                    Nature::Never => Duration::from_secs(1_000_000),
+                };
+                self.lanes[place].until = Some(self.now + takes);
+                return;
+            }
+        }
+    }
+
+    /// Ends the runs whose time has come.
+    fn work(&mut self) {
+        for place in 0..self.lanes.len() {
+            while self.lanes[place].until.is_some_and(|until| until <= self.now) {
+                self.lanes[place].until = None;
+                let id = self.lanes[place].queue.pop_front().unwrap();
+                self.ended.push(id);
+                self.advance(place);
+            }
+        }
+    }
+
+    /// When the next run ends.
+    fn next_end(&self) -> Option<Duration> {
+        self.lanes.iter().filter_map(|lane| lane.until).min()
+    }
+
+    fn send(&mut self, place: usize, ids: Vec<Id>) {
+        assert!(self.lanes[place].queue.is_empty(), "a thread that is busy gets a job");
+        self.lanes[place].queue = ids.into();
+        self.advance(place);
+    }
+}
+
+impl Crew<Work> for World {
+    fn is_clear(&mut self, key: &Key) -> bool {
+        key.folder == Folder::Checks || !self.runs(key)
+    }
+
+    fn hire(&mut self, id: Id, prepared: Prepared<Work>, _: Moment) -> Option<Prepared<Work>> {
+        if self.threads_fail && self.dice.chance(2) {
+            return Some(prepared);
+        }
+        let own = (prepared.runs == Runs::Own).then(|| {
+            self.lanes.push(Lane::default());
+            self.lanes.len() - 1
+        });
+        let Prepared { key, pace, work: Work { version, nature }, .. } = prepared;
+        let period = pace.period.unwrap_or(PERIOD);
+        let is_on = |member: &Member| member.key == key && !member.is_dismissed;
+        assert!(!self.members.values().any(is_on), "{key:?} is taken up twice");
+        self.members.insert(id, Member { key, version, nature, period, is_dismissed: false, own });
+        None
+    }
+
+    fn dismiss(&mut self, id: Id, key: &Key, ends_run: bool) {
+        let member = self.members.get_mut(&id).unwrap();
+        member.is_dismissed = true;
+        if let (true, Folder::Scripts, Some(place)) = (ends_run, key.folder, member.own) {
+            // TERM, and KILL after two seconds.
+            let end = self.now + self.dice.millis(2500);
+            self.lanes[place].until = self.lanes[place].until.map(|until| until.min(end));
+        }
+    }
+
+    fn begin(&mut self, Begin { own, kernel, is_anew, .. }: Begin) {
+        for id in own.iter().chain(&kernel) {
+            assert!(!self.members[id].is_dismissed && self.begun.insert(*id));
+        }
+        if is_anew {
+            let held = &self.lanes[self.shared];
+            assert!(held.until.is_some(), "a thread is left behind that nothing holds up");
+            self.lanes[self.shared].is_left = true;
+            self.lanes.push(Lane::default());
+            self.shared = self.lanes.len() - 1;
+        }
+        match self.threads_fail && is_anew && self.dice.chance(2) {
+            true => self.ended.extend(kernel),
+            false if !kernel.is_empty() => self.send(self.shared, kernel),
+            false => {}
+        }
+        for id in own {
+            self.send(self.members[&id].own.unwrap(), vec![id]);
+        }
+    }
+
+    fn tell(&mut self, told: Told, _: Moment) {
+        match told {
+            Told::On(key) | Told::Changed(key) => self.on.push(key.clone()),
+            Told::Missed(key, _) => {
+                assert!(self.runs(key), "{key:?} has missed a tick while it was not in a run");
+                self.missed.insert(key.clone());
+            }
+            Told::ClockSet(step) => panic!("the clock was not set by {step}"),
+            Told::Waits(key) => assert!(self.runs(key), "{key:?} waits for nothing"),
+            Told::Off(_) | Told::Broken(_) | Told::NoThread(_) | Told::Returned(_) => {}
+        }
+    }
+}
+
+/// One life of a daemon.
+struct Life {
+    world: World,
+    table: Timetable<Work>,
+    start: Instant,
+    folder: BTreeMap<Key, Content>,
+    comparison: Comparison<Work>,
+    /// Looks that have not come back.
+    hanging: BTreeSet<Key>,
+    pending: Vec<Difference<Work>>,
+    last_turn: Duration,
+    /// The last that was taken up before this turn.
+    newest: Option<Id>,
+}
+
+/// Which of a few dozen checks and scripts, each with a nature that stays.
+fn key(number: u64) -> Key {
+    let folder = if number.is_multiple_of(2) { Folder::Checks } else { Folder::Scripts };
+    Key { folder, name: format!("check_{number}") }
+}
+
+fn prepared(key: &Key, version: u64) -> Prepared<Work> {
+    let number: u64 = key.name.strip_prefix("check_").unwrap().parse().unwrap();
+    let nature = match number % 7 {
+        5 => Nature::Slow,
+        6 if number > 20 => Nature::Never,
+        _ => Nature::Quick,
+    };
+    let period = match number % 5 {
+        3 => Some(Duration::from_millis(300)),
+        4 => Some(Duration::from_millis(2500)),
+        _ => None,
+    };
+    let runs = if key.folder == Folder::Scripts || number.is_multiple_of(4) { Runs::Own } else { Runs::Kernel };
+    let entries = vec![Entry { key: "version".into(), value: version.to_string(), line: 1 }];
+    Prepared {
+        key: key.clone(),
+        check_type: "test",
+        pace: Pace { period, timeout: None, max_series: 1 },
+        runs,
+        is_stream: number % 3 == 1,
+        section: Section { entries, ..Section::default() },
+        work: Work { version, nature },
+    }
+}
+
+impl Life {
+    fn new(seed: u64) -> Life {
+        let start = Instant::now();
+        let world = World {
+            dice: Dice(seed),
+            now: Duration::ZERO,
+            threads_fail: false,
+            members: BTreeMap::new(),
+            lanes: vec![Lane::default()],
+            shared: 0,
+            ended: Vec::new(),
+            begun: BTreeSet::new(),
+            missed: BTreeSet::new(),
+            on: Vec::new(),
+        };
+        let table = Timetable::new(start, PERIOD);
+        let (folder, comparison) = (BTreeMap::new(), Comparison::default());
+        let (hanging, pending) = (BTreeSet::new(), Vec::new());
+        Life { world, table, start, folder, comparison, hanging, pending, last_turn: Duration::ZERO, newest: None }
+    }
+
+    fn moment(&self) -> Moment {
+        Moment { at: self.start + self.world.now, wall: WALL + self.world.now }
+    }
+
+    /// Somebody changes something.
+    fn change(&mut self) {
+        let dice = &mut self.world.dice;
+        self.world.threads_fail = dice.chance(4);
+        for _ in 0..=dice.roll(4) {
+            let key = key(dice.roll(30));
+            let sight = match dice.roll(8) {
+                0 => Sight::Broken,
+                1 => Sight::Hangs,
+                _ => Sight::Fine,
+            };
+            let content = Content { version: dice.roll(3), sight };
+            match dice.chance(3) {
+                true => drop(self.folder.remove(&key)),
+                false => drop(self.folder.insert(key, content)),
+            }
+        }
+    }
+
+    /// A look at the folders.
+    fn look(&mut self, everybody: bool) {
+        for folder in Folder::ALL {
+            let names = self.folder.keys().filter(|key| key.folder == folder);
+            self.comparison.list(folder, names.map(|key| (key.clone(), key.name.clone())).collect());
+        }
+        let mut due = self.comparison.due(everybody);
+        due.extend(std::mem::take(&mut self.hanging));
+        due.sort();
+        due.dedup();
+        for key in due {
+            let Some(content) = self.folder.get(&key) else { continue };
+            let seen = match content.sight {
+                Sight::Fine => Ok(prepared(&key, content.version)),
+                Sight::Broken => Err("broken".into()),
+                Sight::Hangs => {
+                    self.hanging.insert(key.clone());
+                    Err("hangs".into())
+                }
+            };
+            self.comparison.see(&key, seen);
+        }
+        self.pending.push(self.comparison.take(true));
+    }
+
+    /// Wakes the loop, and holds what it does against what it should do.
+    fn turn(&mut self) -> Duration {
+        let now = self.moment();
+        self.world.work();
+        for id in std::mem::take(&mut self.world.ended) {
+            self.table.ended(id);
+        }
+        (self.world.begun, self.world.missed, self.world.on) = Default::default();
+        for difference in std::mem::take(&mut self.pending) {
+            self.table.apply(difference, now, &mut self.world);
+        }
+        let next = self.table.turn(now, &mut self.world).duration_since(self.start);
+        let (at, before) = (self.world.now, self.last_turn);
+        for (id, member) in self.world.members.iter().filter(|(_, member)| !member.is_dismissed) {
+            let beats = |time: Duration| time.as_nanos() / member.period.as_nanos();
+            let is_due = Some(*id) > self.newest || beats(at) > beats(before);
+            let is_told = self.world.missed.contains(&member.key);
+            assert_eq!(is_due, is_told || self.world.begun.contains(id), "{:?} at {at:?}", member.key);
+            // One on the shared thread may have begun late, behind a slow one.
+            let may_miss = member.nature != Nature::Quick || member.own.is_none();
+            assert!(!is_told || may_miss, "{:?} misses a tick", member.key);
+            assert!(beats(next) <= beats(at) + 1, "the tick of {:?} is slept over", member.key);
+        }
+        for key in &self.world.on {
+            let is_it = |member: &&Member| member.key == *key && !member.is_dismissed;
+            assert!(self.world.members.values().any(|member| is_it(&member)), "{key:?} is on without a thread");
+        }
+        self.last_turn = at;
+        self.newest = self.world.members.keys().last().copied();
+        next
+    }
+
+    /// Lets time pass until then, with looks and turns, and changes where `changes` says so.
+    fn live(&mut self, until: Duration, changes: bool) {
+        let mut next = self.turn();
+        let mut has_changed = true;
+        while self.world.now < until {
+            // The loop wakes a little late, and at times very late.
+            let late = if self.world.dice.chance(20) { 3000 } else { 5 };
+            let wake = next + self.world.dice.millis(late);
+            while let Some(end) = self.world.next_end().filter(|end| *end <= wake) {
+                self.world.now = self.world.now.max(end);
+                self.world.work();
+            }
+            self.world.now = wake;
+            if changes && self.world.dice.chance(3) {
+                self.change();
+                has_changed = true;
+            }
+            if self.world.dice.chance(2) {
+                let everybody = std::mem::take(&mut has_changed);
+                self.look(everybody);
+            }
+            next = self.turn();
+        }
+    }
+
+    /// Everything is mended; in the end what is in the folders is on, as its section says, and nothing else.
+    fn settle(&mut self) {
+        self.world.threads_fail = false;
+        self.folder.values_mut().for_each(|content| content.sight = Sight::Fine);
+        self.look(true);
+        let until = self.world.now + Duration::from_secs(8);
+        self.live(until, false);
+        let members = self.world.members.values().filter(|member| !member.is_dismissed);
+        let on: BTreeMap<&Key, u64> = members.map(|member| (&member.key, member.version)).collect();
+        for (key, content) in &self.folder {
+            // Whoever never ends holds up whoever is to follow.
+            let is_held = prepared(key, 0).work.nature == Nature::Never && self.world.runs(key);
+            assert!(is_held || on.get(key) == Some(&content.version), "{key:?} {content:?} {:?}", on.get(key));
+        }
+        let others: Vec<_> = on.keys().filter(|key| !self.folder.contains_key(**key)).collect();
+        assert!(others.is_empty(), "{others:?} are on and in no folder");
+    }
+
+    /// The end: after its time at most those are in a run that never end, or were begun too late.
+    fn stop(&mut self) {
+        for id in std::mem::take(&mut self.world.ended) {
+            self.table.ended(id);
+        }
+        self.world.begun.clear();
+        self.table.ask_streams(self.moment(), &mut self.world);
+        let end = self.world.now + LAST_RUNS;
+        while let Some(next) = self.world.next_end().filter(|next| *next <= end) {
+            self.world.now = self.world.now.max(next);
+            self.world.work();
+        }
+        for id in std::mem::take(&mut self.world.ended) {
+            self.table.ended(id);
+        }
+        for key in self.table.running() {
+            let is_there = |lane: &Lane| lane.queue.iter().any(|id| self.world.members[id].key == *key);
+            assert!(self.world.lanes.iter().any(is_there), "the end waits for {key:?}, which is in no run");
+        }
+    }
+}
+
+fn live(seed: u64) {
+    let mut life = Life::new(seed);
+    let lasts = Duration::from_secs(5 + life.world.dice.roll(15));
+    (0..3).for_each(|_| life.change());
+    life.look(true);
+    life.live(lasts, true);
+    if life.world.dice.chance(2) {
+        life.settle();
+    }
+    life.stop();
+}
+
+#[test]
+fn whatever_folders_and_checks_do_no_tick_is_lost_and_nothing_runs_twice() {
+    let asked = |name: &str| std::env::var(name).ok().map(|number| number.parse::<u64>().unwrap());
+    let seeds = match asked("SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..asked("SCHEDULES").unwrap_or(SCHEDULES),
+    };
+    for seed in seeds {
+        if let Err(panic) = std::panic::catch_unwind(|| live(seed)) {
+            eprintln!("SEED={seed}");
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
