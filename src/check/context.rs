@@ -2,6 +2,7 @@
 
 use crate::fetch::file::KernelFile;
 use crate::fetch::http::{Answer, Http};
+use crate::fetch::link_news::LinkNews;
 use crate::fetch::program::Programs;
 #[cfg(feature = "snmp")]
 use crate::fetch::snmp::{self, Agent, Asked};
@@ -56,9 +57,19 @@ impl Context<'_> {
         tree::names(self.roots, path)
     }
 
+    /// The names of the folders in a folder, sorted.
+    pub fn folders(&self, path: &str) -> Result<Vec<String>> {
+        tree::folders(self.roots, path)
+    }
+
     /// Where a symbolic link points to; `None` for anything else, and where it may not be read.
     pub fn target(&self, link: &str) -> Option<String> {
         tree::target(self.roots, link)
+    }
+
+    /// Where the kernel tells that network interfaces have changed.
+    pub fn link_news(&self) -> LinkNews {
+        LinkNews::listen(self.roots)
     }
 
     /// The page of that path and query on a server; `""` for its address itself.

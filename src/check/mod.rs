@@ -3,6 +3,7 @@
 
 mod context;
 mod out;
+mod series;
 mod spec;
 pub mod thresholds;
 

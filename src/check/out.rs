@@ -1,15 +1,16 @@
 //! Where the numbers, judgements and faults of a check go.
 
+use super::series::KnownSeries;
 use super::thresholds::Thresholds;
 use crate::model::error::Error;
 use crate::model::point::{Batch, HealthEvent, Kind, Level, Point, Series, Tags, Text, Tick, Value};
-use crate::model::rates::{Backward, Count, Rates};
+use crate::model::rates::{Backward, Before, Count};
 use crate::model::table::{Field, How, Raw, Row};
 use std::collections::HashMap;
 use std::fmt;
 use std::time::Instant;
 
-/// Periods after which a series that is not seen any more is forgotten.
+/// Periods after which an event that is not judged any more is forgotten.
 const FORGET_AFTER_PERIODS: u32 = 10;
 
 /// A number that brings all that there is to say of it.
@@ -42,14 +43,15 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Where a check's numbers go. Owned by the check's worker, kept from tick to tick: it holds the rates.
+/// Where a check's numbers go. Owned by the check's worker, kept from tick to tick: it knows the series.
 pub struct Out {
     check_type: Text,
     tick: Tick,
     batch: Batch,
     faults: Vec<Fault>,
-    rates: Rates,
-    budget: SeriesBudget,
+    known: KnownSeries,
+    /// Points of the last run.
+    expected: usize,
     /// The last judgement of each event, and when it was made.
     judged: HashMap<Text, (Level, Instant)>,
 }
@@ -62,8 +64,8 @@ impl Out {
             tick,
             batch: Batch::default(),
             faults: Vec::new(),
-            rates: Rates::default(),
-            budget: SeriesBudget { max: max_series, known: HashMap::new(), refused: 0, run: 0 },
+            known: KnownSeries::new(max_series),
+            expected: 0,
             judged: HashMap::new(),
         }
     }
@@ -71,10 +73,9 @@ impl Out {
     /// Starts the next run.
     pub fn begin(&mut self, tick: Tick) {
         self.tick = tick;
-        self.batch = Batch { points: Vec::with_capacity(self.batch.points.len()), events: Vec::new() };
+        self.batch = Batch { points: Vec::with_capacity(self.expected), events: Vec::new() };
         self.faults.clear();
-        self.budget.refused = 0;
-        self.budget.run += 1;
+        self.known.begin_run();
     }
 
     /// What is told from here on was so at that time.
@@ -84,17 +85,14 @@ impl Out {
 
     /// Ends the run: what was told, and the soft faults on the way.
     pub fn finish(&mut self) -> (Batch, Vec<Fault>) {
-        let age = self.tick.period * FORGET_AFTER_PERIODS;
-        self.rates.forget_older(self.tick.at, age);
-        if self.budget.refused > 0 {
-            let SeriesBudget { max, refused, .. } = self.budget;
-            self.fault(format!("{refused} new series refused, max_series = {max} is reached"));
+        let (most, refused) = self.known.end_run();
+        if refused > 0 {
+            self.fault(format!("{refused} new series refused, max_series = {most} is reached"));
         }
-        self.budget.known.retain(|_, last| self.tick.at.saturating_duration_since(last.seen) <= age);
+        let age = self.tick.period * FORGET_AFTER_PERIODS;
         self.judged.retain(|_, (_, seen)| self.tick.at.saturating_duration_since(*seen) <= age);
-        let points = Vec::with_capacity(self.batch.points.len());
-        let batch = std::mem::replace(&mut self.batch, Batch { points, events: Vec::new() });
-        (batch, std::mem::take(&mut self.faults))
+        self.expected = self.batch.points.len();
+        (std::mem::take(&mut self.batch), std::mem::take(&mut self.faults))
     }
 
     /// Applies a table to a row: each line's cell becomes a point. A missing or unreadable cell costs that line alone.
@@ -117,30 +115,15 @@ impl Out {
             },
             raw => raw,
         };
-        let name = Text::Borrowed(field.metric);
-        let (value, kind) = match field.how {
-            How::Gauge => (plain(field, raw), Kind::Gauge),
-            How::Percent => (plain(field, raw), Kind::Percent),
-            How::Counter => (plain(field, raw), Kind::Counter),
-            How::Rate => {
-                let series = self.series(name.clone(), tags);
-                let change = self.rates.per_second(series, count(raw), self.tick.at, field.backward);
-                (change.number().and_then(|n| Value::finite(n * field.scale)), Kind::Rate)
-            }
-            How::Delta => {
-                let series = self.series(name.clone(), tags);
-                let change = self.rates.delta(series, count(raw), self.tick.at, field.backward);
-                (change.number().and_then(|n| Value::finite(n * field.scale)), Kind::Gauge)
-            }
-        };
-        let Some(value) = value else { return };
-        let (check_type, tags) = (self.check_type.clone(), tags.clone());
-        let (time, host, reaction) = (self.tick.wall, None, field.reaction);
-        self.push(Point { name, value, kind, time, check_type, tags, host, reaction });
-    }
-
-    fn series(&self, name: Text, tags: &Tags) -> Series {
-        Series { name, check_type: self.check_type.clone(), host: None, tags: tags.clone() }
+        let (name, check_type) = (Text::Borrowed(field.metric), self.check_type.clone());
+        let series = Series { name, check_type, host: None, tags: tags.clone() };
+        let (count, at) = (count(raw), self.tick.at);
+        let scaled = |change: Option<f64>| change.and_then(|n| Value::finite(n * field.scale));
+        self.push(series, (field.how, self.tick.wall, field.reaction), |before| match field.how {
+            How::Gauge | How::Percent | How::Counter => plain(field, raw),
+            How::Rate => scaled(before.per_second(count, at, field.backward).number()),
+            How::Delta => scaled(before.delta(count, at, field.backward).number()),
+        });
     }
 
     /// A number that brings name, type and tags of its own. A change gives no point on its first sample and after a
@@ -153,44 +136,56 @@ impl Out {
     pub fn tell_with(&mut self, told: Told, backward: Backward) {
         let Told { name, value, how, check_type, tags, time } = told;
         let (name, check_type) = (Text::Owned(name.into()), Text::Owned(check_type.into()));
-        let series = || Series { name: name.clone(), check_type: check_type.clone(), host: None, tags: tags.clone() };
+        let series = Series { name, check_type, host: None, tags };
         let count = match value {
             Value::Int(number) if number >= 0 => Count::Whole(number as u64),
             other => Count::Real(other.as_f64()),
         };
         let at = self.tick.at;
-        let (value, kind) = match how {
-            How::Gauge => (Some(value), Kind::Gauge),
-            How::Percent => (Some(value), Kind::Percent),
-            How::Counter => (Some(value), Kind::Counter),
-            How::Rate => {
-                let change = self.rates.per_second(series(), count, at, backward);
-                (change.number().and_then(Value::finite), Kind::Rate)
-            }
-            How::Delta => {
-                let change = self.rates.delta(series(), count, at, backward);
-                (change.number().and_then(Value::finite), Kind::Gauge)
-            }
-        };
-        let Some(value) = value else { return };
-        let time = time.unwrap_or(self.tick.wall);
-        self.push(Point { name, value, kind, time, check_type, tags, host: None, reaction: 0 });
+        self.push(series, (how, time.unwrap_or(self.tick.wall), 0), |before| match how {
+            How::Gauge | How::Percent | How::Counter => Some(value),
+            How::Rate => before.per_second(count, at, backward).number().and_then(Value::finite),
+            How::Delta => before.delta(count, at, backward).number().and_then(Value::finite),
+        });
     }
 
-    /// A series has one number at a time, the last that was told: what a store would keep of several.
-    fn push(&mut self, point: Point) {
-        let next = self.batch.points.len();
-        let Some(place) = self.budget.place(&point, self.tick.at, next) else { return };
-        match self.batch.points.get_mut(place) {
+    /// The number that `value` makes of what was before. A series has one number at a time, the last that was told: what a
+    /// store would keep of several.
+    fn push(
+        &mut self,
+        series: Series,
+        (how, time, reaction): (How, i64, i8),
+        value: impl FnOnce(&mut Before) -> Option<Value>,
+    ) {
+        let Some(known) = self.known.of(&series) else { return };
+        let Some(value) = value(&mut known.before) else { return };
+        let kind = match how {
+            How::Gauge | How::Delta => Kind::Gauge,
+            How::Percent => Kind::Percent,
+            How::Rate => Kind::Rate,
+            How::Counter => Kind::Counter,
+        };
+        let Series { name, check_type, host, tags } = series;
+        let point = Point { name, value, kind, time, check_type, tags, host, reaction };
+        let points = &mut self.batch.points;
+        match known.place.and_then(|place| points.get_mut(place as usize)).filter(|old| old.time == time) {
             Some(old) => *old = point,
-            None => self.batch.points.push(point),
+            None => {
+                known.place = u32::try_from(points.len()).ok();
+                points.push(point);
+            }
         }
     }
 
-    /// Drops the history of a device that has left, of all that has these tags and maybe more: should one of that name come
-    /// back, its counters start anew.
-    pub fn forget(&mut self, tags: &Tags) {
-        self.rates.forget(tags);
+    /// Whether there may be no more series: a device that is new need not be looked at.
+    pub fn is_full(&self) -> bool {
+        self.known.is_full()
+    }
+
+    /// Drops the history of devices that have left, of all that has the tags of one of them and maybe more: should one of that
+    /// name come back, its counters start anew.
+    pub fn forget(&mut self, gone: &[Tags]) {
+        self.known.forget(gone);
     }
 
     /// A judgement about what is watched; `reaction` counts in `[SelfConfig] error_handler`. The first that is well after
@@ -280,39 +275,4 @@ fn number(text: &str) -> Option<Raw<'static>> {
         return Some(Raw::Int(n));
     }
     text.parse::<f64>().ok().filter(|n| n.is_finite()).map(Raw::Float)
-}
-
-/// Bounds how many series a check may have: known ones keep flowing, new ones are refused and counted.
-struct SeriesBudget {
-    max: usize,
-    known: HashMap<Series, Last>,
-    refused: usize,
-    run: u64,
-}
-
-/// The last point of a series.
-struct Last {
-    seen: Instant,
-    run: u64,
-    time: i64,
-    place: usize,
-}
-
-impl SeriesBudget {
-    /// Where the point belongs in the batch: at `next`, or where the series has one of the same time. `None`: refused.
-    fn place(&mut self, point: &Point, seen: Instant, next: usize) -> Option<usize> {
-        let (run, time) = (self.run, point.time);
-        let key = point.series();
-        if let Some(last) = self.known.get_mut(&key) {
-            let place = if last.run == run && last.time == time { last.place } else { next };
-            *last = Last { seen, run, time, place };
-            return Some(place);
-        }
-        if self.known.len() >= self.max {
-            self.refused += 1;
-            return None;
-        }
-        self.known.insert(key, Last { seen, run, time, place: next });
-        Some(next)
-    }
 }

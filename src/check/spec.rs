@@ -9,9 +9,10 @@ use std::time::Duration;
 /// Where a check runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Runs {
-    /// On the one worker shared by all checks whose whole source is kernel files answered from memory.
+    /// On the one worker shared by all checks whose whole source is a few kernel files answered from memory.
     Kernel,
-    /// On a thread of its own: whatever talks to a network, a program, a device or a foreign file system.
+    /// On a thread of its own: whatever talks to a network, a program, a device or a foreign file system, or may have
+    /// thousands of files to read.
     Own,
 }
 

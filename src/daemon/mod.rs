@@ -119,6 +119,9 @@ fn serve(settings: Settings, warnings: &[String], target: Target, manner: Manner
     let rotation = Rotation { every: own.log_rotate, backups: own.log_rotate_backups };
     let level = if own.debug_log { LevelFilter::Debug } else { LevelFilter::Info };
     logging::start(&own.log_file, rotation, level, manner.echo)?;
+    if let Err(errno) = process::raise_descriptors() {
+        log::warn!("cannot have more files open than the usual 1024 or so: {errno}; set LimitNOFILE or ulimit -n");
+    }
     log::info!("puypuy {} starts, pid {}, {}", env!("CARGO_PKG_VERSION"), std::process::id(), settings.file.display());
     let unwritten = pid_file.as_ref().and_then(|file| file.unwritten.as_ref()).map(|why| {
         format!("[SelfConfig] pid_file: no number could be written: {why}; stop and status find the daemon by the lock")

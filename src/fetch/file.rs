@@ -15,6 +15,12 @@ const MAX_BYTES: usize = 16 << 20;
 /// Room for the first read, doubled until the file fits.
 const FIRST_BYTES: usize = 4096;
 
+/// The kernel writes lines into pages of at least so many bytes: where the next line does not fit, a read ends early.
+const PAGE: usize = 4096;
+
+/// What is longer than any line of the files that are read in one go. Lines with paths may be longer.
+const LINE: usize = 512;
+
 /// One file of /proc or /sys, named relative to its root: `proc/stat`.
 pub struct KernelFile {
     path: Cow<'static, str>,
@@ -34,7 +40,7 @@ impl KernelFile {
     /// # Errors
     /// [`Error::File`] with the path; [`Error::is_gone`] tells a device that has left.
     pub fn read(&mut self, roots: &Roots) -> Result<&str> {
-        self.refill(roots)?;
+        self.refill(roots, Until::Short)?;
         if std::str::from_utf8(self.bytes()).is_err() {
             self.buffer = String::from_utf8_lossy(self.bytes()).into_owned().into_bytes();
             self.filled = self.buffer.len();
@@ -51,7 +57,7 @@ impl KernelFile {
         if self.is_unchanged() {
             return Ok(None);
         }
-        if let Err(error) = self.refill(roots) {
+        if let Err(error) = self.refill(roots, Until::Nothing) {
             self.open = None;
             return Err(error);
         }
@@ -70,9 +76,9 @@ impl KernelFile {
         self.buffer.get(..self.filled).unwrap_or_default()
     }
 
-    fn refill(&mut self, roots: &Roots) -> Result<()> {
+    fn refill(&mut self, roots: &Roots, until: Until) -> Result<()> {
         if let Some(file) = &self.open {
-            match fill(&mut self.buffer, file) {
+            match fill(&mut self.buffer, file, until) {
                 Ok(filled) => {
                     self.filled = filled;
                     return Ok(());
@@ -85,13 +91,22 @@ impl KernelFile {
         self.open = None;
         let path = roots.resolve(&self.path);
         let file = self.open.insert(File::open(&path).map_err(Error::file("open", &path))?);
-        self.filled = fill(&mut self.buffer, file).map_err(Error::file("read", &path))?;
+        self.filled = fill(&mut self.buffer, file, until).map_err(Error::file("read", &path))?;
         Ok(())
     }
 }
 
+/// How the end of a file is known.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// A read brings less than there is room for, and the kernel had room for another line.
+    Short,
+    /// A read brings nothing.
+    Nothing,
+}
+
 /// Reads the file from its beginning to its end; how many bytes there are.
-fn fill(buffer: &mut Vec<u8>, file: &File) -> io::Result<usize> {
+pub fn fill(buffer: &mut Vec<u8>, file: &File, mut until: Until) -> io::Result<usize> {
     let mut filled = 0;
     loop {
         let Some(space) = buffer.get_mut(filled..).filter(|space| !space.is_empty()) else {
@@ -99,11 +114,21 @@ fn fill(buffer: &mut Vec<u8>, file: &File) -> io::Result<usize> {
                 return Ok(filled);
             }
             buffer.resize((filled * 2).max(FIRST_BYTES), 0);
+            // The kernel may have the rest of a line that was cut here, before a page of others.
+            if filled > 0 {
+                until = Until::Nothing;
+            }
             continue;
         };
         match file.read_at(space, filled as u64) {
             Ok(0) => return Ok(filled),
-            Ok(n) => filled += n,
+            Ok(n) => {
+                let is_short = n < space.len() && n % PAGE != 0 && n % PAGE <= PAGE - LINE;
+                filled += n;
+                if is_short && until == Until::Short {
+                    return Ok(filled);
+                }
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }

@@ -6,6 +6,7 @@ pub mod btrfs;
 pub mod file;
 pub mod host;
 pub mod http;
+pub mod link_news;
 #[cfg(feature = "nvidia")]
 pub mod nvml;
 pub mod program;

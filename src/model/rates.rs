@@ -1,10 +1,7 @@
 //! Counters into change: per second, or since the previous sample.
 //!
 //! Three honest answers: a number, "not yet" on the first sample, "it restarted" when the counter went back.
-//! Keyed by series, one table per check, so that neither two disks nor two checks share history.
 
-use crate::model::point::{Series, Tags};
-use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 /// A counter as read.
@@ -51,26 +48,26 @@ struct Sample {
     at: Instant,
 }
 
-/// The previous sample of every counter of one check.
+/// The previous sample of a counter; none before the first.
 #[derive(Default)]
-pub struct Rates(HashMap<Series, Sample>);
+pub struct Before(Option<Sample>);
 
-impl Rates {
+impl Before {
     /// Change per second of real elapsed time since the previous sample. Never negative, never infinite.
-    pub fn per_second(&mut self, series: Series, count: Count, at: Instant, rule: Backward) -> Change {
-        match self.step(series, count, at, rule) {
+    pub fn per_second(&mut self, count: Count, at: Instant, rule: Backward) -> Change {
+        match self.step(count, at, rule) {
             (Change::Number(difference), elapsed) => Change::Number(difference / elapsed.as_secs_f64()),
             (other, _) => other,
         }
     }
 
     /// Change since the previous sample, whatever time has passed.
-    pub fn delta(&mut self, series: Series, count: Count, at: Instant, rule: Backward) -> Change {
-        self.step(series, count, at, rule).0
+    pub fn delta(&mut self, count: Count, at: Instant, rule: Backward) -> Change {
+        self.step(count, at, rule).0
     }
 
-    fn step(&mut self, series: Series, count: Count, at: Instant, rule: Backward) -> (Change, Duration) {
-        let Some(old) = self.0.insert(series, Sample { count, at }) else {
+    fn step(&mut self, count: Count, at: Instant, rule: Backward) -> (Change, Duration) {
+        let Some(old) = self.0.replace(Sample { count, at }) else {
             return (Change::NotYet, Duration::ZERO);
         };
         let elapsed = at.saturating_duration_since(old.at);
@@ -78,25 +75,6 @@ impl Rates {
             return (Change::NotYet, elapsed);
         }
         (difference(old.count, count, rule), elapsed)
-    }
-
-    /// Forgets every series whose last sample is older than `age`: a device that left and comes back starts anew.
-    pub fn forget_older(&mut self, now: Instant, age: Duration) {
-        self.0.retain(|_, sample| now.saturating_duration_since(sample.at) <= age);
-    }
-
-    /// Forgets every series that has these tags.
-    pub fn forget(&mut self, tags: &Tags) {
-        self.0.retain(|series, _| !tags.iter().all(|tag| series.tags.iter().any(|own| own == tag)));
-    }
-
-    /// How many series are remembered.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
     }
 }
 

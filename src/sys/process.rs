@@ -1,14 +1,44 @@
-//! What a process is to the kernel: its name, its priority, its end, and what signals do to it.
+//! What a process is to the kernel: its name, its priority, how many files it may have open, its end, and what signals do to it.
 #![allow(unsafe_code)]
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::fs;
 use std::io;
+use std::sync::OnceLock;
+
+/// How many files this process might have open before [`raise_descriptors`].
+static INHERITED: OnceLock<u64> = OnceLock::new();
 
 /// Sets the priority of this process, and so of all that it starts: -20 is the highest, 19 the lowest. See nice(2).
 pub fn set_nice(level: i8) -> io::Result<()> {
     // SAFETY: only numbers go in, and only one comes out.
     let result = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, level.into()) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Lets this process have as many files open as it may allow itself (getrlimit(2)): many interfaces, scripts or connections
+/// need more than the 1024 that are usual.
+///
+/// # Errors
+/// The kernel refuses; it stays as it was.
+pub fn raise_descriptors() -> nix::Result<()> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    INHERITED.get_or_init(|| soft);
+    if soft < hard { setrlimit(Resource::RLIMIT_NOFILE, hard, hard) } else { Ok(()) }
+}
+
+/// What programs of others get back: some of them do not work with more than 1024. `None`: nothing was raised.
+pub fn inherited_descriptors() -> Option<u64> {
+    INHERITED.get().copied()
+}
+
+/// Sets how many files this process, and all that it starts, may have open from now on.
+///
+/// # Errors
+/// The kernel refuses; it stays as it was.
+pub fn set_descriptors(soft: u64) -> nix::Result<()> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, soft.min(hard), hard)
 }
 
 /// Lets a write beyond the size that a file may have fail, as on a full disk, instead of ending the process (setrlimit(2)).

@@ -1,4 +1,4 @@
-//! The HTTP server: few connections, small requests, one answer each, and nobody may dawdle.
+//! The HTTP server: few connections, small requests, one answer each, and nobody may dawdle or keep another out.
 
 use super::allowed::Allowed;
 use super::nag::{Answer, BODY_BYTES, Rules};
@@ -13,15 +13,17 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::io::Write;
 use std::net::TcpListener;
-use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio::runtime::Builder;
+use tokio::task::JoinHandle;
 
-/// Connections at once; what comes beyond is closed.
+/// Connections at once. For one more the oldest that has not asked yet is closed.
 const CONNECTIONS: usize = 16;
+/// What a request that has just come needs until it is seen.
+const MOMENT: Duration = Duration::from_millis(2);
 /// Until the request is there.
 const HEADERS: Duration = Duration::from_secs(3);
 /// From accept to the last byte of the answer.
@@ -58,7 +60,8 @@ struct House {
 
 async fn accept(listener: tokio::net::TcpListener, allowed: Allowed, house: Arc<House>) -> std::io::Result<()> {
     let mut complaint = Complaint::new();
-    let slots = Arc::new(());
+    // The oldest first.
+    let mut conversations: Vec<Conversation> = Vec::with_capacity(CONNECTIONS);
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -75,37 +78,55 @@ async fn accept(listener: tokio::net::TcpListener, allowed: Allowed, house: Arc<
             complaint.complain("web server", &why, Instant::now());
             continue;
         }
-        if Arc::strong_count(&slots) > CONNECTIONS {
-            complaint.complain(
-                "web server",
-                &format!("{CONNECTIONS} connections at once, others are closed"),
-                Instant::now(),
-            );
-            continue;
-        }
-        let (slot, house) = (Arc::clone(&slots), Arc::clone(&house));
-        tokio::spawn(async move {
-            let more = Arc::new(AtomicU64::new(0));
-            let mut conversation = pin!(converse(stream, house, Arc::clone(&more)));
-            if tokio::time::timeout(WHOLE, &mut conversation).await.is_err() {
-                let more = Duration::from_millis(more.load(Ordering::Relaxed));
-                let _ = tokio::time::timeout(more, conversation).await;
+        conversations.retain(|conversation| !conversation.task.is_finished());
+        if conversations.len() >= CONNECTIONS {
+            tokio::time::sleep(MOMENT).await;
+            match conversations.iter().position(|conversation| !conversation.progress.is_asked.load(Ordering::Relaxed))
+            {
+                Some(silent) => conversations.remove(silent).task.abort(),
+                None => {
+                    let why = format!("{CONNECTIONS} requests at once, others are closed");
+                    complaint.complain("web server", &why, Instant::now());
+                    continue;
+                }
             }
-            drop(slot);
-        });
+        }
+        let progress = Arc::new(Progress::default());
+        let task = tokio::spawn(converse(stream, Arc::clone(&house), Arc::clone(&progress)));
+        conversations.push(Conversation { task, progress });
     }
 }
 
-/// `more` milliseconds are what an answer may take beyond [`WHOLE`].
-async fn converse(stream: TcpStream, house: Arc<House>, more: Arc<AtomicU64>) -> Result<(), hyper::Error> {
-    let service = service_fn(|request| async { Ok::<_, Infallible>(answer(request, &house, &more).await) });
-    hyper::server::conn::http1::Builder::new()
+/// A connection, and the task that serves it.
+struct Conversation {
+    task: JoinHandle<()>,
+    progress: Arc<Progress>,
+}
+
+/// How far a conversation has come.
+#[derive(Default)]
+struct Progress {
+    /// The head of the request is there.
+    is_asked: AtomicBool,
+    /// Milliseconds that the answer may take beyond [`WHOLE`].
+    more: AtomicU64,
+}
+
+async fn converse(stream: TcpStream, house: Arc<House>, progress: Arc<Progress>) {
+    let service = service_fn(|request| {
+        progress.is_asked.store(true, Ordering::Relaxed);
+        async { Ok::<_, Infallible>(answer(request, &house, &progress.more).await) }
+    });
+    let mut served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADERS)
         .max_buf_size(REQUEST_BYTES)
         .keep_alive(false)
-        .serve_connection(TokioIo::new(stream), service)
-        .await
+        .serve_connection(TokioIo::new(stream), service);
+    if tokio::time::timeout(WHOLE, &mut served).await.is_err() {
+        let more = Duration::from_millis(progress.more.load(Ordering::Relaxed));
+        let _ = tokio::time::timeout(more, served).await;
+    }
 }
 
 async fn answer(request: Request<Incoming>, house: &House, more: &AtomicU64) -> Response<Full<Bytes>> {

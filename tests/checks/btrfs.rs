@@ -13,7 +13,7 @@ struct Damaged {
     loops: Vec<String>,
 }
 
-fn run(program: &str, words: &[&str]) -> Option<String> {
+pub fn run(program: &str, words: &[&str]) -> Option<String> {
     let output = Command::new(program).args(words).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_string())
 }
@@ -80,7 +80,7 @@ fn damage_is_told_as_the_program_tells_it() {
     assert!(event.message.starts_with(&format!("Critical : BTRFS is corrupted with {worst} IO Errors")), "{event:?}");
 
     // What Linux before 5.14 is asked.
-    let mounted = puypuy::fetch::btrfs::Filesystem::at(&point).unwrap().unwrap();
+    let mounted = puypuy::fetch::btrfs::Filesystem::at(point.clone()).unwrap().unwrap();
     let asked: Vec<f64> = (1..=2).flat_map(|id| mounted.errors(id).unwrap()).map(|count| count as f64).collect();
     let said: Vec<f64> = stats.lines().map(|line| line.split_whitespace().nth(1).unwrap().parse().unwrap()).collect();
     assert_eq!(asked, said);

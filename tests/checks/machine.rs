@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 /// The checks that read this machine's kernel files.
 pub fn kernel_checks() -> impl Iterator<Item = &'static Spec> {
-    puypuy::checks::all().filter(|spec| spec.runs == puypuy::check::Runs::Kernel)
+    puypuy::checks::all().filter(|spec| spec.check_type == "system")
 }
 
 pub fn spec(name: &str) -> &'static Spec {

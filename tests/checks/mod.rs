@@ -4,6 +4,7 @@ mod btrfs;
 pub mod dead_mount;
 mod docker;
 mod golden;
+mod host;
 mod hostile;
 mod http;
 mod machine;

@@ -1,10 +1,11 @@
 //! What holds for any text, and for any two samples of a counter.
 
 use proptest::prelude::*;
+use puypuy::check::Out;
 use puypuy::model::parse::{json, number, procfs, time};
-use puypuy::model::point::{Series, Tags};
-use puypuy::model::rates::{Backward, Change, Count, Rates};
-use puypuy::model::table::{Field, gauge};
+use puypuy::model::point::{Tags, Tick};
+use puypuy::model::rates::{Backward, Before, Change, Count};
+use puypuy::model::table::{Field, gauge, rate};
 use std::time::{Duration, Instant};
 
 const FIELDS: &[Field] = &[gauge("MemTotal", "mem_total"), gauge("a", "a")];
@@ -142,7 +143,7 @@ proptest! {
 
     #[test]
     fn after_a_restart_the_next_sample_counts(before: u32, low in 0_u64..1000, step: u32) {
-        let (mut rates, start) = (Rates::default(), Instant::now());
+        let (mut rates, start) = (Before::default(), Instant::now());
         let samples = [u64::from(before) + 2000, low, low + u64::from(step)];
         let changes = samples.map(|count| count_at(&mut rates, count, start, &samples));
         prop_assert_eq!(changes, [Change::NotYet, Change::Restarted, Change::Number(f64::from(step))]);
@@ -150,54 +151,67 @@ proptest! {
 }
 
 /// The sample at the second that is its place in the list.
-fn series(name: &'static str, tags: &Tags) -> Series {
-    Series { name: name.into(), check_type: "x".into(), host: None, tags: tags.clone() }
-}
-
-fn count_at(rates: &mut Rates, count: u64, start: Instant, samples: &[u64]) -> Change {
+fn count_at(before: &mut Before, count: u64, start: Instant, samples: &[u64]) -> Change {
     let second = samples.iter().position(|sample| *sample == count).unwrap() as u64;
-    let at = start + Duration::from_secs(second);
-    rates.delta(series("x", &Tags::default()), Count::Whole(count), at, Backward::Reset)
+    before.delta(Count::Whole(count), start + Duration::from_secs(second), Backward::Reset)
 }
 
 fn per_second(old: Count, new: Count, nanos: u64, rule: Backward) -> Change {
-    let (mut rates, start, none) = (Rates::default(), Instant::now(), Tags::default());
-    assert_eq!(rates.per_second(series("x", &none), old, start, rule), Change::NotYet);
-    rates.per_second(series("x", &none), new, start + Duration::from_nanos(nanos), rule)
+    let (mut before, start) = (Before::default(), Instant::now());
+    assert_eq!(before.per_second(old, start, rule), Change::NotYet);
+    before.per_second(new, start + Duration::from_nanos(nanos), rule)
 }
 
 fn delta(old: Count, new: Count, rule: Backward) -> Change {
-    let (mut rates, start, none) = (Rates::default(), Instant::now(), Tags::default());
-    assert_eq!(rates.delta(series("x", &none), old, start, rule), Change::NotYet);
-    rates.delta(series("x", &none), new, start + Duration::from_secs(10), rule)
+    let (mut before, start) = (Before::default(), Instant::now());
+    assert_eq!(before.delta(old, start, rule), Change::NotYet);
+    before.delta(new, start + Duration::from_secs(10), rule)
 }
 
 #[test]
 fn without_time_there_is_no_rate() {
-    let (mut rates, at, none) = (Rates::default(), Instant::now(), Tags::default());
+    let (mut before, at) = (Before::default(), Instant::now());
     for count in [5, 9, 3] {
-        let change = rates.per_second(series("x", &none), Count::Whole(count), at, Backward::Reset);
-        assert_eq!(change, Change::NotYet);
+        assert_eq!(before.per_second(Count::Whole(count), at, Backward::Reset), Change::NotYet);
     }
 }
 
+const READS: Field = rate("", "reads");
+const WRITES: Field = rate("", "writes");
+
 #[test]
-fn series_are_told_apart_by_name_and_tags() {
-    let (mut rates, start) = (Rates::default(), Instant::now());
+fn series_are_told_apart_by_name_and_tags_and_forgotten() {
+    let start = Instant::now();
+    let tick = |second: u64| {
+        let (at, period) = (start + Duration::from_secs(second), Duration::from_secs(1));
+        Tick { wall: second as i64, at, deadline: at + period, period }
+    };
+    let mut out = Out::new("x", 3, tick(0));
     let (sda, sdb) = (Tags::one("drive", "sda"), Tags::one("drive", "sdb"));
-    for (second, a, b) in [(0, 100, 7), (1, 160, 8)] {
-        let at = start + Duration::from_secs(second);
-        let first = rates.per_second(series("reads", &sda), Count::Whole(a), at, Backward::Reset);
-        let other = rates.per_second(series("reads", &sdb), Count::Whole(b), at, Backward::Reset);
-        let name = rates.per_second(series("writes", &sda), Count::Whole(1), at, Backward::Reset);
-        if second == 1 {
-            assert_eq!([first, other, name], [60.0, 1.0, 0.0].map(Change::Number));
-        }
+    let mut told = |second, counts: [u64; 3], gone: &[Tags]| {
+        out.begin(tick(second));
+        out.forget(gone);
+        out.put(&READS, counts[0], &sda);
+        out.put(&READS, counts[1], &sdb);
+        out.put(&WRITES, counts[2], &sda);
+        out.finish().0.points.iter().map(|point| point.value.as_f64()).collect::<Vec<_>>()
+    };
+    assert!(told(0, [100, 7, 1], &[]).is_empty());
+    assert_eq!(told(1, [160, 8, 1], &[]), [60.0, 1.0, 0.0]);
+    assert_eq!(told(2, [999, 9, 9], std::slice::from_ref(&sda)), [1.0]);
+    assert_eq!(told(3, [999, 9, 9], &[sdb.clone(), Tags::one("drive", "sdc")]), [0.0, 0.0]);
+    assert!(told(4, [999, 9, 9], &[Tags::default()]).is_empty(), "all have no tags and maybe more");
+    for second in 5..16 {
+        out.begin(tick(second));
+        out.put(&READS, 1_u64, &sda);
+        let _ = out.finish();
     }
-    rates.forget(&sda);
-    assert_eq!(rates.len(), 1);
-    let at = start + Duration::from_secs(2);
-    assert_eq!(rates.per_second(series("reads", &sda), Count::Whole(999), at, Backward::Reset), Change::NotYet);
-    rates.forget_older(start + Duration::from_secs(60), Duration::from_secs(30));
-    assert!(rates.is_empty());
+    out.begin(tick(16));
+    let more = [Tags::one("drive", "sdd"), Tags::one("drive", "sde"), Tags::one("drive", "sdf")];
+    more.iter().for_each(|tags| out.put(&READS, 1_u64, tags));
+    let faults = out.finish().1;
+    assert_eq!(
+        faults.iter().map(|fault| &*fault.text).collect::<Vec<_>>(),
+        ["1 new series refused, max_series = 3 is reached"]
+    );
 }

@@ -1,7 +1,9 @@
 //! The checks on the machine that runs the tests, whatever that is.
 
 use super::machine::{Machine, Worker, kernel_checks, spec};
+use puypuy::fetch::file::KernelFile;
 use puypuy::fetch::statvfs::space;
+use puypuy::fetch::tree;
 use puypuy::model::roots::Roots;
 use std::time::Duration;
 
@@ -68,4 +70,23 @@ fn a_file_system_that_stores_nothing_says_so() {
     let error = space("/there/is/no/such/mount".as_ref()).unwrap_err();
     assert!(error.is_gone());
     assert_eq!(error.to_string(), "/there/is/no/such/mount: cannot ask for space: no such file or directory");
+}
+
+#[test]
+fn kernel_files_are_read_to_their_end_however_the_kernel_cuts_them() {
+    let roots = Roots::default();
+    let first_words = |text: &str| -> Vec<String> {
+        text.lines().map(|line| line.split_whitespace().next().unwrap_or_default().to_string()).collect()
+    };
+    // Many pages of many lines, one long line, less than a page.
+    for file in ["proc/kallsyms", "proc/vmstat", "proc/stat", "proc/diskstats", "proc/net/dev", "proc/loadavg"] {
+        let Ok(truth) = std::fs::read_to_string(format!("/{file}")) else { continue };
+        let mut kept = KernelFile::new(file);
+        let told =
+            [tree::text(&roots, file).unwrap(), kept.read(&roots).unwrap().into(), kept.read(&roots).unwrap().into()];
+        for told in told {
+            assert_eq!(first_words(&told).len(), first_words(&truth).len(), "{file}");
+            assert!(file == "proc/loadavg" || first_words(&told) == first_words(&truth), "{file}");
+        }
+    }
 }

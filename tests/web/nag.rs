@@ -138,3 +138,21 @@ fn without_a_key_of_ones_own_nobody_may() {
         }
     }
 }
+
+#[test]
+fn sixteen_requests_are_heard_to_their_end() {
+    let nag = Nag::new(&format!("apikey = {KEY}\n"));
+    let head = format!("POST /nag HTTP/1.1\r\nHost: x\r\nApikey: {KEY}\r\nContent-Length: 3\r\n\r\n");
+    let mut asking: Vec<TcpStream> = (0..16).map(|_| TcpStream::connect(nag.address).unwrap()).collect();
+    asking.iter_mut().for_each(|stream| stream.write_all(head.as_bytes()).unwrap());
+    let mut one_more = TcpStream::connect(nag.address).unwrap();
+    let mut answer = Vec::new();
+    let _ = one_more.read_to_end(&mut answer);
+    assert!(answer.is_empty());
+    for mut stream in asking {
+        stream.write_all(b"{ }").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 4"), "{answer:?}");
+    }
+}

@@ -238,13 +238,8 @@ impl Docker {
     /// A container that is not listed is gone; another of its name begins anew.
     fn forget_all_but(&mut self, containers: &[Container], out: &mut Out) {
         let listed: HashMap<&str, &Container> = containers.iter().map(|it| (it.id.as_str(), it)).collect();
-        self.known.retain(|id, known| {
-            let is_there = listed.contains_key(id.as_str());
-            if !is_there {
-                out.forget(&known.tags);
-            }
-            is_there
-        });
+        let gone = self.known.extract_if(|id, _| !listed.contains_key(id.as_str()));
+        out.forget(&gone.map(|(_, known)| known.tags).collect::<Vec<_>>());
     }
 }
 

@@ -119,7 +119,7 @@ impl Device {
         match self.uptime.replace((*uptime, at)) {
             Some((before, then)) if before <= *uptime && since(then) * DRIFT + SLACK < *uptime => Backward::Wrap32,
             _ => {
-                out.forget(&self.tags);
+                out.forget(std::slice::from_ref(&self.tags));
                 Backward::Reset
             }
         }

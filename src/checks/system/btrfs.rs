@@ -20,7 +20,7 @@ pub static SPEC: Spec = Spec {
     conf: CONF,
     section: "Btrfs",
     keys: &[],
-    runs: Runs::Kernel,
+    runs: Runs::Own,
     fields: &[&[PATTERN], ALLOCATION, COMMITS, FILESYSTEM],
     build,
 };
@@ -86,7 +86,7 @@ impl Check for Btrfs {
             let label = label.trim();
             let tag = if label.is_empty() { uuid } else { label };
             tell_allocation(&folder, tag, cx, out);
-            let mounted = self.mounted.iter().find(|filesystem| filesystem.uuid == *uuid);
+            let mounted = self.mounted.iter_mut().find(|filesystem| filesystem.uuid == *uuid);
             tell_devices(&folder, tag, mounted, &mut worst, cx, out);
         }
         if let Some((count, key)) = worst {
@@ -104,13 +104,13 @@ impl Check for Btrfs {
 }
 
 impl Btrfs {
-    /// Opens what is mounted anew when the kernel's list has changed.
+    /// Looks for what is mounted when the kernel's list has changed.
     fn look_at_mounts(&mut self, cx: &Context, out: &mut Out) -> Result<()> {
         let Some(text) = cx.read_if_changed(&mut self.mounts)? else { return Ok(()) };
         self.mounted.clear();
         for mount in procfs::mounts(text).filter(|mount| mount.fs == "btrfs") {
             let path = mount.path.strip_prefix(b"/").unwrap_or(&mount.path);
-            match Filesystem::at(&cx.roots.root.join(OsStr::from_bytes(path))) {
+            match Filesystem::at(cx.roots.root.join(OsStr::from_bytes(path))) {
                 // Subvolumes of one that is known are no news.
                 Ok(found) => {
                     self.mounted.extend(found.filter(|new| self.mounted.iter().all(|old| old.uuid != new.uuid)))
@@ -148,7 +148,7 @@ fn tell_allocation(folder: &str, tag: &str, cx: &Context, out: &mut Out) {
 fn tell_devices(
     folder: &str,
     tag: &str,
-    mounted: Option<&Filesystem>,
+    mut mounted: Option<&mut Filesystem>,
     worst: &mut Option<(u64, String)>,
     cx: &Context,
     out: &mut Out,
@@ -160,15 +160,18 @@ fn tell_devices(
     if numbers.is_empty() {
         numbers = (1..=names.len()).map(|number| number.to_string()).collect();
     }
+    let numbers: Vec<u64> = numbers.iter().filter_map(|number| number.parse().ok()).collect();
+    let devices = match &mut mounted {
+        Some(mounted) => mounted.devices(&numbers, &names),
+        None => vec![None; numbers.len()],
+    };
     let tags = Tags::one("filesystem", tag);
-    let (mut count, mut missing) = (0_u64, 0_u64);
-    for number in numbers {
+    let (count, mut missing) = (numbers.len() as u64, 0_u64);
+    for (number, device) in numbers.into_iter().zip(devices) {
         let info = format!("{folder}/devinfo/{number}");
-        let Ok(id) = number.parse::<u64>() else { continue };
-        count += 1;
         missing += u64::from(cx.text(&format!("{info}/missing")).is_ok_and(|text| text.trim() == "1"));
         // Which of the names belongs to which number is known only where it is mounted, and of one device.
-        let device = mounted.and_then(|mounted| mounted.device(id)).or_else(|| match names.as_slice() {
+        let device = device.or_else(|| match names.as_slice() {
             [only] => Some(format!("/dev/{only}")),
             _ => None,
         });
@@ -176,7 +179,7 @@ fn tell_devices(
         let told = match cx.text(&format!("{info}/error_stats")) {
             Ok(text) => text.lines().filter_map(|line| line.split_once(' ')).filter_map(counter).collect(),
             // Before Linux 5.14.
-            Err(error) if error.is_gone() => match mounted.map(|mounted| mounted.errors(id)) {
+            Err(error) if error.is_gone() => match mounted.as_ref().map(|mounted| mounted.errors(number)) {
                 Some(Ok(counts)) => ERRORS.iter().map(|(_, name)| *name).zip(counts).collect(),
                 Some(Err(error)) => {
                     out.fault(format!("{device}: cannot ask for its errors: {}", crate::model::error::plain(&error)));

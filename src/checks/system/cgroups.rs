@@ -8,6 +8,7 @@ use crate::model::parse::procfs;
 use crate::model::point::Tags;
 use crate::model::table::{Field, delta, gauge, rate};
 use std::collections::HashMap;
+use std::time::Instant;
 
 pub static SPEC: Spec = Spec {
     name: "check_cgroups",
@@ -16,7 +17,7 @@ pub static SPEC: Spec = Spec {
     conf: CONF,
     section: "Cgroups",
     keys: &["depth", "ignore"],
-    runs: Runs::Kernel,
+    runs: Runs::Own,
     fields: &[CPU, LEVELS, MEMORY, EVENTS, IO],
     build,
 };
@@ -83,7 +84,12 @@ struct Cgroups {
     /// 1: slices, 2: the services in them, too.
     depth: usize,
     ignore: Ignore,
-    groups: HashMap<String, Tags>,
+    groups: HashMap<String, Group>,
+}
+
+struct Group {
+    tags: Tags,
+    seen: Instant,
 }
 
 impl Check for Cgroups {
@@ -92,18 +98,24 @@ impl Check for Cgroups {
         let Some(root) = ROOTS.into_iter().find(is_root) else { return Err(Error::Absent(NONE.into())) };
         let mut found = Vec::new();
         self.find(cx, root, "", 1, &mut found)?;
-        self.groups.retain(|name, tags| {
-            let is_here = found.contains(name);
-            if !is_here {
-                out.forget(tags);
-            }
-            is_here
-        });
+        let at = cx.tick.at;
+        let mut left_out = 0;
         for name in found {
+            if out.is_full() && !self.groups.contains_key(&name) {
+                left_out += 1;
+                continue;
+            }
             let folder = format!("{root}{name}");
-            let tags = self.groups.entry(name).or_insert_with_key(|name| Tags::one("cgroup", shown(name)));
-            tell(&folder, tags, cx, out);
+            let new = |name: &String| Group { tags: Tags::one("cgroup", shown(name)), seen: at };
+            let group = self.groups.entry(name).or_insert_with_key(new);
+            group.seen = at;
+            tell(&folder, &group.tags, cx, out);
         }
+        if left_out > 0 {
+            out.fault(format!("{left_out} groups are not looked at: there are more than max_series allows"));
+        }
+        let gone = self.groups.extract_if(|_, group| group.seen != at);
+        out.forget(&gone.map(|(_, group)| group.tags).collect::<Vec<_>>());
         Ok(())
     }
 }
@@ -111,9 +123,9 @@ impl Check for Cgroups {
 impl Cgroups {
     /// All groups in that one that are to be told of, by their paths below the root.
     fn find(&self, cx: &Context, root: &str, parent: &str, depth: usize, found: &mut Vec<String>) -> Result<()> {
-        for name in cx.names(&format!("{root}{parent}"))? {
+        for name in cx.folders(&format!("{root}{parent}"))? {
             let group = format!("{parent}/{name}");
-            if !cx.is_file(&format!("{root}{group}/cgroup.controllers")) || self.ignore.covers(shown(&group)) {
+            if self.ignore.covers(shown(&group)) {
                 continue;
             }
             if depth < self.depth {

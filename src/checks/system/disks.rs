@@ -220,13 +220,8 @@ impl Disks {
             self.devices.clear();
             return Err(Error::daemon("without /sys/block disks and partitions look the same"));
         }
-        self.devices.retain(|_, device| {
-            let here = device.seen == at;
-            if let (false, Some(disk)) = (here, &device.disk) {
-                out.forget(&disk.tags);
-            }
-            here
-        });
+        let gone = self.devices.extract_if(|_, device| device.seen != at);
+        out.forget(&gone.filter_map(|(_, device)| Some(device.disk?.tags)).collect::<Vec<_>>());
         Ok(())
     }
 }

@@ -4,12 +4,13 @@ use super::{CONF, Ignore, TYPE, Unreadable};
 use crate::check::{Check, Context, Out, Runs, Spec};
 use crate::config::section::Section;
 use crate::fetch::file::KernelFile;
+use crate::fetch::link_news::LinkNews;
 use crate::model::error::{Error, Result};
 use crate::model::parse::procfs;
 use crate::model::point::Tags;
 use crate::model::table::{Field, counter, delta, gauge, rate};
 use std::collections::HashMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub static SPEC: Spec = Spec {
     name: "check_network_bytes",
@@ -76,12 +77,17 @@ const LINK: &[Field] = &[
 const IGNORED: &[&str] =
     &["veth*", "br-<hex>", "docker*", "cali*", "cni*", "flannel*", "lxc*", "tap*", "virbr*-nic", "ifb*"];
 
+/// What the kernel has no news of, a speed that was set by hand, is seen after that time at the latest.
+const LINK_AGE: Duration = Duration::from_secs(60);
+
 fn build(section: &Section) -> Result<Box<dyn Check>> {
     Ok(Box::new(NetworkBytes {
         loopback: section.flag("localhost", false)?,
         fields: if section.flag("rated", true)? { RATED } else { RAW },
         ignore: Ignore::read(section, IGNORED),
         dev: KernelFile::new("proc/net/dev"),
+        news: None,
+        looked: None,
         interfaces: HashMap::new(),
     }))
 }
@@ -91,18 +97,23 @@ struct NetworkBytes {
     fields: &'static [Field],
     ignore: Ignore,
     dev: KernelFile,
+    news: Option<LinkNews>,
+    /// When all links were last looked at.
+    looked: Option<Instant>,
     interfaces: HashMap<Box<str>, Interface>,
 }
 
 struct Interface {
     tags: Tags,
-    link: Vec<(&'static Field, KernelFile)>,
+    /// What the files of [`LINK`] say, in their order.
+    link: Option<[Option<Box<str>>; LINK.len()]>,
     seen: Instant,
 }
 
 impl Check for NetworkBytes {
     fn run(&mut self, cx: &Context, out: &mut Out) -> Result<()> {
         let at = cx.tick.at;
+        self.follow_links(cx);
         let text = cx.read(&mut self.dev)?;
         let mut told = false;
         let mut unreadable = Unreadable::default();
@@ -118,42 +129,49 @@ impl Check for NetworkBytes {
             }
             let interface = match self.interfaces.get_mut(name) {
                 Some(interface) => interface,
-                None => self.interfaces.entry(name.into()).or_insert_with(|| Interface::new(name, at)),
+                None => self.interfaces.entry(name.into()).or_insert_with(|| Interface {
+                    tags: Tags::one("interface", name),
+                    link: None,
+                    seen: at,
+                }),
             };
             interface.seen = at;
             out.pick(&row, self.fields, &interface.tags);
-            interface.tell_link(cx, out);
+            let link = interface.link.get_or_insert_with(|| look(name, cx));
+            for (field, text) in LINK.iter().zip(link) {
+                if let Some(text) = text.as_deref() {
+                    out.put(field, text, &interface.tags);
+                }
+            }
         }
         unreadable.tell("/proc/net/dev", out);
         let error = (!told).then(|| Error::parse("network interfaces", text));
-        self.interfaces.retain(|_, interface| {
-            let here = interface.seen == at;
-            if !here {
-                out.forget(&interface.tags);
-            }
-            here
-        });
+        let gone = self.interfaces.extract_if(|_, interface| interface.seen != at);
+        out.forget(&gone.map(|(_, interface)| interface.tags).collect::<Vec<_>>());
         error.map_or(Ok(()), Err)
     }
 }
 
-impl Interface {
-    fn new(name: &str, seen: Instant) -> Interface {
-        let file = |field: &'static Field| (field, KernelFile::new(format!("sys/class/net/{name}/{}", field.cell)));
-        Interface { tags: Tags::one("interface", name), link: LINK.iter().map(file).collect(), seen }
+impl NetworkBytes {
+    /// Has all links looked at anew when one of them has changed, and now and then. The files of hundreds of interfaces
+    /// are too many to be read at every tick.
+    fn follow_links(&mut self, cx: &Context) {
+        let at = cx.tick.at;
+        let is_old = self.looked.is_none_or(|looked| at.saturating_duration_since(looked) >= LINK_AGE);
+        if self.news.get_or_insert_with(|| cx.link_news()).has_come() || is_old {
+            self.looked = Some(at);
+            self.interfaces.values_mut().for_each(|interface| interface.link = None);
+        }
     }
+}
 
-    /// Older kernels lack some of the files; those are not tried again. Carrier and speed refuse to be read while the
-    /// interface is down, speed also where there is none, and a speed of -1 is unknown.
-    fn tell_link(&mut self, cx: &Context, out: &mut Out) {
-        let tags = &self.tags;
-        self.link.retain_mut(|(field, file)| match cx.read(file).map(str::trim_ascii) {
-            Ok("-1") => true,
-            Ok(text) => {
-                out.put(field, text, tags);
-                true
-            }
-            Err(error) => !error.is_gone(),
-        });
+/// Older kernels lack some of the files. Carrier and speed refuse to be read while the interface is down, speed also where
+/// there is none, and a speed of -1 is unknown.
+fn look(interface: &str, cx: &Context) -> [Option<Box<str>>; LINK.len()] {
+    let mut texts = [const { None }; LINK.len()];
+    for (field, text) in LINK.iter().zip(&mut texts) {
+        let told = cx.text(&format!("sys/class/net/{interface}/{}", field.cell)).unwrap_or_default();
+        *text = Some(told.trim_ascii()).filter(|told| !matches!(*told, "" | "-1")).map(Box::from);
     }
+    texts
 }

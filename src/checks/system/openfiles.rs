@@ -17,7 +17,7 @@ pub static SPEC: Spec = Spec {
     conf: CONF,
     section: "Open Files",
     keys: &["*"],
-    runs: Runs::Kernel,
+    runs: Runs::Own,
     fields: &[SYSTEM, PROCESS, &[PATTERN]],
     build,
 };

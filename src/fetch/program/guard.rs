@@ -9,7 +9,8 @@ use super::fate::Fate;
 use super::order::{self, Order};
 use super::{Standing, descendants};
 use crate::model::error::{Error, plain};
-use crate::sys::{descriptors, process, users};
+use crate::sys::descriptors::close_inherited;
+use crate::sys::{process, users};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
@@ -40,8 +41,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// Does what the order says, to the end of this process.
 pub fn obey(order: Order) -> ExitCode {
     match order {
-        Order::Guard { limit, standing, path, words } => {
-            guard(&path, &words, limit, &standing);
+        Order::Guard { limit, descriptors, standing, path, words } => {
+            guard(&path, &words, limit, descriptors, &standing);
             ExitCode::SUCCESS
         }
         Order::RunAs { user, path, words } => {
@@ -53,9 +54,9 @@ pub fn obey(order: Order) -> ExitCode {
 }
 
 /// The whole life of a guard: runs the script, waits until nothing is left of it, and says what became of it.
-pub fn guard(script: &Path, words: &[OsString], limit: Duration, standing: &Standing) {
+pub fn guard(script: &Path, words: &[OsString], limit: Duration, descriptors: Option<u64>, standing: &Standing) {
     let deadline = Instant::now() + limit;
-    let begun = prepare(script, standing.nice).and_then(|(deaths, orders)| {
+    let begun = prepare(script, descriptors, standing.nice).and_then(|(deaths, orders)| {
         let main = start(script, words, standing.user.as_deref()).map_err(|error| refusal(script, &error))?;
         Ok(Family { main, ended: None, deaths, orders, is_ending: false })
     });
@@ -74,14 +75,18 @@ pub fn guard(script: &Path, words: &[OsString], limit: Duration, standing: &Stan
 }
 
 /// Makes this process a guard, and says where it hears of the deaths of children, and of orders to end.
-fn prepare(script: &Path, nice: Option<i8>) -> Result<(UnixStream, UnixStream), String> {
-    descriptors::close_inherited(None);
+fn prepare(script: &Path, descriptors: Option<u64>, nice: Option<i8>) -> Result<(UnixStream, UnixStream), String> {
+    close_inherited(None);
     // The name that ps and top show; the kernel keeps 15 bytes of it.
     if let Ok(name) = CString::new(script.file_name().unwrap_or_default().as_bytes()) {
         let _ = prctl::set_name(&name);
     }
     if let Some(level) = nice {
         process::set_nice(level).map_err(|error| format!("its priority cannot be {level}: {}", plain(&error)))?;
+    }
+    if let Some(most) = descriptors {
+        // A program that cannot have fewer than the daemon works as well.
+        let _ = process::set_descriptors(most);
     }
     let failed = |error: io::Error| format!("there can be no guard for it: {}", plain(&error));
     prctl::set_child_subreaper(true).map_err(|errno| failed(errno.into()))?;

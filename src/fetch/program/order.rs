@@ -4,6 +4,7 @@
 //! is to be run: nobody reads them but that program.
 
 use super::{Program, Standing};
+use crate::sys::process;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,7 +15,14 @@ const RUN_AS: &str = "@run-as";
 #[derive(Debug)]
 pub enum Order {
     /// See [`super::guard::guard`].
-    Guard { limit: Duration, standing: Standing, path: PathBuf, words: Vec<OsString> },
+    Guard {
+        limit: Duration,
+        /// How many files the program may have open; `None`: as many as the daemon.
+        descriptors: Option<u64>,
+        standing: Standing,
+        path: PathBuf,
+        words: Vec<OsString>,
+    },
     /// See [`super::guard::run_as`].
     RunAs { user: String, path: PathBuf, words: Vec<OsString> },
 }
@@ -27,10 +35,17 @@ impl Order {
         let mut text = || line.next()?.into_string().ok();
         if first == GUARD {
             let limit = Duration::from_millis(text()?.parse().ok()?);
+            let descriptors = text()?.parse().ok();
             let user = text().filter(|user| !user.is_empty());
             let nice = text()?.parse().ok();
             let standing = Standing { user, nice };
-            return Some(Order::Guard { limit, standing, path: line.next()?.into(), words: line.collect() });
+            return Some(Order::Guard {
+                limit,
+                descriptors,
+                standing,
+                path: line.next()?.into(),
+                words: line.collect(),
+            });
         }
         if first == RUN_AS {
             return Some(Order::RunAs { user: text()?, path: line.next()?.into(), words: line.collect() });
@@ -44,7 +59,8 @@ pub fn guard(program: &Program, limit: Duration) -> Vec<OsString> {
     let Program { path, words, standing, .. } = program;
     let nice = standing.nice.map(|level| level.to_string()).unwrap_or_default();
     let user = standing.user.clone().unwrap_or_default();
-    let places = [GUARD.into(), limit.as_millis().to_string(), user, nice].map(OsString::from);
+    let descriptors = process::inherited_descriptors().map(|most| most.to_string()).unwrap_or_default();
+    let places = [GUARD.into(), limit.as_millis().to_string(), descriptors, user, nice].map(OsString::from);
     places.into_iter().chain([path.into()]).chain(words.iter().map(OsString::from)).collect()
 }
 

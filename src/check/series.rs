@@ -1,0 +1,85 @@
+//! What is remembered of each series of a check from run to run, and how many there may be.
+//!
+//! One table per check, keyed by series, so that neither two disks nor two checks share history.
+
+use crate::model::point::{Series, Tags};
+use crate::model::rates::Before;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+/// Runs in which a series may be missing until it is forgotten.
+const FORGET_AFTER: u32 = 10;
+
+/// All series of a check. Known ones keep flowing; new ones beyond the bound are refused and counted.
+pub struct KnownSeries {
+    most: usize,
+    known: HashMap<Series, Known>,
+    run: u32,
+    refused: usize,
+}
+
+/// What is remembered of a series.
+#[derive(Default)]
+pub struct Known {
+    pub before: Before,
+    /// Where the last point of this run is in the batch.
+    pub place: Option<u32>,
+    /// The run it was last seen in.
+    seen: u32,
+}
+
+impl KnownSeries {
+    pub fn new(most: usize) -> KnownSeries {
+        KnownSeries { most, known: HashMap::new(), run: 0, refused: 0 }
+    }
+
+    pub fn begin_run(&mut self) {
+        self.run = self.run.wrapping_add(1);
+        self.refused = 0;
+    }
+
+    /// Forgets what was not seen for long. With the bound, how many series were refused in this run.
+    pub fn end_run(&mut self) -> (usize, usize) {
+        self.known.retain(|_, known| self.run.wrapping_sub(known.seen) <= FORGET_AFTER);
+        (self.most, self.refused)
+    }
+
+    /// Whether a new one would be refused.
+    pub fn is_full(&self) -> bool {
+        self.known.len() >= self.most
+    }
+
+    /// What is remembered of it; `None`: refused.
+    pub fn of(&mut self, series: &Series) -> Option<&mut Known> {
+        let is_full = self.is_full();
+        let known = match self.known.entry(series.clone()) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(_) if is_full => {
+                self.refused += 1;
+                return None;
+            }
+            Entry::Vacant(entry) => entry.insert(Known::default()),
+        };
+        if known.seen != self.run {
+            (known.seen, known.place) = (self.run, None);
+        }
+        Some(known)
+    }
+
+    /// Lets every series start anew that has all tags of one of these.
+    pub fn forget(&mut self, gone: &[Tags]) {
+        // By their first tags: thousands may leave at once.
+        let mut by_first: HashMap<_, Vec<&Tags>> = HashMap::new();
+        for tags in gone {
+            by_first.entry(tags.iter().next()).or_default().push(tags);
+        }
+        let is_gone = |series: &Series| {
+            let firsts = series.tags.iter().map(Some).chain([None]).filter_map(|first| by_first.get(&first));
+            firsts.flatten().any(|tags| tags.iter().all(|tag| series.tags.iter().any(|own| own == tag)))
+        };
+        if !by_first.is_empty() {
+            let left = self.known.iter_mut().filter(|(series, _)| is_gone(series));
+            left.for_each(|(_, known)| known.before = Before::default());
+        }
+    }
+}
