@@ -89,9 +89,16 @@ impl Delivery {
     fn load_backlog(&mut self, now: Moment) -> Option<Load> {
         let probe = (self.line.gate(now.at) == Gate::Probe).then(|| self.line.next_probe());
         let trust = if probe.is_some() { Trust::Probe } else { Trust::Unknown };
-        let (mut points, mut sources) = (Vec::new(), Vec::new());
+        let mut batches = Vec::new();
         for entry in choose_entries(&self.spool, self.room(), probe, now.at) {
-            let Read::Batch(batch, born) = self.spool.take(entry, now.at) else { continue };
+            if let Read::Batch(batch, born) = self.spool.take(entry, now.at) {
+                batches.push((entry, batch, born));
+            }
+        }
+        // What was parted from its batch lies behind newer ones; in a request no series goes back in time.
+        batches.sort_by_key(|(_, batch, _)| batch.points.first().map(|point| point.time));
+        let (mut points, mut sources) = (Vec::new(), Vec::new());
+        for (entry, batch, born) in batches {
             let kept = batch.len();
             let range = self.append(&mut points, batch, now);
             let history = self.spool.history(entry).cloned();
@@ -138,30 +145,29 @@ impl Delivery {
 /// The entries of the spool that make the next load: the oldest ones, as many as fit into `room`. A suspect is sent alone, and
 /// a probe is one entry.
 fn choose_entries(spool: &Spool, room: usize, probe: Option<Probe>, now: Instant) -> Vec<u64> {
-    let ready = || spool.ready(now);
-    let first = if probe == Some(Probe::Newest) { ready().next_back() } else { ready().next() };
-    let Some(first) = first else { return Vec::new() };
     // Since when a suspect may be tried again; `None` for all others.
     let due =
         |entry: &u64| spool.history(*entry).filter(|history| history.is_suspect()).map(|history| history.not_before);
-    if due(&first).is_some() {
+    let ready = || spool.ready(now);
+    // These wait behind no suspect, and a probe with a suspect would tell nothing.
+    let others = || ready().filter(|entry| due(entry).is_none());
+    let first = if probe == Some(Probe::Newest) { others().next_back() } else { others().next() };
+    let Some(first) = first else {
         // Not by age: when a batch was divided, its good points would wait behind all the bad ones.
         return ready().filter(|entry| due(entry).is_some()).min_by_key(due).into_iter().collect();
-    }
+    };
     let mut chosen = vec![first];
     if probe.is_some() {
         return chosen;
     }
     let mut size = spool.size(first);
-    for next in ready().filter(|next| *next > first) {
+    for next in others().filter(|next| *next > first) {
         // What is beyond the room would go as a small request of its own.
         if size + spool.size(next) > room {
             break;
         }
-        if due(&next).is_none() {
-            size += spool.size(next);
-            chosen.push(next);
-        }
+        size += spool.size(next);
+        chosen.push(next);
     }
     chosen
 }

@@ -263,10 +263,11 @@ impl Delivery {
 
     /// Everything that is in memory alone goes to the spool.
     fn keep_all(&mut self, now: Moment) {
+        // What is on its way is older.
+        self.keep_load(now);
         while let Some(live) = self.live.pop_front() {
             self.keep(live.batch, self.spool.stamp(live.since), now);
         }
-        self.keep_load(now);
         self.flush(now);
     }
 
@@ -299,6 +300,7 @@ impl Delivery {
             }
             points = points.saturating_sub(oldest.batch.len());
             bytes = bytes.saturating_sub(oldest.bytes);
+            self.keep_load(now);
             let Some(live) = self.live.pop_front() else { break };
             self.keep(live.batch, self.spool.stamp(live.since), now);
         }
@@ -406,9 +408,11 @@ impl Delivery {
     }
 
     /// Whether the backlog goes before what is new. Where the sink is so slow that a new batch always waits, they take turns; but
-    /// not where this would cost the new batch its chance to be sent within a period.
+    /// not where this would cost the new batch its chance to be sent within a period, nor where a load of what is new is half
+    /// sent: what came behind that may be in the backlog by now.
     fn is_turn_of_backlog(&self, now: Moment) -> bool {
-        let Some(Past { kind: LoadKind::Live, took, ended }) = self.last else { return false };
+        let last = self.last.as_ref().filter(|_| self.live_load.is_none());
+        let Some(&Past { kind: LoadKind::Live, took, ended }) = last else { return false };
         let Some(since) = self.live.front().map(|live| live.since) else { return false };
         let waited = now.at.saturating_duration_since(since);
         since <= ended && (took >= self.period || waited + took <= self.period)

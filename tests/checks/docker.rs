@@ -517,7 +517,7 @@ fn the_daemon_asks_from_the_thread_of_the_check_and_from_no_other() {
     let mut names: Vec<_> =
         tasks.map(|task| fs::read_to_string(task.path().join("comm")).unwrap_or_default()).collect();
     names.sort();
-    assert_eq!(names.concat(), "check_docker_st\ndelivery\npuypuy\nsignals\nsink\n");
+    assert_eq!(names.concat(), "check_docker_st\ndelivery\nenabled\npid file\npuypuy\nsignals\nsink\nwords\n");
     assert!(!home.log().contains("docker.sock"), "{}", home.log());
 }
 
