@@ -6,10 +6,13 @@ use crate::fetch::link_news::LinkNews;
 use crate::fetch::program::Programs;
 #[cfg(feature = "snmp")]
 use crate::fetch::snmp::{self, Agent, Asked};
+use crate::fetch::stacks::Stacks;
 use crate::fetch::tree;
 use crate::model::error::Result;
+use crate::model::parse::procfs::Device;
 use crate::model::point::Tick;
 use crate::model::roots::Roots;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -70,6 +73,11 @@ impl Context<'_> {
     /// Where the kernel tells that network interfaces have changed.
     pub fn link_news(&self) -> LinkNews {
         LinkNews::listen(self.roots)
+    }
+
+    /// Those of these block devices of this host that lie on no other; all where there is none of these.
+    pub fn lowest(&self, stacks: &Stacks, devices: HashSet<Device>) -> HashSet<Device> {
+        stacks.lowest(self.roots, devices)
     }
 
     /// The page of that path and query on a server; `""` for its address itself.

@@ -126,6 +126,16 @@ impl Out {
         });
     }
 
+    /// What the meters of several table lines told together. Where one began anew, all that has these tags does.
+    pub fn put_totals(&mut self, totals: Vec<(&'static Field, Option<u64>)>, tags: &Tags) {
+        if totals.iter().any(|(_, total)| total.is_none()) {
+            self.forget(std::slice::from_ref(tags));
+        }
+        for (field, total) in totals {
+            self.put(field, total.unwrap_or_default(), tags);
+        }
+    }
+
     /// A number that brings name, type and tags of its own. A change gives no point on its first sample and after a
     /// restart.
     pub fn tell(&mut self, told: Told) {

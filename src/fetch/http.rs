@@ -75,6 +75,11 @@ impl Endpoint {
         self
     }
 
+    /// Whether the server is reached on this host.
+    pub fn is_local(&self) -> bool {
+        self.socket.is_some() || self.base.host_str().is_some_and(is_loopback)
+    }
+
     /// As it may be shown: without user, password and query.
     fn shown(&self, path: &str) -> String {
         let path = path.split('?').next().unwrap_or_default();

@@ -13,5 +13,6 @@ pub mod program;
 #[cfg(feature = "snmp")]
 pub mod snmp;
 pub mod sockets;
+pub mod stacks;
 pub mod statvfs;
 pub mod tree;

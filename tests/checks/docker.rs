@@ -1,7 +1,7 @@
 //! check_docker_stats against the Engine API over a unix socket: answers as documented and recorded, and misbehaving ones.
 
 use super::golden::compare;
-use super::machine::{Told, Worker, line, section, spec};
+use super::machine::{Machine, Told, Worker, line, section, spec};
 use crate::support::pages::{Page, Pages};
 use crate::support::{Home, wait_for};
 use proptest::prelude::*;
@@ -55,6 +55,7 @@ fn page(case: &str, tick: usize, path: &str) -> Page {
 /// A daemon on a socket of its own, and a check that asks it.
 struct Trial {
     _folder: TempDir,
+    machine: Machine,
     daemon: Pages,
     worker: Worker,
 }
@@ -65,7 +66,7 @@ impl Trial {
         let daemon = Pages::on_socket(&folder.path().join("docker.sock"), pick);
         let address = daemon.address();
         let worker = Worker::new(spec(NAME), &[&[("stats", address.as_str())], lines].concat());
-        Trial { _folder: folder, daemon, worker }
+        Trial { _folder: folder, machine: Machine::empty(), daemon, worker }
     }
 
     fn tick(&mut self) -> Told {
@@ -73,7 +74,7 @@ impl Trial {
     }
 
     fn tick_of(&mut self, seconds: u64) -> Told {
-        let told = self.worker.tick_of(&Roots::default(), seconds);
+        let told = self.worker.tick_of(&self.machine.roots, seconds);
         told.assert_sound_as("docker", "docker");
         told
     }
@@ -514,10 +515,10 @@ fn the_daemon_asks_from_the_thread_of_the_check_and_from_no_other() {
     let pid = home.start();
     wait_for("two ticks", || engine.asked().iter().filter(|path| path.contains("/stats?")).count() >= 6);
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
-    let mut names: Vec<_> =
-        tasks.map(|task| fs::read_to_string(task.path().join("comm")).unwrap_or_default()).collect();
-    names.sort();
-    assert_eq!(names.concat(), "check_docker_st\ndelivery\nenabled\npid file\npuypuy\nsignals\nsink\nwords\n");
+    let names: Vec<_> = tasks.map(|task| fs::read_to_string(task.path().join("comm")).unwrap_or_default()).collect();
+    let of_daemon = ["delivery", "enabled", "pid file", "puypuy", "signals", "sink", "words"];
+    let others: Vec<_> = names.iter().map(|name| name.trim_end()).filter(|name| !of_daemon.contains(name)).collect();
+    assert_eq!(others, ["check_docker_st"]);
     assert!(!home.log().contains("docker.sock"), "{}", home.log());
 }
 
@@ -542,4 +543,137 @@ fn mistakes_in_the_section_name_the_key() {
     let lines = [("stats", "https://x"), ("ca_file", "/no/such/file")];
     let error = (spec(NAME).build)(&section(spec(NAME), &lines)).err().unwrap().to_string();
     assert!(error.starts_with("conf/docker.ini:3 [Docker] ca_file: /no/such/file: "), "{error}");
+}
+
+/// A container, and the bytes that each device, of that major number, has read and written.
+fn container_of(devices: &[(u64, u64)]) -> Value {
+    let entries = devices.iter().flat_map(|(major, bytes)| {
+        ["read", "write"].map(|op| json!({ "major": major, "minor": 0, "op": op, "value": bytes }))
+    });
+    let entries: Vec<_> = entries.collect();
+    json!({ "read": "2027-01-15T08:00:00Z", "blkio_stats": { "io_service_bytes_recursive": entries } })
+}
+
+/// A daemon with one container whose statistics can be changed.
+fn changing() -> (Arc<Mutex<Value>>, impl Fn(&str) -> Page + Send + Sync + 'static) {
+    let stats = Arc::new(Mutex::new(container_of(&[])));
+    let seen = stats.clone();
+    let pick = move |path: &str| match asked_for(path) {
+        asked if asked == "containers/json" => {
+            Page::body(json!([{ "Id": "ab", "Names": ["/web"], "Image": "x" }]).to_string())
+        }
+        asked if asked == "containers/ab/stats" => Page::body(seen.lock().unwrap().to_string()),
+        _ => page("api_1.41", 1, path),
+    };
+    (stats, pick)
+}
+
+#[test]
+fn bytes_are_counted_once_however_many_devices_lie_on_each_other() {
+    let (stats, pick) = changing();
+    let mut trial = Trial::new(&[], pick);
+    for (name, number, below) in
+        [("sda", 8, vec![]), ("sdb", 9, vec![]), ("dm-0", 253, vec!["dm-1"]), ("dm-1", 254, vec!["sda1"])]
+    {
+        trial.machine.write(&format!("sys/block/{name}/dev"), format!("{number}:0\n"));
+        fs::create_dir_all(trial.machine.path().join(format!("sys/block/{name}/slaves"))).unwrap();
+        for other in below {
+            trial.machine.write(&format!("sys/block/{name}/slaves/{other}"), "");
+        }
+    }
+    let mut step = |devices: &[(u64, u64)]| {
+        *stats.lock().unwrap() = container_of(devices);
+        let told = trial.tick();
+        let both = ["docker_blkio_read", "docker_blkio_write"].map(|metric| told.number(metric, "web"));
+        assert_eq!(both[0], both[1]);
+        both[0]
+    };
+    assert_eq!(step(&[(8, 1000), (253, 1000), (254, 1000)]), None);
+    assert_eq!(step(&[(8, 2000), (253, 2000), (254, 2000)]), Some(100.0));
+    // One that comes has counted since then; one that leaves takes nothing away, and comes back where it was.
+    assert_eq!(step(&[(8, 3000), (9, 500), (253, 3000), (254, 3000)]), Some(150.0));
+    assert_eq!(step(&[(9, 1500)]), Some(100.0));
+    assert_eq!(step(&[(8, 3000), (9, 1500)]), Some(0.0));
+    // A device that started anew.
+    assert_eq!(step(&[(8, 10), (9, 2500)]), None);
+    assert_eq!(step(&[(8, 1010), (9, 2500)]), Some(100.0));
+    // Where nothing is below, in the list at least, it is counted itself.
+    assert_eq!(step(&[(253, 5000)]), Some(200.0));
+}
+
+#[test]
+fn only_a_daemon_of_this_host_has_its_devices() {
+    let endpoint = |stats: &str| {
+        let section = section(spec(NAME), &[("stats", stats)]);
+        puypuy::fetch::http::Endpoint::read(&section, &["stats"]).unwrap().is_local()
+    };
+    for stats in ["unix:///var/run/docker.sock", "http://127.0.0.1:3141", "http://localhost:3141", "http://[::1]:3141"]
+    {
+        assert!(endpoint(stats), "{stats}");
+    }
+    assert!(!endpoint("http://192.0.2.1:3141") && !endpoint("https://docker.example.com"));
+}
+
+#[test]
+fn an_old_podman_has_its_processors_from_the_host() {
+    let bare = |tick: usize| {
+        let mut stats: Value = serde_json::from_str(&recorded("podman_4.3.1", &format!("busy.{tick}"))).unwrap();
+        let cpu = stats["cpu_stats"].as_object_mut().unwrap();
+        cpu.insert("online_cpus".into(), json!(0));
+        cpu["cpu_usage"].as_object_mut().unwrap().remove("percpu_usage");
+        stats.to_string()
+    };
+    let shares = |knows_host: bool, is_bare: bool| {
+        let now = Arc::new(AtomicUsize::new(1));
+        let seen = now.clone();
+        let mut trial = Trial::new(&[], move |path| match asked_for(path) {
+            asked if asked.ends_with("/stats") && is_bare => Page::body(bare(seen.load(Ordering::SeqCst))),
+            asked if asked == "info" && !knows_host => Page::Status(403, "<h1>403 Forbidden</h1>".into()),
+            _ => page("podman_4.3.1", seen.load(Ordering::SeqCst), path),
+        });
+        trial.tick();
+        now.store(2, Ordering::SeqCst);
+        let told = trial.tick();
+        ["docker_master_cpu_usage", "docker_container_cpu_usage"].map(|metric| told.number(metric, "busy"))
+    };
+    let [of_host, of_cpu] = shares(true, false);
+    assert!(of_host.is_some_and(|share| share > 0.0) && of_cpu.is_some_and(|share| share > 0.0));
+    assert_eq!(shares(true, true), [of_host, of_cpu]);
+    // How much of the host it is nobody knows then.
+    assert_eq!(shares(false, true), [None, of_cpu]);
+}
+
+#[test]
+fn what_a_proxy_refuses_is_told_with_what_to_allow() {
+    for (refused, name, tells_containers) in
+        [("info", "INFO", true), ("containers/json", "CONTAINERS", false), ("version", "VERSION", false)]
+    {
+        for status in [401, 403, 405] {
+            let mut trial = Trial::new(&[], move |path| match asked_for(path) {
+                asked if asked == refused => Page::Status(status, "<html>Forbidden</html>".into()),
+                _ => page("api_1.41", 1, path),
+            });
+            let told = trial.tick();
+            let [fault] = &told.faults[..] else { panic!("{:?}", told.faults) };
+            assert!(fault.contains(&format!("/{refused}: HTTP {status}")), "{fault}");
+            assert!(fault.ends_with(&format!("as docker-socket-proxy does without {name}=1")), "{fault}");
+            assert_eq!(told.number("docker_pids", "web").is_some(), tells_containers);
+        }
+    }
+}
+
+#[test]
+fn the_program_names_the_path_that_a_proxy_refuses() {
+    let home = Home::new();
+    fs::create_dir(home.path("conf")).unwrap();
+    let engine = Pages::on_port(|path| match asked_for(path) {
+        asked if asked == "info" => Page::Status(403, "<h1>403 Forbidden</h1>".into()),
+        _ => page("api_1.41", 1, path),
+    });
+    fs::write(home.path("conf/docker.ini"), format!("[Docker]\nstats: {}\n", engine.address())).unwrap();
+    let said = home.puypuy(&["check", "check_docker_stats", "--samples", "1"]);
+    let words = said.out + &said.err;
+    let expected = format!("{}/v1.41/info: HTTP 403", engine.address());
+    assert!(words.contains(&expected) && words.contains("without INFO=1"), "{words}");
+    assert!(words.contains("docker_pids"), "{words}");
 }

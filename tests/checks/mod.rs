@@ -1,6 +1,7 @@
 //! Checks through their real fetch path, on recorded trees of /proc and /sys, on this machine, and on hostile input.
 
 mod btrfs;
+mod cgroups;
 pub mod dead_mount;
 mod docker;
 mod golden;

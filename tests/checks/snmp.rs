@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use puypuy::config::ini;
 use puypuy::config::section::Section;
 use puypuy::fetch::snmp::message::{Codec, Heard};
-use puypuy::fetch::snmp::{Access, Security, User};
+use puypuy::fetch::snmp::{Access, Cipher, Digest, Security, User, Value as Read};
 use puypuy::model::parse::ber::{self, Reader};
 use puypuy::model::parse::oid::Oid;
 use puypuy::model::point::{Kind, Value};
@@ -80,13 +80,31 @@ fn every_type_is_told_as_expected() {
         (&own(&[12]), text("")),
         (&own(&[13]), tlv(0x44, &[1, 2, 3])),
         (&own(&[14]), text("9e999")),
+        // Without the zero in front that the first bit asks for, and with the sign of a number below zero.
+        (&own(&[16]), tlv(0x42, &[0x80, 0xe8])),
+        (&own(&[17]), tlv(0x41, &[0xb3, 0x99, 0x61, 0xed])),
+        (&own(&[18]), tlv(0x43, &[0xc8])),
+        (&own(&[19]), tlv(0x46, &[0xff; 8])),
+        (&own(&[22]), tlv(0x47, &[0xff, 0xff])),
+        (&own(&[23]), tlv(0x42, &[0xff, 0xff, 0xb3, 0x99, 0x61, 0xed])),
+        (&own(&[24]), tlv(0x42, &[1, 0, 0, 0, 0])),
+        (&own(&[25]), tlv(2, &[0, 0, 0, 0, 0, 0, 0, 0, 0x80, 0xe8])),
+        (&own(&[26]), tlv(4, b"12.5\0\0")),
+        (&own(&[27]), tlv(4, &[b"7\0".to_vec(), vec![b'x'; 200]].concat())),
+        (&own(&[28]), tlv(0x44, &[&[0x9f, 0x79, 8][..], &(-2.5_f64).to_be_bytes()].concat())),
+        (&own(&[29]), tlv(0x44, &[0x9f, 0x7a, 2, 0xff, 0x38])),
+        (&own(&[30]), tlv(0x44, &[0x9f, 0x7b, 2, 0xff, 0x38])),
         (&own(&[20, 1]), int(0x41, 7)),
         (&own(&[20, 2, 200]), int(0x41, 8)),
         (&own(&[20, 3]), text("eth0")),
+        (&own(&[20, 4]), tlv(0x47, &[3])),
+        (&own(&[20, 5]), vec![0x5f, 0x81, 0, 1, 0]),
+        (&own(&[20, 6]), int(0x41, 9)),
         (&own(&[21, 1]), int(2, 99)),
     ]);
     let agent = Agent::of(&all);
-    let keys: String = (1..=15).map(|n| format!("oid_k{n}: .1.3.6.1.4.1.50000.{n}\n")).collect();
+    let keys: String =
+        (1..=30).filter(|n| !(20..22).contains(n)).map(|n| format!("oid_k{n}: .1.3.6.1.4.1.50000.{n}\n")).collect();
     let new = device(
         "new.form",
         agent.port,
@@ -95,7 +113,7 @@ fn every_type_is_told_as_expected() {
     let old = format!(
         "[old.form]\nauth: True\nversion: 1\nserver: 127.0.0.1\nport: {}\nauthProtocol: SHA\nprivProtocol: DES\nSecurityName: demo\n\
          AuthPassphrase: Bb1234567\nPrivPassphrase: Bb1234567\nCpu_User: .1.3.6.1.4.1.50000.1\nTimeout: .1.3.6.1.4.1.50000.2\n\
-         none: .1.3.6.1.4.1.50000.99\nlong: .1.3.6.1.4.1.50000.4\nw: .1.3.6.1.4.1.50000.20.*\nnothing: .1.3.6.1.4.1.50000.30*\n",
+         none: .1.3.6.1.4.1.50000.99\nlong: .1.3.6.1.4.1.50000.4\nw: .1.3.6.1.4.1.50000.20.*\nnothing: .1.3.6.1.4.1.50000.40*\n",
         agent.port
     );
     let mut worker = worker(&(new + &old));
@@ -222,7 +240,8 @@ fn a_device_of_the_old_form_may_know_nothing_but_version_1() {
         let told: Vec<_> = (0..3).map(|_| tick(&mut worker).number("snmp_value", "a")).collect();
         let versions: Vec<_> = agent.requests()[before..].iter().map(|request| request.version).collect();
         // Once found out it is known.
-        assert_eq!(versions, [1, 0, 0, 0][..if retries == 0 { 3 } else { 4 }], "{retries}");
+        // One object alone after silence, then the other.
+        assert_eq!(versions, [1, 0, 0, 0, 0][..4 + retries], "{retries}");
         assert_eq!(told, if retries == 0 { [None, Some(7.0), Some(7.0)] } else { [Some(7.0); 3] });
     }
 }
@@ -362,7 +381,8 @@ fn a_walk_ends_whatever_the_agent_does() {
     ] {
         let row = row.clone();
         let agent = Agent::start(move |request| {
-            let answer = if request.kind == BULK { row(request, kind) } else { honest(request, &Objects::new()) };
+            let is_asked = request.kind == BULK || request.kind == NEXT && matches!(kind, "empty" | "fails");
+            let answer = if is_asked { row(request, kind) } else { honest(request, &Objects::new()) };
             vec![(Duration::ZERO, answer)]
         });
         let told = tick(&mut worker(&device("a", agent.port, "w: .1.3.6.1.4.1.50000.1.*")));
@@ -429,8 +449,10 @@ fn hostile_answers_cost_the_device_alone_and_no_more_than_its_timeout() {
     let living = Agent::of(&objects(&[(&own(&[1]), int(2, 42)), (UPTIME, int(0x43, 100))]));
     let probe = Request { version: 1, kind: GET, id: 1, ..Request::default() };
     let kinds: Vec<_> = hostile(&probe).iter().map(|(name, _)| *name).collect();
-    let agents: Vec<_> =
-        (0..kinds.len()).map(|place| Agent::start(move |request| hostile(request).swap_remove(place).1)).collect();
+    // Wherever they come from: every other one from another address.
+    let address = |place| (place % 2 == 1).then_some("127.0.0.2");
+    let hostile = |place| move |request: &Request| hostile(request).swap_remove(place).1;
+    let agents: Vec<_> = (0..kinds.len()).map(|place| Agent::answering_from(address(place), hostile(place))).collect();
     let mut devices: String =
         kinds.iter().zip(&agents).map(|(name, agent)| device(name, agent.port, "x: .1.3.6.1.4.1.50000.1")).collect();
     devices = impatient(&devices) + &device("living", living.port, "x: .1.3.6.1.4.1.50000.1");
@@ -471,7 +493,7 @@ fn hostile_values_are_left_out() {
             Some(2) => tlv(4, &[0xff; 20_000]),
             Some(3) => tlv(2, &[]),
             Some(4) => tlv(2, &[1; 9]),
-            Some(5) => tlv(0x47, &[1]),
+            Some(5) => tlv(0x48, &[1]),
             Some(6) => tlv(0x40, &[1, 2, 3]),
             Some(7) => tlv(0x44, &[&[0x9f, 0x79, 8][..], &f64::NAN.to_be_bytes()].concat()),
             _ => int(2, 42),
@@ -585,6 +607,191 @@ fn an_answer_that_is_lost_is_asked_for_again() {
     assert!(ids.len() == 3 && ids[0] != ids[1] && ids[1] != ids[2], "{ids:?}");
 }
 
+#[test]
+fn an_answer_may_come_from_another_address_of_the_device() {
+    let all = objects(&[(&own(&[1]), int(2, 42)), (UPTIME, int(0x43, 100))]);
+    let agent = Agent::answering_from(Some("127.0.0.2"), move |request| {
+        vec![(Duration::ZERO, honest(request, &all.lock().unwrap()))]
+    });
+    let mut worker = worker(&device("a", agent.port, "x: .1.3.6.1.4.1.50000.1\nw: .1.3.6.1.4.1.50000.*"));
+    for _ in 0..2 {
+        let told = tick(&mut worker);
+        assert_eq!(
+            (told.number("snmp_x", "a"), told.number("snmp_w", "a")),
+            (Some(42.0), Some(42.0)),
+            "{:?}",
+            told.faults
+        );
+    }
+    let engine = Agent::answering_from(Some("127.0.0.2"), |request| {
+        let answer = match request.engine.is_empty() {
+            true => report(request, 4, ENGINE, 5, 1000),
+            false => response(request, 0, 0, &[(UPTIME.to_vec(), int(0x43, 100))]),
+        };
+        vec![(Duration::ZERO, answer)]
+    });
+    assert_eq!(tick(&mut self::worker(&plain(engine.port))).number("snmp_uptime_seconds", "a"), Some(1.0));
+}
+
+#[test]
+fn the_program_tells_the_numbers_of_a_device_that_does_much_in_its_own_way() {
+    let all = objects(&[
+        (&own(&[1]), tlv(0x42, &[0x80, 0xe8])),
+        (&own(&[2]), tlv(0x47, &[5])),
+        (&own(&[3]), tlv(4, b"0.15\0")),
+        (&own(&[4]), int(2, -5)),
+    ]);
+    // One object in an answer, no GETBULK, and another address.
+    let agent = Agent::answering_from(Some("127.0.0.2"), move |request| match (request.kind, request.oids.len()) {
+        (BULK, _) => vec![(Duration::ZERO, response(request, 5, 0, &[]))],
+        (GET, 2..) => vec![(Duration::ZERO, response(request, 1, 0, &[]))],
+        _ => vec![(Duration::ZERO, honest(request, &all.lock().unwrap()))],
+    });
+    let home = Home::new();
+    std::fs::create_dir_all(home.path("conf")).unwrap();
+    let keys: String = (1..=4).map(|n| format!("k{n}: .1.3.6.1.4.1.50000.{n}\n")).collect();
+    std::fs::write(home.path("conf/snmp.ini"), device("a", agent.port, &format!("{keys}w: .1.3.6.1.4.1.50000.*")))
+        .unwrap();
+    let said = home.puypuy(&["check", "check_snmp", "--samples", "1", "--format", "json"]);
+    let points: Vec<serde_json::Value> = said.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let numbers = |name: &str| -> Vec<f64> {
+        points.iter().filter(|point| point["name"] == name).filter_map(|point| point["value"].as_f64()).collect()
+    };
+    let told = ["snmp_k1", "snmp_k2", "snmp_k3", "snmp_k4", "snmp_w"].map(numbers);
+    assert_eq!(told.concat(), [33000.0, 5.0, 0.15, -5.0, 33000.0, 5.0, 0.15, -5.0], "{} {}", said.out, said.err);
+}
+
+/// A number that was written by an agent that leaves out the zero in front does not keep its answer from being known.
+#[test]
+fn numbers_of_requests_may_be_without_the_zero_in_front() {
+    let mut codec = Codec::new(Access::V2c { community: "public".into() });
+    let request = Request { version: 1, community: b"public".to_vec(), ..Request::default() };
+    for (id, content) in [(33_000_u32, vec![0x80, 0xe8]), (200, vec![200]), (0x80_0000, vec![0x80, 0, 0])] {
+        let pdu = [tlv(2, &content), int(2, 0), int(2, 0), tlv(0x30, &[])].concat();
+        let bytes = tlv(0x30, &[int(2, 1), tlv(4, &request.community), tlv(0xa2, &pdu)].concat());
+        assert!(matches!(codec.read(id, &bytes), Heard::Answer(_)), "{id}");
+        assert!(matches!(codec.read(id + 1, &bytes), Heard::Stray), "{id}");
+    }
+}
+
+/// Forty numbers below 1, and sysUpTime.
+fn forty() -> Arc<Mutex<Objects>> {
+    let mut all: Objects = (1..=40).map(|n| (own(&[1, n]), int(2, n.into()))).collect();
+    all.insert(UPTIME.to_vec(), int(0x43, 100));
+    Arc::new(Mutex::new(all))
+}
+
+/// Ticks of a device that is asked for the forty, one by one and as a walk; after each, how many requests it took.
+fn ticks_of_forty(agent: &Agent, count: usize, retries: usize) -> Vec<Vec<Request>> {
+    let keys: String = (1..=40).map(|n| format!("k{n}: .1.3.6.1.4.1.50000.1.{n}\n")).collect();
+    let lines = impatient(&device("a", agent.port, &format!("{keys}w: .1.3.6.1.4.1.50000.1.*")));
+    let mut worker = worker(&lines.replace("retries: 0", &format!("retries: {retries}")));
+    (0..count)
+        .map(|number| {
+            let before = agent.requests().len();
+            let told = tick(&mut worker);
+            assert_eq!(told.faults, Vec::<String>::new(), "{number}");
+            assert!((1..=40).all(|n| told.number(&format!("snmp_k{n}"), "a") == Some(n.into())), "{number}");
+            let rows = told.points.iter().filter(|point| point.name == "snmp_w").map(|point| point.value.as_f64());
+            assert_eq!(rows.collect::<Vec<_>>(), (1..=40).map(f64::from).collect::<Vec<_>>(), "{number}");
+            agent.requests().split_off(before)
+        })
+        .collect()
+}
+
+#[test]
+fn a_device_is_asked_for_as_much_as_it_answers() {
+    let few: fn(&Request, Vec<u8>) -> Option<Vec<u8>> = |request, answer| {
+        let mut all = forty().lock().unwrap().clone();
+        all.retain(|oid, _| request.oids.iter().take(3).any(|asked| asked == oid));
+        let values: Vec<_> = all.into_iter().collect();
+        Some(if request.kind == GET { response(request, 0, 0, &values) } else { answer })
+    };
+    let too_big: fn(&Request, Vec<u8>) -> Option<Vec<u8>> = |request, answer| {
+        let is_big = request.oids.len() > 3 || request.repetitions > 2;
+        Some(if is_big { response(request, 1, 0, &[]) } else { answer })
+    };
+    let silent: fn(&Request, Vec<u8>) -> Option<Vec<u8>> =
+        |request, answer| (request.oids.len() <= 3 && request.repetitions <= 2).then_some(answer);
+    let wrong_culprit: fn(&Request, Vec<u8>) -> Option<Vec<u8>> = |request, answer| {
+        let is_big = request.oids.len() > 3 || request.repetitions > 2;
+        Some(if is_big { response(request, 5, 1, &[]) } else { answer })
+    };
+    for (name, manner, most) in
+        [("few", few, 25), ("too big", too_big, 100), ("silent", silent, 45), ("wrong culprit", wrong_culprit, 100)]
+    {
+        let all = forty();
+        let agent = Agent::start(move |request| {
+            let answer = manner(request, honest(request, &all.lock().unwrap()));
+            answer.into_iter().map(|bytes| (Duration::ZERO, bytes)).collect()
+        });
+        let requests = ticks_of_forty(&agent, 3, 1);
+        // What was found out is remembered.
+        assert!(requests[2].len() <= requests[0].len() && requests[2].len() <= most, "{name}: {}", requests[2].len());
+        if name == "silent" {
+            assert!(requests[2].iter().all(|request| request.oids.len() <= 3 && request.repetitions <= 2));
+        }
+    }
+}
+
+#[test]
+fn a_device_without_getbulk_is_walked_by_getnext_and_remembered() {
+    for (name, status) in
+        [("silence", None), ("a general failure", Some(5)), ("noSuchName", Some(2)), ("an error", Some(13))]
+    {
+        for retries in [0, 1] {
+            let all = forty();
+            let agent = Agent::start(move |request| match (request.kind, status) {
+                (BULK, None) => vec![],
+                (BULK, Some(status)) => vec![(Duration::ZERO, response(request, status, 1, &[]))],
+                _ => vec![(Duration::ZERO, honest(request, &all.lock().unwrap()))],
+            });
+            let bulks = ticks_of_forty(&agent, 2, retries)
+                .iter()
+                .map(|requests| requests.iter().filter(|request| request.kind == BULK).count())
+                .collect::<Vec<_>>();
+            assert!((1..=2).contains(&bulks[0]) && bulks[1] == 0, "{name}: {bulks:?}");
+        }
+    }
+}
+
+#[test]
+fn a_datagram_that_was_lost_makes_no_question_smaller_for_good() {
+    let (all, count) = (forty(), AtomicUsize::new(0));
+    let agent = Agent::start(move |request| {
+        let is_lost = request.kind == BULK && count.fetch_add(1, Ordering::SeqCst) == 0;
+        if is_lost { vec![] } else { vec![(Duration::ZERO, honest(request, &all.lock().unwrap()))] }
+    });
+    let requests = ticks_of_forty(&agent, 2, 1);
+    assert_eq!(
+        requests[1].iter().filter(|request| request.kind == BULK).map(|request| request.repetitions).max(),
+        Some(25)
+    );
+    assert!(requests[1].len() < 6, "{}", requests[1].len());
+}
+
+#[test]
+fn a_device_that_is_dead_for_a_tick_is_asked_as_before_afterwards() {
+    let (all, dead) = (forty(), Arc::new(AtomicUsize::new(0)));
+    let is_dead = dead.clone();
+    let agent = Agent::start(move |request| match is_dead.load(Ordering::SeqCst) {
+        0 => vec![(Duration::ZERO, honest(request, &all.lock().unwrap()))],
+        _ => vec![],
+    });
+    let keys: String = (1..=40).map(|n| format!("k{n}: .1.3.6.1.4.1.50000.1.{n}\n")).collect();
+    let mut worker = worker(&impatient(&device("a", agent.port, &keys)).replace("retries: 0", "retries: 1"));
+    let mut asked = |state: usize| {
+        dead.store(state, Ordering::SeqCst);
+        let before = agent.requests().len();
+        tick(&mut worker);
+        agent.requests().len() - before
+    };
+    let whole = asked(0);
+    assert_eq!((asked(1), asked(1)), (2, 2));
+    assert!(asked(0) > whole);
+    assert_eq!(asked(0), whole);
+}
+
 const ENGINE: &[u8] = &[0x80, 0, 0x1f, 0x88, 4, 9, 9];
 
 /// A device of version 3 without keys, whose messages a test can write.
@@ -615,9 +822,9 @@ fn engines_are_discovered_and_followed() {
     for (engine, boots, time, requests) in [
         (ENGINE, 5, 1000, 2),
         (ENGINE, 5, 1010, 1),
-        (ENGINE, 6, 3, 2),
-        (ENGINE, 6, 1_000_000, 3),
-        (ENGINE, 1, 0, 3),
+        (ENGINE, 6, 3, 1),
+        (ENGINE, 6, 1_000_000, 1),
+        (ENGINE, 1, 0, 1),
         (&[1, 2, 3, 4, 5], 1, 0, 3),
         (&[1, 2, 3, 4, 5], 1, 0, 1),
     ] {
@@ -675,18 +882,19 @@ fn hostile_engines_are_no_engines() {
     }
 }
 
-/// A request of version 3 as a signed user makes it, and a codec that waits for its answer.
-fn waiting() -> (Codec, Vec<u8>) {
-    let security = Security::Encrypted(
-        puypuy::fetch::snmp::Digest::Sha256,
-        "passphrase".into(),
-        puypuy::fetch::snmp::Cipher::Aes128,
-        "passphrase".into(),
-    );
-    let mut codec = Codec::new(Access::V3(User { name: "demo".into(), security }));
+/// A codec that knows the engine.
+fn discovered(user: User) -> Codec {
+    let mut codec = Codec::new(Access::V3(user));
     let empty = Request { version: 3, message: 1, user: b"demo".to_vec(), kind: GET, id: 1, ..Request::default() };
     let told = report(&empty, 4, ENGINE, 5, 1000);
     assert!(matches!(codec.undiscovered().unwrap().discover(1, &told), Heard::Again));
+    codec
+}
+
+/// A request of version 3 as a signed user makes it, and a codec that waits for its answer.
+fn waiting() -> (Codec, Vec<u8>) {
+    let security = Security::Encrypted(Digest::Sha256, "passphrase".into(), Cipher::Aes128, "passphrase".into());
+    let codec = discovered(User { name: "demo".into(), security });
     let oid = Oid::read("1.3.6.1.2.1.1.3.0").unwrap();
     let request = codec.request(1, puypuy::fetch::snmp::message::Ask::Get(&[oid])).unwrap();
     (codec, request)
@@ -715,6 +923,41 @@ proptest! {
         written.pop();
         prop_assert_eq!(Reader(&written).part(), None);
         prop_assert_eq!(Reader(&int(2, number)).number(), Some(number));
+    }
+
+    #[test]
+    fn numbers_are_what_their_bits_say(number: i64, spare in 0_usize..5) {
+        // Two's complement, of every length that it can have.
+        let bytes = number.to_be_bytes();
+        let shortest = (1..=8).find(|length| {
+            let kept = &bytes[8 - length..];
+            kept.iter().fold(i64::from(kept[0] as i8) >> 7, |sum, byte| sum << 8 | i64::from(*byte)) == number
+        });
+        for length in shortest.unwrap()..=8 {
+            prop_assert_eq!(ber::signed(&bytes[8 - length..]), Some(number));
+        }
+        let sign = if number < 0 { 0xff } else { 0 };
+        prop_assert_eq!(ber::signed(&[&vec![sign; spare][..], &bytes].concat()), Some(number));
+        // Without a sign: with zeros in front or without, and with the sign that it does not have.
+        let number = number as u64;
+        let least = number.to_be_bytes().iter().position(|byte| *byte != 0).unwrap_or(7);
+        for zeros in 0..8 + spare {
+            let written = [&vec![0; zeros][..], &bytes[least..]].concat();
+            prop_assert_eq!(ber::unsigned(&written, 64), Some(number));
+            let short = (number <= u64::from(u32::MAX)).then_some(number);
+            prop_assert_eq!(ber::unsigned(&written, 32), short);
+        }
+        if number > i64::MAX as u64 {
+            prop_assert_eq!(ber::unsigned(&[&vec![0xff; spare][..], &bytes].concat(), 64), Some(number));
+            prop_assert_eq!(ber::signed(&[&[0], &bytes[..]].concat()), None);
+        }
+        prop_assert_eq!(ber::unsigned(&[&[1], &bytes[..]].concat(), 64), None);
+        prop_assert_eq!(ber::signed(&[]).map(|_| ()).or(ber::unsigned(&[], 64).map(|_| ())), None);
+    }
+
+    #[test]
+    fn numbers_of_ours_are_the_shortest(number: u32) {
+        prop_assert_eq!(ber::integer(number), int(2, number.into()));
     }
 
     #[test]
@@ -768,4 +1011,48 @@ fn a_signed_message_that_was_changed_is_no_answer() {
     };
     let forged = response(&request, 0, 0, &[(UPTIME.to_vec(), int(0x43, 666))]);
     assert!(matches!(codec.read(1, &forged), Heard::Stray));
+}
+
+/// Messages that snmp2 0.5.3 has signed and encrypted, for the user and the engine below: digest, cipher, and bytes in hex.
+const FOREIGN: &str = include_str!("snmp.messages.txt");
+
+#[test]
+fn messages_of_another_implementation_are_understood() {
+    assert_eq!(FOREIGN.lines().count(), 6 * 7);
+    for line in FOREIGN.lines() {
+        let [digest, cipher, hex] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
+        let bytes: Vec<u8> =
+            (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect();
+        let user = |signing: &str, privacy: &str| {
+            let digest = match digest {
+                "MD5" => Digest::Md5,
+                "SHA" => Digest::Sha1,
+                "SHA-224" => Digest::Sha224,
+                "SHA-256" => Digest::Sha256,
+                "SHA-384" => Digest::Sha384,
+                _ => Digest::Sha512,
+            };
+            let encrypted = |cipher| Security::Encrypted(digest, signing.into(), cipher, privacy.into());
+            let security = match cipher {
+                "none" => Security::Signed(digest, signing.into()),
+                "DES" => encrypted(Cipher::Des),
+                "AES" => encrypted(Cipher::Aes128),
+                "AES-192" => encrypted(Cipher::Aes192),
+                "AES-256" => encrypted(Cipher::Aes256),
+                "AES-192-C" => encrypted(Cipher::Aes192Reeder),
+                _ => encrypted(Cipher::Aes256Reeder),
+            };
+            discovered(User { name: "demo".into(), security })
+        };
+        let mut codec = user("signing passphrase", "privacy passphrase");
+        let Heard::Answer(answer) = codec.read(1, &bytes) else { panic!("{digest} {cipher}") };
+        assert_eq!(answer.values, [(Oid::of(UPTIME.to_vec()).unwrap(), Read::Level(12345.0))], "{digest} {cipher}");
+        assert!(matches!(codec.read(2, &bytes), Heard::Stray));
+        let (signing, privacy) = match cipher {
+            "none" => ("another passphrase", ""),
+            "AES" => ("signing passphrase", "another passphrase"),
+            _ => continue,
+        };
+        assert!(matches!(user(signing, privacy).read(1, &bytes), Heard::Stray), "{digest} {cipher}");
+    }
 }

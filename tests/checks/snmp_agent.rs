@@ -49,6 +49,12 @@ pub struct Agent {
 
 impl Agent {
     pub fn start(answer: impl Fn(&Request) -> Reply + Send + 'static) -> Agent {
+        Agent::answering_from(None, answer)
+    }
+
+    /// One that answers from another address and port than those where it is asked.
+    pub fn answering_from(address: Option<&str>, answer: impl Fn(&Request) -> Reply + Send + 'static) -> Agent {
+        let other = address.map(|address| UdpSocket::bind((address, 0)).unwrap());
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_read_timeout(Some(Duration::from_millis(10))).unwrap();
         let port = socket.local_addr().unwrap().port();
@@ -65,7 +71,7 @@ impl Agent {
                     if end.load(Ordering::SeqCst) {
                         break;
                     }
-                    let _ = socket.send_to(&bytes, from);
+                    let _ = other.as_ref().unwrap_or(&socket).send_to(&bytes, from);
                 }
             }
         };

@@ -3,17 +3,21 @@
 //! From API 1.41 on the daemon is asked for one sample (`one-shot`) and the change is ours, over the time between two ticks.
 //! Before, it takes two samples a second apart, and tells the change of processor time in that second.
 //! Podman's time of all processors leaves out the time in which they have nothing to do: there the clock is taken for it.
+//! How many processors there are is told with each container, or with the host where an old daemon leaves that out.
 
 use crate::check::{Check, Context, Out, Runs, Spec, Told};
 use crate::config::section::Section;
 use crate::fetch::http::{Answer, Endpoint, Http, percent_encode};
+use crate::fetch::stacks::Stacks;
 use crate::model::error::{Error, Result, quote};
+use crate::model::meter::Meter;
 use crate::model::parse::json;
+use crate::model::parse::procfs::Device;
 use crate::model::parse::time::rfc3339_nanos;
 use crate::model::point::{Tags, Value};
 use crate::model::table::{Field, Raw, counter, gauge, percent, rate};
 use serde_json::Value as Json;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 pub static SPEC: Spec = Spec {
     name: "check_docker_stats",
@@ -111,12 +115,16 @@ const NEVER: &str = "0001-01-01T00:00:00Z";
 const LIST: &str = "a list of containers";
 /// Status of a container that does not run any more.
 const NOT_RUNNING: u16 = 409;
+/// What a proxy before the daemon answers for a path that it does not let through.
+const REFUSED: [u16; 3] = [401, 403, 405];
 
 fn build(section: &Section) -> Result<Box<dyn Check>> {
     let labels = section.list("labels");
     let filter = serde_json::json!({ "label": labels }).to_string();
+    let endpoint = endpoint(section)?;
     Ok(Box::new(Docker {
-        http: Http::new(endpoint(section)?),
+        is_local: endpoint.is_local(),
+        http: Http::new(endpoint),
         filter: if labels.is_empty() { String::new() } else { format!("?filters={}", percent_encode(&filter)) },
         tells: Tells {
             detailed: section.flag("detailed", true)?,
@@ -124,6 +132,7 @@ fn build(section: &Section) -> Result<Box<dyn Check>> {
             names: section.flag("prettynames", true)?,
         },
         api: None,
+        cpus: None,
         known: HashMap::new(),
     }))
 }
@@ -145,6 +154,10 @@ struct Docker {
     tells: Tells,
     /// How the daemon is spoken to; asked for at the first tick and after a failure.
     api: Option<Api>,
+    /// On this host, of which the kernel can be asked, too.
+    is_local: bool,
+    /// Processors of the host, as it told the last time.
+    cpus: Option<u64>,
     /// The containers of the previous tick, by their ids.
     known: HashMap<String, Known>,
 }
@@ -158,10 +171,13 @@ struct Tells {
 }
 
 /// What holds of all containers in a tick.
-#[derive(Clone, Copy)]
-struct Round {
+struct Round<'a> {
+    cx: &'a Context<'a>,
     tells: Tells,
     is_podman: bool,
+    is_local: bool,
+    cpus: Option<u64>,
+    stacks: Stacks,
     /// Unix seconds.
     now: u64,
 }
@@ -177,9 +193,12 @@ struct Api {
 }
 
 /// What is remembered of a container.
+#[derive(Default)]
 struct Known {
     tags: Tags,
     cpu: Option<Cpu>,
+    /// Of [`READ`] and [`WRITE`].
+    io: [Meter<Device>; 2],
 }
 
 impl Check for Docker {
@@ -194,10 +213,11 @@ impl Check for Docker {
         let mut paths: Vec<String> = containers.iter().map(|container| container.path(&api)).collect();
         paths.push(format!("{}/info", api.prefix));
         let now = u64::try_from(cx.tick.wall).unwrap_or_default();
-        let round = Round { tells: self.tells, is_podman: api.is_podman, now };
-        let Docker { http, known, .. } = self;
+        let Docker { http, known, cpus, is_local, tells, .. } = self;
+        let (is_podman, stacks) = (api.is_podman, Stacks::default());
+        let round = Round { cx, tells: *tells, is_podman, is_local: *is_local, cpus: *cpus, stacks, now };
         cx.get_all(http, &paths, |at, answer| match containers.get(at) {
-            Some(container) => match container.tell(answer, known, round, out) {
+            Some(container) => match container.tell(answer.map_err(of_containers), known, &round, out) {
                 Err(error) if error.is_gone() || matches!(error, Error::Status { status: NOT_RUNNING, .. }) => {}
                 Err(error) => {
                     failed += 1;
@@ -207,8 +227,12 @@ impl Check for Docker {
                 }
                 Ok(()) => {}
             },
-            None => match answer.and_then(|answer| document(answer, "what the daemon says of itself")) {
-                Ok(daemon) => out.pick(&json::row(&daemon, DAEMON), DAEMON, &Tags::default()),
+            None => match answer.map_err(of_host).and_then(|answer| document(answer, "what the daemon says of itself"))
+            {
+                Ok(daemon) => {
+                    *cpus = json::count(&daemon, "/NCPU").filter(|cpus| *cpus > 0);
+                    out.pick(&json::row(&daemon, DAEMON), DAEMON, &Tags::default());
+                }
                 Err(error) => out.fault(error.to_string()),
             },
         });
@@ -224,11 +248,13 @@ impl Docker {
         let api = match &self.api {
             Some(api) => api.clone(),
             None => {
-                let version = document(cx.get(&mut self.http, "/version")?, "the version of the API")?;
+                let answer = cx.get(&mut self.http, "/version").map_err(|error| allowed_by(error, "VERSION"))?;
+                let version = document(answer, "the version of the API")?;
                 self.api.insert(Api::chosen(&version)).clone()
             }
         };
-        let answer = cx.get(&mut self.http, &format!("{}/containers/json{}", api.prefix, self.filter))?;
+        let path = format!("{}/containers/json{}", api.prefix, self.filter);
+        let answer = cx.get(&mut self.http, &path).map_err(of_containers)?;
         match document(answer, LIST)? {
             Json::Array(list) => Ok((api, list.iter().filter_map(|entry| Container::read(entry, out)).collect())),
             other => Err(Error::parse(LIST, &other.to_string())),
@@ -309,7 +335,7 @@ impl Container {
         &self,
         answer: Result<Answer>,
         known: &mut HashMap<String, Known>,
-        round: Round,
+        round: &Round,
         out: &mut Out,
     ) -> Result<()> {
         let tells = round.tells;
@@ -319,8 +345,12 @@ impl Container {
         }
         let label = if tells.names { &self.name } else { &self.id };
         let tags = Tags::one("container", label);
+        let known = known.entry(self.id.clone()).or_default();
+        known.tags = tags.clone();
         self.tell_listed(label, &tags, round.now, out);
-        self.tell_cpu(&stats, &tags, known, round, out);
+        // First: it may forget what was before, of all.
+        tell_io(&stats, &tags, &mut known.io, round, out);
+        tell_cpu(&stats, &tags, &mut known.cpu, round, out);
         out.pick(&json::row(&stats, THROTTLING), THROTTLING, &tags);
         if tells.memory {
             tell_memory(&stats, &tags, out);
@@ -328,7 +358,6 @@ impl Container {
         if tells.memory && tells.detailed {
             out.pick(&json::row(&stats, MEMORY_DETAILS), MEMORY_DETAILS, &tags);
         }
-        tell_io(&stats, &tags, out);
         for (iface, counters) in stats.pointer("/networks").and_then(Json::as_object).into_iter().flatten() {
             tell_traffic(iface, counters, TRAFFIC, &tags, out);
             if tells.detailed {
@@ -336,23 +365,6 @@ impl Container {
             }
         }
         Ok(())
-    }
-
-    fn tell_cpu(&self, stats: &Json, tags: &Tags, known: &mut HashMap<String, Known>, round: Round, out: &mut Out) {
-        let sample = |part| stats.get(part).and_then(Cpu::read);
-        let (now, of_daemon) = match round.is_podman {
-            true => (sample("cpu_stats").and_then(|cpu| cpu.by_clock(stats)), None),
-            false => (sample("cpu_stats"), sample("precpu_stats")),
-        };
-        let before = known.insert(self.id.clone(), Known { tags: tags.clone(), cpu: now });
-        let share_since = |before: Option<Cpu>| now?.share_since(before?);
-        let own = share_since(before.and_then(|before| before.cpu));
-        if let Some(share) = share_since(of_daemon).or(own) {
-            out.put(&OF_HOST, share * 100.0, tags);
-        }
-        if let Some(share) = own {
-            out.put(&OF_CPU, share * cpus(stats) as f64 * 100.0, tags);
-        }
     }
 
     fn tell_listed(&self, label: &str, tags: &Tags, now: u64, out: &mut Out) {
@@ -367,24 +379,24 @@ impl Container {
     }
 }
 
-/// Nanoseconds of processor time: of the container, and of all processors together.
+/// Nanoseconds of processor time: of the container, and of all processors together or by the clock.
 #[derive(Clone, Copy)]
 struct Cpu {
     used: u64,
-    whole: u128,
+    whole: u64,
 }
 
 impl Cpu {
     /// `None` where a container does not run, or a first sample is not there.
     fn read(part: &Json) -> Option<Cpu> {
         let whole = json::count(part, "/system_cpu_usage").filter(|whole| *whole > 0)?;
-        Some(Cpu { used: json::count(part, "/cpu_usage/total_usage")?, whole: whole.into() })
+        Some(Cpu { used: json::count(part, "/cpu_usage/total_usage")?, whole })
     }
 
-    /// By the moment of the sample, as if all processors had worked since 1970.
-    fn by_clock(self, stats: &Json) -> Option<Cpu> {
-        let clock = rfc3339_nanos(json::text(stats, "/read")?)?;
-        Some(Cpu { whole: u128::from(clock) * u128::from(cpus(stats)), ..self })
+    /// By the moment of the sample.
+    fn by_clock(stats: &Json) -> Option<Cpu> {
+        let used = json::count(stats, "/cpu_stats/cpu_usage/total_usage")?;
+        Some(Cpu { used, whole: rfc3339_nanos(json::text(stats, "/read")?)? })
     }
 
     /// The container's share since then; `None` where a counter went back or stood still.
@@ -395,10 +407,53 @@ impl Cpu {
     }
 }
 
-/// The processors that a container sees.
-fn cpus(stats: &Json) -> u64 {
-    let online = json::count(stats, "/cpu_stats/online_cpus").filter(|cpus| *cpus > 0);
-    online.unwrap_or(json::array(stats, "/cpu_stats/cpu_usage/percpu_usage").len().max(1) as u64)
+fn tell_cpu(stats: &Json, tags: &Tags, known: &mut Option<Cpu>, round: &Round, out: &mut Out) {
+    let sample = |part| stats.get(part).and_then(Cpu::read);
+    let now = if round.is_podman { Cpu::by_clock(stats) } else { sample("cpu_stats") };
+    let before = std::mem::replace(known, now);
+    let share_since = |before: Option<Cpu>| now?.share_since(before?);
+    let own = share_since(before);
+    let cpus = cpus(stats, round.cpus).map(|cpus| cpus as f64);
+    // The clock is that of one processor.
+    let (of_host, of_cpu) = match round.is_podman {
+        true => (own.zip(cpus).map(|(share, cpus)| share / cpus), own),
+        false => (share_since(sample("precpu_stats")).or(own), own.zip(cpus).map(|(share, cpus)| share * cpus)),
+    };
+    for (field, share) in [(&OF_HOST, of_host), (&OF_CPU, of_cpu)] {
+        if let Some(share) = share {
+            out.put(field, share * 100.0, tags);
+        }
+    }
+}
+
+/// The processors that a container sees. Old daemons leave that out: those of the host are meant, of which `percpu_usage` may
+/// have more than are there, and with cgroup v2 none.
+fn cpus(stats: &Json, of_host: Option<u64>) -> Option<u64> {
+    let of_each = json::array(stats, "/cpu_stats/cpu_usage/percpu_usage").len() as u64;
+    let known = [json::count(stats, "/cpu_stats/online_cpus"), of_host, Some(of_each)];
+    known.into_iter().flatten().find(|cpus| *cpus > 0)
+}
+
+fn of_host(error: Error) -> Error {
+    allowed_by(error, "INFO")
+}
+
+fn of_containers(error: Error) -> Error {
+    allowed_by(error, "CONTAINERS")
+}
+
+/// An error of a path that docker-socket-proxy lets through when that is set.
+fn allowed_by(error: Error, name: &str) -> Error {
+    match error {
+        Error::Status { address, status, problem } if REFUSED.contains(&status) => {
+            let problem = format!(
+                "{problem}; whoever stands before the daemon does not let this path through, as docker-socket-proxy does \
+                 without {name}=1"
+            );
+            Error::Status { address, status, problem }
+        }
+        other => other,
+    }
 }
 
 fn document(answer: Answer, wanted: &'static str) -> Result<Json> {
@@ -418,15 +473,29 @@ fn tell_memory(stats: &Json, tags: &Tags, out: &mut Out) {
     }
 }
 
-fn tell_io(stats: &Json, tags: &Tags, out: &mut Out) {
-    let devices = json::array(stats, "/blkio_stats/io_service_bytes_recursive");
-    for field in [&READ, &WRITE] {
-        let is_meant = |entry: &&Json| json::text(entry, "/op").is_some_and(|op| op.eq_ignore_ascii_case(field.cell));
-        let bytes = devices.iter().filter(is_meant).filter_map(|entry| json::count(entry, "/value"));
-        if let Some(bytes) = bytes.reduce(u64::saturating_add) {
-            out.put(field, bytes, tags);
+/// A device that lies on others among those listed counts nothing: its bytes are those of the others, once more.
+fn tell_io(stats: &Json, tags: &Tags, known: &mut [Meter<Device>; 2], round: &Round, out: &mut Out) {
+    let entries = json::array(stats, "/blkio_stats/io_service_bytes_recursive");
+    let number = |entry: &Json, place| json::count(entry, place).unwrap_or_default();
+    let device = |entry: &Json| (number(entry, "/major"), number(entry, "/minor"));
+    let listed: HashSet<Device> = entries.iter().map(device).collect();
+    let counted = if round.is_local { round.cx.lowest(&round.stacks, listed) } else { listed };
+    let bytes_of = |field: &Field| {
+        let mut bytes: HashMap<Device, u64> = HashMap::new();
+        for entry in entries {
+            let is_meant = json::text(entry, "/op").is_some_and(|op| op.eq_ignore_ascii_case(field.cell));
+            if let Some(count) = json::count(entry, "/value").filter(|_| is_meant) {
+                let sum = bytes.entry(device(entry)).or_default();
+                *sum = sum.saturating_add(count);
+            }
         }
-    }
+        (!bytes.is_empty()).then_some(bytes)
+    };
+    let read = |(field, meter): (_, &mut Meter<Device>)| {
+        let bytes = bytes_of(field)?;
+        Some((field, meter.read(bytes, |device| counted.contains(device))))
+    };
+    out.put_totals([&READ, &WRITE].into_iter().zip(known).filter_map(read).collect(), tags);
     if let Some(pids) = json::cell(stats, PIDS.cell) {
         out.put(&PIDS, pids, tags);
     }

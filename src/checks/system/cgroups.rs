@@ -3,11 +3,13 @@
 use super::{CONF, Ignore, TYPE};
 use crate::check::{Check, Context, Out, Runs, Spec};
 use crate::config::section::Section;
+use crate::fetch::stacks::Stacks;
 use crate::model::error::{Error, Result};
-use crate::model::parse::procfs;
+use crate::model::meter::Meter;
+use crate::model::parse::procfs::{self, Device};
 use crate::model::point::Tags;
 use crate::model::table::{Field, delta, gauge, rate};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
 pub static SPEC: Spec = Spec {
@@ -90,6 +92,8 @@ struct Cgroups {
 struct Group {
     tags: Tags,
     seen: Instant,
+    /// Of each of [`IO`].
+    io: [Meter<Device>; IO.len()],
 }
 
 impl Check for Cgroups {
@@ -100,16 +104,18 @@ impl Check for Cgroups {
         self.find(cx, root, "", 1, &mut found)?;
         let at = cx.tick.at;
         let mut left_out = 0;
+        let stacks = Stacks::default();
         for name in found {
             if out.is_full() && !self.groups.contains_key(&name) {
                 left_out += 1;
                 continue;
             }
             let folder = format!("{root}{name}");
-            let new = |name: &String| Group { tags: Tags::one("cgroup", shown(name)), seen: at };
+            let new =
+                |name: &String| Group { tags: Tags::one("cgroup", shown(name)), seen: at, io: Default::default() };
             let group = self.groups.entry(name).or_insert_with_key(new);
             group.seen = at;
-            tell(&folder, &group.tags, cx, out);
+            tell(&folder, group, &stacks, cx, out);
         }
         if left_out > 0 {
             out.fault(format!("{left_out} groups are not looked at: there are more than max_series allows"));
@@ -146,7 +152,7 @@ fn shown(group: &str) -> &str {
 }
 
 /// A controller that is not switched on for the group has no files. They are too many to stay open.
-fn tell(folder: &str, tags: &Tags, cx: &Context, out: &mut Out) {
+fn tell(folder: &str, Group { tags, io, .. }: &mut Group, stacks: &Stacks, cx: &Context, out: &mut Out) {
     let mut read = |file: &str, take: &mut dyn FnMut(&str, &mut Out)| match cx.text(&format!("{folder}/{file}")) {
         Ok(text) => take(text.trim_ascii(), out),
         Err(error) if error.is_gone() => {}
@@ -159,8 +165,21 @@ fn tell(folder: &str, tags: &Tags, cx: &Context, out: &mut Out) {
             }
         });
     }
+    // Before other rates: it may forget what was before, of all.
+    read("io.stat", &mut |text, out| tell_io(text, tags, io, stacks, cx, out));
     for (file, fields) in [("cpu.stat", CPU), ("memory.stat", MEMORY), ("memory.events", EVENTS)] {
         read(file, &mut |text, out| out.pick(&procfs::labelled(text, fields), fields, tags));
     }
-    read("io.stat", &mut |text, out| out.pick(&procfs::io_stat(text), IO, tags));
+}
+
+/// A device that lies on others among those listed counts nothing: its bytes are those of the others, once more.
+fn tell_io(text: &str, tags: &Tags, io: &mut [Meter<Device>], stacks: &Stacks, cx: &Context, out: &mut Out) {
+    let listed: HashSet<Device> = procfs::io_stat(text).map(|(device, ..)| device).collect();
+    let counted = cx.lowest(stacks, listed);
+    let read = |(field, meter): (&'static Field, &mut Meter<Device>)| {
+        let own = procfs::io_stat(text).filter(|(_, name, _)| *name == field.cell);
+        let counts: HashMap<Device, u64> = own.map(|(device, _, count)| (device, count)).collect();
+        (!counts.is_empty()).then(|| (field, meter.read(counts, |device| counted.contains(device))))
+    };
+    out.put_totals(IO.iter().zip(io).filter_map(read).collect(), tags);
 }

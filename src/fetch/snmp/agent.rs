@@ -1,12 +1,13 @@
 //! One agent: its socket, what is asked of it, and how it is asked again.
 
 use super::message::{Answer, Ask, Codec, Heard, status};
-use super::{Access, Asked, Patience, Value, Walked};
+use super::portion::Portion;
+use super::{Access, Asked, Patience, Value, Walked, random};
 use crate::fetch::host::Host;
 use crate::model::error::plain;
 use crate::model::parse::oid::Oid;
+use nix::sys::socket::{setsockopt, sockopt};
 use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
@@ -17,8 +18,10 @@ const DATAGRAM: usize = 65_507;
 const REQUEST: usize = 1100;
 /// What an answer has beside the name of an object.
 const BESIDE: usize = 16;
+/// Objects in one request, which the bytes bound further.
+const OBJECTS: usize = 1000;
 /// Rows that one request of a walk asks for.
-const REPETITIONS: u32 = 25;
+const REPETITIONS: usize = 25;
 /// Rows after which a walk is ended.
 const MOST_ROWS: usize = 10_000;
 /// Times in a row that an agent may say something else about its engine.
@@ -31,14 +34,27 @@ pub struct Agent {
     patience: Patience,
     gets: Vec<Oid>,
     walks: Vec<Oid>,
-    /// Connected to the address that answers.
-    socket: Option<UdpSocket>,
+    /// With the address that answers when it is asked; the answer may have another one.
+    line: Option<Line>,
+    /// Objects in a request.
+    objects: Portion,
+    /// Rows in an answer; 0 is one row, by GETNEXT.
+    rows: Portion,
     /// In this tick.
     answered: bool,
+    /// Times in a row that nothing came, and why.
+    silences: u32,
+    trouble: Option<Trouble>,
     /// When it was asked in vain, unless it has answered since.
     failed: Option<Instant>,
     deadline: Instant,
     buffer: Vec<u8>,
+}
+
+/// A socket, and where it sends to.
+struct Line {
+    socket: UdpSocket,
+    address: SocketAddr,
 }
 
 /// Why there is no answer.
@@ -62,8 +78,12 @@ impl Agent {
             patience,
             gets,
             walks,
-            socket: None,
+            line: None,
+            objects: Portion::new(1, OBJECTS),
+            rows: Portion::new(0, REPETITIONS),
             answered: false,
+            silences: 0,
+            trouble: None,
             failed: None,
             deadline: Instant::now(),
             buffer: Vec::new(),
@@ -79,17 +99,21 @@ impl Agent {
     pub(super) fn ask(&mut self, deadline: Instant) -> Asked {
         let begun = Instant::now();
         if begun >= deadline {
-            return Asked { trouble: Some(self.told(Trouble::Late)), ..Asked::default() };
+            return Asked { trouble: Some(self.told(&Trouble::Late)), ..Asked::default() };
         }
         self.deadline = deadline;
         self.answered = false;
+        (self.silences, self.trouble) = (0, None);
+        for portion in [&mut self.objects, &mut self.rows] {
+            portion.begin(self.failed.is_some());
+        }
         let mut asked = Asked::default();
         asked.trouble = self.ask_for_all(&mut asked).err();
         asked.answered = Some(self.answered);
         self.failed = asked.trouble.as_ref().map(|_| begun);
         if asked.trouble.is_some() {
             // The name may lead elsewhere by now.
-            self.socket = None;
+            self.line = None;
             self.codec.lose();
         }
         self.buffer = Vec::new();
@@ -111,51 +135,70 @@ impl Agent {
     fn get(&mut self, values: &mut HashMap<Oid, Value>) -> Result<(), String> {
         let mut waiting = chunks(&self.gets);
         while let Some(mut chunk) = waiting.pop_front() {
-            let answer = self.answer(Ask::Get(&chunk))?;
-            let is_refused = answer.status != 0;
-            values.extend(answer.values.into_iter().filter(|(oid, _)| !is_refused && chunk.contains(oid)));
-            let culprit = match answer.status {
-                status::NOT_AUTHORIZED => return Err(self.told(Trouble::Said(UNAUTHORIZED.into()))),
-                0 => chunk.iter().position(|oid| !values.contains_key(oid)),
-                _ if chunk.len() == 1 => Some(0),
-                _ => (answer.place as usize).checked_sub(1).filter(|place| *place < chunk.len()),
-            };
-            match culprit {
-                Some(place) => {
-                    values.insert(chunk.remove(place), Value::None(fault(answer.status)));
-                    chunk.retain(|oid| !values.contains_key(oid));
-                }
-                None if is_refused => waiting.push_front(chunk.split_off(chunk.len() / 2)),
-                None => continue,
+            if chunk.is_empty() {
+                continue;
             }
-            if !chunk.is_empty() {
+            if chunk.len() > self.objects.now() {
+                waiting.push_front(chunk.split_off(self.objects.now()));
+            }
+            let Some(answer) = self.answer(Ask::Get(&chunk))? else {
+                self.objects.missed(chunk.len());
                 waiting.push_front(chunk);
+                continue;
+            };
+            let (asked, is_refused) = (chunk.len(), answer.status != 0);
+            let is_least = self.objects.is_least(asked);
+            values.extend(answer.values.into_iter().filter(|(oid, _)| !is_refused && chunk.contains(oid)));
+            chunk.retain(|oid| !values.contains_key(oid));
+            let culprit = usize::try_from(answer.place).ok().and_then(|place| place.checked_sub(1));
+            match (answer.status, culprit.filter(|place| *place < asked)) {
+                (status::NOT_AUTHORIZED, _) => return Err(self.told(&Trouble::Said(UNAUTHORIZED.into()))),
+                (0, _) if chunk.len() < asked => self.objects.got(asked - chunk.len(), asked),
+                // It is alone, and there is nothing of it.
+                (status, _) if is_least => {
+                    values.extend(chunk.drain(..).map(|oid| (oid, Value::None(fault(status)))));
+                }
+                (0, _) => self.objects.got(asked / 2, asked),
+                (status::TOO_BIG, _) => self.objects.too_much(asked),
+                (status::NO_SUCH_NAME, Some(place)) => {
+                    values.insert(chunk.remove(place), Value::None(fault(status::NO_SUCH_NAME)));
+                }
+                // Whether it is that one, or that they are many, shows when it is asked for alone.
+                (_, culprit) => {
+                    waiting.extend(culprit.map(|place| vec![chunk.remove(place)]));
+                    waiting.push_front(chunk.split_off(chunk.len() / 2));
+                }
             }
+            waiting.push_front(chunk);
         }
         Ok(())
     }
 
     fn walk(&mut self, root: &Oid, walked: &mut Walked) -> Result<(), String> {
         let mut last = root.clone();
-        let mut repetitions = if self.codec.has_bulk() { REPETITIONS } else { 1 };
         loop {
-            let ask = if self.codec.has_bulk() { Ask::Bulk(&last, repetitions) } else { Ask::Next(&last) };
-            let answer = self.answer(ask)?;
+            let asked = if self.codec.has_bulk() { self.rows.now() } else { 0 };
+            let ask = if asked > 0 { Ask::Bulk(&last, asked as u32) } else { Ask::Next(&last) };
+            let Some(answer) = self.answer(ask)? else {
+                self.rows.missed(asked);
+                continue;
+            };
             match answer.status {
-                0 => {}
-                status::NO_SUCH_NAME if !self.codec.has_bulk() => return Ok(()),
-                status::TOO_BIG if repetitions > 1 => {
-                    repetitions /= 5;
-                    continue;
-                }
-                other => {
-                    walked.broken = Some(fault(other).into());
+                0 if !answer.values.is_empty() => self.rows.got(asked, asked),
+                status::NO_SUCH_NAME if asked == 0 => return Ok(()),
+                status if asked == 0 => {
+                    self.rows.begin(false);
+                    walked.broken = Some(fault(status).into());
                     return Ok(());
                 }
-            }
-            if answer.values.is_empty() {
-                walked.broken = Some(fault(0).into());
-                return Ok(());
+                status::TOO_BIG => {
+                    self.rows.too_much(asked);
+                    continue;
+                }
+                _ => {
+                    self.rows.refused();
+                    continue;
+                }
             }
             for (oid, value) in answer.values {
                 if value == Value::End || oid.index(root).is_none() {
@@ -175,52 +218,60 @@ impl Agent {
         }
     }
 
-    /// Asks until there is an answer, or patience is at its end.
-    fn answer(&mut self, ask: Ask) -> Result<Answer, String> {
-        let mut addresses = Vec::new();
-        let mut trouble = Trouble::Late;
-        for _ in 0..=self.patience.retries {
-            if self.socket.is_none() && addresses.is_empty() {
-                let until = Instant::now().checked_add(self.patience.timeout).unwrap_or(self.deadline);
-                let found = self.host.addresses(until.min(self.deadline));
-                addresses = found.map_err(|words| self.told(Trouble::Said(words)))?;
+    /// Asks once. `None` where nothing came, and something is to be asked again, or less where the agent answers else.
+    fn answer(&mut self, ask: Ask) -> Result<Option<Answer>, String> {
+        let trouble = match self.attempt(ask) {
+            Ok(answer) => {
+                self.answered = true;
+                (self.silences, self.trouble) = (0, None);
+                return Ok(Some(answer));
             }
-            match self.attempt(ask, &mut addresses) {
-                Ok(answer) => {
-                    self.answered = true;
-                    return Ok(answer);
-                }
-                // What was found out before says more.
-                Err(Trouble::Late) => break,
-                Err(found) => trouble = found,
-            }
-            if matches!(trouble, Trouble::Said(_)) {
-                break;
-            }
+            Err(trouble) => trouble,
+        };
+        let is_least = match ask {
+            Ask::Get(oids) => self.objects.is_least(oids.len()),
+            Ask::Next(_) => true,
+            Ask::Bulk(..) => false,
+        };
+        let is_final = matches!(trouble, Trouble::Said(_) | Trouble::Late);
+        if !is_final {
             self.codec.lose();
             self.codec.try_other_version();
         }
-        Err(self.told(trouble))
+        // What was found out before says more than that it is late.
+        let trouble = if matches!(trouble, Trouble::Late) { self.trouble.take().unwrap_or(trouble) } else { trouble };
+        let is_at_end = self.silences == self.patience.retries && (is_least || !self.answered);
+        if is_final || is_at_end {
+            return Err(self.told(&trouble));
+        }
+        self.trouble = Some(trouble);
+        self.silences = (self.silences + 1).min(self.patience.retries);
+        Ok(None)
     }
 
     /// Asks once at each address, until one answers. What an agent of version 3 says of itself is followed on the way.
-    fn attempt(&mut self, ask: Ask, addresses: &mut Vec<SocketAddr>) -> Result<Answer, Trouble> {
+    fn attempt(&mut self, ask: Ask) -> Result<Answer, Trouble> {
+        let mut addresses = VecDeque::new();
+        if self.line.is_none() {
+            let until = Instant::now().checked_add(self.patience.timeout).unwrap_or(self.deadline);
+            addresses.extend(self.host.addresses(until.min(self.deadline)).map_err(Trouble::Said)?);
+        }
         let mut first = None;
         loop {
-            let socket = match self.socket.take() {
-                Some(socket) => socket,
-                None if addresses.is_empty() => return Err(first.unwrap_or(Trouble::Nobody)),
-                None => match connected(addresses.remove(0)) {
-                    Ok(socket) => socket,
+            let line = match (self.line.take(), addresses.pop_front()) {
+                (Some(line), _) => line,
+                (None, None) => return Err(first.unwrap_or(Trouble::Nobody)),
+                (None, Some(address)) => match Line::new(address) {
+                    Ok(line) => line,
                     Err(error) => {
                         first.get_or_insert(Trouble::Said(plain(&error)));
                         continue;
                     }
                 },
             };
-            match self.converse(&socket, ask) {
+            match self.converse(&line, ask) {
                 Ok(answer) => {
-                    self.socket = Some(socket);
+                    self.line = Some(line);
                     return Ok(answer);
                 }
                 Err(trouble @ (Trouble::Said(_) | Trouble::Late)) => return Err(trouble),
@@ -229,22 +280,22 @@ impl Agent {
         }
     }
 
-    fn converse(&mut self, socket: &UdpSocket, ask: Ask) -> Result<Answer, Trouble> {
+    fn converse(&mut self, line: &Line, ask: Ask) -> Result<Answer, Trouble> {
         let mut is_known = false;
         for _ in 0..CHANGES {
             if let Some(usm) = self.codec.undiscovered() {
-                let id = random();
-                let request = usm.discovery(id);
-                let mut exchange = Exchange::new(socket, self.patience.timeout, self.deadline, &mut self.buffer);
+                let id = number();
+                let request = Some(usm.discovery(id));
+                let mut exchange = Exchange::new(line, self.patience.timeout, self.deadline, &mut self.buffer);
                 match exchange.hear(request, false, |bytes| usm.discover(id, bytes))? {
                     Heard::Refused(words) => return Err(Trouble::Said(words)),
                     _ => is_known = true,
                 }
             }
-            let id = random();
+            let id = number();
             let request = self.codec.request(id, ask);
             let codec = &mut self.codec;
-            let mut exchange = Exchange::new(socket, self.patience.timeout, self.deadline, &mut self.buffer);
+            let mut exchange = Exchange::new(line, self.patience.timeout, self.deadline, &mut self.buffer);
             match exchange.hear(request, is_known, |bytes| codec.read(id, bytes))? {
                 Heard::Answer(answer) => return Ok(answer),
                 Heard::Refused(words) => return Err(Trouble::Said(words)),
@@ -256,9 +307,9 @@ impl Agent {
     }
 
     /// The whole sentence, with the remedy.
-    fn told(&self, trouble: Trouble) -> String {
+    fn told(&self, trouble: &Trouble) -> String {
         let words = match trouble {
-            Trouble::Said(words) => words,
+            Trouble::Said(words) => words.clone(),
             Trouble::Late => "the deadline of the tick came before all was asked".into(),
             Trouble::Nobody => "nobody listens there; is the agent running, and are server and port right?".into(),
             Trouble::Silence { waited, is_known: true, .. } => format!(
@@ -277,7 +328,7 @@ impl Agent {
                          (else set version: 1)?"
                     }
                 };
-                let strays = if strays { ", but datagrams that are none" } else { "" };
+                let strays = if *strays { ", but datagrams that are none" } else { "" };
                 format!("no answer within {:.1} s{strays}; {hint}", waited.as_secs_f64())
             }
         };
@@ -315,18 +366,25 @@ fn fault(status: u32) -> &'static str {
     }
 }
 
-/// A number that nobody else can know.
-fn random() -> i32 {
-    (RandomState::new().build_hasher().finish() & 0x7fff_ffff) as i32
+/// A number of 31 bits for a request, which its answer has to know.
+fn number() -> u32 {
+    random() as u32 >> 1
 }
 
-fn connected(address: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = match address {
-        SocketAddr::V4(_) => UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?,
-        SocketAddr::V6(_) => UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0))?,
-    };
-    socket.connect(address)?;
-    Ok(socket)
+impl Line {
+    /// Takes answers from everywhere: a device with many addresses may answer from another one than that which is asked. That
+    /// nobody listens there is heard nonetheless.
+    fn new(address: SocketAddr) -> io::Result<Line> {
+        let socket = match address {
+            SocketAddr::V4(_) => UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?,
+            SocketAddr::V6(_) => UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0))?,
+        };
+        match address {
+            SocketAddr::V4(_) => setsockopt(&socket, sockopt::Ipv4RecvErr, &true)?,
+            SocketAddr::V6(_) => setsockopt(&socket, sockopt::Ipv6RecvErr, &true)?,
+        }
+        Ok(Line { socket, address })
+    }
 }
 
 const UNAUTHORIZED: &str = "the agent does not let this user see what is asked for; its security_level may be too low, or its view \
@@ -334,18 +392,18 @@ const UNAUTHORIZED: &str = "the agent does not let this user see what is asked f
 
 /// One question on the wire, and its answer.
 struct Exchange<'a> {
-    socket: &'a UdpSocket,
+    line: &'a Line,
     begun: Instant,
     until: Instant,
     buffer: &'a mut Vec<u8>,
 }
 
 impl<'a> Exchange<'a> {
-    fn new(socket: &'a UdpSocket, timeout: Duration, deadline: Instant, buffer: &'a mut Vec<u8>) -> Exchange<'a> {
+    fn new(line: &'a Line, timeout: Duration, deadline: Instant, buffer: &'a mut Vec<u8>) -> Exchange<'a> {
         let begun = Instant::now();
         let until = begun.checked_add(timeout).unwrap_or(deadline).min(deadline);
         buffer.resize(DATAGRAM, 0);
-        Exchange { socket, begun, until, buffer }
+        Exchange { line, begun, until, buffer }
     }
 
     /// Sends the request, and reads until something is no stray.
@@ -359,15 +417,15 @@ impl<'a> Exchange<'a> {
         if self.begun >= self.until {
             return Err(Trouble::Late);
         }
-        self.socket.send(&request).map_err(|error| refused(&error))?;
+        self.line.socket.send_to(&request, self.line.address).map_err(|error| refused(&error))?;
         let mut strays = false;
         loop {
             let left = self.until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(Trouble::Silence { waited: self.begun.elapsed(), strays, is_known });
             }
-            self.socket.set_read_timeout(Some(left)).map_err(|error| refused(&error))?;
-            let length = match self.socket.recv(self.buffer) {
+            self.line.socket.set_read_timeout(Some(left)).map_err(|error| refused(&error))?;
+            let length = match self.line.socket.recv(self.buffer) {
                 Ok(length) => length,
                 Err(error) if is_wait(&error) => continue,
                 Err(error) => return Err(refused(&error)),
@@ -380,8 +438,10 @@ impl<'a> Exchange<'a> {
     }
 }
 
+/// Nothing has come so far. That the way there is blocked may be over with the next datagram.
 fn is_wait(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
+    use ErrorKind::{HostUnreachable, Interrupted, NetworkUnreachable, TimedOut, WouldBlock};
+    matches!(error.kind(), WouldBlock | TimedOut | Interrupted | HostUnreachable | NetworkUnreachable)
 }
 
 fn refused(error: &io::Error) -> Trouble {

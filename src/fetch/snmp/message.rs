@@ -1,12 +1,9 @@
-//! Requests of SNMP to bytes, and bytes to answers, with the user-based security of version 3 (RFC 3414). The only user of
-//! snmp2, which signs and encrypts.
+//! Requests of SNMP to bytes, and bytes to answers: the part that all versions have in common, and the communities of SNMPv1 and v2c.
 
-use super::{Access, Cipher, Digest, Security, User, Value};
+use super::usm::Usm;
+use super::{Access, Value};
 use crate::model::parse::ber::{self, Reader};
 use crate::model::parse::oid::Oid;
-use snmp2::v3::{self, Auth, AuthErrorKind, AuthProtocol, KeyExtension};
-use snmp2::{MessageType, Pdu, Varbinds};
-use std::time::Instant;
 
 /// What is asked of an agent.
 #[derive(Clone, Copy, Debug)]
@@ -47,31 +44,36 @@ pub mod status {
     pub const NOT_AUTHORIZED: u32 = 16;
 }
 
-/// Messages with nothing in them, for snmp2 to begin with: a request of community and of user.
-const OF_COMMUNITY: [u8; 20] = [
-    0x30, 0x12, 0x02, 0x01, 0x01, 0x04, 0x00, 0xa0, 0x0b, 0x02, 0x01, 0x00, 0x02, 0x01, 0x00, 0x02, 0x01, 0x00, 0x30,
-    0x00,
-];
-/// Where [`OF_COMMUNITY`] has the version: 0 is SNMPv1, 1 is SNMPv2c.
-const VERSION_AT: usize = 4;
-const OF_USER: [u8; 56] = [
-    0x30, 0x36, 0x02, 0x01, 0x03, 0x30, 0x0c, 0x02, 0x01, 0x00, 0x02, 0x01, 0x00, 0x04, 0x01, 0x00, 0x02, 0x01, 0x03,
-    0x04, 0x10, 0x30, 0x0e, 0x04, 0x00, 0x02, 0x01, 0x00, 0x02, 0x01, 0x00, 0x04, 0x00, 0x04, 0x00, 0x04, 0x00, 0x30,
-    0x11, 0x04, 0x00, 0x04, 0x00, 0xa0, 0x0b, 0x02, 0x01, 0x00, 0x02, 0x01, 0x00, 0x02, 0x01, 0x00, 0x30, 0x00,
-];
+/// Versions as they are in a message.
+const V1: u32 = 0;
+const V2C: u32 = 1;
+
+/// What is asked, and how that is answered (RFC 3416).
+const GET: u8 = 0xa0;
+const NEXT: u8 = 0xa1;
+const RESPONSE: u8 = 0xa2;
+const BULK: u8 = 0xa5;
+
+/// Types of SNMP (RFC 2578), and the one that only RFC 1442 has.
+const IP_ADDRESS: u8 = 0x40;
+const COUNTER32: u8 = 0x41;
+const GAUGE32: u8 = 0x42;
+const TIME_TICKS: u8 = 0x43;
+const OPAQUE: u8 = 0x44;
+const COUNTER64: u8 = 0x46;
+const UINTEGER32: u8 = 0x47;
+/// What there is instead of a value (RFC 3416).
+const NO_SUCH_OBJECT: u8 = 0x80;
+const NO_SUCH_INSTANCE: u8 = 0x81;
+const END_OF_MIB_VIEW: u8 = 0x82;
 
 /// Bytes of a text that may be a number.
 const LONGEST: usize = 100;
 
-/// A report instead of an answer (RFC 3412), and the flags of a message.
-const REPORT: u8 = 0xa8;
-const SIGNED: u8 = 1;
-const ENCRYPTED: u8 = 2;
-
 /// How requests to one agent are made, and its answers read.
 pub enum Codec {
     Community {
-        version: u8,
+        version: u32,
         community: Vec<u8>,
         /// Both versions may be tried until one is answered.
         is_open: bool,
@@ -86,41 +88,35 @@ impl Codec {
             Codec::Community { version, community, is_open }
         };
         match access {
-            Access::V1 { community } => of_community(0, community, false),
-            Access::V2c { community } => of_community(1, community, false),
-            Access::V2cOrV1 { community } => of_community(1, community, true),
-            Access::V3(user) => Codec::User(Box::new(Usm { user, security: None, clock: None, is_lost: true })),
+            Access::V1 { community } => of_community(V1, community, false),
+            Access::V2c { community } => of_community(V2C, community, false),
+            Access::V2cOrV1 { community } => of_community(V2C, community, true),
+            Access::V3(user) => Codec::User(Box::new(Usm::new(user))),
         }
     }
 
     /// Whether there is GETBULK.
     pub fn has_bulk(&self) -> bool {
-        !matches!(self, Codec::Community { version: 0, .. })
+        !matches!(self, Codec::Community { version: V1, .. })
     }
 
-    /// The request; `None` where snmp2 cannot make it.
-    pub fn request(&self, id: i32, ask: Ask) -> Option<Vec<u8>> {
+    /// The request; `None` for a user whose agent is not discovered.
+    pub fn request(&self, id: u32, ask: Ask) -> Option<Vec<u8>> {
+        let pdu = pdu(id, ask);
         match self {
             Codec::Community { version, community, .. } => {
-                let mut message = OF_COMMUNITY;
-                *message.get_mut(VERSION_AT)? = *version;
-                let list = list(ask);
-                let mut pdu = Pdu::from_bytes(&message).ok()?;
-                fill(&mut pdu, id, ask, &list);
-                pdu.community = community;
-                pdu.to_bytes().ok()
+                let message = [ber::integer(*version), ber::part(ber::OCTETS, community), pdu];
+                Some(ber::part(ber::SEQUENCE, &message.concat()))
             }
-            Codec::User(usm) => signed(&usm.now()?, id, ask),
+            Codec::User(usm) => usm.request(id, &pdu),
         }
     }
 
     /// What the datagram says to the request of that number.
-    pub fn read(&mut self, id: i32, bytes: &[u8]) -> Heard {
+    pub fn read(&mut self, id: u32, bytes: &[u8]) -> Heard {
         match self {
             Codec::Community { version, community, is_open } => {
-                let Ok(pdu) = Pdu::from_bytes(bytes) else { return Heard::Stray };
-                let is_of = |version: u8| pdu.version().is_ok_and(|own| own as i64 == i64::from(version));
-                let answer = answer(&pdu, id).filter(|_| is_of(*version) && pdu.community == community);
+                let answer = of_community(bytes, *version, community).and_then(|pdu| answer(pdu, id));
                 *is_open &= answer.is_none();
                 answer.map_or(Heard::Stray, Heard::Answer)
             }
@@ -131,7 +127,7 @@ impl Codec {
     /// The user's part, where that has to discover the agent first.
     pub fn undiscovered(&mut self) -> Option<&mut Usm> {
         match self {
-            Codec::User(usm) if usm.is_lost => Some(usm),
+            Codec::User(usm) if usm.is_lost() => Some(usm),
             _ => None,
         }
     }
@@ -139,287 +135,96 @@ impl Codec {
     /// The agent may be another than before, or have forgotten itself.
     pub fn lose(&mut self) {
         if let Codec::User(usm) = self {
-            usm.is_lost = true;
+            usm.lose();
         }
     }
 
     /// The agent may speak another version, where that is left open.
     pub fn try_other_version(&mut self) {
         if let Codec::Community { version, is_open: true, .. } = self {
-            *version ^= 1;
+            *version = if *version == V1 { V2C } else { V1 };
         }
     }
 }
 
-/// Kind and numbers of a request.
-fn fill<'a>(pdu: &mut Pdu<'a>, id: i32, ask: Ask, list: &'a [u8]) {
-    let (kind, repetitions) = match ask {
-        Ask::Get(_) => (MessageType::GetRequest, 0),
-        Ask::Next(_) => (MessageType::GetNextRequest, 0),
-        Ask::Bulk(_, repetitions) => (MessageType::GetBulkRequest, repetitions),
-    };
-    pdu.message_type = kind;
-    pdu.req_id = id;
-    // In a GETBULK the third number is how many are wanted.
-    (pdu.error_status, pdu.error_index) = (0, repetitions);
-    pdu.varbinds = Varbinds::from_bytes(list);
+/// What a message of that version and community holds.
+fn of_community<'a>(bytes: &'a [u8], version: u32, community: &[u8]) -> Option<(u8, &'a [u8])> {
+    let mut message = Reader(Reader(bytes).tagged(ber::SEQUENCE)?);
+    message.count().filter(|own| *own == version)?;
+    message.tagged(ber::OCTETS).filter(|own| *own == community)?;
+    message.part()
 }
 
-/// What is asked for, each with nothing as its value.
-fn list(ask: Ask) -> Vec<u8> {
-    let asked = match ask {
-        Ask::Get(oids) => oids,
-        Ask::Next(oid) | Ask::Bulk(oid, _) => std::slice::from_ref(oid),
+/// A question: its kind, its number, and what is asked for, each with nothing as its value.
+pub(super) fn pdu(id: u32, ask: Ask) -> Vec<u8> {
+    // In a GETBULK the third number is how many are wanted.
+    let (kind, oids, repetitions) = match ask {
+        Ask::Get(oids) => (GET, oids, 0),
+        Ask::Next(oid) => (NEXT, std::slice::from_ref(oid), 0),
+        Ask::Bulk(oid, repetitions) => (BULK, std::slice::from_ref(oid), repetitions),
     };
     let line = |oid: &Oid| {
         let pair = [ber::part(ber::OBJECT, &oid.to_ber()), ber::part(ber::NULL, &[])];
         ber::part(ber::SEQUENCE, &pair.concat())
     };
-    asked.iter().flat_map(line).collect()
+    let list = ber::part(ber::SEQUENCE, &oids.iter().flat_map(line).collect::<Vec<u8>>());
+    ber::part(kind, &[ber::integer(id), ber::integer(0), ber::integer(repetitions), list].concat())
 }
 
-fn signed(security: &v3::Security, id: i32, ask: Ask) -> Option<Vec<u8>> {
-    let mut nobody = v3::Security::new(b"", b"").with_auth(Auth::NoAuthNoPriv).with_engine_id(&[0]).ok()?;
-    let list = list(ask);
-    let mut pdu = Pdu::from_bytes_with_security(&OF_USER, Some(&mut nobody)).ok()?;
-    fill(&mut pdu, id, ask, &list);
-    pdu.to_bytes_with_security(Some(security)).ok()
-}
-
-fn answer(pdu: &Pdu, id: i32) -> Option<Answer> {
-    if pdu.message_type != MessageType::Response || pdu.req_id != id {
-        return None;
+/// The answer to the request of that number. What cannot be read of it costs itself.
+pub(super) fn answer((kind, content): (u8, &[u8]), id: u32) -> Option<Answer> {
+    let mut pdu = Reader(content);
+    let is_meant = kind == RESPONSE && pdu.count()? == id;
+    let (status, place) = (pdu.count().filter(|_| is_meant)?, pdu.count()?);
+    let mut list = Reader(pdu.tagged(ber::SEQUENCE)?);
+    let mut values = Vec::new();
+    while let Some(pair) = list.tagged(ber::SEQUENCE) {
+        let mut pair = Reader(pair);
+        let oid = pair.tagged(ber::OBJECT).and_then(Oid::from_ber);
+        let value = pair.part().map_or(Value::None("bytes that cannot be read"), |(tag, content)| typed(tag, content));
+        values.extend(oid.map(|oid| (oid, value)));
     }
-    let value = |(oid, value): (snmp2::Oid, snmp2::Value)| Some((Oid::from_ber(oid.as_bytes())?, typed(&value)));
-    let values = pdu.varbinds.clone().map_while(value).collect();
-    Some(Answer { status: pdu.error_status, place: pdu.error_index, values })
+    Some(Answer { status, place, values })
 }
 
-fn typed(value: &snmp2::Value) -> Value {
-    use snmp2::Value as Ber;
-    match *value {
-        Ber::Integer(number) => Value::Level(number as f64),
-        Ber::Unsigned32(number) | Ber::Timeticks(number) => Value::Level(number.into()),
-        Ber::Counter32(count) => Value::Count32(count),
-        Ber::Counter64(count) => Value::Count64(count),
-        Ber::OctetString(text) if text.len() > LONGEST => Value::None("a long text"),
-        Ber::OctetString(text) => Value::Text(String::from_utf8_lossy(text).into()),
-        Ber::Opaque(content) => wrapped(content).map_or(Value::None("opaque bytes"), Value::Level),
-        Ber::Null => Value::None("nothing"),
-        Ber::ObjectIdentifier(_) => Value::None("an object identifier"),
-        Ber::IpAddress(_) => Value::None("an IP address"),
-        Ber::NoSuchObject => Value::None("no such object"),
-        Ber::NoSuchInstance => Value::None("no such instance"),
-        Ber::EndOfMibView => Value::End,
-        _ => Value::None("of a type that SNMP does not have"),
+fn typed(tag: u8, content: &[u8]) -> Value {
+    let unsigned = |bits| ber::unsigned(content, bits);
+    let number = match tag {
+        ber::INTEGER => ber::signed(content).map(|number| Value::Level(number as f64)),
+        GAUGE32 | TIME_TICKS | UINTEGER32 => unsigned(32).map(|number| Value::Level(number as f64)),
+        COUNTER32 => unsigned(32).map(|count| Value::Count32(count as u32)),
+        COUNTER64 => unsigned(64).map(Value::Count64),
+        ber::OCTETS => Some(text(content)),
+        OPAQUE => Some(wrapped(content).map_or(Value::None("opaque bytes"), Value::Level)),
+        ber::NULL => Some(Value::None("nothing")),
+        ber::OBJECT => Some(Value::None("an object identifier")),
+        IP_ADDRESS => Some(Value::None("an IP address")),
+        NO_SUCH_OBJECT => Some(Value::None("no such object")),
+        NO_SUCH_INSTANCE => Some(Value::None("no such instance")),
+        END_OF_MIB_VIEW => Some(Value::End),
+        _ => Some(Value::None("of a type that SNMP does not have")),
+    };
+    number.unwrap_or(Value::None("a number that its type cannot have"))
+}
+
+/// A text up to the zero byte that ends it where the agent sends the whole of a buffer.
+fn text(content: &[u8]) -> Value {
+    let text = content.split(|byte| *byte == 0).next().unwrap_or_default().trim_ascii();
+    match text.len() {
+        0..=LONGEST => Value::Text(String::from_utf8_lossy(text).into()),
+        _ => Value::None("a long text"),
     }
 }
 
-/// The float that net-snmp wraps into an Opaque: a tag of two bytes, the length, and the number as IEEE 754 has it.
+/// The numbers that net-snmp wraps into an Opaque: a byte 0x9f, then tag, length and content.
 fn wrapped(content: &[u8]) -> Option<f64> {
-    match content {
-        [0x9f, 0x78, 4, number @ ..] => Some(f32::from_be_bytes(number.try_into().ok()?).into()),
-        [0x9f, 0x79, 8, number @ ..] => Some(f64::from_be_bytes(number.try_into().ok()?)),
+    let [0x9f, rest @ ..] = content else { return None };
+    match Reader(rest).part()? {
+        (0x78, number) => Some(f32::from_be_bytes(number.try_into().ok()?).into()),
+        (0x79, number) => Some(f64::from_be_bytes(number.try_into().ok()?)),
+        (0x7a, number) => Some(ber::signed(number)? as f64),
+        // Counter64 and Unsigned64.
+        (0x76 | 0x7b, number) => Some(ber::unsigned(number, 64)? as f64),
         _ => None,
-    }
-}
-
-/// A user, and what is known of the agent's engine.
-pub struct Usm {
-    user: User,
-    /// `None` until the engine was discovered once.
-    security: Option<v3::Security>,
-    /// The engine's time in seconds, and when it was told.
-    clock: Option<(i64, Instant)>,
-    is_lost: bool,
-}
-
-impl Usm {
-    /// The request to which an agent tells its engine.
-    pub fn discovery(&self, id: i32) -> Option<Vec<u8>> {
-        signed(&v3::Security::new(b"", b"").with_auth(Auth::NoAuthNoPriv), id, Ask::Get(&[]))
-    }
-
-    /// Takes the engine from the answer to that request. The keys are only made anew for another engine: that takes
-    /// milliseconds.
-    pub fn discover(&mut self, id: i32, bytes: &[u8]) -> Heard {
-        let Some(header) = Header::read(bytes).filter(|header| header.id == i64::from(id)) else { return Heard::Stray };
-        if !(1..=64).contains(&header.engine.len()) || header.report.is_none() {
-            return Heard::Stray;
-        }
-        let known = self.security.take().filter(|known| known.engine_id() == header.engine);
-        let Some(security) = known.map_or_else(|| keyed(&self.user, header.engine), Some) else {
-            return Heard::Refused("no keys can be made of the passphrases".into());
-        };
-        self.keep(security.with_engine_boots_and_time(header.boots, header.time));
-        self.is_lost = false;
-        Heard::Again
-    }
-
-    fn keep(&mut self, security: v3::Security) {
-        self.clock = Some((security.engine_time(), Instant::now()));
-        self.security = Some(security);
-    }
-
-    /// With the engine's time as it should be at this moment.
-    fn now(&self) -> Option<v3::Security> {
-        let (security, (time, told)) = (self.security.clone()?, self.clock?);
-        let boots = security.engine_boots();
-        // An engine that has told nothing yet is asked with zeros (RFC 3414, 4).
-        let since = if boots == 0 { 0 } else { told.elapsed().as_secs() as i64 };
-        Some(security.with_engine_boots_and_time(boots, (time + since).min(i32::MAX.into())))
-    }
-
-    fn read(&mut self, id: i32, bytes: &[u8]) -> Heard {
-        let Some(header) = Header::read(bytes).filter(|header| header.id == i64::from(id)) else { return Heard::Stray };
-        let Some(mut trial) = self.now() else { return Heard::Lost };
-        if header.report.is_some() && header.flags & SIGNED == 0 {
-            return self.reported(header.report);
-        }
-        let is_of_late = header.boots < trial.engine_boots();
-        let heard = match Pdu::from_bytes_with_security(bytes, Some(&mut trial)) {
-            Ok(pdu) if pdu.message_type == MessageType::Report => self.reported(header.report),
-            Ok(pdu) => answer(&pdu, id).map_or(Heard::Stray, Heard::Answer),
-            Err(error) => match error {
-                snmp2::Error::AuthUpdated => Heard::Again,
-                snmp2::Error::AuthFailure(kind) => match kind {
-                    AuthErrorKind::EngineIdMismatch => Heard::Lost,
-                    // These are found out behind the signature, where there is one.
-                    AuthErrorKind::EngineBootsMismatch | AuthErrorKind::ReplyNotEncrypted if is_of_late => Heard::Lost,
-                    AuthErrorKind::EngineTimeMismatch if header.flags & SIGNED == 0 => Heard::Lost,
-                    AuthErrorKind::EngineTimeMismatch => Heard::Again,
-                    AuthErrorKind::ReplyNotEncrypted => self.reported(header.report),
-                    _ => Heard::Stray,
-                },
-                _ => Heard::Stray,
-            },
-        };
-        if matches!(heard, Heard::Answer(_) | Heard::Again) {
-            self.keep(trial);
-        }
-        heard
-    }
-
-    /// What is to be done about a report (RFC 3414, 5), and what to be said.
-    fn reported(&self, report: Option<u32>) -> Heard {
-        let name = &self.user.name;
-        let refused = |words: String| Heard::Refused(words);
-        match report {
-            Some(1) => refused(format!(
-                "the agent does not take user {name:?} at this security_level, or not with these protocols"
-            )),
-            Some(2) => Heard::Again,
-            Some(3) => refused(format!("the agent knows no user {name:?}")),
-            Some(4) => Heard::Lost,
-            Some(5) => refused(format!(
-                "the agent refuses the signature of user {name:?}: the authentication passphrase or its protocol is wrong"
-            )),
-            Some(6) => refused(format!(
-                "the agent cannot decrypt what user {name:?} asks: the privacy passphrase or its protocol is wrong"
-            )),
-            _ => refused("the agent sends a report instead of an answer".into()),
-        }
-    }
-}
-
-fn keyed(user: &User, engine: &[u8]) -> Option<v3::Security> {
-    let (digest, passphrase, privacy) = match &user.security {
-        Security::Plain => (Digest::Md5, "", None),
-        Security::Signed(digest, passphrase) => (*digest, passphrase.as_str(), None),
-        Security::Encrypted(digest, passphrase, cipher, privacy) => {
-            (*digest, passphrase.as_str(), Some((*cipher, privacy)))
-        }
-    };
-    let auth = match (&user.security, privacy) {
-        (Security::Plain, _) => Auth::NoAuthNoPriv,
-        (_, None) => Auth::AuthNoPriv,
-        (_, Some((cipher, privacy))) => {
-            Auth::AuthPriv { cipher: cipher.into(), privacy_password: privacy.clone().into_bytes() }
-        }
-    };
-    if passphrase.is_empty() && auth != Auth::NoAuthNoPriv || privacy.is_some_and(|(_, privacy)| privacy.is_empty()) {
-        return None;
-    }
-    let extension = match privacy {
-        Some((Cipher::Aes192Reeder | Cipher::Aes256Reeder, _)) => KeyExtension::Reeder,
-        _ => KeyExtension::Blumenthal,
-    };
-    let security = v3::Security::new(user.name.as_bytes(), passphrase.as_bytes());
-    let security = security.with_auth(auth).with_auth_protocol(digest.into()).with_key_extension_method(extension);
-    security.with_engine_id(engine).ok()
-}
-
-impl From<Digest> for AuthProtocol {
-    fn from(digest: Digest) -> AuthProtocol {
-        match digest {
-            Digest::Md5 => AuthProtocol::Md5,
-            Digest::Sha1 => AuthProtocol::Sha1,
-            Digest::Sha224 => AuthProtocol::Sha224,
-            Digest::Sha256 => AuthProtocol::Sha256,
-            Digest::Sha384 => AuthProtocol::Sha384,
-            Digest::Sha512 => AuthProtocol::Sha512,
-        }
-    }
-}
-
-impl From<Cipher> for v3::Cipher {
-    fn from(cipher: Cipher) -> v3::Cipher {
-        match cipher {
-            Cipher::Des => v3::Cipher::Des,
-            Cipher::Aes128 => v3::Cipher::Aes128,
-            Cipher::Aes192 | Cipher::Aes192Reeder => v3::Cipher::Aes192,
-            Cipher::Aes256 | Cipher::Aes256Reeder => v3::Cipher::Aes256,
-        }
-    }
-}
-
-/// What stands in a message of version 3 for all to read.
-struct Header<'a> {
-    id: i64,
-    flags: u8,
-    engine: &'a [u8],
-    boots: i64,
-    time: i64,
-    /// The number below usmStats of what is reported; 0 for anything else. `None` where it is no report.
-    report: Option<u32>,
-}
-
-impl<'a> Header<'a> {
-    /// `None` for other versions, and for numbers that RFC 3412 and 3414 do not allow.
-    fn read(bytes: &'a [u8]) -> Option<Header<'a>> {
-        let is_allowed = |number: &i64| (0..=i32::MAX.into()).contains(number);
-        let mut message = Reader(Reader(bytes).tagged(ber::SEQUENCE)?);
-        message.number().filter(|version| *version == 3)?;
-        let mut global = Reader(message.tagged(ber::SEQUENCE)?);
-        let id = global.number()?;
-        global.number()?;
-        let flags = *global.tagged(ber::OCTETS)?.first()?;
-        let mut security = Reader(Reader(message.tagged(ber::OCTETS)?).tagged(ber::SEQUENCE)?);
-        let engine = security.tagged(ber::OCTETS)?;
-        let boots = security.number().filter(is_allowed)?;
-        let time = security.number().filter(is_allowed)?;
-        let report = if flags & ENCRYPTED == 0 { report(&mut message) } else { None };
-        Some(Header { id, flags, engine, boots, time, report })
-    }
-}
-
-/// What a plain message reports.
-fn report(message: &mut Reader) -> Option<u32> {
-    /// usmStats, of which each counter is below as one number and a 0.
-    const STATS: &[u8] = &[0x2b, 0x06, 0x01, 0x06, 0x03, 0x0f, 0x01, 0x01];
-    let mut scoped = Reader(message.tagged(ber::SEQUENCE)?);
-    // The context: its engine and its name.
-    scoped.tagged(ber::OCTETS)?;
-    scoped.tagged(ber::OCTETS)?;
-    let mut pdu = Reader(scoped.tagged(REPORT)?);
-    // Number of the request, status, place.
-    for _ in 0..3 {
-        pdu.number()?;
-    }
-    let first =
-        Reader(pdu.tagged(ber::SEQUENCE)?).tagged(ber::SEQUENCE).and_then(|pair| Reader(pair).tagged(ber::OBJECT));
-    match first.and_then(|oid| oid.strip_prefix(STATS)) {
-        Some([number, 0]) => Some((*number).into()),
-        _ => Some(0),
     }
 }

@@ -1,12 +1,16 @@
 //! SNMP, asked from the network: many agents at the same time, each within its own patience and the deadline of all.
 
 mod agent;
+mod keys;
 pub mod message;
+mod portion;
+mod usm;
 
 pub use agent::Agent;
 
 use crate::model::parse::oid::Oid;
 use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,8 +19,7 @@ use std::time::{Duration, Instant};
 
 /// Agents that are asked at the same time.
 const AT_ONCE: usize = 16;
-/// snmp2 keeps messages of the greatest length that UDP has on the stack; only pages that are touched cost memory.
-const STACK_BYTES: usize = 2 << 20;
+const STACK_BYTES: usize = 256 << 10;
 
 /// Which version an agent is spoken to in, and as whom.
 pub enum Access {
@@ -144,4 +147,9 @@ pub fn ask_all(agents: Vec<&mut Agent>, deadline: Instant) -> Vec<Asked> {
         }
     }
     asked
+}
+
+/// A number that nobody else can know.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
 }

@@ -32,7 +32,12 @@ impl<'a> Reader<'a> {
 
     /// The next part as a number.
     pub fn number(&mut self) -> Option<i64> {
-        number(self.tagged(INTEGER)?)
+        signed(self.tagged(INTEGER)?)
+    }
+
+    /// The next part, an INTEGER, as a number that cannot be below zero.
+    pub fn count(&mut self) -> Option<u32> {
+        unsigned(self.tagged(INTEGER)?, 32)?.try_into().ok()
     }
 }
 
@@ -42,11 +47,35 @@ fn long(bytes: &[u8], count: usize) -> Option<(usize, &[u8])> {
     Some((length.iter().fold(0, |length, byte| length << 8 | usize::from(*byte)), rest))
 }
 
-/// The content of an INTEGER: two's complement, of at most eight bytes.
-fn number(content: &[u8]) -> Option<i64> {
-    let first = content.first().filter(|_| content.len() <= 8)?;
-    let sign = if first & 0x80 == 0 { 0 } else { -1 };
-    Some(content.iter().fold(sign, |number, byte| number << 8 | i64::from(*byte)))
+/// The content of an INTEGER: two's complement, of at most eight bytes that say something.
+pub fn signed(content: &[u8]) -> Option<i64> {
+    let sign = if content.first()? & 0x80 == 0 { 0 } else { -1 };
+    let told = told(content, 8)?;
+    // Of more than eight bytes the first ones must have said the same as the sign.
+    let is_of_sign = content.len() == told.len() || told.first()? & 0x80 == sign as u8 & 0x80;
+    is_of_sign.then(|| told.iter().fold(sign, |number, byte| number << 8 | i64::from(*byte)))
+}
+
+/// The content of a number that cannot be below zero, of 32 or 64 bits. Agents leave out the zero in front that its first bit
+/// asks for, or put the sign of a number below zero there: its bits are what is meant.
+pub fn unsigned(content: &[u8], bits: usize) -> Option<u64> {
+    content.first()?;
+    Some(told(content, bits / 8)?.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)))
+}
+
+/// The last bytes, at most that many, where those before them only repeat the sign.
+fn told(content: &[u8], most: usize) -> Option<&[u8]> {
+    let (before, told) = content.split_at_checked(content.len().saturating_sub(most))?;
+    let is_sign = |sign: u8| before.iter().all(|byte| *byte == sign);
+    let is_negative = told.first().is_some_and(|first| first & 0x80 != 0);
+    (is_sign(0) || is_sign(0xff) && is_negative).then_some(told)
+}
+
+/// The shortest INTEGER of that number.
+pub fn integer(number: u32) -> Vec<u8> {
+    let bytes = i64::from(number).to_be_bytes();
+    let spare = bytes.windows(2).take_while(|pair| matches!(pair, [0, next] if next & 0x80 == 0)).count();
+    part(INTEGER, bytes.get(spare..).unwrap_or_default())
 }
 
 /// A part of that tag and content.

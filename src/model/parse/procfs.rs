@@ -152,15 +152,22 @@ pub fn pressure(line: &str) -> Option<(&str, Row<'_>)> {
     Some((word, Row::of(pairs.split_ascii_whitespace().filter_map(|pair| pair.split_once('=')))))
 }
 
-/// The `8:0 rbytes=1 wbytes=2` lines of a cgroup's io.stat, added up over all devices.
-pub fn io_stat(text: &str) -> Row<'_> {
-    let mut sums: Vec<(&str, u64)> = Vec::new();
-    let pairs = text.split_ascii_whitespace().filter_map(|word| word.split_once('='));
-    for (name, number) in pairs.filter_map(|(name, number)| Some((name, number.parse::<u64>().ok()?))) {
-        match sums.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, sum)) => *sum = sum.saturating_add(number),
-            None => sums.push((name, number)),
-        }
-    }
-    Row::of(sums)
+/// Major and minor number of a block device.
+pub type Device = (u64, u64);
+
+/// `8:0`
+pub fn device(text: &str) -> Option<Device> {
+    let (major, minor) = text.split_once(':')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+/// The `8:0 rbytes=1 wbytes=2` lines of a cgroup's io.stat: each number with its device and name. Some kernels leave out the
+/// end of the line of a device without numbers.
+pub fn io_stat(text: &str) -> impl Iterator<Item = (Device, &str, u64)> {
+    let mut now = None;
+    text.split_ascii_whitespace().filter_map(move |word| {
+        now = device(word).or(now);
+        let (name, number) = word.split_once('=')?;
+        Some((now?, name, number.parse().ok()?))
+    })
 }
