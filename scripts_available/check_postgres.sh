@@ -34,4 +34,12 @@ WITH works AS (
 )
 SELECT 'postgres_' || name || ' ' || value || ' postgres ' || style || ' ' || tag FROM told;
 SQL
-) && echo "$answer" && echo "postgres_up 1 postgres stack" || echo "postgres_up 0 postgres stack"
+)
+code=$?
+case $code in
+0) printf '%s\npostgres_up 1 postgres stack\n' "$answer" ;;
+# It does not answer, or does not let in.
+2) echo "postgres_up 0 postgres stack" ;;
+# psql is not there, or a question is not understood: that says nothing of the server.
+*) exit $code ;;
+esac

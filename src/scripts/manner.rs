@@ -1,5 +1,6 @@
 //! How scripts are run, from `conf/scripts.ini`, and the places that they share.
 
+use super::plugins::JUDGE;
 use super::reader::Format;
 use super::{COMMON, CONF};
 use crate::check::Pace;
@@ -33,6 +34,8 @@ pub struct Manner {
     pub mode: Mode,
     /// `None`: by what it writes.
     pub format: Option<Format>,
+    /// Whether each measure of a Nagios plugin is judged by its thresholds, too.
+    pub judges_measures: bool,
     /// Most bytes that it may write in a run, or between two ticks.
     pub max_output: usize,
     pub standing: Standing,
@@ -67,6 +70,7 @@ impl Manner {
             "stream" => Mode::Stream,
             _ => return Err(section.wrong("mode", "expected once or stream")),
         };
+        let judges_measures = section.flag(JUDGE, false)?;
         let max_output = section.number("max_output", MAX_OUTPUT)?;
         let nice = section.optional_number("nice")?;
         if nice.is_some_and(|level| !(-20..20).contains(&level)) {
@@ -81,7 +85,14 @@ impl Manner {
         {
             return Err(section.wrong("run_user", "there is no user of that name on this host"));
         }
-        Ok(Manner { pace: Pace::read(section)?, mode, format, max_output, standing: Standing { user, nice } })
+        Ok(Manner {
+            pace: Pace::read(section)?,
+            mode,
+            format,
+            judges_measures,
+            max_output,
+            standing: Standing { user, nice },
+        })
     }
 }
 

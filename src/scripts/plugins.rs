@@ -4,7 +4,7 @@ use crate::check::{COMMON_KEYS, Out, Told};
 use crate::config::ini;
 use crate::config::section::Section;
 use crate::fetch::program::{MAX_OUTPUT, Program, Standing, safety};
-use crate::model::error::Result;
+use crate::model::error::{Result, quote};
 use crate::model::parse::nagios::{self, Perf, Range};
 use crate::model::point::{Level, Tags, Value};
 use crate::model::table::{Field, How, gauge};
@@ -19,6 +19,8 @@ pub const TYPE: &str = "nagios";
 /// How long a plugin may take unless the section says otherwise, as Nagios has it.
 pub const LIMIT: Duration = Duration::from_secs(10);
 const EXPECTED: &str = "expected the whole path of a program, and its arguments";
+/// Key of a section: whether each measure is judged by its thresholds, too.
+pub const JUDGE: &str = "judge_measures";
 /// The exit code of a plugin that does not know.
 pub const UNKNOWN: i32 = 3;
 
@@ -33,13 +35,13 @@ pub struct Plugin {
     pub program: Program,
 }
 
-/// All plugins of the section. Each key but those of every check is one; its value is split as a shell would, and no
+/// All plugins of the section. Each key but those of every check and [`JUDGE`] is one; its value is split as a shell would, and no
 /// shell ever sees it.
 ///
 /// # Errors
 /// A value without a program, or with a quote that does not end. It is never quoted: a plugin may be given a password.
 pub fn read(section: &Section) -> Result<Vec<Plugin>> {
-    let is_own = |key: &str| !COMMON_KEYS.iter().any(|common| common.eq_ignore_ascii_case(key));
+    let is_own = |key: &str| !COMMON_KEYS.iter().chain(&[JUDGE]).any(|known| known.eq_ignore_ascii_case(key));
     let entries = section.entries.iter().filter(|entry| is_own(&entry.key));
     entries
         .map(|entry| {
@@ -67,29 +69,44 @@ pub fn section(home: &Path) -> Result<Section> {
     ini::section(home, &shown, SECTION)
 }
 
-/// What a Nagios plugin measured, its state, and as health events its words and each measure against its own thresholds.
-pub fn tell(name: &str, text: &str, code: i32, out: &mut Out) {
-    let (words, perf) = nagios::parse(text);
+/// What a Nagios plugin measured, its state, and as a health event its words. Where `judges_measures`, each measure that has
+/// thresholds has an event of its own, which is never worse than what the plugin itself says: many plugins write a lower
+/// bound as a plain number.
+pub fn tell(name: &str, text: &str, code: i32, judges_measures: bool, out: &mut Out) {
+    let nagios::Output { words, perf, unread } = nagios::parse(text);
     let tell = |field: &Field, value: Value, tags: Tags, out: &mut Out| {
         out.tell(Told { name: field.metric, value, how: How::Gauge, check_type: TYPE, tags, time: None });
     };
     tell(&STATUS, Value::Int(code.into()), Tags::one("check", name), out);
-    let level = match code {
+    let own = match code {
         0 => Level::Ok,
         2 => Level::Error,
         _ => Level::Warning,
     };
-    out.health(name.to_string(), level, words.into(), 0);
+    out.health(name.to_string(), own, words.into(), 0);
     for Perf { label, value, unit, warning, critical } in perf {
         let tags = [("check", name), ("label", &*label), ("unit", unit)];
         tell(&VALUE, Value::Float(value), tags.into_iter().filter(|(_, text)| !text.is_empty()).collect(), out);
+        if !judges_measures || warning.or(critical).is_none() {
+            continue;
+        }
         let exceeded = |range: Option<Range>| range.filter(|range| range.alarms(value));
         let (level, words) = match (exceeded(critical), exceeded(warning)) {
             (Some(range), _) => (Level::Error, format!("{label} is {value}{unit}: critical {range}")),
             (None, Some(range)) => (Level::Warning, format!("{label} is {value}{unit}: warning {range}")),
-            (None, None) if warning.or(critical).is_some() => (Level::Ok, format!("{label} is {value}{unit}")),
-            (None, None) => continue,
+            (None, None) => (Level::Ok, format!("{label} is {value}{unit}")),
         };
-        out.health(format!("{name} {label}"), level, words, 0);
+        out.health(format!("{name} {label}"), level.min(own), words, 0);
     }
+    if let [first, rest @ ..] = &*unread {
+        let more = if rest.is_empty() { String::new() } else { format!(", and {} more", rest.len()) };
+        let why = "cannot be read as 'label'=value[unit];warning;critical";
+        out.fault_of(name, format!("{}{more} of its performance data {why}", quote(first)));
+    }
+}
+
+/// A plugin without a judgement does not know.
+pub fn tell_unknown(name: &str, why: &str, out: &mut Out) {
+    // The bar would be the beginning of its measures.
+    tell(name, &format!("UNKNOWN: {}", why.replace('|', " ")), UNKNOWN, false, out);
 }

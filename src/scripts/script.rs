@@ -2,13 +2,13 @@
 
 use super::manner::{Manner, Mode, Places};
 use super::reader::{Format, Reader};
-use super::stream::Stream;
+use super::stream::{Stream, Version, version};
 use crate::check::{Check, Context, Out};
 use crate::fetch::program::fate::Fate;
 use crate::fetch::program::run::run;
 use crate::fetch::program::{Program, Programs};
 use crate::model::error::{Error, Result, quote};
-use crate::scripts::plugins;
+use crate::scripts::plugins::{self, UNKNOWN};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,26 +25,30 @@ pub struct Script {
     mode: Mode,
     /// `None`: by what it writes.
     given: Option<Format>,
+    judges_measures: bool,
     places: Arc<Places>,
     reader: Reader,
     stream: Option<Stream>,
-    /// Of the stream, by its first lines.
+    /// As given, or else what was recognised of this file or stream: a plugin that fails may write less than one that is well.
     format: Option<Format>,
+    version: Version,
     pause: Duration,
     resume: Instant,
 }
 
 impl Script {
     pub fn new(path: PathBuf, manner: Manner, places: Arc<Places>) -> Script {
-        let Manner { mode, format: given, max_output, standing, .. } = manner;
+        let Manner { mode, format: given, judges_measures, max_output, standing, .. } = manner;
         Script {
             program: Program { path, words: Vec::new(), standing, max_output },
             mode,
             given,
+            judges_measures,
             places,
             reader: Reader::default(),
             stream: None,
-            format: None,
+            format: given,
+            version: None,
             pause: Duration::ZERO,
             resume: Instant::now(),
         }
@@ -55,26 +59,50 @@ impl Script {
         // Those that hang must not keep the others from running: after a while it goes without a place.
         let places = Arc::clone(&self.places);
         let _place = places.take(Instant::now() + context.tick.period / 4);
-        let ran = run(&self.program, context.programs, context.tick.deadline)?;
+        let ran = run(&self.program, context.programs, context.tick.deadline).inspect_err(|error| {
+            if self.format == Some(Format::Nagios) {
+                plugins::tell_unknown(&self.plugin_name(), &error.to_string(), out);
+            }
+        })?;
         let text = String::from_utf8_lossy(&ran.stdout);
-        let format = self.given.unwrap_or_else(|| Format::recognise(&text));
+        let code = if let Fate::Exited(code) = ran.fate { Some(code) } else { None };
+        self.recognise(&text, code);
+        let complaint = ran.complaint(&self.program);
         let mut is_judged = false;
-        match (format, &ran.fate) {
-            (Format::Nagios, Fate::Exited(code @ 0..=3)) => {
-                let file = self.program.path.file_name().unwrap_or_default().to_string_lossy();
-                plugins::tell(file.rsplit_once('.').map_or(&*file, |(stem, _)| stem), &text, *code, out);
+        match (self.format.unwrap_or(Format::Lines), code, &complaint) {
+            (Format::Nagios, Some(code @ 0..=UNKNOWN), _) => {
+                plugins::tell(&self.plugin_name(), &text, code, self.judges_measures, out);
                 is_judged = true;
             }
-            // No judgement: only what went wrong.
-            (Format::Nagios, _) => {}
-            _ => self.reader.read(format, &text, context.tick.wall, out),
+            (Format::Nagios, _, Some(why)) => plugins::tell_unknown(&self.plugin_name(), why, out),
+            // The daemon wanted it ended.
+            (Format::Nagios, _, None) => {}
+            (format, _, _) => self.reader.read(format, &text, context.tick.wall, out),
         }
         self.tell_complaint(&ran.stderr, out);
-        match ran.complaint(&self.program) {
-            Some(_) if is_judged => Ok(()),
-            Some(why) => Err(Error::daemon(why)),
-            None => Ok(()),
+        match complaint {
+            Some(why) if !is_judged => Err(Error::daemon(why)),
+            _ => Ok(()),
         }
+    }
+
+    fn recognise(&mut self, text: &str, code: Option<i32>) {
+        let version = version(&self.program.path);
+        if self.version != version {
+            (self.version, self.format) = (version, self.given);
+        }
+        // Lines can be nothing else, so that they correct what was taken for something else.
+        match Format::recognise(text, code) {
+            _ if self.given.is_some() => {}
+            Some(format) if self.format.is_none() || format == Format::Lines => self.format = Some(format),
+            _ => {}
+        }
+    }
+
+    /// Its file without what stands behind the last dot.
+    fn plugin_name(&self) -> String {
+        let file = self.program.path.file_name().unwrap_or_default().to_string_lossy();
+        file.rsplit_once('.').map_or(&*file, |(stem, _)| stem).into()
     }
 
     /// Takes over what the stream has written since the last tick, and starts it when it does not run.
@@ -87,9 +115,9 @@ impl Script {
         let (news, begun) = (stream.take(), stream.begun);
         for chunk in news.chunks {
             let text = String::from_utf8_lossy(&chunk.text);
-            let format = *self.format.get_or_insert_with(|| Format::recognise(&text));
+            self.format = self.format.or_else(|| Format::recognise(&text, None));
             out.set_moment(chunk.wall, chunk.at);
-            self.reader.read(format, &text, chunk.wall, out);
+            self.reader.read(self.format.unwrap_or(Format::Lines), &text, chunk.wall, out);
         }
         out.set_moment(context.tick.wall, context.tick.at);
         self.tell_complaint(&news.stderr, out);

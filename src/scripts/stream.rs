@@ -45,7 +45,7 @@ pub struct Stream {
 }
 
 /// Tells one file from another that is later put in its place.
-type Version = Option<(u64, u64, i64, i64)>;
+pub type Version = Option<(u64, u64, i64, i64)>;
 
 impl Stream {
     /// Starts the script.
@@ -87,7 +87,8 @@ impl Drop for Stream {
     }
 }
 
-fn version(script: &Path) -> Version {
+/// Of the file that is there now.
+pub fn version(script: &Path) -> Version {
     let about = script.metadata().ok()?;
     Some((about.dev(), about.ino(), about.mtime(), about.mtime_nsec()))
 }

@@ -14,7 +14,6 @@ mod words;
 use crate::support::server::{Recorded, Server, Step};
 use crate::support::{Home, lives, signal};
 use puypuy::delivery::codec;
-use puypuy::model::point::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -212,7 +211,7 @@ fn keys(request: &Recorded) -> Vec<Key> {
     }
     let key = |line: &str| {
         let place = line.strip_prefix("m,")?.split(',').find_map(|tag| tag.strip_prefix("i="))?;
-        let tick = line.split(" value=").nth(1)?.split('i').next()?;
+        let tick = line.split(" value=").nth(1)?.split(['i', ' ']).next()?;
         Some((tick.parse().ok()?, place.parse().ok()?))
     };
     text.lines().filter_map(key).collect()
@@ -247,7 +246,7 @@ fn spooled(folder: &std::path::Path) -> BTreeSet<Key> {
 }
 
 fn key_of(point: &puypuy::model::point::Point) -> Option<Key> {
-    let Value::Int(tick) = point.value else { return None };
+    let tick = point.value.as_f64() as i64;
     let place = point.tags.iter().find(|(key, _)| *key == "i")?.1.parse().ok()?;
     (&*point.name == "m").then_some((tick, place))
 }

@@ -6,6 +6,7 @@ use puypuy::model::parse::{line_protocol, prometheus};
 use puypuy::model::table::Raw;
 use puypuy::scripts::reader::Format;
 use std::fs;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 #[test]
 fn prometheus_text() {
@@ -25,6 +26,18 @@ fn prometheus_text() {
         ("a NaN", "a [] NaN None"),
         ("a +Inf", "a [] inf None"),
         ("# TYPE a counter", r#"Ok(Type { name: "a", kind: "counter" })"#),
+        ("# TYPE \"a.b c\" gauge", r#"Ok(Type { name: "a.b c", kind: "gauge" })"#),
+        ("# EOF", "Ok(End)"),
+        (r#"{"metric.name","label.name"="x"} 1"#, "metric.name [label.name=x] 1 None"),
+        (r#"{ "größe \"a\"" } 2 1700000000.25"#, "größe \"a\" [] 2 Some(1700000000)"),
+        (r#"a{"b c" = "d",e="f"} 1 1.7e9"#, "a [b c=d;e=f] 1 Some(1700000000)"),
+        (r#"a{"b"} 1"#, r#"Err("the name is given twice, or is empty")"#),
+        (r#"{"b","c"} 1"#, r#"Err("a label has no value")"#),
+        (r#"{"b} 1"#, r#"Err("a name in quotes has no end")"#),
+        (r#"{b="c"} 1"#, r#"Err("the name has characters that a metric cannot have")"#),
+        (r#"a{="c"} 1"#, r#"Err("a label has no name")"#),
+        ("a{b} 1", r#"Err("a label has no value")"#),
+        ("a 1 inf", r#"Err("the time is no number of milliseconds")"#),
         ("# HELP a words", "Ok(Nothing)"),
         ("#", "Ok(Nothing)"),
         ("", "Ok(Nothing)"),
@@ -88,25 +101,70 @@ fn line_protocol_text() {
 }
 
 #[test]
-fn the_first_line_tells_the_format_where_it_can_be_only_one() {
-    for (text, wanted) in [
-        ("", Format::Lines),
-        ("a 1 t stack\n", Format::Lines),
-        ("# words\n\na 1 t stack a=b\n", Format::Lines),
-        ("a 1 t sum\n", Format::Lines),
-        ("up 1\n", Format::Lines),
-        ("OK it says\n", Format::Lines),
-        ("# HELP a b\na 1\n", Format::Prometheus),
-        ("# TYPE a gauge\na 1\n", Format::Prometheus),
-        ("a{b=\"c\"} 1\n", Format::Prometheus),
-        ("\n# words\ncpu,host=a idle=1 1700000000000000000\n", Format::LineProtocol),
-        ("cpu idle=1i,user=2\n", Format::LineProtocol),
-        ("LOAD OK - average: 0.33|load1=0.330;15.000;30.000;0;\n", Format::Nagios),
-        ("DISK CRITICAL | /=3MB;1;2\n", Format::Nagios),
-        ("all is well | a=1\n", Format::Lines),
+fn all_lines_and_the_exit_code_tell_the_format_where_it_can_be_only_one() {
+    use Format::{LineProtocol, Lines, Nagios, Prometheus};
+    for (text, code, wanted) in [
+        ("", 0, None),
+        ("a 1 t stack\n", 0, Some(Lines)),
+        ("# words\n\na 1 t stack a=b\n", 0, Some(Lines)),
+        ("OK it says\na 1 t stack\n", 0, Some(Lines)),
+        ("a 1 t sum\n", 0, None),
+        ("up 1\n", 0, None),
+        ("it says\n", 2, None),
+        ("# HELP a b\na 1\n", 0, Some(Prometheus)),
+        ("# TYPE a gauge\na 1\n", 0, Some(Prometheus)),
+        ("up 1\n# EOF\n", 0, Some(Prometheus)),
+        ("a 1\na{b=\"c\"} 1\n", 0, Some(Prometheus)),
+        ("{\"a.b\"} 1\n", 0, Some(Prometheus)),
+        ("# states: OK or not\nup 1\n", 0, None),
+        ("a{b=\"OK\"} 1\n", 1, Some(Prometheus)),
+        ("is_OK 1\n# TYPE is_OK gauge\n", 0, Some(Prometheus)),
+        ("\n# words\ncpu,host=a idle=1 1700000000000000000\n", 0, Some(LineProtocol)),
+        ("# words\ncpu idle=1\n", 0, Some(LineProtocol)),
+        ("starting\ncpu idle=1i,user=2\n", 0, Some(LineProtocol)),
+        ("cpu,state=OK idle=1i,user=2\n", 0, Some(LineProtocol)),
+        ("LOAD OK - average: 0.33|load1=0.330;15.000;30.000;0;\n", 0, Some(Nagios)),
+        ("DISK CRITICAL | /=3MB;1;2\n", 2, Some(Nagios)),
+        ("CRITICAL - Socket timeout after 10 seconds\n", 2, Some(Nagios)),
+        ("CRITICAL offset=5\n", 2, Some(Nagios)),
+        ("SSH OK - fine\n", 0, Some(Nagios)),
+        ("0 CRITICAL messages\n", 0, None),
+        ("CRITICAL - Socket timeout after 10 seconds\n", 77, None),
+        ("all is well | a=1\n", 0, None),
+        ("all is well | a=1;2\n", 0, Some(Nagios)),
+        ("Exception in thread main\n\tat x.y=1\n", 1, None),
     ] {
-        assert_eq!(Format::recognise(text), wanted, "{text:?}");
+        assert_eq!(Format::recognise(text, Some(code)), wanted, "{text:?}");
     }
+}
+
+/// Times in whatever unit are now, or no point is told; never one of 1970.
+#[test]
+fn times_of_another_unit_are_recognised() {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let scripts = Scripts::new();
+    let (mut influx, mut prometheus) = (String::new(), "# TYPE p counter\n".to_string());
+    for end in ["", "123", "123456", "123456789"] {
+        influx += &format!("i,u={} v=5 {now}{end}\n", end.len());
+        prometheus += &format!("p{{u=\"{}\"}} 4 {now}{end}\n", end.len());
+    }
+    scripts.script("check_influx", &format!("#!/bin/sh\ncat <<E\n{influx}old v=1 1700\nE\n"));
+    scripts.script("check_prometheus", &format!("#!/bin/sh\ncat <<'E'\n{prometheus}E\n"));
+    scripts.script("check_openmetrics", &format!("#!/bin/sh\ncat <<E\n# TYPE o gauge\no 4 {now}.123\n# EOF\nE\n"));
+    scripts.home.start();
+    for name in ["i_v", "p", "o"] {
+        scripts.wait_for(name, 1);
+    }
+    let lines = scripts.lines();
+    for (start, count) in [("i_v,", 4), ("p,", 4), ("o,", 1)] {
+        let mut ours: Vec<&String> = lines.iter().filter(|line| line.starts_with(start)).collect();
+        ours.sort();
+        ours.dedup();
+        assert!(ours.len() == count && ours.iter().all(|line| line.ends_with(&format!(" {now}"))), "{ours:#?}");
+    }
+    assert!(!lines.iter().any(|line| line.starts_with("old")), "{lines:?}");
+    let log = scripts.home.log();
+    assert!(log.contains("check_influx: line 5, \"old v=1 1700\": its time is before 1980 or ahead"), "{log}");
 }
 
 #[test]
@@ -140,7 +198,7 @@ fn every_format_arrives() {
     has("disk_free,", "path=/,", " value=2.5 ");
     assert!(!lines.iter().any(|line| line.starts_with("nothing") || line.starts_with("ahead")), "{lines:?}");
     let log = scripts.home.log();
-    assert!(log.contains("check_exporter: line 7, \"ahead 1 99999999999999\": its time is before 1970"), "{log}");
+    assert!(log.contains("check_exporter: line 7, \"ahead 1 99999999999999\": its time is before 1980"), "{log}");
     assert!(log.contains("check_disk.sh: it says \"why\"") && !log.contains("exited with code 2"), "{log}");
 }
 
@@ -148,7 +206,7 @@ proptest! {
     #[test]
     fn nothing_makes_them_stumble(text in "(\\PC|[\\\\,= {}\"#\n0-9.a-z+-]){0,80}") {
         let _ = prometheus::parse(&text);
-        let _ = Format::recognise(&text);
+        let _ = Format::recognise(&text, Some(0));
         if let Ok(Some(line)) = line_protocol::parse(&text) {
             prop_assert!(!line.measurement.is_empty() && !line.fields.is_empty());
         }

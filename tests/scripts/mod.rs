@@ -104,17 +104,13 @@ fn what_a_script_tells_arrives() {
     assert!((0.4..2.5).contains(&rate), "{rate}");
     let home = scripts.home.path("").display().to_string().trim_end_matches('/').len();
     assert!(line("plain,").contains(r",a=b\=c,") && line("plain,").contains(",core=0,"), "{}", line("plain,"));
-    assert!(line("plain,").contains(&format!(" value={}i ", home + 1)), "runs in the home: {}", line("plain,"));
-    assert_eq!(scripts.values("variables").pop_first().unwrap().1, "9i", "PATH, LANG, HOME, six of PUYPUY");
+    assert!(line("plain,").contains(&format!(" value={} ", home + 1)), "runs in the home: {}", line("plain,"));
+    assert_eq!(scripts.values("variables").pop_first().unwrap().1, "9", "PATH, LANG, HOME, six of PUYPUY");
     assert!(line("variables,").contains("=web1-"), "{}", line("variables,"));
     // The two signals above 31 are the C library's own.
     scripts.wait_for("SigIgn", 1);
     for set in ["SigBlk", "SigIgn"] {
-        assert_eq!(
-            scripts.values(set).pop_first().unwrap().1,
-            "0i",
-            "{set}: a script starts without signals held back"
-        );
+        assert_eq!(scripts.values(set).pop_first().unwrap().1, "0", "{set}: a script starts without signals held back");
     }
     assert!(scripts.values("never").is_empty());
     assert_eq!(scripts.home.puypuy(&["stop"]).code, 0);
@@ -146,13 +142,21 @@ fn bad_lines_cost_themselves_alone() {
     );
     scripts.script(
         "check_grows.sh",
-        "#!/bin/sh\nif [ -e seen ]; then echo grows 1.5 x stack; else touch seen; echo grows 1 x stack; fi\n",
+        "#!/bin/sh\nif [ -e seen ]; then echo grows v=1.5; else touch seen; echo grows v=1i; fi\n",
     );
     scripts.home.start();
     for name in ["good", "tab", "after"] {
         scripts.wait_for(name, 1);
     }
-    scripts.wait_for("grows", 3);
+    scripts.script(
+        "check_starts.sh",
+        "#!/bin/sh\nif [ -e had ]; then echo starts 0.41 x stack; else touch had; echo starts 0 x stack; fi\n",
+    );
+    scripts.wait_for("grows_v", 3);
+    scripts.wait_for("starts", 2);
+    // A store that keeps the type of the first would cut the second.
+    let starts: Vec<String> = scripts.values("starts").into_values().take(2).collect();
+    assert_eq!(starts, ["0", "0.41"]);
     assert!(scripts.values("bad").is_empty() && scripts.values("worse").is_empty());
     let log = scripts.home.log();
     assert!(
@@ -160,7 +164,7 @@ fn bad_lines_cost_themselves_alone() {
         "{log}"
     );
     assert!(log.contains("check_noise: it says \"oops\"") && log.contains("check_noise: exited with code 3"), "{log}");
-    assert!(log.contains("check_grows.sh: \"grows\" was an integer, is a float from now on"), "{log}");
+    assert!(log.contains("check_grows.sh: \"grows_v\" was an integer, is a float from now on"), "{log}");
 }
 
 #[test]
@@ -205,9 +209,9 @@ fn a_script_runs_as_its_user_and_with_its_priority() {
     fs::set_permissions(path, Permissions::from_mode(0o777)).unwrap();
     scripts.home.start();
     for wanted in [
-        "groups=nogroup,home=/nonexistent,host=web1,type=x,user=nobody value=7i ",
-        "groups=daemon,home=/usr/sbin,host=web1,type=x,user=daemon value=7i ",
-        "type=x,user=root value=-3i ",
+        "groups=nogroup,home=/nonexistent,host=web1,type=x,user=nobody value=7 ",
+        "groups=daemon,home=/usr/sbin,host=web1,type=x,user=daemon value=7 ",
+        "type=x,user=root value=-3 ",
     ] {
         wait_for(wanted, || scripts.lines().iter().any(|line| line.contains(wanted)));
     }

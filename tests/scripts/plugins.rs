@@ -24,7 +24,7 @@ fn every_plugin_is_judged_for_itself() {
     let home = &scripts.home;
     fs::create_dir(home.path("plugins")).unwrap();
     fs::create_dir(home.path("conf")).unwrap();
-    let mut conf = String::from("[Nagios]\ntimeout_seconds: 0.8\nmissing: /no/such/plugin -x\n");
+    let mut conf = String::from("[Nagios]\ntimeout_seconds: 0.8\nJudge_Measures: yes\nmissing: /no/such/plugin -x\n");
     for (name, text, _) in PLUGINS {
         let path = home.path("plugins").join(name);
         fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
@@ -73,6 +73,7 @@ fn mistakes_name_the_line() {
     for (line, told) in [
         ("a: check_load -p secret", "a: expected the whole path of a program, and its arguments"),
         ("a:", "a: expected the whole path of a program, and its arguments"),
+        ("judge_measures: often", "judge_measures: \"often\": expected True or False"),
         ("a: /bin/x -p 'secret", "a: a quote in its command line does not end"),
     ] {
         fs::write(scripts.home.path("conf/nagios.ini"), format!("[Nagios]\n{line}\n")).unwrap();

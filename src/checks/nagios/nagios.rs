@@ -17,7 +17,7 @@ pub static SPEC: Spec = Spec {
     check_type: TYPE,
     conf: plugins::CONF,
     section: SECTION,
-    keys: &["*"],
+    keys: &[plugins::JUDGE, "*"],
     runs: Runs::Own,
     fields: &[FIELDS, &[TOOK]],
     build,
@@ -29,13 +29,15 @@ fn build(section: &Section) -> Result<Box<dyn Check>> {
     let watched = |plugin: Plugin| Watched { tags: Tags::one("check", &plugin.name), plugin };
     let all = plugins::read(section)?.into_iter().map(watched).collect();
     let limit = if section.text("timeout_seconds").is_some() { Duration::MAX } else { LIMIT };
-    Ok(Box::new(Nagios { all, limit, conf: section.file.clone(), verdict: None }))
+    let judges_measures = section.flag(plugins::JUDGE, false)?;
+    Ok(Box::new(Nagios { all, limit, judges_measures, conf: section.file.clone(), verdict: None }))
 }
 
 struct Nagios {
     all: Vec<Watched>,
     /// Beside the deadline of the tick.
     limit: Duration,
+    judges_measures: bool,
     /// The file that names them, below home.
     conf: String,
     /// Why none of them is run: others could change that file. Looked at once, as what it says was read once.
@@ -62,7 +64,7 @@ impl Check for Nagios {
             match ran {
                 Ok(ran) => {
                     out.put(&TOOK, took.as_secs_f64(), &watched.tags);
-                    watched.tell(ran, out);
+                    watched.tell(ran, self.judges_measures, out);
                 }
                 Err(error) => watched.complain("", &error.to_string(), out),
             }
@@ -72,24 +74,21 @@ impl Check for Nagios {
 }
 
 impl Watched {
-    fn tell(&self, ran: Ran, out: &mut Out) {
-        match ran.fate {
-            Fate::Exited(code @ 0..=UNKNOWN) => {
-                plugins::tell(&self.plugin.name, &String::from_utf8_lossy(&ran.stdout), code, out);
+    fn tell(&self, ran: Ran, judges_measures: bool, out: &mut Out) {
+        match (&ran.fate, ran.complaint(&self.plugin.program)) {
+            (Fate::Exited(code @ 0..=UNKNOWN), _) => {
+                plugins::tell(&self.plugin.name, &String::from_utf8_lossy(&ran.stdout), *code, judges_measures, out);
             }
-            _ => {
-                let why = ran.complaint(&self.plugin.program).unwrap_or_default();
-                self.complain(&String::from_utf8_lossy(&ran.stderr), &why, out);
-            }
+            (_, Some(why)) => self.complain(&String::from_utf8_lossy(&ran.stderr), &why, out),
+            // The daemon wanted it ended.
+            (_, None) => {}
         }
     }
 
-    /// A plugin without a judgement does not know.
     fn complain(&self, said: &str, why: &str, out: &mut Out) {
         let name = &self.plugin.name;
         let said = said.lines().next().map(|line| format!("; it says {}", quote(line))).unwrap_or_default();
         out.fault_of(name, format!("{why}{said}"));
-        // The bar would be the beginning of its measures.
-        plugins::tell(name, &format!("UNKNOWN: {}", why.replace('|', " ")), UNKNOWN, out);
+        plugins::tell_unknown(name, why, out);
     }
 }

@@ -1,6 +1,7 @@
 //! InfluxDB's line protocol: `measurement,tag=value field=value,field=value time`
 //! (InfluxDB documentation, "Line protocol reference").
 
+use super::time::whole;
 use crate::model::table::Raw;
 
 /// What one line says.
@@ -10,7 +11,7 @@ pub struct Line<'a> {
     pub tags: Vec<(String, String)>,
     /// True is 1 and false 0; a text is as written between its quotes.
     pub fields: Vec<(String, Raw<'a>)>,
-    /// As written: nanoseconds since 1970.
+    /// As written: nanoseconds since 1970, if it keeps to the format.
     pub time: Option<i64>,
 }
 
@@ -48,7 +49,7 @@ pub fn parse(text: &str) -> Result<Option<Line<'_>>, &'static str> {
     }
     let time = match rest {
         "" => None,
-        time => Some(time.parse().map_err(|_| "the time is no number of nanoseconds")?),
+        time => Some(whole(time).ok_or("the time is no number of nanoseconds")?),
     };
     Ok(Some(Line { measurement: plain(measurement), tags, fields, time }))
 }

@@ -1,5 +1,9 @@
 //! Prometheus text: a sample a line, and comments that say of which kind a metric is
-//! (Prometheus documentation, "Text-based format"; what OpenMetrics adds is read as well, exemplars are left out).
+//! (Prometheus documentation, "Text-based format"; names in quotes, and what OpenMetrics adds, are read as well, exemplars
+//! are left out).
+
+use super::time::whole;
+use std::borrow::Cow;
 
 /// What one line says.
 #[derive(Clone, Debug, PartialEq)]
@@ -8,20 +12,22 @@ pub enum Line<'a> {
     Nothing,
     /// `# TYPE name counter`
     Type {
-        name: &'a str,
+        name: Cow<'a, str>,
         kind: &'a str,
     },
+    /// `# EOF`, with which OpenMetrics ends.
+    End,
     Sample(Sample<'a>),
 }
 
 /// One number.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample<'a> {
-    pub name: &'a str,
+    pub name: Cow<'a, str>,
     pub labels: Vec<(String, String)>,
     /// May be NaN or infinite: the format has words for both.
     pub value: f64,
-    /// As written: milliseconds since 1970.
+    /// As written: milliseconds since 1970, or seconds in OpenMetrics; without a fraction.
     pub time: Option<i64>,
 }
 
@@ -32,29 +38,28 @@ pub struct Sample<'a> {
 pub fn parse(text: &str) -> Result<Line<'_>, &'static str> {
     let text = text.trim();
     if let Some(comment) = text.strip_prefix('#') {
-        let mut words = comment.split_ascii_whitespace();
-        return Ok(match (words.next(), words.next(), words.next()) {
-            (Some("TYPE"), Some(name), Some(kind)) => Line::Type { name, kind },
-            _ => Line::Nothing,
-        });
+        return Ok(of_comment(comment.trim_start()));
     }
     if text.is_empty() {
         return Ok(Line::Nothing);
     }
     let end = text.find(|c: char| c == '{' || c.is_ascii_whitespace()).ok_or("no value behind the name")?;
     let (name, rest) = text.split_at_checked(end).ok_or("no value behind the name")?;
-    if !is_name(name) {
-        return Err("the name has characters that a metric cannot have");
-    }
-    let (labels, rest) = match rest.trim_start().strip_prefix('{') {
+    let (quoted, labels, rest) = match rest.trim_start().strip_prefix('{') {
         Some(rest) => labels(rest)?,
-        None => (Vec::new(), rest),
+        None => (None, Vec::new(), rest),
+    };
+    let name = match quoted {
+        Some(quoted) if name.is_empty() && !quoted.is_empty() => Cow::Owned(quoted),
+        Some(_) => return Err("the name is given twice, or is empty"),
+        None if is_name(name) => Cow::Borrowed(name),
+        None => return Err("the name has characters that a metric cannot have"),
     };
     let rest = rest.split_once(" # ").map_or(rest, |(rest, _exemplar)| rest);
     let mut words = rest.split_ascii_whitespace();
     let value = words.next().and_then(|word| word.parse().ok()).ok_or("the value is no number")?;
     let time = match words.next() {
-        Some(word) => Some(word.parse().map_err(|_| "the time is no number of milliseconds")?),
+        Some(word) => Some(whole(word).ok_or("the time is no number of milliseconds")?),
         None => None,
     };
     match words.next() {
@@ -69,21 +74,56 @@ fn is_name(name: &str) -> bool {
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':')
 }
 
+/// What a comment says, without its `#`.
+fn of_comment(comment: &str) -> Line<'_> {
+    if comment.trim() == "EOF" {
+        return Line::End;
+    }
+    let typed = || {
+        let rest = comment.strip_prefix("TYPE")?.strip_prefix(|c: char| c.is_ascii_whitespace())?.trim_start();
+        let (name, kind) = match rest.strip_prefix('"') {
+            Some(quoted) => quoted_text(quoted).map(|(name, kind)| (Cow::Owned(name), kind))?,
+            None => {
+                rest.split_once(|c: char| c.is_ascii_whitespace()).map(|(name, kind)| (Cow::Borrowed(name), kind))?
+            }
+        };
+        Some(Line::Type { name, kind: kind.split_ascii_whitespace().next()? })
+    };
+    typed().unwrap_or(Line::Nothing)
+}
+
 type Labels = Vec<(String, String)>;
 
-/// `name="value",...}` and what stands behind it.
-fn labels(mut rest: &str) -> Result<(Labels, &str), &'static str> {
-    let mut labels = Vec::new();
+/// `name="value",...}`: the name of the metric where it stands among them in quotes, the labels, and what stands behind.
+fn labels(mut rest: &str) -> Result<(Option<String>, Labels, &str), &'static str> {
+    let (mut metric, mut labels) = (None, Vec::new());
     loop {
         rest = rest.trim_start();
         if let Some(behind) = rest.strip_prefix('}') {
-            return Ok((labels, behind));
+            return Ok((metric, labels, behind));
         }
-        let (name, behind) = rest.split_once('=').ok_or("the labels have no end")?;
-        let quoted = behind.trim_start().strip_prefix('"').ok_or("the value of a label is not in quotes")?;
-        let (value, behind) = quoted_text(quoted).ok_or("the value of a label has no end")?;
-        labels.push((name.trim().into(), value));
+        let (name, behind) = match rest.strip_prefix('"') {
+            Some(quoted) => quoted_text(quoted).ok_or("a name in quotes has no end")?,
+            None => {
+                let end = rest.find(['=', '}']).ok_or("the labels have no end")?;
+                rest.split_at_checked(end).map(|(name, behind)| (name.trim().into(), behind)).unwrap_or_default()
+            }
+        };
         let behind = behind.trim_start();
+        let behind = match behind.strip_prefix('=') {
+            Some(_) if name.is_empty() => return Err("a label has no name"),
+            Some(behind) => {
+                let quoted = behind.trim_start().strip_prefix('"').ok_or("the value of a label is not in quotes")?;
+                let (value, behind) = quoted_text(quoted).ok_or("the value of a label has no end")?;
+                labels.push((name, value));
+                behind.trim_start()
+            }
+            None if rest.starts_with('"') && metric.is_none() => {
+                metric = Some(name);
+                behind
+            }
+            None => return Err("a label has no value"),
+        };
         rest = match behind.strip_prefix(',') {
             Some(more) => more,
             None if behind.starts_with('}') => behind,

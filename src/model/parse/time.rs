@@ -28,6 +28,25 @@ pub fn rfc3339_nanos(text: &str) -> Option<u64> {
     seconds.checked_mul(1_000_000_000)?.checked_add(nanos)
 }
 
+/// No program measures anything earlier.
+const EARLIEST: i64 = 315_532_800; // 1980
+/// A clock that is ahead by more than this many seconds is a mistake.
+const AHEAD: i64 = 3600;
+
+/// A moment as a number: whole seconds or parts of a second since 1970, in whatever unit; without its fraction.
+pub fn whole(word: &str) -> Option<i64> {
+    let fraction = || word.parse::<f64>().ok().filter(|number| number.is_finite()).map(|number| number.floor() as i64);
+    word.parse().ok().or_else(fraction)
+}
+
+/// Unix seconds of a moment in seconds, or thousandths, millionths or billionths of them: only one of these can be meant. `None`
+/// where none lies between 1980 and an hour from `now`.
+pub fn seconds_of(moment: i64, now: i64) -> Option<i64> {
+    let units = [1, 1000, 1_000_000, 1_000_000_000];
+    let mut moments = units.into_iter().map(|parts| moment.div_euclid(parts));
+    moments.find(|seconds| (EARLIEST..=now.saturating_add(AHEAD)).contains(seconds))
+}
+
 /// Seconds east of Greenwich.
 fn offset(zone: &str) -> Option<i64> {
     if zone == "Z" {

@@ -17,7 +17,8 @@ fuzz_target!(|bytes: &[u8]| {
     let at = Instant::now();
     let period = Duration::from_secs(20);
     let tick = Tick { wall: NOW, at, deadline: at + period, period };
-    for format in [Format::recognise(&text), Format::Lines, Format::Prometheus, Format::LineProtocol] {
+    let formats = [0, 2].map(|code| Format::recognise(&text, Some(code)).unwrap_or(Format::Lines));
+    for format in formats.into_iter().chain([Format::Lines, Format::Prometheus, Format::LineProtocol]) {
         let (mut reader, mut out) = (Reader::default(), Out::new("script", 100, tick));
         for _ in 0..2 {
             reader.read(format, &text, NOW, &mut out);
@@ -26,9 +27,9 @@ fuzz_target!(|bytes: &[u8]| {
         }
     }
     let mut out = Out::new("script", 100, tick);
-    plugins::tell("check_x", &text, 1, &mut out);
+    plugins::tell("check_x", &text, 1, true, &mut out);
     check(out.finish());
-    assert!(nagios::parse(&text).1.iter().all(|perf| perf.value.is_finite() && !perf.label.is_empty()));
+    assert!(nagios::parse(&text).perf.iter().all(|perf| perf.value.is_finite() && !perf.label.is_empty()));
 });
 
 /// What holds of all that is ever told.
