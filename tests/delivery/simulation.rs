@@ -1,7 +1,8 @@
 //! Delivery in a world of the test's own: a clock, a disk and a sink that go wrong by a seed, thousands of times.
 //!
 //! After each step the books must balance: what was collected is stored by the sink, or refused with a reason, or on disk, or
-//! in memory, or counted as dropped. A seed that fails fails again: `SEED=1234 cargo test simulation`.
+//! in memory, or counted as dropped. What is sent comes in order, see [`World::offer`]; and what a sink takes that is half
+//! broken is there soon, see [`HALF_BROKEN`]. A seed that fails fails again: `SEED=1234 cargo test simulation`.
 //! Many more: `SCHEDULES=2000000 cargo test --release simulation -- --ignored --nocapture`.
 
 use super::identity;
@@ -20,7 +21,6 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-const PERIOD: Duration = Duration::from_secs(1);
 const WALL: i64 = 1_600_000_000;
 /// Points of a request.
 const FULL: usize = 16;
@@ -60,6 +60,8 @@ enum Mood {
     Lies,
     /// Stores a part, names some for later.
     Partly,
+    /// Names bad points for later, each time.
+    PutsOff,
     /// Refuses bad points without a name.
     Unnamed,
     /// Refuses bad points by name.
@@ -78,7 +80,18 @@ enum Mood {
     Locked,
 }
 
-const MOODS: [Mood; 15] = [
+/// Moods in which the sink takes some points and not others. Of how many points one is bad, and within how many ticks of its
+/// hand-over a good one is stored: one that was in no request that failed, and any other.
+const HALF_BROKEN: [(Mood, i64, [u32; 2]); 6] = [
+    (Mood::Named, 10, [1, 1]),
+    (Mood::PutsOff, 10, [1, 1]),
+    (Mood::Unnamed, 20, [1, 1]),
+    (Mood::Small, 20, [1, 1]),
+    (Mood::Stumbles, 20, [2, 4]),
+    (Mood::Chokes, 400, [2, 14]),
+];
+
+const MOODS: [Mood; 16] = [
     Mood::Well,
     Mood::Slow,
     Mood::Away,
@@ -86,6 +99,7 @@ const MOODS: [Mood; 15] = [
     Mood::Silent,
     Mood::Lies,
     Mood::Partly,
+    Mood::PutsOff,
     Mood::Unnamed,
     Mood::Named,
     Mood::Stumbles,
@@ -135,6 +149,14 @@ struct Fate {
     /// How often the sink stored it, and how often without saying so.
     stored: u32,
     unsaid: u32,
+    /// When it was handed over and when it was first stored.
+    came: Duration,
+    arrived: Option<Duration>,
+    /// It lay in the spool when it was last encoded.
+    is_spooled: bool,
+    /// It was in a request, and in one that failed.
+    is_offered: bool,
+    has_failed: bool,
 }
 
 impl Fate {
@@ -143,8 +165,21 @@ impl Fate {
     }
 }
 
+/// What was offered to the sink so far.
+#[derive(Default)]
+struct Offered {
+    /// The last that was not offered before.
+    last: Option<i64>,
+    /// Parts that were encoded since a request failed.
+    parts: u32,
+}
+
 struct World {
     dice: Dice,
+    /// Of the daemon and of its checks.
+    period: Duration,
+    /// Every so many-th point is one that a sink may have something against.
+    bad_every: i64,
     start: Instant,
     /// Since the start, and what the wall clock is set off by.
     passed: Duration,
@@ -165,6 +200,10 @@ struct World {
     dropped: u64,
     /// Kills, ends with a request out, and faults of the disk: each may cost a second sending.
     excuses: u32,
+    /// From memory and from the spool.
+    offered: [Offered; 2],
+    /// Somebody set the clock, or the disk failed.
+    is_disturbed: bool,
     moods: BTreeSet<Mood>,
     /// When each phase began, its mood and its disk.
     story: Vec<(Duration, Mood, Platter)>,
@@ -193,6 +232,7 @@ impl World {
             None => Ok(()),
             Some(kind) => {
                 self.excuses += 1;
+                self.is_disturbed = true;
                 Err(kind.into())
             }
         }
@@ -206,8 +246,53 @@ impl World {
         self.missing = self.missing + usize::from(fate.is_missing()) - usize::from(before);
     }
 
-    fn store(&mut self, number: i64) {
-        self.change(number, |fate| fate.stored += 1);
+    fn is_bad(&self, number: i64) -> bool {
+        number % self.bad_every == 5
+    }
+
+    fn store(&mut self, number: i64, took: Duration) {
+        let now = self.passed + took;
+        self.change(number, |fate| {
+            fate.stored += 1;
+            fate.arrived.get_or_insert(now);
+        });
+    }
+
+    /// A part of a load is encoded, which is then sent request by request.
+    fn encode(&mut self, points: &[Point]) {
+        for point in points {
+            let fate = &mut self.points[number(point) as usize];
+            fate.is_spooled = fate.files > 0;
+        }
+        let is_spooled = points.first().is_some_and(|point| self.points[number(point) as usize].is_spooled);
+        self.offered[usize::from(is_spooled)].parts += 1;
+    }
+
+    /// A request goes out. The order is kept as far as the spool allows, for all points and so within each series:
+    ///
+    /// - In a request no point is older than the one before it.
+    /// - Points that were not offered before come in the order of their hand-over: those from memory among each other, and
+    ///   those from the spool among each other. What is in memory may go ahead of what is in the spool.
+    /// - After a failure a single point may go ahead, and the newest batch with it: two parts of a load are free.
+    ///
+    /// A point that was offered in vain, or put off, comes when its wait is over. Who sets the clock changes what is old, and
+    /// what the disk refuses or cannot read has waits of its own.
+    fn offer(&mut self, points: &[Point]) {
+        let times: Vec<(i64, i64)> = points.iter().map(|point| (point.time, number(point))).collect();
+        assert!(self.is_disturbed || times.is_sorted_by_key(|(time, _)| time), "back in time: {times:?}");
+        for number in points.iter().map(number) {
+            let fate = &mut self.points[number as usize];
+            let offered = &mut self.offered[usize::from(fate.is_spooled)];
+            if !std::mem::replace(&mut fate.is_offered, true) && !self.is_disturbed && offered.parts > 2 {
+                let before = offered.last.replace(number);
+                assert!(
+                    before < Some(number),
+                    "{number} comes after {before:?}; {:?} at {:?}",
+                    self.story,
+                    self.passed
+                );
+            }
+        }
     }
 
     /// A file of the spool came or went.
@@ -314,7 +399,10 @@ impl Disk for SimDisk {
     }
 
     fn free(&self) -> io::Result<i64> {
-        Ok(if lock(&self.world).platter == Platter::Full { 0 } else { 1 << 30 })
+        let mut world = lock(&self.world);
+        let is_full = world.platter == Platter::Full;
+        world.is_disturbed |= is_full;
+        Ok(if is_full { 0 } else { 1 << 30 })
     }
 }
 
@@ -327,17 +415,13 @@ fn number(point: &Point) -> i64 {
     }
 }
 
-/// Whether a sink may have something against it.
-fn is_bad(number: i64) -> bool {
-    number % 37 == 5
-}
-
 impl Sink for SimSink {
     fn name(&self) -> &'static str {
         "Sim"
     }
 
     fn encode(&self, points: &[Point], _: &Identity) -> Encoded {
+        lock(&self.0).encode(points);
         let starts = (0..points.len()).step_by(FULL);
         let ranges = starts.map(|start| start..(start + FULL).min(points.len()));
         Encoded { requests: ranges.map(|points| Request { body: Vec::new(), points }).collect(), refused: Vec::new() }
@@ -357,25 +441,36 @@ impl Sink for SimSink {
 
     fn send(&mut self, request: &Request, points: &[Point], attempt: &Attempt) -> Verdict {
         let mut world = lock(&self.0);
-        let numbers: Vec<i64> = points[request.points.clone()].iter().map(number).collect();
-        let has_bad = numbers.iter().any(|number| is_bad(*number));
+        let points = &points[request.points.clone()];
+        world.offer(points);
+        let numbers: Vec<i64> = points.iter().map(number).collect();
+        let (bad, good): (Vec<i64>, Vec<i64>) = numbers.iter().partition(|number| world.is_bad(**number));
+        let has_bad = !bad.is_empty();
         let whole = attempt.until.saturating_duration_since(world.moment().at).min(Duration::from_secs(10));
         let quick = Duration::from_millis(10 + world.dice.roll(60));
         let retry = |is_suspect| Verdict::Retry { why: "it failed".into(), after: None, is_suspect };
-        let (mut stores, mut took) = (false, quick);
+        let name = |numbers: &[i64]| {
+            let places = request.points.clone().zip(points).filter(|(_, point)| numbers.contains(&number(point)));
+            places.map(|(index, _)| Refused { index, status: 400, why: "bad".into() }).collect()
+        };
+        let part = |refused, later| Verdict::Part { refused, again: Vec::new(), later };
+        let (mut stored, mut took) = (Vec::new(), quick);
         let lies = world.dice.chance(4);
         let is_ill = world.mood == Mood::Flaky && world.dice.roll(2) == 0;
         let verdict = match world.mood {
             Mood::Lies if lies => {
                 numbers.iter().for_each(|number| world.change(*number, |fate| fate.unsaid += 1));
-                stores = true;
+                stored = numbers.clone();
                 retry(true)
             }
             Mood::Slow => {
-                took = Duration::from_millis(1_200 + world.dice.roll(600));
-                stores = took < whole;
-                took = took.min(whole);
-                if stores { Verdict::Delivered } else { retry(true) }
+                took = Duration::from_millis(1_200 + world.dice.roll(600)).min(whole);
+                if took < whole {
+                    stored = numbers.clone();
+                    Verdict::Delivered
+                } else {
+                    retry(true)
+                }
             }
             Mood::Away => retry(false),
             Mood::Fails => retry(true),
@@ -384,25 +479,19 @@ impl Sink for SimSink {
                 retry(true)
             }
             Mood::Partly => {
-                let mut later = Vec::new();
-                for (index, number) in request.points.clone().zip(&numbers) {
-                    match world.dice.chance(5) {
-                        true => later.push(Refused { index, status: 400, why: "storage exception".into() }),
-                        false => world.store(*number),
-                    }
-                }
-                Verdict::Part { refused: Vec::new(), again: Vec::new(), later }
+                let (later, taken): (Vec<i64>, Vec<i64>) = numbers.iter().partition(|_| world.dice.chance(5));
+                stored = taken;
+                part(Vec::new(), name(&later))
+            }
+            Mood::PutsOff => {
+                stored = good;
+                part(Vec::new(), name(&bad))
+            }
+            Mood::Named => {
+                stored = good;
+                part(name(&bad), Vec::new())
             }
             Mood::Unnamed if has_bad => Verdict::Reject { status: 400, why: "something is bad".into() },
-            Mood::Named if has_bad => {
-                let refuse = |index| Refused { index, status: 400, why: "bad".into() };
-                let (bad, good): (Vec<usize>, Vec<usize>) =
-                    request.points.clone().partition(|index| is_bad(number(&points[*index])));
-                for index in good {
-                    world.store(number(&points[index]));
-                }
-                Verdict::Part { refused: bad.into_iter().map(refuse).collect(), again: Vec::new(), later: Vec::new() }
-            }
             Mood::Stumbles if has_bad => retry(true),
             Mood::Chokes if has_bad => {
                 took = whole;
@@ -413,12 +502,14 @@ impl Sink for SimSink {
             Mood::Wrong => Verdict::Reject { status: 400, why: "no".into() },
             Mood::Locked => Verdict::Pause { why: "password".into() },
             _ => {
-                stores = true;
+                stored = numbers.clone();
                 Verdict::Delivered
             }
         };
-        if stores {
-            numbers.iter().for_each(|number| world.store(*number));
+        stored.into_iter().for_each(|number| world.store(number, took));
+        if !matches!(verdict, Verdict::Delivered | Verdict::Part { .. }) {
+            numbers.iter().for_each(|number| world.points[*number as usize].has_failed = true);
+            world.offered.iter_mut().for_each(|offered| offered.parts = 0);
         }
         world.took = world.took.max(took);
         verdict
@@ -436,15 +527,17 @@ struct Life {
 
 impl Life {
     fn begin(world: &Shared) -> Life {
-        let now = lock(world).moment();
+        let (now, period, chance) = {
+            let mut world = lock(world);
+            (world.moment(), world.period, world.dice.roll(u64::MAX))
+        };
         let disk = |name| Box::new(SimDisk { world: world.clone(), name, is_held: false });
         let bounds = Bounds { entries: 400, bytes: 1 << 20, age: None };
         let spool = Spool::open(disk("spool"), bounds, now).unwrap();
         let rejected = Rejected::new(disk("rejected"), "Sim", 1 << 30);
         let queue = Arc::new(Queue::default());
-        let begin = (now, lock(world).dice.roll(u64::MAX));
         let sink = Box::new(SimSink(world.clone()));
-        let delivery = Delivery::new(sink, identity(), queue.clone(), spool, rejected, PERIOD, begin);
+        let delivery = Delivery::new(sink, identity(), queue.clone(), spool, rejected, period, (now, chance));
         Life { status: delivery.status(), delivery, queue, answer: None, wake: Some(lock(world).passed) }
     }
 
@@ -493,9 +586,11 @@ struct Simulation {
 }
 
 impl Simulation {
-    fn new(seed: u64) -> Simulation {
+    fn new(seed: u64, period: Duration, bad_every: i64) -> Simulation {
         let world = World {
             dice: Dice(seed),
+            period,
+            bad_every,
             start: Instant::now(),
             passed: Duration::from_secs(1),
             set_off: 0,
@@ -509,6 +604,8 @@ impl Simulation {
             told: Vec::new(),
             dropped: 0,
             excuses: 0,
+            offered: Default::default(),
+            is_disturbed: false,
             moods: BTreeSet::new(),
             story: Vec::new(),
         };
@@ -554,9 +651,12 @@ impl Simulation {
         let numbers = self.next_number..self.next_number + count;
         self.next_number = numbers.end;
         let now = world.points.len() + count as usize;
-        world.points.resize(now, Fate::default());
+        let fresh = Fate { came: world.passed, ..Fate::default() };
+        world.points.resize(now, fresh);
         world.missing += count as usize;
         let wall = world.moment().wall;
+        self.next_tick += world.period;
+        self.life.wake = Some(world.passed);
         drop(world);
         let point = |number| Point {
             name: format!("m{}", number % 10).into(),
@@ -569,7 +669,6 @@ impl Simulation {
             reaction: 0,
         };
         self.life.queue.push(Batch { points: numbers.map(point).collect(), events: Vec::new() });
-        self.next_tick += PERIOD;
     }
 
     /// The books.
@@ -666,6 +765,7 @@ impl Simulation {
             let chapter = (world.passed, mood, world.platter);
             world.story.push(chapter);
             if world.dice.chance(10) {
+                world.is_disturbed = true;
                 world.set_off += [3_600, -3_600, 315_360_000, -315_360_000][world.dice.roll(4) as usize];
             }
             let length = Duration::from_millis(500 + world.dice.roll(6_500));
@@ -706,7 +806,7 @@ impl Simulation {
         // What the sink stored without saying so may be counted, and what the disk did not do.
         let is_sure = world.excuses == 0 && world.points.iter().all(|fate| fate.unsaid == 0);
         assert!(!is_sure || missing.len() as u64 == dropped, "{dropped} counted as dropped that are not: {missing:?}");
-        let good: Vec<i64> = world.refused.iter().copied().filter(|number| !is_bad(*number)).collect();
+        let good: Vec<i64> = world.refused.iter().copied().filter(|number| !world.is_bad(*number)).collect();
         let told = String::from_utf8_lossy(&world.told);
         assert!(good.is_empty(), "good points were refused: {good:?}, {:?}, {told}", world.story);
         for (number, fate) in world.points.iter().enumerate() {
@@ -716,9 +816,12 @@ impl Simulation {
     }
 }
 
-/// One schedule. Turns, and the moods it saw.
-fn run(seed: u64) -> (usize, BTreeSet<Mood>) {
-    let mut simulation = Simulation::new(seed);
+/// Turns of a schedule, and the moods it saw.
+type Seen = (usize, BTreeSet<Mood>);
+
+/// A schedule in which everything goes wrong.
+fn run(seed: u64) -> Seen {
+    let mut simulation = Simulation::new(seed, Duration::from_secs(1), 37);
     let phases = 2 + lock(&simulation.world).dice.roll(4);
     for _ in 0..phases {
         simulation.phase();
@@ -728,8 +831,29 @@ fn run(seed: u64) -> (usize, BTreeSet<Mood>) {
     (simulation.turns, moods)
 }
 
-/// Runs schedules on all cores; panics with the seed of the first that fails.
-fn run_all(schedules: u64) {
+/// A schedule in which the sink is half broken all the time, and nothing else goes wrong.
+fn flow(seed: u64) -> Seen {
+    let (mood, bad_every, most) = HALF_BROKEN[seed as usize % HALF_BROKEN.len()];
+    let period = Duration::from_secs(10);
+    let mut simulation = Simulation::new(seed, period, bad_every);
+    lock(&simulation.world).mood = mood;
+    simulation.until(period * 24, true);
+    let world = lock(&simulation.world);
+    for (number, fate) in (0..).zip(&world.points).filter(|(number, _)| !world.is_bad(*number)) {
+        let waited = fate.arrived.unwrap_or(world.passed) - fate.came;
+        let most = period * most[usize::from(fate.has_failed)];
+        assert!(waited <= most, "{mood:?}, one in {bad_every} bad: point {number} waited {waited:?}, {most:?} at most");
+    }
+    (simulation.turns, BTreeSet::from([mood]))
+}
+
+/// How many schedules are run.
+fn schedules(usual: u64) -> u64 {
+    std::env::var("SCHEDULES").ok().and_then(|count| count.parse().ok()).unwrap_or(usual)
+}
+
+/// Runs schedules on all cores, which see so many moods; panics with the seed of the first that fails.
+fn run_all(run: fn(u64) -> Seen, schedules: u64, moods: usize) {
     let begun = Instant::now();
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
     let first = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
@@ -762,29 +886,55 @@ fn run_all(schedules: u64) {
     }
     let seconds = begun.elapsed().as_secs_f64();
     println!("{schedules} schedules, {turns} turns, {:.0} schedules a second: {seen:?}", schedules as f64 / seconds);
-    assert_eq!(seen.len(), MOODS.len(), "some moods were never seen");
+    assert_eq!(seen.len(), moods, "some moods were never seen");
 }
 
 /// For some minutes every second request fails: that is no reason to refuse a point.
 #[test]
 fn a_sink_that_fails_at_random_is_no_reason_to_refuse_a_point() {
     for seed in 0..4 {
-        let mut simulation = Simulation::new(seed);
+        let mut simulation = Simulation::new(seed, Duration::from_secs(1), 37);
         lock(&simulation.world).mood = Mood::Flaky;
         simulation.until(Duration::from_secs(300), true);
         let world = lock(&simulation.world);
-        let good: Vec<&i64> = world.refused.iter().filter(|number| !is_bad(**number)).collect();
-        assert!(good.is_empty(), "seed {seed}: {good:?} {}", String::from_utf8_lossy(&world.told));
+        assert!(world.refused.is_empty(), "seed {seed}: {}", String::from_utf8_lossy(&world.told));
+    }
+}
+
+/// Checks that are quicker than the daemon's period, and a sink that is too slow for them: it goes away, or the end comes,
+/// while a part of a load is out, another is not, and more waits behind it.
+#[test]
+fn quick_checks_and_a_slow_sink_keep_the_order() {
+    for seed in 0..60 {
+        let mut simulation = Simulation::new(seed, Duration::from_secs(1), 37);
+        let moods = [(Mood::Well, 6), (Mood::Slow, 6), (Mood::Away, 6), (Mood::Well, 6), (Mood::Silent, 2)];
+        for (mood, ticks) in moods.repeat(4) {
+            lock(&simulation.world).mood = mood;
+            for _ in 0..ticks {
+                simulation.tick();
+                let next = lock(&simulation.world).passed + Duration::from_millis(400);
+                simulation.until(next, false);
+            }
+            if mood == Mood::Silent {
+                simulation.stop();
+            }
+        }
+        simulation.recover();
     }
 }
 
 #[test]
 fn the_books_balance_whatever_happens() {
-    run_all(std::env::var("SCHEDULES").ok().and_then(|count| count.parse().ok()).unwrap_or(20_000));
+    run_all(run, schedules(20_000), MOODS.len());
+}
+
+#[test]
+fn what_a_half_broken_sink_takes_is_there_soon() {
+    run_all(flow, schedules(20_000) / 20, HALF_BROKEN.len());
 }
 
 #[test]
 #[ignore = "a long run: SCHEDULES=2000000 cargo test --release simulation -- --ignored --nocapture"]
 fn the_books_balance_for_a_long_time() {
-    run_all(std::env::var("SCHEDULES").ok().and_then(|count| count.parse().ok()).unwrap_or(1_000_000));
+    run_all(run, schedules(1_000_000), MOODS.len());
 }
