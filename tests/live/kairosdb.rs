@@ -3,7 +3,7 @@
 use crate::cases;
 use crate::maven::{Artifact, class_path, java};
 use crate::server::{Program, free_port, http, post, wait};
-use crate::store::{Row, Store, clean, json_number, point, tags};
+use crate::store::{Row, Store, clean, differences, json_number, point, tags};
 use puypuy::model::point::{Point, Value};
 use puypuy::sys::clock::unix_now;
 use serde_json::json;
@@ -77,8 +77,12 @@ impl Store for KairosDb {
         });
     }
 
-    /// By TERM: H2 writes half a second after it has acknowledged, and KILL would lose that whoever sent it.
-    fn kill(&mut self, _: &[Point]) {
+    /// By TERM, and when it has written what it acknowledged: H2 does that half a second later, and KairosDB itself may lose
+    /// what came since, however it is ended.
+    fn kill(&mut self, sent: &[Point]) {
+        wait("KairosDB to write what it has acknowledged", Duration::from_secs(60), || {
+            differences(self, sent).is_empty()
+        });
         self.running.take().unwrap().end();
     }
 
