@@ -6,6 +6,7 @@
 //! Many more: `SCHEDULES=2000000 cargo test --release simulation -- --ignored --nocapture`.
 
 use super::identity;
+use crate::support::dice::Dice;
 use puypuy::delivery::disk::Disk;
 use puypuy::delivery::queue::Queue;
 use puypuy::delivery::rejected::Rejected;
@@ -24,25 +25,6 @@ use std::time::{Duration, Instant};
 const WALL: i64 = 1_600_000_000;
 /// Points of a request.
 const FULL: usize = 16;
-
-/// Numbers that a seed decides.
-#[derive(Clone)]
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        // SplitMix64.
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % sides
-    }
-
-    fn chance(&mut self, one_in: u64) -> bool {
-        self.roll(one_in) == 0
-    }
-}
 
 /// How the sink is for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

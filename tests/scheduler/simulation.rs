@@ -2,6 +2,7 @@
 //! back, by a seed, thousands of times. A seed that fails fails again: `SEED=1234 cargo test scheduler::simulation`; `SCHEDULES=100000`
 //! in place of it runs more.
 
+use crate::support::dice::Dice;
 use puypuy::check::{Pace, Runs};
 use puypuy::config::section::{Entry, Section};
 use puypuy::scheduler::clock::Moment;
@@ -16,28 +17,6 @@ const PERIOD: Duration = Duration::from_secs(1);
 const WALL: Duration = Duration::from_secs(1_600_000_000);
 /// How long the end waits for runs.
 const LAST_RUNS: Duration = Duration::from_secs(2);
-
-/// Numbers that a seed decides.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        // SplitMix64.
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % sides
-    }
-
-    fn chance(&mut self, one_in: u64) -> bool {
-        self.roll(one_in) == 0
-    }
-
-    fn millis(&mut self, most: u64) -> Duration {
-        Duration::from_millis(self.roll(most))
-    }
-}
 
 /// What a look at an entry brings.
 #[derive(Clone, Copy, PartialEq, Debug)]

@@ -1,5 +1,6 @@
 //! What several tests need: a scratch home for the real binary, and servers that misbehave on purpose.
 
+pub mod dice;
 pub mod pages;
 pub mod server;
 pub mod tls;
