@@ -45,13 +45,8 @@ pub fn read(home: &Path) -> Result<Vec<Link>> {
 
 /// Everything in the folder that names a check, sorted by that name.
 fn entries(home: &Path) -> Result<Vec<Link>> {
-    let mut links: Vec<Link> = folder::names(&home.join(ENABLED))?
-        .into_iter()
-        .filter_map(|file_name| {
-            let is_check = file_name.starts_with("check_") && !file_name.ends_with(['~', '#']);
-            is_check.then(|| Link { stem: stem(&file_name).into(), file_name })
-        })
-        .collect();
+    let names = folder::check_names(&home.join(ENABLED))?.into_iter();
+    let mut links: Vec<Link> = names.map(|file_name| Link { stem: stem(&file_name).into(), file_name }).collect();
     links.sort();
     Ok(links)
 }
@@ -61,12 +56,7 @@ pub fn enable(home: &Path, spec: &Spec) -> Result<bool> {
     if read(home)?.iter().any(|link| link.stem == spec.name) {
         return Ok(false);
     }
-    let folder = home.join(ENABLED);
-    fs::create_dir_all(&folder).map_err(Error::file("make", &folder))?;
-    let link = folder.join(format!("{}.ini", spec.name));
-    let target = PathBuf::from("..").join(AVAILABLE).join(format!("{}.ini", spec.name));
-    std::os::unix::fs::symlink(target, &link).map_err(Error::file("make the link", &link))?;
-    Ok(true)
+    folder::link(home, ENABLED, AVAILABLE, &format!("{}.ini", spec.name)).map(|()| true)
 }
 
 /// Removes all links of that stem. `Ok(false)`: there was none.

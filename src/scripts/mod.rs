@@ -31,9 +31,7 @@ pub const TYPE: &str = "script";
 
 /// The names of all scripts of a folder below home, sorted, whatever they are links to. A missing folder holds none.
 pub fn names(home: &Path, folder: &str) -> Result<Vec<String>> {
-    let mut names = folder::names(&home.join(folder))?;
-    names.retain(|name| name.starts_with("check_") && !name.ends_with(['~', '#']));
-    Ok(names)
+    folder::check_names(&home.join(folder))
 }
 
 /// That there is a file to run.
@@ -53,15 +51,10 @@ pub fn check_file(path: &Path) -> Result<()> {
 
 /// Switches a script of [`AVAILABLE`] on by a link. `Ok(false)`: it is on already.
 pub fn enable(home: &Path, name: &str) -> Result<bool> {
-    let folder = home.join(ENABLED);
-    let link = folder.join(name);
-    if link.symlink_metadata().is_ok() {
+    if home.join(ENABLED).join(name).symlink_metadata().is_ok() {
         return Ok(false);
     }
-    fs::create_dir_all(&folder).map_err(Error::file("make", &folder))?;
-    std::os::unix::fs::symlink(Path::new("..").join(AVAILABLE).join(name), &link)
-        .map_err(Error::file("make the link", &link))?;
-    Ok(true)
+    folder::link(home, ENABLED, AVAILABLE, name).map(|()| true)
 }
 
 /// Switches a script off by removing its link.

@@ -5,7 +5,7 @@ use crate::model::error::{Error, Result};
 use nix::unistd::Uid;
 use std::fs::{self, DirEntry};
 use std::io::ErrorKind;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 
 /// What is in the folder, in no order.
@@ -59,6 +59,25 @@ pub fn trust(folder: &Path) -> Result<()> {
             "{shown}: others than its owner may write there: chmod go-w {shown}, or set tmpdir in [SelfConfig] to another place"
         ))),
     }
+}
+
+/// The names of what is a check or a script in the folder, sorted; neither an editor's copies nor anything else.
+///
+/// # Errors
+/// As [`entries`].
+pub fn check_names(folder: &Path) -> Result<Vec<String>> {
+    let mut names = names(folder)?;
+    names.retain(|name| name.starts_with("check_") && !name.ends_with(['~', '#']));
+    Ok(names)
+}
+
+/// Makes a link of that name in one folder below home to what has the name in another.
+pub fn link(home: &Path, enabled: &str, available: &str, name: &str) -> Result<()> {
+    let folder = home.join(enabled);
+    fs::create_dir_all(&folder).map_err(Error::file("make", &folder))?;
+    let link = folder.join(name);
+    let target = Path::new("..").join(available).join(name);
+    symlink(target, &link).map_err(Error::file("make the link", &link))
 }
 
 /// That this is a symbolic link, which can be made again, and no file, which cannot.
