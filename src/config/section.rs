@@ -99,6 +99,14 @@ impl Section {
         self.text(key).unwrap_or_default().split(',').map(str::trim).filter(|word| !word.is_empty()).collect()
     }
 
+    /// What is to be told where that key switches off the verification of certificates, which it does by saying `off`.
+    pub fn unverified(&self, key: &str, off: bool) -> Option<String> {
+        self.flag(key, !off).ok().filter(|said| *said == off)?;
+        let value = self.text(key).unwrap_or_default();
+        let sentence = format!("{value}: certificates are not verified, so anybody can pose as the server");
+        Some(self.problem(key, &sentence).to_string())
+    }
+
     /// The same section with that value under the key.
     pub fn with(&self, key: &str, value: &str) -> Section {
         let mut section = self.clone();

@@ -14,7 +14,6 @@ mod serving;
 mod signals;
 mod threads;
 mod trial;
-mod trust;
 
 pub use fork::Ready;
 pub use running::{status, stop};
@@ -126,8 +125,8 @@ fn serve(settings: Settings, warnings: &[String], target: Target, manner: Manner
     let unwritten = pid_file.as_ref().and_then(|file| file.unwritten.as_ref()).map(|why| {
         format!("[SelfConfig] pid_file: no number could be written: {why}; stop and status find the daemon by the lock")
     });
-    let more = trust::unverified(&settings);
-    for warning in warnings.iter().chain(&last_run).chain(&unwritten).chain(&more) {
+    let unverified = settings.tsdb.section.unverified("insecure_skip_verify", true);
+    for warning in warnings.iter().chain(&last_run).chain(&unwritten).chain(&unverified) {
         log::warn!("{warning}");
     }
     let ready = manner.ready;

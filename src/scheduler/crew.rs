@@ -66,6 +66,7 @@ impl Crew<Box<dyn Check>> for Threads {
             Runs::Kernel if self.kernel.is_some() || self.start_shared().is_ok() => None,
             Runs::Kernel => return Some(prepared),
         };
+        prepared.warning.iter().for_each(|warning| log::warn!("{warning}"));
         let unit = Arc::new(Unit::new(prepared, now.at, self.period, self.tells_errors));
         self.members.insert(id, Member { unit, own });
         None

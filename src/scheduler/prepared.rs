@@ -45,6 +45,8 @@ pub struct Prepared<W = Box<dyn Check>> {
     pub runs: Runs,
     /// What it has gathered is asked for once more at the end.
     pub is_stream: bool,
+    /// What the log is told when it is switched on.
+    pub warning: Option<String>,
     /// What it was built from.
     pub section: Section,
     pub work: W,
@@ -58,7 +60,8 @@ pub fn check(home: &Path, spec: &'static Spec) -> Result<Prepared> {
     let section = families::section_for(home, spec)?;
     let (pace, work) = (Pace::read(&section)?, (spec.build)(&section)?);
     let key = Key { folder: Folder::Checks, name: spec.name.into() };
-    Ok(Prepared { key, check_type: spec.check_type, pace, runs: spec.runs, is_stream: false, section, work })
+    let warning = section.unverified("verify", false).filter(|_| spec.keys.contains(&"verify"));
+    Ok(Prepared { key, check_type: spec.check_type, pace, runs: spec.runs, is_stream: false, warning, section, work })
 }
 
 /// The script of that name in a folder below home, as its section says.
@@ -73,5 +76,5 @@ pub fn script(home: &Path, folder: &str, name: &str, places: &Arc<Places>) -> Re
     let (pace, is_stream) = (manner.pace, manner.mode == Mode::Stream);
     let work = Box::new(Script::new(path, manner, Arc::clone(places)));
     let key = Key { folder: Folder::Scripts, name: name.into() };
-    Ok(Prepared { key, check_type: scripts::TYPE, pace, runs: Runs::Own, is_stream, section, work })
+    Ok(Prepared { key, check_type: scripts::TYPE, pace, runs: Runs::Own, is_stream, warning: None, section, work })
 }

@@ -286,6 +286,7 @@ fn who_is_not_verified_is_told_at_the_start_by_section() {
     home.start();
     for section in ["[TSDB] insecure_skip_verify: True: ", "conf/docker.ini:2 [Docker] verify: False: "] {
         let line = format!("{section}certificates are not verified, so anybody can pose as the server");
+        wait_for("the sentence", || home.log().contains(&line));
         assert_eq!(home.log().matches(&line).count(), 1, "{}", home.log());
     }
 }

@@ -245,6 +245,7 @@ fn prepared(key: &Key, version: u64) -> Prepared<Work> {
         pace: Pace { period, timeout: None, max_series: 1 },
         runs,
         is_stream: number % 3 == 1,
+        warning: None,
         section: Section { entries, ..Section::default() },
         work: Work { version, nature },
     }
