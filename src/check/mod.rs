@@ -8,8 +8,8 @@ mod spec;
 pub mod thresholds;
 
 pub use context::{Context, World};
-pub use out::{Fault, Out, Told};
-pub use spec::{COMMON_KEYS, DEFAULT_MAX_SERIES, DEVICES, Pace, Runs, Spec};
+pub use out::{Fault, Measurement, Out};
+pub use spec::{COMMON_KEYS, CommonSettings, DEFAULT_MAX_SERIES, DEVICES, Runs, Spec};
 
 use crate::model::error::Result;
 

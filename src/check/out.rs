@@ -14,7 +14,7 @@ use std::time::Instant;
 const FORGET_AFTER_PERIODS: u32 = 10;
 
 /// A number that brings all that there is to say of it.
-pub struct Told<'a> {
+pub struct Measurement<'a> {
     pub name: &'a str,
     pub value: Value,
     pub how: How,
@@ -138,13 +138,13 @@ impl Out {
 
     /// A number that brings name, type and tags of its own. A change gives no point on its first sample and after a
     /// restart.
-    pub fn tell(&mut self, told: Told) {
+    pub fn tell(&mut self, told: Measurement) {
         self.tell_with(told, Backward::Reset);
     }
 
     /// The same for a counter of which is known what it means that it went back.
-    pub fn tell_with(&mut self, told: Told, backward: Backward) {
-        let Told { name, value, how, check_type, tags, time } = told;
+    pub fn tell_with(&mut self, told: Measurement, backward: Backward) {
+        let Measurement { name, value, how, check_type, tags, time } = told;
         let (name, check_type) = (Text::Owned(name.into()), Text::Owned(check_type.into()));
         let series = Series { name, check_type, host: None, tags };
         let count = match value {

@@ -49,7 +49,7 @@ pub const DEFAULT_MAX_SERIES: usize = 2000;
 
 /// What the scheduler needs to know of an enabled check, read from its section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pace {
+pub struct CommonSettings {
     /// Own period; `None`: the daemon's.
     pub period: Option<Duration>,
     /// Longest run; `None`: until the next tick.
@@ -57,14 +57,14 @@ pub struct Pace {
     pub max_series: usize,
 }
 
-impl Pace {
+impl CommonSettings {
     /// How long a run may take when the daemon's period is `period`.
     pub fn limit(&self, period: Duration) -> Duration {
         let period = self.period.unwrap_or(period);
         self.timeout.map_or(period, |timeout| timeout.min(period))
     }
 
-    pub fn read(section: &Section) -> Result<Pace> {
+    pub fn read(section: &Section) -> Result<CommonSettings> {
         let seconds = |key, least: f64, expected| -> Result<Option<Duration>> {
             match section.optional_number::<f64>(key)? {
                 Some(n) if (least..=86_400.0).contains(&n) => Ok(Some(Duration::from_secs_f64(n))),
@@ -72,7 +72,7 @@ impl Pace {
                 None => Ok(None),
             }
         };
-        Ok(Pace {
+        Ok(CommonSettings {
             period: seconds("check_period_seconds", 0.1, "expected seconds, from 0.1 to 86400")?,
             timeout: seconds("timeout_seconds", 0.001, "expected seconds, from 0.001 to 86400")?,
             max_series: section.number("max_series", DEFAULT_MAX_SERIES)?,

@@ -18,7 +18,7 @@ use crate::scheduler::families::check_all;
 use crate::scheduler::links::{self, Link};
 use crate::scheduler::prepared::{self, Folder, Key, Prepared};
 use crate::scheduler::worker::{Ran, Unit};
-use crate::scripts::{self, Places};
+use crate::scripts::{self, Permits};
 use crate::sink;
 use crate::sys::clock::unix_now;
 use crate::web;
@@ -37,7 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Where a command finds its configuration.
 #[derive(Clone, Copy, Debug)]
-pub struct Place<'a> {
+pub struct Paths<'a> {
     pub home: &'a Path,
     /// The file that `--config` names.
     pub config: Option<&'a Path>,
@@ -63,7 +63,7 @@ pub fn check(settings: &Settings, name: &str, sampling: Sampling, out: &mut dyn 
     let own = &settings.own;
     let prepared = prepare(&settings.home, name)?;
     // A run may take as long as in the daemon, however often it is run here.
-    let limit = prepared.pace.limit(own.check_period);
+    let limit = prepared.common.limit(own.check_period);
     let unit = Unit::new(prepared, Instant::now(), every, false);
     let (identity, _) = hostname::identity(own);
     let programs = Programs::new(settings.home.clone(), identity.clone());
@@ -98,8 +98,8 @@ pub fn check(settings: &Settings, name: &str, sampling: Sampling, out: &mut dyn 
 fn prepare(home: &Path, name: &str) -> Result<Prepared> {
     match folder_of(home, name)? {
         Some(folder) => {
-            let places = Places::read(&ini::section(home, scripts::CONF, scripts::COMMON)?)?;
-            prepared::script(home, folder, name, &Arc::new(places)).map_err(|error| match error {
+            let permits = Permits::read(&ini::section(home, scripts::CONF, scripts::COMMON)?)?;
+            prepared::script(home, folder, name, &Arc::new(permits)).map_err(|error| match error {
                 Error::Daemon(sentence) => Error::daemon(format!("{folder}/{name}: {sentence}")),
                 error => error,
             })
@@ -228,16 +228,16 @@ pub fn disable(home: &Path, names: &[String], out: &mut dyn Write) -> Result<()>
 ///
 /// # Errors
 /// There are mistakes, or with `strict` warnings.
-pub fn check_config(place: Place, strict: bool, out: &mut dyn Write) -> Result<()> {
-    let links = links::read(place.home)?;
+pub fn check_config(paths: Paths, strict: bool, out: &mut dyn Write) -> Result<()> {
+    let links = links::read(paths.home)?;
     let enabled: Vec<&'static Spec> = links.iter().filter_map(Link::spec).collect();
-    let Loaded { settings, mut errors, mut warnings, .. } = settings::load(place.home, place.config);
-    let (of_checks, doubts) = check_all(place.home, place.config, &enabled);
+    let Loaded { settings, mut errors, mut warnings, .. } = settings::load(paths.home, paths.config);
+    let (of_checks, doubts) = check_all(paths.home, paths.config, &enabled);
     errors.extend(of_checks);
     warnings.extend(doubts);
     warnings.extend(settings.as_ref().and_then(|settings| hostname::identity(&settings.own).1).map(Error::daemon));
     let known: Vec<String> = errors.iter().map(Error::to_string).collect();
-    let broken = look_once(place.home, checks::find, |_| true)?.broken.into_iter();
+    let broken = look_once(paths.home, checks::find, |_| true)?.broken.into_iter();
     warnings.extend(broken.filter(|broken| !known.contains(&broken.reason)).map(|broken| Error::daemon(broken.line())));
     errors.extend(settings.and_then(|settings| try_build(&settings).err()));
     for warning in &warnings {

@@ -11,7 +11,7 @@ use crate::daemon;
 use crate::model::error::{Error, Result};
 use crate::scheduler::difference::Taken;
 use clap::{Args, Parser, Subcommand};
-use commands::{Place, Sampling};
+use commands::{Paths, Sampling};
 use render::Format;
 use spool::Folders;
 use std::ffi::OsString;
@@ -155,21 +155,21 @@ fn obey(cli: Cli) -> Result<ExitCode> {
             home.display()
         )));
     }
-    let place = Place { home: &home, config: config.as_deref() };
+    let paths = Paths { home: &home, config: config.as_deref() };
     let mut screen = Screen(io::stdout());
     let out: &mut dyn Write = &mut screen;
     match cli.command {
-        Command::Start => return start(place, out),
-        Command::Stop => say(out, daemon::stop(&own(place)?)?),
+        Command::Start => return start(paths, out),
+        Command::Stop => say(out, daemon::stop(&own(paths)?)?),
         Command::Restart => {
             // Before the old one is stopped: whatever would keep the new one from starting leaves it running.
-            let (settings, _) = load(place)?;
+            let (settings, _) = load(paths)?;
             daemon::trial(&settings)?;
             say(out, daemon::stop(&settings.own)?);
-            return start(place, out);
+            return start(paths, out);
         }
         Command::Status => {
-            let (runs, line) = daemon::status(&own(place)?)?;
+            let (runs, line) = daemon::status(&own(paths)?)?;
             say(out, line);
             if !runs {
                 return Ok(ExitCode::from(NOT_RUNNING));
@@ -177,30 +177,30 @@ fn obey(cli: Cli) -> Result<ExitCode> {
         }
         Command::Run => {
             let signals = daemon::listen_for_service_manager()?;
-            let (settings, mut warnings) = load(place)?;
+            let (settings, mut warnings) = load(paths)?;
             warnings.extend(daemon::user_warning(&settings.own)?);
             daemon::run(settings, &warnings, signals)?;
         }
         Command::Check(CheckArgs { name, samples, every, format }) => {
-            commands::check(&load(place)?.0, &name, Sampling { samples, every, format }, out)?;
+            commands::check(&load(paths)?.0, &name, Sampling { samples, every, format }, out)?;
         }
-        Command::List => commands::list(place.home, out)?,
+        Command::List => commands::list(paths.home, out)?,
         Command::Enable { names } => {
-            let taken = commands::enable(place.home, &names, out)?;
+            let taken = commands::enable(paths.home, &names, out)?;
             taken.off.iter().for_each(complain);
             return Ok(if taken.off.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FAILURE) });
         }
-        Command::Disable { names } => commands::disable(place.home, &names, out)?,
-        Command::CheckConfig { strict } => commands::check_config(place, strict, out)?,
-        Command::Show { pattern, last } => commands::show(&load(place)?.0, pattern.as_deref(), last, out)?,
-        Command::Spool(what) => obey_spool(&load(place)?.0, what, out)?,
-        Command::Quickstart => return quickstart(place, out),
+        Command::Disable { names } => commands::disable(paths.home, &names, out)?,
+        Command::CheckConfig { strict } => commands::check_config(paths, strict, out)?,
+        Command::Show { pattern, last } => commands::show(&load(paths)?.0, pattern.as_deref(), last, out)?,
+        Command::Spool(what) => obey_spool(&load(paths)?.0, what, out)?,
+        Command::Quickstart => return quickstart(paths, out),
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn start(place: Place, out: &mut dyn Write) -> Result<ExitCode> {
-    let (settings, mut warnings) = load(place)?;
+fn start(paths: Paths, out: &mut dyn Write) -> Result<ExitCode> {
+    let (settings, mut warnings) = load(paths)?;
     warnings.extend(daemon::user_warning(&settings.own)?);
     warnings.iter().for_each(complain);
     let log = settings.own.log_file.clone();
@@ -235,21 +235,22 @@ fn obey_spool(settings: &Settings, what: SpoolCommand, out: &mut dyn Write) -> R
     }
 }
 
-fn quickstart(place: Place, out: &mut dyn Write) -> Result<ExitCode> {
-    commands::enable_first(place.home, out)?;
-    let begun = match daemon::status(&own(place)?)? {
+fn quickstart(paths: Paths, out: &mut dyn Write) -> Result<ExitCode> {
+    commands::enable_first(paths.home, out)?;
+    let begun = match daemon::status(&own(paths)?)? {
         (true, line) => {
             say(out, line);
             ExitCode::SUCCESS
         }
-        (false, _) => start(place, out)?,
+        (false, _) => start(paths, out)?,
     };
     if begun == ExitCode::SUCCESS {
-        commands::show_first(&load(place)?.0, out)?;
+        commands::show_first(&load(paths)?.0, out)?;
     }
     Ok(begun)
 }
 
+/// Writes what can be written: a reader that has gone away (`| head`) is no error.
 fn say(out: &mut dyn Write, line: impl Display) {
     let _ = writeln!(out, "{line}");
 }
@@ -313,8 +314,8 @@ fn span(text: &str) -> Result<Duration, String> {
 }
 
 /// Settings without a mistake, and the warnings about them.
-fn load(place: Place) -> Result<(Settings, Vec<String>)> {
-    let Loaded { settings, errors, warnings, .. } = settings::load(place.home, place.config);
+fn load(paths: Paths) -> Result<(Settings, Vec<String>)> {
+    let Loaded { settings, errors, warnings, .. } = settings::load(paths.home, paths.config);
     match settings {
         Some(settings) => Ok((settings, warnings.iter().map(Error::to_string).collect())),
         None => Err(all(&errors)),
@@ -322,8 +323,8 @@ fn load(place: Place) -> Result<(Settings, Vec<String>)> {
 }
 
 /// Where the daemon's files are. A mistake elsewhere does not keep a daemon from being stopped.
-fn own(place: Place) -> Result<SelfConfig> {
-    let Loaded { own, errors, .. } = settings::load(place.home, place.config);
+fn own(paths: Paths) -> Result<SelfConfig> {
+    let Loaded { own, errors, .. } = settings::load(paths.home, paths.config);
     own.ok_or_else(|| all(&errors))
 }
 

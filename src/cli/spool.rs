@@ -1,5 +1,6 @@
 //! `puypuy spool`: what waits, is damaged or was refused, for a person to look at and to put in order.
 
+use super::say;
 use crate::config::settings::Settings;
 use crate::daemon::{self, hostname};
 use crate::delivery::cached::{self, Read};
@@ -55,20 +56,17 @@ impl Folders<'_> {
         }
         let quarantined = files::in_folder(&self.quarantine)?.len();
         if quarantined > 0 {
-            say(out, &format!("{quarantined} damaged files in {}", self.quarantine.display()));
+            say(out, format!("{quarantined} damaged files in {}", self.quarantine.display()));
         }
         let rejected: u64 = self.rejected_files()?.iter().filter_map(|path| Some(fs::metadata(path).ok()?.len())).sum();
         if rejected > 0 {
             let place = self.rejected.display();
-            say(
-                out,
-                &format!("{rejected} bytes of refused points in {place}; `puypuy spool requeue` sends them again"),
-            );
+            say(out, format!("{rejected} bytes of refused points in {place}; `puypuy spool requeue` sends them again"));
         }
         let (cached, bytes) = cached::files(&self.settings.own.tmpdir)?;
         if !cached.is_empty() {
             let count = cached.len();
-            say(out, &format!("{count} old *.cached files ({bytes} bytes); `puypuy spool import` takes them over"));
+            say(out, format!("{count} old *.cached files ({bytes} bytes); `puypuy spool import` takes them over"));
         }
         Ok(())
     }
@@ -100,14 +98,14 @@ impl Folders<'_> {
                 Ok(Ok(_)) => whole += 1,
                 Ok(Err(why)) => {
                     damaged += 1;
-                    say(out, &format!("{}: {why}", path.display()));
+                    say(out, format!("{}: {why}", path.display()));
                 }
                 // It was delivered meanwhile.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => return Err(Error::file("read", &path)(error)),
             }
         }
-        say(out, &format!("{whole} files are whole, {damaged} damaged"));
+        say(out, format!("{whole} files are whole, {damaged} damaged"));
         match damaged {
             0 => Ok(()),
             _ => Err(Error::daemon("the daemon will set the damaged files aside and deliver the others")),
@@ -137,8 +135,8 @@ impl Folders<'_> {
     }
 
     fn print(&self, batch: &Batch, out: &mut dyn Write) {
-        batch.events.iter().for_each(|event| say(out, &event.to_json(&self.own.host).to_string()));
-        batch.points.iter().for_each(|point| say(out, &point.to_json(&self.own.host).to_string()));
+        batch.events.iter().for_each(|event| say(out, event.to_json(&self.own.host)));
+        batch.points.iter().for_each(|point| say(out, point.to_json(&self.own.host)));
     }
 
     /// A name as in `ls`, or a path.
@@ -160,7 +158,7 @@ impl Folders<'_> {
             fs::remove_file(path).map_err(Error::file("remove", path))?;
             points += records.map_or(0, |header| header.records);
         }
-        say(out, &format!("{} files dropped, with {points} points", chosen.len()));
+        say(out, format!("{} files dropped, with {points} points", chosen.len()));
         Ok(())
     }
 
@@ -199,9 +197,9 @@ impl Folders<'_> {
                 fs::remove_file(&path).map_err(Error::file("remove", &path))?;
             }
         }
-        say(out, &format!("{count} points wait in the spool again"));
+        say(out, format!("{count} points wait in the spool again"));
         if left > 0 {
-            say(out, &format!("{left} lines cannot be read and stay in {}", self.rejected.display()));
+            say(out, format!("{left} lines cannot be read and stay in {}", self.rejected.display()));
         }
         tell_dropped(&mut spool, out);
         Ok(())
@@ -221,15 +219,15 @@ impl Folders<'_> {
                     keep(&mut spool, points)?;
                     leave(path, &unreadable)?;
                     if !unreadable.is_empty() {
-                        say(out, &format!("{}: {} lines cannot be read and stay", path.display(), unreadable.len()));
+                        say(out, format!("{}: {} lines cannot be read and stay", path.display(), unreadable.len()));
                     }
                 }
-                Err(why) => say(out, &format!("{}: left alone, {why}", path.display())),
+                Err(why) => say(out, format!("{}: left alone, {why}", path.display())),
             }
         }
         say(
             out,
-            &format!("{count} points of {} files wait in the spool; start the daemon to deliver them", files.len()),
+            format!("{count} points of {} files wait in the spool; start the daemon to deliver them", files.len()),
         );
         tell_dropped(&mut spool, out);
         Ok(())
@@ -289,7 +287,7 @@ fn leave(path: &Path, lines: &[String]) -> Result<()> {
 
 fn tell_dropped(spool: &mut Spool, out: &mut dyn Write) {
     for (bound, points) in spool.take_dropped().iter() {
-        say(out, &format!("{points} points dropped: {}", bound.sentence()));
+        say(out, format!("{points} points dropped: {}", bound.sentence()));
     }
 }
 
@@ -304,8 +302,4 @@ fn age(seconds: i64) -> String {
         seconds @ 7200..172_800 => format!("{}h", seconds / 3600),
         seconds => format!("{}d", seconds / 86_400),
     }
-}
-
-fn say(out: &mut dyn Write, line: &str) {
-    let _ = writeln!(out, "{line}");
 }

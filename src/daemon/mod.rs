@@ -2,7 +2,6 @@
 //!
 //! What lives here knows processes, files and users. It knows no check, no sink and no metric.
 
-mod aside;
 mod fork;
 pub mod hostname;
 mod last_run;
@@ -11,6 +10,7 @@ mod places;
 pub mod privileges;
 mod running;
 mod serving;
+mod side_thread;
 mod signals;
 mod threads;
 mod trial;
@@ -58,8 +58,8 @@ pub fn start(settings: Settings, warnings: &[String]) -> Result<Ready> {
     let home = settings.home.clone();
     fork::daemonize(&home, |report| {
         let ready = |taken| report.ready(&Ready::new(taken));
-        let manner = Manner { echo: false, ready: &ready };
-        let served = listen(|| ()).and_then(|signals| serve(settings, warnings, target, manner, signals));
+        let launch = Launch { echo: false, ready: &ready };
+        let served = listen(|| ()).and_then(|signals| serve(settings, warnings, target, launch, signals));
         i32::from(served.inspect_err(|error| report.failed(error)).is_err())
     })
 }
@@ -86,11 +86,11 @@ pub fn run(settings: Settings, warnings: &[String], signals: Listening) -> Resul
         notify(NotifyState::Ready);
         Ok(())
     };
-    serve(settings, warnings, target, Manner { echo: true, ready: &ready }, signals)
+    serve(settings, warnings, target, Launch { echo: true, ready: &ready }, signals)
 }
 
 /// What differs between a daemon in the background and one in the foreground.
-struct Manner<'a> {
+struct Launch<'a> {
     /// The log goes to stderr, too.
     echo: bool,
     ready: &'a dyn Fn(Taken) -> Result<()>,
@@ -103,11 +103,11 @@ fn notify(state: NotifyState) {
     }
 }
 
-fn serve(settings: Settings, warnings: &[String], target: Target, manner: Manner, signals: Listening) -> Result<()> {
+fn serve(settings: Settings, warnings: &[String], target: Target, launch: Launch, signals: Listening) -> Result<()> {
     let own = &settings.own;
-    privileges::prepare(&settings, &target, privileges::Manner::Earnest)?;
+    privileges::prepare(&settings, &target, privileges::Attempt::Real)?;
     privileges::drop_to(target)?;
-    places::check(&settings, &[], privileges::Manner::Earnest)?;
+    places::check(&settings, &[], privileges::Attempt::Real)?;
     places::make(&settings)?;
     // Given back when this function ends, however it does.
     let pid_file = own.pid_file.as_deref().map(PidFile::acquire).transpose()?.map(Arc::new);
@@ -117,7 +117,7 @@ fn serve(settings: Settings, warnings: &[String], target: Target, manner: Manner
     }
     let rotation = Rotation { every: own.log_rotate, backups: own.log_rotate_backups };
     let level = if own.debug_log { LevelFilter::Debug } else { LevelFilter::Info };
-    logging::start(&own.log_file, rotation, level, manner.echo)?;
+    logging::start(&own.log_file, rotation, level, launch.echo)?;
     if let Err(errno) = process::raise_descriptors() {
         log::warn!("cannot have more files open than the usual 1024 or so: {errno}; set LimitNOFILE or ulimit -n");
     }
@@ -129,7 +129,7 @@ fn serve(settings: Settings, warnings: &[String], target: Target, manner: Manner
     for warning in warnings.iter().chain(&last_run).chain(&unwritten).chain(&unverified) {
         log::warn!("{warning}");
     }
-    let ready = manner.ready;
+    let ready = launch.ready;
     let ready = |taken| {
         log::info!("ready");
         ready(taken)

@@ -1,7 +1,7 @@
 //! The places where the daemon writes: made where they are missing, and looked at before anything depends on them.
 
 use super::pidfile;
-use super::privileges::Manner;
+use super::privileges::Attempt;
 use crate::config::settings::{SelfConfig, Settings};
 use crate::model::error::{Error, Result};
 use crate::sink;
@@ -57,10 +57,10 @@ pub fn make(settings: &Settings) -> Result<()> {
 /// # Errors
 /// A place is something else than it should be, or others could put something there; or all places that this user may not
 /// use, in one sentence with one command to run.
-pub fn check(settings: &Settings, seen_to: &[PathBuf], manner: Manner) -> Result<()> {
+pub fn check(settings: &Settings, seen_to: &[PathBuf], attempt: Attempt) -> Result<()> {
     let own = &settings.own;
     let mut found =
-        Found { seen_to, manner, missing_folders: Vec::new(), missing_files: Vec::new(), closed: Vec::new() };
+        Found { seen_to, attempt, missing_folders: Vec::new(), missing_files: Vec::new(), closed: Vec::new() };
     for (place, _) in folders(settings) {
         found.way(&settings.home, &place)?;
     }
@@ -97,7 +97,7 @@ pub fn check(settings: &Settings, seen_to: &[PathBuf], manner: Manner) -> Result
 /// What was found that this user may not use.
 struct Found<'a> {
     seen_to: &'a [PathBuf],
-    manner: Manner,
+    attempt: Attempt,
     missing_folders: Vec<PathBuf>,
     missing_files: Vec<PathBuf>,
     closed: Vec<PathBuf>,
@@ -137,7 +137,7 @@ impl Found<'_> {
         if there == path || self.is_seen_to(path) {
             return Ok(());
         }
-        if self.manner == Manner::Earnest {
+        if self.attempt == Attempt::Real {
             // It is made next, and another start may be under way.
             if !may(there, AccessFlags::W_OK | AccessFlags::X_OK) {
                 self.missing_folders.push(path.into());

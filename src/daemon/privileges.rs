@@ -7,7 +7,7 @@ use super::places;
 use crate::config::settings::{SelfConfig, Settings};
 use crate::model::error::{Error, Result};
 use crate::sys::descent::{self, Descent, descend};
-use crate::sys::users::become_user;
+use crate::sys::users::{self, NotFound, become_user};
 use nix::unistd::{User, fchown, geteuid};
 use std::path::{Path, PathBuf};
 
@@ -17,35 +17,34 @@ pub type Target = Option<User>;
 /// Looks `run_user` up. The second value is a warning. Fails when root is to become a user that does not exist.
 pub fn target(own: &SelfConfig) -> Result<(Target, Option<String>)> {
     let Some(name) = &own.run_user else { return Ok((None, None)) };
-    let unknown = || Error::daemon(format!("[SelfConfig] run_user: there is no user {name} on this host"));
-    let found = User::from_name(name)
-        .map_err(|error| Error::daemon(format!("[SelfConfig] run_user: cannot look up user {name}: {error}")))?;
-    match found {
-        Some(user) if user.uid == geteuid() => Ok((None, None)),
+    match users::find(name) {
+        Ok(user) if user.uid == geteuid() => Ok((None, None)),
+        Err(NotFound::NoAnswer(why)) => Err(Error::daemon(format!("[SelfConfig] run_user: {why}"))),
         found if !geteuid().is_root() => {
             let warning = format!(
                 "[SelfConfig] run_user: only root can become {}{name}; running as the user that started it",
-                if found.is_none() { "the unknown user " } else { "" }
+                if found.is_err() { "the unknown user " } else { "" }
             );
             Ok((None, Some(warning)))
         }
-        found => found.map(|user| (Some(user), None)).ok_or_else(unknown),
+        Ok(user) => Ok((Some(user), None)),
+        Err(unknown) => Err(Error::daemon(format!("[SelfConfig] run_user: {}", unknown.why()))),
     }
 }
 
 /// Whether root does something for the user, or only looks whether it could.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Manner {
-    Earnest,
+pub enum Attempt {
+    Real,
     Trial,
 }
 
 /// Does what only root can do: makes the topmost folder that is missing, and the files of log and pid, in folders of root's;
 /// gives the user what lies below `var` and is root's. Folders that were there stay whose they are: `/var/log` belongs to
 /// everybody. Returns the places that the user need not look after any more.
-pub fn prepare(settings: &Settings, target: &Target, manner: Manner) -> Result<Vec<PathBuf>> {
+pub fn prepare(settings: &Settings, target: &Target, attempt: Attempt) -> Result<Vec<PathBuf>> {
     let Some(user) = target else { return Ok(Vec::new()) };
-    let is_trial = manner == Manner::Trial;
+    let is_trial = attempt == Attempt::Trial;
     let mut seen_to = Vec::new();
     let var = settings.home.join("var");
     match reach(&var)? {

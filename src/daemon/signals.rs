@@ -5,8 +5,8 @@
 //! *Invariant:* that thread touches neither the log nor any file, and makes no thread. What may hang it asks two others
 //! for, which are there already.
 
-use super::aside::Aside;
 use super::pidfile::PidFile;
+use super::side_thread::SideThread;
 use super::threads;
 use crate::model::error::{Error, Result};
 use crate::sys::{logging, process};
@@ -86,8 +86,8 @@ pub fn listen(stopping: fn()) -> Result<Listening> {
         stop,
         stopping,
         kept: Arc::clone(&kept),
-        words: Aside::start("words")?,
-        files: Aside::start("pid file")?,
+        words: SideThread::start("words")?,
+        files: SideThread::start("pid file")?,
         is_looking: Arc::default(),
     };
     let thread = thread::Builder::new().name("signals".into()).stack_size(STACK);
@@ -101,9 +101,9 @@ struct Taker {
     stopping: fn(),
     kept: Arc<OnceLock<Kept>>,
     /// Writes to the log, which may hang.
-    words: Aside,
+    words: SideThread,
     /// Is at the pid file, which may lie where nothing answers.
-    files: Aside,
+    files: SideThread,
     /// A look at the pid file is not over yet.
     is_looking: Arc<AtomicBool>,
 }

@@ -2,7 +2,7 @@
 //! starting is found while the old one runs. It takes no lock, changes no file, and leaves no folder behind.
 
 use super::fork::{self, Ready};
-use super::privileges::{self, Manner};
+use super::privileges::{self, Attempt};
 use super::{places, running, signals};
 use crate::config::settings::Settings;
 use crate::delivery::disk;
@@ -31,10 +31,10 @@ pub fn trial(settings: &Settings) -> Result<()> {
 }
 
 fn as_user(settings: &Settings, target: Option<User>, old: Option<i32>) -> Result<()> {
-    let seen_to = privileges::prepare(settings, &target, Manner::Trial)?;
+    let seen_to = privileges::prepare(settings, &target, Attempt::Trial)?;
     let sockets = old.map(sockets_of);
     privileges::drop_to(target)?;
-    places::check(settings, &seen_to, Manner::Trial)?;
+    places::check(settings, &seen_to, Attempt::Trial)?;
     disk::free_for(&settings.own.tmpdir.join("spool"), old)?;
     sink::build(settings)?;
     let Some(web) = settings.web.as_ref().map(web::configure).transpose()? else { return Ok(()) };

@@ -18,15 +18,15 @@ pub mod history;
 mod line;
 mod load;
 pub mod normalise;
-mod pace;
 pub mod queue;
 pub mod rejected;
+mod reporter;
 mod run;
 mod settle;
 pub mod shipment;
 pub mod spool;
 pub mod status;
-mod voice;
+mod throttle;
 
 use crate::model::point::{Batch, Identity, Point};
 use crate::sink::{Attempt, Request, Sink, Verdict};
@@ -34,16 +34,16 @@ use crate::sys::clock::unix_now;
 use dropped::{Bound, Dropped};
 use line::{Gate, Line};
 use load::{Load, LoadKind};
-use pace::Pace;
 use queue::{Queue, Weighed};
 use rejected::Rejected;
+use reporter::{Reporter, Waiting};
 use settle::Proof;
 use spool::Spool;
 use status::Status;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use voice::{Voice, Waiting};
+use throttle::Throttle;
 
 /// What may wait in memory for the sink; the rest goes to the spool.
 pub const MAX_POINTS: usize = 20_000;
@@ -149,7 +149,7 @@ pub struct Delivery {
     /// Of the daemon.
     period: Duration,
     line: Line,
-    pace: Pace,
+    throttle: Throttle,
     live: VecDeque<Live>,
     live_load: Option<Load>,
     backlog_load: Option<Load>,
@@ -161,7 +161,7 @@ pub struct Delivery {
     /// When the disk was last tried again.
     flushed: Instant,
     chance: Chance,
-    voice: Voice,
+    reporter: Reporter,
     status: Status,
     published: Arc<Mutex<Status>>,
 }
@@ -184,7 +184,7 @@ impl Delivery {
         Delivery {
             takes_events: sink.takes_events(),
             quiet: sink.is_remote().then(|| now.at + period.mul_f64(chance.next())),
-            voice: Voice::new(sink.name()),
+            reporter: Reporter::new(sink.name()),
             sink: Some(sink),
             identity: Arc::new(identity),
             queue,
@@ -192,7 +192,7 @@ impl Delivery {
             rejected,
             period,
             line: Line::default(),
-            pace: Pace::default(),
+            throttle: Throttle::default(),
             live: VecDeque::new(),
             live_load: None,
             backlog_load: None,
@@ -276,7 +276,7 @@ impl Delivery {
         if self.spool.wants_disk() && now.at >= self.next_flush() {
             self.flushed = now.at;
             let flushed = self.spool.flush(now);
-            self.voice.disk(&flushed);
+            self.reporter.disk(&flushed);
         }
     }
 
@@ -336,7 +336,7 @@ impl Delivery {
         }
         self.status.spooled += batch.len() as u64;
         let (entries, kept) = self.spool.store(batch, born, now);
-        self.voice.disk(&kept);
+        self.reporter.disk(&kept);
         entries
     }
 
@@ -397,7 +397,7 @@ impl Delivery {
             return None;
         }
         let is_live = self.live_load.is_some() || !self.live.is_empty();
-        let is_ready = is_closing || gate == Gate::Probe || self.pace.is_ready(now.at);
+        let is_ready = is_closing || gate == Gate::Probe || self.throttle.is_ready(now.at);
         let is_backlog = is_ready && (self.backlog_load.is_some() || self.spool.ready(now.at).next().is_some());
         match (is_live, is_backlog) {
             (true, true) if self.is_turn_of_backlog(now) => Some(LoadKind::Backlog),
@@ -430,8 +430,8 @@ impl Delivery {
         self.last = Some(Past { kind, took, ended: now.at });
         if kind == LoadKind::Backlog {
             match verdicts.iter().all(|verdict| matches!(verdict, Verdict::Retry { .. })) {
-                true => self.pace.failed(took, now.at),
-                false => self.pace.sent(points, took, now.at),
+                true => self.throttle.failed(took, now.at),
+                false => self.throttle.sent(points, took, now.at),
             }
         }
         if now.at >= until {
@@ -448,7 +448,7 @@ impl Delivery {
     /// Points given up because a bound was reached.
     fn drop_points(&mut self, dropped: Dropped) {
         self.status.dropped += dropped.points() as u64;
-        self.voice.dropped(dropped);
+        self.reporter.dropped(dropped);
     }
 
     /// When to look again although nothing happens.
@@ -458,13 +458,13 @@ impl Delivery {
         let memory = loaded.into_iter().chain(self.live.front().map(|live| live.since));
         let disk = self.spool.wants_disk().then(|| self.next_flush());
         let always =
-            memory.map(|since| since + patience).chain(disk).chain(self.queue.closing()).chain(self.voice.next());
+            memory.map(|since| since + patience).chain(disk).chain(self.queue.closing()).chain(self.reporter.next());
         if self.out.is_some() {
             return always.min();
         }
         let backlog = match self.line.gate(now.at) {
             Gate::Shut(until) => Some(until).filter(|_| !self.spool.is_empty()),
-            _ if self.backlog_load.is_some() || self.spool.ready(now.at).next().is_some() => self.pace.next(),
+            _ if self.backlog_load.is_some() || self.spool.ready(now.at).next().is_some() => self.throttle.next(),
             _ => self.spool.next_ready(),
         };
         always.chain(self.quiet).chain(backlog).min()
@@ -494,8 +494,8 @@ impl Delivery {
         for note in self.spool.take_notes() {
             log::error!("spool: {note}");
         }
-        self.voice.tell_fates(|| self.rejected.file(), at_the_end, now.at);
-        self.voice.remind(self.waiting(), now.at);
+        self.reporter.tell_losses(|| self.rejected.file(), at_the_end, now.at);
+        self.reporter.remind(self.waiting(), now.at);
         let status = &mut self.status;
         status.is_up = self.line.is_up();
         let wait = self.line.probe_at().map(|probe| probe.saturating_duration_since(now.at));

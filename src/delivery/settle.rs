@@ -3,7 +3,7 @@
 use super::backoff::Trouble;
 use super::history::{Cause, Consequence, History};
 use super::load::{Load, LoadKind, Source};
-use super::shipment::{Fate, Kind, Reason, Refusal, Shipment, Stop};
+use super::shipment::{Kind, PointState, Reason, Refusal, Shipment, Stop};
 use super::spool::Read;
 use super::{Delivery, Moment};
 use crate::model::point::{Batch, Point};
@@ -50,7 +50,7 @@ impl Delivery {
         }
         if delivered > 0 || has_part {
             let back = self.line.success(now.at);
-            self.voice.line(&back, "", self.waiting(), now.at);
+            self.reporter.line(&back, "", self.waiting(), now.at);
         }
         self.refuse(refusals, now);
         match load.shipment.stop() {
@@ -106,7 +106,7 @@ impl Delivery {
                 (self.line.doubt(Trouble::Paused, now.at, chance), why)
             }
         };
-        self.voice.line(&change, &why, self.waiting(), now.at);
+        self.reporter.line(&change, &why, self.waiting(), now.at);
     }
 
     fn settle_source(&mut self, shipment: &Shipment, source: Source, was_well: bool, now: Moment) {
@@ -144,7 +144,7 @@ impl Delivery {
         let is_isolated = cause == Cause::Isolated;
         if history.blame > 1 && !is_isolated {
             let wait = history.not_before.saturating_duration_since(now.at);
-            self.voice.suspects(points.len(), &reason.why, wait, now.at);
+            self.reporter.suspects(points.len(), &reason.why, wait, now.at);
         }
         if consequence == Consequence::Divide {
             let second = points.split_off(points.len() / 2);
@@ -212,7 +212,7 @@ impl Delivery {
             log::warn!("{error}; {} refused points are not kept there", refusals.len());
         }
         self.status.refused += refusals.len() as u64;
-        refusals.iter().for_each(|refusal| self.voice.refused(&refusal.why));
+        refusals.iter().for_each(|refusal| self.reporter.refused(&refusal.why));
     }
 }
 
@@ -220,10 +220,10 @@ impl Delivery {
 fn left(shipment: &Shipment, range: Range<usize>) -> Vec<(Option<Arc<Reason>>, Vec<Point>)> {
     let mut groups = BTreeMap::new();
     for place in range {
-        let reason = match shipment.fates().get(place) {
-            Some(Fate::Open) => None,
-            Some(Fate::Later(reason)) => Some(reason),
-            Some(Fate::Delivered | Fate::Refused) | None => continue,
+        let reason = match shipment.states().get(place) {
+            Some(PointState::Open) => None,
+            Some(PointState::Later(reason)) => Some(reason),
+            Some(PointState::Delivered | PointState::Refused) | None => continue,
         };
         let (_, points) =
             groups.entry(reason.map(|reason| reason.kind)).or_insert_with(|| (reason.cloned(), Vec::new()));

@@ -27,7 +27,7 @@ pub struct Refusal {
 
 /// What is known of a point.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub enum Fate {
+pub enum PointState {
     /// Nothing: it was not sent, or its request says nothing of it.
     #[default]
     Open,
@@ -100,7 +100,7 @@ struct Current {
 /// A shipment under way.
 pub struct Shipment {
     points: Arc<Vec<Point>>,
-    fates: Vec<Fate>,
+    states: Vec<PointState>,
     current: Option<Current>,
     /// A single point that goes ahead of the others, until it is sent.
     scout: Option<Part>,
@@ -131,7 +131,7 @@ impl Shipment {
         let points = Arc::new(points);
         let whole = Part { points: Arc::clone(&points), places: (0..points.len()).collect(), round: 0 };
         Shipment {
-            fates: vec![Fate::Open; points.len()],
+            states: vec![PointState::Open; points.len()],
             points,
             current: None,
             scout: None,
@@ -166,13 +166,14 @@ impl Shipment {
         &self.points
     }
 
-    pub fn fates(&self) -> &[Fate] {
-        &self.fates
+    pub fn states(&self) -> &[PointState] {
+        &self.states
     }
 
     /// The points of that range that are neither delivered nor refused.
     pub fn undecided(&self, range: Range<usize>) -> impl Iterator<Item = &Point> {
-        let is_undecided = |place: &usize| matches!(self.fates.get(*place), Some(Fate::Open | Fate::Later(_)));
+        let is_undecided =
+            |place: &usize| matches!(self.states.get(*place), Some(PointState::Open | PointState::Later(_)));
         range.filter(is_undecided).filter_map(|place| self.points.get(place))
     }
 
@@ -255,7 +256,7 @@ impl Shipment {
     }
 
     fn answer(&mut self, range: Range<usize>, verdict: Verdict) {
-        let open: Vec<usize> = range.filter(|index| self.fate(*index) == Some(&Fate::Open)).collect();
+        let open: Vec<usize> = range.filter(|index| self.state(*index) == Some(&PointState::Open)).collect();
         match verdict {
             Verdict::Delivered => self.deliver(&open),
             Verdict::Part { refused, again, later } => self.part(open, refused, again, later),
@@ -264,7 +265,7 @@ impl Shipment {
             Verdict::Retry { why, after, is_suspect } => {
                 if is_suspect && !self.is_scouting {
                     let reason = Arc::new(Reason { status: 0, why: why.clone(), kind: Kind::Suspect });
-                    open.iter().for_each(|index| self.set(*index, Fate::Later(Arc::clone(&reason))));
+                    open.iter().for_each(|index| self.set(*index, PointState::Later(Arc::clone(&reason))));
                 }
                 self.stop.get_or_insert(Stop::Retry { why, after, is_suspect });
             }
@@ -280,10 +281,12 @@ impl Shipment {
             self.refuse(self.place(index), status, why);
         }
         for Refused { index, status, why } in later {
-            self.set(index, Fate::Later(Arc::new(Reason { status, why, kind: Kind::Named })));
+            self.set(index, PointState::Later(Arc::new(Reason { status, why, kind: Kind::Named })));
         }
-        let stored: Vec<usize> =
-            open.into_iter().filter(|index| !again.contains(index) && self.fate(*index) == Some(&Fate::Open)).collect();
+        let stored: Vec<usize> = open
+            .into_iter()
+            .filter(|index| !again.contains(index) && self.state(*index) == Some(&PointState::Open))
+            .collect();
         self.deliver(&stored);
         let round = self.current.as_ref().map_or(0, |current| current.part.round);
         if again.is_empty() {
@@ -346,21 +349,21 @@ impl Shipment {
     }
 
     fn leave(&mut self, place: usize, reason: Arc<Reason>) {
-        if let Some(fate @ Fate::Open) = self.fates.get_mut(place) {
-            *fate = Fate::Later(reason);
+        if let Some(state @ PointState::Open) = self.states.get_mut(place) {
+            *state = PointState::Later(reason);
         }
     }
 
     fn deliver(&mut self, open: &[usize]) {
         self.is_proved |= !open.is_empty();
         self.delivered += open.len();
-        open.iter().for_each(|index| self.set(*index, Fate::Delivered));
+        open.iter().for_each(|index| self.set(*index, PointState::Delivered));
     }
 
     fn refuse(&mut self, place: Option<usize>, status: u16, why: String) {
         let Some(place) = place else { return };
-        if let (Some(point), Some(fate @ Fate::Open)) = (self.points.get(place), self.fates.get_mut(place)) {
-            *fate = Fate::Refused;
+        if let (Some(point), Some(state @ PointState::Open)) = (self.points.get(place), self.states.get_mut(place)) {
+            *state = PointState::Refused;
             self.refusals.push(Refusal { point: point.clone(), status, why });
         }
     }
@@ -370,15 +373,15 @@ impl Shipment {
         self.current.as_ref()?.part.places.get(index).copied()
     }
 
-    fn fate(&self, index: usize) -> Option<&Fate> {
-        self.fates.get(self.place(index)?)
+    fn state(&self, index: usize) -> Option<&PointState> {
+        self.states.get(self.place(index)?)
     }
 
-    fn set(&mut self, index: usize, fate: Fate) {
+    fn set(&mut self, index: usize, state: PointState) {
         if let Some(place) = self.place(index)
-            && let Some(known @ Fate::Open) = self.fates.get_mut(place)
+            && let Some(known @ PointState::Open) = self.states.get_mut(place)
         {
-            *known = fate;
+            *known = state;
         }
     }
 

@@ -2,8 +2,9 @@
 //!
 //! *Invariant:* no host ever has more than one question out.
 
+use crate::net::names;
 use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Instant;
@@ -15,7 +16,7 @@ const STACK_BYTES: usize = 256 << 10;
 pub struct Host {
     name: String,
     port: u16,
-    asked: Option<Receiver<io::Result<Vec<SocketAddr>>>>,
+    asked: Option<Receiver<io::Result<Vec<IpAddr>>>>,
 }
 
 impl Host {
@@ -51,27 +52,20 @@ impl Host {
             }
             Err(RecvTimeoutError::Disconnected) => return Err("the look-up of the host name broke off".into()),
         };
-        let mut found = found.map_err(|error| unresolved(&error))?;
-        found.sort_by_key(SocketAddr::is_ipv6);
+        let mut found = found.map_err(|error| error.to_string())?;
+        found.sort_by_key(IpAddr::is_ipv6);
         found.dedup();
-        if found.is_empty() { Err("the host name has no address".into()) } else { Ok(found) }
+        Ok(found.into_iter().map(|address| SocketAddr::new(address, self.port)).collect())
     }
 
-    fn ask(&self) -> io::Result<Receiver<io::Result<Vec<SocketAddr>>>> {
+    fn ask(&self) -> io::Result<Receiver<io::Result<Vec<IpAddr>>>> {
         let (sender, answer) = channel();
-        let (name, port) = (self.name.clone(), self.port);
+        let name = self.name.clone();
         let ask = move || {
-            let found = (name.as_str(), port).to_socket_addrs().map(Iterator::collect);
             // Nobody listens any more after a reload; that is fine.
-            let _ = sender.send(found);
+            let _ = sender.send(names::look_up(&name));
         };
         thread::Builder::new().name("look-up".into()).stack_size(STACK_BYTES).spawn(ask)?;
         Ok(answer)
     }
-}
-
-/// `failed to lookup address information: Name or service not known` says it twice.
-fn unresolved(error: &io::Error) -> String {
-    let text = error.to_string();
-    format!("host name: {}", text.rsplit(": ").next().unwrap_or(&text).to_lowercase())
 }

@@ -15,7 +15,7 @@ pub type Lookup = Arc<dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync>;
 
 /// The system's resolver: hosts file, search domains, local cache.
 pub fn system() -> Lookup {
-    Arc::new(system_lookup)
+    Arc::new(look_up)
 }
 
 /// What waits run on: the calling thread.
@@ -32,20 +32,25 @@ pub async fn addresses(lookup: Lookup, host: &str) -> Result<Vec<IpAddr>, Box<dy
     let host = host.to_string();
     let asked = tokio::task::spawn_blocking(move || lookup(&host));
     let mut found = match tokio::time::timeout(LOOKUP, asked).await {
-        Ok(found) => found??,
+        Ok(found) => at_least_one(found??)?,
         Err(_) => return Err(format!("no answer from DNS within {} s", LOOKUP.as_secs()).into()),
     };
-    if found.is_empty() {
-        return Err("the host name has no address".into());
-    }
     let start = random() as usize % found.len();
     found.rotate_left(start);
     Ok(found)
 }
 
-fn system_lookup(host: &str) -> io::Result<Vec<IpAddr>> {
+/// Asks the system's resolver and waits for it, however long it takes. At least one address.
+///
+/// # Errors
+/// In words, why there is none.
+pub fn look_up(host: &str) -> io::Result<Vec<IpAddr>> {
     let found = (host, 0).to_socket_addrs().map_err(|error| io::Error::other(unresolved(&error)))?;
-    Ok(found.map(|address| address.ip()).collect())
+    at_least_one(found.map(|address| address.ip()).collect())
+}
+
+fn at_least_one(found: Vec<IpAddr>) -> io::Result<Vec<IpAddr>> {
+    if found.is_empty() { Err(io::Error::other("the host name has no address")) } else { Ok(found) }
 }
 
 /// `failed to lookup address information: Name or service not known` says it twice.

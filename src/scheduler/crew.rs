@@ -1,8 +1,8 @@
-//! The crew in earnest: a thread for each check that can block, one for all others, and what the log hears of them.
+//! The real crew: a thread for each check that can block, one for all others, and what the log hears of them.
 
 use super::clock::Moment;
 use super::prepared::{Folder, Key, Prepared};
-use super::timetable::{Begin, Crew, Id, Told};
+use super::timetable::{Begin, Crew, Id, Notice};
 use super::worker::{Job, Surroundings, Unit, Worker};
 use crate::check::{Check, Runs};
 use crate::model::point::Batch;
@@ -116,27 +116,29 @@ impl Crew<Box<dyn Check>> for Threads {
         }
     }
 
-    fn tell(&mut self, told: Told, Moment { at, .. }: Moment) {
+    fn tell(&mut self, notice: Notice, Moment { at, .. }: Moment) {
         let complaint = &mut self.complaint;
-        match told {
-            Told::On(Key { name, .. }) => log::info!("{name}: switched on"),
-            Told::Changed(Key { name, .. }) => log::info!("{name}: its section has changed; it goes on by the new one"),
-            Told::Off(Key { name, .. }) => log::info!("{name}: switched off"),
-            Told::Broken(broken) => log::error!("{}", broken.line()),
+        match notice {
+            Notice::On(Key { name, .. }) => log::info!("{name}: switched on"),
+            Notice::Changed(Key { name, .. }) => {
+                log::info!("{name}: its section has changed; it goes on by the new one")
+            }
+            Notice::Off(Key { name, .. }) => log::info!("{name}: switched off"),
+            Notice::Broken(broken) => log::error!("{}", broken.line()),
             // By what is wrong, not by who waits: thousands may.
-            Told::Waits(Key { name, .. }) => {
+            Notice::Waits(Key { name, .. }) => {
                 complaint.complain("an earlier run has not ended", &format!("{name} is switched on when it has"), at);
             }
-            Told::NoThread(Key { name, .. }) => {
+            Notice::NoThread(Key { name, .. }) => {
                 let what = format!("{name} is not switched on yet; tried again at each tick");
                 complaint.complain("no thread to be had", &what, at);
             }
-            Told::Missed(Key { name, .. }, limit) => {
+            Notice::Missed(Key { name, .. }, limit) => {
                 let limit = limit.as_secs_f64();
                 complaint.complain(name, &format!("has not come back after {limit} s, this tick goes without it"), at);
             }
-            Told::Returned(Key { name, .. }) => complaint.returned(name, at),
-            Told::ClockSet(step) => {
+            Notice::Returned(Key { name, .. }) => complaint.returned(name, at),
+            Notice::ClockSet(step) => {
                 log::warn!("the system clock was set by {step:+.1} s, or the machine slept; points carry the new time");
             }
         }

@@ -49,14 +49,14 @@ impl Broken {
         let (folder, reason) = (self.folder.name(), &self.reason);
         match self.names.as_slice() {
             [name] => {
-                let fate = if self.are_on { "goes on as before" } else { "stays off" };
-                format!("{folder}/{name}: {reason}; it {fate} until that is mended")
+                let state = if self.are_on { "goes on as before" } else { "stays off" };
+                format!("{folder}/{name}: {reason}; it {state} until that is mended")
             }
             names => {
-                let fate = if self.are_on { "go on as before" } else { "stay off" };
+                let state = if self.are_on { "go on as before" } else { "stay off" };
                 let shown = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
                 let more = if names.len() > SHOWN { ", …" } else { "" };
-                format!("{folder}: {} entries {fate} until that is mended: {reason}: {shown}{more}", names.len())
+                format!("{folder}: {} entries {state} until that is mended: {reason}: {shown}{more}", names.len())
             }
         }
     }

@@ -3,14 +3,14 @@
 
 use super::difference::{Comparison, Difference};
 use super::links::{self, Watch};
-use super::looks::{Answer, Looks};
+use super::lookups::{Answer, Lookups};
 use super::prepared::{self, Folder, Key, Prepared};
 use crate::check::{Check, Spec};
 use crate::checks;
 use crate::config::ini;
 use crate::config::spelling;
 use crate::model::error::{Error, Result};
-use crate::scripts::{self, Places};
+use crate::scripts::{self, Permits};
 use crate::sys::logging::Complaint;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -117,7 +117,7 @@ struct Look {
     home: PathBuf,
     watches: [(Folder, Watch); 2],
     /// Of each folder its own: what hangs in one keeps nothing of the other from being looked at.
-    looks: [(Folder, Looks<Key, Seen>); 2],
+    looks: [(Folder, Lookups<Key, Seen>); 2],
     comparison: Comparison<Box<dyn Check>>,
     complaint: Complaint,
     /// When everything was looked at last, and how long after it that is done again.
@@ -213,9 +213,9 @@ fn list(home: &Path, folder: Folder) -> Result<BTreeMap<Key, String>> {
 }
 
 /// How an entry is looked at: whatever touches its file, its section or its user is in here.
-fn looks(home: &Path, find: Find) -> Looks<Key, Seen> {
-    let (home, places) = (home.to_path_buf(), Mutex::new(None));
-    Looks::new(move |key: &Key| {
+fn looks(home: &Path, find: Find) -> Lookups<Key, Seen> {
+    let (home, permits) = (home.to_path_buf(), Mutex::new(None));
+    Lookups::new(move |key: &Key| {
         let prepared = match key.folder {
             Folder::Checks => match find(&key.name) {
                 Some(spec) => prepared::check(&home, spec),
@@ -224,20 +224,20 @@ fn looks(home: &Path, find: Find) -> Looks<Key, Seen> {
                     return Err(format!("no check of that name in this version{near}"));
                 }
             },
-            Folder::Scripts => shared_places(&home, &places)
-                .and_then(|places| prepared::script(&home, scripts::ENABLED, &key.name, &places)),
+            Folder::Scripts => shared_permits(&home, &permits)
+                .and_then(|permits| prepared::script(&home, scripts::ENABLED, &key.name, &permits)),
         };
         prepared.map_err(|error| error.to_string())
     })
 }
 
-/// The places of all scripts: new ones when `[scripts]` says another number.
-fn shared_places(home: &Path, shared: &Mutex<Option<Arc<Places>>>) -> Result<Arc<Places>> {
+/// The permits of all scripts: new ones when `[scripts]` says another number.
+fn shared_permits(home: &Path, shared: &Mutex<Option<Arc<Permits>>>) -> Result<Arc<Permits>> {
     // Read before the lock, which others would wait for.
-    let places = Places::read(&ini::section(home, scripts::CONF, scripts::COMMON)?)?;
+    let permits = Permits::read(&ini::section(home, scripts::CONF, scripts::COMMON)?)?;
     let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
     match &*shared {
-        Some(known) if known.count() == places.count() => Ok(Arc::clone(known)),
-        _ => Ok(Arc::clone(shared.insert(Arc::new(places)))),
+        Some(known) if known.count() == permits.count() => Ok(Arc::clone(known)),
+        _ => Ok(Arc::clone(shared.insert(Arc::new(permits)))),
     }
 }

@@ -1,13 +1,13 @@
 //! `conf/*.ini`: where the checks find their sections, and the look over all of it.
 
-use crate::check::{COMMON_KEYS, DEVICES, Pace, Spec};
+use crate::check::{COMMON_KEYS, CommonSettings, DEVICES, Spec};
 use crate::checks;
 use crate::config::ini::{self, Ini};
 use crate::config::section::Section;
 use crate::config::settings;
 use crate::config::spelling::hint;
 use crate::model::error::{Error, Result};
-use crate::scripts::{self, Manner, Places};
+use crate::scripts::{self, Permits, ScriptConfig};
 use crate::sys::folder;
 use std::path::Path;
 
@@ -65,8 +65,8 @@ pub fn check_all(home: &Path, config: Option<&Path>, enabled: &[&'static Spec]) 
                     Ok(read) => {
                         if shown == scripts::CONF {
                             let read = read.sections.iter();
-                            errors.extend(read.clone().filter_map(|section| Manner::read(section).err()));
-                            errors.extend(read.filter_map(|section| Places::read(section).err()));
+                            errors.extend(read.clone().filter_map(|section| ScriptConfig::read(section).err()));
+                            errors.extend(read.filter_map(|section| Permits::read(section).err()));
                         }
                         doubts(&shown, &read, &mut warnings);
                         errors.extend(read.errors);
@@ -95,7 +95,7 @@ pub fn check_all(home: &Path, config: Option<&Path>, enabled: &[&'static Spec]) 
 fn build_on_trial(spec: &Spec, mut section: Section) -> Vec<Error> {
     let devices = std::mem::take(&mut section.devices);
     let build = |section: &Section| (spec.build)(section).map(|_| ());
-    let mut problems: Vec<Error> = Pace::read(&section).err().into_iter().collect();
+    let mut problems: Vec<Error> = CommonSettings::read(&section).err().into_iter().collect();
     if devices.is_empty() {
         problems.extend(build(&section).err());
     }

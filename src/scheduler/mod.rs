@@ -12,7 +12,7 @@ pub mod enabled;
 pub mod errors;
 pub mod families;
 pub mod links;
-pub mod looks;
+pub mod lookups;
 pub mod prepared;
 pub mod timetable;
 pub mod worker;

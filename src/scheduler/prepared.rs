@@ -2,11 +2,11 @@
 
 use super::families;
 use super::links;
-use crate::check::{Check, Pace, Runs, Spec};
+use crate::check::{Check, CommonSettings, Runs, Spec};
 use crate::config::section::Section;
 use crate::model::error::Result;
-use crate::scripts::manner::Mode;
-use crate::scripts::{self, Manner, Places, Script};
+use crate::scripts::config::Mode;
+use crate::scripts::{self, Permits, Script, ScriptConfig};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -41,7 +41,7 @@ pub struct Prepared<W = Box<dyn Check>> {
     pub key: Key,
     /// Value of the `type` tag.
     pub check_type: &'static str,
-    pub pace: Pace,
+    pub common: CommonSettings,
     pub runs: Runs,
     /// What it has gathered is asked for once more at the end.
     pub is_stream: bool,
@@ -58,23 +58,23 @@ pub struct Prepared<W = Box<dyn Check>> {
 /// A mistake in the section or its files.
 pub fn check(home: &Path, spec: &'static Spec) -> Result<Prepared> {
     let section = families::section_for(home, spec)?;
-    let (pace, work) = (Pace::read(&section)?, (spec.build)(&section)?);
+    let (common, work) = (CommonSettings::read(&section)?, (spec.build)(&section)?);
     let key = Key { folder: Folder::Checks, name: spec.name.into() };
     let warning = section.unverified("verify", false).filter(|_| spec.keys.contains(&"verify"));
-    Ok(Prepared { key, check_type: spec.check_type, pace, runs: spec.runs, is_stream: false, warning, section, work })
+    Ok(Prepared { key, check_type: spec.check_type, common, runs: spec.runs, is_stream: false, warning, section, work })
 }
 
 /// The script of that name in a folder below home, as its section says.
 ///
 /// # Errors
 /// A mistake in the section or its file, or no program in that place.
-pub fn script(home: &Path, folder: &str, name: &str, places: &Arc<Places>) -> Result<Prepared> {
+pub fn script(home: &Path, folder: &str, name: &str, permits: &Arc<Permits>) -> Result<Prepared> {
     let path = home.join(folder).join(name);
     scripts::check_file(&path)?;
-    let section = Manner::section(home, name)?;
-    let manner = Manner::read(&section)?;
-    let (pace, is_stream) = (manner.pace, manner.mode == Mode::Stream);
-    let work = Box::new(Script::new(path, manner, Arc::clone(places)));
+    let section = ScriptConfig::section(home, name)?;
+    let config = ScriptConfig::read(&section)?;
+    let (common, is_stream) = (config.common, config.mode == Mode::Stream);
+    let work = Box::new(Script::new(path, config, Arc::clone(permits)));
     let key = Key { folder: Folder::Scripts, name: name.into() };
-    Ok(Prepared { key, check_type: scripts::TYPE, pace, runs: Runs::Own, is_stream, warning: None, section, work })
+    Ok(Prepared { key, check_type: scripts::TYPE, common, runs: Runs::Own, is_stream, warning: None, section, work })
 }

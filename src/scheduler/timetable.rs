@@ -1,10 +1,10 @@
 //! What is due when, who is busy, and what begins now. Pure: clocks, differences and ended runs come in as data, and what is
-//! to be done goes to a [`Crew`], which is threads in earnest and a test's own in the simulation.
+//! to be done goes to a [`Crew`], which is threads in the daemon and a test's own in the simulation.
 
 use super::clock::{Moment, Stamps, next_due};
 use super::difference::{Broken, Difference};
 use super::prepared::{Key, Prepared};
-use crate::check::{Pace, Runs};
+use crate::check::{CommonSettings, Runs};
 use crate::model::point::Tick;
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,7 @@ pub trait Crew<W> {
     /// Begins these runs.
     fn begin(&mut self, runs: Begin);
     /// Something that somebody should know.
-    fn tell(&mut self, told: Told, now: Moment);
+    fn tell(&mut self, notice: Notice, now: Moment);
 }
 
 /// Runs that begin at the same moment.
@@ -41,7 +41,7 @@ pub struct Begin {
 }
 
 /// What there is to tell.
-pub enum Told<'a> {
+pub enum Notice<'a> {
     On(&'a Key),
     Off(&'a Key),
     Changed(&'a Key),
@@ -62,7 +62,7 @@ pub enum Told<'a> {
 struct Slot {
     id: Id,
     key: Key,
-    pace: Pace,
+    common: CommonSettings,
     runs: Runs,
     is_stream: bool,
     due: Instant,
@@ -137,13 +137,13 @@ impl<W> Timetable<W> {
     /// Takes over what is different from now on.
     pub fn apply(&mut self, difference: Difference<W>, now: Moment, crew: &mut dyn Crew<W>) {
         for broken in &difference.broken {
-            crew.tell(Told::Broken(broken), now);
+            crew.tell(Notice::Broken(broken), now);
         }
         for key in &difference.gone {
             let before = self.waiting.len();
             self.waiting.retain(|waiting| waiting.prepared.key != *key);
             if self.let_go(key, true, crew) || self.waiting.len() < before {
-                crew.tell(Told::Off(key), now);
+                crew.tell(Notice::Off(key), now);
             }
         }
         for prepared in difference.added {
@@ -176,7 +176,7 @@ impl<W> Timetable<W> {
         let (epoch, period) = (self.epoch, self.period);
         let mut due = Vec::with_capacity(self.slots.len());
         for (place, slot) in self.slots.iter_mut().enumerate().filter(|(_, slot)| slot.due <= now.at) {
-            slot.due = next_due(epoch, slot.pace.period.unwrap_or(period), now.at);
+            slot.due = next_due(epoch, slot.common.period.unwrap_or(period), now.at);
             due.push(place);
         }
         self.begin(due, now, crew);
@@ -188,20 +188,20 @@ impl<W> Timetable<W> {
         for Waiting { prepared, is_change } in std::mem::take(&mut self.waiting) {
             let key = prepared.key.clone();
             if self.leaving.iter().any(|(_, leaving)| *leaving == key) || !crew.is_clear(&key) {
-                crew.tell(Told::Waits(&key), now);
+                crew.tell(Notice::Waits(&key), now);
                 self.waiting.push(Waiting { prepared, is_change });
                 continue;
             }
             self.last.0 += 1;
-            let (id, pace, runs, is_stream) = (self.last, prepared.pace, prepared.runs, prepared.is_stream);
+            let (id, common, runs, is_stream) = (self.last, prepared.common, prepared.runs, prepared.is_stream);
             if let Some(prepared) = crew.hire(id, prepared, now) {
-                crew.tell(Told::NoThread(&key), now);
+                crew.tell(Notice::NoThread(&key), now);
                 self.waiting.push(Waiting { prepared, is_change });
                 continue;
             }
-            crew.tell(if is_change { Told::Changed(&key) } else { Told::On(&key) }, now);
+            crew.tell(if is_change { Notice::Changed(&key) } else { Notice::On(&key) }, now);
             let due = now.at;
-            self.slots.push(Slot { id, key, pace, runs, is_stream, due, is_running: false, has_missed: false });
+            self.slots.push(Slot { id, key, common, runs, is_stream, due, is_running: false, has_missed: false });
         }
     }
 
@@ -212,17 +212,17 @@ impl<W> Timetable<W> {
         }
         let period = self.period;
         let (wall, step) = self.stamps.stamp(now);
-        step.into_iter().for_each(|step| crew.tell(Told::ClockSet(step), now));
+        step.into_iter().for_each(|step| crew.tell(Notice::ClockSet(step), now));
         let (mut own, mut kernel) = (Vec::new(), Vec::new());
         for place in due {
             let Some(slot) = self.slots.get_mut(place) else { continue };
             if slot.has_begun(&self.shared) {
                 slot.has_missed = true;
-                crew.tell(Told::Missed(&slot.key, slot.pace.limit(period)), now);
+                crew.tell(Notice::Missed(&slot.key, slot.common.limit(period)), now);
                 continue;
             }
             if std::mem::take(&mut slot.has_missed) {
-                crew.tell(Told::Returned(&slot.key), now);
+                crew.tell(Notice::Returned(&slot.key), now);
             }
             slot.is_running = true;
             match slot.runs {

@@ -4,7 +4,7 @@ use super::assembly::Assembly;
 use super::errors::Errors;
 use super::prepared::Prepared;
 use super::timetable::Id;
-use crate::check::{Check, Fault, Out, Pace, World};
+use crate::check::{Check, CommonSettings, Fault, Out, World};
 use crate::model::error::Error;
 use crate::model::point::{Batch, Text, Tick};
 use crate::sys::logging::Folding;
@@ -24,7 +24,7 @@ const STACK: usize = 512 << 10;
 pub struct Unit {
     name: Text,
     check_type: Text,
-    pace: Pace,
+    common: CommonSettings,
     is_dismissed: AtomicBool,
     state: Mutex<State>,
 }
@@ -51,17 +51,17 @@ pub struct Ran {
 impl Unit {
     /// With `tells_errors` an error of the check is a health event too. `at` and `period` are those of the first tick.
     pub fn new(prepared: Prepared, at: Instant, period: Duration, tells_errors: bool) -> Unit {
-        let Prepared { key, check_type, pace, work, .. } = prepared;
+        let Prepared { key, check_type, common, work, .. } = prepared;
         let tick = Tick { wall: 0, at, deadline: at, period };
         let state = State {
             check: work,
-            out: Out::new(check_type, pace.max_series, tick),
+            out: Out::new(check_type, common.max_series, tick),
             folding: Folding::default(),
             ailing: Vec::new(),
             errors: tells_errors.then(Errors::default),
         };
         let (name, check_type) = (key.name.into(), check_type.into());
-        Unit { name, check_type, pace, is_dismissed: AtomicBool::new(false), state: Mutex::new(state) }
+        Unit { name, check_type, common, is_dismissed: AtomicBool::new(false), state: Mutex::new(state) }
     }
 
     /// No run begins from now on.
@@ -71,8 +71,8 @@ impl Unit {
 
     /// A tick of the daemon as it is for this check: with its own period and deadline.
     fn own_tick(&self, tick: Tick) -> Tick {
-        let deadline = tick.at + self.pace.limit(tick.period);
-        Tick { deadline, period: self.pace.period.unwrap_or(tick.period), ..tick }
+        let deadline = tick.at + self.common.limit(tick.period);
+        Tick { deadline, period: self.common.period.unwrap_or(tick.period), ..tick }
     }
 
     /// One run.

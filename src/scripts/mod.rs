@@ -1,7 +1,7 @@
 //! `scripts_enabled/check_*`: programs of any language, each a check whose numbers are what it writes.
 
+pub mod config;
 pub mod line;
-pub mod manner;
 pub mod plugins;
 pub mod reader;
 mod script;
@@ -13,7 +13,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
-pub use manner::{Manner, Places};
+pub use config::{Permits, ScriptConfig};
 pub use script::Script;
 
 /// Folder of the scripts that run, below home, and of those that may be linked from there.

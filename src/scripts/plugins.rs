@@ -1,9 +1,9 @@
 //! Nagios plugins: their command lines in `[Nagios]`, and what they judged, as points and events.
 
-use crate::check::{COMMON_KEYS, Out, Told};
+use crate::check::{COMMON_KEYS, Measurement, Out};
 use crate::config::ini;
 use crate::config::section::Section;
-use crate::fetch::program::{MAX_OUTPUT, Program, Standing, safety};
+use crate::fetch::program::{MAX_OUTPUT, Privileges, Program, safety};
 use crate::model::error::{Result, quote};
 use crate::model::parse::nagios::{self, Perf, Range};
 use crate::model::point::{Level, Tags, Value};
@@ -52,8 +52,8 @@ pub fn read(section: &Section) -> Result<Vec<Plugin>> {
             if !path.starts_with('/') {
                 return Err(section.problem(&entry.key, EXPECTED));
             }
-            let (words, standing) = (words.collect(), Standing::default());
-            let program = Program { path: path.into(), words, standing, max_output: MAX_OUTPUT };
+            let (words, privileges) = (words.collect(), Privileges::default());
+            let program = Program { path: path.into(), words, privileges, max_output: MAX_OUTPUT };
             Ok(Plugin { name: entry.key.to_lowercase(), program })
         })
         .collect()
@@ -75,7 +75,7 @@ pub fn section(home: &Path) -> Result<Section> {
 pub fn tell(name: &str, text: &str, code: i32, judges_measures: bool, out: &mut Out) {
     let nagios::Output { words, perf, unread } = nagios::parse(text);
     let tell = |field: &Field, value: Value, tags: Tags, out: &mut Out| {
-        out.tell(Told { name: field.metric, value, how: How::Gauge, check_type: TYPE, tags, time: None });
+        out.tell(Measurement { name: field.metric, value, how: How::Gauge, check_type: TYPE, tags, time: None });
     };
     tell(&STATUS, Value::Int(code.into()), Tags::one("check", name), out);
     let own = match code {

@@ -1,7 +1,7 @@
 //! What a script wrote, in any of the formats, into numbers.
 
 use super::{TYPE, line};
-use crate::check::{Out, Told};
+use crate::check::{Measurement, Out};
 use crate::model::error::quote;
 use crate::model::parse::{line_protocol, nagios, prometheus, time};
 use crate::model::point::{Tags, Value};
@@ -165,7 +165,7 @@ impl Reader {
         // A summary of nothing is NaN: there is no number to tell.
         let Some(value) = Value::finite(sample.value) else { return Ok(()) };
         let tags = sample.labels.into_iter().collect();
-        out.tell(Told { name: &sample.name, value, how, check_type: TYPE, tags, time });
+        out.tell(Measurement { name: &sample.name, value, how, check_type: TYPE, tags, time });
         Ok(())
     }
 
@@ -180,13 +180,13 @@ impl Reader {
                 "value" => line.measurement.clone(),
                 field => format!("{}_{field}", line.measurement),
             };
-            let told = Told { name: &name, value, how: How::Gauge, check_type: TYPE, tags: tags.clone(), time };
+            let told = Measurement { name: &name, value, how: How::Gauge, check_type: TYPE, tags: tags.clone(), time };
             self.tell_typed(told, out);
         }
         Ok(())
     }
 
-    fn tell_typed(&mut self, mut told: Told, out: &mut Out) {
+    fn tell_typed(&mut self, mut told: Measurement, out: &mut Out) {
         if self.floats.len() >= REMEMBERED {
             self.floats.clear();
         }
@@ -208,7 +208,7 @@ fn tell_line(text: &str, out: &mut Out) -> Result<(), &'static str> {
     let Some(line::Line { name, value, check_type, is_rate, tags }) = line::parse(text)? else { return Ok(()) };
     // `0` may be the first of `0.41`: only a count whose change is told is a whole number for sure.
     let (how, value) = if is_rate { (How::Rate, value) } else { (How::Gauge, Value::Float(value.as_f64())) };
-    out.tell(Told { name, value, how, check_type, tags, time: None });
+    out.tell(Measurement { name, value, how, check_type, tags, time: None });
     Ok(())
 }
 

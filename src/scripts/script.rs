@@ -1,10 +1,10 @@
 //! A script as a check: run to its end at each tick, or for ever.
 
-use super::manner::{Manner, Mode, Places};
+use super::config::{Mode, Permits, ScriptConfig};
 use super::reader::{Format, Reader};
 use super::stream::{Stream, Version, version};
 use crate::check::{Check, Context, Out};
-use crate::fetch::program::fate::Fate;
+use crate::fetch::program::end::ProgramEnd;
 use crate::fetch::program::run::run;
 use crate::fetch::program::{Program, Programs};
 use crate::model::error::{Error, Result, quote};
@@ -26,7 +26,7 @@ pub struct Script {
     /// `None`: by what it writes.
     given: Option<Format>,
     judges_measures: bool,
-    places: Arc<Places>,
+    permits: Arc<Permits>,
     reader: Reader,
     stream: Option<Stream>,
     /// As given, or else what was recognised of this file or stream: a plugin that fails may write less than one that is well.
@@ -37,14 +37,14 @@ pub struct Script {
 }
 
 impl Script {
-    pub fn new(path: PathBuf, manner: Manner, places: Arc<Places>) -> Script {
-        let Manner { mode, format: given, judges_measures, max_output, standing, .. } = manner;
+    pub fn new(path: PathBuf, config: ScriptConfig, permits: Arc<Permits>) -> Script {
+        let ScriptConfig { mode, format: given, judges_measures, max_output, privileges, .. } = config;
         Script {
-            program: Program { path, words: Vec::new(), standing, max_output },
+            program: Program { path, words: Vec::new(), privileges, max_output },
             mode,
             given,
             judges_measures,
-            places,
+            permits,
             reader: Reader::default(),
             stream: None,
             format: given,
@@ -57,15 +57,15 @@ impl Script {
     /// A run from start to end.
     fn run_once(&mut self, context: &Context, out: &mut Out) -> Result<()> {
         // Those that hang must not keep the others from running: after a while it goes without a place.
-        let places = Arc::clone(&self.places);
-        let _place = places.take(Instant::now() + context.tick.period / 4);
+        let permits = Arc::clone(&self.permits);
+        let _permit = permits.take(Instant::now() + context.tick.period / 4);
         let ran = run(&self.program, context.programs, context.tick.deadline).inspect_err(|error| {
             if self.format == Some(Format::Nagios) {
                 plugins::tell_unknown(&self.plugin_name(), &error.to_string(), out);
             }
         })?;
         let text = String::from_utf8_lossy(&ran.stdout);
-        let code = if let Fate::Exited(code) = ran.fate { Some(code) } else { None };
+        let code = if let ProgramEnd::Exited(code) = ran.end { Some(code) } else { None };
         self.recognise(&text, code);
         let complaint = ran.complaint(&self.program);
         let mut is_judged = false;

@@ -92,7 +92,7 @@ struct Peer {
 
 /// What differs from sink to sink in the configuration.
 #[derive(Clone, Copy, Debug)]
-pub struct Manner {
+pub struct Profile {
     /// The key that holds the address.
     pub address: &'static str,
     /// Whether `auth`, `user` and `pass` mean anything.
@@ -124,11 +124,11 @@ struct Form<'a> {
 
 impl HttpPost {
     /// Reads the address, `auth`, `user`, `pass`, `proxy`, `gzip`, `connect_timeout`, `timeout` and the keys of TLS.
-    pub fn configure(tsdb: &Section, manner: Manner) -> Result<HttpPost> {
-        let key = manner.address;
+    pub fn configure(tsdb: &Section, profile: Profile) -> Result<HttpPost> {
+        let key = profile.address;
         let base = parse_address(tsdb.required(key)?).map_err(|problem| tsdb.problem(key, &problem))?;
         let mut headers = HeaderMap::new();
-        let credentials = credentials(tsdb, &base, manner.basic)?;
+        let credentials = credentials(tsdb, &base, profile.basic)?;
         let base = without_credentials(base);
         let is_loopback = is_loopback(base.host_str().unwrap_or_default());
         let is_https = base.scheme() == "https";
@@ -139,20 +139,20 @@ impl HttpPost {
             notes.extend(exposed(&base));
         }
         let compresses = match tsdb.text("gzip").unwrap_or_default().to_ascii_lowercase().as_str() {
-            "" | "auto" => manner.gzip == Gzip::All || manner.gzip == Gzip::Remote && !is_loopback,
+            "" | "auto" => profile.gzip == Gzip::All || profile.gzip == Gzip::Remote && !is_loopback,
             _ => tsdb.flag("gzip", false).map_err(|_| tsdb.wrong("gzip", "expected auto, yes or no"))?,
         };
         let env = |name: &str| std::env::var(name).ok();
         let proxy = if is_loopback { None } else { Proxying::configure(tsdb, base.scheme(), &env)? };
         let connect_timeout = seconds(tsdb, "connect_timeout", 5)?;
-        let hint = manner.usual_port.filter(|_| base.port().is_none());
+        let hint = profile.usual_port.filter(|_| base.port().is_none());
         let peer = Peer {
             address: show(&base).into(),
             with_port: show_with_port(&base),
             hint: hint.map(|hint| format!("; {hint}")).unwrap_or_default(),
             proxy: proxy.as_ref().and_then(|proxy| proxy.towards(&base)).map(Arc::new),
             connect_limit: if is_https { connect_timeout * 2 } else { connect_timeout },
-            timeout: seconds(tsdb, "timeout", manner.timeout)?,
+            timeout: seconds(tsdb, "timeout", profile.timeout)?,
         };
         Ok(HttpPost {
             key,
@@ -162,7 +162,7 @@ impl HttpPost {
             is_loopback,
             tls,
             proxy,
-            lanes: manner.lanes,
+            lanes: profile.lanes,
             compresses,
             is_understood: false,
             lookup: names::system(),

@@ -3,7 +3,7 @@
 
 use super::answer::{Answer, End, Failure};
 use super::cutter::Limits;
-use super::http_post::{Call, Gzip, HeaderValue, HttpPost, Manner, Url};
+use super::http_post::{Call, Gzip, HeaderValue, HttpPost, Profile, Url};
 use super::http_sink::{self, HttpSink, Protocol};
 use super::influxdb_words::quoted_lines;
 use super::influxdb_words::{Conflict, Numbered, column_types, dropped, go_quoted, is_beyond_retention, is_partial};
@@ -16,7 +16,7 @@ use crate::model::point::{Identity, Point, Value};
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
-const MANNER: Manner = Manner {
+const PROFILE: Profile = Profile {
     address: "address",
     basic: true,
     gzip: Gzip::Remote,
@@ -57,7 +57,7 @@ enum Target {
 
 /// 1.x. Reads its keys; opens no connection.
 pub fn configure(tsdb: &Section) -> Result<InfluxDb> {
-    let http = HttpPost::configure(tsdb, MANNER)?;
+    let http = HttpPost::configure(tsdb, PROFILE)?;
     let database = tsdb.required("database")?.to_string();
     let write = http.url("write", &[("db", &database), ("precision", "s")]);
     build(tsdb, http, write, Target::Database(database))
@@ -65,7 +65,7 @@ pub fn configure(tsdb: &Section) -> Result<InfluxDb> {
 
 /// 2.x. Reads its keys; opens no connection.
 pub fn configure_2(tsdb: &Section) -> Result<InfluxDb> {
-    let mut http = HttpPost::configure(tsdb, Manner { basic: false, ..MANNER })?;
+    let mut http = HttpPost::configure(tsdb, Profile { basic: false, ..PROFILE })?;
     let organization =
         tsdb.required(if tsdb.text("organization").is_some() { "organization" } else { "org" })?.to_string();
     let bucket = tsdb.required("bucket")?.to_string();

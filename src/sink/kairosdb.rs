@@ -2,7 +2,7 @@
 
 use super::answer::{Answer, Failure};
 use super::cutter::Limits;
-use super::http_post::{Call, Gzip, HttpPost, Manner, Url};
+use super::http_post::{Call, Gzip, HttpPost, Profile, Url};
 use super::http_sink::{HttpSink, Protocol, Sent};
 use super::json::{BaseTag, Clock, Dialect, Json, Letters};
 use super::judge::{said, shortened};
@@ -13,7 +13,7 @@ use crate::model::point::{Identity, Point};
 use std::collections::BTreeMap;
 
 /// Only servers from 1.3 on read gzip.
-const MANNER: Manner = Manner {
+const PROFILE: Profile = Profile {
     address: "address",
     gzip: Gzip::Never,
     basic: true,
@@ -46,7 +46,7 @@ pub struct Kairos {
 
 /// Reads its keys; opens no connection.
 pub fn configure(tsdb: &Section) -> Result<KairosDb> {
-    let http = HttpPost::configure(tsdb, MANNER)?;
+    let http = HttpPost::configure(tsdb, PROFILE)?;
     let path = tsdb.text("datapoints").filter(|path| !path.is_empty()).unwrap_or("/api/v1/datapoints");
     let protocol = Kairos { json: Json::new(&DIALECT), put: http.url(path, &[]) };
     Ok(HttpSink::new(protocol, http, LIMITS.configure(tsdb)?))

@@ -2,7 +2,7 @@
 
 use super::answer::Answer;
 use super::cutter::{Frame, Limits};
-use super::http_post::{Call, Gzip, HttpPost, Manner, Url};
+use super::http_post::{Call, Gzip, HttpPost, Profile, Url};
 use super::http_sink::{HttpSink, Protocol, Sent};
 use super::json::{BaseTag, Clock, Crowded, Dialect, Json, Letters};
 use super::judge::{said, shortened};
@@ -13,8 +13,8 @@ use crate::model::point::{Identity, Point};
 use crate::net::address::push_percent_encoded;
 use std::collections::BTreeSet;
 
-const MANNER: Manner =
-    Manner { address: "url", basic: false, gzip: Gzip::Never, timeout: 10, lanes: 1, usual_port: None };
+const PROFILE: Profile =
+    Profile { address: "url", basic: false, gzip: Gzip::Never, timeout: 10, lanes: 1, usual_port: None };
 /// The container behind the servlet takes forms of 200,000 bytes.
 const LIMITS: Limits = Limits { points: 500, bytes: 180_000 };
 const ANSWER_BYTES: usize = 64 << 10;
@@ -52,7 +52,7 @@ pub struct Barlus {
 /// Reads its keys; opens no connection. The reaction of a health event counts in `error_handler`.
 pub fn configure(tsdb: &Section, error_handler: u32) -> Result<OddEye> {
     let address = if tsdb.text("url").is_none() && tsdb.text("address").is_some() { "address" } else { "url" };
-    let http = HttpPost::configure(tsdb, Manner { address, ..MANNER })?;
+    let http = HttpPost::configure(tsdb, Profile { address, ..PROFILE })?;
     let uuid = tsdb.required("uuid")?;
     let mut notes = Vec::new();
     if uuid.bytes().all(|byte| matches!(byte, b'x' | b'X' | b'-')) {

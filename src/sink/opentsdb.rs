@@ -2,7 +2,7 @@
 
 use super::answer::{Answer, Cause, Failure};
 use super::cutter::Limits;
-use super::http_post::{Call, Gzip, HttpPost, Manner, Url};
+use super::http_post::{Call, Gzip, HttpPost, Profile, Url};
 use super::http_sink::{HttpSink, Protocol, Sent};
 use super::json::{BaseTag, Clock, Crowded, Dialect, Json, Letters};
 use super::judge::{said, shortened};
@@ -16,7 +16,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 
 /// With `sync` the server takes about a second for a request, whatever its size: so several are under way at once.
-const MANNER: Manner = Manner {
+const PROFILE: Profile = Profile {
     address: "address",
     gzip: Gzip::All,
     basic: true,
@@ -65,7 +65,7 @@ pub struct Tsd {
 
 /// Reads its keys; opens no connection.
 pub fn configure(tsdb: &Section) -> Result<OpenTsdb> {
-    let http = HttpPost::configure(tsdb, MANNER)?;
+    let http = HttpPost::configure(tsdb, PROFILE)?;
     let path = tsdb.text("datapoints").filter(|path| !path.is_empty()).unwrap_or("/api/put");
     let plain = http.url(path, &[]);
     // Only with these does the server say what became of each point, after it has stored them.
@@ -201,10 +201,10 @@ impl Tsd {
         let (mut refused, mut later) = (Vec::new(), Vec::new());
         let mut is_storage = true;
         for (index, Complaint { echo, error }) in named {
-            let is_refused = match fate(error) {
-                Fate::Refuse => true,
-                Fate::Later => false,
-                Fate::Doubt => {
+            let is_refused = match classify(error) {
+                ErrorClass::Refuse => true,
+                ErrorClass::Later => false,
+                ErrorClass::Doubt => {
                     is_storage = false;
                     self.doubt(echo)
                 }
@@ -329,14 +329,14 @@ fn places(request: &Request) -> HashMap<Echo, usize> {
 }
 
 /// What becomes of a point that the server complains of.
-enum Fate {
+enum ErrorClass {
     Refuse,
     Later,
     /// Nobody knows: some more attempts.
     Doubt,
 }
 
-fn fate(error: &str) -> Fate {
+fn classify(error: &str) -> ErrorClass {
     const REFUSE: &[&str] = &[
         "Metric name was empty",
         "Invalid timestamp",
@@ -354,9 +354,9 @@ fn fate(error: &str) -> Fate {
     const LATER: &[&str] = &["Storage exception", "Please throttle", "Timeout exception", "Write timedout"];
     let begins = |known: &[&str]| known.iter().any(|known| error.starts_with(known));
     match error {
-        _ if begins(LATER) => Fate::Later,
-        _ if begins(REFUSE) || error.contains("timestamp=") => Fate::Refuse,
-        _ => Fate::Doubt,
+        _ if begins(LATER) => ErrorClass::Later,
+        _ if begins(REFUSE) || error.contains("timestamp=") => ErrorClass::Refuse,
+        _ => ErrorClass::Doubt,
     }
 }
 

@@ -88,12 +88,12 @@ impl Sink for Prometheus {
 pub struct Exposition {
     keep: Duration,
     /// By their names.
-    families: Mutex<BTreeMap<String, Family>>,
+    families: Mutex<BTreeMap<String, MetricFamily>>,
 }
 
 /// All series of one name.
 #[derive(Debug)]
-struct Family {
+struct MetricFamily {
     kind: &'static str,
     check_type: String,
     /// By name and labels.
@@ -115,7 +115,7 @@ impl Exposition {
             let name = metric_name(&point.name);
             let family = match families.get_mut(&*name) {
                 Some(family) => family,
-                None => families.entry(name.into()).or_insert_with(|| Family::of(point)),
+                None => families.entry(name.into()).or_insert_with(|| MetricFamily::of(point)),
             };
             if family.kind != kind(point.kind) {
                 family.kind = "untyped";
@@ -158,14 +158,14 @@ impl Exposition {
         now.saturating_duration_since(sample.seen) <= self.keep
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Family>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, MetricFamily>> {
         self.families.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Family {
-    fn of(point: &Point) -> Family {
-        Family { kind: kind(point.kind), check_type: check_type(point).into(), samples: BTreeMap::new() }
+impl MetricFamily {
+    fn of(point: &Point) -> MetricFamily {
+        MetricFamily { kind: kind(point.kind), check_type: check_type(point).into(), samples: BTreeMap::new() }
     }
 }
 

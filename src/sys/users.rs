@@ -4,6 +4,35 @@ use crate::model::error::{Error, Result};
 use nix::unistd::{Gid, Uid, User, initgroups, setgid, setuid};
 use std::ffi::CString;
 
+/// The user of that name; why there is none, in words, otherwise.
+pub fn find(name: &str) -> std::result::Result<User, NotFound> {
+    match User::from_name(name) {
+        Ok(Some(user)) => Ok(user),
+        Ok(None) => Err(NotFound::Unknown(format!("there is no user {name} on this host"))),
+        Err(error) => Err(NotFound::NoAnswer(format!("cannot look up user {name}: {error}"))),
+    }
+}
+
+/// Why a user was not found.
+pub enum NotFound {
+    Unknown(String),
+    /// The user database did not answer; the user may exist.
+    NoAnswer(String),
+}
+
+impl NotFound {
+    pub fn is_unknown(self) -> bool {
+        matches!(self, NotFound::Unknown(_))
+    }
+
+    /// A sentence that names the user.
+    pub fn why(self) -> String {
+        match self {
+            NotFound::Unknown(why) | NotFound::NoAnswer(why) => why,
+        }
+    }
+}
+
 /// Becomes the user with its groups and no way back.
 pub fn become_user(user: &User) -> Result<()> {
     let name = &user.name;

@@ -2,7 +2,7 @@
 
 use crate::config::section::Section;
 use crate::fetch::program::Programs;
-use crate::fetch::program::fate::Fate;
+use crate::fetch::program::end::ProgramEnd;
 use crate::fetch::program::run::run;
 use crate::model::error::Result;
 use crate::scripts::plugins::{self, LIMIT, Plugin, UNKNOWN};
@@ -116,15 +116,15 @@ impl Asked {
             Err(error) => return Answer::wrong(StatusCode::INTERNAL_SERVER_ERROR, &format!("{name}: {error}")),
         };
         let text = String::from_utf8_lossy(&ran.stdout);
-        let state = match &ran.fate {
-            Fate::Exited(0) => "OK",
-            Fate::Exited(1) => "WARNING",
-            Fate::Exited(2) => "CRITICAL",
-            Fate::Exited(UNKNOWN) => "UNKNOWN",
-            fate => {
-                let why = format!("{name}: {}", fate.complaint().unwrap_or("was stopped".into()));
-                let status = match fate {
-                    Fate::Late | Fate::Stuck(_) | Fate::Ending => StatusCode::GATEWAY_TIMEOUT,
+        let state = match &ran.end {
+            ProgramEnd::Exited(0) => "OK",
+            ProgramEnd::Exited(1) => "WARNING",
+            ProgramEnd::Exited(2) => "CRITICAL",
+            ProgramEnd::Exited(UNKNOWN) => "UNKNOWN",
+            end => {
+                let why = format!("{name}: {}", end.complaint().unwrap_or("was stopped".into()));
+                let status = match end {
+                    ProgramEnd::Late | ProgramEnd::Stuck(_) | ProgramEnd::Ending => StatusCode::GATEWAY_TIMEOUT,
                     _ => StatusCode::INTERNAL_SERVER_ERROR,
                 };
                 return Answer::wrong(status, &why);

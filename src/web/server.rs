@@ -38,12 +38,12 @@ const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Serves until the process ends.
 pub fn serve(listener: TcpListener, allowed: Allowed, rules: Rules, pages: Pages) {
-    let house = House { rules, pages, plugins: Arc::new(()) };
+    let shared = Shared { rules, pages, plugins: Arc::new(()) };
     let built = Builder::new_current_thread().enable_all().max_blocking_threads(PLUGINS).build();
     let served = built.and_then(|runtime| {
         let _context = runtime.enter();
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        runtime.block_on(accept(listener, allowed, Arc::new(house)))
+        runtime.block_on(accept(listener, allowed, Arc::new(shared)))
     });
     if let Err(error) = served {
         log::error!("web server: {error}; it does not listen any more");
@@ -51,14 +51,14 @@ pub fn serve(listener: TcpListener, allowed: Allowed, rules: Rules, pages: Pages
 }
 
 /// What every conversation needs.
-struct House {
+struct Shared {
     rules: Rules,
     pages: Pages,
     /// Held once by each plugin that runs.
     plugins: Arc<()>,
 }
 
-async fn accept(listener: tokio::net::TcpListener, allowed: Allowed, house: Arc<House>) -> std::io::Result<()> {
+async fn accept(listener: tokio::net::TcpListener, allowed: Allowed, shared: Arc<Shared>) -> std::io::Result<()> {
     let mut complaint = Complaint::new();
     // The oldest first.
     let mut conversations: Vec<Conversation> = Vec::with_capacity(CONNECTIONS);
@@ -92,7 +92,7 @@ async fn accept(listener: tokio::net::TcpListener, allowed: Allowed, house: Arc<
             }
         }
         let progress = Arc::new(Progress::default());
-        let task = tokio::spawn(converse(stream, Arc::clone(&house), Arc::clone(&progress)));
+        let task = tokio::spawn(converse(stream, Arc::clone(&shared), Arc::clone(&progress)));
         conversations.push(Conversation { task, progress });
     }
 }
@@ -112,10 +112,10 @@ struct Progress {
     more: AtomicU64,
 }
 
-async fn converse(stream: TcpStream, house: Arc<House>, progress: Arc<Progress>) {
+async fn converse(stream: TcpStream, shared: Arc<Shared>, progress: Arc<Progress>) {
     let service = service_fn(|request| {
         progress.is_asked.store(true, Ordering::Relaxed);
-        async { Ok::<_, Infallible>(answer(request, &house, &progress.more).await) }
+        async { Ok::<_, Infallible>(answer(request, &shared, &progress.more).await) }
     });
     let mut served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -129,12 +129,12 @@ async fn converse(stream: TcpStream, house: Arc<House>, progress: Arc<Progress>)
     }
 }
 
-async fn answer(request: Request<Incoming>, house: &House, more: &AtomicU64) -> Response<Full<Bytes>> {
+async fn answer(request: Request<Incoming>, shared: &Shared, more: &AtomicU64) -> Response<Full<Bytes>> {
     let is_get = matches!(*request.method(), Method::GET | Method::HEAD);
     match request.uri().path() {
         "/metrics" if is_get => {
             let accepted = request.headers().get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or("");
-            metrics(&house.pages, takes_gzip(accepted))
+            metrics(&shared.pages, takes_gzip(accepted))
         }
         "/metrics" => {
             let mut answer = say(StatusCode::METHOD_NOT_ALLOWED, "GET is what this page takes\n");
@@ -142,7 +142,7 @@ async fn answer(request: Request<Incoming>, house: &House, more: &AtomicU64) -> 
             answer
         }
         "/nag" if *request.method() == Method::POST => {
-            let Answer { status, json } = nag(request, house, more).await.unwrap_or_else(|refused| refused);
+            let Answer { status, json } = nag(request, shared, more).await.unwrap_or_else(|refused| refused);
             let mut answer = say(status, "");
             answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
             *answer.body_mut() = Full::new(format!("{json}\n").into());
@@ -158,16 +158,16 @@ async fn answer(request: Request<Incoming>, house: &House, more: &AtomicU64) -> 
 }
 
 /// The key is looked at before anything else, and the body before a plugin is.
-async fn nag(request: Request<Incoming>, house: &House, more: &AtomicU64) -> Result<Answer, Answer> {
-    house.rules.admit(request.headers().get("Apikey").map(HeaderValue::as_bytes))?;
+async fn nag(request: Request<Incoming>, shared: &Shared, more: &AtomicU64) -> Result<Answer, Answer> {
+    shared.rules.admit(request.headers().get("Apikey").map(HeaderValue::as_bytes))?;
     let body = Limited::new(request.into_body(), BODY_BYTES)
         .collect()
         .await
         .map_err(|_| Answer::wrong(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long, or did not arrive whole"))?;
-    let programs = Arc::clone(&house.pages.programs);
-    let asked = house.rules.choose(&body.to_bytes(), &programs)?;
-    let place = Arc::clone(&house.plugins);
-    // One is the house's own.
+    let programs = Arc::clone(&shared.pages.programs);
+    let asked = shared.rules.choose(&body.to_bytes(), &programs)?;
+    let place = Arc::clone(&shared.plugins);
+    // One is the one in `Shared` itself.
     if Arc::strong_count(&place) > PLUGINS + 1 {
         return Err(Answer::wrong(StatusCode::SERVICE_UNAVAILABLE, "too many plugins run at this moment"));
     }

@@ -1,7 +1,7 @@
 //! A file system whose server never answers, for real: FUSE with nobody at the other end of /dev/fuse.
 #![allow(unsafe_code)]
 
-use super::machine::{Machine, Told, Worker, spec};
+use super::machine::{Machine, Measurement, Worker, spec};
 use puypuy::fetch::file::KernelFile;
 use puypuy::model::point::Level;
 use puypuy::model::roots::Roots;
@@ -142,7 +142,7 @@ fn machine() -> Machine {
 }
 
 /// The others are told completely, and soon.
-fn tick(worker: &mut Worker, machine: &Machine) -> Told {
+fn tick(worker: &mut Worker, machine: &Machine) -> Measurement {
     let start = Instant::now();
     let told = worker.tick(&machine.roots);
     assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
@@ -155,7 +155,7 @@ fn tick(worker: &mut Worker, machine: &Machine) -> Told {
     told
 }
 
-fn stuck(told: &Told) -> Option<(f64, Level, &str)> {
+fn stuck(told: &Measurement) -> Option<(f64, Level, &str)> {
     let event = told.event("Disk-Stuck-mnt_dead");
     told.number("drive_stuck", "mnt_dead").zip(event).map(|(stuck, event)| (stuck, event.level, event.message.as_str()))
 }

@@ -1,7 +1,7 @@
 //! check_docker_stats against the Engine API over a unix socket: answers as documented and recorded, and misbehaving ones.
 
 use super::golden::compare;
-use super::machine::{Machine, Told, Worker, line, section, spec};
+use super::machine::{Machine, Measurement, Worker, line, section, spec};
 use crate::support::pages::{Page, Pages};
 use crate::support::{Home, wait_for};
 use proptest::prelude::*;
@@ -69,11 +69,11 @@ impl Trial {
         Trial { _folder: folder, machine: Machine::empty(), daemon, worker }
     }
 
-    fn tick(&mut self) -> Told {
+    fn tick(&mut self) -> Measurement {
         self.tick_of(10)
     }
 
-    fn tick_of(&mut self, seconds: u64) -> Told {
+    fn tick_of(&mut self, seconds: u64) -> Measurement {
         let told = self.worker.tick_of(&self.machine.roots, seconds);
         told.assert_sound_as("docker", "docker");
         told
@@ -88,7 +88,7 @@ fn replay(case: &'static str, lines: &[(&str, &str)]) -> (Trial, Arc<AtomicUsize
 }
 
 /// Two ticks of the recorded daemon.
-fn story(case: &'static str, lines: &[(&str, &str)]) -> (Vec<Told>, Vec<String>) {
+fn story(case: &'static str, lines: &[(&str, &str)]) -> (Vec<Measurement>, Vec<String>) {
     let (mut trial, now) = replay(case, lines);
     let told = [1, 2].map(|tick| {
         now.store(tick, Ordering::SeqCst);

@@ -3,7 +3,7 @@
 //! A mount of a tree is a folder in it, so statvfs really is asked, but about the disk below the tests: those numbers
 //! stand as `*`, and inode numbers, which not every file system has, are left out (`this_host` looks at both).
 
-use super::machine::{Machine, Told, Worker, kernel_checks, line, trees};
+use super::machine::{Machine, Measurement, Worker, kernel_checks, line, trees};
 use std::fs;
 use std::path::Path;
 
@@ -53,7 +53,7 @@ fn story(tree: &Path, spec: &'static puypuy::check::Spec) -> String {
     text
 }
 
-pub fn page(told: &Told, root: &str) -> String {
+pub fn page(told: &Measurement, root: &str) -> String {
     let points = told.points.iter().filter(|point| !point.name.starts_with("drive_inodes")).map(|point| {
         let is_of_host = point.name.starts_with("drive_bytes") || point.name == "drive_percent_used";
         line(point, is_of_host.then_some("*"))

@@ -115,14 +115,14 @@ pub fn line(point: &Point, value: Option<&str>) -> String {
 }
 
 /// What a check told in one tick.
-pub struct Told {
+pub struct Measurement {
     pub points: Vec<Point>,
     pub events: Vec<HealthEvent>,
     /// Soft faults, and the error that ended the run.
     pub faults: Vec<String>,
 }
 
-impl Told {
+impl Measurement {
     /// The number of that metric whose tags have this value; `""` for a metric without tags.
     pub fn number(&self, metric: &str, tag: &str) -> Option<f64> {
         let tagged = |point: &&Point| match point.tags.iter().next() {
@@ -197,12 +197,12 @@ impl Worker {
     }
 
     /// A tick, and then the clock goes on by ten seconds.
-    pub fn tick(&mut self, roots: &Roots) -> Told {
+    pub fn tick(&mut self, roots: &Roots) -> Measurement {
         self.tick_of(roots, 10)
     }
 
     /// A tick, and then the clock goes on by that many seconds.
-    pub fn tick_of(&mut self, roots: &Roots, seconds: u64) -> Told {
+    pub fn tick_of(&mut self, roots: &Roots, seconds: u64) -> Measurement {
         let period = Duration::from_secs(seconds);
         let tick = Tick {
             wall: 1_800_000_000 + self.seconds as i64,
@@ -219,6 +219,6 @@ impl Worker {
             Error::Absent(_) => format!("absent: {error}"),
             _ => format!("error: {error}"),
         }));
-        Told { points: batch.points, events: batch.events, faults }
+        Measurement { points: batch.points, events: batch.events, faults }
     }
 }

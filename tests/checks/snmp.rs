@@ -1,7 +1,7 @@
 //! check_snmp against agents on loopback: what it tells, what it asks, and what no agent should do.
 
 use super::golden::{difference, page};
-use super::machine::{Told, Worker, spec};
+use super::machine::{Measurement, Worker, spec};
 use super::snmp_agent::{
     Agent, BULK, GET, NEXT, Objects, Reply, Request, count64, honest, int, oid, pdu, report, response, text, tlv,
 };
@@ -40,7 +40,7 @@ fn wrong(devices: &str) -> String {
     (spec("check_snmp").build)(&section(devices)).err().unwrap_or_else(|| panic!("{devices}: no error")).to_string()
 }
 
-fn tick(worker: &mut Worker) -> Told {
+fn tick(worker: &mut Worker) -> Measurement {
     worker.tick(&Roots::default())
 }
 
@@ -526,7 +526,7 @@ fn the_deadline_is_kept_and_the_dead_come_last() {
         assert!(told.iter().all(|told| told.faults.iter().any(|fault| fault.contains("no answer within 0.9 s"))));
     }
     // There was no time to ask it, which says nothing of it.
-    let numbers = |told: &Told| ["dead0", "living"].map(|name| told.number("snmp_up", name));
+    let numbers = |told: &Measurement| ["dead0", "living"].map(|name| told.number("snmp_up", name));
     assert_eq!(numbers(&told[0]), [Some(0.0), None]);
     assert!(told[0].faults.iter().any(|fault| {
         fault.starts_with("living: ") && fault.contains("the deadline of the tick came before all was asked")
@@ -717,12 +717,12 @@ fn a_device_is_asked_for_as_much_as_it_answers() {
         let is_big = request.oids.len() > 3 || request.repetitions > 2;
         Some(if is_big { response(request, 5, 1, &[]) } else { answer })
     };
-    for (name, manner, most) in
+    for (name, fault, most) in
         [("few", few, 25), ("too big", too_big, 100), ("silent", silent, 45), ("wrong culprit", wrong_culprit, 100)]
     {
         let all = forty();
         let agent = Agent::start(move |request| {
-            let answer = manner(request, honest(request, &all.lock().unwrap()));
+            let answer = fault(request, honest(request, &all.lock().unwrap()));
             answer.into_iter().map(|bytes| (Duration::ZERO, bytes)).collect()
         });
         let requests = ticks_of_forty(&agent, 3, 1);

@@ -2,7 +2,7 @@
 
 use super::{identity, points};
 use proptest::prelude::*;
-use puypuy::delivery::shipment::{Fate, Kind, Refusal, Shipment, Stop, Trust};
+use puypuy::delivery::shipment::{Kind, PointState, Refusal, Shipment, Stop, Trust};
 use puypuy::model::point::{Identity, Point, Value};
 use puypuy::sink::{Attempt, Encoded, Refused, Request, Sink, Verdict};
 use std::time::{Duration, Instant};
@@ -86,10 +86,10 @@ fn run(sink: &mut Judge, points: Vec<Point>, trust: Trust) -> Outcome {
     outcome.delivered = shipment.take_delivered();
     outcome.lost = shipment.take_refusals();
     outcome.stop = shipment.stop().cloned();
-    for (fate, point) in shipment.fates().iter().zip(shipment.points()) {
-        match fate {
-            Fate::Later(reason) if reason.kind == Kind::Isolated => outcome.isolated.push(number(point)),
-            Fate::Open | Fate::Later(_) => outcome.left.push(point.clone()),
+    for (state, point) in shipment.states().iter().zip(shipment.points()) {
+        match state {
+            PointState::Later(reason) if reason.kind == Kind::Isolated => outcome.isolated.push(number(point)),
+            PointState::Open | PointState::Later(_) => outcome.left.push(point.clone()),
             _ => {}
         }
     }
@@ -213,7 +213,7 @@ fn a_setback_keeps_this_and_everything_behind_it() {
         rounds += 1;
     }
     assert_eq!((shipment.take_delivered(), rounds), (4, 2));
-    assert!(shipment.fates().iter().skip(4).all(|fate| *fate == Fate::Open));
+    assert!(shipment.states().iter().skip(4).all(|state| *state == PointState::Open));
     assert!(matches!(shipment.stop(), Some(Stop::Retry { is_suspect: false, .. })));
 
     let mut sink = judge(4, |_| Verdict::Pause { why: "wrong password".into() });
@@ -231,12 +231,12 @@ fn only_the_request_that_failed_is_suspect() {
     shipment.answered(sink.send_all(&requests, &all, &attempt));
     assert!(shipment.next(&sink, &identity(), 2).is_none());
     let kinds: Vec<u8> = shipment
-        .fates()
+        .states()
         .iter()
-        .map(|fate| match fate {
-            Fate::Delivered => b'd',
-            Fate::Later(reason) if reason.kind == Kind::Suspect => b's',
-            Fate::Open => b'o',
+        .map(|state| match state {
+            PointState::Delivered => b'd',
+            PointState::Later(reason) if reason.kind == Kind::Suspect => b's',
+            PointState::Open => b'o',
             _ => b'?',
         })
         .collect();

@@ -123,7 +123,7 @@ impl File {
 
 /// What became of a point.
 #[derive(Clone, Copy, Default)]
-struct Fate {
+struct PointState {
     /// Refused, or gone with a process that was killed.
     is_over: bool,
     /// Files of the spool that hold it.
@@ -141,7 +141,7 @@ struct Fate {
     has_failed: bool,
 }
 
-impl Fate {
+impl PointState {
     fn is_missing(self) -> bool {
         !self.is_over && self.files == 0 && self.stored == 0
     }
@@ -172,7 +172,7 @@ struct World {
     /// How long the exchange that was just performed takes.
     took: Duration,
     /// What became of each point that was collected.
-    points: Vec<Fate>,
+    points: Vec<PointState>,
     /// How many of them are nowhere that can be seen from outside.
     missing: usize,
     refused: Vec<i64>,
@@ -221,11 +221,11 @@ impl World {
     }
 
     /// Something became of a point.
-    fn change(&mut self, number: i64, change: impl FnOnce(&mut Fate)) {
-        let fate = &mut self.points[number as usize];
-        let before = fate.is_missing();
-        change(fate);
-        self.missing = self.missing + usize::from(fate.is_missing()) - usize::from(before);
+    fn change(&mut self, number: i64, change: impl FnOnce(&mut PointState)) {
+        let state = &mut self.points[number as usize];
+        let before = state.is_missing();
+        change(state);
+        self.missing = self.missing + usize::from(state.is_missing()) - usize::from(before);
     }
 
     fn is_bad(&self, number: i64) -> bool {
@@ -234,17 +234,17 @@ impl World {
 
     fn store(&mut self, number: i64, took: Duration) {
         let now = self.passed + took;
-        self.change(number, |fate| {
-            fate.stored += 1;
-            fate.arrived.get_or_insert(now);
+        self.change(number, |state| {
+            state.stored += 1;
+            state.arrived.get_or_insert(now);
         });
     }
 
     /// A part of a load is encoded, which is then sent request by request.
     fn encode(&mut self, points: &[Point]) {
         for point in points {
-            let fate = &mut self.points[number(point) as usize];
-            fate.is_spooled = fate.files > 0;
+            let state = &mut self.points[number(point) as usize];
+            state.is_spooled = state.files > 0;
         }
         let is_spooled = points.first().is_some_and(|point| self.points[number(point) as usize].is_spooled);
         self.offered[usize::from(is_spooled)].parts += 1;
@@ -263,9 +263,9 @@ impl World {
         let times: Vec<(i64, i64)> = points.iter().map(|point| (point.time, number(point))).collect();
         assert!(self.is_disturbed || times.is_sorted_by_key(|(time, _)| time), "back in time: {times:?}");
         for number in points.iter().map(number) {
-            let fate = &mut self.points[number as usize];
-            let offered = &mut self.offered[usize::from(fate.is_spooled)];
-            if !std::mem::replace(&mut fate.is_offered, true) && !self.is_disturbed && offered.parts > 2 {
+            let state = &mut self.points[number as usize];
+            let offered = &mut self.offered[usize::from(state.is_spooled)];
+            if !std::mem::replace(&mut state.is_offered, true) && !self.is_disturbed && offered.parts > 2 {
                 let before = offered.last.replace(number);
                 assert!(
                     before < Some(number),
@@ -280,13 +280,13 @@ impl World {
     /// A file of the spool came or went.
     fn count(&mut self, file: &File, has_come: bool) {
         for number in &file.numbers {
-            self.change(*number, |fate| fate.files = if has_come { fate.files + 1 } else { fate.files - 1 });
+            self.change(*number, |state| state.files = if has_come { state.files + 1 } else { state.files - 1 });
         }
     }
 
     /// Collected, and neither stored nor refused nor on disk.
     fn missing(&self) -> Vec<i64> {
-        (0..).zip(&self.points).filter(|(_, fate)| fate.is_missing()).map(|(number, _)| number).collect()
+        (0..).zip(&self.points).filter(|(_, state)| state.is_missing()).map(|(number, _)| number).collect()
     }
 }
 
@@ -344,7 +344,7 @@ impl Disk for SimDisk {
         for line in std::str::from_utf8(bytes).unwrap().lines() {
             let line: serde_json::Value = serde_json::from_str(line).unwrap();
             let number = line["point"]["value"].as_i64().unwrap();
-            world.change(number, |fate| fate.is_over = true);
+            world.change(number, |state| state.is_over = true);
             world.refused.push(number);
         }
         Ok(())
@@ -441,7 +441,7 @@ impl Sink for SimSink {
         let is_ill = world.mood == Mood::Flaky && world.dice.roll(2) == 0;
         let verdict = match world.mood {
             Mood::Lies if lies => {
-                numbers.iter().for_each(|number| world.change(*number, |fate| fate.unsaid += 1));
+                numbers.iter().for_each(|number| world.change(*number, |state| state.unsaid += 1));
                 stored = numbers.clone();
                 retry(true)
             }
@@ -633,7 +633,7 @@ impl Simulation {
         let numbers = self.next_number..self.next_number + count;
         self.next_number = numbers.end;
         let now = world.points.len() + count as usize;
-        let fresh = Fate { came: world.passed, ..Fate::default() };
+        let fresh = PointState { came: world.passed, ..PointState::default() };
         world.points.resize(now, fresh);
         world.missing += count as usize;
         let wall = world.moment().wall;
@@ -679,7 +679,7 @@ impl Simulation {
             for files in world.files.values_mut() {
                 files.now = files.synced.clone();
             }
-            (0..world.points.len()).for_each(|number| world.change(number as i64, |fate| fate.files = 0));
+            (0..world.points.len()).for_each(|number| world.change(number as i64, |state| state.files = 0));
             let files = world.files.get("spool").map(|files| files.now.clone()).unwrap_or_default();
             files.iter().filter(|(name, _)| name.ends_with(".batch")).for_each(|(_, file)| world.count(file, true));
         }
@@ -695,7 +695,7 @@ impl Simulation {
             // Ten points a tick at most, or sixty: what is in memory is of the last period and the one before.
             assert!(lost.len() as u64 <= 130 + world.dropped, "{} points were in memory", lost.len());
         }
-        lost.iter().for_each(|number| world.change(*number, |fate| fate.is_over = true));
+        lost.iter().for_each(|number| world.change(*number, |state| state.is_over = true));
         world.excuses += 1;
         drop(world);
         self.life = Life::begin(&self.world);
@@ -786,14 +786,14 @@ impl Simulation {
         let dropped = world.dropped + status.dropped;
         assert!(missing.len() as u64 <= dropped, "{dropped} counted as dropped, missing: {missing:?}");
         // What the sink stored without saying so may be counted, and what the disk did not do.
-        let is_sure = world.excuses == 0 && world.points.iter().all(|fate| fate.unsaid == 0);
+        let is_sure = world.excuses == 0 && world.points.iter().all(|state| state.unsaid == 0);
         assert!(!is_sure || missing.len() as u64 == dropped, "{dropped} counted as dropped that are not: {missing:?}");
         let good: Vec<i64> = world.refused.iter().copied().filter(|number| !world.is_bad(*number)).collect();
         let told = String::from_utf8_lossy(&world.told);
         assert!(good.is_empty(), "good points were refused: {good:?}, {:?}, {told}", world.story);
-        for (number, fate) in world.points.iter().enumerate() {
-            let most = 1 + fate.unsaid + world.excuses;
-            assert!(fate.stored <= most, "point {number} was stored {} times; {:?}", fate.stored, world.story);
+        for (number, state) in world.points.iter().enumerate() {
+            let most = 1 + state.unsaid + world.excuses;
+            assert!(state.stored <= most, "point {number} was stored {} times; {:?}", state.stored, world.story);
         }
     }
 }
@@ -821,9 +821,9 @@ fn flow(seed: u64) -> Seen {
     lock(&simulation.world).mood = mood;
     simulation.until(period * 24, true);
     let world = lock(&simulation.world);
-    for (number, fate) in (0..).zip(&world.points).filter(|(number, _)| !world.is_bad(*number)) {
-        let waited = fate.arrived.unwrap_or(world.passed) - fate.came;
-        let most = period * most[usize::from(fate.has_failed)];
+    for (number, state) in (0..).zip(&world.points).filter(|(number, _)| !world.is_bad(*number)) {
+        let waited = state.arrived.unwrap_or(world.passed) - state.came;
+        let most = period * most[usize::from(state.has_failed)];
         assert!(waited <= most, "{mood:?}, one in {bad_every} bad: point {number} waited {waited:?}, {most:?} at most");
     }
     (simulation.turns, BTreeSet::from([mood]))

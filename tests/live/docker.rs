@@ -77,12 +77,12 @@ impl Engine {
     }
 
     /// What the check tells after two samples.
-    fn told(&self, lines: &str, seconds: u32) -> Told {
+    fn told(&self, lines: &str, seconds: u32) -> Measurement {
         let mut command = Command::new(env!("CARGO_BIN_EXE_puypuy"));
         command.arg("--home").arg(self.home(lines)).args(["check", "check_docker_stats", "--format", "json"]);
         let output = command.args(["--every", &format!("{seconds}s")]).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        Told::read(&String::from_utf8(output.stdout).unwrap())
+        Measurement::read(&String::from_utf8(output.stdout).unwrap())
     }
 }
 
@@ -100,13 +100,13 @@ impl Drop for Engine {
 }
 
 /// Numbers by metric and container, and the faults.
-struct Told {
+struct Measurement {
     numbers: BTreeMap<(String, String), f64>,
     faults: Vec<String>,
 }
 
-impl Told {
-    fn read(text: &str) -> Told {
+impl Measurement {
+    fn read(text: &str) -> Measurement {
         let (faults, json): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| line.starts_with("# fault"));
         let points =
             json.iter().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")));
@@ -114,7 +114,7 @@ impl Told {
             let container = point["tags"]["container"].as_str().unwrap_or_default();
             ((point["name"].as_str().unwrap().into(), container.into()), point["value"].as_f64().unwrap())
         };
-        Told { numbers: points.map(number).collect(), faults: faults.into_iter().map(String::from).collect() }
+        Measurement { numbers: points.map(number).collect(), faults: faults.into_iter().map(String::from).collect() }
     }
 
     fn find(&self, metric: &str, container: &str) -> Option<f64> {

@@ -3,12 +3,12 @@
 //! in place of it runs more.
 
 use crate::support::dice::Dice;
-use puypuy::check::{Pace, Runs};
+use puypuy::check::{CommonSettings, Runs};
 use puypuy::config::section::{Entry, Section};
 use puypuy::scheduler::clock::Moment;
 use puypuy::scheduler::difference::{Comparison, Difference};
 use puypuy::scheduler::prepared::{Folder, Key, Prepared};
-use puypuy::scheduler::timetable::{Begin, Crew, Id, Timetable, Told};
+use puypuy::scheduler::timetable::{Begin, Crew, Id, Notice, Timetable};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -151,8 +151,8 @@ impl Crew<Work> for World {
             self.lanes.push(Lane::default());
             self.lanes.len() - 1
         });
-        let Prepared { key, pace, work: Work { version, nature }, .. } = prepared;
-        let period = pace.period.unwrap_or(PERIOD);
+        let Prepared { key, common, work: Work { version, nature }, .. } = prepared;
+        let period = common.period.unwrap_or(PERIOD);
         let is_on = |member: &Member| member.key == key && !member.is_dismissed;
         assert!(!self.members.values().any(is_on), "{key:?} is taken up twice");
         self.members.insert(id, Member { key, version, nature, period, is_dismissed: false, own });
@@ -190,16 +190,16 @@ impl Crew<Work> for World {
         }
     }
 
-    fn tell(&mut self, told: Told, _: Moment) {
-        match told {
-            Told::On(key) | Told::Changed(key) => self.on.push(key.clone()),
-            Told::Missed(key, _) => {
+    fn tell(&mut self, notice: Notice, _: Moment) {
+        match notice {
+            Notice::On(key) | Notice::Changed(key) => self.on.push(key.clone()),
+            Notice::Missed(key, _) => {
                 assert!(self.runs(key), "{key:?} has missed a tick while it was not in a run");
                 self.missed.insert(key.clone());
             }
-            Told::ClockSet(step) => panic!("the clock was not set by {step}"),
-            Told::Waits(key) => assert!(self.runs(key), "{key:?} waits for nothing"),
-            Told::Off(_) | Told::Broken(_) | Told::NoThread(_) | Told::Returned(_) => {}
+            Notice::ClockSet(step) => panic!("the clock was not set by {step}"),
+            Notice::Waits(key) => assert!(self.runs(key), "{key:?} waits for nothing"),
+            Notice::Off(_) | Notice::Broken(_) | Notice::NoThread(_) | Notice::Returned(_) => {}
         }
     }
 }
@@ -242,7 +242,7 @@ fn prepared(key: &Key, version: u64) -> Prepared<Work> {
     Prepared {
         key: key.clone(),
         check_type: "test",
-        pace: Pace { period, timeout: None, max_series: 1 },
+        common: CommonSettings { period, timeout: None, max_series: 1 },
         runs,
         is_stream: number % 3 == 1,
         warning: None,

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 /// How much an InfluxDB 3 says of the lines that it refuses.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Manner {
+enum Profile {
     /// Each of them, at most a hundred; all others are stored.
     List,
     /// The first of them, and nothing is stored: what `/write` does.
@@ -22,7 +22,7 @@ fn holds_integers(name: &str) -> bool {
 }
 
 /// What that server answers, and the series and times that it stores.
-fn answer_to(body: &str, manner: Manner) -> (Step, Vec<String>) {
+fn answer_to(body: &str, profile: Profile) -> (Step, Vec<String>) {
     let (mut bad, mut good) = (Vec::new(), Vec::new());
     for (place, line) in body.lines().enumerate() {
         let name = line.split(',').next().unwrap();
@@ -46,28 +46,28 @@ fn answer_to(body: &str, manner: Manner) -> (Step, Vec<String>) {
     }
     let Some(first) = bad.first().cloned() else { return (Step::status(204), good) };
     bad.truncate(100);
-    let body = match manner {
-        Manner::List => serde_json::json!({ "error": "partial write of line protocol occurred", "data": bad }),
-        Manner::First => serde_json::json!({ "error": "parsing failed for write_lp endpoint", "data": first }),
-        Manner::Unnamed => {
+    let body = match profile {
+        Profile::List => serde_json::json!({ "error": "partial write of line protocol occurred", "data": bad }),
+        Profile::First => serde_json::json!({ "error": "parsing failed for write_lp endpoint", "data": first }),
+        Profile::Unnamed => {
             let why = first["error_message"].as_str().unwrap();
             let message = format!("write buffer error: line protocol parse failed: {why}");
             serde_json::json!({ "code": "invalid", "message": message })
         }
     };
-    (Step::answer(400, &[], body.to_string()), if manner == Manner::List { good } else { Vec::new() })
+    (Step::answer(400, &[], body.to_string()), if profile == Profile::List { good } else { Vec::new() })
 }
 
 /// Sends until each point is decided, as the delivery does: what goes again is sent again, what is refused without a
 /// name is searched by halves. The points that are lost, and the number of requests.
-fn deliver(sink: &mut InfluxDb, server: &Server, manner: Manner, points: Vec<Point>) -> (Vec<Point>, usize) {
+fn deliver(sink: &mut InfluxDb, server: &Server, profile: Profile, points: Vec<Point>) -> (Vec<Point>, usize) {
     let (mut lost, mut stored, mut requests) = (Vec::new(), BTreeSet::new(), 0);
     let count = points.len();
     let mut work = vec![points];
     while let Some(points) = work.pop() {
         let encoded = sink.encode(&points, &identity());
         for request in &encoded.requests {
-            let (step, good) = answer_to(std::str::from_utf8(&request.body).unwrap(), manner);
+            let (step, good) = answer_to(std::str::from_utf8(&request.body).unwrap(), profile);
             server.script(vec![step]);
             requests += 1;
             assert!(requests < 500, "no end");
@@ -103,13 +103,13 @@ fn points(times: i64, more: &[&str]) -> Vec<Point> {
 
 #[test]
 fn twelve_wrong_types_among_a_thousand_series_cost_no_point() {
-    for (manner, most) in [(Manner::List, 10), (Manner::First, 20)] {
+    for (profile, most) in [(Profile::List, 10), (Profile::First, 20)] {
         let server = Server::always(204);
         let mut sink = sink(&server.url(), "batch_points = 4048");
-        let (lost, requests) = deliver(&mut sink, &server, manner, points(12, &[]));
-        assert!(lost.is_empty() && requests <= most, "{manner:?}: {} lost, {requests} requests", lost.len());
-        let (lost, requests) = deliver(&mut sink, &server, manner, points(12, &[]));
-        assert_eq!((lost.len(), requests), (0, 3), "{manner:?}: it is learned");
+        let (lost, requests) = deliver(&mut sink, &server, profile, points(12, &[]));
+        assert!(lost.is_empty() && requests <= most, "{profile:?}: {} lost, {requests} requests", lost.len());
+        let (lost, requests) = deliver(&mut sink, &server, profile, points(12, &[]));
+        assert_eq!((lost.len(), requests), (0, 3), "{profile:?}: it is learned");
     }
 }
 
@@ -118,9 +118,9 @@ fn a_wrong_type_without_a_line_is_learned_where_the_search_ends() {
     let server = Server::always(204);
     let keys = format!("address = {}\norg = o\nbucket = b\ntoken = t", server.url());
     let mut sink = configure_2(&section(&keys)).unwrap();
-    let (lost, requests) = deliver(&mut sink, &server, Manner::Unnamed, points(2, &[]));
+    let (lost, requests) = deliver(&mut sink, &server, Profile::Unnamed, points(2, &[]));
     assert!(lost.is_empty() && requests < 64, "{} lost, {requests} requests", lost.len());
-    let (lost, requests) = deliver(&mut sink, &server, Manner::Unnamed, points(2, &[]));
+    let (lost, requests) = deliver(&mut sink, &server, Profile::Unnamed, points(2, &[]));
     assert_eq!((lost.len(), requests), (0, 1));
 }
 
@@ -128,15 +128,15 @@ fn a_wrong_type_without_a_line_is_learned_where_the_search_ends() {
 fn lines_that_are_bad_for_ever_are_refused_one_by_one() {
     let bad: Vec<String> = (0..11).map(|number| format!("bad{number}")).collect();
     let bad: Vec<&str> = bad.iter().map(String::as_str).collect();
-    for manner in [Manner::List, Manner::First] {
+    for profile in [Profile::List, Profile::First] {
         let server = Server::always(204);
         let mut sink = configure(&section(&format!("address = {}\ndatabase = d", server.url()))).unwrap();
-        let (lost, _) = deliver(&mut sink, &server, manner, points(1, &bad));
+        let (lost, _) = deliver(&mut sink, &server, profile, points(1, &bad));
         let mut names: Vec<&str> = lost.iter().map(|point| &*point.name).collect();
         names.sort();
         let mut wanted = bad.clone();
         wanted.sort();
-        assert_eq!(names, wanted, "{manner:?}");
+        assert_eq!(names, wanted, "{profile:?}");
     }
 }
 
@@ -147,7 +147,7 @@ fn a_list_that_is_full_may_not_be_all() {
     let points: Vec<Point> = names.iter().map(|name| point(name, Value::Float(2.0))).collect();
     let server = Server::always(204);
     let mut sink = sink(&server.url(), "");
-    let (lost, requests) = deliver(&mut sink, &server, Manner::List, points);
+    let (lost, requests) = deliver(&mut sink, &server, Profile::List, points);
     assert_eq!((lost.len(), requests), (0, 4));
 }
 

@@ -1,4 +1,4 @@
-//! The rules of the house, kept by a program: layers, first lines, registry and documents in step.
+//! The rules of this repository, checked by a program: layers, first lines, registry and documents in step.
 
 use puypuy::checks;
 use std::collections::{BTreeMap, BTreeSet};
@@ -56,7 +56,7 @@ const LAYERS: &[(&[&str], &[&str])] = &[
             "delivery/codec.rs",
             "delivery/backoff.rs",
             "delivery/shipment.rs",
-            "delivery/pace.rs",
+            "delivery/throttle.rs",
             "delivery/dropped.rs",
             "sink/line_protocol.rs",
             "sink/json.rs",

@@ -5,7 +5,7 @@
 //! Podman's time of all processors leaves out the time in which they have nothing to do: there the clock is taken for it.
 //! How many processors there are is told with each container, or with the host where an old daemon leaves that out.
 
-use crate::check::{Check, Context, Out, Runs, Spec, Told};
+use crate::check::{Check, Context, Measurement, Out, Runs, Spec};
 use crate::config::section::Section;
 use crate::fetch::http::{Answer, Endpoint, Http, percent_encode};
 use crate::fetch::stacks::Stacks;
@@ -504,7 +504,7 @@ fn tell_io(stats: &Json, tags: &Tags, known: &mut [Meter<Device>; 2], round: &Ro
 fn tell_traffic(iface: &str, counters: &Json, fields: &[Field], tags: &Tags, out: &mut Out) {
     for field in fields {
         let Some(Raw::Count(count)) = json::cell(counters, field.cell) else { continue };
-        out.tell(Told {
+        out.tell(Measurement {
             name: &field.metric.replace("{iface}", iface),
             value: Value::Int(i64::try_from(count).unwrap_or(i64::MAX)),
             how: field.how,

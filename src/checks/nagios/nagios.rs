@@ -2,7 +2,7 @@
 
 use crate::check::{Check, Context, Out, Runs, Spec};
 use crate::config::section::Section;
-use crate::fetch::program::fate::Fate;
+use crate::fetch::program::end::ProgramEnd;
 use crate::fetch::program::run::{Ran, run_all};
 use crate::fetch::program::safety;
 use crate::model::error::{Error, Result, quote};
@@ -75,8 +75,8 @@ impl Check for Nagios {
 
 impl Watched {
     fn tell(&self, ran: Ran, judges_measures: bool, out: &mut Out) {
-        match (&ran.fate, ran.complaint(&self.plugin.program)) {
-            (Fate::Exited(code @ 0..=UNKNOWN), _) => {
+        match (&ran.end, ran.complaint(&self.plugin.program)) {
+            (ProgramEnd::Exited(code @ 0..=UNKNOWN), _) => {
                 plugins::tell(&self.plugin.name, &String::from_utf8_lossy(&ran.stdout), *code, judges_measures, out);
             }
             (_, Some(why)) => self.complain(&String::from_utf8_lossy(&ran.stderr), &why, out),

@@ -2,7 +2,7 @@
 
 use super::TYPE;
 use super::device::{Object, Settings};
-use crate::check::{Check, Context, DEVICES, Out, Runs, Spec, Told};
+use crate::check::{Check, Context, DEVICES, Measurement, Out, Runs, Spec};
 use crate::config::section::Section;
 use crate::fetch::snmp::{Asked, Value as Found, Walked};
 use crate::model::error::{Error, Result, quote};
@@ -182,9 +182,9 @@ impl Device {
         if let Some((count, backward)) = count.filter(|_| self.settings.rate) {
             let value = i64::try_from(count).map_or(value, Value::Int);
             let (name, tags) = (&*format!("{name}_rate"), tags.clone());
-            out.tell_with(Told { name, value, how: How::Rate, check_type: TYPE, tags, time: None }, backward);
+            out.tell_with(Measurement { name, value, how: How::Rate, check_type: TYPE, tags, time: None }, backward);
         }
-        out.tell(Told { name, value, how, check_type: TYPE, tags, time: None });
+        out.tell(Measurement { name, value, how, check_type: TYPE, tags, time: None });
         Ok(())
     }
 }

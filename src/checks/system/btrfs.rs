@@ -1,7 +1,7 @@
 //! btrfs: errors of the devices of every Btrfs, its allocation, and devices that are missing.
 
 use super::{CONF, TYPE};
-use crate::check::{Check, Context, Out, Runs, Spec, Told};
+use crate::check::{Check, Context, Measurement, Out, Runs, Spec};
 use crate::config::section::Section;
 use crate::fetch::btrfs::Filesystem;
 use crate::fetch::file::KernelFile;
@@ -196,7 +196,7 @@ fn tell_devices(
             let key = format!("[{device}].{name}").replace(['.', '/'], "_").replace(['[', ']'], "");
             let metric = format!("btrfs{key}");
             let value = Value::Float(errors as f64);
-            out.tell(Told {
+            out.tell(Measurement {
                 name: &metric,
                 value,
                 how: How::Gauge,

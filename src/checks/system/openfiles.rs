@@ -1,7 +1,7 @@
 //! openfiles: how many files named processes have open, and how near they are to their limit.
 
 use super::{CONF, TYPE};
-use crate::check::{COMMON_KEYS, Check, Context, Out, Runs, Spec, Told};
+use crate::check::{COMMON_KEYS, Check, Context, Measurement, Out, Runs, Spec};
 use crate::config::section::Section;
 use crate::fetch::file::KernelFile;
 use crate::model::error::Result;
@@ -162,7 +162,7 @@ impl Process {
             out.put(&USED, used, &self.tags);
         }
         let (name, value, tags) = (&*self.metric, Value::Float(sum as f64), Tags::default());
-        out.tell(Told { name, value, how: How::Gauge, check_type: TYPE, tags, time: None });
+        out.tell(Measurement { name, value, how: How::Gauge, check_type: TYPE, tags, time: None });
     }
 }
 

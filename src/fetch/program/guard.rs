@@ -3,11 +3,11 @@
 //!
 //! Being the reaper of all that the script leaves behind, it finds them all below itself, whatever sessions they made.
 //! Its standard input is a socket to the daemon: the end of it is the order to stop, and what became of the script goes
-//! back over it as one line (see [`Fate`]).
+//! back over it as one line (see [`ProgramEnd`]).
 
-use super::fate::Fate;
+use super::end::ProgramEnd;
 use super::order::{self, Order};
-use super::{Standing, descendants};
+use super::{Privileges, descendants};
 use crate::model::error::{Error, plain};
 use crate::sys::descriptors::close_inherited;
 use crate::sys::{process, users};
@@ -16,7 +16,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{Pid, User, dup2_stderr, dup2_stdout, geteuid, getpid, setsid};
+use nix::unistd::{Pid, dup2_stderr, dup2_stdout, geteuid, getpid, setsid};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use std::ffi::{CString, OsString};
 use std::fs;
@@ -41,8 +41,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// Does what the order says, to the end of this process.
 pub fn obey(order: Order) -> ExitCode {
     match order {
-        Order::Guard { limit, descriptors, standing, path, words } => {
-            guard(&path, &words, limit, descriptors, &standing);
+        Order::Guard { limit, descriptors, privileges, path, words } => {
+            guard(&path, &words, limit, descriptors, &privileges);
             ExitCode::SUCCESS
         }
         Order::RunAs { user, path, words } => {
@@ -54,22 +54,22 @@ pub fn obey(order: Order) -> ExitCode {
 }
 
 /// The whole life of a guard: runs the script, waits until nothing is left of it, and says what became of it.
-pub fn guard(script: &Path, words: &[OsString], limit: Duration, descriptors: Option<u64>, standing: &Standing) {
+pub fn guard(script: &Path, words: &[OsString], limit: Duration, descriptors: Option<u64>, privileges: &Privileges) {
     let deadline = Instant::now() + limit;
-    let begun = prepare(script, descriptors, standing.nice).and_then(|(deaths, orders)| {
-        let main = start(script, words, standing.user.as_deref()).map_err(|error| refusal(script, &error))?;
-        Ok(Family { main, ended: None, deaths, orders, is_ending: false })
+    let begun = prepare(script, descriptors, privileges.nice).and_then(|(deaths, orders)| {
+        let main = start(script, words, privileges.user.as_deref()).map_err(|error| refusal(script, &error))?;
+        Ok(ProcessTree { main, ended: None, deaths, orders, is_ending: false })
     });
-    let mut family = match begun {
-        Ok(family) => family,
-        Err(why) => return say(&Fate::Failed(why)),
+    let mut tree = match begun {
+        Ok(tree) => tree,
+        Err(why) => return say(&ProgramEnd::Failed(why)),
     };
-    let fate = family.outlive(deadline);
-    say(&fate);
-    if let Fate::Stuck(_) = fate {
+    let end = tree.outlive(deadline);
+    say(&end);
+    if let ProgramEnd::Stuck(_) = end {
         // No second copy is started while this one goes on.
-        while !family.is_gone_by(Instant::now() + AGAIN) {
-            family.kill(Instant::now() + AGAIN);
+        while !tree.is_gone_by(Instant::now() + AGAIN) {
+            tree.kill(Instant::now() + AGAIN);
         }
     }
 }
@@ -104,10 +104,9 @@ fn prepare(script: &Path, descriptors: Option<u64>, nice: Option<i8>) -> Result<
 
 /// Becomes the user, and then the script. Comes back with what kept it from that.
 pub fn run_as(user: &str, script: &Path, words: &[OsString]) -> Error {
-    let found = match User::from_name(user) {
-        Ok(Some(found)) => found,
-        Ok(None) => return Error::daemon(format!("run_user: there is no user {user} on this host")),
-        Err(error) => return Error::daemon(format!("run_user: cannot look up user {user}: {error}")),
+    let found = match users::find(user) {
+        Ok(found) => found,
+        Err(error) => return Error::daemon(format!("run_user: {}", error.why())),
     };
     if found.uid != geteuid() {
         if !geteuid().is_root() {
@@ -170,16 +169,16 @@ fn refusal(script: &Path, error: &io::Error) -> String {
     }
 }
 
-fn say(fate: &Fate) {
+fn say(end: &ProgramEnd) {
     if let Ok(socket) = io::stdin().as_fd().try_clone_to_owned() {
-        let _ = writeln!(fs::File::from(socket), "{fate}");
+        let _ = writeln!(fs::File::from(socket), "{end}");
     }
 }
 
 /// The script and all that came of it.
-struct Family {
+struct ProcessTree {
     main: Pid,
-    ended: Option<Fate>,
+    ended: Option<ProgramEnd>,
     /// Of children.
     deaths: UnixStream,
     /// To end.
@@ -188,18 +187,18 @@ struct Family {
     is_ending: bool,
 }
 
-impl Family {
+impl ProcessTree {
     /// Waits for the end of all of them, and brings it about at the deadline or when somebody wants it.
-    fn outlive(&mut self, deadline: Instant) -> Fate {
+    fn outlive(&mut self, deadline: Instant) -> ProgramEnd {
         let why = loop {
             if self.reap(deadline) {
-                return self.ended.clone().unwrap_or(Fate::Exited(0));
+                return self.ended.clone().unwrap_or(ProgramEnd::Exited(0));
             }
             if Instant::now() >= deadline {
-                break Fate::Late;
+                break ProgramEnd::Late;
             }
             if self.wait(deadline) {
-                break Fate::Stopped;
+                break ProgramEnd::Stopped;
             }
         };
         self.is_ending = true;
@@ -218,7 +217,7 @@ impl Family {
             }
         }
         let left = descendants::with_all_below(descendants::children(getpid()));
-        Fate::Stuck(left.iter().map(Pid::to_string).collect::<Vec<_>>().join(" "))
+        ProgramEnd::Stuck(left.iter().map(Pid::to_string).collect::<Vec<_>>().join(" "))
     }
 
     /// Kills whoever is there; that may take until then where they fork for ever.
@@ -262,15 +261,15 @@ impl Family {
     /// Collects those that have ended, at most until then; `true` when nobody is left.
     fn reap(&mut self, until: Instant) -> bool {
         loop {
-            let fate = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::Exited(pid, code)) => (pid, Fate::Exited(code)),
-                Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, Fate::Signalled(signal as i32)),
+            let end = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::Exited(pid, code)) => (pid, ProgramEnd::Exited(code)),
+                Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, ProgramEnd::Signalled(signal as i32)),
                 Ok(WaitStatus::StillAlive) => return false,
                 Ok(_) | Err(Errno::EINTR) => continue,
                 Err(_) => return true,
             };
-            if fate.0 == self.main {
-                self.ended = Some(fate.1);
+            if end.0 == self.main {
+                self.ended = Some(end.1);
             }
             // Where they fork for ever there is always one more.
             if Instant::now() >= until {

@@ -2,7 +2,7 @@
 
 mod descendants;
 mod earlier;
-pub mod fate;
+pub mod end;
 pub mod guard;
 pub mod guards;
 pub mod order;
@@ -12,8 +12,8 @@ pub mod safety;
 
 use crate::model::error::Result;
 use crate::model::point::Identity;
+use crate::sys::users;
 use guards::Guards;
-use nix::unistd::User;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -29,26 +29,26 @@ const LAST_SWEEP: Duration = Duration::from_millis(500);
 pub struct Program {
     pub path: PathBuf,
     pub words: Vec<String>,
-    pub standing: Standing,
+    pub privileges: Privileges,
     /// Most bytes that are read of it.
     pub max_output: usize,
 }
 
-/// What a program is to the system.
+/// The user and the priority that a program runs with.
 #[derive(Clone, Debug, Default)]
-pub struct Standing {
+pub struct Privileges {
     /// Whom it runs as; nobody else without this.
     pub user: Option<String>,
     /// Its priority, from -20, the highest, to 19.
     pub nice: Option<i8>,
 }
 
-impl Standing {
+impl Privileges {
     /// Whether it has all the rights of whoever runs it.
     fn keeps_rights(&self) -> bool {
-        let is_root =
-            |name: &String| User::from_name(name).is_ok_and(|user| user.is_none_or(|user| user.uid.is_root()));
-        self.user.as_ref().is_none_or(is_root)
+        let may_be_root =
+            |name: &String| users::find(name).map_or_else(users::NotFound::is_unknown, |user| user.uid.is_root());
+        self.user.as_ref().is_none_or(may_be_root)
     }
 }
 
@@ -70,7 +70,7 @@ impl Programs {
     /// # Errors
     /// It is not safe, or an earlier copy of it lives that could not be ended, or is not yet.
     fn admit(&self, program: &Program) -> Result<()> {
-        if program.standing.keeps_rights() {
+        if program.privileges.keeps_rights() {
             safety::check_program(&program.path)?;
         }
         self.guards.prepare(program)

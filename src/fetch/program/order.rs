@@ -3,7 +3,7 @@
 //! A first word that no command line has, and fixed places behind it. What follows these are the words of the program that
 //! is to be run: nobody reads them but that program.
 
-use super::{Program, Standing};
+use super::{Privileges, Program};
 use crate::sys::process;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ pub enum Order {
         limit: Duration,
         /// How many files the program may have open; `None`: as many as the daemon.
         descriptors: Option<u64>,
-        standing: Standing,
+        privileges: Privileges,
         path: PathBuf,
         words: Vec<OsString>,
     },
@@ -38,11 +38,11 @@ impl Order {
             let descriptors = text()?.parse().ok();
             let user = text().filter(|user| !user.is_empty());
             let nice = text()?.parse().ok();
-            let standing = Standing { user, nice };
+            let privileges = Privileges { user, nice };
             return Some(Order::Guard {
                 limit,
                 descriptors,
-                standing,
+                privileges,
                 path: line.next()?.into(),
                 words: line.collect(),
             });
@@ -56,9 +56,9 @@ impl Order {
 
 /// The words of an order to guard that program, and to end it after `limit`.
 pub fn guard(program: &Program, limit: Duration) -> Vec<OsString> {
-    let Program { path, words, standing, .. } = program;
-    let nice = standing.nice.map(|level| level.to_string()).unwrap_or_default();
-    let user = standing.user.clone().unwrap_or_default();
+    let Program { path, words, privileges, .. } = program;
+    let nice = privileges.nice.map(|level| level.to_string()).unwrap_or_default();
+    let user = privileges.user.clone().unwrap_or_default();
     let descriptors = process::inherited_descriptors().map(|most| most.to_string()).unwrap_or_default();
     let places = [GUARD.into(), limit.as_millis().to_string(), descriptors, user, nice].map(OsString::from);
     places.into_iter().chain([path.into()]).chain(words.iter().map(OsString::from)).collect()

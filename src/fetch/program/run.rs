@@ -1,6 +1,6 @@
 //! Runs one program through its guard, and reads what it writes, within its bounds.
 
-use super::fate::Fate;
+use super::end::ProgramEnd;
 use super::guard::GRACE;
 use super::guards::{Awaited, Stopper};
 use super::{Program, Programs, order, orphans};
@@ -33,7 +33,7 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 pub struct Ran {
     pub stdout: Vec<u8>,
     pub stderr: Vec<u8>,
-    pub fate: Fate,
+    pub end: ProgramEnd,
     /// It wrote more than it may; the rest was not read, and it was ended.
     pub is_cut: bool,
 }
@@ -44,7 +44,7 @@ impl Ran {
         let most = program.max_output;
         match self.is_cut {
             true => Some(format!("wrote more than {most} bytes and was ended; the rest is lost")),
-            false => self.fate.complaint(),
+            false => self.end.complaint(),
         }
     }
 }
@@ -164,25 +164,25 @@ impl Running {
     pub fn end(self) -> Ran {
         let Running { guard, mut out, mut err, word } = self;
         [&mut out, &mut err].into_iter().for_each(Pipe::read);
-        let fate = match Fate::parse(&String::from_utf8_lossy(&word.bytes)) {
-            Some(fate @ Fate::Stuck(_)) => {
+        let end = match ProgramEnd::parse(&String::from_utf8_lossy(&word.bytes)) {
+            Some(end @ ProgramEnd::Stuck(_)) => {
                 guard.give_up();
-                fate
+                end
             }
-            Some(fate) => {
+            Some(end) => {
                 guard.wait();
-                fate
+                end
             }
             None if word.is_over => {
                 guard.clear_up();
-                Fate::Failed("its guard was killed, and then all that it had started".into())
+                ProgramEnd::Failed("its guard was killed, and then all that it had started".into())
             }
             None => {
                 guard.urge();
-                Fate::Ending
+                ProgramEnd::Ending
             }
         };
-        Ran { is_cut: out.is_full, stdout: out.bytes, stderr: err.bytes, fate }
+        Ran { is_cut: out.is_full, stdout: out.bytes, stderr: err.bytes, end }
     }
 }
 

@@ -11,13 +11,13 @@ const QUICK: Duration = Duration::from_millis(20);
 
 /// When the next request of the backlog may go.
 #[derive(Clone, Debug, Default)]
-pub struct Pace {
+pub struct Throttle {
     next: Option<Instant>,
     /// The quickest answer of late.
     quickest: Option<Duration>,
 }
 
-impl Pace {
+impl Throttle {
     /// `None`: now.
     pub fn next(&self) -> Option<Instant> {
         self.next

@@ -1,15 +1,15 @@
-//! How scripts are run, from `conf/scripts.ini`, and the places that they share.
+//! How scripts are run, from `conf/scripts.ini`, and the permits that they share.
 
 use super::plugins::JUDGE;
 use super::reader::Format;
 use super::{COMMON, CONF};
-use crate::check::Pace;
+use crate::check::CommonSettings;
 use crate::config::ini;
 use crate::config::section::Section;
-use crate::fetch::program::{MAX_OUTPUT, Standing, safety};
+use crate::fetch::program::{MAX_OUTPUT, Privileges, safety};
 use crate::model::error::Result;
 use crate::sys::process;
-use nix::unistd::User;
+use crate::sys::users::{self, NotFound};
 use std::path::Path;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
@@ -29,8 +29,8 @@ pub enum Mode {
 
 /// How a script is run.
 #[derive(Clone, Debug)]
-pub struct Manner {
-    pub pace: Pace,
+pub struct ScriptConfig {
+    pub common: CommonSettings,
     pub mode: Mode,
     /// `None`: by what it writes.
     pub format: Option<Format>,
@@ -38,10 +38,10 @@ pub struct Manner {
     pub judges_measures: bool,
     /// Most bytes that it may write in a run, or between two ticks.
     pub max_output: usize,
-    pub standing: Standing,
+    pub privileges: Privileges,
 }
 
-impl Manner {
+impl ScriptConfig {
     /// Its section of [`CONF`], with `[scripts]` for what that does not say.
     ///
     /// # Errors
@@ -54,7 +54,7 @@ impl Manner {
     }
 
     /// From one section.
-    pub fn read(section: &Section) -> Result<Manner> {
+    pub fn read(section: &Section) -> Result<ScriptConfig> {
         let format = match section.text("format").unwrap_or_default() {
             "" | "auto" => None,
             word => match Format::from_word(word) {
@@ -81,17 +81,17 @@ impl Manner {
         }
         let user = section.text("run_user").filter(|name| !name.is_empty()).map(String::from);
         if let Some(name) = &user
-            && User::from_name(name).is_ok_and(|found| found.is_none())
+            && let Err(NotFound::Unknown(why)) = users::find(name)
         {
-            return Err(section.wrong("run_user", "there is no user of that name on this host"));
+            return Err(section.wrong("run_user", &why));
         }
-        Ok(Manner {
-            pace: Pace::read(section)?,
+        Ok(ScriptConfig {
+            common: CommonSettings::read(section)?,
             mode,
             format,
             judges_measures,
             max_output,
-            standing: Standing { user, nice },
+            privileges: Privileges { user, nice },
         })
     }
 }
@@ -101,19 +101,19 @@ fn may_have(nice: i8) -> bool {
     thread::spawn(move || process::set_nice(nice)).join().is_ok_and(|set| set.is_ok())
 }
 
-/// Places for scripts that run at the same time.
-pub struct Places {
+/// Permits for scripts that run at the same time.
+pub struct Permits {
     count: usize,
     free: Mutex<usize>,
     changed: Condvar,
 }
 
-impl Places {
+impl Permits {
     /// As many as `max_parallel` of that section says.
-    pub fn read(section: &Section) -> Result<Places> {
+    pub fn read(section: &Section) -> Result<Permits> {
         match section.number("max_parallel", MAX_PARALLEL)? {
             0 => Err(section.wrong("max_parallel", "expected a number above 0")),
-            count => Ok(Places { count, free: Mutex::new(count), changed: Condvar::new() }),
+            count => Ok(Permits { count, free: Mutex::new(count), changed: Condvar::new() }),
         }
     }
 
@@ -122,8 +122,8 @@ impl Places {
         self.count
     }
 
-    /// Waits for a place, at most until then.
-    pub fn take(&self, until: Instant) -> Option<Place<'_>> {
+    /// Waits for a permit, at most until then.
+    pub fn take(&self, until: Instant) -> Option<Permit<'_>> {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         while *free == 0 {
             let left = until.saturating_duration_since(Instant::now());
@@ -133,14 +133,14 @@ impl Places {
             free = self.changed.wait_timeout(free, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         *free -= 1;
-        Some(Place(self))
+        Some(Permit(self))
     }
 }
 
-/// A place that is taken, until it is dropped.
-pub struct Place<'a>(&'a Places);
+/// A permit that is taken, until it is dropped.
+pub struct Permit<'a>(&'a Permits);
 
-impl Drop for Place<'_> {
+impl Drop for Permit<'_> {
     fn drop(&mut self) {
         *self.0.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
         self.0.changed.notify_one();

@@ -22,7 +22,7 @@ pub struct Waiting {
     pub bytes: u64,
 }
 
-pub struct Voice {
+pub struct Reporter {
     sink: &'static str,
     /// When a line last said how the sink is, and whether it said that it is away.
     told: Option<(Instant, bool)>,
@@ -39,9 +39,9 @@ pub struct Voice {
     disk_refuses: bool,
 }
 
-impl Voice {
-    pub fn new(sink: &'static str) -> Voice {
-        Voice {
+impl Reporter {
+    pub fn new(sink: &'static str) -> Reporter {
+        Reporter {
             sink,
             told: None,
             away: None,
@@ -104,7 +104,7 @@ impl Voice {
         self.told = Some((now, true));
     }
 
-    /// When [`Voice::remind`] may have something to say.
+    /// When [`Reporter::remind`] may have something to say.
     pub fn next(&self) -> Option<Instant> {
         self.away.as_ref()?;
         self.told.map(|(at, is_away)| at + if is_away { REMIND } else { FOLD })
@@ -157,15 +157,15 @@ impl Voice {
     }
 
     /// Tells what was dropped and refused: the first of a kind at once, and then at most every ten minutes, or all of it `at_the_end`.
-    pub fn tell_fates(&mut self, rejected: impl Fn() -> PathBuf, at_the_end: bool, now: Instant) {
+    pub fn tell_losses(&mut self, rejected: impl Fn() -> PathBuf, at_the_end: bool, now: Instant) {
         let is_due =
             |told: Option<&Instant>| at_the_end || told.is_none_or(|told| now.saturating_duration_since(*told) >= FOLD);
         let mut later = Dropped::default();
         for (bound, points) in std::mem::take(&mut self.dropped).iter() {
             if is_due(self.dropped_told.get(&bound)) {
                 self.dropped_told.insert(bound, now);
-                let fate = if bound == Bound::End { "are lost" } else { "dropped" };
-                log::error!("{points} points {fate}: {}", bound.sentence());
+                let end = if bound == Bound::End { "are lost" } else { "dropped" };
+                log::error!("{points} points {end}: {}", bound.sentence());
             } else {
                 later.drop(bound, points);
             }

@@ -25,7 +25,7 @@ pub enum Answer<T> {
 }
 
 /// Looks at what is named by `K` and sees a `T`.
-pub struct Looks<K, T> {
+pub struct Lookups<K, T> {
     look: Arc<dyn Fn(&K) -> T + Send + Sync>,
     /// Looks that have not come back.
     hanging: Vec<Hanging<K, T>>,
@@ -36,9 +36,9 @@ struct Hanging<K, T> {
     answers: Receiver<(K, T)>,
 }
 
-impl<K: Clone + PartialEq + Send + 'static, T: Send + 'static> Looks<K, T> {
-    pub fn new(look: impl Fn(&K) -> T + Send + Sync + 'static) -> Looks<K, T> {
-        Looks { look: Arc::new(look), hanging: Vec::new() }
+impl<K: Clone + PartialEq + Send + 'static, T: Send + 'static> Lookups<K, T> {
+    pub fn new(look: impl Fn(&K) -> T + Send + Sync + 'static) -> Lookups<K, T> {
+        Lookups { look: Arc::new(look), hanging: Vec::new() }
     }
 
     /// Looks at all of them and at what hung before; each answer goes to `tell` as soon as it is there.

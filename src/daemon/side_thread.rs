@@ -11,17 +11,17 @@ const STACK: usize = 128 << 10;
 type Job = Box<dyn FnOnce() + Send>;
 
 /// The other end of such a thread. It ends when this is dropped and all jobs are done.
-pub struct Aside(Sender<Job>);
+pub struct SideThread(Sender<Job>);
 
-impl Aside {
-    pub fn start(name: &str) -> Result<Aside> {
+impl SideThread {
+    pub fn start(name: &str) -> Result<SideThread> {
         let (asked, jobs) = channel::<Job>();
         thread::Builder::new()
             .name(name.into())
             .stack_size(STACK)
             .spawn(move || jobs.iter().for_each(|job| job()))
             .map_err(|error| Error::daemon(format!("no thread for {name}: {error}")))?;
-        Ok(Aside(asked))
+        Ok(SideThread(asked))
     }
 
     /// To be done when all that was asked for before is done; nobody waits for it.
