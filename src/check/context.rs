@@ -1,7 +1,7 @@
 //! The only door to the world that a check has.
 
 use crate::fetch::file::KernelFile;
-use crate::fetch::http::{Answer, Http};
+use crate::fetch::http::{Answer, Http, Question};
 use crate::fetch::link_news::LinkNews;
 use crate::fetch::program::Programs;
 #[cfg(feature = "snmp")]
@@ -82,12 +82,17 @@ impl Context<'_> {
 
     /// The page of that path and query on a server; `""` for its address itself.
     pub fn get(&self, http: &mut Http, path: &str) -> Result<Answer> {
-        http.get(path, self.due())
+        http.ask(Question::get(path), self.due())
     }
 
-    /// Many pages of a server at once: `tell` is given each with its place in `paths` as soon as it is there or has failed.
-    pub fn get_all(&self, http: &mut Http, paths: &[String], tell: impl FnMut(usize, Result<Answer>)) {
-        http.get_all(paths, self.due(), tell);
+    /// What a server answers to a body.
+    pub fn post(&self, http: &mut Http, path: &str, json: String) -> Result<Answer> {
+        http.ask(Question::post(path, json), self.due())
+    }
+
+    /// Many pages of a server at once: `tell` is given each with its place in `questions` as soon as it is there or has failed.
+    pub fn ask_all(&self, http: &mut Http, questions: &[Question], tell: impl FnMut(usize, Result<Answer>)) {
+        http.ask_all(questions, self.due(), tell);
     }
 
     /// Asks all agents at the same time.

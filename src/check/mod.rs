@@ -2,13 +2,19 @@
 //! and where its numbers go ([`Out`]).
 
 mod context;
+pub mod instances;
+mod jolokia;
+pub mod jvm;
 mod out;
+mod page;
 mod series;
 mod spec;
 pub mod thresholds;
 
 pub use context::{Context, World};
+pub use jolokia::{Beans, jolokia};
 pub use out::{Fault, Measurement, Out};
+pub use page::{page, pages};
 pub use spec::{COMMON_KEYS, CommonSettings, DEFAULT_MAX_SERIES, DEVICES, Runs, Spec};
 
 use crate::model::error::Result;

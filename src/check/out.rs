@@ -3,6 +3,7 @@
 use super::series::KnownSeries;
 use super::thresholds::Thresholds;
 use crate::model::error::Error;
+use crate::model::origin::Origin;
 use crate::model::point::{Batch, HealthEvent, Kind, Level, Point, Series, Tags, Text, Tick, Value};
 use crate::model::rates::{Backward, Before, Count};
 use crate::model::table::{Field, How, Raw, Row};
@@ -52,6 +53,7 @@ pub struct Out {
     known: KnownSeries,
     /// Points of the last run.
     expected: usize,
+    origin: Origin,
     /// The last judgement of each event, and when it was made.
     judged: HashMap<Text, (Level, Instant)>,
 }
@@ -66,6 +68,7 @@ impl Out {
             faults: Vec::new(),
             known: KnownSeries::new(max_series),
             expected: 0,
+            origin: Origin::default(),
             judged: HashMap::new(),
         }
     }
@@ -184,6 +187,37 @@ impl Out {
                 known.place = u32::try_from(points.len()).ok();
                 points.push(point);
             }
+        }
+    }
+
+    /// What is told from here on was counted by a process that has run for so long, as it says itself. Where that is another than
+    /// in the run before, all counters begin anew.
+    pub fn counted_for(&mut self, seconds: f64) {
+        if self.origin.is_new_by_uptime(seconds, self.tick.at) {
+            self.known.begin_anew();
+        }
+    }
+
+    /// The same by a word that tells a process from others: its pid, the id of its run.
+    pub fn counted_by(&mut self, process: &str) {
+        if self.origin.is_new_by_name(process) {
+            self.known.begin_anew();
+        }
+    }
+
+    /// What was told of one of several servers: its points get that tag, its events and faults its name.
+    pub fn take_over(&mut self, told: &mut Out, tag: &'static str, name: &str) {
+        let (mut batch, faults) = told.finish();
+        for point in &mut batch.points {
+            point.tags = point.tags.with(tag, name);
+        }
+        for event in &mut batch.events {
+            event.name = Text::Owned(format!("{}:{name}", event.name));
+        }
+        self.batch.append(batch);
+        for fault in faults {
+            let item = if fault.item.is_empty() { name.into() } else { format!("{name}: {}", fault.item) };
+            self.faults.push(Fault { item, ..fault });
         }
     }
 

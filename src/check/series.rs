@@ -66,6 +66,11 @@ impl KnownSeries {
         Some(known)
     }
 
+    /// Lets every series start anew.
+    pub fn begin_anew(&mut self) {
+        self.known.values_mut().for_each(|known| known.before = Before::default());
+    }
+
     /// Lets every series start anew that has all tags of one of these.
     pub fn forget(&mut self, gone: &[Tags]) {
         // By their first tags: thousands may leave at once.

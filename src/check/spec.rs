@@ -28,14 +28,25 @@ pub struct Spec {
     pub conf: &'static str,
     /// Section in that file; empty where the check has none.
     pub section: &'static str,
-    /// Every key the section may hold, beside [`COMMON_KEYS`]; `*`: any. With [`DEVICES`] among them, every other section
-    /// of its files is a device of the check.
-    pub keys: &'static [&'static str],
+    /// Every key the section may hold, beside [`COMMON_KEYS`], the check's own and those of what it is built from; `*`: any.
+    /// With [`DEVICES`] among them, every other section of its files is a device of the check.
+    pub keys: &'static [&'static [&'static str]],
     pub runs: Runs,
     /// All tables of the check: what it can tell. Descriptors and docs are held against it.
     pub fields: &'static [&'static [Field]],
     /// Reads the configuration, and nothing else: every mistake shows at start. Opens nothing.
     pub build: fn(&Section) -> Result<Box<dyn Check>>,
+}
+
+impl Spec {
+    /// Every key of its own.
+    pub fn keys(&self) -> impl Iterator<Item = &'static str> {
+        self.keys.iter().copied().flatten().copied()
+    }
+
+    pub fn has_key(&self, key: &str) -> bool {
+        self.keys().any(|own| own == key)
+    }
 }
 
 /// Keys that every check's section takes.

@@ -17,6 +17,9 @@ pub struct Thresholds {
 }
 
 impl Thresholds {
+    /// What [`Thresholds::read`] reads.
+    pub const KEYS: &[&str] = &["static_enabled", "high", "severe", "hysteresis"];
+
     /// Reads the keys; the numbers given here stand where a key is missing.
     ///
     /// # Errors

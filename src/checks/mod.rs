@@ -7,6 +7,7 @@ pub mod nagios;
 #[cfg(feature = "snmp")]
 pub mod snmp;
 pub mod system;
+pub mod webservers;
 
 use crate::check::Spec;
 
@@ -17,6 +18,7 @@ const FAMILIES: &[&[&Spec]] = &[
     #[cfg(feature = "snmp")]
     snmp::SPECS,
     system::SPECS,
+    webservers::SPECS,
 ];
 
 /// All checks.

@@ -39,14 +39,19 @@ pub fn load(path: &Path, shown: &str) -> Result<Ini> {
 /// # Errors
 /// The file cannot be read, or has a mistake anywhere: it could be in the very section that is asked for.
 pub fn section(home: &Path, shown: &str, name: &str) -> Result<Section> {
+    Ok(whole(home, shown)?.section(name).cloned().unwrap_or_else(|| Section::missing(shown, name)))
+}
+
+/// A file below home; empty where it is not there.
+///
+/// # Errors
+/// The file cannot be read, or has a mistake anywhere.
+pub fn whole(home: &Path, shown: &str) -> Result<Ini> {
     let mut read = match load(&home.join(shown), shown) {
         Err(error) if error.is_gone() => Ini::default(),
         read => read?,
     };
-    if !read.errors.is_empty() {
-        return Err(read.errors.swap_remove(0));
-    }
-    Ok(read.section(name).cloned().unwrap_or_else(|| Section::missing(shown, name)))
+    if read.errors.is_empty() { Ok(read) } else { Err(read.errors.swap_remove(0)) }
 }
 
 /// Reads the text of a file that messages call `shown`.

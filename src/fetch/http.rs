@@ -11,7 +11,7 @@ use crate::net::names::{self, is_loopback};
 use crate::net::proxy::Proxying;
 use crate::net::tls::Tls;
 use nix::unistd::{Gid, Group};
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, ORIGIN};
 use reqwest::{Client, Method, Request, Response};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -30,6 +30,8 @@ const AT_ONCE: usize = 64;
 const SPARE: usize = 4;
 /// Most bytes of an answer that refuses, which may say why.
 const REFUSAL_BYTES: usize = 4096;
+/// Most letters that an error shows of a page.
+const SHOWN: usize = 60;
 /// What the URLs of requests over a unix socket begin with.
 const OVER_SOCKET: &str = "http://localhost";
 
@@ -40,9 +42,14 @@ pub struct Endpoint {
     /// The socket where the server is not reached over TCP.
     socket: Option<PathBuf>,
     authorization: Option<HeaderValue>,
+    /// Whether requests say that they come from a page of this server.
+    has_origin: bool,
     tls: Tls,
     timeout: Duration,
 }
+
+/// The keys that [`Endpoint::read`] reads beside those of the address.
+pub const KEYS: &[&str] = &["auth", "user", "pass", "verify", "ca_file", "client_cert", "client_key"];
 
 impl Endpoint {
     /// The address under the first key, with the paths under the others behind it. Reads `auth`, `user`, `pass`, the keys
@@ -63,7 +70,13 @@ impl Endpoint {
         let tls = if base.scheme() == "https" { Tls::of_check(section)? } else { Tls::default() };
         let seconds = section.optional_number("timeout_seconds")?;
         let timeout = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or(TIMEOUT);
-        Ok(Endpoint { base: without_credentials(base), socket, authorization, tls, timeout })
+        Ok(Endpoint { base: without_credentials(base), socket, authorization, has_origin: false, tls, timeout })
+    }
+
+    /// The same server, told at each request that a page of its own asks: some answer nobody else.
+    pub fn with_origin(mut self) -> Endpoint {
+        self.has_origin = true;
+        self
     }
 
     /// The same server without that last part of the path.
@@ -95,12 +108,47 @@ impl Endpoint {
 pub struct Answer {
     /// Where it came from, as it may be shown.
     pub address: String,
+    /// As the server calls it, `text/html`; empty where it does not.
+    pub content_type: String,
     /// Bytes that are not UTF-8 are U+FFFD.
     pub text: String,
     pub took: Duration,
 }
 
+/// What is asked of a server.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// Path and query below the server's address; `""` for the address itself.
+    pub path: String,
+    /// A body, sent by POST; `None`: GET.
+    pub json: Option<String>,
+}
+
+impl Question {
+    pub fn get(path: &str) -> Question {
+        Question { path: path.into(), json: None }
+    }
+
+    pub fn post(path: &str, json: String) -> Question {
+        Question { path: path.into(), json: Some(json) }
+    }
+}
+
 impl Answer {
+    /// Goes on where that is true.
+    ///
+    /// # Errors
+    /// It is another page than was wanted: says what came instead.
+    pub fn must(&self, is_right: bool, wanted: &str) -> Result<()> {
+        if is_right {
+            return Ok(());
+        }
+        let begin: String = self.text.trim_start().chars().take(SHOWN).collect();
+        let kind = if self.content_type.is_empty() { "a page of no type" } else { &self.content_type };
+        let problem = format!("expected {wanted}; answered {kind}: {}", quote(&begin));
+        Err(Error::Fetch { address: self.address.clone(), problem })
+    }
+
     /// The error of an answer that could not be understood, with where it came from.
     pub fn unread(&self, error: &Error) -> Error {
         Error::Fetch { address: self.address.clone(), problem: error.to_string() }
@@ -126,36 +174,41 @@ impl Http {
         Http { endpoint, client: None, runtime: None }
     }
 
+    /// The server's address, as it may be shown.
+    pub fn address(&self) -> String {
+        self.endpoint.shown("")
+    }
+
     /// The page of that path and query below the server's address; `""` for the address itself.
     ///
     /// # Errors
     /// [`Error::Fetch`] where there is no whole page in time, [`Error::Status`] where the server has another answer.
-    pub fn get(&mut self, path: &str, deadline: Instant) -> Result<Answer> {
+    pub fn ask(&mut self, question: Question, deadline: Instant) -> Result<Answer> {
         let mut got = Err(self.failure("no answer"));
-        self.get_all(&[path.into()], deadline, |_, answer| got = answer);
+        self.ask_all(&[question], deadline, |_, answer| got = answer);
         got
     }
 
-    /// Many pages at once: `tell` is given each with its place in `paths` as soon as it is there or has failed.
-    pub fn get_all(&mut self, paths: &[String], deadline: Instant, mut tell: impl FnMut(usize, Result<Answer>)) {
+    /// Many pages at once: `tell` is given each with its place in `questions` as soon as it is there or has failed.
+    pub fn ask_all(&mut self, questions: &[Question], deadline: Instant, mut tell: impl FnMut(usize, Result<Answer>)) {
         let client = match self.client() {
             Ok(client) => client,
-            Err(problem) => return (0..paths.len()).for_each(|at| tell(at, Err(self.failure(&problem)))),
+            Err(problem) => return (0..questions.len()).for_each(|at| tell(at, Err(self.failure(&problem)))),
         };
         let Some(runtime) = &self.runtime else { return };
-        let limit = MOST_BYTES / paths.len().clamp(1, AT_ONCE);
+        let limit = MOST_BYTES / questions.len().clamp(1, AT_ONCE);
         let mut is_lost = false;
         runtime.block_on(async {
             // Lets connections notice that the server has closed them since the last tick.
             yield_now().await;
             yield_now().await;
-            let mut waiting = paths.iter().enumerate();
+            let mut waiting = questions.iter().enumerate();
             let mut running = JoinSet::new();
             loop {
                 while running.len() < AT_ONCE
-                    && let Some((at, path)) = waiting.next()
+                    && let Some((at, question)) = waiting.next()
                 {
-                    let asking = Asking::new(&self.endpoint, client.clone(), path, limit, deadline);
+                    let asking = Asking::new(&self.endpoint, client.clone(), question, limit, deadline);
                     running.spawn(async move { (at, asking.ask().await) });
                 }
                 match running.join_next().await {
@@ -188,7 +241,7 @@ impl Http {
     }
 
     fn failure(&self, problem: &str) -> Error {
-        Error::Fetch { address: self.endpoint.shown(""), problem: problem.into() }
+        Error::Fetch { address: self.address(), problem: problem.into() }
     }
 }
 
@@ -211,6 +264,8 @@ impl Endpoint {
         let tls = if is_plain { Tls::none() } else { self.tls.config() }.map_err(|error| error.to_string())?;
         let mut headers = HeaderMap::new();
         headers.extend(self.authorization.clone().map(|value| (AUTHORIZATION, value)));
+        let origin = HeaderValue::from_str(&self.base.origin().ascii_serialization()).ok();
+        headers.extend(origin.filter(|_| self.has_origin).map(|value| (ORIGIN, value)));
         let mut builder = http::builder(tls, names::system()).default_headers(headers).pool_max_idle_per_host(SPARE);
         if let Some(socket) = &self.socket {
             builder = builder.unix_socket(socket.clone());
@@ -226,6 +281,7 @@ impl Endpoint {
 struct Asking {
     client: Client,
     url: Url,
+    json: Option<String>,
     /// Of the server, and of the page on it.
     server: String,
     page: String,
@@ -237,12 +293,13 @@ struct Asking {
 }
 
 impl Asking {
-    fn new(endpoint: &Endpoint, client: Client, path: &str, limit: usize, deadline: Instant) -> Asking {
+    fn new(endpoint: &Endpoint, client: Client, question: &Question, limit: usize, deadline: Instant) -> Asking {
         Asking {
             client,
-            url: below(&endpoint.base, path),
+            url: below(&endpoint.base, &question.path),
+            json: question.json.clone(),
             server: endpoint.shown(""),
-            page: endpoint.shown(path),
+            page: endpoint.shown(&question.path),
             socket: endpoint.socket.clone(),
             limit,
             patience: endpoint.timeout.min(deadline.saturating_duration_since(Instant::now())),
@@ -255,7 +312,10 @@ impl Asking {
         }
         let begun = Instant::now();
         match tokio::time::timeout(self.patience, self.converse()).await {
-            Ok(text) => Ok(Answer { address: self.page.clone(), text: text?, took: begun.elapsed() }),
+            Ok(came) => {
+                let (content_type, text) = came?;
+                Ok(Answer { address: self.page.clone(), content_type, text, took: begun.elapsed() })
+            }
             Err(_) => {
                 let seconds = (self.patience.as_secs_f64() * 10.0).round() / 10.0;
                 Err(self.failure(format!("no whole answer within {seconds} s")))
@@ -263,16 +323,20 @@ impl Asking {
         }
     }
 
-    async fn converse(&self) -> Result<String> {
+    /// The type of the page, and its text.
+    async fn converse(&self) -> Result<(String, String)> {
         let response = self.response().await?;
         let status = response.status().as_u16();
         if status >= 300 {
             return Err(self.refusal(status, response).await);
         }
+        let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let content_type = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_string();
         match read(response, self.limit).await {
             Ok(body) => {
-                Ok(String::from_utf8(body)
-                    .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+                let text = String::from_utf8(body)
+                    .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+                Ok((content_type, text))
             }
             Err(Cut::TooLong) => Err(self.failure(format!("the answer is longer than {}", size(self.limit)))),
             Err(Cut::Broken(why)) => Err(self.failure(format!("the answer broke off: {why}"))),
@@ -281,7 +345,13 @@ impl Asking {
 
     /// A connection that was kept may have died unseen: then the page is asked for at once on a new one.
     async fn response(&self) -> Result<Response> {
-        let request = || Request::new(Method::GET, self.url.clone());
+        let request = || {
+            let Some(json) = &self.json else { return Request::new(Method::GET, self.url.clone()) };
+            let mut request = Request::new(Method::POST, self.url.clone());
+            request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            *request.body_mut() = Some(json.clone().into());
+            request
+        };
         let mut came = self.client.execute(request()).await;
         if let Err(error) = &came
             && http::why(error, self.patience).0 == Cause::Closed

@@ -15,4 +15,5 @@ pub mod snmp;
 pub mod sockets;
 pub mod stacks;
 pub mod statvfs;
+pub mod tcp;
 pub mod tree;

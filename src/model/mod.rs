@@ -2,6 +2,7 @@
 
 pub mod error;
 pub mod meter;
+pub mod origin;
 pub mod parse;
 pub mod point;
 pub mod rates;

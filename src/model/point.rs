@@ -83,6 +83,11 @@ impl Tags {
         Tags(Arc::new([(key.into(), value.into())]))
     }
 
+    /// These, and that one behind them.
+    pub fn with(&self, key: impl Into<Text>, value: &str) -> Tags {
+        Tags(self.0.iter().cloned().chain([(key.into(), value.into())]).collect())
+    }
+
     /// Key and value of each tag, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(key, value)| (key.as_ref(), value.as_ref()))

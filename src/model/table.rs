@@ -141,6 +141,11 @@ impl<'a> Row<'a> {
         self.0.iter().find(|(cell, _)| *cell == name).map(|(_, raw)| *raw)
     }
 
+    /// Whether it has a cell of one of these lines.
+    pub fn has_any(&self, fields: &[Field]) -> bool {
+        fields.iter().any(|field| self.get(field.cell).is_some())
+    }
+
     pub fn push(&mut self, name: &'a str, raw: impl Into<Raw<'a>>) {
         self.0.push((name, raw.into()));
     }

@@ -2,7 +2,7 @@
 
 use super::families;
 use super::links;
-use crate::check::{Check, CommonSettings, Runs, Spec};
+use crate::check::{Check, CommonSettings, Runs, Spec, instances};
 use crate::config::section::Section;
 use crate::model::error::Result;
 use crate::scripts::config::Mode;
@@ -58,9 +58,9 @@ pub struct Prepared<W = Box<dyn Check>> {
 /// A mistake in the section or its files.
 pub fn check(home: &Path, spec: &'static Spec) -> Result<Prepared> {
     let section = families::section_for(home, spec)?;
-    let (common, work) = (CommonSettings::read(&section)?, (spec.build)(&section)?);
+    let (common, work) = (CommonSettings::read(&section)?, instances::build(spec, &section)?);
     let key = Key { folder: Folder::Checks, name: spec.name.into() };
-    let warning = section.unverified("verify", false).filter(|_| spec.keys.contains(&"verify"));
+    let warning = section.unverified("verify", false).filter(|_| spec.has_key("verify"));
     Ok(Prepared { key, check_type: spec.check_type, common, runs: spec.runs, is_stream: false, warning, section, work })
 }
 

@@ -4,7 +4,7 @@ use super::machine::{section, spec};
 use crate::support::pages::{Page, Pages};
 use crate::support::server::{Server, Step, answer};
 use crate::support::tls::{authority, file, params, self_signed, signed};
-use puypuy::fetch::http::{Answer, Endpoint, Http};
+use puypuy::fetch::http::{Answer, Endpoint, Http, Question};
 use puypuy::model::error::{Error, Result};
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -25,7 +25,11 @@ fn within(seconds: f64) -> Instant {
 
 /// The page of the address itself.
 fn get(lines: &[(&str, &str)]) -> Result<Answer> {
-    http(lines).get("", within(5.0))
+    http(lines).ask(Question::get(""), within(5.0))
+}
+
+fn questions(paths: &[String]) -> Vec<Question> {
+    paths.iter().map(|path| Question::get(path)).collect()
 }
 
 fn problem(lines: &[(&str, &str)]) -> String {
@@ -37,8 +41,8 @@ fn a_page_is_asked_for_as_the_section_says() {
     let server = Pages::on_port(|_| Page::Body(b"caf\xe9".to_vec()));
     let host = server.address().replace("http://", "");
     let mut http = http(&[("url", &format!("{host}/base/?a=1"))]);
-    assert_eq!(http.get("", within(5.0)).unwrap().text, "caf\u{fffd}");
-    let answer = http.get("/page?b=2", within(5.0)).unwrap();
+    assert_eq!(http.ask(Question::get(""), within(5.0)).unwrap().text, "caf\u{fffd}");
+    let answer = http.ask(Question::get("/page?b=2"), within(5.0)).unwrap();
     assert_eq!(answer.address, format!("http://{host}/base/page"));
     assert_eq!(server.asked(), ["/base/?a=1", "/base/page?a=1&b=2"]);
     let head = &server.heads()[0];
@@ -51,7 +55,7 @@ fn paths_under_other_keys_belong_to_the_address() {
     let server = Pages::on_port(|_| Page::body("x"));
     let lines = [("address", &*server.address()), ("stats", "/server-status?auto")];
     let section = section(spec("check_oddeye"), &lines);
-    Http::new(Endpoint::read(&section, &["address", "stats"]).unwrap()).get("", within(5.0)).unwrap();
+    Http::new(Endpoint::read(&section, &["address", "stats"]).unwrap()).ask(Question::get(""), within(5.0)).unwrap();
     assert_eq!(server.asked(), ["/server-status?auto"]);
     let missing = Endpoint::read(&section, &["address", "page"]).err().unwrap().to_string();
     assert_eq!(missing, "conf/system.ini:1 [OddEye] page: missing");
@@ -107,7 +111,7 @@ fn a_page_has_a_limit_of_time_however_it_comes() {
     let slow = |page: Page| {
         let server = Pages::on_port(move |_| page.clone());
         let begun = Instant::now();
-        let error = http(&[("url", &server.address())]).get("", within(0.3)).unwrap_err().to_string();
+        let error = http(&[("url", &server.address())]).ask(Question::get(""), within(0.3)).unwrap_err().to_string();
         assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
         assert_eq!(error, format!("{}: no whole answer within 0.3 s", server.address()));
         begun.elapsed()
@@ -118,7 +122,7 @@ fn a_page_has_a_limit_of_time_however_it_comes() {
     let server = Pages::on_port(|_| Page::Silence);
     let error = problem(&[("url", &server.address()), ("timeout_seconds", "0.2")]);
     assert!(error.ends_with("no whole answer within 0.2 s"), "{error}");
-    let late = http(&[("url", &server.address())]).get("", Instant::now()).unwrap_err().to_string();
+    let late = http(&[("url", &server.address())]).ask(Question::get(""), Instant::now()).unwrap_err().to_string();
     assert!(late.ends_with("no time was left to ask before the tick was over"), "{late}");
 }
 
@@ -136,7 +140,7 @@ fn a_page_has_a_limit_of_size_whatever_it_promised() {
     let server = Pages::on_port(|path| Page::Body(vec![b'x'; if path == "/1" { 600 << 10 } else { 100 }]));
     let paths: Vec<String> = (0..100).map(|number| format!("/{number}")).collect();
     let mut refused = Vec::new();
-    http(&[("url", &server.address())]).get_all(&paths, within(5.0), |at, answer| {
+    http(&[("url", &server.address())]).ask_all(&questions(&paths), within(5.0), |at, answer| {
         if let Err(error) = answer {
             refused.push((at, error.to_string()));
         }
@@ -160,13 +164,13 @@ fn connections_are_kept_and_replaced_when_they_died() {
     let server = Server::start(vec![Step::answer(200, &[], "x")]);
     let mut kept = http(&[("url", &server.url())]);
     for _ in 0..3 {
-        kept.get("", within(5.0)).unwrap();
+        kept.ask(Question::get(""), within(5.0)).unwrap();
     }
     assert_eq!(server.connections(), 1);
     server.disconnect();
-    kept.get("", within(5.0)).unwrap();
+    kept.ask(Question::get(""), within(5.0)).unwrap();
     server.script(vec![Step::Close, Step::answer(200, &[], "x")]);
-    kept.get("", within(5.0)).unwrap();
+    kept.ask(Question::get(""), within(5.0)).unwrap();
     assert_eq!(server.connections(), 3);
 }
 
@@ -196,9 +200,9 @@ fn a_certificate_file_that_changed_is_read_after_a_failure() {
     let server = signed(&own, params(&["localhost"], "x"));
     let path = file(&folder, "ca.pem", &authority().pem());
     let mut http = http(&[("url", &server.url()), ("ca_file", path.to_str().unwrap())]);
-    assert!(http.get("", within(5.0)).unwrap_err().to_string().contains("trust a private CA"));
+    assert!(http.ask(Question::get(""), within(5.0)).unwrap_err().to_string().contains("trust a private CA"));
     file(&folder, "ca.pem", &own.pem());
-    http.get("", within(5.0)).unwrap();
+    http.ask(Question::get(""), within(5.0)).unwrap();
 }
 
 #[test]
@@ -223,7 +227,7 @@ fn every_page_of_many_has_its_own_answer() {
     let paths = ["/a", "/bad", "/late", "/b"].map(String::from);
     let mut got: Vec<Option<Result<String, Error>>> = (0..4).map(|_| None).collect();
     http(&[("url", &server.address())])
-        .get_all(&paths, within(5.0), |at, answer| got[at] = Some(answer.map(|answer| answer.text)));
+        .ask_all(&questions(&paths), within(5.0), |at, answer| got[at] = Some(answer.map(|answer| answer.text)));
     let got: Vec<_> = got.into_iter().map(|answer| answer.unwrap().map_err(|error| error.to_string())).collect();
     let bad = format!("{}/bad: HTTP 503", server.address());
     assert_eq!(got, [Ok("/a".into()), Err(bad), Ok("late".into()), Ok("/b".into())]);

@@ -4,6 +4,7 @@ mod btrfs;
 mod cgroups;
 pub mod dead_mount;
 mod docker;
+mod documents;
 mod golden;
 mod host;
 mod hostile;
@@ -14,6 +15,8 @@ mod nvidia;
 mod oddeye;
 mod openfiles;
 mod properties;
+mod recorded;
+mod replay;
 #[cfg(feature = "snmp")]
 mod snmp;
 #[cfg(feature = "snmp")]

@@ -115,7 +115,7 @@ fn thresholds_judge_and_can_be_switched_off() {
             assert_eq!((told.level, told.message.as_str()), (level, format!("{}: {message}", level.word()).as_str()));
         }
     }
-    for check in super::machine::kernel_checks().filter(|spec| spec.keys.contains(&"static_enabled")) {
+    for check in super::machine::kernel_checks().filter(|spec| spec.has_key("static_enabled")) {
         let mut worker = Worker::new(check, &[("static_enabled", "False")]);
         worker.tick(&machine.roots);
         machine.overlay(&trees().join("vm/tick2"));

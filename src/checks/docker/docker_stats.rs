@@ -7,7 +7,7 @@
 
 use crate::check::{Check, Context, Measurement, Out, Runs, Spec};
 use crate::config::section::Section;
-use crate::fetch::http::{Answer, Endpoint, Http, percent_encode};
+use crate::fetch::http::{Answer, Endpoint, Http, Question, percent_encode};
 use crate::fetch::stacks::Stacks;
 use crate::model::error::{Error, Result, quote};
 use crate::model::meter::Meter;
@@ -25,7 +25,17 @@ pub static SPEC: Spec = Spec {
     check_type: TYPE,
     conf: "docker.ini",
     section: "Docker",
-    keys: &["stats", "detailed", "memstats", "prettynames", "labels", "verify", "ca_file", "client_cert", "client_key"],
+    keys: &[&[
+        "stats",
+        "detailed",
+        "memstats",
+        "prettynames",
+        "labels",
+        "verify",
+        "ca_file",
+        "client_cert",
+        "client_key",
+    ]],
     runs: Runs::Own,
     fields: &[CPU, THROTTLING, MEMORY, USED, MEMORY_DETAILS, IO, TRAFFIC, TRAFFIC_DETAILS, LISTED, DAEMON],
     build,
@@ -210,13 +220,13 @@ impl Check for Docker {
         let (api, containers) = listed?;
         self.forget_all_but(&containers, out);
         let mut failed = 0;
-        let mut paths: Vec<String> = containers.iter().map(|container| container.path(&api)).collect();
-        paths.push(format!("{}/info", api.prefix));
+        let mut questions: Vec<_> = containers.iter().map(|container| Question::get(&container.path(&api))).collect();
+        questions.push(Question::get(&format!("{}/info", api.prefix)));
         let now = u64::try_from(cx.tick.wall).unwrap_or_default();
         let Docker { http, known, cpus, is_local, tells, .. } = self;
         let (is_podman, stacks) = (api.is_podman, Stacks::default());
         let round = Round { cx, tells: *tells, is_podman, is_local: *is_local, cpus: *cpus, stacks, now };
-        cx.get_all(http, &paths, |at, answer| match containers.get(at) {
+        cx.ask_all(http, &questions, |at, answer| match containers.get(at) {
             Some(container) => match container.tell(answer.map_err(of_containers), known, &round, out) {
                 Err(error) if error.is_gone() || matches!(error, Error::Status { status: NOT_RUNNING, .. }) => {}
                 Err(error) => {

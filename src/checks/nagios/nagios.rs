@@ -17,7 +17,7 @@ pub static SPEC: Spec = Spec {
     check_type: TYPE,
     conf: plugins::CONF,
     section: SECTION,
-    keys: &[plugins::JUDGE, "*"],
+    keys: &[&[plugins::JUDGE, "*"]],
     runs: Runs::Own,
     fields: &[FIELDS, &[TOOK]],
     build,

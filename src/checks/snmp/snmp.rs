@@ -17,7 +17,7 @@ pub static SPEC: Spec = Spec {
     check_type: TYPE,
     conf: "snmp.ini",
     section: "SNMP",
-    keys: &[DEVICES],
+    keys: &[&[DEVICES]],
     runs: Runs::Own,
     fields: &[&[PATTERN, RATE], DEVICE],
     build,

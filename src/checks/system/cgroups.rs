@@ -18,7 +18,7 @@ pub static SPEC: Spec = Spec {
     check_type: TYPE,
     conf: CONF,
     section: "Cgroups",
-    keys: &["depth", "ignore"],
+    keys: &[&["depth", "ignore"]],
     runs: Runs::Own,
     fields: &[CPU, LEVELS, MEMORY, EVENTS, IO],
     build,

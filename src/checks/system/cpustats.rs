@@ -18,7 +18,7 @@ pub static SPEC: Spec = Spec {
     check_type: TYPE,
     conf: CONF,
     section: "CPU Stats",
-    keys: &["static_enabled", "percore_stats", "high", "severe", "hysteresis"],
+    keys: &[Thresholds::KEYS, &["percore_stats"]],
     runs: Runs::Kernel,
     fields: &[SHARES, SYSTEM],
     build,

@@ -25,7 +25,7 @@ pub static SPEC: Spec = Spec {
     check_type: TYPE,
     conf: CONF,
     section: "Disk Stats",
-    keys: &["static_enabled", "high", "severe", "hysteresis", "ignore"],
+    keys: &[Thresholds::KEYS, &["ignore"]],
     runs: Runs::Kernel,
     fields: &[TRAFFIC, TIMES, SPACE, MOUNT],
     build,

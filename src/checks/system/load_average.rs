@@ -16,7 +16,7 @@ pub static SPEC: Spec = Spec {
     check_type: TYPE,
     conf: CONF,
     section: "Load Average",
-    keys: &["static_enabled", "high", "severe", "hysteresis"],
+    keys: &[Thresholds::KEYS],
     runs: Runs::Kernel,
     fields: &[LOAD, TASKS, CPUS],
     build,

@@ -17,7 +17,7 @@ pub static SPEC: Spec = Spec {
     check_type: TYPE,
     conf: CONF,
     section: "Memory Stats",
-    keys: &["static_enabled", "high", "severe", "hysteresis"],
+    keys: &[Thresholds::KEYS],
     runs: Runs::Kernel,
     fields: &[MEMINFO, PERCENTS, VMSTAT],
     build,

@@ -18,7 +18,7 @@ pub static SPEC: Spec = Spec {
     check_type: TYPE,
     conf: CONF,
     section: "Network Stats",
-    keys: &["localhost", "rated", "ignore"],
+    keys: &[&["localhost", "rated", "ignore"]],
     runs: Runs::Kernel,
     fields: &[RATED, RAW, LINK],
     build,

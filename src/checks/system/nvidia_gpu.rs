@@ -14,7 +14,7 @@ pub static SPEC: Spec = Spec {
     check_type: "gpu",
     conf: CONF,
     section: "NVIDIA",
-    keys: &["library"],
+    keys: &[&["library"]],
     runs: Runs::Own,
     fields: &[NUMBERS, &[INFO]],
     build,

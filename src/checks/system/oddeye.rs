@@ -3,7 +3,7 @@
 use super::CONF;
 use crate::check::{Check, Context, Out, Runs, Spec};
 use crate::config::section::Section;
-use crate::fetch::http::{Endpoint, Http};
+use crate::fetch::http::{self, Endpoint, Http};
 use crate::model::error::Result;
 use crate::model::point::{Level, Tags};
 use crate::model::table::{Field, gauge};
@@ -14,7 +14,7 @@ pub static SPEC: Spec = Spec {
     check_type: "health",
     conf: CONF,
     section: "OddEye",
-    keys: &["url", "auth", "user", "pass", "verify", "ca_file", "client_cert", "client_key"],
+    keys: &[&["url"], http::KEYS],
     runs: Runs::Own,
     fields: &[&[ALIVE]],
     build,

@@ -16,7 +16,7 @@ pub static SPEC: Spec = Spec {
     check_type: TYPE,
     conf: CONF,
     section: "Open Files",
-    keys: &["*"],
+    keys: &[&["*"]],
     runs: Runs::Own,
     fields: &[SYSTEM, PROCESS, &[PATTERN]],
     build,

@@ -1,11 +1,14 @@
 //! Bytes to rows. Pure: text in, rows or an error out; no file, no socket, no clock, no point.
 
 pub mod ber;
+pub mod csv;
+pub mod jolokia;
 pub mod json;
 pub mod line_protocol;
 pub mod nagios;
 pub mod number;
 pub mod oid;
+pub mod pairs;
 pub mod procfs;
 pub mod prometheus;
 pub mod time;

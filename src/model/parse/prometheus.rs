@@ -3,6 +3,7 @@
 //! are left out).
 
 use super::time::whole;
+use crate::model::error::quote;
 use std::borrow::Cow;
 
 /// What one line says.
@@ -147,4 +148,41 @@ fn quoted_text(text: &str) -> Option<(String, &str)> {
         }
     }
     None
+}
+
+/// Reads a whole page: `tell` is given each sample whose name is wanted, with the kind that the page declares for it. Returns
+/// what is wrong with the first line that cannot be read, and how many there are.
+pub fn read<'a>(
+    page: &'a str,
+    is_wanted: impl Fn(&str) -> bool,
+    mut tell: impl FnMut(Sample<'a>, Option<&'a str>),
+) -> Option<String> {
+    let (mut declared, mut unread, mut first) = (None, 0_usize, None);
+    for line in page.lines() {
+        let line = line.trim_start();
+        if line.starts_with('#') {
+            if let Ok(Line::Type { name, kind }) = parse(line) {
+                declared = Some((name, kind));
+            }
+            continue;
+        }
+        // A name that is given in quotes stands behind the brace.
+        let name = line.split(['{', ' ', '\t']).next().unwrap_or_default();
+        if !name.is_empty() && !is_wanted(name) {
+            continue;
+        }
+        match parse(line) {
+            Ok(Line::Sample(sample)) if is_wanted(&sample.name) => {
+                let kind =
+                    declared.as_ref().filter(|(name, _)| sample.name.starts_with(&**name)).map(|(_, kind)| *kind);
+                tell(sample, kind);
+            }
+            Ok(_) => {}
+            Err(why) => {
+                unread += 1;
+                first.get_or_insert_with(|| format!("{why}: {}", quote(line)));
+            }
+        }
+    }
+    first.map(|first| if unread > 1 { format!("{unread} lines cannot be read, the first: {first}") } else { first })
 }

@@ -1,0 +1,68 @@
+//! Checks of pages: each is where its pages are, and what it tells of an answer.
+
+use super::{Check, Context, Out};
+use crate::config::section::Section;
+use crate::fetch::http::{Answer, Endpoint, Http, Question};
+use crate::model::error::Result;
+
+/// A check of one page. Its address is the value of the first of these keys, with the values of the others behind it.
+///
+/// # Errors
+/// A mistake in the section.
+pub fn page<T>(section: &Section, keys: &[&str], tell: T) -> Result<Box<dyn Check>>
+where
+    T: FnMut(&Answer, &mut Out) -> Result<()> + Send + 'static,
+{
+    Ok(Box::new(Page { http: Http::new(Endpoint::read(section, keys)?), tell }))
+}
+
+struct Page<T> {
+    http: Http,
+    tell: T,
+}
+
+impl<T: FnMut(&Answer, &mut Out) -> Result<()> + Send> Check for Page<T> {
+    fn run(&mut self, cx: &Context, out: &mut Out) -> Result<()> {
+        let answer = cx.get(&mut self.http, "")?;
+        (self.tell)(&answer, out).map_err(|error| answer.unread(&error))
+    }
+}
+
+/// A check of several pages below one address, which are asked for at the same time: `tell` is given each with its place in
+/// `paths`. A page that fails costs what it would have told; where all fail, so does the run.
+///
+/// # Errors
+/// A mistake in the section.
+pub fn pages<T>(section: &Section, keys: &[&str], paths: &'static [&'static str], tell: T) -> Result<Box<dyn Check>>
+where
+    T: FnMut(usize, &Answer, &mut Out) -> Result<()> + Send + 'static,
+{
+    let questions = paths.iter().map(|path| Question::get(path)).collect();
+    Ok(Box::new(Pages { http: Http::new(Endpoint::read(section, keys)?), questions, tell }))
+}
+
+struct Pages<T> {
+    http: Http,
+    questions: Vec<Question>,
+    tell: T,
+}
+
+impl<T: FnMut(usize, &Answer, &mut Out) -> Result<()> + Send> Check for Pages<T> {
+    fn run(&mut self, cx: &Context, out: &mut Out) -> Result<()> {
+        let Pages { http, questions, tell } = self;
+        let mut errors = Vec::new();
+        cx.ask_all(http, questions, |at, answer| {
+            let told = answer.and_then(|answer| tell(at, &answer, out).map_err(|error| answer.unread(&error)));
+            errors.extend(told.err().map(|error| (at, error)));
+        });
+        if errors.len() == questions.len()
+            && let Some((_, first)) = errors.pop()
+        {
+            return Err(first);
+        }
+        for (at, error) in errors {
+            out.fault_of(questions.get(at).map_or("", |question| &question.path), error.to_string());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,58 @@
+//! nginx: connections and requests, from the page of stub_status (nginx documentation, ngx_http_stub_status_module).
+
+use super::CONF;
+use crate::check::{Runs, Spec, page};
+use crate::fetch::http::{self, Answer};
+use crate::model::point::Tags;
+use crate::model::table::{Field, Row, gauge, rate};
+
+pub static SPEC: Spec = Spec {
+    name: "check_nginx",
+    purpose: "connections and requests of nginx",
+    check_type: "nginx",
+    conf: CONF,
+    section: "NginX",
+    keys: &[&["address", "stats"], http::KEYS],
+    runs: Runs::Own,
+    fields: &[FIELDS],
+    build: |section| {
+        page(section, &["address", "stats"], |page, out| {
+            let row = row(page);
+            page.must(row.has_any(FIELDS), "the text of stub_status: is it switched on at this path?")?;
+            out.pick(&row, FIELDS, &Tags::default());
+            Ok(())
+        })
+    },
+};
+
+const FIELDS: &[Field] = &[
+    gauge("Active connections:", "nginx_connections"),
+    rate("accepts", "nginx_accept"),
+    rate("handled", "nginx_handled"),
+    rate("requests", "nginx_requests"),
+    gauge("Reading:", "nginx_reading"),
+    gauge("Writing:", "nginx_writing"),
+    gauge("Waiting:", "nginx_waiting"),
+];
+
+/// `Reading: 6 Writing: 179`, and for the counters a line of names above a line of numbers.
+fn row(page: &Answer) -> Row<'_> {
+    let mut row = Row::default();
+    let mut lines = page.text.lines().map(str::trim);
+    while let Some(line) = lines.next() {
+        if let Some(names) = line.strip_prefix("server ") {
+            let numbers = lines.next().unwrap_or_default().split_ascii_whitespace();
+            names.split_ascii_whitespace().zip(numbers).for_each(|(name, number)| row.push(name, number));
+        } else if let Some(number) = line.strip_prefix("Active connections:") {
+            row.push("Active connections:", number.trim());
+        } else {
+            let words: Vec<_> = line.split_ascii_whitespace().collect();
+            words.chunks_exact(2).for_each(|pair| {
+                if let [name, number] = pair {
+                    row.push(name, *number)
+                }
+            });
+        }
+    }
+    row
+}

@@ -1,0 +1,170 @@
+//! A question to a server that speaks a protocol of its own, over TCP, TLS or a unix socket, and its answer.
+//!
+//! *Invariant:* nothing here waits past its deadline, or keeps more than its limit.
+
+use super::host::Host;
+use crate::config::section::Section;
+use crate::model::error::{Error, Result, plain};
+use crate::net::tls::Tls;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Longest wait for a whole answer unless `timeout_seconds` says otherwise.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// Most bytes of an answer that are read.
+const MOST_BYTES: usize = 8 << 20;
+
+/// The keys that [`Server::read`] reads.
+pub const KEYS: &[&str] = &["host", "port", "tls", "verify", "ca_file", "client_cert", "client_key"];
+
+/// A server as the section of a check names it.
+pub struct Server {
+    place: Place,
+    tls: Option<Tls>,
+    timeout: Duration,
+}
+
+enum Place {
+    Host { name: String, host: Host },
+    Socket(PathBuf),
+}
+
+impl Server {
+    /// Reads `host`, which may be the path of a socket, `port`, `tls`, the keys of TLS, and `timeout_seconds`.
+    ///
+    /// # Errors
+    /// A mistake in the section.
+    pub fn read(section: &Section, default_port: u16) -> Result<Server> {
+        let name = section.required("host")?;
+        let port = section.number("port", default_port)?;
+        let place = match name.strip_prefix("unix://").unwrap_or(name) {
+            path if path.starts_with('/') => Place::Socket(path.into()),
+            name => Place::Host { name: name.into(), host: Host::new(name, port) },
+        };
+        let tls = if section.flag("tls", false)? { Some(Tls::of_check(section)?) } else { None };
+        let seconds = section.optional_number("timeout_seconds")?;
+        let timeout = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or(TIMEOUT);
+        Ok(Server { place, tls, timeout })
+    }
+
+    /// As it may be shown.
+    pub fn address(&self) -> String {
+        match &self.place {
+            Place::Host { host, .. } => host.shown(),
+            Place::Socket(path) => path.display().to_string(),
+        }
+    }
+
+    /// Says that on a new connection, and hears the answer: until it `is_whole`, or the server closes. What a server says
+    /// before it breaks off is an answer, too.
+    ///
+    /// # Errors
+    /// [`Error::Fetch`] where there is no answer in time, or it has no end.
+    pub fn ask(&mut self, question: &[u8], deadline: Instant, is_whole: impl Fn(&[u8]) -> bool) -> Result<Vec<u8>> {
+        let deadline = deadline.min(Instant::now() + self.timeout);
+        let answer = self.connect(deadline).and_then(|mut wire| converse(&mut *wire, question, deadline, is_whole));
+        answer.map_err(|problem| Error::Fetch { address: self.address(), problem })
+    }
+
+    fn connect(&mut self, deadline: Instant) -> Result<Box<dyn Wire>, String> {
+        match &mut self.place {
+            Place::Socket(path) => match UnixStream::connect(path) {
+                Ok(stream) => Ok(Box::new(stream)),
+                Err(error) => Err(format!("cannot connect: {}", plain(&error))),
+            },
+            Place::Host { name, host } => {
+                let mut last = Err("no time was left to ask before the tick was over".into());
+                for address in host.addresses(deadline)? {
+                    let Some(left) = left(deadline) else { break };
+                    match TcpStream::connect_timeout(&address, left) {
+                        Ok(stream) => return wrapped(stream, name, self.tls.as_ref()),
+                        Err(error) => last = Err(format!("cannot connect: {}", plain(&error))),
+                    }
+                }
+                last
+            }
+        }
+    }
+}
+
+fn wrapped(stream: TcpStream, name: &str, tls: Option<&Tls>) -> Result<Box<dyn Wire>, String> {
+    let Some(tls) = tls else { return Ok(Box::new(stream)) };
+    let config: Arc<ClientConfig> = Arc::new(tls.config().map_err(|error| error.to_string())?);
+    let name = ServerName::try_from(name.to_string()).map_err(|_| format!("{name} is no name of a server"))?;
+    let connection = ClientConnection::new(config, name).map_err(|error| error.to_string())?;
+    Ok(Box::new(StreamOwned::new(connection, stream)))
+}
+
+fn left(deadline: Instant) -> Option<Duration> {
+    Some(deadline.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())
+}
+
+fn converse(
+    wire: &mut dyn Wire,
+    question: &[u8],
+    deadline: Instant,
+    is_whole: impl Fn(&[u8]) -> bool,
+) -> Result<Vec<u8>, String> {
+    let late = || "no whole answer in time".to_string();
+    let mut answer = Vec::new();
+    let mut buffer = [0; 16 << 10];
+    wire.limit(left(deadline).ok_or_else(late)?).map_err(|error| plain(&error))?;
+    // A server that is full says so and closes before it is asked.
+    let asked = wire.write_all(question).and_then(|()| wire.flush());
+    loop {
+        wire.limit(left(deadline).ok_or_else(late)?).map_err(|error| plain(&error))?;
+        match wire.read(&mut buffer) {
+            Ok(0) if answer.is_empty() => {
+                return Err(asked
+                    .err()
+                    .map_or("the server closed the connection without an answer".into(), |error| plain(&error)));
+            }
+            Ok(0) => return Ok(answer),
+            Ok(count) => answer.extend_from_slice(buffer.get(..count).unwrap_or_default()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                return Err(late());
+            }
+            Err(_) if !answer.is_empty() => return Ok(answer),
+            Err(error) => return Err(plain(&error)),
+        }
+        if is_whole(&answer) {
+            return Ok(answer);
+        }
+        if answer.len() > MOST_BYTES {
+            return Err(format!("the answer is longer than {} MiB", MOST_BYTES >> 20));
+        }
+    }
+}
+
+/// A connection of any kind.
+trait Wire: Read + Write {
+    /// The longest that a read or a write may take.
+    fn limit(&self, limit: Duration) -> io::Result<()>;
+}
+
+impl Wire for TcpStream {
+    fn limit(&self, limit: Duration) -> io::Result<()> {
+        self.set_read_timeout(Some(limit))?;
+        self.set_write_timeout(Some(limit))
+    }
+}
+
+impl Wire for UnixStream {
+    fn limit(&self, limit: Duration) -> io::Result<()> {
+        self.set_read_timeout(Some(limit))?;
+        self.set_write_timeout(Some(limit))
+    }
+}
+
+impl Wire for StreamOwned<ClientConnection, TcpStream> {
+    fn limit(&self, limit: Duration) -> io::Result<()> {
+        self.sock.limit(limit)
+    }
+}

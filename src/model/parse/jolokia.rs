@@ -1,0 +1,145 @@
+//! What Jolokia is asked, and answers of it as MBeans with their attributes (Jolokia reference, "Jolokia protocol", of 1.x and 2.x).
+
+use super::json;
+use crate::model::error::{Error, Result, quote};
+use serde_json::{Value, json};
+
+const ANSWER: &str = "an answer of Jolokia";
+/// The status of an MBean or an attribute that does not exist.
+const NOT_FOUND: u64 = 404;
+
+/// An MBean that is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Bean {
+    /// Its name, or a pattern.
+    pub name: &'static str,
+    /// Those that are wanted; empty: all.
+    pub attributes: &'static [&'static str],
+}
+
+/// An MBean that is there.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Found {
+    /// The properties of its name, without quotes.
+    properties: Vec<(String, String)>,
+    /// Its attributes, an object.
+    pub attributes: Value,
+}
+
+impl Found {
+    fn new(name: &str, attributes: Value) -> Found {
+        Found { properties: properties(name), attributes }
+    }
+
+    /// That property of its name.
+    pub fn property(&self, key: &str) -> Option<&str> {
+        self.properties.iter().find(|(own, _)| own == key).map(|(_, value)| value.as_str())
+    }
+}
+
+/// The body that asks for all of them at once.
+pub fn post_body(beans: &[Bean]) -> String {
+    let one = |bean: &Bean| {
+        let mut asked = json!({ "type": "read", "mbean": bean.name, "config": { "ignoreErrors": true } });
+        if let (Some(asked), false) = (asked.as_object_mut(), bean.attributes.is_empty()) {
+            asked.insert("attribute".into(), json!(bean.attributes));
+        }
+        asked
+    };
+    Value::Array(beans.iter().map(one).collect()).to_string()
+}
+
+/// The path that asks for one. In it `!` escapes, and `/` divides.
+pub fn get_path(bean: &Bean) -> String {
+    let escaped = |text: &str| {
+        let text = text.replace('!', "!!").replace('/', "!/").replace('"', "!\"");
+        encoded(&text)
+    };
+    let attributes = bean.attributes.iter().map(|name| escaped(name)).collect::<Vec<_>>().join(",");
+    let behind = if attributes.is_empty() { attributes } else { format!("/{attributes}") };
+    format!("/read/{}{behind}?ignoreErrors=true", escaped(bean.name))
+}
+
+/// Percent-encoded but for what Jolokia's names need.
+fn encoded(text: &str) -> String {
+    let keeps = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~!:=,*".contains(&byte);
+    text.bytes().map(|byte| if keeps(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
+/// The answer to all of them, one by one; why there is none, in words.
+///
+/// # Errors
+/// It is no answer to these.
+pub fn read_bulk(text: &str, beans: &[Bean]) -> Result<Vec<Result<Vec<Found>, String>>> {
+    match json::document(text, ANSWER)? {
+        Value::Array(answers) if answers.len() == beans.len() => {
+            Ok(answers.into_iter().zip(beans).map(|(answer, bean)| read(answer, bean)).collect())
+        }
+        _ => Err(Error::parse("one answer of Jolokia to each question", text)),
+    }
+}
+
+/// The answer to one of them; why there is none, in words.
+///
+/// # Errors
+/// It is no answer of Jolokia.
+pub fn read_one(text: &str, bean: &Bean) -> Result<Result<Vec<Found>, String>> {
+    match json::document(text, ANSWER)? {
+        answer @ Value::Object(_) => Ok(read(answer, bean)),
+        _ => Err(Error::parse(ANSWER, text)),
+    }
+}
+
+/// What is not there is no error: which MBeans a server has depends on its version and its parts.
+fn read(mut answer: Value, bean: &Bean) -> Result<Vec<Found>, String> {
+    let status = answer.get("status").and_then(Value::as_u64);
+    let value = answer.get_mut("value").map(Value::take);
+    match (status, value) {
+        (Some(200) | None, Some(Value::Object(value))) if is_pattern(bean.name) => {
+            Ok(value.into_iter().filter(|(_, own)| own.is_object()).map(|(name, own)| Found::new(&name, own)).collect())
+        }
+        (Some(200) | None, Some(value @ Value::Object(_))) => Ok(vec![Found::new(bean.name, value)]),
+        (Some(200), Some(Value::Null) | None) | (Some(NOT_FOUND), _) => Ok(Vec::new()),
+        _ => {
+            let said = answer.get("error").and_then(Value::as_str).map(quote);
+            let status = status.map_or("no status".into(), |status| format!("status {status}"));
+            Err(said.map_or(status.clone(), |said| format!("{status}: {said}")))
+        }
+    }
+}
+
+fn is_pattern(name: &str) -> bool {
+    name.contains(['*', '?'])
+}
+
+/// `domain:key=value,key="quoted, value"`
+fn properties(name: &str) -> Vec<(String, String)> {
+    let mut rest = name.split_once(':').map_or("", |(_, rest)| rest);
+    let mut all = Vec::new();
+    while let Some((key, behind)) = rest.split_once('=') {
+        let (value, behind) = match behind.strip_prefix('"') {
+            Some(quoted) => quoted_value(quoted),
+            None => {
+                let (value, behind) = behind.split_once(',').unwrap_or((behind, ""));
+                (value.to_string(), behind)
+            }
+        };
+        all.push((key.trim_start_matches(',').to_string(), value));
+        rest = behind;
+    }
+    all
+}
+
+/// Up to the closing quote, and what stands behind it. A backslash escapes (javax.management.ObjectName.quote).
+fn quoted_value(text: &str) -> (String, &str) {
+    let mut value = String::new();
+    let mut letters = text.char_indices();
+    while let Some((at, letter)) = letters.next() {
+        match letter {
+            '"' => return (value, text.get(at + 1..).unwrap_or_default()),
+            '\\' => value.extend(letters.next().map(|(_, next)| if next == 'n' { '\n' } else { next })),
+            other => value.push(other),
+        }
+    }
+    (value, "")
+}

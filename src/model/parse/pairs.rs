@@ -1,0 +1,9 @@
+//! Texts of a name and a value in each line, as status pages and statistics are.
+
+use crate::model::table::Row;
+
+/// The lines that have that separator, each as a cell; the others are left out. Of a name that stands twice the first counts.
+pub fn pairs<'a>(text: &'a str, separator: &str) -> Row<'a> {
+    let cells = text.lines().filter_map(|line| line.split_once(separator));
+    Row::of(cells.map(|(name, value)| (name.trim(), value.trim())))
+}

@@ -1,0 +1,288 @@
+//! A server that answers as a recorded one did: over HTTP, in a protocol of its own over TCP, through Jolokia, or as a program.
+//!
+//! A case is a folder with `case.txt` and the answers it names. The file has the lines of the check's section, and then
+//! which question has which answer:
+//! ```text
+//! address: {http}
+//! stats: /nginx_status
+//!
+//! GET /nginx_status = status.txt
+//! ```
+//! `{http}` is the server's URL, `{host}` and `{port}` its parts, `{NAME}` the path of a program of a `PROGRAM NAME` line.
+//! Questions: `GET PATH`, `POST TEXT` (in its body), `MBEAN NAME` (asked of Jolokia), `TCP TEXT` (in what is said),
+//! `CONNECT` (said unasked), `PROGRAM NAME`. An answer is a file of `tick1`, `tick2`, or of the folder itself; or an HTTP
+//! status, with a file behind it or without. A line `SECONDS N` says how far apart the two ticks are, 10 without it.
+
+use crate::support::server::answer;
+use std::fs::{self, Permissions};
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// What stands in a case.
+pub struct Case {
+    folder: PathBuf,
+    section: Vec<(String, String)>,
+    routes: Vec<Route>,
+    /// From one tick to the next.
+    pub seconds: u64,
+}
+
+#[derive(Clone)]
+struct Route {
+    kind: String,
+    question: String,
+    status: u16,
+    file: String,
+}
+
+impl Case {
+    pub fn read(folder: &Path) -> Case {
+        let text = fs::read_to_string(folder.join("case.txt")).unwrap();
+        let (mut section, mut routes, mut seconds) = (Vec::new(), Vec::new(), 10);
+        for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            let is_route = line.starts_with(|first: char| first.is_ascii_uppercase());
+            if let Some(number) = line.strip_prefix("SECONDS ") {
+                seconds = number.parse().unwrap();
+                continue;
+            }
+            if !is_route {
+                let (key, value) = line.split_once(':').unwrap_or_else(|| panic!("{}: {line}", folder.display()));
+                section.push((key.trim().into(), value.trim().into()));
+                continue;
+            }
+            let (question, told) = line.rsplit_once(" = ").unwrap_or_else(|| panic!("{}: {line}", folder.display()));
+            let (kind, question) = question.split_once(' ').unwrap_or((question, ""));
+            let (status, file) = match told.split_once(' ').unwrap_or((told, "")) {
+                (status, file) if status.parse::<u16>().is_ok() => (status.parse().unwrap(), file),
+                _ => (200, told),
+            };
+            routes.push(Route { kind: kind.into(), question: question.into(), status, file: file.into() });
+        }
+        Case { folder: folder.into(), section, routes, seconds }
+    }
+
+    /// Whether anything of it is asked for over HTTP.
+    pub fn is_http(&self) -> bool {
+        self.routes.iter().any(|route| ["GET", "POST", "MBEAN"].contains(&&*route.kind))
+    }
+}
+
+/// What is done with an answer on its way.
+#[derive(Clone)]
+pub enum Trouble {
+    None,
+    /// The body is another one.
+    Body(Arc<Change>),
+    /// Whole bytes instead of an HTTP answer.
+    Raw(Vec<u8>),
+    /// Nothing, and the connection stays.
+    Silence,
+    /// A byte now and then.
+    Drip,
+    /// More bytes than anybody wants.
+    Endless,
+}
+
+type Change = dyn Fn(&[u8]) -> Vec<u8> + Send + Sync;
+
+struct Shared {
+    case: Case,
+    now: Mutex<(usize, Trouble)>,
+}
+
+/// The server of a case, at its first tick.
+pub struct Replay {
+    shared: Arc<Shared>,
+    port: u16,
+    programs: TempDir,
+}
+
+impl Replay {
+    pub fn start(case: Case) -> Replay {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let shared = Arc::new(Shared { case, now: Mutex::new((1, Trouble::None)) });
+        let serving = Arc::clone(&shared);
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let serving = Arc::clone(&serving);
+                thread::spawn(move || serving.serve(stream));
+            }
+        });
+        let replay = Replay { shared, port, programs: tempfile::tempdir().unwrap() };
+        replay.set(1, Trouble::None);
+        replay
+    }
+
+    /// The tick from which answers come from now on, and what is done with them.
+    pub fn set(&self, tick: usize, trouble: Trouble) {
+        for route in self.shared.case.routes.iter().filter(|route| route.kind == "PROGRAM") {
+            self.write_program(route, tick, &trouble);
+        }
+        *self.shared.now.lock().unwrap() = (tick, trouble);
+    }
+
+    fn write_program(&self, route: &Route, tick: usize, trouble: &Trouble) {
+        let path = self.programs.path().join(&route.question);
+        let output = path.with_extension("out");
+        let body = self.shared.file(route, tick);
+        let (body, code) = match trouble {
+            Trouble::None => (body, 0),
+            Trouble::Body(change) => (change(&body), 0),
+            Trouble::Raw(bytes) => (bytes.clone(), 1),
+            Trouble::Silence | Trouble::Drip | Trouble::Endless => (Vec::new(), 2),
+        };
+        fs::write(&output, body).unwrap();
+        // Beside the old one: a program that runs cannot be written to.
+        let new = path.with_extension("new");
+        fs::write(&new, format!("#!/bin/sh\ncat '{}'\nexit {code}\n", output.display())).unwrap();
+        fs::set_permissions(&new, Permissions::from_mode(0o755)).unwrap();
+        fs::rename(&new, &path).unwrap();
+    }
+
+    /// The lines of the check's section.
+    pub fn section(&self) -> Vec<(String, String)> {
+        let fill = |value: &str| {
+            let value = value.replace("{http}", &format!("http://127.0.0.1:{}", self.port));
+            let mut value = value.replace("{host}", "127.0.0.1").replace("{port}", &self.port.to_string());
+            for route in self.shared.case.routes.iter().filter(|route| route.kind == "PROGRAM") {
+                let path = self.programs.path().join(&route.question);
+                value = value.replace(&format!("{{{}}}", route.question), path.to_str().unwrap());
+            }
+            value
+        };
+        self.shared.case.section.iter().map(|(key, value)| (key.clone(), fill(value))).collect()
+    }
+
+    /// That text with words for what is different in each run.
+    pub fn shown(&self, text: &str) -> String {
+        let text = text.replace(&format!("127.0.0.1:{}", self.port), "SERVER");
+        text.replace(self.programs.path().to_str().unwrap(), "PROGRAMS")
+    }
+}
+
+impl Shared {
+    fn file(&self, route: &Route, tick: usize) -> Vec<u8> {
+        let folder = &self.case.folder;
+        let of_tick = folder.join(format!("tick{tick}")).join(&route.file);
+        match &*route.file {
+            "" => Vec::new(),
+            file => fs::read(&of_tick)
+                .or_else(|_| fs::read(folder.join(file)))
+                .unwrap_or_else(|error| panic!("{}: {error}", of_tick.display())),
+        }
+    }
+
+    fn route(&self, is: impl Fn(&Route) -> bool) -> Option<&Route> {
+        self.case.routes.iter().find(|route| is(route))
+    }
+
+    fn serve(&self, mut stream: TcpStream) {
+        let (tick, trouble) = self.now.lock().unwrap().clone();
+        if let Some(route) = self.route(|route| route.kind == "CONNECT") {
+            let body = self.file(route, tick);
+            self.say(&mut stream, &trouble, &body, |body| body);
+            let _ = stream.shutdown(Shutdown::Both);
+            return;
+        }
+        let mut heard = Vec::new();
+        let mut buffer = [0; 4096];
+        while let Ok(count @ 1..) = stream.read(&mut buffer) {
+            heard.extend_from_slice(&buffer[..count]);
+            let (tick, trouble) = self.now.lock().unwrap().clone();
+            let is_kept = match request(&heard) {
+                Request::Http { path, body, length } => {
+                    heard.drain(..length);
+                    let (status, told) = self.http(&path, &body, tick);
+                    self.say(&mut stream, &trouble, &told, |body| answer(status, &[], &body))
+                }
+                Request::Unfinished => true,
+                Request::Other => {
+                    let said = String::from_utf8_lossy(&heard).into_owned();
+                    let mut asked: Vec<_> = self.case.routes.iter().filter(|route| route.kind == "TCP").collect();
+                    asked.retain(|route| said.contains(&route.question));
+                    let told: Vec<u8> = asked.iter().flat_map(|route| self.file(route, tick)).collect();
+                    heard.clear();
+                    self.say(&mut stream, &trouble, &told, |body| body)
+                }
+            };
+            if !is_kept {
+                break;
+            }
+        }
+        let _ = stream.shutdown(Shutdown::Both);
+    }
+
+    /// Status and body.
+    fn http(&self, path: &str, body: &str, tick: usize) -> (u16, Vec<u8>) {
+        let told = |route: &Route| (route.status, self.file(route, tick));
+        if let Ok(serde_json::Value::Array(asked)) = serde_json::from_str(body) {
+            let one = |asked: &serde_json::Value| {
+                let name = asked["mbean"].as_str().unwrap_or_default();
+                let route = self.route(|route| route.kind == "MBEAN" && route.question == name);
+                let missing = serde_json::json!({ "status": 404, "error": format!("{name} is not there") });
+                route.map_or(missing, |route| serde_json::from_slice(&self.file(route, tick)).unwrap())
+            };
+            return (200, serde_json::Value::Array(asked.iter().map(one).collect()).to_string().into());
+        }
+        let is_asked = |route: &Route| match &*route.kind {
+            "GET" => body.is_empty() && route.question == path,
+            "POST" => !body.is_empty() && body.contains(&route.question),
+            _ => false,
+        };
+        self.route(is_asked).map_or((404, Vec::new()), told)
+    }
+
+    /// Whether the connection is to be kept.
+    fn say(&self, to: &mut TcpStream, trouble: &Trouble, told: &[u8], wrapped: impl Fn(Vec<u8>) -> Vec<u8>) -> bool {
+        let bytes = match trouble {
+            Trouble::None => wrapped(told.to_vec()),
+            Trouble::Body(change) => wrapped(change(told)),
+            Trouble::Raw(bytes) => {
+                let _ = to.write_all(bytes);
+                return false;
+            }
+            Trouble::Silence => return true,
+            Trouble::Drip => {
+                let whole = wrapped(told.to_vec());
+                return whole.iter().all(|byte| {
+                    thread::sleep(Duration::from_millis(20));
+                    to.write_all(&[*byte]).is_ok()
+                });
+            }
+            Trouble::Endless => {
+                let _ = to.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
+                while to.write_all(&[b'9'; 1 << 16]).is_ok() {}
+                return false;
+            }
+        };
+        to.write_all(&bytes).is_ok()
+    }
+}
+
+enum Request {
+    Http { path: String, body: String, length: usize },
+    Unfinished,
+    Other,
+}
+
+fn request(heard: &[u8]) -> Request {
+    if !["GET ", "POST "].iter().any(|method| heard.starts_with(method.as_bytes())) {
+        return Request::Other;
+    }
+    let Some(end) = heard.windows(4).position(|four| four == b"\r\n\r\n") else { return Request::Unfinished };
+    let head = String::from_utf8_lossy(&heard[..end]).into_owned();
+    let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+    let length = end + 4 + length.unwrap_or(0);
+    if heard.len() < length {
+        return Request::Unfinished;
+    }
+    let body = String::from_utf8_lossy(&heard[end + 4..length]).into_owned();
+    Request::Http { path: head.split(' ').nth(1).unwrap_or_default().into(), body, length }
+}
