@@ -70,6 +70,11 @@ impl Context<'_> {
         tree::target(self.roots, link)
     }
 
+    /// Whether the network that is watched is another than that of this process: that of the host around its container.
+    pub fn watches_another_network(&self) -> bool {
+        tree::is_of_reader(self.roots)
+    }
+
     /// Where the kernel tells that network interfaces have changed.
     pub fn link_news(&self) -> LinkNews {
         LinkNews::listen(self.roots)

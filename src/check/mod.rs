@@ -13,7 +13,7 @@ pub mod thresholds;
 
 pub use context::{Context, World};
 pub use jolokia::{Beans, jolokia};
-pub use out::{Fault, Measurement, Out};
+pub use out::{Fault, Measurement, OfDevice, Out};
 pub use page::{page, pages};
 pub use spec::{COMMON_KEYS, CommonSettings, DEFAULT_MAX_SERIES, DEVICES, Runs, Spec};
 

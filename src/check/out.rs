@@ -5,14 +5,23 @@ use super::thresholds::Thresholds;
 use crate::model::error::Error;
 use crate::model::origin::Origin;
 use crate::model::point::{Batch, HealthEvent, Kind, Level, Point, Series, Tags, Text, Tick, Value};
-use crate::model::rates::{Backward, Before, Count};
-use crate::model::table::{Field, How, Raw, Row};
+use crate::model::rates::{Backward, Before, Change, Count};
+use crate::model::table::{Field, How, NO_COUNT, Raw, Row, Share};
 use std::collections::HashMap;
 use std::fmt;
 use std::time::Instant;
 
 /// Periods after which an event that is not judged any more is forgotten.
 const FORGET_AFTER_PERIODS: u32 = 10;
+
+/// What rounding may put on top of a bound.
+const ROUNDED: f64 = 1.0 + 1e-9;
+
+const BELOW_ZERO: &str = "no number to tell: what is read is some 2^63 or more, as of a count that fell below 0";
+const NEGATIVE: &str = "no number to tell: what is read is below 0";
+const TOO_FAST: &str = "no number to tell: what is read grows faster than it can";
+const TOO_MUCH: &str = "no number to tell: what is read is more than there can be";
+const MORE_THAN_ALL: &str = "no number to tell: the part is more than its whole";
 
 /// A number that brings all that there is to say of it.
 pub struct Measurement<'a> {
@@ -48,6 +57,8 @@ impl fmt::Display for Fault {
 pub struct Out {
     check_type: Text,
     tick: Tick,
+    /// When what is told was read; `None` until something is told.
+    read: Option<Instant>,
     batch: Batch,
     faults: Vec<Fault>,
     known: KnownSeries,
@@ -64,6 +75,7 @@ impl Out {
         Out {
             check_type: check_type.into(),
             tick,
+            read: None,
             batch: Batch::default(),
             faults: Vec::new(),
             known: KnownSeries::new(max_series),
@@ -75,7 +87,7 @@ impl Out {
 
     /// Starts the next run.
     pub fn begin(&mut self, tick: Tick) {
-        self.tick = tick;
+        (self.tick, self.read) = (tick, None);
         self.batch = Batch { points: Vec::with_capacity(self.expected), events: Vec::new() };
         self.faults.clear();
         self.known.begin_run();
@@ -83,7 +95,33 @@ impl Out {
 
     /// What is told from here on was so at that time.
     pub fn set_moment(&mut self, wall: i64, at: Instant) {
-        (self.tick.wall, self.tick.at) = (wall, at);
+        (self.tick.wall, self.tick.at, self.read) = (wall, at, Some(at));
+    }
+
+    /// What is told from here on has been read just now. Unless a check says so, all of a run was read when the first of it is
+    /// told.
+    pub fn read_now(&mut self) -> Instant {
+        self.read_at(Instant::now())
+    }
+
+    /// What is told from here on was read at that instant. Never before the tick, as which the instant is handed back.
+    pub fn read_at(&mut self, at: Instant) -> Instant {
+        *self.read.insert(at.max(self.tick.at))
+    }
+
+    /// When what is told now was read: what has changed since then is divided by the time from reading to reading.
+    pub fn when_read(&mut self) -> Instant {
+        match self.read {
+            Some(at) => at,
+            None => self.read_now(),
+        }
+    }
+
+    /// What is told with the numbers of a device that is known by that, and by nothing else: its major and minor number, the
+    /// index of an interface. Its name is a tag, which another device may have at the next tick. One that was not told in
+    /// the run before starts anew.
+    pub fn of<'a>(&'a mut self, device: &'a str) -> OfDevice<'a> {
+        OfDevice { out: self, device }
     }
 
     /// Ends the run: what was told, and the soft faults on the way.
@@ -100,9 +138,16 @@ impl Out {
 
     /// Applies a table to a row: each line's cell becomes a point. A missing or unreadable cell costs that line alone.
     pub fn pick(&mut self, row: &Row, fields: &'static [Field], tags: &Tags) {
+        self.pick_of(row, fields, tags, None);
+    }
+
+    fn pick_of(&mut self, row: &Row, fields: &'static [Field], tags: &Tags, device: Option<&str>) {
         for field in fields {
+            let is_too_much =
+                |raw: Raw| field.whole.and_then(|whole| row.get(whole)).is_some_and(|all| exceeds(raw, all));
             match row.get(field.cell) {
-                Some(raw) => self.put(field, raw, tags),
+                Some(raw) if is_too_much(raw) => self.refuse(field.metric, MORE_THAN_ALL),
+                Some(raw) => self.put_of(field, raw, tags, device),
                 None if field.optional => {}
                 None => self.fault(format!("{}: no {} to read", field.metric, field.cell)),
             }
@@ -111,7 +156,11 @@ impl Out {
 
     /// One number for one table line. Counters give no point on their first sample and after a restart.
     pub fn put<'r>(&mut self, field: &'static Field, raw: impl Into<Raw<'r>>, tags: &Tags) {
-        let raw = match raw.into() {
+        self.put_of(field, raw.into(), tags, None);
+    }
+
+    fn put_of(&mut self, field: &'static Field, raw: Raw, tags: &Tags, device: Option<&str>) {
+        let raw = match raw {
             Raw::Text(text) => match number(text) {
                 Some(raw) => raw,
                 None => return self.fault(format!("{}: {}", field.metric, Error::parse("a number", text))),
@@ -120,13 +169,57 @@ impl Out {
         };
         let (name, check_type) = (Text::Borrowed(field.metric), self.check_type.clone());
         let series = Series { name, check_type, host: None, tags: tags.clone() };
-        let (count, at) = (count(raw), self.tick.at);
-        let scaled = |change: Option<f64>| change.and_then(|n| Value::finite(n * field.scale));
-        self.push(series, (field.how, self.tick.wall, field.reaction), |before| match field.how {
+        let (count, at) = (count(raw), self.when_read());
+        let told = (field.how, self.tick.wall, field.reaction);
+        let as_read = match field.how {
             How::Gauge | How::Percent | How::Counter => plain(field, raw),
-            How::Rate => scaled(before.per_second(count, at, field.backward).number()),
-            How::Delta => scaled(before.delta(count, at, field.backward).number()),
+            How::Rate | How::Delta => countable(raw).map(|()| None),
+        };
+        let device = device.filter(|_| matches!(field.how, How::Rate | How::Delta));
+        let as_read = match as_read {
+            Ok(value) => value,
+            Err(problem) => return self.refuse(field.metric, problem),
+        };
+        let mut is_impossible = false;
+        self.push(series, device, told, |before| {
+            let change = match (field.how, field.most) {
+                (How::Delta, _) => before.delta(count, at, field.backward),
+                (How::Rate, Some(most)) => before.per_second_up_to(most / field.scale, count, at, field.backward),
+                (How::Rate, None) => before.per_second(count, at, field.backward),
+                (How::Gauge | How::Percent | How::Counter, _) => return as_read,
+            };
+            is_impossible = change == Change::Impossible;
+            Value::finite(change.number()? * field.scale)
         });
+        if is_impossible {
+            self.refuse(field.metric, TOO_FAST);
+        }
+    }
+
+    /// How much a part is of its whole, both as counted by the same source: the one way to a share. `None` where one is not
+    /// known or there is no whole, and with a fault of that metric where the part is the greater: then neither is to be believed.
+    pub fn share(&mut self, metric: &str, part: Option<u64>, whole: Option<u64>) -> Option<Share> {
+        let (part, whole) = (part?, whole?);
+        if part > whole || whole >= NO_COUNT {
+            self.refuse(metric, if whole >= NO_COUNT { BELOW_ZERO } else { MORE_THAN_ALL });
+        }
+        Share::of(part, whole).filter(|_| whole < NO_COUNT)
+    }
+
+    /// The count as an integer; `None` and a fault from [`NO_COUNT`] on.
+    pub fn integer(&mut self, metric: &str, count: u64) -> Option<i64> {
+        let integer = i64::try_from(count).ok().filter(|_| count < NO_COUNT);
+        if integer.is_none() {
+            self.refuse(metric, BELOW_ZERO);
+        }
+        integer
+    }
+
+    /// A number that is none: told once a run of each metric, however many devices have it.
+    pub fn refuse(&mut self, metric: &str, problem: &str) {
+        if !self.faults.iter().any(|fault| fault.item == metric) {
+            self.fault_of(metric, problem);
+        }
     }
 
     /// What the meters of several table lines told together. Where one began anew, all that has these tags does.
@@ -154,8 +247,8 @@ impl Out {
             Value::Int(number) if number >= 0 => Count::Whole(number as u64),
             other => Count::Real(other.as_f64()),
         };
-        let at = self.tick.at;
-        self.push(series, (how, time.unwrap_or(self.tick.wall), 0), |before| match how {
+        let at = self.when_read();
+        self.push(series, None, (how, time.unwrap_or(self.tick.wall), 0), |before| match how {
             How::Gauge | How::Percent | How::Counter => Some(value),
             How::Rate => before.per_second(count, at, backward).number().and_then(Value::finite),
             How::Delta => before.delta(count, at, backward).number().and_then(Value::finite),
@@ -167,11 +260,12 @@ impl Out {
     fn push(
         &mut self,
         series: Series,
+        device: Option<&str>,
         (how, time, reaction): (How, i64, i8),
         value: impl FnOnce(&mut Before) -> Option<Value>,
     ) {
-        let Some(known) = self.known.of(&series) else { return };
-        let Some(value) = value(&mut known.before) else { return };
+        let Some(known) = self.known.of(&series, device, time) else { return };
+        let Some(value) = value(known.before) else { return };
         let kind = match how {
             How::Gauge | How::Delta => Kind::Gauge,
             How::Percent => Kind::Percent,
@@ -184,7 +278,7 @@ impl Out {
         match known.place.and_then(|place| points.get_mut(place as usize)).filter(|old| old.time == time) {
             Some(old) => *old = point,
             None => {
-                known.place = u32::try_from(points.len()).ok();
+                *known.place = u32::try_from(points.len()).ok();
                 points.push(point);
             }
         }
@@ -276,18 +370,57 @@ impl Out {
     }
 }
 
-/// A number that is sent as read, in the type that its line declares. `None` for NaN and the infinities.
-fn plain(field: &Field, raw: Raw) -> Option<Value> {
-    if field.int && field.scale == 1.0 {
-        return match raw {
-            Raw::Count(n) => Some(Value::Int(i64::try_from(n).unwrap_or(i64::MAX))),
-            Raw::Int(n) => Some(Value::Int(n)),
-            Raw::Float(n) => n.is_finite().then_some(Value::Int(n as i64)),
-            Raw::Text(_) => None,
-        };
+/// The numbers of one device, see [`Out::of`].
+pub struct OfDevice<'a> {
+    out: &'a mut Out,
+    device: &'a str,
+}
+
+impl OfDevice<'_> {
+    /// As [`Out::pick`].
+    pub fn pick(&mut self, row: &Row, fields: &'static [Field], tags: &Tags) {
+        self.out.pick_of(row, fields, tags, Some(self.device));
     }
-    let scaled = Value::finite(float(raw) * field.scale)?;
-    Some(if field.int { Value::Int(scaled.as_f64() as i64) } else { scaled })
+
+    /// As [`Out::put`].
+    pub fn put<'r>(&mut self, field: &'static Field, raw: impl Into<Raw<'r>>, tags: &Tags) {
+        self.out.put_of(field, raw.into(), tags, Some(self.device));
+    }
+}
+
+/// A number that is sent as read, in the type that its line declares; `None` for NaN and the infinities. `Err` says why it
+/// cannot be.
+fn plain(field: &Field, raw: Raw) -> Result<Option<Value>, &'static str> {
+    let scaled = float(raw) * field.scale;
+    match (raw, field.most) {
+        (Raw::Count(NO_COUNT..), _) => Err(BELOW_ZERO),
+        (_, Some(most)) if scaled > most * ROUNDED => Err(TOO_MUCH),
+        _ if field.how == How::Percent && scaled < 0.0 => Err(NEGATIVE),
+        (Raw::Count(n), _) if field.int && field.scale == 1.0 => Ok(i64::try_from(n).ok().map(Value::Int)),
+        (Raw::Int(n), _) if field.int && field.scale == 1.0 => Ok(Some(Value::Int(n))),
+        _ if !scaled.is_finite() => Ok(None),
+        _ if field.int && scaled.abs() >= NO_COUNT as f64 => Err(BELOW_ZERO),
+        _ if field.int => Ok(Some(Value::Int(scaled as i64))),
+        (_, most) => Ok(Some(Value::Float(most.map_or(scaled, |most| scaled.min(most))))),
+    }
+}
+
+/// Whether it may be the count of something.
+fn countable(raw: Raw) -> Result<(), &'static str> {
+    match raw {
+        Raw::Count(NO_COUNT..) => Err(BELOW_ZERO),
+        raw if float(raw) < 0.0 => Err(NEGATIVE),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the part is more than the whole; where one of them is no number, that is another matter.
+fn exceeds(part: Raw, whole: Raw) -> bool {
+    let read = |raw| match raw {
+        Raw::Text(text) => number(text),
+        raw => Some(raw),
+    };
+    read(part).zip(read(whole)).is_some_and(|(part, whole)| float(part) > float(whole))
 }
 
 fn float(raw: Raw) -> f64 {

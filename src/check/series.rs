@@ -2,7 +2,7 @@
 //!
 //! One table per check, keyed by series, so that neither two disks nor two checks share history.
 
-use crate::model::point::{Series, Tags};
+use crate::model::point::{Series, Tags, Text};
 use crate::model::rates::Before;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -14,23 +14,39 @@ const FORGET_AFTER: u32 = 10;
 pub struct KnownSeries {
     most: usize,
     known: HashMap<Series, Known>,
+    /// Counters of devices that have other names than their series, by device and metric.
+    devices: HashMap<Text, HashMap<Text, Counter>>,
     run: u32,
     refused: usize,
 }
 
 /// What is remembered of a series.
 #[derive(Default)]
-pub struct Known {
-    pub before: Before,
+struct Known {
+    counter: Counter,
     /// Where the last point of this run is in the batch.
-    pub place: Option<u32>,
+    place: Option<u32>,
     /// The run it was last seen in.
     seen: u32,
 }
 
+/// What is remembered of a counter.
+#[derive(Default)]
+struct Counter {
+    before: Before,
+    /// The run in which it was told last, and the time that was told with it.
+    told: Option<(u32, i64)>,
+}
+
+/// What is remembered of a series that is told now.
+pub struct Remembered<'a> {
+    pub before: &'a mut Before,
+    pub place: &'a mut Option<u32>,
+}
+
 impl KnownSeries {
     pub fn new(most: usize) -> KnownSeries {
-        KnownSeries { most, known: HashMap::new(), run: 0, refused: 0 }
+        KnownSeries { most, known: HashMap::new(), devices: HashMap::new(), run: 0, refused: 0 }
     }
 
     pub fn begin_run(&mut self) {
@@ -38,8 +54,14 @@ impl KnownSeries {
         self.refused = 0;
     }
 
-    /// Forgets what was not seen for long. With the bound, how many series were refused in this run.
+    /// Forgets what was not seen for long, and of devices what was not seen in this run: one that comes back starts anew. With
+    /// the bound, how many series were refused in this run.
     pub fn end_run(&mut self) -> (usize, usize) {
+        let is_seen = |counter: &Counter| counter.told.is_some_and(|(run, _)| run == self.run);
+        self.devices.retain(|_, counters| {
+            counters.retain(|_, counter| is_seen(counter));
+            !counters.is_empty()
+        });
         self.known.retain(|_, known| self.run.wrapping_sub(known.seen) <= FORGET_AFTER);
         (self.most, self.refused)
     }
@@ -49,8 +71,9 @@ impl KnownSeries {
         self.known.len() >= self.most
     }
 
-    /// What is remembered of it; `None`: refused.
-    pub fn of(&mut self, series: &Series) -> Option<&mut Known> {
+    /// What is remembered of it, or of that device's counter of its name; `None`: refused. A counter that is told again in this
+    /// run, for the same time, has its sample taken back.
+    pub fn of(&mut self, series: &Series, device: Option<&str>, time: i64) -> Option<Remembered<'_>> {
         let is_full = self.is_full();
         let known = match self.known.entry(series.clone()) {
             Entry::Occupied(entry) => entry.into_mut(),
@@ -63,12 +86,23 @@ impl KnownSeries {
         if known.seen != self.run {
             (known.seen, known.place) = (self.run, None);
         }
-        Some(known)
+        let counter = match device {
+            Some(device) => {
+                let counters = self.devices.entry(Text::Owned(device.into())).or_default();
+                counters.entry(series.name.clone()).or_default()
+            }
+            None => &mut known.counter,
+        };
+        if counter.told.replace((self.run, time)) == Some((self.run, time)) {
+            counter.before.take_back();
+        }
+        Some(Remembered { before: &mut counter.before, place: &mut known.place })
     }
 
     /// Lets every series start anew.
     pub fn begin_anew(&mut self) {
-        self.known.values_mut().for_each(|known| known.before = Before::default());
+        self.known.values_mut().for_each(|known| known.counter = Counter::default());
+        self.devices.clear();
     }
 
     /// Lets every series start anew that has all tags of one of these.
@@ -84,7 +118,7 @@ impl KnownSeries {
         };
         if !by_first.is_empty() {
             let left = self.known.iter_mut().filter(|(series, _)| is_gone(series));
-            left.for_each(|(_, known)| known.before = Before::default());
+            left.for_each(|(_, known)| known.counter = Counter::default());
         }
     }
 }

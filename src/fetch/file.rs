@@ -1,5 +1,6 @@
 //! Kernel files that stay open: read with `pread` into a reused buffer, opened anew when the kernel says so.
 
+use super::tree;
 use crate::model::error::{Error, Result};
 use crate::model::roots::Roots;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -85,13 +86,13 @@ impl KernelFile {
                 }
                 // The file behind the descriptor is gone; perhaps there is a new one of that name.
                 Err(error) if matches!(error.raw_os_error(), Some(libc::ENODEV | libc::ESTALE | libc::ENOENT)) => {}
-                Err(error) => return Err(Error::file("read", roots.resolve(&self.path))(error)),
+                Err(error) => return Err(Error::file("read", tree::place(roots, &self.path))(error)),
             }
         }
         self.open = None;
-        let path = roots.resolve(&self.path);
-        let file = self.open.insert(File::open(&path).map_err(Error::file("open", &path))?);
-        self.filled = fill(&mut self.buffer, file, until).map_err(Error::file("read", &path))?;
+        let file = self.open.insert(tree::open(roots, &self.path)?);
+        let filled = fill(&mut self.buffer, file, until);
+        self.filled = filled.map_err(Error::file("read", tree::place(roots, &self.path)))?;
         Ok(())
     }
 }

@@ -16,6 +16,11 @@ impl LinkNews {
         LinkNews(is_here.then(subscribe).and_then(Result::ok))
     }
 
+    /// Whether anybody would tell.
+    pub fn is_heard(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Whether there is news since the last call; always where nobody would tell.
     pub fn has_come(&self) -> bool {
         let Some(socket) = &self.0 else { return true };

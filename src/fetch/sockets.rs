@@ -11,7 +11,6 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, sendto, setsockopt, socket, sockopt,
 };
 use nix::sys::time::TimeVal;
-use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::os::fd::AsRawFd;
 use std::path::Path;
@@ -209,14 +208,13 @@ pub fn read(roots: &Roots, protocol: Protocol) -> Result<Counts> {
 
 /// Line by line: with many sockets the file is large. A line that cannot be read is none of a socket.
 fn add_lines(roots: &Roots, file: &str, counts: &mut Counts) -> Result<()> {
-    let path = roots.resolve(file);
-    let mut lines = BufReader::with_capacity(64 << 10, File::open(&path).map_err(Error::file("open", &path))?);
+    let mut lines = BufReader::with_capacity(64 << 10, tree::open(roots, file)?);
     let mut line = Vec::with_capacity(256);
     loop {
         line.clear();
         // No line of the kernel's is that long.
         let mut bounded = std::io::Read::take(&mut lines, 4096);
-        if bounded.read_until(b'\n', &mut line).map_err(Error::file("read", &path))? == 0 {
+        if bounded.read_until(b'\n', &mut line).map_err(Error::file("read", tree::place(roots, file)))? == 0 {
             return Ok(());
         }
         if let Some(state) = std::str::from_utf8(&line).ok().and_then(state_of) {

@@ -1,6 +1,7 @@
 //! Counters into change: per second, or since the previous sample.
 //!
-//! Three honest answers: a number, "not yet" on the first sample, "it restarted" when the counter went back.
+//! Four honest answers: a number, "not yet" on the first sample, "it restarted" when the counter went back, "impossible" when
+//! it grew faster than it can.
 
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,10 @@ pub enum Backward {
     Clamp,
 }
 
+/// How late a counter may be brought up to date, or its reading be stamped: it may seem to have grown for so much longer than
+/// the time between two samples. The kernel brings its pressure counters up to date every two seconds.
+const LATE: Duration = Duration::from_millis(2500);
+
 /// The answer to "by how much did it change?".
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Change {
@@ -32,25 +37,31 @@ pub enum Change {
     NotYet,
     /// The counter started anew; the next sample gives a number again.
     Restarted,
+    /// More than can be in that time.
+    Impossible,
 }
 
 impl Change {
     pub fn number(self) -> Option<f64> {
         match self {
             Change::Number(number) => Some(number),
-            Change::NotYet | Change::Restarted => None,
+            Change::NotYet | Change::Restarted | Change::Impossible => None,
         }
     }
 }
 
+#[derive(Clone, Copy)]
 struct Sample {
     count: Count,
     at: Instant,
 }
 
-/// The previous sample of a counter; none before the first.
+/// The previous sample of a counter, none before the first, and the one that it replaced.
 #[derive(Default)]
-pub struct Before(Option<Sample>);
+pub struct Before {
+    last: Option<Sample>,
+    earlier: Option<Sample>,
+}
 
 impl Before {
     /// Change per second of real elapsed time since the previous sample. Never negative, never infinite.
@@ -61,13 +72,30 @@ impl Before {
         }
     }
 
+    /// The same of a counter that cannot grow by more than `most` a second: a little more, which comes of late samples, is `most`.
+    pub fn per_second_up_to(&mut self, most: f64, count: Count, at: Instant, rule: Backward) -> Change {
+        match self.step(count, at, rule) {
+            (Change::Number(difference), elapsed) if difference <= most * (elapsed + LATE).as_secs_f64() => {
+                Change::Number((difference / elapsed.as_secs_f64()).min(most))
+            }
+            (Change::Number(_), _) => Change::Impossible,
+            (other, _) => other,
+        }
+    }
+
     /// Change since the previous sample, whatever time has passed.
     pub fn delta(&mut self, count: Count, at: Instant, rule: Backward) -> Change {
         self.step(count, at, rule).0
     }
 
+    /// Takes the last sample back: the next one stands for it.
+    pub fn take_back(&mut self) {
+        self.last = self.earlier.take();
+    }
+
     fn step(&mut self, count: Count, at: Instant, rule: Backward) -> (Change, Duration) {
-        let Some(old) = self.0.replace(Sample { count, at }) else {
+        self.earlier = self.last.replace(Sample { count, at });
+        let Some(old) = self.earlier else {
             return (Change::NotYet, Duration::ZERO);
         };
         let elapsed = at.saturating_duration_since(old.at);

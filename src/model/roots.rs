@@ -1,4 +1,4 @@
-//! Where the trees of this machine begin.
+//! Where the trees of this machine begin, and whose network a tree of /proc tells of.
 
 use std::path::{Path, PathBuf};
 
@@ -25,5 +25,17 @@ impl Roots {
             Some(("sys", rest)) => self.sys.join(rest),
             _ => self.root.join(Path::new(path)),
         }
+    }
+
+    /// The network of the host where /proc is that of another place: there `proc/net` is a link to the network of whoever
+    /// reads it, and the host's is that of its first process. `None` for anything else.
+    pub fn of_host(&self, path: &str) -> Option<PathBuf> {
+        let below = path.trim_start_matches('/').strip_prefix("proc/net").filter(|_| self.is_of_others())?;
+        (below.is_empty() || below.starts_with('/')).then(|| self.proc.join(format!("1/net{below}")))
+    }
+
+    /// Whether /proc is that of another place: of the host around a container.
+    pub fn is_of_others(&self) -> bool {
+        self.proc != Path::new("/proc")
     }
 }

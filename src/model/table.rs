@@ -5,6 +5,10 @@
 
 use crate::model::rates::Backward;
 
+/// From here on, a page below 2^63, a count is no number: one that fell below 0 comes out as more, a limit that is none as this,
+/// and no store takes it as an integer.
+pub const NO_COUNT: u64 = (1 << 63) - 4096;
+
 /// What is done with the raw number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
@@ -32,10 +36,15 @@ pub struct Field {
     /// A missing cell is no fault.
     pub optional: bool,
     pub backward: Backward,
+    /// The most that it can be, as it is told: 100 for a percentage.
+    pub most: Option<f64>,
+    /// The cell of the whole that it is a part of.
+    pub whole: Option<&'static str>,
 }
 
 const fn line(cell: &'static str, metric: &'static str, how: How) -> Field {
-    Field { cell, metric, how, int: false, scale: 1.0, reaction: 0, optional: false, backward: Backward::Reset }
+    let (optional, backward) = (false, Backward::Reset);
+    Field { cell, metric, how, int: false, scale: 1.0, reaction: 0, optional, backward, most: None, whole: None }
 }
 
 /// A level, a float unless [`Field::int`] follows.
@@ -45,7 +54,7 @@ pub const fn gauge(cell: &'static str, metric: &'static str) -> Field {
 
 /// A share of 100.
 pub const fn percent(cell: &'static str, metric: &'static str) -> Field {
-    line(cell, metric, How::Percent)
+    line(cell, metric, How::Percent).most(100.0)
 }
 
 /// A counter, told as change per second.
@@ -83,6 +92,24 @@ impl Field {
 
     pub const fn optional(mut self) -> Field {
         self.optional = true;
+        self
+    }
+
+    /// What is more, or grows faster, is no number.
+    pub const fn most(mut self, most: f64) -> Field {
+        self.most = Some(most);
+        self
+    }
+
+    /// A percentage of something else than a whole: of one CPU of several.
+    pub const fn unbounded(mut self) -> Field {
+        self.most = None;
+        self
+    }
+
+    /// What is more than that cell of its row is no number.
+    pub const fn part_of(mut self, whole: &'static str) -> Field {
+        self.whole = Some(whole);
         self
     }
 
@@ -148,5 +175,32 @@ impl<'a> Row<'a> {
 
     pub fn push(&mut self, name: &'a str, raw: impl Into<Raw<'a>>) {
         self.0.push((name, raw.into()));
+    }
+}
+
+/// A part of a whole that is there; never more than it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    part: u64,
+    whole: u64,
+}
+
+impl Share {
+    /// `None` where the part is the greater, or there is no whole.
+    pub fn of(part: u64, whole: u64) -> Option<Share> {
+        (whole > 0 && part <= whole).then_some(Share { part, whole })
+    }
+
+    /// All of the whole but this part.
+    pub fn rest(self) -> Share {
+        Share { part: self.whole.saturating_sub(self.part), ..self }
+    }
+
+    pub fn part(self) -> u64 {
+        self.part
+    }
+
+    pub fn percent(self) -> f64 {
+        self.part as f64 * 100.0 / self.whole as f64
     }
 }

@@ -12,14 +12,14 @@ use std::path::Path;
 use std::process::Command;
 
 /// A daemon whose points go to a server.
-struct Host {
-    home: Home,
-    server: Server,
+pub struct Host {
+    pub home: Home,
+    pub server: Server,
 }
 
 impl Host {
     /// With a check, its section, and further keys of `[SelfConfig]`; not started yet.
-    fn new(check: &str, conf: &str, own: &[(&str, &Path)]) -> Host {
+    pub fn new(check: &str, conf: &str, own: &[(&str, &Path)]) -> Host {
         let server = Server::always(204);
         let to = [("tsdtype", "InfluxDB"), ("address", &server.url()), ("database", "d")];
         let home = own.iter().fold(Home::new(), |home, (key, path)| home.with(key, path.to_str().unwrap())).to(&to);
@@ -31,7 +31,7 @@ impl Host {
     }
 
     /// All values of that metric whose line has this word, in order.
-    fn values(&self, metric: &str, word: &str) -> Vec<f64> {
+    pub fn values(&self, metric: &str, word: &str) -> Vec<f64> {
         let start = format!("{metric},");
         let requests = self.server.requests();
         let lines = requests.iter().flat_map(|request| request.text().lines());
@@ -40,13 +40,13 @@ impl Host {
         ours.filter_map(value).collect()
     }
 
-    fn wait_for(&self, metric: &str, word: &str, wanted: impl Fn(&[f64]) -> bool) {
+    pub fn wait_for(&self, metric: &str, word: &str, wanted: impl Fn(&[f64]) -> bool) {
         wait_for(&format!("{metric} of {word}"), || wanted(&self.values(metric, word)));
     }
 }
 
 /// Starts the daemon as what a shell becomes after these commands; whether that went well.
-fn start_after(home: &Home, commands: &[&str]) -> bool {
+pub fn start_after(home: &Home, commands: &[&str]) -> bool {
     let start = home.command(&["start"]);
     let mut shell = Command::new(commands[0]);
     shell.args(&commands[1..]).arg("sh").arg(start.get_program()).args(start.get_args());
@@ -131,7 +131,7 @@ fn a_change_of_a_link_is_seen_without_reading_it_at_every_tick() {
 
 /// All points of that interface in the local store, in order.
 #[cfg(feature = "local")]
-fn stored(home: &Home, metric: &str, interface: &str) -> Vec<f64> {
+pub fn stored(home: &Home, metric: &str, interface: &str) -> Vec<f64> {
     let mut values = Vec::new();
     let Ok(Some(store)) = Reader::open(&home.path("var/puypuy.db")) else { return values };
     let is_wanted =

@@ -23,4 +23,5 @@ mod snmp;
 mod snmp_agent;
 mod sockets;
 mod this_host;
+mod true_numbers;
 mod variants;

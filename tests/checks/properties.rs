@@ -5,7 +5,7 @@ use puypuy::check::Out;
 use puypuy::model::parse::{json, number, procfs, time};
 use puypuy::model::point::{Tags, Tick};
 use puypuy::model::rates::{Backward, Before, Change, Count};
-use puypuy::model::table::{Field, gauge, rate};
+use puypuy::model::table::{Field, NO_COUNT, gauge, rate};
 use std::time::{Duration, Instant};
 
 const FIELDS: &[Field] = &[gauge("MemTotal", "mem_total"), gauge("a", "a")];
@@ -142,6 +142,61 @@ proptest! {
     }
 
     #[test]
+    fn nothing_grows_faster_than_it_can(old: u32, step: u32, millis in 1_u64..100_000, most in 1.0..1e6_f64) {
+        let (mut before, start) = (Before::default(), Instant::now());
+        let (old, new) = (u64::from(old), u64::from(old) + u64::from(step));
+        before.per_second_up_to(most, Count::Whole(old), start, Backward::Reset);
+        let at = start + Duration::from_millis(millis);
+        match before.per_second_up_to(most, Count::Whole(new), at, Backward::Reset) {
+            Change::Number(rate) => prop_assert!(rate <= most && rate <= f64::from(step) * 1000.0 / millis as f64 + 1e-6),
+            change => {
+                prop_assert_eq!(change, Change::Impossible);
+                prop_assert!(f64::from(step) * 1000.0 > most * millis as f64);
+            }
+        }
+    }
+
+    #[test]
+    fn told_again_in_a_tick_the_last_counts_from_the_tick_before(counts in proptest::collection::vec(0_u32.., 1..5), last: u32) {
+        let (start, mut out) = (ahead(), Out::new("x", 10, tick(ahead(), 0)));
+        out.begin(tick(start, 0));
+        out.put(&READS, 0_u64, &Tags::default());
+        let _ = out.finish();
+        out.begin(tick(start, 10));
+        for count in counts.iter().chain([&last]) {
+            out.put(&READS, u64::from(*count), &Tags::default());
+        }
+        let told: Vec<_> = out.finish().0.points.iter().map(|point| point.value.as_f64()).collect();
+        prop_assert_eq!(told, [f64::from(last) / 10.0]);
+    }
+
+    #[test]
+    fn whatever_names_devices_swap_a_rate_is_that_of_one_device(swaps in proptest::collection::vec(any::<bool>(), 2..8)) {
+        let (start, mut out) = (ahead(), Out::new("x", 10, tick(ahead(), 0)));
+        for (second, is_swapped) in (0_u64..).zip(&swaps) {
+            out.begin(tick(start, second));
+            let (slow, fast) = if *is_swapped { ("b", "a") } else { ("a", "b") };
+            out.of("8:0").put(&READS, second, &Tags::one("drive", slow));
+            out.of("8:16").put(&READS, 1_000_000_000_000 + 7 * second, &Tags::one("drive", fast));
+            let rates: Vec<_> = out.finish().0.points.iter().map(|point| point.value.as_f64()).collect();
+            prop_assert_eq!(rates, if second == 0 { vec![] } else { vec![1.0, 7.0] });
+        }
+    }
+
+    #[test]
+    fn a_share_is_never_more_than_all(part: u64, whole: u64) {
+        let mut out = Out::new("x", 10, tick(ahead(), 0));
+        match out.share("x", Some(part), Some(whole)) {
+            Some(share) => {
+                prop_assert!(part <= whole && (0.0..=100.0).contains(&share.percent()));
+                prop_assert_eq!(share.part() + share.rest().part(), whole);
+                prop_assert!(out.finish().1.is_empty());
+            }
+            None => prop_assert_eq!(out.finish().1.len(), usize::from(part > whole || whole >= NO_COUNT)),
+        }
+    }
+
+    #[test]
     fn after_a_restart_the_next_sample_counts(before: u32, low in 0_u64..1000, step: u32) {
         let (mut rates, start) = (Before::default(), Instant::now());
         let samples = [u64::from(before) + 2000, low, low + u64::from(step)];
@@ -176,16 +231,23 @@ fn without_time_there_is_no_rate() {
     }
 }
 
+/// Later than anything that is read here: a number counts as read at its tick.
+fn ahead() -> Instant {
+    Instant::now() + Duration::from_secs(3600)
+}
+
+fn tick(start: Instant, second: u64) -> Tick {
+    let (at, period) = (start + Duration::from_secs(second), Duration::from_secs(1));
+    Tick { wall: second as i64, at, deadline: at + period, period }
+}
+
 const READS: Field = rate("", "reads");
 const WRITES: Field = rate("", "writes");
 
 #[test]
 fn series_are_told_apart_by_name_and_tags_and_forgotten() {
-    let start = Instant::now();
-    let tick = |second: u64| {
-        let (at, period) = (start + Duration::from_secs(second), Duration::from_secs(1));
-        Tick { wall: second as i64, at, deadline: at + period, period }
-    };
+    let start = ahead();
+    let tick = |second: u64| tick(start, second);
     let mut out = Out::new("x", 3, tick(0));
     let (sda, sdb) = (Tags::one("drive", "sda"), Tags::one("drive", "sdb"));
     let mut told = |second, counts: [u64; 3], gone: &[Tags]| {

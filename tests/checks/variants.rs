@@ -101,6 +101,28 @@ fn cpu_time_that_goes_back_a_little_stands_still_and_a_restart_gives_no_point() 
 }
 
 #[test]
+fn idle_that_goes_back_does_not_make_the_machine_busy() {
+    let machine = Machine::empty();
+    let mut worker = Worker::new(spec("check_cpustats"), &[]);
+    let mut load = |columns: &str| {
+        machine.write("proc/stat", format!("cpu {columns}\ncpu0 {columns}\n"));
+        let told = worker.tick(&machine.roots);
+        (
+            told.number("cpu_load", "all"),
+            told.faults.iter().map(|fault| fault.split(':').next().unwrap().into()).collect(),
+        )
+    };
+    let none: Vec<String> = Vec::new();
+    assert_eq!(load("1000 0 0 90000 0 0 0 0 0 0"), (None, none.clone()));
+    assert_eq!(load("1050 0 0 89990 0 0 0 0 0 0"), (Some(5.0), none.clone()), "of the thousand ticks that have passed");
+    assert_eq!(load("1150 0 0 70000 0 0 0 0 0 0"), (None, vec!["cpu_idle".into()]));
+    assert_eq!(load("1250 0 0 70900 0 0 0 0 0 0"), (Some(10.0), none.clone()));
+    assert_eq!(load("9991250 0 0 71800 0 0 0 0 0 0"), (None, vec!["cpu_user".into()]));
+    assert_eq!(load("9991350 0 0 72700 900000 0 0 0 0 0"), (Some(10.0), vec!["cpu_iowait".into()]));
+    assert_eq!(load("10 0 0 90 0 0 0 0 0 0"), (None, none));
+}
+
+#[test]
 fn thresholds_judge_and_can_be_switched_off() {
     let machine = Machine::of("vm");
     for (check, event, message) in [

@@ -44,8 +44,8 @@ pub static SPEC: Spec = Spec {
 const TYPE: &str = "docker";
 const SOCKET: &str = "unix:///var/run/docker.sock";
 
-const OF_HOST: Field = percent("", "docker_master_cpu_usage");
-const OF_CPU: Field = percent("", "docker_container_cpu_usage");
+const OF_HOST: Field = percent("", "docker_master_cpu_usage").unbounded();
+const OF_CPU: Field = percent("", "docker_container_cpu_usage").unbounded();
 const CPU: &[Field] = &[OF_HOST, OF_CPU];
 
 const THROTTLING: &[Field] = &[
@@ -349,6 +349,7 @@ impl Container {
         out: &mut Out,
     ) -> Result<()> {
         let tells = round.tells;
+        out.read_now();
         let stats = document(answer?, "the statistics of a container")?;
         if json::text(&stats, "/read") == Some(NEVER) {
             return Ok(());
@@ -514,9 +515,10 @@ fn tell_io(stats: &Json, tags: &Tags, known: &mut [Meter<Device>; 2], round: &Ro
 fn tell_traffic(iface: &str, counters: &Json, fields: &[Field], tags: &Tags, out: &mut Out) {
     for field in fields {
         let Some(Raw::Count(count)) = json::cell(counters, field.cell) else { continue };
+        let Some(count) = out.integer(field.metric, count) else { continue };
         out.tell(Measurement {
             name: &field.metric.replace("{iface}", iface),
-            value: Value::Int(i64::try_from(count).unwrap_or(i64::MAX)),
+            value: Value::Int(count),
             how: field.how,
             check_type: TYPE,
             tags: tags.clone(),

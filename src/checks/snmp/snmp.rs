@@ -83,7 +83,8 @@ impl Check for Snmp {
         }
         let asked = cx.snmp(self.devices.iter_mut().map(|device| &mut device.settings.agent).collect());
         for (device, asked) in self.devices.iter_mut().zip(asked) {
-            device.tell(&asked, cx.tick.at, out);
+            let at = out.read_at(asked.at.unwrap_or(cx.tick.at));
+            device.tell(&asked, at, out);
         }
         Ok(())
     }

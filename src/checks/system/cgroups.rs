@@ -154,7 +154,10 @@ fn shown(group: &str) -> &str {
 /// A controller that is not switched on for the group has no files. They are too many to stay open.
 fn tell(folder: &str, Group { tags, io, .. }: &mut Group, stacks: &Stacks, cx: &Context, out: &mut Out) {
     let mut read = |file: &str, take: &mut dyn FnMut(&str, &mut Out)| match cx.text(&format!("{folder}/{file}")) {
-        Ok(text) => take(text.trim_ascii(), out),
+        Ok(text) => {
+            out.read_now();
+            take(text.trim_ascii(), out);
+        }
         Err(error) if error.is_gone() => {}
         Err(error) => out.fault(error.to_string()),
     };

@@ -20,7 +20,7 @@ pub static SPEC: Spec = Spec {
     section: "CPU Stats",
     keys: &[Thresholds::KEYS, &["percore_stats"]],
     runs: Runs::Kernel,
-    fields: &[SHARES, SYSTEM],
+    fields: &[SHARES, SYSTEM_WIDE],
     build,
 };
 
@@ -41,16 +41,34 @@ const SHARES: &[Field] = &[
 
 /// The columns that make up all time; guest and guest_nice are contained in user and nice.
 const ALL_TIME: usize = 8;
+const USER: usize = 0;
+const NICE: usize = 1;
+const SYSTEM: usize = 2;
+const IDLE: usize = 3;
+/// Each with the column that contains it.
+const GUESTS: [(usize, usize); 2] = [(8, USER), (9, NICE)];
 
-/// The most that a column goes back, in clock ticks of 10 ms, before that is a restart: the kernel documents small steps
-/// for idle and iowait, and a virtual machine may show them in any column after a move.
+/// The columns to which nearly all time goes: where one of them is not to be believed, no share is.
+const MEASURE: [usize; 3] = [USER, SYSTEM, IDLE];
+
+/// The most that a column goes back, in clock ticks, before it is not to be believed: the kernel documents small steps for
+/// idle and iowait, and a virtual machine may show them in any column after a move.
 const SMALL_STEP_BACK: u64 = 300;
 
-/// The same as a part of the whole column.
+/// The same for those of [`MEASURE`] as a part of the whole column.
 const SMALL_PART_BACK: u64 = 1000;
 
+/// Clock ticks of a CPU in a second (USER_HZ).
+const TICKS: f64 = 100.0;
+
+/// How much later than time passes the kernel may count it, in seconds.
+const LATE: f64 = 1.0;
+
+const NOT_BELIEVED: &str = "no number to tell: the kernel counts backwards or faster than time passes, as in virtual machines \
+    whose host counts wrongly";
+
 /// The other lines of /proc/stat, about the machine as a whole.
-const SYSTEM: &[Field] = &[
+const SYSTEM_WIDE: &[Field] = &[
     rate("ctxt", "sys_context_switches").optional().reaction(-3),
     rate("processes", "sys_forks").optional().reaction(-3),
     gauge("procs_running", "sys_procs_running").int().optional().reaction(-3),
@@ -78,83 +96,150 @@ struct CpuStats {
 struct Core {
     tags: Tags,
     before: CpuColumns,
+    read: Instant,
     seen: Instant,
-}
-
-impl Core {
-    fn new(number: Option<u32>, columns: CpuColumns, seen: Instant) -> Core {
-        let name = number.map_or("all".into(), |number| format!("core{number}"));
-        Core { tags: Tags::one("core", &name), before: columns, seen }
-    }
 }
 
 impl Check for CpuStats {
     fn run(&mut self, cx: &Context, out: &mut Out) -> Result<()> {
-        let at = cx.tick.at;
         let text = cx.read(&mut self.stat)?;
-        let mut told = false;
+        out.read_now();
         let mut unreadable = Unreadable::default();
+        let (mut all, mut each) = (Vec::new(), Vec::new());
         for line in text.lines().take_while(|line| line.starts_with("cpu")) {
-            let Some((number, columns)) = procfs::cpu(line) else {
-                unreadable.add(line);
-                continue;
-            };
-            told = true;
-            if number.is_some() && !self.per_core {
-                break;
-            }
-            let Some(core) = self.cores.get_mut(&number) else {
-                self.cores.insert(number, Core::new(number, columns, at));
-                continue;
-            };
-            core.seen = at;
-            let before = std::mem::replace(&mut core.before, columns);
-            let Some(shares) = Shares::between(&before, &columns) else { continue };
-            for (field, share) in SHARES.iter().zip(shares.iter()) {
-                out.put(field, share, &core.tags);
-            }
-            if number.is_none() {
-                let words = format_args!("CPU usage is at {:.2} percent", shares.load);
-                out.judge(&self.thresholds, "CPU-Usage", shares.load, words, 0);
+            match procfs::cpu(line) {
+                Some((None, columns)) => all.push(columns),
+                Some((Some(number), columns)) => each.push((number, columns)),
+                None => unreadable.add(line),
             }
         }
         unreadable.tell("/proc/stat", out);
+        out.pick(&procfs::labelled(text, SYSTEM_WIDE), SYSTEM_WIDE, &Tags::default());
+        if all.is_empty() && each.is_empty() {
+            return Err(Error::parse("CPU times", text));
+        }
+        let mut doubts = Doubts::default();
+        if let Some(columns) = whole(&all, &each) {
+            self.tell(None, columns, each.len(), &mut doubts, cx, out);
+        }
+        let told = if self.per_core { each.as_slice() } else { &[] };
+        for (number, columns) in told {
+            self.tell(Some(*number), *columns, 1, &mut doubts, cx, out);
+        }
+        for (field, _) in SHARES.iter().skip(1).zip(doubts).filter(|(_, is_doubted)| *is_doubted) {
+            out.refuse(field.metric, NOT_BELIEVED);
+        }
         // A CPU that was taken offline starts anew when it comes back.
-        self.cores.retain(|_, core| core.seen == at);
-        out.pick(&procfs::labelled(text, SYSTEM), SYSTEM, &Tags::default());
-        if told { Ok(()) } else { Err(Error::parse("CPU times", text)) }
+        self.cores.retain(|_, core| core.seen == cx.tick.at);
+        Ok(())
     }
+}
+
+/// The time of all CPUs. Of several lines that say so, or one of zeros alone, none is to be trusted: some versions of lxcfs write
+/// these. There the sum of the CPUs counts, and without these the last.
+fn whole(all: &[CpuColumns], each: &[(u32, CpuColumns)]) -> Option<CpuColumns> {
+    let sum = || each.iter().map(|(_, columns)| *columns).reduce(|sum, columns| sum.plus(&columns));
+    match all {
+        [only] if only.iter().any(|ticks| ticks > 0) => Some(*only),
+        _ => sum().or(all.last().copied()),
+    }
+}
+
+impl CpuStats {
+    fn tell(
+        &mut self,
+        number: Option<u32>,
+        columns: CpuColumns,
+        cpus: usize,
+        doubts: &mut Doubts,
+        cx: &Context,
+        out: &mut Out,
+    ) {
+        let (read, seen) = (out.when_read(), cx.tick.at);
+        let Some(core) = self.cores.get_mut(&number) else {
+            let name = number.map_or("all".into(), |number| format!("core{number}"));
+            self.cores.insert(number, Core { tags: Tags::one("core", &name), before: columns, read, seen });
+            return;
+        };
+        core.seen = seen;
+        let before = std::mem::replace(&mut core.before, columns);
+        let seconds = read.saturating_duration_since(std::mem::replace(&mut core.read, read)).as_secs_f64();
+        let time = Time { ticks: seconds * TICKS * cpus as f64, late: LATE * TICKS * cpus as f64, cpus };
+        let Some(shares) = Shares::between(&before, &columns, &time, doubts) else { return };
+        for (field, share) in SHARES.iter().zip(shares.iter()) {
+            if let Some(share) = share {
+                out.put(field, share, &core.tags);
+            }
+        }
+        if let Some(load) = shares.load.filter(|_| number.is_none()) {
+            out.judge(&self.thresholds, "CPU-Usage", load, format_args!("CPU usage is at {load:.2} percent"), 0);
+        }
+    }
+}
+
+/// The columns that were not to be believed on some line.
+type Doubts = [bool; procfs::CPU_COLUMNS];
+
+/// Clock ticks that have passed between two samples on so many CPUs, and how many more may be counted.
+struct Time {
+    ticks: f64,
+    late: f64,
+    /// 0 where it is not known how many.
+    cpus: usize,
 }
 
 /// Where the time between two samples went, in percent.
 struct Shares {
-    load: f64,
-    columns: [f64; procfs::CPU_COLUMNS],
-    len: usize,
+    load: Option<f64>,
+    columns: Vec<Option<f64>>,
 }
 
 impl Shares {
-    /// `None` when no time has passed and after a restart. A column that went back a little has not changed.
-    fn between(old: &CpuColumns, new: &CpuColumns) -> Option<Shares> {
-        let mut columns = [0.0; procfs::CPU_COLUMNS];
-        let mut len = 0;
-        for (share, (old, new)) in columns.iter_mut().zip(old.iter().zip(new.iter())) {
-            if old.saturating_sub(new) > SMALL_STEP_BACK.max(old / SMALL_PART_BACK) {
-                return None;
-            }
-            *share = new.saturating_sub(old) as f64;
-            len += 1;
+    /// `None` when no time has passed, after a restart, and where the columns that matter are not to be believed. A column that
+    /// went back a little has not changed.
+    fn between(old: &CpuColumns, new: &CpuColumns, time: &Time, doubts: &mut Doubts) -> Option<Shares> {
+        let steps: Vec<(u64, u64)> = old.iter().zip(new.iter()).collect();
+        let back = |at: usize| steps.get(at).map_or(0, |(old, new)| old.saturating_sub(*new));
+        let went_back = |at: usize| {
+            let whole = steps.get(at).filter(|_| MEASURE.contains(&at)).map_or(0, |(old, _)| *old);
+            back(at) > SMALL_STEP_BACK.max(whole / SMALL_PART_BACK)
+        };
+        if MEASURE.into_iter().filter(|at| went_back(*at)).count() > 1 {
+            return None;
         }
-        let all: f64 = columns.iter().take(ALL_TIME).sum();
+        let is_too_fast = |step: f64| time.cpus > 0 && step > time.ticks + time.late;
+        let believed = |(at, (old, new)): (usize, &(u64, u64))| {
+            let step = new.saturating_sub(*old) as f64;
+            (!went_back(at) && !is_too_fast(step)).then_some(step)
+        };
+        let mut columns: Vec<Option<f64>> = steps.iter().enumerate().map(believed).collect();
+        for (guest, whole) in GUESTS {
+            let whole = columns.get(whole).copied().flatten();
+            if let Some(column) = columns.get_mut(guest) {
+                // The kernel counts one after the other.
+                let most = whole.map(|whole| whole + time.cpus.max(1) as f64);
+                *column = column.filter(|guest| most.is_none_or(|most| *guest <= most));
+                *column = column.map(|guest| whole.map_or(guest, |whole| guest.min(whole)));
+            }
+        }
+        doubts.iter_mut().zip(&columns).for_each(|(is_doubted, column)| *is_doubted |= column.is_none());
+        let column = |at: usize| columns.get(at).copied().flatten();
+        if MEASURE.into_iter().any(|at| column(at).is_none()) {
+            return None;
+        }
+        let counted: f64 = columns.iter().take(ALL_TIME).flatten().sum();
+        // Where idle went back, what was counted is less than what has passed.
+        let all = if back(IDLE) > 0 && time.cpus > 0 { counted.max(time.ticks) } else { counted };
         if all == 0.0 {
             return None;
         }
-        columns.iter_mut().for_each(|share| *share *= 100.0 / all);
-        let [user, nice, system, ..] = columns;
-        Some(Shares { load: user + nice + system, columns, len })
+        let load =
+            column(USER).zip(column(NICE)).zip(column(SYSTEM)).map(|((user, nice), system)| user + nice + system);
+        let percent = |ticks: Option<f64>| ticks.map(|ticks| ticks * (100.0 / all));
+        Some(Shares { load: percent(load), columns: columns.into_iter().map(percent).collect() })
     }
 
-    fn iter(&self) -> impl Iterator<Item = f64> {
-        std::iter::once(self.load).chain(self.columns.iter().copied().take(self.len))
+    fn iter(&self) -> impl Iterator<Item = Option<f64>> {
+        std::iter::once(self.load).chain(self.columns.iter().copied())
     }
 }

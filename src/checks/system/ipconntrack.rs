@@ -1,6 +1,6 @@
 //! ipconntrack: how full the table of tracked connections is, and what did not fit.
 
-use super::{CONF, TYPE};
+use super::{CONF, TYPE, within};
 use crate::check::{Check, Context, Out, Runs, Spec};
 use crate::config::section::Section;
 use crate::fetch::file::KernelFile;
@@ -36,61 +36,84 @@ const EVENTS: &[Field] = &[
     rate("search_restart", "conntrack_search_restart").optional().reaction(-3),
 ];
 
-/// The second is that of Linux before 4.
+/// The first is there since Linux 2.6.20, the second up to 4; the third alone where connections were tracked before
+/// netfilter was divided.
 const COUNTS: [&str; 2] =
     ["proc/sys/net/netfilter/nf_conntrack_count", "proc/sys/net/ipv4/netfilter/ip_conntrack_count"];
-const LIMITS: [&str; 2] = ["proc/sys/net/netfilter/nf_conntrack_max", "proc/sys/net/ipv4/netfilter/ip_conntrack_max"];
+const LIMITS: [&str; 3] = [
+    "proc/sys/net/netfilter/nf_conntrack_max",
+    "proc/sys/net/ipv4/netfilter/ip_conntrack_max",
+    "proc/sys/net/ipv4/ip_conntrack_max",
+];
+const HASHES: [&str; 2] =
+    ["proc/sys/net/netfilter/nf_conntrack_buckets", "proc/sys/net/ipv4/netfilter/ip_conntrack_buckets"];
+const STATS: [&str; 2] = ["proc/net/stat/nf_conntrack", "proc/net/stat/ip_conntrack"];
+
+/// The kernel counts in 32 bits with a sign: anything above is below 0.
+const MOST_COUNTED: u64 = i32::MAX as u64;
+
+const NONE: &str = "this kernel tracks no connections: the module nf_conntrack is not loaded";
 
 fn build(_section: &Section) -> Result<Box<dyn Check>> {
     Ok(Box::new(IpConntrack {
         counts: COUNTS.map(KernelFile::new),
         limits: LIMITS.map(KernelFile::new),
-        buckets: KernelFile::new("proc/sys/net/netfilter/nf_conntrack_buckets"),
-        events: KernelFile::new("proc/net/stat/nf_conntrack"),
+        hashes: HASHES.map(KernelFile::new),
+        stats: STATS.map(KernelFile::new),
     }))
 }
 
 struct IpConntrack {
     counts: [KernelFile; 2],
-    limits: [KernelFile; 2],
-    buckets: KernelFile,
-    events: KernelFile,
+    limits: [KernelFile; 3],
+    hashes: [KernelFile; 2],
+    stats: [KernelFile; 2],
 }
 
 impl Check for IpConntrack {
     fn run(&mut self, cx: &Context, out: &mut Out) -> Result<()> {
         let none = Tags::default();
-        let current = first(&mut self.counts, cx)?;
-        let Some(current) = current else {
-            let why = "this kernel tracks no connections: the module nf_conntrack is not loaded";
-            return Err(Error::Absent(why.into()));
+        // Hidden in some containers, as are the sizes below.
+        let stats = first(&mut self.stats, cx);
+        // What is in /proc/sys/net is of whoever reads it, whatever /proc it is; the limit is the same everywhere.
+        let current = match cx.watches_another_network() {
+            true => stats.as_ref().ok().copied().flatten().map(|text| procfs::of_any_cpu(text, "entries")),
+            false => first(&mut self.counts, cx)?.map(|text| text.trim().parse().ok()),
         };
-        out.put(&CURRENT, current, &none);
-        if let Some(most) = first(&mut self.limits, cx)? {
-            out.put(&MOST, most, &none);
-            // Without a limit there is no share.
-            if most > 0 {
-                out.put(&USED, current as f64 * 100.0 / most as f64, &none);
+        let Some(current) = current else {
+            return Err(stats.err().filter(|_| cx.watches_another_network()).unwrap_or(Error::Absent(NONE.into())));
+        };
+        let current = current.filter(|current| *current <= MOST_COUNTED);
+        match current {
+            Some(current) => out.put(&CURRENT, current, &none),
+            None => {
+                out.refuse(CURRENT.metric, "no number to tell: the kernel counts less than none, or no number at all")
             }
         }
-        // Hidden in some containers, as is the file below.
-        if let Ok(text) = cx.read(&mut self.buckets) {
+        if let Some(most) = first(&mut self.limits, cx)?.and_then(|text| text.trim().parse().ok()) {
+            out.put(&MOST, most, &none);
+            // Without a limit there is no share.
+            let current = current.filter(|_| most > 0).map(|current| within(most, current));
+            if let Some(share) = out.share(USED.metric, current, Some(most)) {
+                out.put(&USED, share.percent(), &none);
+            }
+        }
+        if let Ok(Some(text)) = first(&mut self.hashes, cx) {
             out.put(&BUCKETS, text, &none);
         }
-        if let Ok(text) = cx.read(&mut self.events) {
+        if let Ok(Some(text)) = stats {
             out.pick(&procfs::per_cpu(text), EVENTS, &none);
         }
         Ok(())
     }
 }
 
-/// The number in the first file that is there; `None` without any.
-fn first(files: &mut [KernelFile], cx: &Context) -> Result<Option<u64>> {
+/// The text of the first file that is there; `None` without any.
+fn first<'f>(files: &'f mut [KernelFile], cx: &Context) -> Result<Option<&'f str>> {
     for file in files {
         match cx.read(file) {
-            Ok(text) => return text.trim().parse().map(Some).map_err(|_| Error::parse("a number", text)),
             Err(error) if error.is_gone() => {}
-            Err(error) => return Err(error),
+            read => return read.map(Some),
         }
     }
     Ok(None)

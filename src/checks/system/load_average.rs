@@ -80,13 +80,11 @@ impl Check for LoadAverage {
 }
 
 impl LoadAverage {
-    /// CPUs that are online. Where /sys is hidden, /proc/stat has a line for each; `None` where that is hidden, too.
+    /// CPUs that are online, as the source of the load knows them: a container may be shown a /proc of its own beside the
+    /// /sys of its host. That is asked where /proc/stat has no line for each CPU; `None` where it is hidden, too.
     fn cpus(&mut self, cx: &Context) -> Option<u64> {
-        let told = cx.read(&mut self.online).ok().and_then(procfs::cpu_list);
-        told.or_else(|| {
-            let text = cx.read(&mut self.stat).ok()?;
-            Some(text.lines().filter_map(procfs::cpu).filter(|(number, _)| number.is_some()).count() as u64)
-        })
-        .filter(|cpus| *cpus > 0)
+        let counted = cx.read(&mut self.stat).ok().map(procfs::cpu_count).filter(|cpus| *cpus > 0);
+        let told = counted.or_else(|| cx.read(&mut self.online).ok().and_then(procfs::cpu_list));
+        told.filter(|cpus| *cpus > 0)
     }
 }

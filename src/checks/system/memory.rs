@@ -25,25 +25,34 @@ pub static SPEC: Spec = Spec {
 
 const KIB: f64 = 1024.0;
 
+const TOTAL: &str = "MemTotal";
+const AVAILABLE: &str = "MemAvailable";
+const SWAP: &str = "SwapTotal";
+const MEM_AVAILABLE: &str = "mem_available";
+const MEM_SWAP_FREE: &str = "mem_swap_free";
+/// Of these the command free(1) made its estimate before there was [`AVAILABLE`].
+const FREE: &str = "MemFree";
+const CACHES: [&str; 2] = ["Buffers", "Cached"];
+
 /// Labels of /proc/meminfo, see proc(5). Kernels leave out what they do not know: MemAvailable came with 3.14.
 const MEMINFO: &[Field] = &[
-    gauge("MemTotal", "mem_total").scale(KIB).int(),
-    gauge("MemFree", "mem_free").scale(KIB).int().optional().reaction(-3),
-    gauge("MemAvailable", "mem_available").scale(KIB).int().optional(),
-    gauge("Buffers", "mem_buffers").scale(KIB).int().optional().reaction(-3),
-    gauge("Cached", "mem_cached").scale(KIB).int().optional(),
-    gauge("SwapCached", "mem_swapcached").scale(KIB).int().optional(),
-    gauge("Active", "mem_active").scale(KIB).int().optional(),
-    gauge("Inactive", "mem_inactive").scale(KIB).int().optional(),
-    gauge("SwapTotal", "mem_swap_total").scale(KIB).int().optional().reaction(-3),
-    gauge("SwapFree", "mem_swap_free").scale(KIB).int().optional().reaction(-3),
-    gauge("Dirty", "mem_dirty").scale(KIB).int().optional().reaction(-3),
-    gauge("Writeback", "mem_writeback").scale(KIB).int().optional().reaction(-3),
-    gauge("Shmem", "mem_shmem").scale(KIB).int().optional().reaction(-3),
-    gauge("Slab", "mem_slab").scale(KIB).int().optional().reaction(-3),
-    gauge("SReclaimable", "mem_slab_reclaimable").scale(KIB).int().optional().reaction(-3),
+    gauge(TOTAL, "mem_total").scale(KIB).int(),
+    gauge(FREE, "mem_free").part_of(TOTAL).scale(KIB).int().optional().reaction(-3),
+    gauge(AVAILABLE, MEM_AVAILABLE).part_of(TOTAL).scale(KIB).int().optional(),
+    gauge("Buffers", "mem_buffers").part_of(TOTAL).scale(KIB).int().optional().reaction(-3),
+    gauge("Cached", "mem_cached").part_of(TOTAL).scale(KIB).int().optional(),
+    gauge("SwapCached", "mem_swapcached").part_of(SWAP).scale(KIB).int().optional(),
+    gauge("Active", "mem_active").part_of(TOTAL).scale(KIB).int().optional(),
+    gauge("Inactive", "mem_inactive").part_of(TOTAL).scale(KIB).int().optional(),
+    gauge(SWAP, "mem_swap_total").scale(KIB).int().optional().reaction(-3),
+    gauge("SwapFree", MEM_SWAP_FREE).part_of(SWAP).scale(KIB).int().optional().reaction(-3),
+    gauge("Dirty", "mem_dirty").part_of(TOTAL).scale(KIB).int().optional().reaction(-3),
+    gauge("Writeback", "mem_writeback").part_of(TOTAL).scale(KIB).int().optional().reaction(-3),
+    gauge("Shmem", "mem_shmem").part_of(TOTAL).scale(KIB).int().optional().reaction(-3),
+    gauge("Slab", "mem_slab").part_of(TOTAL).scale(KIB).int().optional().reaction(-3),
+    gauge("SReclaimable", "mem_slab_reclaimable").part_of(TOTAL).scale(KIB).int().optional().reaction(-3),
     gauge("HugePages_Total", "mem_hugepages_total").int().optional().reaction(-3),
-    gauge("HugePages_Free", "mem_hugepages_free").int().optional().reaction(-3),
+    gauge("HugePages_Free", "mem_hugepages_free").part_of("HugePages_Total").int().optional().reaction(-3),
     gauge("Hugepagesize", "mem_hugepage_size").scale(KIB).int().optional().reaction(-3),
 ];
 
@@ -75,15 +84,22 @@ struct Memory {
 impl Check for Memory {
     fn run(&mut self, cx: &Context, out: &mut Out) -> Result<()> {
         let none = Tags::default();
-        let row = procfs::labelled(cx.read(&mut self.meminfo)?, MEMINFO);
+        let mut row = procfs::labelled(cx.read(&mut self.meminfo)?, MEMINFO);
+        if row.get(AVAILABLE).is_none()
+            && let Some(free) = whole(&row, FREE)
+        {
+            let caches = CACHES.into_iter().filter_map(|cache| whole(&row, cache));
+            row.push(AVAILABLE, caches.fold(free, u64::saturating_add));
+        }
         out.pick(&row, MEMINFO, &none);
-        if let Some(percent) = used(whole(&row, "MemTotal"), whole(&row, "MemAvailable")) {
+        if let Some(available) = out.share(MEM_AVAILABLE, whole(&row, AVAILABLE), whole(&row, TOTAL)) {
+            let percent = available.rest().percent();
             out.put(&USED, percent, &none);
             let words = format_args!("Systems memory usage is {percent:.2} percent");
             out.judge(&self.thresholds, "Memory-Usage", percent, words, ALERT);
         }
-        if let Some(percent) = used(whole(&row, "SwapTotal"), whole(&row, "SwapFree")) {
-            out.put(&SWAP_USED, percent, &none);
+        if let Some(free) = out.share(MEM_SWAP_FREE, whole(&row, "SwapFree"), whole(&row, SWAP)) {
+            out.put(&SWAP_USED, free.rest().percent(), &none);
         }
         match cx.read(&mut self.vmstat) {
             Ok(text) => out.pick(&procfs::labelled(text, VMSTAT), VMSTAT, &none),
@@ -93,10 +109,4 @@ impl Check for Memory {
         }
         Ok(())
     }
-}
-
-/// Share that is not free; `None` where there is nothing, or no telling.
-fn used(total: Option<u64>, free: Option<u64>) -> Option<f64> {
-    let (total, free) = (total.filter(|total| *total > 0)?, free?);
-    Some((100.0 - free as f64 * 100.0 / total as f64).max(0.0))
 }

@@ -43,6 +43,12 @@ const CONF: &str = "system.ini";
 /// Reaction of an event about something that fills up.
 const ALERT: i8 = -1;
 
+/// The count as a part of its limit: where several count at a time, a few more than the limit come in, and it is full.
+fn within(limit: u64, count: u64) -> u64 {
+    let most = limit.saturating_add(limit / 64 + 8);
+    if count <= most { count.min(limit) } else { count }
+}
+
 /// Lines that could not be read: one fault, however many there are.
 #[derive(Default)]
 struct Unreadable {

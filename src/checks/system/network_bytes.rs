@@ -68,7 +68,7 @@ const RAW: &[Field] = &[
 /// Files of /sys/class/net/<interface>, see Documentation/ABI/testing/sysfs-class-net.
 const LINK: &[Field] = &[
     gauge("carrier", "link_carrier").int(),
-    gauge("speed", "link_speed").int().reaction(-3),
+    gauge(SPEED, "link_speed").int().reaction(-3),
     gauge("mtu", "link_mtu").int().reaction(-3),
     delta("carrier_changes", "link_carrier_changes").reaction(-3),
 ];
@@ -76,6 +76,16 @@ const LINK: &[Field] = &[
 /// Interfaces that come and go with containers and virtual machines.
 const IGNORED: &[&str] =
     &["veth*", "br-<hex>", "docker*", "cali*", "cni*", "flannel*", "lxc*", "tap*", "virbr*-nic", "ifb*"];
+
+/// The file that says which interface it is, whatever its name.
+const INDEX: &str = "ifindex";
+
+const SPEED: &str = "speed";
+/// Speeds that are none (ethtool(8)): unknown, in the widths of several drivers.
+const UNKNOWN_SPEEDS: [&str; 4] = ["-1", "0", "65535", "4294967295"];
+
+/// How often the counters are read at a tick while the kernel says that interfaces change, names perhaps.
+const READINGS: usize = 3;
 
 /// What the kernel has no news of, a speed that was set by hand, is seen after that time at the latest.
 const LINK_AGE: Duration = Duration::from_secs(60);
@@ -105,73 +115,96 @@ struct NetworkBytes {
 
 struct Interface {
     tags: Tags,
-    /// What the files of [`LINK`] say, in their order.
-    link: Option<[Option<Box<str>>; LINK.len()]>,
+    link: Option<Link>,
     seen: Instant,
+}
+
+struct Link {
+    /// Where it is not to be had, the name.
+    index: Box<str>,
+    /// What the files of [`LINK`] say, in their order.
+    texts: [Option<Box<str>>; LINK.len()],
 }
 
 impl Check for NetworkBytes {
     fn run(&mut self, cx: &Context, out: &mut Out) -> Result<()> {
         let at = cx.tick.at;
-        self.follow_links(cx);
-        let text = cx.read(&mut self.dev)?;
+        let NetworkBytes { dev, interfaces, ignore, looked, loopback, .. } = self;
+        let news = self.news.get_or_insert_with(|| cx.link_news());
+        let is_wanted = |name: &str| (name != "lo" || *loopback) && !ignore.covers(name);
+        let is_old = looked.is_none_or(|looked| at.saturating_duration_since(looked) >= LINK_AGE);
+        let mut has_changed = news.has_come() || is_old;
+        let mut text = "";
+        for _ in 0..READINGS {
+            if has_changed {
+                *looked = Some(at);
+                interfaces.values_mut().for_each(|interface| interface.link = None);
+            }
+            text = cx.read(dev)?;
+            out.read_now();
+            for (name, _) in text.lines().filter_map(procfs::net_dev).filter(|(name, _)| is_wanted(name)) {
+                look_at(name, interfaces, cx);
+            }
+            // What has changed since the look belongs to other counters than those that were read.
+            has_changed = news.is_heard() && news.has_come();
+            if !has_changed {
+                break;
+            }
+        }
+        if has_changed {
+            *looked = None;
+        }
         let mut told = false;
         let mut unreadable = Unreadable::default();
         for (name, numbers) in text.lines().filter_map(procfs::net_dev) {
             told = true;
-            if (name == "lo" && !self.loopback) || self.ignore.covers(name) {
-                continue;
-            }
+            let Some(interface) = interfaces.get_mut(name).filter(|_| is_wanted(name)) else { continue };
             let row = procfs::columns(COLUMNS, numbers);
             if COLUMNS.last().is_some_and(|last| row.get(last).is_none()) {
                 unreadable.add(name);
                 continue;
             }
-            let interface = match self.interfaces.get_mut(name) {
-                Some(interface) => interface,
-                None => self.interfaces.entry(name.into()).or_insert_with(|| Interface {
-                    tags: Tags::one("interface", name),
-                    link: None,
-                    seen: at,
-                }),
-            };
             interface.seen = at;
+            let Some(link) = &interface.link else { continue };
+            let mut out = out.of(&link.index);
             out.pick(&row, self.fields, &interface.tags);
-            let link = interface.link.get_or_insert_with(|| look(name, cx));
-            for (field, text) in LINK.iter().zip(link) {
+            for (field, text) in LINK.iter().zip(&link.texts) {
                 if let Some(text) = text.as_deref() {
                     out.put(field, text, &interface.tags);
                 }
             }
         }
         unreadable.tell("/proc/net/dev", out);
-        let error = (!told).then(|| Error::parse("network interfaces", text));
-        let gone = self.interfaces.extract_if(|_, interface| interface.seen != at);
-        out.forget(&gone.map(|(_, interface)| interface.tags).collect::<Vec<_>>());
-        error.map_or(Ok(()), Err)
+        interfaces.retain(|_, interface| interface.seen == at);
+        if told { Ok(()) } else { Err(Error::parse("network interfaces", text)) }
     }
 }
 
-impl NetworkBytes {
-    /// Has all links looked at anew when one of them has changed, and now and then. The files of hundreds of interfaces
-    /// are too many to be read at every tick.
-    fn follow_links(&mut self, cx: &Context) {
-        let at = cx.tick.at;
-        let is_old = self.looked.is_none_or(|looked| at.saturating_duration_since(looked) >= LINK_AGE);
-        if self.news.get_or_insert_with(|| cx.link_news()).has_come() || is_old {
-            self.looked = Some(at);
-            self.interfaces.values_mut().for_each(|interface| interface.link = None);
+/// Looks at the link of an interface unless it is known. The files of hundreds of interfaces are too many to be read at every
+/// tick.
+fn look_at(name: &str, interfaces: &mut HashMap<Box<str>, Interface>, cx: &Context) {
+    let new = || Interface { tags: Tags::one("interface", name), link: None, seen: cx.tick.at };
+    let interface = match interfaces.get_mut(name) {
+        Some(interface) => interface,
+        None => interfaces.entry(name.into()).or_insert_with(new),
+    };
+    interface.link.get_or_insert_with(|| Link::of(name, cx));
+}
+
+impl Link {
+    /// Older kernels lack some of the files. Carrier and speed refuse to be read while the interface is down, speed also where
+    /// there is none.
+    fn of(interface: &str, cx: &Context) -> Link {
+        let read = |file: &str| -> Option<Box<str>> {
+            let text = cx.text(&format!("sys/class/net/{interface}/{file}")).unwrap_or_default();
+            let told = text.trim_ascii();
+            let is_told = !told.is_empty() && (file != SPEED || !UNKNOWN_SPEEDS.contains(&told));
+            is_told.then(|| told.into())
+        };
+        let mut texts = [const { None }; LINK.len()];
+        for (field, text) in LINK.iter().zip(&mut texts) {
+            *text = read(field.cell);
         }
+        Link { index: read(INDEX).unwrap_or_else(|| interface.into()), texts }
     }
-}
-
-/// Older kernels lack some of the files. Carrier and speed refuse to be read while the interface is down, speed also where
-/// there is none, and a speed of -1 is unknown.
-fn look(interface: &str, cx: &Context) -> [Option<Box<str>>; LINK.len()] {
-    let mut texts = [const { None }; LINK.len()];
-    for (field, text) in LINK.iter().zip(&mut texts) {
-        let told = cx.text(&format!("sys/class/net/{interface}/{}", field.cell)).unwrap_or_default();
-        *text = Some(told.trim_ascii()).filter(|told| !matches!(*told, "" | "-1")).map(Box::from);
-    }
-    texts
 }

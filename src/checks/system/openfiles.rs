@@ -1,13 +1,14 @@
 //! openfiles: how many files named processes have open, and how near they are to their limit.
 
-use super::{CONF, TYPE};
+use super::{CONF, TYPE, within};
 use crate::check::{COMMON_KEYS, Check, Context, Measurement, Out, Runs, Spec};
 use crate::config::section::Section;
 use crate::fetch::file::KernelFile;
 use crate::model::error::Result;
+use crate::model::parse::number::whole;
 use crate::model::parse::procfs;
 use crate::model::point::{Tags, Value};
-use crate::model::table::{Field, How, gauge, percent};
+use crate::model::table::{Field, How, NO_COUNT, gauge, percent};
 use std::collections::HashMap;
 
 pub static SPEC: Spec = Spec {
@@ -18,7 +19,7 @@ pub static SPEC: Spec = Spec {
     section: "Open Files",
     keys: &[&["*"]],
     runs: Runs::Own,
-    fields: &[SYSTEM, PROCESS, &[PATTERN]],
+    fields: &[SYSTEM_ALLOCATED, SYSTEM_MOST, SYSTEM, PROCESS, &[PATTERN]],
     build,
 };
 
@@ -26,11 +27,9 @@ pub static SPEC: Spec = Spec {
 const COLUMNS: &[&str] = &["allocated", "free", "most"];
 
 const SYSTEM_USED: Field = percent("", "file_handles_used_percent");
-const SYSTEM: &[Field] = &[
-    gauge("allocated", "file_handles_allocated").int().reaction(-3),
-    gauge("most", "file_handles_max").int().reaction(-3),
-    SYSTEM_USED,
-];
+const SYSTEM_ALLOCATED: &[Field] = &[gauge("allocated", "file_handles_allocated").int().reaction(-3)];
+const SYSTEM_MOST: &[Field] = &[gauge("most", "file_handles_max").int().reaction(-3)];
+const SYSTEM: &[Field] = &[SYSTEM_USED];
 
 const PROCESSES: Field = gauge("", "openfiles_processes").int().reaction(-3);
 const USED: Field = percent("", "openfiles_used_percent");
@@ -83,10 +82,15 @@ impl Check for OpenFiles {
         match cx.read(&mut self.file_nr) {
             Ok(text) => {
                 let row = procfs::columns(COLUMNS, text);
-                let number = |cell| crate::model::parse::number::whole(&row, cell);
-                out.pick(&row, SYSTEM.split_last().map_or(&[], |(_, read)| read), &none);
-                if let (Some(allocated), Some(most @ 1..)) = (number("allocated"), number("most")) {
-                    out.put(&SYSTEM_USED, allocated as f64 * 100.0 / most as f64, &none);
+                let number = |cell| whole(&row, cell);
+                let (allocated, most) = (number("allocated").filter(|count| *count < NO_COUNT), number("most"));
+                out.pick(&row, SYSTEM_ALLOCATED, &none);
+                if most.is_none_or(|most| most < NO_COUNT) {
+                    out.pick(&row, SYSTEM_MOST, &none);
+                    let allocated = allocated.zip(most.filter(|most| *most > 0)).map(|(n, most)| within(most, n));
+                    if let Some(share) = out.share(SYSTEM_USED.metric, allocated, most) {
+                        out.put(&SYSTEM_USED, share.percent(), &none);
+                    }
                 }
             }
             Err(error) => out.fault(error.to_string()),
@@ -146,8 +150,8 @@ impl Process {
                 Ok(files) => {
                     count += 1;
                     sum += files.len() as u64;
-                    if let Some(limit) = limit(&pid, cx) {
-                        used = Some(used.unwrap_or(0.0).max(files.len() as f64 * 100.0 / limit));
+                    if let Some(share) = out.share(USED.metric, Some(files.len() as u64), limit(&pid, cx)) {
+                        used = Some(used.unwrap_or(0.0).max(share.percent()));
                     }
                 }
                 Err(error) if error.is_gone() => {}
@@ -167,8 +171,8 @@ impl Process {
 }
 
 /// How many files the process may have open; `None` without a limit.
-fn limit(pid: &str, cx: &Context) -> Option<f64> {
+fn limit(pid: &str, cx: &Context) -> Option<u64> {
     let text = cx.text(&format!("proc/{pid}/limits")).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("Max open files"))?;
-    line.split_ascii_whitespace().next()?.parse().ok().filter(|limit| *limit > 0.0)
+    line.split_ascii_whitespace().next()?.parse().ok().filter(|limit| *limit > 0)
 }

@@ -23,13 +23,15 @@ pub static SPEC: Spec = Spec {
 
 /// The counter is of microseconds.
 const SECONDS: f64 = 1e-6;
+/// Nobody waits for longer than time passes.
+const ALL_TIME: f64 = 1.0;
 
 /// Pairs of the lines `some` of /proc/pressure, see Documentation/accounting/psi.rst.
 const SOME: &[Field] = &[
     percent("avg10", "pressure_some_avg10"),
     percent("avg60", "pressure_some_avg60").reaction(-3),
     percent("avg300", "pressure_some_avg300").reaction(-3),
-    rate("total", "pressure_some_stalled").scale(SECONDS),
+    rate("total", "pressure_some_stalled").scale(SECONDS).most(ALL_TIME),
 ];
 
 /// The same of the lines `full`.
@@ -37,7 +39,7 @@ const FULL: &[Field] = &[
     percent("avg10", "pressure_full_avg10"),
     percent("avg60", "pressure_full_avg60").reaction(-3),
     percent("avg300", "pressure_full_avg300").reaction(-3),
-    rate("total", "pressure_full_stalled").scale(SECONDS),
+    rate("total", "pressure_full_stalled").scale(SECONDS).most(ALL_TIME),
 ];
 
 /// The last came with Linux 6.1 and is seldom built in.

@@ -110,10 +110,13 @@ impl Check for TcpConn {
             Err(error) => out.fault(error.to_string()),
         }
         let mut tell = |file: &mut KernelFile, parts: &[(&str, &'static [Field])]| match cx.read(file) {
-            Ok(text) => parts.iter().for_each(|(name, fields)| {
-                let row = if *name == "TCP" { procfs::sockstat(text, name) } else { procfs::paired(text, name) };
-                out.pick(&row, fields, &none);
-            }),
+            Ok(text) => {
+                out.read_now();
+                for (name, fields) in parts {
+                    let row = if *name == "TCP" { procfs::sockstat(text, name) } else { procfs::paired(text, name) };
+                    out.pick(&row, fields, &none);
+                }
+            }
             // Hidden in some containers.
             Err(error) if error.is_gone() => {}
             Err(error) => out.fault(error.to_string()),

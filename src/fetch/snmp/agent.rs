@@ -118,6 +118,7 @@ impl Agent {
         }
         self.buffer = Vec::new();
         asked.took = begun.elapsed();
+        asked.at = Some(begun + asked.took);
         asked
     }
 

@@ -98,6 +98,8 @@ pub enum Value {
 pub struct Asked {
     /// How long it took, waiting in vain included.
     pub took: Duration,
+    /// When it had told what there is of it.
+    pub at: Option<Instant>,
     /// Whether it has answered something; `None` where there was no time to ask it.
     pub answered: Option<bool>,
     pub values: HashMap<Oid, Value>,

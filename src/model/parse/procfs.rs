@@ -50,6 +50,20 @@ impl CpuColumns {
     pub fn iter(&self) -> impl Iterator<Item = u64> {
         self.values.iter().copied().take(self.len)
     }
+
+    /// Both together.
+    pub fn plus(mut self, other: &CpuColumns) -> CpuColumns {
+        self.values.iter_mut().zip(other.values).for_each(|(sum, more)| *sum = sum.saturating_add(more));
+        self.len = self.len.max(other.len);
+        self
+    }
+}
+
+/// How many CPUs have a line of their own in /proc/stat.
+pub fn cpu_count(text: &str) -> u64 {
+    let is_of_one =
+        |line: &&str| line.strip_prefix("cpu").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    text.lines().filter(is_of_one).count() as u64
 }
 
 /// How many CPUs a list such as `0-3,8` names (cpu lists of /sys/devices/system/cpu). `None` for anything else.
@@ -144,6 +158,13 @@ pub fn per_cpu(text: &str) -> Row<'_> {
         }
     }
     Row::of(names.into_iter().zip(sums))
+}
+
+/// A column of /proc/net/stat/nf_conntrack that every CPU has the same number in. `None` where it cannot be read.
+pub fn of_any_cpu(text: &str, name: &str) -> Option<u64> {
+    let mut lines = text.lines();
+    let place = lines.next()?.split_ascii_whitespace().position(|column| column == name)?;
+    u64::from_str_radix(lines.next()?.split_ascii_whitespace().nth(place)?, 16).ok()
 }
 
 /// A line of /proc/pressure (Documentation/accounting/psi.rst): `some` or `full`, and the pairs behind it.
