@@ -9,6 +9,7 @@ mod golden;
 mod host;
 mod hostile;
 mod http;
+mod instances;
 mod machine;
 mod manual;
 mod nvidia;

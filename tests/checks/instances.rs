@@ -1,0 +1,97 @@
+//! More servers than one for a check, as the real program reads them from its sections.
+
+use crate::support::pages::{Page, Pages};
+use crate::support::{Home, Said, signal, wait_for};
+use serde_json::Value;
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// stub_status with so many open connections; its counters go on at each request.
+fn nginx(open: u32) -> (Pages, Arc<AtomicBool>) {
+    let (count, is_down) = (AtomicU64::new(1), Arc::new(AtomicBool::new(false)));
+    let asked = Arc::clone(&is_down);
+    let pages = Pages::on_port(move |_| match asked.load(Ordering::SeqCst) {
+        true => Page::Status(503, String::new()),
+        false => {
+            let n = count.fetch_add(1, Ordering::SeqCst) * 100;
+            Page::body(format!(
+                "Active connections: {open} \nserver accepts handled requests\n {n} {n} {n} \nReading: 0 Writing: 1 Waiting: 0 \n"
+            ))
+        }
+    });
+    (pages, is_down)
+}
+
+fn section(name: &str, pages: &Pages) -> String {
+    format!("[{name}]\naddress: {}\nstats: /nginx_status\n", pages.address())
+}
+
+fn home(sections: &[String]) -> Home {
+    let home = Home::new();
+    fs::create_dir_all(home.path("conf")).unwrap();
+    fs::create_dir_all(home.path("checks_enabled")).unwrap();
+    fs::write(home.path("conf/webservers.ini"), sections.concat()).unwrap();
+    fs::write(home.path("checks_enabled/check_nginx"), "").unwrap();
+    home
+}
+
+/// Name, value and instance of each point.
+fn told(said: &Said) -> Vec<(String, f64, Option<String>)> {
+    let points = said.out.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let point = |point: Value| {
+        let instance = point["tags"]["instance"].as_str().or(point["instance"].as_str()).map(String::from);
+        (point["name"].as_str().unwrap().to_string(), point["value"].as_f64().unwrap(), instance)
+    };
+    points.map(point).collect()
+}
+
+#[test]
+fn each_section_is_a_server_and_the_further_ones_have_a_tag() {
+    let ((first, _), (shop, _), (api, api_is_down)) = (nginx(1), nginx(2), nginx(3));
+    let home = home(&[section("nginx", &first), section("NginX:shop", &shop), section("NGINX:the api", &api)]);
+    let ask = || home.puypuy(&["check", "check_nginx", "--samples", "2", "--format", "json"]);
+    let of = |said: &Said| {
+        let mut all: Vec<_> = told(said).into_iter().filter(|(name, ..)| name == "nginx_connections").collect();
+        all.sort_by(|one, other| one.1.total_cmp(&other.1));
+        all.into_iter().map(|(_, open, instance)| (open, instance)).collect::<Vec<_>>()
+    };
+    let said = ask();
+    let all = [(1.0, None), (2.0, Some("shop".to_string())), (3.0, Some("the api".to_string()))];
+    assert!(said.code == 0 && of(&said).ends_with(&all), "{said:?}");
+    let rated = told(&said).iter().filter(|(name, value, _)| name == "nginx_requests" && *value > 0.0).count();
+    assert_eq!(rated, 3, "each has rates of its own: {said:?}");
+    api_is_down.store(true, Ordering::SeqCst);
+    let said = ask();
+    assert!(of(&said).ends_with(&all[..2]), "{said:?}");
+    assert!(format!("{said:?}").contains("the api: ") && format!("{said:?}").contains("HTTP 503"), "{said:?}");
+}
+
+#[test]
+fn further_servers_alone_will_do_and_a_mistake_names_its_section() {
+    let (shop, _) = nginx(2);
+    let home = home(&[section("NginX:shop", &shop)]);
+    let said = home.puypuy(&["check", "check_nginx", "--samples", "1", "--format", "json"]);
+    assert!(told(&said).contains(&("nginx_connections".into(), 2.0, Some("shop".into()))), "{said:?}");
+    assert_eq!(home.puypuy(&["check-config"]).out, "the configuration is fine\n");
+    fs::write(home.path("conf/webservers.ini"), section("NginX:shop", &shop) + "[NginX:api]\nadress: x\n").unwrap();
+    let said = home.puypuy(&["check-config"]);
+    assert!(said.code == 1 && said.out.contains("[NginX:api] address: missing"), "{said:?}");
+    assert!(said.out.contains("[NginX:api] adress: unknown key, did you mean address"), "{said:?}");
+}
+
+#[test]
+fn a_server_that_goes_and_comes_is_a_line_each_way_and_the_others_go_on() {
+    let ((first, _), (shop, shop_is_down)) = (nginx(1), nginx(2));
+    let home = home(&[section("NginX", &first), section("NginX:shop", &shop)]).with("check_period_seconds", "0.2");
+    let pid = home.start();
+    wait_for("the first of both", || shop.asked().len() > 2 && first.asked().len() > 2);
+    shop_is_down.store(true, Ordering::SeqCst);
+    wait_for("the line", || home.log().contains("check_nginx: shop: "));
+    let (before, down) = (first.asked().len(), shop.asked().len());
+    wait_for("the others", || first.asked().len() > before + 4 && shop.asked().len() > down + 4);
+    shop_is_down.store(false, Ordering::SeqCst);
+    wait_for("the end of it", || home.log().contains("check_nginx: shop: works again"));
+    assert_eq!(home.log().matches("HTTP 503").count(), 1, "{}", home.log());
+    signal(pid, "TERM");
+}
