@@ -4,12 +4,15 @@
 use super::golden::compare;
 use super::machine::{Measurement, Worker, line};
 use super::replay::{Case, Replay, Trouble};
+use crate::support::dice::Dice;
 use puypuy::check::Spec;
 use puypuy::checks;
 use puypuy::model::roots::Roots;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// Stands as user and password in no case, and in no text that a check writes.
@@ -131,6 +134,98 @@ fn hostile_servers_cost_points_and_nothing_else() {
             }
         }
     }
+}
+
+/// Thousands of answers that differ from the recorded ones by chance. MUTATIONS says how many of each check, SEED where chance
+/// begins: a mutation that fails is made again by its own seed.
+#[test]
+fn mutated_answers_cost_points_and_nothing_else() {
+    let from_env = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
+    let (count, seed) = (from_env("MUTATIONS").unwrap_or(500), from_env("SEED").unwrap_or(1));
+    let next = AtomicUsize::new(0);
+    let all = cases();
+    let work = || {
+        while let Some((spec, versions)) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
+            for folder in versions {
+                mutate(spec, folder, seed, count / versions.len() as u64);
+            }
+        }
+    };
+    thread::scope(|scope| (0..2).for_each(|_| drop(scope.spawn(work))));
+}
+
+fn mutate(spec: &'static Spec, folder: &Path, seed: u64, count: u64) {
+    let login = [("auth", "True"), ("user", SECRET), ("pass", SECRET)];
+    let mut trial = Trial::start(spec, folder, &login);
+    // A program is a process or three.
+    let count = if Case::read(folder).is_program() { count / 50 } else { count };
+    for seed in seed..seed + count {
+        let what = format!("{}: SEED={seed}", folder.display());
+        let change = move |told: &[u8]| mutated(told, &mut Dice(seed));
+        let tick = 1 + seed as usize % 2;
+        let told = trial.tick(tick, Trouble::Body(Arc::new(change)), &what);
+        for fault in &told.faults {
+            assert!(fault.len() < 600 && !fault.contains(SECRET), "{what}: {fault}");
+        }
+    }
+    trial.tick(1, Trouble::None, "the end");
+    let told = trial.tick(2, Trouble::None, "the end");
+    let mut control = Trial::start(spec, folder, &[]);
+    control.tick(1, Trouble::None, "control");
+    let control = control.tick(2, Trouble::None, "control");
+    assert_eq!(told.points.len(), control.points.len(), "{}: not all points in the end", folder.display());
+}
+
+/// Up to four changes of the text.
+fn mutated(told: &[u8], dice: &mut Dice) -> Vec<u8> {
+    const WORDS: &[&str] = &[
+        "\"",
+        "\\",
+        "{",
+        "}",
+        "[",
+        "]",
+        ":",
+        ",",
+        "=",
+        "\n",
+        "\r\n",
+        "\t",
+        " ",
+        "-",
+        "0",
+        "-1",
+        "1e400",
+        "NaN",
+        "null",
+        "true",
+        "18446744073709551615",
+        "9223372036854775808",
+        "0.0000001",
+        "\u{0}",
+        "\u{e9}",
+        "#",
+        "+Inf",
+        "|",
+        "$-1\r\n",
+        "<",
+        "&",
+    ];
+    let mut text = told.to_vec();
+    for _ in 0..=dice.roll(4) {
+        let place = |dice: &mut Dice, text: &[u8]| dice.roll(text.len() as u64 + 1) as usize;
+        let (one, other) = (place(dice, &text), place(dice, &text));
+        let (begin, end) = (one.min(other), one.max(other));
+        let near = end.min(begin + dice.roll(40) as usize);
+        match dice.roll(6) {
+            0 if begin < text.len() => text[begin] ^= 1 << dice.roll(8),
+            1 => drop(text.drain(begin..near)),
+            2 => drop(text.splice(end..end, text[begin..near].to_vec())),
+            3 => text.truncate(end),
+            _ => drop(text.splice(begin..begin, WORDS[dice.roll(WORDS.len() as u64) as usize].bytes())),
+        }
+    }
+    text
 }
 
 /// What no server should answer and some do.

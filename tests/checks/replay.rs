@@ -71,6 +71,11 @@ impl Case {
     pub fn is_http(&self) -> bool {
         self.routes.iter().any(|route| ["GET", "POST", "MBEAN"].contains(&&*route.kind))
     }
+
+    /// Whether it is a program that answers.
+    pub fn is_program(&self) -> bool {
+        self.routes.iter().any(|route| route.kind == "PROGRAM")
+    }
 }
 
 /// What is done with an answer on its way.
