@@ -3,6 +3,7 @@
 use crate::fetch::file::KernelFile;
 use crate::fetch::http::{Answer, Http, Question};
 use crate::fetch::link_news::LinkNews;
+use crate::fetch::mounts::{Mounted, Mounts};
 use crate::fetch::program::Programs;
 #[cfg(feature = "snmp")]
 use crate::fetch::snmp::{self, Agent, Asked};
@@ -45,9 +46,9 @@ impl Context<'_> {
         file.read(self.roots)
     }
 
-    /// The whole kernel file as it is, `None` when it has not changed: paths in it may be in any encoding.
-    pub fn read_if_changed<'f>(&self, file: &'f mut KernelFile) -> Result<Option<&'f [u8]>> {
-        file.read_if_changed(self.roots)
+    /// What is mounted on the watched machine; `None` when that has not changed.
+    pub fn mounts<'m>(&self, mounts: &'m mut Mounts) -> Result<Option<Mounted<'m>>> {
+        mounts.read(self.roots)
     }
 
     /// The whole text of a kernel file that is not worth keeping open.

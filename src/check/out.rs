@@ -203,7 +203,7 @@ impl Out {
         if part > whole || whole >= NO_COUNT {
             self.refuse(metric, if whole >= NO_COUNT { BELOW_ZERO } else { MORE_THAN_ALL });
         }
-        Share::of(part, whole).filter(|_| whole < NO_COUNT)
+        Share::of(part, whole)
     }
 
     /// The count as an integer; `None` and a fault from [`NO_COUNT`] on.

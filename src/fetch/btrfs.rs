@@ -13,10 +13,23 @@ pub struct Filesystem {
     path: PathBuf,
     /// As /sys/fs/btrfs names it.
     pub uuid: String,
-    /// The paths of its devices, and the list for which they were asked.
-    named: Vec<Option<String>>,
+    /// Its devices, and the lists for which they were asked.
+    devices: Vec<Device>,
+    numbers: Vec<u64>,
     listed: Vec<String>,
 }
+
+/// A device of a Btrfs.
+#[derive(Clone)]
+pub struct Device {
+    pub number: u64,
+    /// As it was when mounted, where that is known.
+    pub path: Option<String>,
+    pub is_missing: bool,
+}
+
+/// The highest number of a device that is looked for. Numbers are never given twice.
+const HIGHEST: u64 = 4096;
 
 impl Filesystem {
     /// `None` where something else is mounted there.
@@ -25,20 +38,27 @@ impl Filesystem {
     /// [`Error::File`] with the path.
     pub fn at(path: PathBuf) -> Result<Option<Filesystem>> {
         let folder = File::open(&path).map_err(Error::file("open", &path))?;
-        let uuid = btrfs::id(&folder).ok().map(written);
-        Ok(uuid.map(|uuid| Filesystem { path, uuid, named: Vec::new(), listed: Vec::new() }))
+        let uuid = btrfs::info(&folder).ok().map(|info| written(info.id));
+        let new = |uuid| Filesystem { path, uuid, devices: Vec::new(), numbers: Vec::new(), listed: Vec::new() };
+        Ok(uuid.map(new))
     }
 
-    /// The paths of the devices of these numbers, as they were when mounted; `None` for one that is missing. They are asked
-    /// when `listed`, what /sys/fs/btrfs says of its devices, is not what it was.
-    pub fn devices(&mut self, numbers: &[u64], listed: &[String]) -> Vec<Option<String>> {
-        if self.listed != listed || self.named.len() != numbers.len() {
-            let Ok(folder) = self.open() else { return vec![None; numbers.len()] };
-            let device = |number: &u64| btrfs::device(&folder, *number).ok().filter(|path| path.starts_with('/'));
-            self.named = numbers.iter().map(device).collect();
-            self.listed = listed.to_vec();
+    /// The devices of these numbers, of all where `numbers` is empty. They are asked when `numbers` or `listed`, what
+    /// /sys/fs/btrfs says of its devices, are not what they were.
+    pub fn devices(&mut self, numbers: &[u64], listed: &[String]) -> Vec<Device> {
+        if self.devices.is_empty() || self.listed != listed || self.numbers != numbers {
+            let Ok((folder, info)) = self.open() else { return Vec::new() };
+            let device = |number| {
+                let path = Some(btrfs::device(&folder, number).ok()?).filter(|path| path.starts_with('/'));
+                Some(Device { number, is_missing: path.is_none(), path })
+            };
+            self.devices = match numbers {
+                [] => (0..=info.highest.min(HIGHEST)).filter_map(device).collect(),
+                numbers => numbers.iter().copied().filter_map(device).collect(),
+            };
+            (self.numbers, self.listed) = (numbers.to_vec(), listed.to_vec());
         }
-        self.named.clone()
+        self.devices.clone()
     }
 
     /// Errors of writing, reading, flushing, corruption and generation, as Linux before 5.14 tells them.
@@ -46,13 +66,14 @@ impl Filesystem {
     /// # Errors
     /// Nobody but root may ask, and only where it is still mounted.
     pub fn errors(&self, number: u64) -> io::Result<[u64; 5]> {
-        btrfs::errors(&self.open()?, number)
+        btrfs::errors(&self.open()?.0, number)
     }
 
-    fn open(&self) -> io::Result<File> {
+    fn open(&self) -> io::Result<(File, btrfs::Info)> {
         let folder = File::open(&self.path)?;
-        match btrfs::id(&folder).map(written)? == self.uuid {
-            true => Ok(folder),
+        let info = btrfs::info(&folder)?;
+        match written(info.id) == self.uuid {
+            true => Ok((folder, info)),
             false => Err(io::Error::other("another file system is mounted there")),
         }
     }

@@ -3,11 +3,9 @@
 use super::tree;
 use crate::model::error::{Error, Result};
 use crate::model::roots::Roots;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::borrow::Cow;
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 
 /// More than any file of /proc or /sys that a check reads; a file that goes on past it is cut there.
@@ -49,31 +47,21 @@ impl KernelFile {
         std::str::from_utf8(self.bytes()).map_err(|_| Error::parse("text", &self.path))
     }
 
-    /// The whole file as it is, for lines that hold paths: those may be in any encoding. `None` when it is the same as
-    /// the last time. Only /proc/mounts and its like can tell (proc(5)); any other file is read.
+    /// Reads the whole file as it is, for lines that hold paths: those may be in any encoding.
     ///
     /// # Errors
-    /// As [`KernelFile::read`]; the next call reads whatever has changed.
-    pub fn read_if_changed(&mut self, roots: &Roots) -> Result<Option<&[u8]>> {
-        if self.is_unchanged() {
-            return Ok(None);
-        }
-        if let Err(error) = self.refill(roots, Until::Nothing) {
-            self.open = None;
-            return Err(error);
-        }
-        Ok(Some(self.bytes()))
+    /// As [`KernelFile::read`]; the next call reads it again.
+    pub fn refresh(&mut self, roots: &Roots) -> Result<()> {
+        self.refill(roots, Until::Nothing).inspect_err(|_| self.close())
     }
 
-    /// A file that can tell its changes is never ready for writing; one that cannot is always ready for everything.
-    fn is_unchanged(&self) -> bool {
-        let Some(file) = &self.open else { return false };
-        let asked = PollFlags::POLLIN | PollFlags::POLLOUT | PollFlags::POLLPRI;
-        let mut polled = [PollFd::new(file.as_fd(), asked)];
-        poll(&mut polled, PollTimeout::ZERO).is_ok() && polled.iter().all(|fd| fd.revents() == Some(PollFlags::POLLIN))
+    /// What was read stays; the next read opens the file anew.
+    pub fn close(&mut self) {
+        self.open = None;
     }
 
-    fn bytes(&self) -> &[u8] {
+    /// What was read last.
+    pub fn bytes(&self) -> &[u8] {
         self.buffer.get(..self.filled).unwrap_or_default()
     }
 

@@ -7,6 +7,7 @@ pub mod file;
 pub mod host;
 pub mod http;
 pub mod link_news;
+pub mod mounts;
 #[cfg(feature = "nvidia")]
 pub mod nvml;
 pub mod program;

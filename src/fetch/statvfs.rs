@@ -7,6 +7,7 @@
 //! *Invariant:* no volume ever has more than one question out, whoever asks and however often.
 
 use crate::model::error::{Error, Result};
+use crate::model::parse::procfs::Device;
 use nix::sys::statvfs::{FsFlags, statvfs};
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -15,14 +16,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// What a file system says about itself, from statvfs(3).
+/// What a file system says about itself, from statvfs(3), be it possible or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Space {
     /// Bytes in all, those reserved for root included; 0 for a file system that stores nothing.
     pub total: u64,
-    /// Bytes taken.
-    pub used: u64,
-    /// Bytes that anybody but root can still take.
+    /// Bytes not taken.
+    pub free: u64,
+    /// Those of them that anybody but root can take.
     pub available: u64,
     /// Inodes in all; 0 where their number is not fixed (Btrfs, FAT).
     pub inodes: u64,
@@ -41,7 +42,7 @@ pub fn space(path: &Path) -> Result<Space> {
     let bytes = |blocks: u64| blocks.saturating_mul(told.fragment_size());
     Ok(Space {
         total: bytes(told.blocks()),
-        used: bytes(told.blocks().saturating_sub(told.blocks_free())),
+        free: bytes(told.blocks_free()),
         available: bytes(told.blocks_available()),
         inodes: told.files(),
         inodes_free: told.files_free(),
@@ -49,11 +50,12 @@ pub fn space(path: &Path) -> Result<Space> {
     })
 }
 
-/// A mounted file system that may not answer: another device on the same path is another volume.
+/// A mounted file system that may not answer: another one on the same path is another volume, and need not wait for it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Volume {
-    /// First field of its line in /proc/mounts.
-    pub device: Vec<u8>,
+    /// What was mounted, and the number of the file system where that is known.
+    pub source: Vec<u8>,
+    pub number: Option<Device>,
     /// Where it is mounted, below the root that is watched.
     pub path: PathBuf,
 }

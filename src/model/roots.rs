@@ -17,6 +17,12 @@ impl Default for Roots {
 }
 
 impl Roots {
+    /// Whether the trees are those of another machine than this process lives in, be it the one around its container: what
+    /// belongs to a process there is that of the machine's first process, never this one's.
+    pub fn is_foreign(&self) -> bool {
+        self.is_of_others() || self.root != Path::new("/")
+    }
+
     /// `proc/stat` below the root of proc, `sys/block` below that of sys, anything else below that of `/`.
     pub fn resolve(&self, path: &str) -> PathBuf {
         let path = path.trim_start_matches('/');

@@ -186,9 +186,9 @@ pub struct Share {
 }
 
 impl Share {
-    /// `None` where the part is the greater, or there is no whole.
+    /// `None` where the part is the greater, and where the whole is none or no count.
     pub fn of(part: u64, whole: u64) -> Option<Share> {
-        (whole > 0 && part <= whole).then_some(Share { part, whole })
+        (1..NO_COUNT).contains(&whole).then_some(Share { part, whole }).filter(|_| part <= whole)
     }
 
     /// All of the whole but this part.

@@ -16,22 +16,29 @@ fn ask(folder: &impl AsRawFd, number: libc::c_ulong, is_written: bool, data: &mu
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// The identity of the Btrfs that is mounted there (BTRFS_IOC_FS_INFO).
+/// What a Btrfs says of itself.
+pub struct Info {
+    pub id: [u8; 16],
+    /// The highest number of a device.
+    pub highest: u64,
+}
+
+/// About the Btrfs that is mounted there (BTRFS_IOC_FS_INFO).
 ///
 /// # Errors
 /// It is none.
-pub fn id(folder: &impl AsRawFd) -> io::Result<[u8; 16]> {
+pub fn info(folder: &impl AsRawFd) -> io::Result<Info> {
     let mut data = [0; 128];
     ask(folder, 31, false, &mut data)?;
-    let [_, _, first, second, ..] = data;
+    let [highest, _, first, second, ..] = data;
     let mut id = [0; 16];
     id.iter_mut()
         .zip([first, second].iter().flat_map(|half: &u64| half.to_ne_bytes()))
         .for_each(|(to, from)| *to = from);
-    Ok(id)
+    Ok(Info { id, highest })
 }
 
-/// The path of a device of it (BTRFS_IOC_DEV_INFO).
+/// The path of a device of it (BTRFS_IOC_DEV_INFO); empty for one that is missing.
 ///
 /// # Errors
 /// There is no device of that number.

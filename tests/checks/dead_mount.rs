@@ -2,9 +2,7 @@
 #![allow(unsafe_code)]
 
 use super::machine::{Machine, Measurement, Worker, spec};
-use puypuy::fetch::file::KernelFile;
 use puypuy::model::point::Level;
-use puypuy::model::roots::Roots;
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io;
@@ -106,32 +104,9 @@ fn helpers() -> usize {
     (0..40).map(sample).min().unwrap()
 }
 
-#[test]
-fn mounts_are_read_again_only_when_the_kernel_says_that_they_changed() {
-    std::thread::spawn(|| {
-        let (roots, dir) = (Roots::default(), tempfile::tempdir().unwrap());
-        let mut mounts = KernelFile::new("proc/thread-self/mounts");
-        if let Err(error) = own_mounts() {
-            eprintln!("SKIPPED the part of a test that needs a mount namespace of its own: {error}");
-            return assert!(mounts.read_if_changed(&roots).unwrap().is_some());
-        }
-        assert!(mounts.read_if_changed(&roots).unwrap().is_some());
-        assert!(mounts.read_if_changed(&roots).unwrap().is_none());
-        mount("new", dir.path(), Some("tmpfs"), 0, "").unwrap();
-        let text = mounts.read_if_changed(&roots).unwrap().map(String::from_utf8_lossy).unwrap();
-        assert!(text.contains(&format!("new {} tmpfs rw", dir.path().display())));
-        assert!(mounts.read_if_changed(&roots).unwrap().is_none());
-        mount("none", dir.path(), None, libc::MS_REMOUNT | libc::MS_RDONLY, "").unwrap();
-        let text = mounts.read_if_changed(&roots).unwrap().map(String::from_utf8_lossy).unwrap();
-        assert!(text.contains(&format!("new {} tmpfs ro", dir.path().display())));
-    })
-    .join()
-    .unwrap();
-}
-
 const MOUNTS: &str = "/dev/vda / ext4 rw 0 0\n\
     nas:/export /srv/nas nfs4 rw 0 0\n\
-    /dev/dead /mnt/dead fuse rw 0 0\n\
+    user@backup: /mnt/dead fuse.sshfs rw 0 0\n\
     /dev/sdb1 /mnt/disk xfs rw 0 0\n";
 
 fn machine() -> Machine {
@@ -190,10 +165,43 @@ fn a_dead_mount_costs_one_thread_and_nothing_else() {
         assert!(told.faults.iter().any(|fault| fault.contains("mnt/dead")), "{:?}", told.faults);
 
         dead.unmount();
-        machine.write("proc/mounts", MOUNTS.replace("/dev/dead /mnt/dead fuse rw 0 0\n", ""));
+        machine.write("proc/mounts", MOUNTS.replace("user@backup: /mnt/dead fuse.sshfs rw 0 0\n", ""));
         let told = tick(&mut worker, &machine);
         assert_eq!(stuck(&told), None);
         assert!(told.faults.is_empty(), "{:?}", told.faults);
+    })
+    .join()
+    .unwrap();
+}
+
+#[test]
+fn what_is_mounted_anew_does_not_wait_for_what_was_there_and_never_answers() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    std::thread::spawn(|| {
+        let machine = machine();
+        let Some(mut dead) = FuseMount::at(&machine.path().join("mnt/dead")) else { return };
+        let list = |number: u32| {
+            let line =
+                |id: u32, number: String, path: &str, fs: &str| format!("{id} 1 {number} / {path} rw - {fs} any rw\n");
+            let lines = [
+                line(1, "8:1".into(), "/", "ext4"),
+                line(2, "0:40".into(), "/srv/nas", "nfs4"),
+                line(3, format!("0:{number}"), "/mnt/dead", "fuse.sshfs"),
+                line(4, "8:2".into(), "/mnt/disk", "xfs"),
+            ];
+            machine.write("proc/1/mountinfo", lines.concat());
+        };
+        list(50);
+        let mut worker = Worker::new(spec("check_disks"), &[]);
+        tick(&mut worker, &machine);
+        assert_eq!(stuck(&tick(&mut worker, &machine)).map(|told| told.0), Some(1.0));
+        dead.unmount();
+        assert_eq!(stuck(&tick(&mut worker, &machine)).map(|told| told.0), Some(1.0));
+        list(51);
+        assert_eq!(stuck(&tick(&mut worker, &machine)).map(|told| told.0), Some(0.0));
+        assert_eq!(helpers(), 1);
+        dead.die();
+        settle(0);
     })
     .join()
     .unwrap();
@@ -226,7 +234,8 @@ fn an_answer_that_comes_late_is_told_a_tick_later() {
             assert_eq!(told.number("drive_bytes_total", "mnt_dead"), Some(4096.0 * 1000.0));
             assert_eq!(told.number("drive_bytes_used", "mnt_dead"), Some(4096.0 * 600.0));
             assert_eq!(told.number("drive_bytes_available", "mnt_dead"), Some(4096.0 * 300.0));
-            assert_eq!(told.number("drive_percent_used", "mnt_dead"), Some(60.0));
+            // Of what users can have, as df: 100 blocks are root's.
+            assert_eq!(told.number("drive_percent_used", "mnt_dead"), Some(600.0 * 100.0 / 900.0));
             assert_eq!(told.number("drive_inodes_used", "mnt_dead"), Some(40.0));
             settle(0);
         }

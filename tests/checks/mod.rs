@@ -12,6 +12,7 @@ mod http;
 mod instances;
 mod machine;
 mod manual;
+mod mounts;
 mod nvidia;
 mod oddeye;
 mod openfiles;

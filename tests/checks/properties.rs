@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 use puypuy::check::Out;
+use puypuy::model::parse::mounts::MountTree;
 use puypuy::model::parse::{json, number, procfs, time};
 use puypuy::model::point::{Tags, Tick};
 use puypuy::model::rates::{Backward, Before, Change, Count};
@@ -76,7 +77,9 @@ proptest! {
 
     #[test]
     fn no_bytes_make_the_mounts_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-        procfs::mounts(&bytes).count();
+        for tree in [MountTree::of_mounts(&bytes), MountTree::of_mountinfo(&bytes)] {
+            tree.reachable().count();
+        }
     }
 
     #[test]
@@ -86,10 +89,13 @@ proptest! {
             other => other.to_string(),
         }).collect();
         let line = format!("/dev/sda1 {escaped} ext4 rw,relatime 0 0\n");
-        let mounts: Vec<_> = procfs::mounts(line.as_bytes()).collect();
-        prop_assert_eq!(mounts.len(), 1);
-        prop_assert_eq!(&*mounts[0].path, path.as_bytes());
-        prop_assert!(!mounts[0].read_only);
+        let info = format!("7 1 8:1 / {escaped} rw,relatime shared:1 - ext4 /dev/sda1 rw\n");
+        for tree in [MountTree::of_mounts(line.as_bytes()), MountTree::of_mountinfo(info.as_bytes())] {
+            let mounts: Vec<_> = tree.reachable().collect();
+            prop_assert_eq!(mounts.len(), 1);
+            prop_assert_eq!(&*mounts[0].path, path.as_bytes());
+            prop_assert!(!mounts[0].read_only);
+        }
     }
 
     #[test]

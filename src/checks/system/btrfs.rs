@@ -3,13 +3,13 @@
 use super::{CONF, TYPE};
 use crate::check::{Check, Context, Measurement, Out, Runs, Spec};
 use crate::config::section::Section;
-use crate::fetch::btrfs::Filesystem;
-use crate::fetch::file::KernelFile;
-use crate::model::error::Result;
+use crate::fetch::btrfs::{Device, Filesystem};
+use crate::fetch::mounts::Mounts;
+use crate::model::error::{Result, plain};
 use crate::model::parse::number::whole;
 use crate::model::parse::procfs;
 use crate::model::point::{Level, Tags, Value};
-use crate::model::table::{Field, How, Row, gauge, percent, rate};
+use crate::model::table::{Field, How, Row, Share, gauge, percent, rate};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
@@ -63,52 +63,91 @@ const BAD: u64 = 5;
 const EVENT: &str = "BTRFS ";
 
 fn build(_section: &Section) -> Result<Box<dyn Check>> {
-    Ok(Box::new(Btrfs { mounts: KernelFile::new("proc/mounts"), mounted: Vec::new() }))
+    Ok(Box::new(Btrfs { mounts: Mounts::default(), mounted: Vec::new() }))
 }
 
 struct Btrfs {
-    mounts: KernelFile,
+    mounts: Mounts,
     mounted: Vec<Filesystem>,
 }
 
 impl Check for Btrfs {
     fn run(&mut self, cx: &Context, out: &mut Out) -> Result<()> {
-        self.look_at_mounts(cx, out)?;
         let names = match cx.names("sys/fs/btrfs") {
             Ok(names) => names,
             Err(error) if error.is_gone() => return Ok(()),
             Err(error) => return Err(error),
         };
-        let mut worst = None::<(u64, String)>;
-        for uuid in names.iter().filter(|name| name.len() == 36) {
+        let uuids: Vec<String> = names.into_iter().filter(|name| name.len() == 36).collect();
+        if uuids.is_empty() {
+            return Ok(());
+        }
+        let looked = self.look_at_mounts(cx, out);
+        let mut found = Found::default();
+        for (uuid, tag) in uuids.iter().zip(tags(&uuids, cx)) {
             let folder = format!("sys/fs/btrfs/{uuid}");
-            let label = cx.text(&format!("{folder}/label")).unwrap_or_default();
-            let label = label.trim();
-            let tag = if label.is_empty() { uuid } else { label };
-            tell_allocation(&folder, tag, cx, out);
+            tell_allocation(&folder, &tag, cx, out);
             let mounted = self.mounted.iter_mut().find(|filesystem| filesystem.uuid == *uuid);
-            tell_devices(&folder, tag, mounted, &mut worst, cx, out);
+            tell_devices(&folder, &tag, mounted, &mut found, cx, out);
         }
-        if let Some((count, key)) = worst {
-            let (level, words) = match count {
-                BAD.. => (Level::Error, format!("Critical : BTRFS is corrupted with {count} IO Errors on {key}")),
-                DOUBT.. => {
-                    (Level::Warning, format!("Warning : BTRFS may be corrupted with {count} IO Errors on {key}"))
-                }
-                _ => (Level::Ok, "OK : no device of a BTRFS has more than one error".into()),
+        found.judge(out);
+        looked
+    }
+}
+
+/// The label of each file system, or without one the UUID. Labels that several have, such as a disk and its clone, carry the
+/// UUID.
+fn tags(uuids: &[String], cx: &Context) -> Vec<String> {
+    let name = |uuid: &String| match cx.text(&format!("sys/fs/btrfs/{uuid}/label")).unwrap_or_default().trim() {
+        "" => uuid.clone(),
+        label => label.to_string(),
+    };
+    let names: Vec<String> = uuids.iter().map(name).collect();
+    let is_taken = |name: &String| names.iter().filter(|other| *other == name).count() > 1;
+    let tag = |(uuid, name): (&String, &String)| if is_taken(name) { format!("{name} {uuid}") } else { name.clone() };
+    uuids.iter().zip(&names).map(tag).collect()
+}
+
+/// What is to be judged of all of them.
+#[derive(Default)]
+struct Found {
+    /// The counter of errors that is highest of all.
+    worst: Option<(u64, String)>,
+    /// `pool 1 of 2`
+    missing: Vec<String>,
+}
+
+impl Found {
+    fn judge(self, out: &mut Out) {
+        let (mut level, mut words) = match self.worst {
+            Some((count @ BAD.., key)) => {
+                (Level::Error, format!("Critical : BTRFS is corrupted with {count} IO Errors on {key}"))
+            }
+            Some((count @ DOUBT.., key)) => {
+                (Level::Warning, format!("Warning : BTRFS may be corrupted with {count} IO Errors on {key}"))
+            }
+            Some(_) => (Level::Ok, "OK : no device of a BTRFS has more than one error".into()),
+            None if self.missing.is_empty() => return,
+            None => (Level::Ok, String::new()),
+        };
+        if !self.missing.is_empty() {
+            let missing = format!("devices of a BTRFS are missing: {}", self.missing.join(", "));
+            words = match level {
+                Level::Ok => format!("Warning : {missing}"),
+                _ => format!("{words}, and {missing}"),
             };
-            out.health(EVENT, level, words, 0);
+            level = level.max(Level::Warning);
         }
-        Ok(())
+        out.health(EVENT, level, words, 0);
     }
 }
 
 impl Btrfs {
-    /// Looks for what is mounted when the kernel's list has changed.
+    /// Looks for what is mounted when the list of that has changed.
     fn look_at_mounts(&mut self, cx: &Context, out: &mut Out) -> Result<()> {
-        let Some(text) = cx.read_if_changed(&mut self.mounts)? else { return Ok(()) };
+        let Some(mounted) = cx.mounts(&mut self.mounts).inspect_err(|_| self.mounted.clear())? else { return Ok(()) };
         self.mounted.clear();
-        for mount in procfs::mounts(text).filter(|mount| mount.fs == "btrfs") {
+        for mount in mounted.mounts.iter().filter(|mount| mount.fs == "btrfs") {
             let path = mount.path.strip_prefix(b"/").unwrap_or(&mount.path);
             match Filesystem::at(cx.roots.root.join(OsStr::from_bytes(path))) {
                 // Subvolumes of one that is known are no news.
@@ -136,7 +175,12 @@ fn tell_allocation(folder: &str, tag: &str, cx: &Context, out: &mut Out) {
             }
         }
         if let (Some(used), Some(total @ 1..)) = (whole(&row, "bytes_used"), whole(&row, "total_bytes")) {
-            out.put(&USED, used as f64 * 100.0 / total as f64, &tags);
+            match Share::of(used, total) {
+                Some(used) => out.put(&USED, used.percent(), &tags),
+                None => {
+                    out.fault_of(tag, format!("{used} of {total} bytes of {kind} are said to be used, which cannot be"))
+                }
+            }
         }
     }
     if let Ok(text) = cx.text(&format!("{folder}/commit_stats")) {
@@ -144,45 +188,31 @@ fn tell_allocation(folder: &str, tag: &str, cx: &Context, out: &mut Out) {
     }
 }
 
-/// The errors of each device; `worst` is the counter that is highest of all.
+/// The errors of each device.
 fn tell_devices(
     folder: &str,
     tag: &str,
     mut mounted: Option<&mut Filesystem>,
-    worst: &mut Option<(u64, String)>,
+    found: &mut Found,
     cx: &Context,
     out: &mut Out,
 ) {
-    // The numbers came with Linux 5.8; before, a file system that is not told by its mount has none.
-    let mut numbers = cx.names(&format!("{folder}/devinfo")).unwrap_or_default();
-    numbers.sort_by_key(|number| number.parse::<u64>().ok());
-    let names = cx.names(&format!("{folder}/devices")).unwrap_or_default();
-    if numbers.is_empty() {
-        numbers = (1..=names.len()).map(|number| number.to_string()).collect();
-    }
-    let numbers: Vec<u64> = numbers.iter().filter_map(|number| number.parse().ok()).collect();
-    let devices = match &mut mounted {
-        Some(mounted) => mounted.devices(&numbers, &names),
-        None => vec![None; numbers.len()],
-    };
     let tags = Tags::one("filesystem", tag);
-    let (count, mut missing) = (numbers.len() as u64, 0_u64);
-    for (number, device) in numbers.into_iter().zip(devices) {
-        let info = format!("{folder}/devinfo/{number}");
-        missing += u64::from(cx.text(&format!("{info}/missing")).is_ok_and(|text| text.trim() == "1"));
-        // Which of the names belongs to which number is known only where it is mounted, and of one device.
-        let device = device.or_else(|| match names.as_slice() {
-            [only] => Some(format!("/dev/{only}")),
-            _ => None,
-        });
-        let Some(device) = device else { continue };
-        let told = match cx.text(&format!("{info}/error_stats")) {
+    let names = cx.names(&format!("{folder}/devices")).unwrap_or_default();
+    let devices = devices(folder, &names, mounted.as_deref_mut(), cx);
+    for Device { number, path, .. } in &devices {
+        // As `btrfs device stats` names those without a path; they have the same numbers in every file system.
+        let (name, own, place) = match path {
+            Some(path) => (path.clone(), Tags::default(), String::new()),
+            None => (format!("devid:{number}"), tags.clone(), format!(" of {tag}")),
+        };
+        let told = match cx.text(&format!("{folder}/devinfo/{number}/error_stats")) {
             Ok(text) => text.lines().filter_map(|line| line.split_once(' ')).filter_map(counter).collect(),
             // Before Linux 5.14.
-            Err(error) if error.is_gone() => match mounted.as_ref().map(|mounted| mounted.errors(number)) {
+            Err(error) if error.is_gone() => match mounted.as_ref().map(|mounted| mounted.errors(*number)) {
                 Some(Ok(counts)) => ERRORS.iter().map(|(_, name)| *name).zip(counts).collect(),
                 Some(Err(error)) => {
-                    out.fault(format!("{device}: cannot ask for its errors: {}", crate::model::error::plain(&error)));
+                    out.fault(format!("{name}{place}: cannot ask for its errors: {}", plain(&error)));
                     Vec::new()
                 }
                 None => Vec::new(),
@@ -192,25 +222,49 @@ fn tell_devices(
                 Vec::new()
             }
         };
-        for (name, errors) in told {
-            let key = format!("[{device}].{name}").replace(['.', '/'], "_").replace(['[', ']'], "");
-            let metric = format!("btrfs{key}");
-            let value = Value::Float(errors as f64);
-            out.tell(Measurement {
-                name: &metric,
-                value,
-                how: How::Gauge,
-                check_type: TYPE,
-                tags: Tags::default(),
-                time: None,
-            });
-            if worst.as_ref().is_none_or(|(most, _)| errors > *most) {
-                *worst = Some((errors, key));
+        for (counter, errors) in told {
+            let key = format!("[{name}].{counter}").replace(['.', '/'], "_").replace(['[', ']'], "");
+            let (metric, value) = (format!("btrfs{key}"), Value::Float(errors as f64));
+            let (how, check_type, tags) = (How::Gauge, TYPE, own.clone());
+            out.tell(Measurement { name: &metric, value, how, check_type, tags, time: None });
+            if found.worst.as_ref().is_none_or(|(most, _)| errors > *most) {
+                found.worst = Some((errors, format!("{key}{place}")));
             }
         }
     }
-    out.put(&DEVICES, count, &tags);
-    out.put(&MISSING, missing, &tags);
+    let (count, missing) = (devices.len().max(names.len()), devices.iter().filter(|device| device.is_missing).count());
+    out.put(&DEVICES, count as u64, &tags);
+    out.put(&MISSING, missing as u64, &tags);
+    if missing > 0 {
+        found.missing.push(format!("{tag} {missing} of {count}"));
+    }
+}
+
+/// The devices with their paths, as far as these are known. `names` is what is in `devices`, where numbers are unknown.
+fn devices(folder: &str, names: &[String], mounted: Option<&mut Filesystem>, cx: &Context) -> Vec<Device> {
+    let numbers = cx.names(&format!("{folder}/devinfo")).unwrap_or_default();
+    let mut numbers: Vec<u64> = numbers.iter().filter_map(|number| number.parse().ok()).collect();
+    numbers.sort_unstable();
+    let mut devices = mounted.map_or_else(Vec::new, |mounted| mounted.devices(&numbers, names));
+    // Before Linux 5.6 nobody knows but the mounted file system.
+    if numbers.is_empty() {
+        return devices;
+    }
+    devices.retain(|device| numbers.contains(&device.number));
+    for number in numbers {
+        let is_missing = cx.text(&format!("{folder}/devinfo/{number}/missing")).is_ok_and(|text| text.trim() == "1");
+        match devices.iter_mut().find(|device| device.number == number) {
+            // The path of one that is missing may be another one's by now.
+            Some(device) if is_missing => *device = Device { number, path: None, is_missing },
+            Some(device) => device.is_missing = false,
+            None => devices.push(Device { number, path: None, is_missing }),
+        }
+    }
+    let mut present = devices.iter_mut().filter(|device| !device.is_missing);
+    if let ([name], Some(only), None) = (names, present.next(), present.next()) {
+        only.path.get_or_insert_with(|| format!("/dev/{}", name.replace('!', "/")));
+    }
+    devices
 }
 
 fn counter((label, count): (&str, &str)) -> Option<(&'static str, u64)> {

@@ -5,12 +5,16 @@ use crate::check::thresholds::Thresholds;
 use crate::check::{Check, Context, Out, Runs, Spec};
 use crate::config::section::Section;
 use crate::fetch::file::KernelFile;
+use crate::fetch::mounts::{Mounted, Mounts};
+use crate::fetch::stacks::disk_of_path;
 use crate::fetch::statvfs::{Answer, Space, Volume, Volumes, space};
 use crate::model::error::{Error, Result};
+use crate::model::parse::mounts;
 use crate::model::parse::number::whole;
 use crate::model::parse::procfs;
 use crate::model::point::{Level, Tags};
-use crate::model::table::{Field, Row, gauge, percent, rate};
+use crate::model::table::{Field, NO_COUNT, Row, Share, gauge, percent, rate};
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::io;
@@ -64,9 +68,9 @@ const WRITE_AWAIT: Field = gauge("", "drive_write_await").reaction(-3);
 const TIMES: &[Field] = &[BUSY, READ_AWAIT, WRITE_AWAIT];
 
 const SPACE: &[Field] = &[
-    gauge("used", "drive_bytes_used").int().reaction(-3),
-    gauge("available", "drive_bytes_available").int().reaction(-3),
-    gauge("total", "drive_bytes_total").int().reaction(-3),
+    gauge("used", "drive_bytes_used").int().optional().reaction(-3),
+    gauge("available", "drive_bytes_available").int().optional().reaction(-3),
+    gauge("total", "drive_bytes_total").int().optional().reaction(-3),
     gauge("inodes_used", "drive_inodes_used").int().optional().reaction(-3),
     gauge("inodes_free", "drive_inodes_free").int().optional().reaction(-3),
 ];
@@ -80,27 +84,76 @@ const MOUNT: &[Field] = &[PERCENT_USED, INODES_PERCENT_USED, READ_ONLY, STUCK];
 /// Devices that are made of memory or of a file, or hold a medium that is not written: `loop0`, `ram1`, `zram0`, `sr0`.
 const NOT_DISKS: &[&str] = &["loop", "ram", "zram", "sr", "fd"];
 
-/// File systems that are always full, repeat another one or store nothing. Those of the kernel itself, such as proc and
-/// cgroup2, need no mention: they have no device with a slash.
-const NO_STORE: &[&str] = &[
+/// File systems of the kernel itself and its like, in which nobody stores anything; most say so, and some tell the size of
+/// other things.
+const OF_THE_KERNEL: &[&str] = &[
     "autofs",
+    "binder",
+    "binfmt_misc",
+    "bpf",
+    "cgroup",
+    "cgroup2",
+    "configfs",
+    "cpuset",
+    "debugfs",
+    "devfs",
+    "devpts",
+    "devtmpfs",
+    "efivarfs",
+    "functionfs",
+    "fusectl",
+    "hugetlbfs",
+    "mqueue",
+    "nfsd",
+    "nsfs",
+    "openpromfs",
+    "proc",
+    "pstore",
+    "ramfs",
+    "resctrl",
+    "rootfs",
+    "rpc_pipefs",
+    "securityfs",
+    "selinuxfs",
+    "smackfs",
+    "sysfs",
+    "tracefs",
+    "usbdevfs",
+    "usbfs",
+    "xenfs",
+    "fuse.gvfsd-fuse",
+    "fuse.kio-fuse",
+    "fuse.lxcfs",
+    "fuse.portal",
+    "fuse.vmware-vmblock",
+];
+
+/// File systems that are always full or repeat another one.
+const NO_STORE: &[&str] = &[
+    "aufs",
     "cramfs",
     "erofs",
     "iso9660",
     "overlay",
+    "overlayfs",
+    "romfs",
+    "shiftfs",
     "squashfs",
+    "unionfs",
+    "fuse.archivemount",
     "fuse.fuse-overlayfs",
-    "fuse.gvfsd-fuse",
-    "fuse.lxcfs",
-    "fuse.portal",
+    "fuse.fuseiso",
     "fuse.snapfuse",
     "fuse.squashfuse",
+    "fuse.squashfuse_ll",
+    "fuse.unionfs",
+    "fuse.unionfs-fuse",
 ];
 
 /// File systems whose numbers are in memory, so that asking cannot block. All others are asked from a thread.
 const PROMPT: &[&str] = &[
     "ext2", "ext3", "ext4", "xfs", "btrfs", "vfat", "msdos", "exfat", "tmpfs", "f2fs", "zfs", "bcachefs", "jfs",
-    "reiserfs", "nilfs2", "ntfs3", "hfsplus", "udf",
+    "reiserfs", "nilfs2", "ntfs3", "hfsplus", "udf", "ubifs", "jffs2",
 ];
 
 /// Mounts that come and go with containers, and the files that a container gets from its host.
@@ -115,6 +168,12 @@ const IGNORED: &[&str] = &[
     "/etc/resolv.conf",
 ];
 
+/// File systems that have as many inodes as they need, and tell no true number of them.
+const NO_INODES: &[&str] = &["ceph", "fuse.ceph", "fuse.ceph-fuse"];
+
+/// -1 as the number of free inodes: not known.
+const UNKNOWN: [u64; 2] = [u64::MAX, u32::MAX as u64];
+
 /// Longest wait for file systems that are asked from a thread.
 const WAIT: Duration = Duration::from_secs(1);
 
@@ -124,8 +183,9 @@ fn build(section: &Section) -> Result<Box<dyn Check>> {
         ignore: Ignore::read(section, IGNORED),
         diskstats: KernelFile::new("proc/diskstats"),
         devices: HashMap::new(),
-        mounts_file: KernelFile::new("proc/mounts"),
+        mounted: Mounts::default(),
         mounts: Vec::new(),
+        unseen: None,
         volumes: Volumes::default(),
     }))
 }
@@ -137,8 +197,10 @@ struct Disks {
     diskstats: KernelFile,
     /// Everything in /proc/diskstats that may be a disk, by name.
     devices: HashMap<Box<str>, Device>,
-    mounts_file: KernelFile,
+    mounted: Mounts,
     mounts: Vec<Mount>,
+    /// Said of mounts of the watched machine that are none here.
+    unseen: Option<String>,
     volumes: Volumes,
 }
 
@@ -162,6 +224,9 @@ impl Check for Disks {
                 mount.tell_answer(self.volumes.answer(volume), &self.thresholds, out);
             }
         }
+        if let Some(unseen) = &self.unseen {
+            out.absence_of("", unseen);
+        }
         listed.and(told)
     }
 }
@@ -169,6 +234,8 @@ impl Check for Disks {
 /// What is remembered of a name in /proc/diskstats until it is not there any more.
 struct Device {
     seen: Instant,
+    /// By which it is known, whatever its name: its number, or those of the paths that lead to it.
+    numbers: Vec<Option<procfs::Device>>,
     /// `None` for a partition.
     disk: Option<Disk>,
 }
@@ -190,40 +257,116 @@ struct Times {
 
 impl Disks {
     fn tell_devices(&mut self, cx: &Context, out: &mut Out) -> Result<()> {
-        let at = cx.tick.at;
-        let text = cx.read(&mut self.diskstats)?;
+        let of_sys;
+        let text = match cx.read(&mut self.diskstats) {
+            Ok(text) => text,
+            // As in containers of OpenVZ.
+            Err(error) if error.is_gone() => {
+                of_sys = diskstats_of_sys(cx);
+                if of_sys.is_empty() {
+                    out.absence_of("", format!("{error}, and no stat of a disk is in /sys/block: no traffic is told"));
+                }
+                &of_sys
+            }
+            Err(error) => return Err(error),
+        };
+        let at = out.read_now();
+        let lines: Vec<Line> = text.lines().filter_map(Line::read).filter(|line| !is_no_disk(line.name)).collect();
+        let paths = paths_to_disks(&lines);
         let mut newcomers = false;
         let mut unreadable = Unreadable::default();
-        for (name, numbers) in text.lines().filter_map(procfs::diskstats) {
-            if is_no_disk(name) {
+        for line in &lines {
+            if disk_of_path(line.name).is_some_and(|disk| paths.contains_key(&disk)) {
                 continue;
             }
-            let device = match self.devices.get_mut(name) {
-                Some(device) => device,
-                None => {
-                    newcomers = true;
-                    let wanted =
-                        !self.ignore.covers(name) && cx.is_folder(&format!("sys/block/{}", name.replace('/', "!")));
-                    let disk = wanted.then(|| Disk { tags: Tags::one("drive", name), before: None });
-                    self.devices.entry(name.into()).or_insert(Device { seen: at, disk })
-                }
+            let own = [line];
+            let sources = paths.get(line.name).filter(|_| line.is_unused()).map_or(&own[..], Vec::as_slice);
+            let numbers = sources.iter().map(|source| source.number);
+            let is_known = match self.devices.get(line.name) {
+                // Of two lines of one name the first counts.
+                Some(device) if device.seen == at => continue,
+                Some(device) => device.numbers.iter().copied().eq(numbers.clone()),
+                None => false,
             };
+            if !is_known {
+                newcomers = true;
+                let name = line.name;
+                let wanted =
+                    !self.ignore.covers(name) && cx.is_folder(&format!("sys/block/{}", name.replace('/', "!")));
+                let disk = wanted.then(|| Disk { tags: Tags::one("drive", name), before: None });
+                let device = Device { seen: at, numbers: numbers.collect(), disk };
+                let other = self.devices.insert(name.into(), device).and_then(|other| Some(other.disk?.tags));
+                out.forget(other.as_slice());
+            }
+            let Some(device) = self.devices.get_mut(line.name) else { continue };
             device.seen = at;
             if let Some(disk) = &mut device.disk
-                && !disk.tell(&procfs::columns(COLUMNS, numbers), at, out)
+                && !disk.tell(&together(sources), at, out)
             {
-                unreadable.add(name);
+                unreadable.add(line.name);
             }
         }
         unreadable.tell("/proc/diskstats", out);
         if newcomers && !cx.is_folder("sys/block") {
             self.devices.clear();
-            return Err(Error::daemon("without /sys/block disks and partitions look the same"));
+            out.absence_of("", "without /sys/block disks and partitions look the same: no traffic is told");
         }
         let gone = self.devices.extract_if(|_, device| device.seen != at);
         out.forget(&gone.filter_map(|(_, device)| Some(device.disk?.tags)).collect::<Vec<_>>());
         Ok(())
     }
+}
+
+/// The lines that /proc/diskstats would have of whole disks.
+fn diskstats_of_sys(cx: &Context) -> String {
+    let line = |name: String| {
+        let file = |file: &str| cx.text(&format!("sys/block/{name}/{file}")).ok();
+        Some(format!("{} {} {}\n", file("dev")?.trim().replace(':', " "), name.replace('!', "/"), file("stat")?.trim()))
+    };
+    cx.names("sys/block").unwrap_or_default().into_iter().filter_map(line).collect()
+}
+
+/// A line of /proc/diskstats.
+struct Line<'a> {
+    number: Option<procfs::Device>,
+    name: &'a str,
+    row: Row<'a>,
+}
+
+impl<'a> Line<'a> {
+    fn read(line: &'a str) -> Option<Line<'a>> {
+        let (number, name, numbers) = procfs::diskstats(line)?;
+        Some(Line { number, name, row: procfs::columns(COLUMNS, numbers) })
+    }
+
+    /// As disks were before Linux 6.4 to which several paths lead: what went over these was counted there alone.
+    fn is_unused(&self) -> bool {
+        ["reads", "writes"].iter().all(|cell| whole(&self.row, cell) == Some(0))
+    }
+}
+
+/// The paths to each disk that has several.
+fn paths_to_disks<'l>(lines: &'l [Line<'l>]) -> HashMap<String, Vec<&'l Line<'l>>> {
+    let mut paths: HashMap<String, Vec<&Line>> = HashMap::new();
+    for line in lines {
+        if let Some(disk) = disk_of_path(line.name) {
+            paths.entry(disk).or_default().push(line);
+        }
+    }
+    paths.retain(|disk, _| lines.iter().any(|line| line.name == disk));
+    paths
+}
+
+/// What all of them have counted together.
+fn together<'l>(lines: &[&'l Line]) -> Cow<'l, Row<'l>> {
+    if let [line] = lines {
+        return Cow::Borrowed(&line.row);
+    }
+    let sum = |column: &&'static str| {
+        let counts: Option<Vec<u64>> = lines.iter().map(|line| whole(&line.row, column)).collect();
+        Some((*column, counts?.into_iter().fold(0, u64::saturating_add)))
+    };
+    Cow::Owned(Row::of(COLUMNS.iter().filter_map(sum)))
 }
 
 fn is_no_disk(name: &str) -> bool {
@@ -280,8 +423,11 @@ struct Mount {
     /// Value of the tag.
     tag: String,
     read_only: bool,
+    /// What is asked here does not say whether the file system takes writes: the mount takes none.
+    is_closed: bool,
     /// Refusal is expected: a file system in user space that belongs to another user.
     private: bool,
+    has_inodes: bool,
     /// Set where asking may block.
     volume: Option<Arc<Volume>>,
 }
@@ -289,53 +435,58 @@ struct Mount {
 impl Disks {
     /// Makes the list of mounts anew when the kernel's has changed.
     fn list_mounts(&mut self, cx: &Context) -> Result<()> {
-        self.mounts = match cx.read_if_changed(&mut self.mounts_file) {
-            Ok(Some(text)) => list(text, &self.ignore, cx),
-            Ok(None) => return Ok(()),
-            Err(error) => {
-                self.mounts.clear();
-                return Err(error);
-            }
-        };
+        let Some(mounted) = cx.mounts(&mut self.mounted).inspect_err(|_| self.mounts.clear())? else { return Ok(()) };
+        (self.mounts, self.unseen) = list(mounted, &self.ignore, cx);
         let volumes: HashSet<_> = self.mounts.iter().filter_map(|mount| mount.volume.as_ref()).collect();
         self.volumes.retain(|volume| volumes.contains(volume));
         Ok(())
     }
 }
 
-/// The mounts to be told about, sorted by path. Of several mounts on one path the last hides the others.
-fn list(text: &[u8], ignore: &Ignore, cx: &Context) -> Vec<Mount> {
-    let on_top: HashMap<_, _> = procfs::mounts(text).map(|mount| (mount.path.clone(), mount)).collect();
-    let mut wanted: Vec<_> = on_top.into_values().filter(stores).collect();
+/// The mounts to be told about, sorted by path, and a sentence about those that cannot be.
+fn list(mounted: Mounted, ignore: &Ignore, cx: &Context) -> (Vec<Mount>, Option<String>) {
+    let name = |mount: &mounts::Mount| String::from_utf8_lossy(&mount.path).into_owned();
+    let is_wanted = |mount: &mounts::Mount| stores(mount) && !ignore.covers(&name(mount));
+    let mut wanted: Vec<_> = mounted.mounts.into_iter().filter(is_wanted).collect();
     wanted.sort_by(|one, other| one.path.cmp(&other.path));
     let mut taken = HashSet::new();
     let mut mounts = Vec::new();
     for mount in wanted {
-        let name = String::from_utf8_lossy(&mount.path).into_owned();
-        if ignore.covers(&name) {
-            continue;
-        }
+        let name = name(&mount);
         let short = short(&name);
         let tag = if taken.insert(short.clone()) { short } else { name.clone() };
         let path = cx.roots.root.join(OsStr::from_bytes(mount.path.strip_prefix(b"/").unwrap_or(&mount.path)));
         let volume = (!PROMPT.contains(&mount.fs))
-            .then(|| Arc::new(Volume { device: mount.device.into_owned(), path: path.clone() }));
+            .then(|| Arc::new(Volume { source: mount.source.into_owned(), number: mount.number, path: path.clone() }));
         mounts.push(Mount {
             path: path.into(),
             tags: Tags::one("mountpoint", &tag),
             name,
             tag,
             read_only: mount.read_only,
+            is_closed: mount.is_closed,
             private: mount.fs.starts_with("fuse"),
+            has_inodes: !NO_INODES.contains(&mount.fs),
             volume,
         });
     }
-    mounts
+    let unseen: Vec<String> = mounted.unseen.iter().filter(|mount| is_wanted(mount)).map(name).collect();
+    let sentence = unseen.first().map(|first| {
+        let more = if unseen.len() > 1 { format!(" and {} more", unseen.len() - 1) } else { String::new() };
+        format!(
+            "{first}{more} of the watched machine: not mounted below rootfs, which is {}, so nothing is told; bind the machine's / \
+             there with the propagation rslave",
+            cx.roots.root.display()
+        )
+    });
+    (mounts, sentence)
 }
 
-/// Whether the file system is one that fills up; those have a device with a slash, be it a server's.
-fn stores(mount: &procfs::Mount) -> bool {
-    mount.device.contains(&b'/') && !NO_STORE.contains(&mount.fs)
+/// Whether the file system is one that fills up. What is in memory is, where somebody gave it the name of a device.
+fn stores(mount: &mounts::Mount) -> bool {
+    let is_image = NO_STORE.contains(&mount.fs) || mount.fs.ends_with(".AppImage");
+    let is_memory = mount.fs == "tmpfs" && !mount.source.contains(&b'/');
+    !is_image && !is_memory && !OF_THE_KERNEL.contains(&mount.fs)
 }
 
 /// `/var/lib/docker` as `var_lib_docker`, `/` as `rootfs`. Where two paths come out alike, the first in alphabetical
@@ -351,6 +502,7 @@ impl Mount {
     fn tell_answer(&self, answer: Answer, thresholds: &Thresholds, out: &mut Out) {
         let (stuck, level, state) = match &answer {
             Answer::NotYet => return,
+            Answer::Space(space) if space.total == 0 => return,
             Answer::Stuck => (1_u64, Level::Error, "does not answer"),
             Answer::Space(_) | Answer::Failed(_) => (0, Level::Ok, "answers"),
         };
@@ -375,29 +527,61 @@ impl Mount {
         if space.total == 0 {
             return;
         }
-        let mut row = Row::of([("used", space.used), ("available", space.available), ("total", space.total)]);
-        if space.inodes > 0 {
-            let used = space.inodes.saturating_sub(space.inodes_free);
-            row.push("inodes_used", used);
-            row.push("inodes_free", space.inodes_free);
-            out.put(&INODES_PERCENT_USED, share(used, space.inodes), &self.tags);
+        let Space { total, free, available, .. } = space;
+        let used = Share::of(free, total).map(|free| free.rest().part());
+        let is_possible = Share::of(available, total).is_some();
+        if used.is_none() || !is_possible {
+            let said = format!("{total} bytes in all, {free} free and {available} available");
+            out.fault_of(&self.name, format!("the file system says what cannot be: {said}"));
+        }
+        let mut row = Row::default();
+        let cells = [
+            ("total", (total < NO_COUNT).then_some(total)),
+            ("used", used),
+            ("available", is_possible.then_some(available)),
+        ];
+        for (cell, count) in cells {
+            if let Some(count) = count {
+                row.push(cell, count);
+            }
+        }
+        if let Some(used) = self.inodes_used(&space, out) {
+            row.push("inodes_used", used.part());
+            row.push("inodes_free", used.rest().part());
+            out.put(&INODES_PERCENT_USED, used.percent(), &self.tags);
         }
         out.pick(&row, SPACE, &self.tags);
-        let percent = share(space.used, space.total);
-        out.put(&PERCENT_USED, percent, &self.tags);
         // An error can make the file system read-only under the mount.
-        let read_only = self.read_only || space.read_only;
+        let read_only = self.read_only || (space.read_only && !self.is_closed);
         out.put(&READ_ONLY, u64::from(read_only), &self.tags);
+        // As df: what only root can take is neither used nor free.
+        let whole = used.filter(|_| is_possible).and_then(|used| used.checked_add(available));
+        let Some(used) = used.zip(whole).and_then(|(used, whole)| Share::of(used, whole)) else { return };
+        let percent = used.percent();
+        out.put(&PERCENT_USED, percent, &self.tags);
         if !read_only {
             let name = &self.name;
             let words = format_args!("Storage usage of {name} is at {percent:.2} percent of available  space");
             out.judge(thresholds, format!("Disk-Usage-{}", self.tag), percent, words, ALERT);
         }
     }
-}
 
-fn share(used: u64, total: u64) -> f64 {
-    used as f64 * 100.0 / total as f64
+    /// How many inodes are used of all, where their number is fixed and known.
+    fn inodes_used(&self, space: &Space, out: &mut Out) -> Option<Share> {
+        let Space { inodes, inodes_free, .. } = *space;
+        let is_unknown = inodes_free > inodes && UNKNOWN.contains(&inodes_free);
+        if !self.has_inodes || inodes == 0 || inodes == u64::MAX || is_unknown {
+            return None;
+        }
+        let used = Share::of(inodes_free, inodes).map(Share::rest);
+        if used.is_none() {
+            out.absence_of(
+                &self.name,
+                format!("the file system says what cannot be: {inodes_free} of {inodes} inodes are free"),
+            );
+        }
+        used
+    }
 }
 
 fn is_refused(error: &Error) -> bool {

@@ -5,6 +5,7 @@ pub mod csv;
 pub mod jolokia;
 pub mod json;
 pub mod line_protocol;
+pub mod mounts;
 pub mod nagios;
 pub mod number;
 pub mod oid;

@@ -1,7 +1,6 @@
 //! The line formats of /proc and /sys files, each from the kernel's own documentation.
 
 use crate::model::table::{Field, Row};
-use std::borrow::Cow;
 
 /// A line of numbers as a row: the first column becomes the cell of the first name, and so on. Columns beyond the names
 /// (newer kernels) are left out, names beyond the columns (older ones) have no cell.
@@ -75,60 +74,19 @@ pub fn cpu_list(text: &str) -> Option<u64> {
     })
 }
 
-/// A line of /proc/diskstats (Documentation/admin-guide/iostats.rst): the device's name and its numbers as text.
-pub fn diskstats(line: &str) -> Option<(&str, &str)> {
-    let (_major, rest) = line.trim_ascii_start().split_once(' ')?;
-    let (_minor, rest) = rest.trim_ascii_start().split_once(' ')?;
-    rest.trim_ascii_start().split_once(' ')
+/// A line of /proc/diskstats (Documentation/admin-guide/iostats.rst): the device where that can be read, its name, and its
+/// numbers as text.
+pub fn diskstats(line: &str) -> Option<(Option<Device>, &str, &str)> {
+    let (major, rest) = line.trim_ascii_start().split_once(' ')?;
+    let (minor, rest) = rest.trim_ascii_start().split_once(' ')?;
+    let (name, numbers) = rest.trim_ascii_start().split_once(' ')?;
+    Some((major.parse().ok().zip(minor.parse().ok()), name, numbers))
 }
 
 /// A line of /proc/net/dev: the interface's name and its numbers as text. `None` for the two lines of headings.
 pub fn net_dev(line: &str) -> Option<(&str, &str)> {
     let (name, numbers) = line.rsplit_once(':')?;
     Some((name.trim_ascii(), numbers))
-}
-
-/// A line of /proc/mounts (fstab(5) form).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mount<'a> {
-    pub device: Cow<'a, [u8]>,
-    /// In whatever encoding it was made.
-    pub path: Cow<'a, [u8]>,
-    /// Type of the file system: `ext4`.
-    pub fs: &'a str,
-    pub read_only: bool,
-}
-
-/// The mounts of /proc/mounts in order; lines of another form are passed over.
-pub fn mounts(text: &[u8]) -> impl Iterator<Item = Mount<'_>> {
-    text.split(|byte| *byte == b'\n').filter_map(|line| {
-        let mut words = line.split(|byte| *byte == b' ');
-        let (device, path, fs, options) = (words.next()?, words.next()?, words.next()?, words.next()?);
-        let read_only = options.split(|byte| *byte == b',').any(|option| option == b"ro");
-        Some(Mount { device: unescape(device), path: unescape(path), fs: std::str::from_utf8(fs).ok()?, read_only })
-    })
-}
-
-/// The kernel writes blank, tab, newline, backslash and `#` as `\` and three octal digits.
-fn unescape(text: &[u8]) -> Cow<'_, [u8]> {
-    if !text.contains(&b'\\') {
-        return Cow::Borrowed(text);
-    }
-    let mut plain = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((first, after)) = rest.split_first() {
-        match rest {
-            [b'\\', a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', after @ ..] => {
-                plain.push(((a - b'0') << 6) | ((b - b'0') << 3) | (c - b'0'));
-                rest = after;
-            }
-            _ => {
-                plain.push(*first);
-                rest = after;
-            }
-        }
-    }
-    Cow::Owned(plain)
 }
 
 /// The row of that name in /proc/net/snmp or /proc/net/netstat (proc(5)): a line with the names of its columns, and below
