@@ -76,16 +76,10 @@ impl CommonSettings {
     }
 
     pub fn read(section: &Section) -> Result<CommonSettings> {
-        let seconds = |key, least: f64, expected| -> Result<Option<Duration>> {
-            match section.optional_number::<f64>(key)? {
-                Some(n) if (least..=86_400.0).contains(&n) => Ok(Some(Duration::from_secs_f64(n))),
-                Some(_) => Err(section.wrong(key, expected)),
-                None => Ok(None),
-            }
-        };
+        let seconds = |key, least| section.optional_within(key, least..=86_400.0, "seconds");
         Ok(CommonSettings {
-            period: seconds("check_period_seconds", 0.1, "expected seconds, from 0.1 to 86400")?,
-            timeout: seconds("timeout_seconds", 0.001, "expected seconds, from 0.001 to 86400")?,
+            period: seconds("check_period_seconds", 0.1)?.map(Duration::from_secs_f64),
+            timeout: seconds("timeout_seconds", 0.001)?.map(Duration::from_secs_f64),
             max_series: section.number("max_series", DEFAULT_MAX_SERIES)?,
         })
     }

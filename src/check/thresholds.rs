@@ -6,6 +6,8 @@ use crate::model::point::Level;
 
 /// How far below a threshold a percentage must fall, in percentage points.
 const HYSTERESIS: f64 = 2.0;
+/// Of the processors, a load can be many times the whole.
+const MOST: f64 = 10_000.0;
 
 /// `static_enabled`, `high`, `severe` and `hysteresis` of a section.
 #[derive(Clone, Copy, Debug)]
@@ -23,18 +25,22 @@ impl Thresholds {
     /// Reads the keys; the numbers given here stand where a key is missing.
     ///
     /// # Errors
-    /// A value that is no number, or a hysteresis below 0.
+    /// A value that is no percentage, `high` above `severe`, or a hysteresis with which no judgement would ever end.
     pub fn read(section: &Section, high: f64, severe: f64) -> Result<Thresholds> {
-        let hysteresis = section.number("hysteresis", HYSTERESIS)?;
-        if hysteresis < 0.0 {
-            return Err(section.wrong("hysteresis", "expected percentage points, 0 or more"));
+        let is_enabled = section.flag("static_enabled", true)?;
+        let [high, severe] = [("high", high), ("severe", severe)]
+            .map(|(key, default)| section.within(key, default, 0.0..=MOST, "percent"));
+        let (high, severe) = (high?, severe?);
+        let hysteresis = section.within("hysteresis", HYSTERESIS, 0.0..=MOST, "percentage points")?;
+        if is_enabled && high > severe {
+            let problem = format!("{high} is above severe, which is {severe}, so no warning would come; lower it");
+            return Err(section.problem("high", &problem));
         }
-        Ok(Thresholds {
-            is_enabled: section.flag("static_enabled", true)?,
-            high: section.number("high", high)?,
-            severe: section.number("severe", severe)?,
-            hysteresis,
-        })
+        if is_enabled && hysteresis > high && section.text("hysteresis").is_some() {
+            let problem = format!("{hysteresis} is more than high, which is {high}, so no warning would end; lower it");
+            return Err(section.problem("hysteresis", &problem));
+        }
+        Ok(Thresholds { is_enabled, high, severe, hysteresis })
     }
 
     /// The judgement of a percentage that was judged so before: a level once reached is left only well below its threshold,

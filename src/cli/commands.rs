@@ -1,4 +1,4 @@
-//! The commands that need no daemon: try a check, switch checks on and off, look over the configuration, show the store.
+//! The commands that need no daemon: try a check, switch checks on and off, show the store.
 
 use super::render::{self, Format};
 #[cfg(feature = "local")]
@@ -6,22 +6,22 @@ use super::show;
 use crate::check::{Spec, World};
 use crate::checks;
 use crate::config::ini;
-use crate::config::settings::{self, Loaded, Settings, SinkKind};
+use crate::config::settings::{SelfConfig, Settings, SinkKind};
 use crate::config::spelling;
-use crate::daemon::hostname;
+use crate::daemon::{hostname, privileges};
 use crate::fetch::program::Programs;
 use crate::model::error::{Error, Result};
 use crate::model::point::Tick;
 use crate::scheduler::difference::{Difference, Taken};
 use crate::scheduler::enabled::look_once;
-use crate::scheduler::families::check_all;
-use crate::scheduler::links::{self, Link};
+use crate::scheduler::links;
+use crate::scheduler::lookups;
 use crate::scheduler::prepared::{self, Folder, Key, Prepared};
 use crate::scheduler::worker::{Ran, Unit};
 use crate::scripts::{self, Permits};
 use crate::sink;
 use crate::sys::clock::unix_now;
-use crate::web;
+use nix::unistd::geteuid;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
@@ -41,6 +41,17 @@ pub struct Paths<'a> {
     pub home: &'a Path,
     /// The file that `--config` names.
     pub config: Option<&'a Path>,
+}
+
+/// What `show` shows of the local store.
+#[derive(Clone, Copy)]
+pub struct Wanted<'a> {
+    /// A part of the names, in any case; `*` stands for anything.
+    pub pattern: Option<&'a str>,
+    /// How far to look back.
+    pub last: Duration,
+    /// Of the daemon.
+    pub period: Duration,
 }
 
 /// How `check` runs a check.
@@ -133,31 +144,48 @@ fn say(out: &mut dyn Write, text: &str) {
 }
 
 /// `puypuy list`: every check, whether it is switched on, and what it is for; and what stays off although it is linked.
+///
+/// # Errors
+/// A folder that cannot be listed; all else is told.
 pub fn list(home: &Path, out: &mut dyn Write) -> Result<()> {
-    let Difference { added, broken, .. } = look_once(home, checks::find, |_| true)?;
-    let linked = links::read(home)?;
+    let (Difference { added, broken, .. }, unlisted) = look_once(home, checks::find, |_| true);
     let width = checks::all().map(|spec| spec.name.len()).max().unwrap_or(0);
     let is_on = |folder, name: &str| added.iter().any(|on| on.key.folder == folder && on.key.name == name);
+    let off = |folder| broken.iter().filter(move |broken| broken.folder == folder).flat_map(|broken| &broken.names);
     for spec in checks::all() {
-        let is_linked = linked.iter().any(|link| link.stem == spec.name);
-        let mark = match (is_on(Folder::Checks, spec.name), is_linked) {
-            (true, _) => "on ",
-            (false, true) => "?  ",
-            (false, false) => "off",
+        let mark = match () {
+            () if is_on(Folder::Checks, spec.name) => "on ",
+            () if off(Folder::Checks).any(|name| links::stem(name) == spec.name) => "?  ",
+            () => "off",
         };
         say(out, &format!("{mark}  {:width$}  {}\n", spec.name, spec.purpose));
     }
-    let on = scripts::names(home, scripts::ENABLED)?;
-    for name in on.iter().filter(|name| is_on(Folder::Scripts, name)) {
-        say(out, &format!("on   {name:width$}  script\n"));
+    for on in added.iter().filter(|on| on.key.folder == Folder::Scripts) {
+        say(out, &format!("on   {:width$}  script\n", on.key.name));
     }
-    for name in scripts::names(home, scripts::AVAILABLE)?.iter().filter(|name| !on.contains(name)) {
+    let of_home = home.to_path_buf();
+    let available =
+        lookups::once(move || scripts::names(&of_home, scripts::AVAILABLE)).transpose()?.unwrap_or_default();
+    let is_linked = |name: &String| is_on(Folder::Scripts, name) || off(Folder::Scripts).any(|linked| linked == name);
+    for name in available.iter().filter(|name| !is_linked(name)) {
         say(out, &format!("off  {name:width$}  script\n"));
     }
     for (name, reason) in broken.iter().flat_map(|broken| broken.names.iter().map(|name| (name, &broken.reason))) {
         say(out, &format!("?    {name:width$}  stays off: {reason}\n"));
     }
-    Ok(())
+    super::none_of(&unlisted)
+}
+
+/// Becomes the user that the daemon would be, so that what is looked at next is seen with its rights. Nobody but root can.
+///
+/// # Errors
+/// There is no such user, or it cannot be looked up.
+pub fn become_run_user(own: &SelfConfig) -> Result<()> {
+    let asked = own.clone();
+    match lookups::once(move || privileges::run_user(&asked)) {
+        Some(user) => user.and_then(|user| privileges::drop_to(user.filter(|_| geteuid().is_root()))),
+        None => Err(own.section.problem("run_user", lookups::HANGS)),
+    }
 }
 
 /// `puypuy enable`: makes the links. All names are looked at before the first link is made. Says what has become of those
@@ -165,10 +193,13 @@ pub fn list(home: &Path, out: &mut dyn Write) -> Result<()> {
 ///
 /// # Errors
 /// A name that is none, or a link that cannot be made.
-pub fn enable(home: &Path, names: &[String], out: &mut dyn Write) -> Result<Taken> {
+pub fn enable(home: &Path, own: Option<&SelfConfig>, names: &[String], out: &mut dyn Write) -> Result<Taken> {
     let links = make_links(home, names)?;
+    // What is wrong with that user is told by other commands.
+    let _ = own.map(become_run_user);
     let is_made = |key: &Key| links.iter().any(|(folder, name, _)| *folder == key.folder && *name == key.name);
-    let seen = look_once(home, checks::find, is_made)?;
+    let (seen, unlisted) = look_once(home, checks::find, is_made);
+    super::none_of(&unlisted)?;
     let is_on = |(folder, name, _): &Linked| {
         seen.added.iter().any(|prepared| (prepared.key.folder, &*prepared.key.name) == (*folder, *name))
     };
@@ -224,50 +255,13 @@ pub fn disable(home: &Path, names: &[String], out: &mut dyn Write) -> Result<()>
     Ok(())
 }
 
-/// `puypuy check-config`: every mistake of `config.ini` and `conf/*.ini`, a line each.
-///
-/// # Errors
-/// There are mistakes, or with `strict` warnings.
-pub fn check_config(paths: Paths, strict: bool, out: &mut dyn Write) -> Result<()> {
-    let links = links::read(paths.home)?;
-    let enabled: Vec<&'static Spec> = links.iter().filter_map(Link::spec).collect();
-    let Loaded { settings, mut errors, mut warnings, .. } = settings::load(paths.home, paths.config);
-    let (of_checks, doubts) = check_all(paths.home, paths.config, &enabled);
-    errors.extend(of_checks);
-    warnings.extend(doubts);
-    warnings.extend(settings.as_ref().and_then(|settings| hostname::identity(&settings.own).1).map(Error::daemon));
-    let known: Vec<String> = errors.iter().map(Error::to_string).collect();
-    let broken = look_once(paths.home, checks::find, |_| true)?.broken.into_iter();
-    warnings.extend(broken.filter(|broken| !known.contains(&broken.reason)).map(|broken| Error::daemon(broken.line())));
-    errors.extend(settings.and_then(|settings| try_build(&settings).err()));
-    for warning in &warnings {
-        say(out, &format!("{}: {warning}\n", if strict { "error" } else { "warning" }));
-    }
-    for error in &errors {
-        say(out, &format!("error: {error}\n"));
-    }
-    match (errors.len() + if strict { warnings.len() } else { 0 }, warnings.len()) {
-        (0, 0) => say(out, "the configuration is fine\n"),
-        (0, 1) => say(out, "the configuration can be used; 1 warning\n"),
-        (0, count) => say(out, &format!("the configuration can be used; {count} warnings\n")),
-        (1, _) => return Err(Error::daemon("1 mistake in the configuration")),
-        (count, _) => return Err(Error::daemon(format!("{count} mistakes in the configuration"))),
-    }
-    Ok(())
-}
-
-/// Whether the sink takes its keys of `[TSDB]`, and the web server those of its section. Opens nothing.
-pub fn try_build(settings: &Settings) -> Result<()> {
-    sink::build(settings)?;
-    settings.web.as_ref().map_or(Ok(()), |section| web::configure(section).map(|_| ()))
-}
-
 /// `puypuy show`: the local store's series of a span whose name holds the pattern.
 ///
 /// # Errors
 /// Another sink is configured, or the store cannot be read.
 pub fn show(settings: &Settings, pattern: Option<&str>, last: Duration, out: &mut dyn Write) -> Result<()> {
-    show::show(&sink::local_file(&settings.tsdb, &settings.home)?, pattern, last, unix_now(), out)
+    let wanted = Wanted { pattern, last, period: settings.own.check_period };
+    show::show(&sink::local_file(&settings.tsdb, &settings.home)?, wanted, unix_now(), out)
 }
 
 /// First half of `puypuy quickstart`: where no check is enabled, the first five are.
@@ -305,7 +299,7 @@ pub fn show_first(settings: &Settings, out: &mut dyn Write) -> Result<()> {
         }
         thread::sleep(Duration::from_millis(100));
     }
-    show::show(&file, None, 2 * period + PATIENCE, unix_now(), out)
+    show::show(&file, Wanted { pattern: None, last: 2 * period + PATIENCE, period }, unix_now(), out)
 }
 
 /// Stands where the local store was left out of the program.
@@ -313,7 +307,7 @@ pub fn show_first(settings: &Settings, out: &mut dyn Write) -> Result<()> {
 mod show {
     use super::*;
 
-    pub fn show(_: &Path, _: Option<&str>, _: Duration, _: i64, _: &mut dyn Write) -> Result<()> {
+    pub fn show(_: &Path, _: Wanted, _: i64, _: &mut dyn Write) -> Result<()> {
         Err(Error::daemon("this program was built without the local store (feature local)"))
     }
 

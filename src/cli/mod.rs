@@ -1,5 +1,7 @@
 //! The command line.
 
+mod apart;
+mod check_config;
 pub mod commands;
 mod render;
 #[cfg(feature = "local")]
@@ -139,11 +141,13 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     match obey(cli) {
         Ok(code) => code,
-        Err(error) => {
-            complain(&error);
-            ExitCode::from(FAILURE)
-        }
+        Err(error) => ExitCode::from(code(Err(error))),
     }
+}
+
+/// The exit code of what has ended so; tells why it failed.
+fn code(ended: Result<()>) -> u8 {
+    ended.inspect_err(|error| complain(error)).map_or(FAILURE, |()| 0)
 }
 
 fn obey(cli: Cli) -> Result<ExitCode> {
@@ -184,14 +188,24 @@ fn obey(cli: Cli) -> Result<ExitCode> {
         Command::Check(CheckArgs { name, samples, every, format }) => {
             commands::check(&load(paths)?.0, &name, Sampling { samples, every, format }, out)?;
         }
-        Command::List => commands::list(paths.home, out)?,
+        Command::List => {
+            return apart::run(|| {
+                // What is wrong with that user is told by other commands.
+                let _ = own(paths).and_then(|own| commands::become_run_user(&own));
+                code(commands::list(paths.home, out))
+            });
+        }
         Command::Enable { names } => {
-            let taken = commands::enable(paths.home, &names, out)?;
-            taken.off.iter().for_each(complain);
-            return Ok(if taken.off.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FAILURE) });
+            return apart::run(|| {
+                let taken = commands::enable(paths.home, own(paths).ok().as_ref(), &names, out);
+                let off = taken.map(|taken| taken.off.into_iter().map(Error::Daemon).collect::<Vec<_>>());
+                code(off.and_then(|off| none_of(&off)))
+            });
         }
         Command::Disable { names } => commands::disable(paths.home, &names, out)?,
-        Command::CheckConfig { strict } => commands::check_config(paths, strict, out)?,
+        Command::CheckConfig { strict } => {
+            return apart::run(|| code(check_config::check_config(paths, strict, out)));
+        }
         Command::Show { pattern, last } => commands::show(&load(paths)?.0, pattern.as_deref(), last, out)?,
         Command::Spool(what) => obey_spool(&load(paths)?.0, what, out)?,
         Command::Quickstart => return quickstart(paths, out),
@@ -250,7 +264,6 @@ fn quickstart(paths: Paths, out: &mut dyn Write) -> Result<ExitCode> {
     Ok(begun)
 }
 
-/// Writes what can be written: a reader that has gone away (`| head`) is no error.
 fn say(out: &mut dyn Write, line: impl Display) {
     let _ = writeln!(out, "{line}");
 }
@@ -326,6 +339,11 @@ fn load(paths: Paths) -> Result<(Settings, Vec<String>)> {
 fn own(paths: Paths) -> Result<SelfConfig> {
     let Loaded { own, errors, .. } = settings::load(paths.home, paths.config);
     own.ok_or_else(|| all(&errors))
+}
+
+/// Fails where there is one.
+fn none_of(errors: &[Error]) -> Result<()> {
+    if errors.is_empty() { Ok(()) } else { Err(all(errors)) }
 }
 
 /// Several errors as one, a line each.

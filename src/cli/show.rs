@@ -1,5 +1,6 @@
 //! `puypuy show`: what the local store holds of a span, a line a series.
 
+use super::commands::Wanted;
 use crate::model::error::{Error, Result};
 use crate::model::point::Value;
 use crate::sink::local::{Reader, Series, Summary};
@@ -7,7 +8,6 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::ops::RangeInclusive;
 use std::path::Path;
-use std::time::Duration;
 
 /// Longest span that is read point by point; beyond it the rollups per minute are read.
 const POINTWISE: i64 = 2 * 3600;
@@ -17,12 +17,19 @@ const COLUMNS: i64 = 32;
 
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
+/// Periods after which a daemon that runs should have stored something.
+const FRESH: u32 = 3;
+/// Seconds that count as fresh whatever the period: times are whole seconds.
+const LEAST: f64 = 3.0;
+
 /// What the span's points of one series come to.
 #[derive(Clone, Copy)]
 struct Line {
     min: Value,
     max: Value,
     last: Value,
+    /// When that was, or the begin of its minute.
+    time: i64,
     /// Sum and number of points in each column.
     columns: [(f64, i64); COLUMNS as usize],
 }
@@ -34,11 +41,13 @@ struct Axis {
     step: i64,
 }
 
-/// Prints the series whose name holds `pattern` (in any case; `*` stands for anything) that have a point in the span up to `now`.
+/// Prints the series of such a name that have a point in the span up to `now`; before them a line where the newest number of all
+/// is old.
 ///
 /// # Errors
 /// No store there yet, nothing in it of that name or in that span, or it cannot be read.
-pub fn show(file: &Path, pattern: Option<&str>, last: Duration, now: i64, out: &mut dyn Write) -> Result<()> {
+pub fn show(file: &Path, wanted: Wanted, now: i64, out: &mut dyn Write) -> Result<()> {
+    let Wanted { pattern, last, period } = wanted;
     let Some(store) = Reader::open(file)? else {
         return Err(Error::daemon(format!("{}: no store there yet; `puypuy start` begins one", file.display())));
     };
@@ -51,18 +60,27 @@ pub fn show(file: &Path, pattern: Option<&str>, last: Duration, now: i64, out: &
     }
     let span = now.saturating_sub_unsigned(last.as_secs())..=now;
     let lines = gather(&store, &series, span)?;
+    let newest = store.newest(now)?.map(|time| now.saturating_sub(time));
+    let old = newest.filter(|age| *age > (period * FRESH).as_secs_f64().ceil().max(LEAST) as i64).map(|age| {
+        let (age, periods, seconds) = (readable_age(age), FRESH, period.as_secs_f64());
+        format!(
+            "the newest number of all is {age} old, more than {periods} periods of {seconds} s: \
+             `puypuy status` tells whether the daemon runs, and where its log is"
+        )
+    });
     if lines.is_empty() {
-        let newest =
-            store.newest(now)?.map_or(String::new(), |time| format!("; the newest point is {} s old", now - time));
-        return Err(Error::daemon(format!(
-            "{}: no such point in the last {} s{newest}",
-            file.display(),
-            last.as_secs()
-        )));
+        let newest = old.or_else(|| newest.map(|age| format!("the newest number of all is {} old", readable_age(age))));
+        let newest = newest.map_or(String::new(), |newest| format!("; {newest}"));
+        let (file, span) = (file.display(), last.as_secs());
+        return Err(Error::daemon(format!("{file}: no such point in the last {span} s{newest}")));
+    }
+    if let Some(old) = old {
+        let _ = writeln!(out, "# {old}");
     }
     let hosts = series.iter().any(|one| series.first().is_some_and(|first| first.host != one.host));
     let group = width_of_a_bar(&lines);
-    let rows = series.iter().filter_map(|series| lines.get(&series.id).map(|line| row(series, line, hosts, group)));
+    let rows =
+        series.iter().filter_map(|series| lines.get(&series.id).map(|line| row(series, line, now, hosts, group)));
     print(rows.collect(), out);
     Ok(())
 }
@@ -96,7 +114,7 @@ fn gather(store: &Reader, series: &[Series], span: RangeInclusive<i64>) -> Resul
 }
 
 fn add(lines: &mut BTreeMap<i64, Line>, axis: Axis, of: Summary) {
-    let blank = Line { min: of.min, max: of.max, last: of.last, columns: [(0.0, 0); COLUMNS as usize] };
+    let blank = Line { min: of.min, max: of.max, last: of.last, time: of.time, columns: [(0.0, 0); COLUMNS as usize] };
     let line = lines.entry(of.series).or_insert(blank);
     if of.min.as_f64() < line.min.as_f64() {
         line.min = of.min;
@@ -104,7 +122,7 @@ fn add(lines: &mut BTreeMap<i64, Line>, axis: Axis, of: Summary) {
     if of.max.as_f64() > line.max.as_f64() {
         line.max = of.max;
     }
-    line.last = of.last;
+    (line.last, line.time) = (of.last, of.time);
     let column = usize::try_from(of.time.saturating_sub(axis.start) / axis.step).unwrap_or(0);
     if let Some((sum, n)) = line.columns.get_mut(column) {
         *sum += of.sum;
@@ -112,13 +130,24 @@ fn add(lines: &mut BTreeMap<i64, Line>, axis: Axis, of: Summary) {
     }
 }
 
-fn row(series: &Series, line: &Line, hosts: bool, group: usize) -> [String; 6] {
+fn row(series: &Series, line: &Line, now: i64, hosts: bool, group: usize) -> [String; 7] {
     let tags: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&series.tags).unwrap_or_default();
     let host = hosts.then(|| format!("host={}", series.host));
     let tags = tags.iter().map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()));
     let tags: Vec<String> = host.into_iter().chain(tags).collect();
     let [last, min, max] = [line.last, line.min, line.max].map(readable);
-    [series.name.clone(), tags.join(" "), last, min, max, sparkline(line, group)]
+    let age = readable_age(now.saturating_sub(line.time));
+    [series.name.clone(), tags.join(" "), last, age, min, max, sparkline(line, group)]
+}
+
+/// In the largest unit of which there are two.
+fn readable_age(seconds: i64) -> String {
+    match seconds.max(0) {
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds @ 120..7_200 => format!("{} min", seconds / 60),
+        seconds @ 7_200..172_800 => format!("{} h", seconds / 3_600),
+        seconds => format!("{} d", seconds / 86_400),
+    }
 }
 
 /// At most three decimals; more than a metric of this size can mean is not shown.
@@ -159,12 +188,12 @@ fn sparkline(line: &Line, group: usize) -> String {
 }
 
 /// Columns as wide as they must be, numbers to the right.
-fn print(mut rows: Vec<[String; 6]>, out: &mut dyn Write) {
-    rows.insert(0, ["metric", "tags", "last", "min", "max", ""].map(String::from));
+fn print(mut rows: Vec<[String; 7]>, out: &mut dyn Write) {
+    rows.insert(0, ["metric", "tags", "last", "age", "min", "max", ""].map(String::from));
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
-    let [name, tags, last, min, max] = [0, 1, 2, 3, 4].map(|column| width(column).unwrap_or(0));
-    for [a, b, c, d, e, spark] in &rows {
-        let line = format!("{a:name$}  {b:tags$}  {c:>last$}  {d:>min$}  {e:>max$}  {spark}");
+    let [name, tags, last, age, min, max] = [0, 1, 2, 3, 4, 5].map(|column| width(column).unwrap_or(0));
+    for [a, b, c, d, e, f, spark] in &rows {
+        let line = format!("{a:name$}  {b:tags$}  {c:>last$}  {d:>age$}  {e:>min$}  {f:>max$}  {spark}");
         let _ = writeln!(out, "{}", line.trim_end());
     }
 }

@@ -6,11 +6,15 @@
 use super::section::{Entry, Section};
 use crate::model::error::{Error, Result, quote};
 use std::collections::HashMap;
-use std::fs;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 /// The section whose entries all others have, too. Alone among sections it may appear more than once.
 pub const DEFAULT: &str = "DEFAULT";
+
+/// Nobody writes more by hand; `/dev/zero` has no end.
+const MAX_BYTES: u64 = 16 << 20;
 
 /// All sections of a file, in their order, and every mistake met on the way.
 #[derive(Debug, Default)]
@@ -30,7 +34,15 @@ impl Ini {
 /// # Errors
 /// The file cannot be read; mistakes in it are in [`Ini::errors`].
 pub fn load(path: &Path, shown: &str) -> Result<Ini> {
-    let bytes = fs::read(path).map_err(Error::file("read", path))?;
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes));
+    read.map_err(Error::file("read", path))?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(Error::daemon(format!(
+            "{}: has more than {MAX_BYTES} bytes, so it is no ini file",
+            path.display()
+        )));
+    }
     Ok(parse(&String::from_utf8_lossy(&bytes), shown))
 }
 

@@ -3,6 +3,8 @@
 //! Nothing here opens a connection or starts anything: reading a configuration can be done at any time, by anybody.
 
 pub mod ini;
+pub mod mistakes;
+pub mod number;
 pub mod section;
 pub mod settings;
 pub mod spelling;

@@ -1,7 +1,8 @@
 //! One section of an ini file as a check or a sink asks it: typed values, and errors that name file, line, section and key.
 
+use super::number::{self, Number};
 use crate::model::error::{Error, Result, quote};
-use std::str::FromStr;
+use std::ops::RangeInclusive;
 
 /// One `key = value` and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,13 +58,14 @@ impl Section {
         self.entry(key).map(|entry| entry.value.as_str())
     }
 
-    /// A key that must be there and not be empty.
-    pub fn required(&self, key: &str) -> Result<&str> {
+    /// A key that must be there and not be empty; `example` is a value that it could have.
+    pub fn required(&self, key: &str, example: &str) -> Result<&str> {
+        let remedy = format!("write for example {key} = {example}");
         match self.text(key) {
-            Some("") => Err(self.wrong(key, "must not be empty")),
+            Some("") => Err(self.wrong(key, &format!("must not be empty; {remedy}"))),
             Some(value) => Ok(value),
-            None if self.is_missing() => Err(self.problem(key, "missing, and so is its section")),
-            None => Err(self.problem(key, "missing")),
+            None if self.is_missing() => Err(self.problem(key, &format!("missing, and so is its section; {remedy}"))),
+            None => Err(self.problem(key, &format!("missing; {remedy}"))),
         }
     }
 
@@ -80,18 +82,43 @@ impl Section {
     }
 
     /// A number, `default` when the key is missing or empty. Never NaN or infinite.
-    pub fn number<T: FromStr>(&self, key: &str, default: T) -> Result<T> {
-        Ok(self.optional_number(key)?.unwrap_or(default))
+    pub fn number<T: Number>(&self, key: &str, default: T) -> Result<T> {
+        Ok(self.read(key, || format!("expected a number, such as {default}"))?.unwrap_or(default))
     }
 
     /// A number; `None` when the key is missing or empty.
-    pub fn optional_number<T: FromStr>(&self, key: &str) -> Result<Option<T>> {
-        let Some(value) = self.text(key).filter(|value| !value.is_empty()) else { return Ok(None) };
-        let spelled = value.ends_with(|last: char| last.is_ascii_alphabetic());
-        match value.parse() {
-            Ok(number) if !spelled => Ok(Some(number)),
-            _ => Err(self.wrong(key, "expected a number in the range of this setting")),
+    pub fn optional_number<T: Number>(&self, key: &str) -> Result<Option<T>> {
+        self.read(key, || "expected a number, such as 10".into())
+    }
+
+    /// A number of that range, `default` when the key is missing or empty; `what` is counted in it.
+    pub fn within<T: Number>(&self, key: &str, default: T, range: RangeInclusive<T>, what: &str) -> Result<T> {
+        let what = format!("{what} from {} to {}, such as {default}", range.start(), range.end());
+        Ok(self.ranged(key, &range, &what)?.unwrap_or(default))
+    }
+
+    /// The same; `None` when the key is missing or empty.
+    pub fn optional_within<T: Number>(&self, key: &str, range: RangeInclusive<T>, what: &str) -> Result<Option<T>> {
+        self.ranged(key, &range, &format!("{what} from {} to {}", range.start(), range.end()))
+    }
+
+    fn ranged<T: Number>(&self, key: &str, range: &RangeInclusive<T>, what: &str) -> Result<Option<T>> {
+        let expected = || format!("expected {what}");
+        match self.read(key, expected)? {
+            Some(number) if !range.contains(&number) => Err(self.wrong(key, &expected())),
+            number => Ok(number),
         }
+    }
+
+    fn read<T: Number>(&self, key: &str, expected: impl Fn() -> String) -> Result<Option<T>> {
+        let Some(value) = self.text(key).filter(|value| !value.is_empty()) else { return Ok(None) };
+        number::read(value).map(Some).map_err(|flaw| self.wrong(key, &format!("{}; {flaw}", expected())))
+    }
+
+    /// Whether the value is what is shipped in the place of a secret: `xxxxxxxx-xxxx`.
+    pub fn is_sample(&self, key: &str) -> bool {
+        let is_sample = |value: &str| value.bytes().all(|byte| matches!(byte, b'x' | b'X' | b'-'));
+        self.text(key).is_some_and(|value| !value.is_empty() && is_sample(value))
     }
 
     /// The comma-separated words of a value, trimmed, without empty ones.
@@ -114,6 +141,13 @@ impl Section {
             Some(entry) => entry.value = value.into(),
             None => section.entries.push(Entry { key: key.into(), value: value.into(), line: self.line }),
         }
+        section
+    }
+
+    /// The same section without the key.
+    pub fn without(&self, key: &str) -> Section {
+        let mut section = self.clone();
+        section.entries.retain(|entry| !entry.key.eq_ignore_ascii_case(key));
         section
     }
 

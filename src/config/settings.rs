@@ -44,6 +44,8 @@ pub struct SelfConfig {
     /// User to become when started as root.
     pub run_user: Option<String>,
     pub roots: Roots,
+    /// What it was read from.
+    pub section: Section,
 }
 
 /// The back ends that can be built.
@@ -77,22 +79,38 @@ pub struct Tsdb {
 pub struct Loaded {
     /// `None` with any error.
     pub settings: Option<Settings>,
+    /// As far as they could be read, with the defaults in the place of mistakes: to look for more of these. `None` where it is not
+    /// known which store is meant.
+    pub draft: Option<Settings>,
     /// What could be read of `[SelfConfig]`, so that a daemon can be stopped whatever else is wrong; `None` without a file.
     pub own: Option<SelfConfig>,
     pub errors: Vec<Error>,
     pub warnings: Vec<Error>,
 }
 
-const TYPES: &[(&str, SinkKind)] = &[
-    ("Local", SinkKind::Local),
-    ("OddEye", SinkKind::OddEye),
-    ("OpenTSDB", SinkKind::OpenTsdb),
-    ("KairosDB", SinkKind::KairosDb),
-    ("InfluxDB", SinkKind::InfluxDb),
-    ("InfluxDB2", SinkKind::InfluxDb2),
-    ("Carbon", SinkKind::Carbon),
-    ("Prometheus", SinkKind::Prometheus),
+/// The stores, each with the keys that it alone does not share with all others.
+const TYPES: &[(&str, SinkKind, &[&[&str]])] = &[
+    ("Local", SinkKind::Local, &[&["file", "retention_hours", "retention_mb"]]),
+    ("OddEye", SinkKind::OddEye, &[&["url", "address", "uuid", "sandbox", "err_handler"], HTTP_KEYS, REQUEST_KEYS]),
+    ("OpenTSDB", SinkKind::OpenTsdb, &[&["address", "datapoints"], HTTP_KEYS, REQUEST_KEYS]),
+    ("KairosDB", SinkKind::KairosDb, &[&["address", "datapoints"], HTTP_KEYS, REQUEST_KEYS]),
+    ("InfluxDB", SinkKind::InfluxDb, &[&["address", "database"], HTTP_KEYS, REQUEST_KEYS]),
+    (
+        "InfluxDB2",
+        SinkKind::InfluxDb2,
+        &[&["address", "organization", "org", "bucket", "token"], HTTP_KEYS, REQUEST_KEYS],
+    ),
+    ("Carbon", SinkKind::Carbon, &[&["address", "carbon_confirm"], REQUEST_KEYS]),
+    ("Prometheus", SinkKind::Prometheus, &[]),
 ];
+
+const HTTP_KEYS: &[&str] =
+    &["ca_file", "ca_path", "insecure_skip_verify", "client_cert", "client_key", "proxy", "gzip"];
+const REQUEST_KEYS: &[&str] = &["connect_timeout", "timeout", "batch_points", "batch_bytes"];
+
+/// Keys of `[TSDB]` whatever the store. Those of Basic authentication are placeholders where it has none.
+const TSDB_KEYS: &[&str] =
+    &["tsdtype", "user", "pass", "auth", "spool_max_bytes", "spool_max_age", "rejected_max_bytes"];
 
 const OWN_KEYS: &[&str] = &[
     "check_period_seconds",
@@ -117,47 +135,16 @@ const OWN_KEYS: &[&str] = &[
     "rootfs",
 ];
 
-/// Keys of all back ends: those of another one are placeholders that do no harm.
-const TSDB_KEYS: &[&str] = &[
-    "tsdtype",
-    "url",
-    "uuid",
-    "sandbox",
-    "err_handler",
-    "address",
-    "datapoints",
-    "user",
-    "pass",
-    "auth",
-    "database",
-    "organization",
-    "org",
-    "bucket",
-    "token",
-    "carbon_confirm",
-    "file",
-    "retention_hours",
-    "retention_mb",
-    "connect_timeout",
-    "timeout",
-    "ca_file",
-    "ca_path",
-    "insecure_skip_verify",
-    "client_cert",
-    "client_key",
-    "proxy",
-    "gzip",
-    "batch_points",
-    "batch_bytes",
-    "spool_max_bytes",
-    "spool_max_age",
-    "rejected_max_bytes",
-];
-
 const WEB_KEYS: &[&str] = &["webserver", "webaddress", "apikey", "allow_arguments", "allowedip"];
 
-/// The daemon's sections and the keys they take.
+/// The daemon's sections and the keys they take, but for those of a store.
 const SECTIONS: &[(&str, &[&str])] = &[("SelfConfig", OWN_KEYS), ("TSDB", TSDB_KEYS), ("WebServer", WEB_KEYS)];
+
+/// Seconds that no age reaches.
+const LONGEST: u64 = u32::MAX as u64;
+
+/// Keys of `[TSDB]` that are shipped with a sample in the place of a secret.
+const SECRETS: &[&str] = &["uuid", "token"];
 
 /// The configuration file: the one named, else `config.ini` in the home folder, else `conf/config.ini`.
 pub fn file_of(home: &Path, named: Option<&Path>) -> PathBuf {
@@ -203,9 +190,8 @@ pub fn load(home: &Path, named: Option<&Path>) -> Loaded {
     let web = (is_asked || is_needed).then_some(web);
     loaded.errors.extend(read.errors);
     loaded.own = Some(own.clone());
-    if let (Some(tsdb), true) = (tsdb, loaded.errors.is_empty()) {
-        loaded.settings = Some(Settings { home: home.into(), file, own, tsdb, web });
-    }
+    loaded.draft = tsdb.map(|tsdb| Settings { home: home.into(), file, own, tsdb, web });
+    loaded.settings = loaded.draft.clone().filter(|_| loaded.errors.is_empty());
     loaded
 }
 
@@ -231,9 +217,11 @@ fn read_own(home: &Path, own: &Section, problems: &mut Problems) -> SelfConfig {
     let roots = Roots::default();
     let root = |key: &str, default: PathBuf| text(key).map_or(default, |path| home.join(path));
     SelfConfig {
-        check_period: problems.or(seconds(own, "check_period_seconds", 10.0), Duration::from_secs(10)),
+        check_period: Duration::from_secs_f64(
+            problems.or(own.within("check_period_seconds", 10.0, 0.1..=86_400.0, "seconds"), 10.0),
+        ),
         log_file: path("log_file", "var/puypuy.log"),
-        log_rotate: match problems.or(own.number("log_rotate_seconds", 86_400u64), 0) {
+        log_rotate: match problems.or(own.within("log_rotate_seconds", 86_400u64, 0..=LONGEST, "seconds"), 0) {
             0 => None,
             seconds => Some(Duration::from_secs(seconds)),
         },
@@ -253,19 +241,13 @@ fn read_own(home: &Path, own: &Section, problems: &mut Problems) -> SelfConfig {
             sys: root("sys_root", roots.sys),
             root: root("rootfs", roots.root),
         },
-    }
-}
-
-fn seconds(section: &Section, key: &str, default: f64) -> Result<Duration> {
-    match section.number(key, default)? {
-        n if (0.1..=86_400.0).contains(&n) => Ok(Duration::from_secs_f64(n)),
-        _ => Err(section.wrong(key, "expected seconds, from 0.1 to 86400")),
+        section: own.clone(),
     }
 }
 
 fn read_tsdb(section: Section, error_handler: u32, problems: &mut Problems) -> Option<Tsdb> {
     let kind = kind_of(&section);
-    let age = problems.or(section.number("spool_max_age", 0u64), 0);
+    let age = problems.or(section.within("spool_max_age", 0u64, 0..=LONGEST, "seconds"), 0);
     let spool_max_bytes = problems.or(section.number("spool_max_bytes", 256 << 20), 256 << 20);
     let rejected_max_bytes = problems.or(section.number("rejected_max_bytes", 16 << 20), 16 << 20);
     let spool_max_age = (age > 0).then(|| Duration::from_secs(age));
@@ -280,13 +262,13 @@ fn read_tsdb(section: Section, error_handler: u32, problems: &mut Problems) -> O
 
 fn kind_of(section: &Section) -> Result<SinkKind> {
     let Some(word) = section.text("tsdtype") else { return Ok(SinkKind::Local) };
-    if let Some((_, kind)) = TYPES.iter().find(|(name, _)| name.eq_ignore_ascii_case(word)) {
+    if let Some((_, kind, _)) = TYPES.iter().find(|(name, ..)| name.eq_ignore_ascii_case(word)) {
         return Ok(*kind);
     }
     if word.eq_ignore_ascii_case("BlueFlood") {
         return Err(section.wrong("tsdtype", "was named in old samples and never existed; use another back end"));
     }
-    let names = || TYPES.iter().map(|(name, _)| *name);
+    let names = || TYPES.iter().map(|(name, ..)| *name);
     let known = names().collect::<Vec<_>>().join(", ");
     Err(section.wrong("tsdtype", &format!("unknown, expected one of {known}{}", hint(word, names()))))
 }
@@ -299,9 +281,37 @@ fn doubts(read: &ini::Ini, warnings: &mut Vec<Error>) {
             warnings.push(section.problem("", &format!("unknown section{near}")));
             continue;
         };
-        for entry in section.entries.iter().filter(|entry| !keys.contains(&entry.key.as_str())) {
-            let near = hint(&entry.key, keys.iter().copied());
+        let of_stores = TYPES.iter().flat_map(|(_, _, keys)| keys.concat());
+        let known: Vec<&str> = match section.name.as_str() {
+            "TSDB" => keys.iter().copied().chain(of_stores).collect(),
+            _ => keys.to_vec(),
+        };
+        for entry in section.entries.iter().filter(|entry| !known.contains(&entry.key.as_str())) {
+            let near = hint(&entry.key, known.iter().copied());
             warnings.push(section.problem(&entry.key, &format!("unknown key{near}")));
         }
+        let is_torn = |error: &Error| matches!(error, Error::Config { section, .. } if section == "TSDB");
+        if section.name == "TSDB" && !read.errors.iter().any(is_torn) {
+            doubts_of_store(section, warnings);
+        }
+    }
+}
+
+/// Keys of other stores than the one that is configured, and samples that were left in its own.
+fn doubts_of_store(section: &Section, warnings: &mut Vec<Error>) {
+    let kind = kind_of(section).ok();
+    let Some((name, _, own)) = TYPES.iter().find(|(_, known, _)| Some(*known) == kind) else { return };
+    let own = own.concat();
+    for entry in section.entries.iter().filter(|entry| !own.contains(&entry.key.as_str())) {
+        let key = entry.key.as_str();
+        let others = TYPES.iter().filter(|(_, _, keys)| keys.concat().contains(&key)).map(|(name, ..)| *name);
+        let others = others.collect::<Vec<_>>().join(", ");
+        if !others.is_empty() {
+            let problem = format!("means nothing to {name}, it is a key of {others}; comment it out, or set tsdtype");
+            warnings.push(section.problem(key, &problem));
+        }
+    }
+    for key in SECRETS.iter().filter(|key| own.contains(key) && section.is_sample(key)) {
+        warnings.push(section.problem(key, "is that of the sample, which no server takes; write your own"));
     }
 }

@@ -3,13 +3,19 @@
 /// Most edits at which a name still counts as a slip of the other.
 const MAX_EDITS: usize = 2;
 
-/// The known name nearest to `word`, if any is near; case does not count.
+/// The known name nearest to `word`, if any is near, or the only one that begins with it; case does not count.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase();
-    let distance = |name: &'a str| (edits(&word, &name.to_lowercase()), name);
-    let best = known.into_iter().map(distance).min_by_key(|(edits, _)| *edits)?;
-    let short = word.chars().count() <= 3;
-    (best.0 <= if short { 1 } else { MAX_EDITS }).then_some(best.1)
+    let known: Vec<&str> = known.into_iter().collect();
+    let distance = |name: &&'a str| (edits(&word, &name.to_lowercase()), *name);
+    let best = known.iter().map(distance).min_by_key(|(edits, _)| *edits)?;
+    let is_short = word.chars().count() <= 3;
+    if best.0 <= if is_short { 1 } else { MAX_EDITS } {
+        return Some(best.1);
+    }
+    let mut longer = known.into_iter().filter(|name| !is_short && name.to_lowercase().starts_with(&word));
+    let first = longer.next()?;
+    longer.all(|name| name == first).then_some(first)
 }
 
 /// The hint to append to a message: `, did you mean log_file?`, or nothing.

@@ -18,8 +18,20 @@ use std::path::Path;
 use std::process::exit;
 use std::time::{Duration, Instant};
 
-/// A daemon that is not ready by then finds the pipe closed when it is, and ends.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// What the parent waits for. What is not ready in time finds the pipe closed when it is, and ends.
+pub struct Awaited {
+    pub limit: Duration,
+    /// What to say when that time has passed, and when the process has ended without a word.
+    pub late: &'static str,
+    pub dead: &'static str,
+}
+
+/// A daemon that is to serve.
+pub const DAEMON: Awaited = Awaited {
+    limit: Duration::from_secs(60),
+    late: "the daemon is not ready after 60 s and was given up: see its log",
+    dead: "the daemon died before it was ready: see its log",
+};
 
 /// What a daemon that is ready says of itself.
 #[derive(Debug)]
@@ -70,7 +82,7 @@ impl Report {
 
 /// Runs `serve` in a daemon, with `home` as its working directory, and returns what the daemon said when it was ready.
 /// Only the calling process returns; the daemon ends with the exit code that `serve` gives.
-pub fn daemonize(home: &Path, serve: impl FnOnce(&Report) -> i32) -> Result<Ready> {
+pub fn daemonize(home: &Path, awaited: &Awaited, serve: impl FnOnce(&Report) -> i32) -> Result<Ready> {
     if fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() != 1) {
         return Err(Error::daemon("cannot go into the background: threads run already, and they would be lost"));
     }
@@ -82,7 +94,7 @@ pub fn daemonize(home: &Path, serve: impl FnOnce(&Report) -> i32) -> Result<Read
             signals::let_go();
             drop(writer);
             forked.map_err(|error| Error::daemon(format!("cannot go into the background: {error}")))?;
-            wait(reader)
+            wait(reader, awaited)
         }
         Outcome::Child(forked) => {
             drop(reader);
@@ -100,19 +112,14 @@ pub fn daemonize(home: &Path, serve: impl FnOnce(&Report) -> i32) -> Result<Read
     }
 }
 
-fn wait(mut pipe: PipeReader) -> Result<Ready> {
+fn wait(mut pipe: PipeReader, awaited: &Awaited) -> Result<Ready> {
     let begun = Instant::now();
     let mut said = Vec::new();
     let mut part = [0; 1024];
     loop {
-        let left = PollTimeout::try_from(PATIENCE.saturating_sub(begun.elapsed())).unwrap_or(PollTimeout::ZERO);
+        let left = PollTimeout::try_from(awaited.limit.saturating_sub(begun.elapsed())).unwrap_or(PollTimeout::ZERO);
         match poll(&mut [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)], left) {
-            Ok(0) => {
-                let limit = PATIENCE.as_secs();
-                return Err(Error::daemon(format!(
-                    "the daemon is not ready after {limit} s and was given up: see its log"
-                )));
-            }
+            Ok(0) => return Err(Error::daemon(awaited.late)),
             Ok(_) | Err(nix::Error::EINTR) => {}
             Err(error) => return Err(Error::daemon(format!("cannot wait for the daemon: {error}"))),
         }
@@ -126,7 +133,7 @@ fn wait(mut pipe: PipeReader) -> Result<Ready> {
     let said = String::from_utf8_lossy(&said);
     match Ready::read(&said) {
         Some(ready) => Ok(ready),
-        None if said.is_empty() => Err(Error::daemon("the daemon died before it was ready: see its log")),
+        None if said.is_empty() => Err(Error::daemon(awaited.dead)),
         None => Err(Error::daemon(said)),
     }
 }

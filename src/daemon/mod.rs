@@ -56,7 +56,7 @@ pub fn user_warning(own: &SelfConfig) -> Result<Option<String>> {
 pub fn start(settings: Settings, warnings: &[String]) -> Result<Ready> {
     let (target, _) = privileges::target(&settings.own)?;
     let home = settings.home.clone();
-    fork::daemonize(&home, |report| {
+    fork::daemonize(&home, &fork::DAEMON, |report| {
         let ready = |taken| report.ready(&Ready::new(taken));
         let launch = Launch { echo: false, ready: &ready };
         let served = listen(|| ()).and_then(|signals| serve(settings, warnings, target, launch, signals));

@@ -7,28 +7,43 @@ use super::places;
 use crate::config::settings::{SelfConfig, Settings};
 use crate::model::error::{Error, Result};
 use crate::sys::descent::{self, Descent, descend};
-use crate::sys::users::{self, NotFound, become_user};
+use crate::sys::users::become_user;
 use nix::unistd::{User, fchown, geteuid};
 use std::path::{Path, PathBuf};
 
 /// The user to become; `None`: stay who we are.
 pub type Target = Option<User>;
 
-/// Looks `run_user` up. The second value is a warning. Fails when root is to become a user that does not exist.
+/// Looks `run_user` up; `None` where it is not set.
+///
+/// # Errors
+/// There is no such user, or it cannot be looked up.
+pub fn run_user(own: &SelfConfig) -> Result<Target> {
+    let Some(name) = &own.run_user else { return Ok(None) };
+    let key = if own.section.text("run_user") == Some(name) { "run_user" } else { "puypuy_user" };
+    let unknown = || {
+        let made = shell_words::quote(name);
+        own.section.problem(key, &format!("there is no user {name} on this host: useradd -r {made}, or name another"))
+    };
+    let found = User::from_name(name)
+        .map_err(|error| own.section.problem(key, &format!("cannot look up user {name}: {error}")))?;
+    found.ok_or_else(unknown).map(Some)
+}
+
+/// The user to become. The second value is a warning. Fails when root is to become a user that does not exist.
 pub fn target(own: &SelfConfig) -> Result<(Target, Option<String>)> {
-    let Some(name) = &own.run_user else { return Ok((None, None)) };
-    match users::find(name) {
-        Ok(user) if user.uid == geteuid() => Ok((None, None)),
-        Err(NotFound::NoAnswer(why)) => Err(Error::daemon(format!("[SelfConfig] run_user: {why}"))),
+    match run_user(own) {
+        Ok(None) => Ok((None, None)),
+        Ok(Some(user)) if user.uid == geteuid() => Ok((None, None)),
         found if !geteuid().is_root() => {
+            let (name, is_known) = (own.run_user.as_deref().unwrap_or_default(), found.is_ok());
             let warning = format!(
                 "[SelfConfig] run_user: only root can become {}{name}; running as the user that started it",
-                if found.is_err() { "the unknown user " } else { "" }
+                if is_known { "" } else { "the unknown user " }
             );
             Ok((None, Some(warning)))
         }
-        Ok(user) => Ok((Some(user), None)),
-        Err(unknown) => Err(Error::daemon(format!("[SelfConfig] run_user: {}", unknown.why()))),
+        found => Ok((found?, None)),
     }
 }
 

@@ -1,7 +1,7 @@
 //! A start on trial, in a process of its own and as the user that the daemon would become: whatever would keep a daemon from
 //! starting is found while the old one runs. It takes no lock, changes no file, and leaves no folder behind.
 
-use super::fork::{self, Ready};
+use super::fork::{self, Awaited, Ready};
 use super::privileges::{self, Attempt};
 use super::{places, running, signals};
 use crate::config::settings::Settings;
@@ -14,6 +14,14 @@ use std::collections::HashSet;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
+
+/// It only looks at files, so it is soon done.
+const TRIAL: Awaited = Awaited {
+    limit: Duration::from_secs(10),
+    late: "a start was tried and hangs, given up after 10 s: a folder, file or name in config.ini is looked up in a place that does not answer; nothing was stopped or started",
+    dead: "a start was tried and ended without a word: it was killed, or memory is short; nothing was stopped or started",
+};
 
 /// Tries everything that can be tried.
 ///
@@ -22,7 +30,7 @@ use std::path::Path;
 pub fn trial(settings: &Settings) -> Result<()> {
     let (target, _) = privileges::target(&settings.own)?;
     let old = running::running(&settings.own)?;
-    let tried = fork::daemonize(Path::new("/"), |report| {
+    let tried = fork::daemonize(Path::new("/"), &TRIAL, |report| {
         signals::let_go();
         let tried = as_user(settings, target, old).and_then(|()| report.ready(&Ready::new(Taken::default())));
         i32::from(tried.inspect_err(|error| report.failed(error)).is_err())

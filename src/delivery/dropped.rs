@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 /// Why points were given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Bound {
-    /// Of the queue, while the disk of the spool kept delivery waiting.
+    /// Of the queue, by what came in one tick.
+    Tick,
+    /// Of the queue, by what waited in it already.
     Queue,
     /// Of memory, while the disk refused.
     Memory,
@@ -23,7 +25,14 @@ impl Bound {
     /// What was reached, and what can be done about it.
     pub fn sentence(self) -> &'static str {
         match self {
-            Bound::Queue => "more waited in memory than it may hold while the disk of the spool did not answer",
+            Bound::Tick => {
+                "more came in one tick than memory may hold, 100000 points or 64 MiB: lower max_series, \
+                 or let the largest checks run at other times by a check_period_seconds of their own"
+            }
+            Bound::Queue => {
+                "more waited in memory than it may hold, 100000 points or 64 MiB: delivery was kept waiting, \
+                 by the disk of the spool or for want of a processor"
+            }
             Bound::Memory => {
                 "the disk takes nothing, and 20000 points wait in memory; make room or let the daemon write in tmpdir"
             }

@@ -254,8 +254,7 @@ impl Delivery {
             }
             self.live.push_back(Live { batch, bytes, since: now.at });
         }
-        let mut dropped = Dropped::default();
-        dropped.drop(Bound::Queue, self.queue.take_dropped());
+        let dropped = self.queue.take_dropped();
         // They count as collected, too.
         self.status.collected += dropped.points() as u64;
         self.drop_points(dropped);

@@ -1,10 +1,11 @@
 //! The live queue between collection and delivery: pushing never blocks, and never grows without bound.
 
+use super::dropped::{Bound, Dropped};
 use crate::model::point::{Batch, HealthEvent, Point};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-/// What may lie here while delivery does not come to fetch it, because the disk of the spool keeps it waiting.
+/// What may lie here while delivery does not come to fetch it.
 pub const MAX_POINTS: usize = 100_000;
 pub const MAX_BYTES: usize = 64 << 20;
 /// Longer batches are cut, so that none is larger than a bound.
@@ -29,7 +30,7 @@ struct Inner {
     batches: Vec<Weighed>,
     points: usize,
     bytes: usize,
-    dropped: usize,
+    dropped: Dropped,
     /// Set at the end: when delivery has to be over.
     closing: Option<Instant>,
     /// Something happened since the last wait.
@@ -44,6 +45,7 @@ impl Queue {
             return;
         }
         let mut inner = self.lock();
+        let bound = if inner.batches.is_empty() { Bound::Tick } else { Bound::Queue };
         for piece in pieces(batch) {
             let weighed = Weighed { bytes: weight(&piece), batch: piece };
             inner.points += weighed.batch.len();
@@ -56,7 +58,7 @@ impl Queue {
             let (points, bytes) = (oldest.batch.len(), oldest.bytes);
             inner.points = inner.points.saturating_sub(points);
             inner.bytes = inner.bytes.saturating_sub(bytes);
-            inner.dropped += points;
+            inner.dropped.drop(bound, points);
             given_up += 1;
         }
         inner.batches.drain(..given_up);
@@ -96,7 +98,7 @@ impl Queue {
     }
 
     /// Points given up by [`Queue::push`] since the last call.
-    pub fn take_dropped(&self) -> usize {
+    pub fn take_dropped(&self) -> Dropped {
         std::mem::take(&mut self.lock().dropped)
     }
 

@@ -56,7 +56,7 @@ impl Endpoint {
     /// of TLS and `timeout_seconds`, too.
     pub fn read(section: &Section, keys: &[&str]) -> Result<Endpoint> {
         let (key, more) = keys.split_first().map_or(("", keys), |(key, more)| (*key, more));
-        let text = section.required(key)?;
+        let text = section.required(key, "http://127.0.0.1:8080")?;
         let socket = text.strip_prefix("unix://").map(PathBuf::from);
         if socket.as_ref().is_some_and(|socket| !socket.is_absolute()) {
             return Err(section.wrong(key, "expected the whole path of a socket, as unix:///var/run/docker.sock"));
@@ -64,7 +64,7 @@ impl Endpoint {
         let address = if socket.is_some() { OVER_SOCKET } else { text };
         let mut base = parse_address(address).map_err(|problem| section.problem(key, &problem))?;
         for key in more {
-            base = below(&base, section.required(key)?);
+            base = below(&base, section.required(key, "/status")?);
         }
         let authorization = credentials(section, &base, true)?.map(|(user, password)| basic(&user, &password));
         let tls = if base.scheme() == "https" { Tls::of_check(section)? } else { Tls::default() };

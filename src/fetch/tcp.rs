@@ -41,7 +41,7 @@ impl Server {
     /// # Errors
     /// A mistake in the section.
     pub fn read(section: &Section, default_port: u16) -> Result<Server> {
-        let name = section.required("host")?;
+        let name = section.required("host", "127.0.0.1")?;
         let port = section.number("port", default_port)?;
         let place = match name.strip_prefix("unix://").unwrap_or(name) {
             path if path.starts_with('/') => Place::Socket(path.into()),

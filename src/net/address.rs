@@ -11,10 +11,14 @@ use reqwest::header::HeaderValue;
 /// password.
 pub fn parse_address(text: &str) -> Result<Url, String> {
     let whole = if text.contains("://") { text.to_string() } else { format!("http://{text}") };
-    let url = Url::parse(&whole).map_err(|error| format!("cannot be read as an address: {error}"))?;
+    let url = Url::parse(&whole)
+        .map_err(|error| format!("cannot be read as an address: {error}; write for example http://server:8086"))?;
     match url.scheme() {
         "http" | "https" if url.host_str().is_some() => Ok(url),
-        scheme => Err(format!("expected http:// or https:// and a host, found {}", quote(scheme))),
+        scheme => Err(format!(
+            "expected http:// or https:// and a host, found {}; write for example http://server:8086",
+            quote(scheme)
+        )),
     }
 }
 
@@ -49,7 +53,7 @@ pub fn without_credentials(mut url: Url) -> Url {
 pub fn credentials(section: &Section, base: &Url, basic: bool) -> Result<Option<(String, String)>> {
     let is_told = basic && section.text("auth").is_some_and(|auth| !auth.is_empty());
     if basic && section.flag("auth", false)? {
-        let user = section.required("user")?;
+        let user = section.required("user", "puypuy")?;
         if user.contains(':') {
             return Err(section.problem("user", "must not contain a colon, Basic authentication cannot carry it"));
         }

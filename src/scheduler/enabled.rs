@@ -3,7 +3,7 @@
 
 use super::difference::{Comparison, Difference};
 use super::links::{self, Watch};
-use super::lookups::{Answer, Lookups};
+use super::lookups::{self, Answer, Lookups};
 use super::prepared::{self, Folder, Key, Prepared};
 use crate::check::{Check, Spec};
 use crate::checks;
@@ -93,21 +93,26 @@ impl Enabled {
     }
 }
 
-/// What the folders hold at this moment, as far as it is asked for: for a command, that looks once.
-///
-/// # Errors
-/// A folder cannot be listed.
-pub fn look_once(home: &Path, find: Find, is_asked: impl Fn(&Key) -> bool) -> Result<Difference> {
-    let mut comparison = Comparison::default();
+/// What the folders hold at this moment, as far as it is asked for, and which of them cannot be listed: for a command, that looks
+/// once.
+pub fn look_once(home: &Path, find: Find, is_asked: impl Fn(&Key) -> bool) -> (Difference, Vec<Error>) {
+    let (mut comparison, mut unlisted) = (Comparison::default(), Vec::new());
     for folder in Folder::ALL {
-        comparison.list(folder, list(home, folder)?);
+        let of_home = home.to_path_buf();
+        match lookups::once(move || list(&of_home, folder)) {
+            Some(Ok(listed)) => comparison.list(folder, listed),
+            Some(Err(error)) => unlisted.push(error),
+            None => unlisted.push(Error::daemon(format!("{}: {}", folder.name(), lookups::HANGS))),
+        }
     }
     let mut due = comparison.due(true);
     due.retain(is_asked);
     for folder in Folder::ALL {
-        looks(home, find).ask(of(folder, &due), |key, answer| see(&mut comparison, &key, answer));
+        for (key, answer) in looks(home, find).ask_once(of(folder, &due)) {
+            see(&mut comparison, &key, answer);
+        }
     }
-    Ok(comparison.take(true))
+    (comparison.take(true), unlisted)
 }
 
 type Seen = std::result::Result<Prepared, String>;
@@ -220,7 +225,9 @@ fn looks(home: &Path, find: Find) -> Lookups<Key, Seen> {
             Folder::Checks => match find(&key.name) {
                 Some(spec) => prepared::check(&home, spec),
                 None => {
-                    let near = spelling::hint(&key.name, checks::all().map(|spec| spec.name));
+                    let whole = format!("check_{}", key.name);
+                    let meant = if find(&whole).is_some() { &whole } else { &key.name };
+                    let near = spelling::hint(meant, checks::all().map(|spec| spec.name));
                     return Err(format!("no check of that name in this version{near}"));
                 }
             },

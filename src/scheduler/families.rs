@@ -1,11 +1,12 @@
 //! `conf/*.ini`: where the checks find their sections, and the look over all of it.
 
-use crate::check::{COMMON_KEYS, CommonSettings, DEVICES, Spec, instances};
+use crate::check::{COMMON_KEYS, CommonSettings, DEVICES, Spec};
 use crate::checks;
 use crate::config::ini::{self, Ini};
+use crate::config::mistakes;
 use crate::config::section::Section;
-use crate::config::settings;
 use crate::config::spelling::hint;
+use crate::fetch::program::safety;
 use crate::model::error::{Error, Result};
 use crate::scripts::{self, Permits, ScriptConfig};
 use crate::sys::folder;
@@ -16,6 +17,8 @@ use std::path::Path;
 const FOLDER: &str = "conf";
 /// Sections that the original spelt wrong, by their right names.
 const SPELT: &[(&str, &str)] = &[("Coturn", "Cotrun")];
+/// Files that name programs, or as whom they are run.
+const NAMES_PROGRAMS: [&str; 2] = [scripts::CONF, "conf/nagios.ini"];
 /// Sections that belong to the daemon, in `config.ini`.
 const DAEMONS: &[&str] = &["SelfConfig", "TSDB", "WebServer", ini::DEFAULT];
 
@@ -37,9 +40,7 @@ pub fn section_for(home: &Path, spec: &Spec) -> Result<Section> {
         return Ok(of_check(spec, &own).or_else(elsewhere).unwrap_or_else(missing));
     }
     let mut section = own.section(spec.section).cloned().unwrap_or_else(missing);
-    for read in
-        iter::once(Ok(own)).chain(files(home, shown.trim_end_matches(".ini"))?.into_iter().map(|(_, read)| read))
-    {
+    for read in iter::once(Ok(own)).chain(files(home, &device_folder(spec))?.into_iter().map(|(_, read)| read)) {
         let mut read = read?;
         if !read.errors.is_empty() {
             return Err(read.errors.swap_remove(0));
@@ -70,57 +71,78 @@ fn is_named(spec: &Spec, name: &str) -> bool {
     is(spec.section) || SPELT.iter().any(|(right, section)| *section == spec.section && is(right))
 }
 
-/// Every mistake and every doubt in `conf/*.ini` but the daemon's own file, should it lie there; the sections of the enabled
-/// checks are built on trial.
-pub fn check_all(home: &Path, config: Option<&Path>, enabled: &[&'static Spec]) -> (Vec<Error>, Vec<Error>) {
-    let (mut errors, mut warnings) = (Vec::new(), Vec::new());
-    match files(home, FOLDER) {
-        Ok(files) => {
-            let main = settings::file_of(home, config);
-            for (shown, read) in files.into_iter().filter(|(shown, _)| home.join(shown) != main) {
-                match read {
-                    Ok(read) => {
-                        if shown == scripts::CONF {
-                            let read = read.sections.iter();
-                            errors.extend(read.clone().filter_map(|section| ScriptConfig::read(section).err()));
-                            errors.extend(read.filter_map(|section| Permits::read(section).err()));
-                        }
-                        doubts(&shown, &read, &mut warnings);
-                        errors.extend(read.errors);
-                    }
-                    Err(error) => errors.push(error),
-                }
-            }
-        }
-        Err(error) => errors.push(error),
-    }
-    for spec in enabled {
-        let problems = match section_for(home, spec) {
-            Ok(section) => build_on_trial(spec, section),
-            Err(error) => vec![error],
-        };
-        for error in problems {
-            if !errors.iter().any(|known| known.to_string() == error.to_string()) {
-                errors.push(error);
-            }
-        }
-    }
-    (errors, warnings)
+/// What there is to say of a part of the configuration.
+#[derive(Default)]
+pub struct Said {
+    pub errors: Vec<Error>,
+    pub warnings: Vec<Error>,
 }
 
-/// Every mistake of a check's section, and of each of its devices.
-fn build_on_trial(spec: &'static Spec, mut section: Section) -> Vec<Error> {
+impl From<Error> for Said {
+    fn from(error: Error) -> Said {
+        Said { errors: vec![error], warnings: Vec::new() }
+    }
+}
+
+/// The ini files of `conf`, and of the folders in it for devices, as messages call them.
+///
+/// # Errors
+/// A folder cannot be listed.
+pub fn all_files(home: &Path) -> Result<Vec<String>> {
+    let mut all = names(home, FOLDER)?;
+    for spec in checks::all().filter(|spec| spec.has_key(DEVICES)) {
+        all.extend(names(home, &device_folder(spec))?);
+    }
+    Ok(all)
+}
+
+/// Every mistake in a file and its settings for scripts, and every doubt about it.
+pub fn look_over(home: &Path, shown: &str) -> Said {
+    let read = match ini::load(&home.join(shown), shown) {
+        Ok(read) => read,
+        Err(error) => return error.into(),
+    };
+    let mut said = Said::default();
+    if shown == scripts::CONF {
+        for section in &read.sections {
+            said.errors.extend(mistakes::of(section, ScriptConfig::read));
+            said.errors.extend(mistakes::of(section, Permits::read));
+        }
+    }
+    if NAMES_PROGRAMS.contains(&shown) {
+        said.errors.extend(safety::check_conf(&home.join(shown)).err());
+    }
+    doubts(shown, &read, &mut said.warnings);
+    said.errors.extend(read.errors);
+    said
+}
+
+/// Every mistake of a check's section, and of each of its devices: they are built on trial.
+pub fn try_check(home: &Path, spec: &Spec) -> Vec<Error> {
+    let mut section = match section_for(home, spec) {
+        Ok(section) => section,
+        Err(error) => return vec![error],
+    };
     let devices = std::mem::take(&mut section.devices);
-    let build = |section: &Section| instances::build(spec, section).map(|_| ());
-    let mut problems: Vec<Error> = CommonSettings::read(&section).err().into_iter().collect();
-    if devices.is_empty() {
-        problems.extend(build(&section).err());
+    let mut found = mistakes::of(&section, CommonSettings::read);
+    let are_servers = !spec.has_key(DEVICES);
+    if devices.is_empty() || are_servers && !section.is_missing() {
+        found.extend(mistakes::of(&section, spec.build));
     }
-    for device in devices {
-        section.devices = vec![device];
-        problems.extend(build(&section).err());
+    for (place, device) in devices.iter().enumerate() {
+        if let Some(first) = devices.iter().take(place).find(|first| first.name == device.name) {
+            let problem = format!("a device of that name is in {}:{} already; rename one", first.file, first.line);
+            found.push(device.problem("", &problem));
+        }
+        let alone = |device: &Section| Section { devices: vec![device.clone()], ..section.clone() };
+        if are_servers {
+            found.extend(mistakes::of(device, CommonSettings::read));
+            found.extend(mistakes::of(device, spec.build));
+        } else {
+            found.extend(mistakes::of(device, |device| (spec.build)(&alone(device))));
+        }
     }
-    problems
+    found
 }
 
 /// Sections that are no script's, and keys that no script has.
@@ -139,15 +161,24 @@ fn of_scripts(read: &Ini, warnings: &mut Vec<Error>) {
     }
 }
 
-/// All files of a folder in the order of their names, each as messages call it.
-fn files(home: &Path, shown: &str) -> Result<Vec<(String, Result<Ini>)>> {
-    let names = folder::names(&home.join(shown))?.into_iter().filter(|name| name.ends_with(".ini"));
-    let read = |name: String| {
-        let shown = format!("{shown}/{name}");
+/// The ini files of a folder in the order of their names, as messages call them.
+fn names(home: &Path, folder: &str) -> Result<Vec<String>> {
+    let names = folder::names(&home.join(folder))?.into_iter().filter(|name| name.ends_with(".ini"));
+    Ok(names.map(|name| format!("{folder}/{name}")).collect())
+}
+
+/// All of them, read.
+fn files(home: &Path, folder: &str) -> Result<Vec<(String, Result<Ini>)>> {
+    let read = |shown: String| {
         let read = ini::load(&home.join(&shown), &shown);
         (shown, read)
     };
-    Ok(names.map(read).collect())
+    Ok(names(home, folder)?.into_iter().map(read).collect())
+}
+
+/// Where files with more devices of a check lie, beside its own file.
+fn device_folder(spec: &Spec) -> String {
+    format!("{FOLDER}/{}", spec.conf.trim_end_matches(".ini"))
 }
 
 /// Sections and keys that nobody reads, and sections that stand in the wrong file.
@@ -162,7 +193,11 @@ fn doubts(shown: &str, read: &Ini, warnings: &mut Vec<Error>) {
             }
             continue;
         }
-        let is_of_devices = |spec: &Spec| spec.has_key(DEVICES) && shown == format!("{FOLDER}/{}", spec.conf);
+        let is_of_devices = |spec: &Spec| {
+            let is_own =
+                shown == format!("{FOLDER}/{}", spec.conf) || shown.starts_with(&format!("{}/", device_folder(spec)));
+            spec.has_key(DEVICES) && is_own
+        };
         if checks::all().any(|spec| is_of_devices(spec) && spec.section != section.name) {
             continue;
         }

@@ -45,7 +45,11 @@ pub fn read(home: &Path) -> Result<Vec<Link>> {
 
 /// Everything in the folder that names a check, sorted by that name.
 fn entries(home: &Path) -> Result<Vec<Link>> {
-    let names = folder::check_names(&home.join(ENABLED))?.into_iter();
+    let folder = home.join(ENABLED);
+    // A check's name without its beginning, as the commands take it, is none here, but somebody meant it.
+    let short =
+        folder::names(&folder)?.into_iter().filter(|name| checks::find(&format!("check_{}", stem(name))).is_some());
+    let names = folder::check_names(&folder)?.into_iter().chain(short);
     let mut links: Vec<Link> = names.map(|file_name| Link { stem: stem(&file_name).into(), file_name }).collect();
     links.sort();
     Ok(links)

@@ -5,13 +5,18 @@ use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a thing may take before the others are looked at without it, less with each that hangs already: about a second for
 /// as many as may. Its answer is taken whenever it comes.
 const PATIENCE: Duration = Duration::from_millis(250);
+/// How long a command waits for what did not answer in that time, and how often it looks.
+const ONCE: Duration = Duration::from_secs(2);
+const AGAIN: Duration = Duration::from_millis(10);
 /// Threads that may hang: more than one file that does not answer can hold up. With as many the rest waits until one comes back.
 const MOST: u32 = 16;
+/// What is said of a thing that is no entry of a folder.
+pub const HANGS: &str = "does not answer: it, or a place or user that it names, is looked up in a place that hangs";
 /// Enough to build any check with.
 const STACK: usize = 1 << 20;
 
@@ -85,6 +90,21 @@ impl<K: Clone + PartialEq + Send + 'static, T: Send + 'static> Lookups<K, T> {
         waiting.into_iter().for_each(|name| tell(name, Answer::Waits));
     }
 
+    /// Looks at all of them once, and has more patience: for a command, which does not come back to what hangs.
+    pub fn ask_once(&mut self, names: Vec<K>) -> Vec<(K, Answer<T>)> {
+        let mut answers = Vec::new();
+        self.ask(names, |name, answer| answers.push((name, answer)));
+        let until = Instant::now() + ONCE;
+        while self.any_hangs() && Instant::now() < until {
+            thread::sleep(AGAIN);
+            self.ask(Vec::new(), |name, answer| {
+                answers.retain(|(known, _)| *known != name);
+                answers.push((name, answer));
+            });
+        }
+        answers
+    }
+
     fn count(&self) -> u32 {
         u32::try_from(self.hanging.len()).unwrap_or(MOST)
     }
@@ -110,6 +130,12 @@ impl<K: Clone + PartialEq + Send + 'static, T: Send + 'static> Lookups<K, T> {
         thread::Builder::new().name("look-up".into()).stack_size(STACK).spawn(work)?;
         Ok(answers)
     }
+}
+
+/// One thing that may hang; `None`: it does not answer.
+pub fn once<T: Send + 'static>(look: impl Fn() -> T + Send + Sync + 'static) -> Option<T> {
+    let mut answers = Lookups::new(move |()| look()).ask_once(vec![()]);
+    answers.pop().and_then(|(_, answer)| if let Answer::Seen(seen) = answer { Some(seen) } else { None })
 }
 
 fn lock<K>(list: &Mutex<VecDeque<K>>) -> MutexGuard<'_, VecDeque<K>> {

@@ -9,7 +9,7 @@ use crate::config::section::Section;
 use crate::fetch::program::{MAX_OUTPUT, Privileges, safety};
 use crate::model::error::Result;
 use crate::sys::process;
-use crate::sys::users::{self, NotFound};
+use nix::unistd::User;
 use std::path::Path;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
@@ -17,6 +17,8 @@ use std::time::Instant;
 
 /// Scripts that run at the same time.
 const MAX_PARALLEL: usize = 4;
+/// And never more.
+const MOST_PARALLEL: usize = 10_000;
 
 /// How long a script runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,18 +74,19 @@ impl ScriptConfig {
         };
         let judges_measures = section.flag(JUDGE, false)?;
         let max_output = section.number("max_output", MAX_OUTPUT)?;
-        let nice = section.optional_number("nice")?;
-        if nice.is_some_and(|level| !(-20..20).contains(&level)) {
-            return Err(section.wrong("nice", "expected a number from -20 to 19"));
-        }
+        let nice =
+            section.optional_within::<i64>("nice", -20..=19, "a number")?.and_then(|level| i8::try_from(level).ok());
         if nice.is_some_and(|level| !may_have(level)) {
             return Err(section.wrong("nice", "only root can raise a priority; take a higher number, or start as root"));
         }
         let user = section.text("run_user").filter(|name| !name.is_empty()).map(String::from);
         if let Some(name) = &user
-            && let Err(NotFound::Unknown(why)) = users::find(name)
+            && User::from_name(name).is_ok_and(|found| found.is_none())
         {
-            return Err(section.wrong("run_user", &why));
+            return Err(section.wrong(
+                "run_user",
+                "there is no user of that name on this host; name another, or make it with useradd",
+            ));
         }
         Ok(ScriptConfig {
             common: CommonSettings::read(section)?,
@@ -111,10 +114,8 @@ pub struct Permits {
 impl Permits {
     /// As many as `max_parallel` of that section says.
     pub fn read(section: &Section) -> Result<Permits> {
-        match section.number("max_parallel", MAX_PARALLEL)? {
-            0 => Err(section.wrong("max_parallel", "expected a number above 0")),
-            count => Ok(Permits { count, free: Mutex::new(count), changed: Condvar::new() }),
-        }
+        let count = section.within("max_parallel", MAX_PARALLEL, 1..=MOST_PARALLEL, "a number")?;
+        Ok(Permits { count, free: Mutex::new(count), changed: Condvar::new() })
     }
 
     /// How many there are.

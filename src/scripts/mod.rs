@@ -11,6 +11,7 @@ use crate::model::error::{Error, Result, plain};
 use crate::sys::folder;
 use std::fs;
 use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 pub use config::{Permits, ScriptConfig};
@@ -37,9 +38,12 @@ pub fn names(home: &Path, folder: &str) -> Result<Vec<String>> {
 /// That there is a file to run.
 ///
 /// # Errors
-/// There is none, or it cannot be looked at. The sentence has no subject: many may share it.
+/// There is none, or it cannot be looked at or run. The sentence has no subject: many may share it.
 pub fn check_file(path: &Path) -> Result<()> {
     match fs::metadata(path) {
+        Ok(about) if about.is_file() && about.permissions().mode() & 0o111 == 0 => {
+            Err(Error::daemon("is not executable, so it cannot be run: chmod +x it"))
+        }
         Ok(about) if about.is_file() => Ok(()),
         Ok(_) => Err(Error::daemon("is no file; expected a program, or a link to one")),
         Err(error) if error.kind() == ErrorKind::NotFound => {

@@ -18,7 +18,8 @@ pub const SECTION: &str = "Nagios";
 pub const TYPE: &str = "nagios";
 /// How long a plugin may take unless the section says otherwise, as Nagios has it.
 pub const LIMIT: Duration = Duration::from_secs(10);
-const EXPECTED: &str = "expected the whole path of a program, and its arguments";
+const EXPECTED: &str =
+    "expected the whole path of a program, and its arguments, such as /usr/lib/nagios/plugins/check_load -w 5 -c 10";
 /// Key of a section: whether each measure is judged by its thresholds, too.
 pub const JUDGE: &str = "judge_measures";
 /// The exit code of a plugin that does not know.

@@ -25,6 +25,7 @@ use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 
 const PORT: u16 = 2004;
+const EXAMPLE: &str = "server:2004";
 /// Of one frame. Receivers take 1 MiB unless told otherwise, and hang up on more.
 const LIMITS: Limits = Limits { points: 500, bytes: 512 << 10 };
 /// Each node of a path is the name of a file, which has an end besides.
@@ -59,8 +60,9 @@ pub struct Carbon {
 
 /// Reads its keys; opens no connection.
 pub fn configure(tsdb: &Section) -> Result<Carbon> {
-    let address = tsdb.required("address")?;
-    let (host, port) = parse_address(address).ok_or_else(|| tsdb.wrong("address", "expected host:port"))?;
+    let address = tsdb.required("address", EXAMPLE)?;
+    let (host, port) = parse_address(address)
+        .ok_or_else(|| tsdb.wrong("address", &format!("expected host:port, such as {EXAMPLE}")))?;
     let mut notes = vec![NOTE.to_string()];
     let confirms = tsdb.flag("carbon_confirm", true)?;
     if !confirms {

@@ -19,10 +19,7 @@ pub struct Limits {
 impl Limits {
     /// `batch_points` and `batch_bytes` of the section, else these.
     pub fn configure(self, tsdb: &Section) -> Result<Limits> {
-        let above_zero = |key, default| match tsdb.number(key, default)? {
-            0 => Err(tsdb.wrong(key, "expected a number above 0")),
-            number => Ok(number),
-        };
+        let above_zero = |key, default| tsdb.within(key, default, 1..=u32::MAX as usize, "a number");
         Ok(Limits { points: above_zero("batch_points", self.points)?, bytes: above_zero("batch_bytes", self.bytes)? })
     }
 

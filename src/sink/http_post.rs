@@ -105,6 +105,8 @@ pub struct Profile {
     pub lanes: usize,
     /// A sentence for who forgot the port: where such a server usually listens.
     pub usual_port: Option<&'static str>,
+    /// An address as it could be.
+    pub example: &'static str,
 }
 
 /// Which servers get compressed requests.
@@ -126,7 +128,8 @@ impl HttpPost {
     /// Reads the address, `auth`, `user`, `pass`, `proxy`, `gzip`, `connect_timeout`, `timeout` and the keys of TLS.
     pub fn configure(tsdb: &Section, profile: Profile) -> Result<HttpPost> {
         let key = profile.address;
-        let base = parse_address(tsdb.required(key)?).map_err(|problem| tsdb.problem(key, &problem))?;
+        let base =
+            parse_address(tsdb.required(key, profile.example)?).map_err(|problem| tsdb.problem(key, &problem))?;
         let mut headers = HeaderMap::new();
         let credentials = credentials(tsdb, &base, profile.basic)?;
         let base = without_credentials(base);
@@ -504,10 +507,7 @@ fn gzip(body: &[u8]) -> Vec<u8> {
 
 /// Seconds that a key of `[TSDB]` allows.
 pub fn seconds(tsdb: &Section, key: &str, default: u64) -> Result<Duration> {
-    match tsdb.number(key, default)? {
-        seconds @ 1..=59 => Ok(Duration::from_secs(seconds)),
-        _ => Err(tsdb.wrong(key, "expected 1 to 59 seconds")),
-    }
+    tsdb.within(key, default, 1..=59, "seconds").map(Duration::from_secs)
 }
 
 /// The sentence for a wait that was in vain.

@@ -23,6 +23,7 @@ const PROFILE: Profile = Profile {
     timeout: 10,
     lanes: 1,
     usual_port: Some("InfluxDB usually listens on 8086"),
+    example: "http://server:8086",
 };
 const LIMITS: Limits = Limits { points: 5_000, bytes: 1 << 20 };
 /// InfluxDB 3 writes some 300 bytes for each line that it refuses.
@@ -58,7 +59,7 @@ enum Target {
 /// 1.x. Reads its keys; opens no connection.
 pub fn configure(tsdb: &Section) -> Result<InfluxDb> {
     let http = HttpPost::configure(tsdb, PROFILE)?;
-    let database = tsdb.required("database")?.to_string();
+    let database = tsdb.required("database", "puypuy")?.to_string();
     let write = http.url("write", &[("db", &database), ("precision", "s")]);
     build(tsdb, http, write, Target::Database(database))
 }
@@ -67,9 +68,10 @@ pub fn configure(tsdb: &Section) -> Result<InfluxDb> {
 pub fn configure_2(tsdb: &Section) -> Result<InfluxDb> {
     let mut http = HttpPost::configure(tsdb, Profile { basic: false, ..PROFILE })?;
     let organization =
-        tsdb.required(if tsdb.text("organization").is_some() { "organization" } else { "org" })?.to_string();
-    let bucket = tsdb.required("bucket")?.to_string();
-    let token = HeaderValue::from_str(&format!("Token {}", tsdb.required("token")?.trim()))
+        tsdb.required(if tsdb.text("organization").is_some() { "organization" } else { "org" }, "example")?.to_string();
+    let bucket = tsdb.required("bucket", "puypuy")?.to_string();
+    let token = tsdb.required("token", "<made by the server for this bucket>")?;
+    let token = HeaderValue::from_str(&format!("Token {}", token.trim()))
         .map_err(|_| tsdb.problem("token", "holds a character that no token has"))?;
     http.authorize(token);
     let write = http.url("api/v2/write", &[("org", &organization), ("bucket", &bucket), ("precision", "s")]);

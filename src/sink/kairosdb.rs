@@ -20,6 +20,7 @@ const PROFILE: Profile = Profile {
     timeout: 10,
     lanes: 1,
     usual_port: Some("KairosDB usually listens on 8080"),
+    example: "http://server:8080",
 };
 const LIMITS: Limits = Limits { points: 2_000, bytes: 1 << 20 };
 /// An error list with an entry for each of 2,000 points takes 143 kB.

@@ -13,8 +13,15 @@ use crate::model::point::{Identity, Point};
 use crate::net::address::push_percent_encoded;
 use std::collections::BTreeSet;
 
-const PROFILE: Profile =
-    Profile { address: "url", basic: false, gzip: Gzip::Never, timeout: 10, lanes: 1, usual_port: None };
+const PROFILE: Profile = Profile {
+    address: "url",
+    basic: false,
+    gzip: Gzip::Never,
+    timeout: 10,
+    lanes: 1,
+    usual_port: None,
+    example: "https://api.oddeye.co/oddeye-barlus/put/tsdb",
+};
 /// The container behind the servlet takes forms of 200,000 bytes.
 const LIMITS: Limits = Limits { points: 500, bytes: 180_000 };
 const ANSWER_BYTES: usize = 64 << 10;
@@ -53,11 +60,7 @@ pub struct Barlus {
 pub fn configure(tsdb: &Section, error_handler: u32) -> Result<OddEye> {
     let address = if tsdb.text("url").is_none() && tsdb.text("address").is_some() { "address" } else { "url" };
     let http = HttpPost::configure(tsdb, Profile { address, ..PROFILE })?;
-    let uuid = tsdb.required("uuid")?;
-    let mut notes = Vec::new();
-    if uuid.bytes().all(|byte| matches!(byte, b'x' | b'X' | b'-')) {
-        notes.push("uuid in [TSDB] is still that of the sample, the server will refuse it".into());
-    }
+    let uuid = tsdb.required("uuid", "<that of your account>")?;
     let mut head = b"UUID=".to_vec();
     push_percent_encoded(&mut head, uuid.as_bytes());
     if tsdb.flag("sandbox", false)? {
@@ -67,7 +70,7 @@ pub fn configure(tsdb: &Section, error_handler: u32) -> Result<OddEye> {
     head.extend_from_slice(b"&data=%5B");
     let json = Json::with_events(&DIALECT, error_handler.into());
     let url = http.url("", &[]);
-    let protocol = Barlus { json, url, head, notes, crowded: Crowded::default(), silences: 0 };
+    let protocol = Barlus { json, url, head, notes: Vec::new(), crowded: Crowded::default(), silences: 0 };
     Ok(HttpSink::new(protocol, http, LIMITS.configure(tsdb)?))
 }
 

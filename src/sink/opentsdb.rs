@@ -23,6 +23,7 @@ const PROFILE: Profile = Profile {
     timeout: 15,
     lanes: 8,
     usual_port: Some("OpenTSDB usually listens on 4242"),
+    example: "http://server:4242",
 };
 /// A body of more than 8,192 bytes on the wire needs a server that is configured for it.
 const LIMITS: Limits = Limits { points: 500, bytes: 7_900 };

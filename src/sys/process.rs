@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::unistd::Pid;
 use std::fs;
 use std::io;
 use std::sync::OnceLock;
@@ -46,6 +47,17 @@ pub fn ignore_file_size_signal() {
     // SAFETY: no handler of ours is replaced, and ignoring a signal runs no code.
     unsafe {
         libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+    }
+}
+
+/// A second process that goes on here as this one does, and gets `None`. Only the thread that calls lives on in it: to be called
+/// while there is no other.
+pub fn fork() -> io::Result<Option<Pid>> {
+    // SAFETY: with one thread, nothing can be held by another that is not there in the new process.
+    match unsafe { libc::fork() } {
+        0 => Ok(None),
+        child if child > 0 => Ok(Some(Pid::from_raw(child))),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 

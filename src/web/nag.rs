@@ -36,7 +36,10 @@ impl Rules {
     /// # Errors
     /// A value that is neither true nor false.
     pub fn read(section: &Section) -> Result<Rules> {
-        let key = section.text("apikey").filter(|key| !is_placeholder(key)).map(String::from);
+        let key = section
+            .text("apikey")
+            .filter(|key| !key.trim().is_empty() && !section.is_sample("apikey"))
+            .map(String::from);
         Ok(Rules { key, allows_arguments: section.flag("allow_arguments", false)? })
     }
 
@@ -89,11 +92,6 @@ impl Rules {
         }
         Ok(Asked { plugin, limit })
     }
-}
-
-/// What is shipped as an example is no key.
-fn is_placeholder(key: &str) -> bool {
-    key.trim().is_empty() || key.bytes().all(|byte| matches!(byte, b'x' | b'X' | b'-'))
 }
 
 fn limit(section: &Section) -> Result<Duration> {

@@ -47,22 +47,34 @@ impl FuseMount {
         Some(FuseMount { path: path.into(), server: Some(server) })
     }
 
+    /// From now on the server reads what it is asked, and answers nothing: whoever asks cannot even be killed.
+    pub fn swallow(&self) {
+        let mut server = File::from(self.server.as_ref().unwrap().try_clone().unwrap());
+        std::thread::spawn(move || answer(&mut server, 1));
+    }
+
     /// The server dies: all that wait for it get an error.
     pub fn die(&mut self) {
         self.server = None;
     }
 
+    /// It is seen no more; who waits for it goes on waiting.
     fn unmount(&mut self) {
+        self.unmount_with(libc::MNT_DETACH);
+    }
+
+    fn unmount_with(&mut self, flags: libc::c_int) {
         let path = c_string(&self.path);
         // SAFETY: a string that ends in NUL and lives until the call returns.
-        unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH) };
+        unsafe { libc::umount2(path.as_ptr(), flags) };
     }
 }
 
 impl Drop for FuseMount {
     fn drop(&mut self) {
         self.die();
-        self.unmount();
+        // Whoever waits for a server that swallows everything gets an error.
+        self.unmount_with(libc::MNT_FORCE | libc::MNT_DETACH);
     }
 }
 

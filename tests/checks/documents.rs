@@ -30,7 +30,7 @@ const SHARED: &[(&str, &str, &str)] = &[
 ];
 
 /// Families whose chapters were written before their descriptors said everything.
-const WRITTEN: &[&str] = &["system.ini", "docker.ini", "nagios.ini", "snmp.ini"];
+pub const WRITTEN: &[&str] = &["system.ini", "docker.ini", "nagios.ini", "snmp.ini"];
 
 fn path(relative: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(relative)
@@ -307,8 +307,14 @@ fn chapter(spec: &Spec) -> String {
     let rows = descriptor.rows("Configuration", "key");
     say("", vec![table(&["key", "default", "meaning"], &rows).trim_end()]);
     say("", descriptor.prose("Metrics"));
-    let rows = descriptor.rows("Metrics", "name");
-    say("", vec![table(&["name", "kind", "unit", "meaning"], &rows).trim_end()]);
+    let mut rows = descriptor.rows("Metrics", "name");
+    for row in &mut rows {
+        let own = spec.fields.iter().copied().flatten().filter(|field| field.metric == row[0]);
+        let mut cells: Vec<_> = own.map(|field| field.cell).filter(|cell| !cell.is_empty()).collect();
+        cells.dedup();
+        row.insert(3, cells.join(", "));
+    }
+    say("", vec![table(&["name", "kind", "unit", "called by the server", "meaning"], &rows).trim_end()]);
     let events = descriptor.prose("Health events").iter().map(|line| format!("- {line}")).collect::<Vec<_>>();
     if !events.is_empty() {
         say("Health events:\n\n", events.iter().map(String::as_str).collect());

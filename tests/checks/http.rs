@@ -58,7 +58,7 @@ fn paths_under_other_keys_belong_to_the_address() {
     Http::new(Endpoint::read(&section, &["address", "stats"]).unwrap()).ask(Question::get(""), within(5.0)).unwrap();
     assert_eq!(server.asked(), ["/server-status?auto"]);
     let missing = Endpoint::read(&section, &["address", "page"]).err().unwrap().to_string();
-    assert_eq!(missing, "conf/system.ini:1 [OddEye] page: missing");
+    assert_eq!(missing, "conf/system.ini:1 [OddEye] page: missing; write for example page = /status");
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! Tables of checks, their descriptors, `docs/checks.md` and `conf/*.ini` tell the same.
 
+use super::documents::WRITTEN;
 use super::machine::{Machine, Worker, kernel_checks};
 use puypuy::check::{DEVICES, Spec};
 use puypuy::checks;
 use puypuy::model::point::Kind;
 use puypuy::model::table::How;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 fn text(path: &str) -> String {
@@ -21,6 +22,11 @@ fn table(text: &str, heading: &str) -> Vec<Vec<String>> {
     };
     let rows = text.lines().map(cells).skip_while(|cells| cells[0] != heading || cells.len() == 1).skip(1);
     rows.filter(|cells| !cells[0].starts_with("---")).take_while(|cells| cells.len() > 1).collect()
+}
+
+/// The checks whose chapters are written by hand.
+fn written() -> impl Iterator<Item = &'static Spec> {
+    checks::all().filter(|spec| WRITTEN.contains(&spec.conf))
 }
 
 fn descriptor(spec: &Spec) -> String {
@@ -58,7 +64,7 @@ fn descriptors_are_comments_and_begin_with_name_and_purpose() {
 
 #[test]
 fn descriptors_and_docs_name_every_metric() {
-    for spec in checks::all() {
+    for spec in written() {
         let told = table(&descriptor(spec), "name");
         assert_eq!(told, table(&chapter(spec), "name"), "{}: descriptor and docs/checks.md differ", spec.name);
         let fields: Vec<_> = spec.fields.iter().copied().flatten().collect();
@@ -70,6 +76,20 @@ fn descriptors_and_docs_name_every_metric() {
             let [name, word, unit, meaning] = row.as_slice() else { panic!("{}: {row:?}", spec.name) };
             assert!(fields.iter().any(|field| field.metric == name && kind(field.how) == word), "{name} is no {word}");
             assert!(!unit.is_empty() && !meaning.is_empty(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_docs_say_where_each_number_comes_from_and_when_there_is_none() {
+    for spec in written() {
+        let sources = table(&chapter(spec), "source");
+        assert!(sources.iter().all(|row| row.len() == 3 && !row.iter().any(String::is_empty)), "{}", spec.name);
+        for field in spec.fields.iter().copied().flatten() {
+            let name = format!("`{}`", field.metric);
+            // The marks at both ends of a cell are taken off with its blanks.
+            let is_told = |row: &Vec<String>| format!("`{}`", row[1]).contains(&name);
+            assert!(sources.iter().any(is_told), "docs/checks.md: {}: where {name} comes from", spec.name);
         }
     }
 }
@@ -90,12 +110,13 @@ fn every_point_is_in_the_tables_of_its_check() {
 }
 
 #[test]
-fn no_two_checks_tell_the_same_metric() {
-    let mut seen = BTreeSet::new();
+fn no_two_checks_of_different_types_tell_the_same_metric() {
+    let mut seen = BTreeMap::new();
     for spec in checks::all() {
         let names: BTreeSet<_> = spec.fields.iter().copied().flatten().map(|field| field.metric).collect();
         for name in names {
-            assert!(seen.insert(name), "{name} of {} is told by another check, too", spec.name);
+            let other = seen.insert(name, spec.check_type).filter(|other| *other != spec.check_type);
+            assert_eq!(other, None, "{name} of {} is told by another check, too", spec.name);
         }
     }
 }

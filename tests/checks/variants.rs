@@ -185,9 +185,9 @@ fn a_full_file_system_is_named_by_its_path_and_a_read_only_one_does_not_alert() 
 fn a_mistake_in_the_section_names_file_section_and_key() {
     for (check, key, value, problem) in [
         ("check_network_bytes", "rated", "maybe", "expected True or False"),
-        ("check_load_average", "high", "a lot", "expected a number"),
-        ("check_disks", "severe", "nan", "expected a number"),
-        ("check_memory", "hysteresis", "-1", "expected percentage points, 0 or more"),
+        ("check_load_average", "high", "a lot", "expected percent from 0 to 10000"),
+        ("check_disks", "severe", "nan", "expected percent from 0 to 10000"),
+        ("check_memory", "hysteresis", "-1", "expected percentage points from 0 to 10000"),
         ("check_cpustats", "percore_stats", "2", "expected True or False"),
     ] {
         let spec = spec(check);

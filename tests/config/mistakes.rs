@@ -27,15 +27,15 @@ fn wrong_values_are_errors() {
     for (line, expected) in [
         (
             "check_period_seconds = ten",
-            "error: config.ini:2 [SelfConfig] check_period_seconds: \"ten\": expected a number in the range of this setting\n",
+            "error: config.ini:2 [SelfConfig] check_period_seconds: \"ten\": expected seconds from 0.1 to 86400, such as 10; it is no number\n",
         ),
         (
             "check_period_seconds = 0",
-            "error: config.ini:2 [SelfConfig] check_period_seconds: \"0\": expected seconds, from 0.1 to 86400\n",
+            "error: config.ini:2 [SelfConfig] check_period_seconds: \"0\": expected seconds from 0.1 to 86400, such as 10\n",
         ),
         (
             "check_period_seconds = nan",
-            "error: config.ini:2 [SelfConfig] check_period_seconds: \"nan\": expected a number in the range of this setting\n",
+            "error: config.ini:2 [SelfConfig] check_period_seconds: \"nan\": expected seconds from 0.1 to 86400, such as 10; it is no number\n",
         ),
         (
             "debug_log = maybe",
@@ -43,7 +43,7 @@ fn wrong_values_are_errors() {
         ),
         (
             "log_rotate_backups = -1",
-            "error: config.ini:2 [SelfConfig] log_rotate_backups: \"-1\": expected a number in the range of this setting\n",
+            "error: config.ini:2 [SelfConfig] log_rotate_backups: \"-1\": expected a number, such as 7; it must not be negative\n",
         ),
     ] {
         assert_eq!(own(line), expected, "{line}");
@@ -55,9 +55,12 @@ fn wrong_values_are_errors() {
         ),
         (
             "tsdtype = Local\nretention_hours = 0",
-            "error: config.ini:4 [TSDB] retention_hours: \"0\": expected a whole number from 1 to 1000000\n",
+            "error: config.ini:4 [TSDB] retention_hours: \"0\": expected hours from 1 to 1000000, such as 168\n",
         ),
-        ("tsdtype = InfluxDB\naddress = http://x:8086", "error: config.ini:2 [TSDB] database: missing\n"),
+        (
+            "tsdtype = InfluxDB\naddress = http://x:8086",
+            "error: config.ini:2 [TSDB] database: missing; write for example database = puypuy\n",
+        ),
         (
             "tsdtype = Local\naddress: http://a\ntsdtype = InfluxDB",
             "error: config.ini:5 [TSDB] tsdtype: appears a second time, first in line 3; two back ends left uncommented? keep one\n",
@@ -102,7 +105,7 @@ fn files_of_the_checks_are_looked_over_too() {
     home.puypuy(&["enable", "cpustats"]);
     let said = home.puypuy(&["check-config"]);
     for expected in [
-        "error: conf/system.ini:3 [CPU Stats] high: \"x\": expected a number",
+        "error: conf/system.ini:3 [CPU Stats] high: \"x\": expected percent",
         "warning: conf/system.ini:4 [CPU Stat]: no check of this version reads this section, did you mean CPU Stats?",
         "warning: conf/other.ini:1 [TSDB]: is read from config.ini only; this one has no effect",
         "did you mean percpu_stats?",

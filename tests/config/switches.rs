@@ -140,10 +140,24 @@ fn show_tells_what_is_there_and_what_is_not() {
     let shown = home.puypuy(&["show", "MEM_*"]);
     assert!(shown.out.starts_with("metric"), "{}", shown.out);
     assert!(shown.out.lines().skip(1).all(|line| line.starts_with("mem_")), "{}", shown.out);
+    assert!(shown.out.lines().next().unwrap().contains("  age  "), "{}", shown.out);
+    assert!(shown.out.lines().skip(1).all(|line| line.contains(" s  ")), "{}", shown.out);
     let unknown = home.puypuy(&["show", "nothing_like_it"]);
     assert_eq!(unknown.code, 1);
     assert!(unknown.err.ends_with("no series whose name holds \"nothing_like_it\"\n"), "{unknown:?}");
     assert_eq!(home.puypuy(&["stop"]).code, 0);
+    // What is old is said before it: nobody shall take it for what is now.
+    let mut shown = String::new();
+    wait_for("numbers that are old", || {
+        shown = home.puypuy(&["show", "mem_total"]).out;
+        shown.starts_with("# the newest number of all is ")
+    });
+    let said =
+        "old, more than 3 periods of 1 s: `puypuy status` tells whether the daemon runs, and where its log is\nmetric";
+    assert!(shown.contains(said), "{shown}");
     let old = home.puypuy(&["show", "--last", "0s"]);
-    assert!(old.code == 0 || old.err.contains("no such point in the last 0 s; the newest point is "), "{old:?}");
+    assert!(
+        old.code == 0 || old.err.contains("no such point in the last 0 s; the newest number of all is "),
+        "{old:?}"
+    );
 }

@@ -26,6 +26,7 @@ pub fn settings(log: Option<&Path>) -> SelfConfig {
         max_cache: 0,
         run_user: None,
         roots: Default::default(),
+        section: Default::default(),
     }
 }
 

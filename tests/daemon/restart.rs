@@ -1,5 +1,6 @@
 //! restart in environments in which nothing can start: the old daemon goes on.
 
+use crate::checks::dead_mount::FuseMount;
 use crate::support::{Home, PROGRAM, Said, is_root, lives, skip, wait_for};
 use nix::unistd::{Gid, Uid, chown};
 use std::fs::{self, File, Permissions};
@@ -7,6 +8,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 
 const NOBODY: u32 = 65534;
 
@@ -281,4 +283,24 @@ fn a_full_disk_keeps_no_daemon_from_starting() {
     let said = Said::from(command.output().unwrap());
     assert_eq!(said.code, 0, "{said:?}");
     assert!(said.out.contains("running, pid ") && said.out.matches("stopped, pid ").count() == 2, "{said:?}");
+}
+
+/// A certificate on a mount that does not answer: nothing was stopped, and nothing is said of a daemon that is none.
+#[test]
+fn a_trial_that_hangs_is_told_as_one() {
+    thread::spawn(|| {
+        let home = Home::new();
+        let Some(_dead) = FuseMount::at(&home.path("dead")) else { return skip("no FUSE") };
+        let pid = home.start();
+        let ca_file = home.path("dead/ca.pem");
+        let tsdb = format!("tsdtype = InfluxDB\naddress = https://h\ndatabase = d\nca_file = {}", ca_file.display());
+        fs::write(home.path("config.ini"), home.read("config.ini").replace("tsdtype = Local", &tsdb)).unwrap();
+        let said = home.puypuy(&["restart"]);
+        let told = "puypuy: a start was tried and hangs, given up after 10 s: a folder, file or name in config.ini is looked up \
+                    in a place that does not answer; nothing was stopped or started\n";
+        assert_eq!((said.code, said.out.as_str(), said.err.as_str()), (1, "", told));
+        assert!(lives(pid));
+    })
+    .join()
+    .unwrap();
 }

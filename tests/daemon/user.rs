@@ -14,7 +14,10 @@ fn an_unknown_user_is_a_sentence() {
     let said = home.puypuy(&["start"]);
     if is_root() {
         assert_eq!(said.code, 1);
-        assert_eq!(said.err, "puypuy: [SelfConfig] run_user: there is no user nosuchuser on this host\n");
+        assert_eq!(
+            said.err,
+            "puypuy: config.ini:8 [SelfConfig] run_user: there is no user nosuchuser on this host: useradd -r nosuchuser, or name another\n"
+        );
         assert!(home.processes().is_empty());
     } else {
         assert_eq!(said.code, 0, "{said:?}");

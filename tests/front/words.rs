@@ -1,8 +1,11 @@
 //! A server that refuses everything has no point refused for good, and the log of a run is one that can be read.
 
 use super::{Front, within};
+use crate::support::Home;
 use crate::support::server::Step;
 use std::collections::BTreeSet;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
@@ -75,4 +78,26 @@ fn a_flapping_server_is_told_of_in_few_lines() {
     assert!((2..=3).contains(&lines.len()), "{}", front.home.log());
     front.term(pid);
     assert_eq!(front.missing(5, front.ticks()), []);
+}
+
+/// More in one tick than memory may hold: the log blames the tick, and not a disk that is well.
+#[test]
+fn a_tick_that_is_too_large_is_told_as_such() {
+    let home = Home::new().with("check_period_seconds", "30").to(&[("tsdtype", "Prometheus")]);
+    for folder in ["conf", "scripts_enabled"] {
+        fs::create_dir(home.path(folder)).unwrap();
+    }
+    let settings = "[scripts]\nformat = lines\nmax_output = 10000000\nmax_series = 200000\n";
+    fs::write(home.path("conf/scripts.ini"), settings).unwrap();
+    let text = "#!/bin/sh\nseq -f 'm%.0f 1 t stack' 110000\n";
+    let script = home.path("scripts_enabled/check_many.sh");
+    fs::write(home.path("unfinished"), text).unwrap();
+    fs::set_permissions(home.path("unfinished"), Permissions::from_mode(0o755)).unwrap();
+    fs::rename(home.path("unfinished"), script).unwrap();
+    let text = home.read("config.ini") + "[WebServer]\nwebaddress = 127.0.0.1:0\n";
+    fs::write(home.path("config.ini"), text).unwrap();
+    home.start();
+    let told =
+        "10000 points dropped: more came in one tick than memory may hold, 100000 points or 64 MiB: lower max_series";
+    within(40, "a word about it", || home.log().contains(told));
 }

@@ -95,6 +95,15 @@ impl Store for Carbon {
         rows.collect()
     }
 
+    fn rows(&self, query: &str) -> usize {
+        let matches = |path: &str| {
+            let nodes: Vec<&str> = query.split('.').collect();
+            let own: Vec<&str> = path.split('.').collect();
+            nodes.len() == own.len() && nodes.iter().zip(own).all(|(node, own)| *node == "*" || *node == own)
+        };
+        self.stored(&[]).keys().filter(|(path, ..)| matches(path)).count()
+    }
+
     fn place(&self, point: &Point) -> Row {
         let node = |text: &str| {
             clean(text).replace(|letter: char| !letter.is_ascii() || " (){},'\"\\|[]*?;/".contains(letter), "_")
@@ -114,7 +123,9 @@ impl Store for Carbon {
 }
 
 pub fn round_trip() -> Result<(), String> {
-    cases::round_trip(&mut Carbon::new()?);
+    let mut carbon = Carbon::new()?;
+    cases::round_trip(&mut carbon);
+    cases::chart(&carbon, "Carbon");
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! The cases, the same for each server: hostile points read back, a server that dies under load, one bad point of many, a
 //! backlog, a storage that stands still.
 
+use crate::documents;
 use crate::server::wait;
 use crate::store::{Store, differences, hostile, identity, point};
 use puypuy::config::settings;
@@ -10,7 +11,7 @@ use puypuy::delivery::rejected::Rejected;
 use puypuy::delivery::spool::{Bounds, Spool};
 use puypuy::delivery::status::Status;
 use puypuy::delivery::{Delivery, Moment};
-use puypuy::model::point::{Batch, Point, Value};
+use puypuy::model::point::{Batch, Identity, Point, Value};
 use puypuy::sink;
 use puypuy::sys::clock::unix_now;
 use std::fs;
@@ -35,6 +36,10 @@ impl Driver {
 
     /// With batches that wait in the spool.
     fn start_with(tsdb: &str, waiting: &[Vec<Point>], period: Duration) -> Driver {
+        Driver::start_as(identity(), tsdb, waiting, period)
+    }
+
+    fn start_as(identity: Identity, tsdb: &str, waiting: &[Vec<Point>], period: Duration) -> Driver {
         let folder = TempDir::new().unwrap();
         fs::write(folder.path().join("config.ini"), format!("[SelfConfig]\n[TSDB]\n{tsdb}")).unwrap();
         let loaded = settings::load(folder.path(), None);
@@ -50,7 +55,7 @@ impl Driver {
         }
         let rejected = Rejected::new(disk("rejected"), name, 16 << 20);
         let queue = Arc::new(Queue::default());
-        let delivery = Delivery::new(sink, identity(), queue.clone(), spool, rejected, period, (Moment::now(), 1));
+        let delivery = Delivery::new(sink, identity, queue.clone(), spool, rejected, period, (Moment::now(), 1));
         let status = delivery.status();
         Driver { folder, queue, status, name, thread: Some(thread::spawn(move || delivery.run())) }
     }
@@ -106,6 +111,21 @@ pub fn round_trip(store: &mut dyn Store) {
     let status = driver.settle(points.len(), Duration::from_secs(120));
     assert_eq!((status.delivered, status.refused), (points.len() as u64, 0), "{:#?}", driver.rejected().first());
     equal(store, &points);
+}
+
+/// The query for a chart that the chapter of the documents shows finds what a daemon with the tags of its examples sends. The
+/// server runs.
+pub fn chart(store: &dyn Store, chapter: &str) {
+    let [cluster, group, location] = ["PuyPuy", "workers", "home"].map(String::from);
+    let identity = Identity { host: "web1.example.org".into(), cluster, group, location };
+    let driver = Driver::start_as(identity, &store.tsdb(), &[], Duration::from_millis(100));
+    let now = unix_now();
+    let of = |age: i64| point("cpu_user", Value::Float(1.5), now - age, &[("core", "all")]);
+    let points: Vec<Point> = (1..=10).rev().map(|place| of(place * 30)).collect();
+    driver.push(&points);
+    driver.settle(points.len(), Duration::from_secs(60));
+    let query = documents::chart(chapter);
+    wait(&format!("rows for {query}"), Duration::from_secs(60), || store.rows(&query) > 0);
 }
 
 /// The server dies while points come and comes back: everything is there.

@@ -5,6 +5,8 @@
 mod carbon;
 mod cases;
 mod docker;
+#[path = "../support/documents.rs"]
+mod documents;
 mod influxdb;
 mod kairosdb;
 mod maven;

@@ -162,6 +162,15 @@ impl Store for OpenTsdb<'_> {
         rows
     }
 
+    fn rows(&self, query: &str) -> usize {
+        let (start, metric) = query.split_once("&m=").expect("a metric in the query");
+        let Some((200, body)) = http(self.port, "GET", &format!("/api/query?{start}&m={}", encoded(metric))) else {
+            return 0;
+        };
+        let answer: serde_json::Value = serde_json::from_str(&body).unwrap();
+        answer[0]["dps"].as_object().map_or(0, serde_json::Map::len)
+    }
+
     fn place(&self, point: &Point) -> Row {
         (few(&point.name), tags(point, few), point.time)
     }
@@ -177,6 +186,7 @@ pub fn all() -> Result<(), String> {
     let hbase = HBase::start()?;
     let mut server = OpenTsdb::new(&hbase, true)?;
     cases::round_trip(&mut server);
+    cases::chart(&server, "OpenTSDB");
     cases::restart(&mut server);
     cases::stall(&server, |still| hbase.running.signal(if still { "-STOP" } else { "-CONT" }));
 

@@ -1,5 +1,6 @@
 //! A real Prometheus asks the daemon, and promtool reads its page.
 
+use crate::documents;
 use crate::server::{Program, encoded, free_port, http, program, wait};
 use puypuy::cli::commands::FIRST_CHECKS;
 use std::fs;
@@ -70,6 +71,8 @@ pub fn scrape() -> Result<(), String> {
     wait("Prometheus to have asked", Duration::from_secs(60), || {
         ask("up").iter().any(|series| series["value"][1] == "1") && !ask("sys_load_1").is_empty()
     });
+    let chart = documents::chart("Prometheus");
+    wait(&format!("rows for {chart}"), Duration::from_secs(60), || !ask(&chart).is_empty());
     let series = ask("sys_load_1");
     assert_eq!(series.len(), 1, "{series:?}");
     assert_eq!((&series[0]["metric"]["host"], &series[0]["metric"]["cluster"]), (&"web1".into(), &hostile.into()));

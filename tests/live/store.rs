@@ -25,6 +25,11 @@ pub trait Store {
         true
     }
 
+    /// How many rows that query of the documents returns.
+    fn rows(&self, _: &str) -> usize {
+        0
+    }
+
     /// How the number comes back.
     fn number(&self, value: Value) -> Value {
         value

@@ -1,6 +1,7 @@
 //! What goes in comes out: values, series, rollups, documented queries.
 
 use super::*;
+use crate::support::{Home, documents};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
@@ -51,6 +52,22 @@ fn what_is_no_number_is_refused_and_the_rest_kept() {
     assert_eq!((encoded.refused.len(), encoded.refused[0].index), (1, 1));
 }
 
+/// The tags with which that check tells that metric, by the program itself.
+fn told(check: &str, metric: &str) -> Tags {
+    let said = Home::new().puypuy(&["check", check, "--every", "0.05", "--format", "json"]);
+    let points = said.out.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let point = points.into_iter().find(|point| point["name"] == metric).unwrap_or_else(|| panic!("{said:?}"));
+    let tags = point["tags"].as_object().unwrap().iter();
+    tags.map(|(key, value)| (key.clone(), value.as_str().unwrap())).collect()
+}
+
+#[test]
+fn each_store_has_a_query_for_a_chart_in_the_documents() {
+    for chapter in ["Local", "InfluxDB", "InfluxDB2", "OpenTSDB", "KairosDB", "Carbon", "Prometheus"] {
+        assert!(documents::chart(chapter).contains("cpu_user"), "{chapter}");
+    }
+}
+
 /// Seconds since 1970, now.
 fn now() -> i64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() as i64
@@ -61,12 +78,17 @@ fn tables_can_be_asked_in_sql_as_documented() {
     let place = Place::new();
     let mut sink = place.sink();
     let start = now() - 300;
+    // As the checks tell them, with their own tags.
+    let (user, free) = (told("cpustats", "cpu_user"), told("memory", "mem_free"));
+    let [user, free] = [user, free].map(|tags| move |time, value| Point { tags: tags.clone(), ..int("", time, value) });
+    let user = |time, value| Point { name: "cpu_user".into(), ..user(time, value) };
+    let free = |time, value| Point { name: "mem_free".into(), ..free(time, value) };
     // From a clock ten years ahead, and from a script that is.
     let ahead = now() + 10 * 365 * 86_400;
-    deliver(&mut sink, &[int("cpu_user", ahead, -1), int("mem_free", ahead, -1)]);
+    deliver(&mut sink, &[user(ahead, -1), free(ahead, -1)]);
     for tick in 0..30 {
         let time = start + tick * 10;
-        let points = [int("cpu_user", time, tick), int("mem_free", time, 5), int("mem_free", ahead + tick * 3600, -1)];
+        let points = [user(time, tick), free(time, 5), free(ahead + tick * 3600, -1)];
         assert_eq!(send_at(&mut sink, time, &points), Verdict::Delivered);
     }
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/sinks.md")).unwrap();
@@ -96,14 +118,20 @@ fn show_does_not_see_the_future() {
     send_at(&mut sink, START, &[int("m", START, 7), int("m", ahead + 1, -1)]);
     let show = |last, now| {
         let mut told = Vec::new();
-        let outcome =
-            puypuy::cli::show::show(&place.file(), None, std::time::Duration::from_secs(last), now, &mut told);
+        let (last, period) = (std::time::Duration::from_secs(last), std::time::Duration::from_secs(10));
+        let wanted = puypuy::cli::commands::Wanted { pattern: None, last, period };
+        let outcome = puypuy::cli::show::show(&place.file(), wanted, now, &mut told);
         outcome.map(|()| String::from_utf8(told).unwrap()).map_err(|error| error.to_string())
     };
     let told = show(86_400, START + 60).unwrap();
     assert!(told.contains("device=sda") && told.contains(" 7 ") && !told.contains("-1"), "{told}");
     let told = show(60, START + 3600).unwrap_err();
-    assert!(told.ends_with("no such point in the last 60 s; the newest point is 3600 s old"), "{told}");
+    assert!(
+        told.contains(
+            "no such point in the last 60 s; the newest number of all is 60 min old, more than 3 periods of 10 s: "
+        ),
+        "{told}"
+    );
     assert_eq!(puypuy::cli::show::last_stored(&place.file(), START + 5).unwrap(), Some(START));
 }
 

@@ -282,7 +282,7 @@ fn periods_below_a_tenth_of_a_second_are_refused_everywhere() {
     let said = home.puypuy(&["check-config"]);
     for file in ["conf/scripts.ini:2", "conf/system.ini:2"] {
         let line = said.out.lines().find(|line| line.contains(file));
-        assert!(line.is_some_and(|line| line.contains("expected seconds, from 0.1 to 86400")), "{file}: {said:?}");
+        assert!(line.is_some_and(|line| line.contains("expected seconds from 0.1 to 86400")), "{file}: {said:?}");
     }
     let said = home.puypuy(&["check", "check_well.sh"]);
     assert!(said.code == 1 && said.err.contains("from 0.1 to 86400"), "{said:?}");

@@ -147,7 +147,7 @@ fn mistakes_in_the_settings_name_the_line() {
     for (text, wanted) in [
         (
             "[scripts]\nmax_parallel = 0\n",
-            "error: conf/scripts.ini:2 [scripts] max_parallel: \"0\": expected a number above 0",
+            "error: conf/scripts.ini:2 [scripts] max_parallel: \"0\": expected a number from 1 to 10000, such as 4",
         ),
         ("[check_x.sh]\ntimeout_seconds = soon\n", "error: conf/scripts.ini:2 [check_x.sh] timeout_seconds: \"soon\""),
         ("[check_x.sh]\nmax_paralell = 1\n", "warning: conf/scripts.ini:2 [check_x.sh] max_paralell: unknown key"),
@@ -163,7 +163,7 @@ fn mistakes_in_the_settings_name_the_line() {
         ("[check_x.sh]\nnice = 20\n", "conf/scripts.ini:2 [check_x.sh] nice: \"20\": expected a number from -20 to 19"),
         (
             "[check_x.sh]\nrun_user = nosuchuser\n",
-            "conf/scripts.ini:2 [check_x.sh] run_user: \"nosuchuser\": there is no user nosuchuser on this host",
+            "conf/scripts.ini:2 [check_x.sh] run_user: \"nosuchuser\": there is no user of that name on this host",
         ),
         ("[other]\n", "warning: conf/scripts.ini:1 [other]: expected [scripts], or the name of a script"),
     ] {

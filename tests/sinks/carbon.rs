@@ -385,7 +385,7 @@ fn addresses_in_every_spelling() {
     }
     for bad in ["h:", "h:0", "h:99999", "h:2004x", "[::1", "https://h:2004", ":2004", "a b:1", "h/x"] {
         let error = configure(&section(&format!("address = {bad}"))).err().unwrap().to_string();
-        assert!(error.ends_with("expected host:port"), "{bad}: {error}");
+        assert!(error.ends_with("expected host:port, such as server:2004"), "{bad}: {error}");
     }
 }
 

@@ -68,7 +68,7 @@ fn keys_that_are_missing_are_named() {
         ("org = o\nbucket = b\ntoken = a\u{1}b", "token: holds a character that no token has"),
     ] {
         let error = configure_2(&section(&format!("address = http://x\n{lines}"))).err().unwrap().to_string();
-        assert!(error.ends_with(expected), "{error}");
+        assert!(error.contains(expected), "{error}");
     }
 }
 

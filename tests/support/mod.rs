@@ -1,6 +1,7 @@
 //! What several tests need: a scratch home for the real binary, and servers that misbehave on purpose.
 
 pub mod dice;
+pub mod documents;
 pub mod pages;
 pub mod server;
 pub mod tls;

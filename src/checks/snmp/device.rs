@@ -2,13 +2,13 @@
 //! with `SecurityName` and any key as an object.
 
 use crate::check::COMMON_KEYS;
+use crate::config::number::Number;
 use crate::config::section::Section;
 use crate::config::spelling::hint;
 use crate::fetch::host::Host;
 use crate::fetch::snmp::{Access, Agent, Cipher, Digest, Patience, Security, User};
 use crate::model::error::Result;
 use crate::model::parse::oid::Oid;
-use std::str::FromStr;
 use std::time::Duration;
 
 /// Settings by their names in both forms.
@@ -96,12 +96,12 @@ impl Settings {
 }
 
 /// A number that the original did not have.
-fn added<T: FromStr>(section: &Section, key: &str, default: T) -> Result<T> {
+fn added<T: Number>(section: &Section, key: &str, default: T) -> Result<T> {
     if is_set(section, key) { section.number(key, default) } else { Ok(default) }
 }
 
 fn server(section: &Section) -> Result<&str> {
-    let server = section.required("server")?;
+    let server = section.required("server", "switch1.example.org")?;
     let address = server.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(server);
     let is_name = !address.contains(['/', ' ']) && (!address.contains(':') || address.matches(':').count() > 1);
     if is_name {

@@ -41,7 +41,7 @@ fn build(section: &Section) -> Result<Box<dyn Check>> {
     let is_own = |key: &str| !COMMON_KEYS.iter().any(|common| common.eq_ignore_ascii_case(key));
     let mut processes = Vec::new();
     for entry in section.entries.iter().filter(|entry| is_own(&entry.key)) {
-        let value = section.required(&entry.key)?;
+        let value = section.required(&entry.key, "nginx")?;
         let key = entry.key.to_lowercase();
         processes.push(Process {
             metric: format!("openfiles_{key}"),

@@ -31,12 +31,8 @@ pub fn file(tsdb: &Section, home: &Path) -> PathBuf {
 
 /// The sink as `[TSDB]` wants it. Touches no file.
 pub fn configure(tsdb: &Section, home: &Path) -> Result<Local> {
-    let bounded = |key, default, most| match tsdb.number::<i64>(key, default)? {
-        number if (1..=most).contains(&number) => Ok(number),
-        _ => Err(tsdb.wrong(key, &format!("expected a whole number from 1 to {most}"))),
-    };
-    let hours = bounded("retention_hours", 168, 1_000_000)?;
-    let megabytes = bounded("retention_mb", 256, 1_000_000)?;
+    let hours = tsdb.within("retention_hours", 168, 1..=1_000_000, "hours")?;
+    let megabytes = tsdb.within("retention_mb", 256, 1..=1_000_000, "megabytes")?;
     let keep = Keep { seconds: hours * 3600, bytes: megabytes << 20 };
     Ok(Local { path: file(tsdb, home), keep, store: None, notes: Vec::new() })
 }

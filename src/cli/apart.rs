@@ -1,0 +1,46 @@
+//! A command in a process of its own, which is left behind when it is done and cannot end: a thread that hangs in the kernel, at
+//! a link to a dead mount, keeps its process from ending, whoever kills it.
+
+use crate::model::error::{Error, Result};
+use crate::sys::process;
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::close;
+use std::io::{self, PipeWriter, Read, Write};
+use std::process::ExitCode;
+
+/// What a shell adds to the number of the signal that ended a program.
+const BY_SIGNAL: i32 = 128;
+
+/// Runs the command, which gives an exit code, and returns that once the command is done. To be called before there is any thread.
+///
+/// # Errors
+/// There is no process to be had.
+pub fn run(command: impl FnOnce() -> u8) -> Result<ExitCode> {
+    let failed = |error: io::Error| Error::daemon(format!("cannot begin a process: {error}"));
+    let (mut reader, writer) = io::pipe().map_err(failed)?;
+    let Some(child) = process::fork().map_err(failed)? else {
+        drop(reader);
+        leave(writer, command())
+    };
+    drop(writer);
+    let mut code = [0];
+    if reader.read_exact(&mut code).is_ok() {
+        return Ok(ExitCode::from(code[0]));
+    }
+    let code = match waitpid(child, None) {
+        Ok(WaitStatus::Exited(_, code)) => code,
+        Ok(WaitStatus::Signaled(_, signal, _)) => BY_SIGNAL + signal as i32,
+        _ => 1,
+    };
+    Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
+}
+
+/// Says that the command is done, when nothing that others read from is kept open any more.
+fn leave(mut done: PipeWriter, code: u8) -> ! {
+    let _ = (io::stdout().flush(), io::stderr().flush());
+    for stream in 0..=2 {
+        let _ = close(stream);
+    }
+    let _ = done.write_all(&[code]);
+    process::exit_at_once(code.into())
+}

@@ -1,0 +1,149 @@
+//! `puypuy check-config`: every mistake of the configuration, whatever else is wrong with it and whatever hangs.
+
+use super::commands::{self, Paths};
+use crate::checks;
+use crate::config::mistakes;
+use crate::config::section::Section;
+use crate::config::settings::{self, Loaded, Settings, Tsdb};
+use crate::daemon::hostname;
+use crate::model::error::{Error, Result};
+use crate::scheduler::difference::Broken;
+use crate::scheduler::enabled::look_once;
+use crate::scheduler::families::{self, Said};
+use crate::scheduler::links;
+use crate::scheduler::lookups::{self, Answer, HANGS, Lookups};
+use crate::scheduler::prepared::Folder;
+use crate::sink;
+use crate::web;
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::Path;
+
+/// What is looked at by itself, so that what hangs costs nothing else.
+#[derive(Clone, PartialEq)]
+enum Part {
+    /// The keys of the sink that is configured, in that file.
+    Store(String),
+    /// `[WebServer]`.
+    Web(String),
+    /// An ini file of the checks, as messages call it.
+    File(String),
+    /// A check that is switched on.
+    Check(&'static str),
+}
+
+impl Part {
+    fn name(&self) -> String {
+        match self {
+            Part::Store(file) => format!("{file} [TSDB]"),
+            Part::Web(file) => format!("{file} [WebServer]"),
+            Part::File(shown) => shown.clone(),
+            Part::Check(name) => format!("the section of {name}"),
+        }
+    }
+}
+
+/// Tells every mistake of `config.ini` and `conf/*.ini`, a line each, as the user that the daemon would be.
+///
+/// # Errors
+/// There are mistakes, or with `strict` warnings.
+pub fn check_config(paths: Paths, strict: bool, out: &mut dyn Write) -> Result<()> {
+    let Loaded { draft, own, errors, warnings, .. } = settings::load(paths.home, paths.config);
+    let mut said = Said { errors, warnings };
+    if let Some(own) = &own {
+        said.errors.extend(commands::become_run_user(own).err());
+        said.warnings.extend(hostname::identity(own).1.map(Error::daemon));
+    }
+    let (seen, unlisted) = look_once(paths.home, checks::find, |_| true);
+    said.errors.extend(unlisted);
+    let on = seen.added.iter().filter(|on| on.key.folder == Folder::Checks).map(|on| on.key.name.as_str());
+    let of_checks = seen.broken.iter().filter(|broken| broken.folder == Folder::Checks);
+    let off = of_checks.flat_map(|broken| &broken.names).map(|name| links::stem(name));
+    let linked: BTreeSet<&str> = on.chain(off).filter_map(|name| Some(checks::find(name)?.name)).collect();
+    look_at(paths, draft, linked, &mut said);
+    let is_new = |broken: &Broken| !said.errors.iter().any(|error| error.to_string() == broken.reason);
+    let lines: Vec<String> = seen.broken.iter().filter(|broken| is_new(broken)).map(Broken::line).collect();
+    said.warnings.extend(lines.into_iter().map(Error::daemon));
+    said.errors.sort_by_key(place_of);
+    said.warnings.sort_by_key(place_of);
+    tell(&said, strict, out)
+}
+
+/// In the order of the files and their lines; what is about no file comes last.
+fn place_of(error: &Error) -> (bool, String, usize) {
+    match error {
+        Error::Config { file, line, .. } => (false, file.clone(), *line),
+        _ => (true, String::new(), 0),
+    }
+}
+
+/// Looks at all parts.
+fn look_at(paths: Paths, draft: Option<Settings>, linked: BTreeSet<&'static str>, said: &mut Said) {
+    let mut parts = Vec::new();
+    let main = settings::file_of(paths.home, paths.config);
+    if let Some(Settings { tsdb, web, .. }) = &draft {
+        parts.push(Part::Store(tsdb.section.file.clone()));
+        parts.extend(web.as_ref().map(|section| Part::Web(section.file.clone())));
+    }
+    let home = paths.home.to_path_buf();
+    match lookups::once(move || families::all_files(&home)) {
+        Some(Ok(files)) => {
+            parts.extend(files.into_iter().filter(|file| paths.home.join(file) != main).map(Part::File));
+        }
+        Some(Err(error)) => said.errors.push(error),
+        None => said.errors.push(Error::daemon(format!("conf: {HANGS}"))),
+    }
+    parts.extend(linked.into_iter().map(Part::Check));
+    let home = paths.home.to_path_buf();
+    let mut looks = Lookups::new(move |part: &Part| look(part, &home, draft.as_ref()));
+    for (part, answer) in looks.ask_once(parts) {
+        let found = match answer {
+            Answer::Seen(found) => found,
+            Answer::Hangs => Error::daemon(format!("{}: {HANGS}", part.name())).into(),
+            Answer::Waits => Error::daemon(format!("{}: was not looked at, others do not answer", part.name())).into(),
+        };
+        said.warnings.extend(found.warnings);
+        for error in found.errors {
+            // A mistake in a file is found by all that read it.
+            if !said.errors.iter().any(|known| known.to_string() == error.to_string()) {
+                said.errors.push(error);
+            }
+        }
+    }
+}
+
+fn look(part: &Part, home: &Path, draft: Option<&Settings>) -> Said {
+    let errors = match (part, draft) {
+        (Part::File(shown), _) => return families::look_over(home, shown),
+        (Part::Check(name), _) => checks::find(name).map(|spec| families::try_check(home, spec)),
+        (Part::Store(_), Some(draft)) => {
+            let of = |section: &Section| {
+                let tsdb = Tsdb { section: section.clone(), ..draft.tsdb.clone() };
+                sink::build(&Settings { tsdb, ..draft.clone() })
+            };
+            Some(mistakes::of(&draft.tsdb.section, of))
+        }
+        (Part::Web(_), Some(draft)) => draft.web.as_ref().map(|section| mistakes::of(section, web::configure)),
+        (Part::Store(_) | Part::Web(_), None) => None,
+    };
+    Said { errors: errors.unwrap_or_default(), warnings: Vec::new() }
+}
+
+fn tell(said: &Said, strict: bool, out: &mut dyn Write) -> Result<()> {
+    let Said { errors, warnings } = said;
+    for warning in warnings {
+        let _ = writeln!(out, "{}: {warning}", if strict { "error" } else { "warning" });
+    }
+    for error in errors {
+        let _ = writeln!(out, "error: {error}");
+    }
+    let verdict = match (errors.len() + if strict { warnings.len() } else { 0 }, warnings.len()) {
+        (0, 0) => "the configuration is fine".into(),
+        (0, 1) => "the configuration can be used; 1 warning".into(),
+        (0, count) => format!("the configuration can be used; {count} warnings"),
+        (1, _) => return Err(Error::daemon("1 mistake in the configuration")),
+        (count, _) => return Err(Error::daemon(format!("{count} mistakes in the configuration"))),
+    };
+    let _ = writeln!(out, "{verdict}");
+    Ok(())
+}
