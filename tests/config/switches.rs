@@ -120,7 +120,7 @@ fn quickstart_goes_from_nothing_to_numbers() {
     let home = Home::new();
     let said = home.puypuy(&["quickstart"]);
     assert_eq!(said.code, 0, "{said:?}\n{}", home.log());
-    for metric in ["cpu_idle", "mem_total", "sys_load_1", "drive_bytes_used"] {
+    for metric in ["cpu_idle", "mem_total", "sys_load_1", "bytes_rx"] {
         assert!(said.out.lines().any(|line| line.starts_with(metric)), "{metric}\n{}", said.out);
     }
     let again = home.puypuy(&["quickstart"]);
