@@ -1,6 +1,7 @@
 //! The commands that need no daemon: try a check, switch checks on and off, show the store.
 
 use super::render::{self, Format};
+use super::say;
 #[cfg(feature = "local")]
 use super::show;
 use crate::check::{Spec, World};
@@ -100,8 +101,8 @@ pub fn check(settings: &Settings, name: &str, sampling: Sampling, out: &mut dyn 
         Format::Json => render::json(&batch, &identity),
         Format::Influx => render::influx(batch, &identity),
     };
-    say(out, &text);
-    lines.iter().for_each(|(_, line)| say(out, &format!("# {line}\n")));
+    let _ = out.write_all(text.as_bytes());
+    lines.iter().for_each(|(_, line)| say(out, format!("# {line}")));
     failure.map_or(Ok(()), |failure| Err(Error::daemon(failure)))
 }
 
@@ -138,11 +139,6 @@ fn named(name: &str) -> Result<&'static Spec> {
     })
 }
 
-/// Writes what can be written: a reader that has gone away (`| head`) is no error.
-fn say(out: &mut dyn Write, text: &str) {
-    let _ = out.write_all(text.as_bytes());
-}
-
 /// `puypuy list`: every check, whether it is switched on, and what it is for; and what stays off although it is linked.
 ///
 /// # Errors
@@ -158,20 +154,20 @@ pub fn list(home: &Path, out: &mut dyn Write) -> Result<()> {
             () if off(Folder::Checks).any(|name| links::stem(name) == spec.name) => "?  ",
             () => "off",
         };
-        say(out, &format!("{mark}  {:width$}  {}\n", spec.name, spec.purpose));
+        say(out, format!("{mark}  {:width$}  {}", spec.name, spec.purpose));
     }
     for on in added.iter().filter(|on| on.key.folder == Folder::Scripts) {
-        say(out, &format!("on   {:width$}  script\n", on.key.name));
+        say(out, format!("on   {:width$}  script", on.key.name));
     }
     let of_home = home.to_path_buf();
     let available =
         lookups::once(move || scripts::names(&of_home, scripts::AVAILABLE)).transpose()?.unwrap_or_default();
     let is_linked = |name: &String| is_on(Folder::Scripts, name) || off(Folder::Scripts).any(|linked| linked == name);
     for name in available.iter().filter(|name| !is_linked(name)) {
-        say(out, &format!("off  {name:width$}  script\n"));
+        say(out, format!("off  {name:width$}  script"));
     }
     for (name, reason) in broken.iter().flat_map(|broken| broken.names.iter().map(|name| (name, &broken.reason))) {
-        say(out, &format!("?    {name:width$}  stays off: {reason}\n"));
+        say(out, format!("?    {name:width$}  stays off: {reason}"));
     }
     super::none_of(&unlisted)
 }
@@ -230,7 +226,7 @@ fn make_links<'a>(home: &Path, names: &'a [impl AsRef<str>]) -> Result<Vec<Linke
 }
 
 fn say_on((_, name, is_new): Linked, out: &mut dyn Write) {
-    say(out, &format!("{name}: {}\n", if is_new { "switched on" } else { "is on already" }));
+    say(out, format!("{name}: {}", if is_new { "switched on" } else { "is on already" }));
 }
 
 /// `puypuy disable`: removes links, also those of checks that this version does not know.
@@ -241,7 +237,7 @@ pub fn disable(home: &Path, names: &[String], out: &mut dyn Write) -> Result<()>
             if is_on {
                 scripts::disable(home, name)?;
             }
-            say(out, &format!("{name}: {}\n", if is_on { "switched off" } else { "is off already" }));
+            say(out, format!("{name}: {}", if is_on { "switched off" } else { "is off already" }));
             continue;
         }
         let is_linked = |stem: &str| links::read(home).is_ok_and(|links| links.iter().any(|link| link.stem == stem));
@@ -250,7 +246,7 @@ pub fn disable(home: &Path, names: &[String], out: &mut dyn Write) -> Result<()>
             None => named(name)?.name,
         };
         let removed = links::disable(home, stem)?;
-        say(out, &format!("{stem}: {}\n", if removed { "switched off" } else { "is off already" }));
+        say(out, format!("{stem}: {}", if removed { "switched off" } else { "is off already" }));
     }
     Ok(())
 }
@@ -283,13 +279,13 @@ pub fn show_first(settings: &Settings, out: &mut dyn Write) -> Result<()> {
     if settings.tsdb.kind != SinkKind::Local {
         say(
             out,
-            &format!("numbers go to the server of [TSDB] in {}; what happens is in {log}\n", settings.file.display()),
+            format!("numbers go to the server of [TSDB] in {}; what happens is in {log}", settings.file.display()),
         );
         return Ok(());
     }
     let file = sink::local_file(&settings.tsdb, &settings.home)?;
     let period = settings.own.check_period;
-    say(out, &format!("waiting for the first two looks, {} s apart\n", period.as_secs_f64()));
+    say(out, format!("waiting for the first two looks, {} s apart", period.as_secs_f64()));
     // A rate needs two looks.
     let wanted = unix_now() + period.as_secs_f64().ceil() as i64;
     let until = Instant::now() + 2 * period + PATIENCE;

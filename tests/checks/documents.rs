@@ -141,7 +141,7 @@ fn aligned(columns: &[&str], rows: &Rows) -> Vec<String> {
     all.iter().map(|row| row.iter().enumerate().map(pad).collect::<Vec<_>>().join(" | ")).collect()
 }
 
-fn kind(how: How) -> &'static str {
+pub fn kind(how: How) -> &'static str {
     match how {
         How::Gauge | How::Delta => Kind::Gauge.word(),
         How::Percent => Kind::Percent.word(),

@@ -1,11 +1,9 @@
 //! Tables of checks, their descriptors, `docs/checks.md` and `conf/*.ini` tell the same.
 
-use super::documents::WRITTEN;
+use super::documents::{WRITTEN, kind};
 use super::machine::{Machine, Worker, kernel_checks};
 use puypuy::check::{DEVICES, Spec};
 use puypuy::checks;
-use puypuy::model::point::Kind;
-use puypuy::model::table::How;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -38,15 +36,6 @@ fn chapter(spec: &Spec) -> String {
     let docs = text("docs/checks.md");
     let mut chapters = docs.split("\n## ");
     chapters.find(|chapter| chapter.starts_with(&format!("{}\n", spec.name))).unwrap_or_default().to_string()
-}
-
-fn kind(how: How) -> &'static str {
-    match how {
-        How::Gauge | How::Delta => Kind::Gauge.word(),
-        How::Percent => Kind::Percent.word(),
-        How::Rate => Kind::Rate.word(),
-        How::Counter => Kind::Counter.word(),
-    }
 }
 
 #[test]
