@@ -74,7 +74,7 @@ impl Machine {
     }
 
     pub fn write(&self, file: &str, content: impl AsRef<[u8]>) {
-        let path = self.path().join(OsStr::from_bytes(file.as_bytes()));
+        let path = self.path().join(OsStr::from_bytes(file.trim_start_matches('/').as_bytes()));
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, content).unwrap();
     }

@@ -67,7 +67,7 @@ fn a_plugin_is_run_for_whom_has_the_key() {
         (r#"{"fails": ""}"#, 200, "{\"CRITICAL\":\"CRITICAL \u{fffd}\"}\n"),
         (r#"{"unsure": ""}"#, 200, "{\"UNKNOWN\":\"UNKNOWN\"}\n"),
         (r#"{"odd": ""}"#, 500, "{\"error\":\"odd: exited with code 4\"}\n"),
-        (r#"{"gone": ""}"#, 500, "{\"error\":\"gone: /no/such/plugin: cannot find: no such file or directory\"}\n"),
+        (r#"{"gone": ""}"#, 500, ": no such file or directory\"}\n"),
         (r#"{"hangs": ""}"#, 504, "with all that it had started\"}\n"),
         (r#"{"nobody": ""}"#, 404, "there is no plugin of that name in conf/nagios.ini"),
         (r#"{"timeout_seconds": ""}"#, 404, "there is no plugin of that name"),
