@@ -8,6 +8,7 @@ use crate::fetch::program::Programs;
 #[cfg(feature = "snmp")]
 use crate::fetch::snmp::{self, Agent, Asked};
 use crate::fetch::stacks::Stacks;
+use crate::fetch::tcp::Server;
 use crate::fetch::tree;
 use crate::model::error::Result;
 use crate::model::parse::procfs::Device;
@@ -99,6 +100,11 @@ impl Context<'_> {
     /// Many pages of a server at once: `tell` is given each with its place in `questions` as soon as it is there or has failed.
     pub fn ask_all(&self, http: &mut Http, questions: &[Question], tell: impl FnMut(usize, Result<Answer>)) {
         http.ask_all(questions, self.due(), tell);
+    }
+
+    /// What a server with a protocol of its own answers, until that is whole.
+    pub fn ask(&self, server: &mut Server, question: &[u8], is_whole: impl Fn(&[u8]) -> bool) -> Result<Vec<u8>> {
+        server.ask(question, self.due(), is_whole)
     }
 
     /// Asks all agents at the same time.

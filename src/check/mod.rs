@@ -7,6 +7,7 @@ mod jolokia;
 pub mod jvm;
 mod out;
 mod page;
+pub mod samples;
 mod series;
 mod spec;
 pub mod thresholds;

@@ -159,7 +159,32 @@ impl Out {
         self.put_of(field, raw.into(), tags, None);
     }
 
+    /// The same for a line whose metric is a pattern: told under that name.
+    pub fn put_as<'r>(&mut self, name: &str, field: &'static Field, raw: impl Into<Raw<'r>>, tags: &Tags) {
+        self.put_named(Text::Owned(name.into()), field, raw.into(), tags, None);
+    }
+
+    /// The sum of the rates of several counters, each known by a word that no other counter of this metric has. One that is new,
+    /// or that fell, adds nothing until it is seen again; where none adds anything, there is no point.
+    pub fn put_sum(&mut self, field: &'static Field, counters: &HashMap<String, f64>, tags: &Tags) {
+        let (name, check_type) = (Text::Borrowed(field.metric), self.check_type.clone());
+        let series = Series { name, check_type, host: None, tags: tags.clone() };
+        let (at, time) = (self.when_read(), self.tick.wall);
+        let mut sum = None;
+        for (word, count) in counters {
+            let Some(known) = self.known.of(&series, Some(word), time) else { return };
+            let rate = known.before.per_second(Count::Real(*count), at, field.backward).number();
+            sum = rate.map(|rate| rate + sum.unwrap_or(0.0)).or(sum);
+        }
+        let told = (field.how, time, field.reaction);
+        self.push(series, None, told, |_| Value::finite(sum? * field.scale));
+    }
+
     fn put_of(&mut self, field: &'static Field, raw: Raw, tags: &Tags, device: Option<&str>) {
+        self.put_named(Text::Borrowed(field.metric), field, raw, tags, device);
+    }
+
+    fn put_named(&mut self, name: Text, field: &'static Field, raw: Raw, tags: &Tags, device: Option<&str>) {
         let raw = match raw {
             Raw::Text(text) => match number(text) {
                 Some(raw) => raw,
@@ -167,8 +192,7 @@ impl Out {
             },
             raw => raw,
         };
-        let (name, check_type) = (Text::Borrowed(field.metric), self.check_type.clone());
-        let series = Series { name, check_type, host: None, tags: tags.clone() };
+        let series = Series { name, check_type: self.check_type.clone(), host: None, tags: tags.clone() };
         let (count, at) = (count(raw), self.when_read());
         let told = (field.how, self.tick.wall, field.reaction);
         let as_read = match field.how {

@@ -3,10 +3,13 @@
 //! A family is a folder named after its `conf/*.ini`; a check is one file in it, its stem the check's name without `check_`.
 
 pub mod docker;
+pub mod loadbalancer;
 pub mod nagios;
 #[cfg(feature = "snmp")]
 pub mod snmp;
+pub mod sql_cache;
 pub mod system;
+pub mod voip;
 pub mod webservers;
 
 use crate::check::Spec;
@@ -14,10 +17,13 @@ use crate::check::Spec;
 /// The families, each an alphabetical list of its checks.
 const FAMILIES: &[&[&Spec]] = &[
     docker::SPECS,
+    loadbalancer::SPECS,
     nagios::SPECS,
     #[cfg(feature = "snmp")]
     snmp::SPECS,
+    sql_cache::SPECS,
     system::SPECS,
+    voip::SPECS,
     webservers::SPECS,
 ];
 

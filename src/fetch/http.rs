@@ -151,7 +151,11 @@ impl Answer {
 
     /// The error of an answer that could not be understood, with where it came from.
     pub fn unread(&self, error: &Error) -> Error {
-        Error::Fetch { address: self.address.clone(), problem: error.to_string() }
+        let problem = match error {
+            Error::Fetch { problem, .. } => problem.clone(),
+            other => other.to_string(),
+        };
+        Error::Fetch { address: self.address.clone(), problem }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is true without a machine: plain data and pure functions. Nothing here reads a file, a clock or the network.
 
 pub mod error;
+pub mod histogram;
 pub mod meter;
 pub mod origin;
 pub mod parse;

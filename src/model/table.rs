@@ -27,6 +27,7 @@ pub enum How {
 pub struct Field {
     /// Cell of the row; empty where the check computes the number.
     pub cell: &'static str,
+    /// With braces it is a pattern, for numbers that have names of their own: `envoy_{scope}_downstream_cx_total`.
     pub metric: &'static str,
     pub how: How,
     /// Integer on the wire; rates, percentages and scaled numbers are floats.
@@ -76,6 +77,12 @@ impl Field {
     /// An integer on the wire.
     pub const fn int(mut self) -> Field {
         self.int = true;
+        self
+    }
+
+    /// A float on the wire, for a counter.
+    pub const fn float(mut self) -> Field {
+        self.int = false;
         self
     }
 

@@ -15,8 +15,8 @@ use std::path::Path;
 
 /// Folder of the checks' files below home.
 const FOLDER: &str = "conf";
-/// Sections that the original spelt wrong, by their right names.
-const SPELT: &[(&str, &str)] = &[("Coturn", "Cotrun")];
+/// Further names of sections: spelt right where the original was wrong, and one as it was called before.
+const SPELT: &[(&str, &str)] = &[("Coturn", "Cotrun"), ("Gazan", "Aralez")];
 /// Files that name programs, or as whom they are run.
 const NAMES_PROGRAMS: [&str; 2] = [scripts::CONF, "conf/nagios.ini"];
 /// Sections that belong to the daemon, in `config.ini`.
@@ -65,7 +65,7 @@ fn is_instance(spec: &Spec, name: &str) -> bool {
     name.split_once(':').is_some_and(|(name, instance)| is_named(spec, name) && !instance.trim().is_empty())
 }
 
-/// Whether a section of that name is the check's: in any case, and as it is spelt right where the original was wrong.
+/// Whether a section of that name is the check's: in any case, and by its further names.
 fn is_named(spec: &Spec, name: &str) -> bool {
     let is = |own: &str| !own.is_empty() && own.eq_ignore_ascii_case(name);
     is(spec.section) || SPELT.iter().any(|(right, section)| *section == spec.section && is(right))

@@ -19,6 +19,7 @@ mod openfiles;
 mod properties;
 mod recorded;
 mod replay;
+mod samples;
 #[cfg(feature = "snmp")]
 mod snmp;
 #[cfg(feature = "snmp")]

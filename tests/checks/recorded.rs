@@ -173,7 +173,9 @@ fn mutate(spec: &'static Spec, folder: &Path, seed: u64, count: u64) {
     let mut control = Trial::start(spec, folder, &[]);
     control.tick(1, Trouble::None, "control");
     let control = control.tick(2, Trouble::None, "control");
-    assert_eq!(told.points.len(), control.points.len(), "{}: not all points in the end", folder.display());
+    // What is on the second answer alone may have been told before.
+    let is_all = told.points.len() >= control.points.len();
+    assert!(is_all, "{}: not all points in the end: {:?}", folder.display(), told.faults);
 }
 
 /// Up to four changes of the text.

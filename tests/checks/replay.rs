@@ -11,7 +11,8 @@
 //! `{http}` is the server's URL, `{host}` and `{port}` its parts, `{NAME}` the path of a program of a `PROGRAM NAME` line.
 //! Questions: `GET PATH`, `POST TEXT` (in its body), `MBEAN NAME` (asked of Jolokia), `TCP TEXT` (in what is said),
 //! `CONNECT` (said unasked), `PROGRAM NAME`. An answer is a file of `tick1`, `tick2`, or of the folder itself; or an HTTP
-//! status, with a file behind it or without. A line `SECONDS N` says how far apart the two ticks are, 10 without it.
+//! status, with a file behind it or without; `{transaction}` in it is the one of the question. A line `SECONDS N` says how far
+//! apart the two ticks are, 10 without it.
 
 use crate::support::server::answer;
 use std::fs::{self, Permissions};
@@ -241,7 +242,12 @@ impl Shared {
             "POST" => !body.is_empty() && body.contains(&route.question),
             _ => false,
         };
-        self.route(is_asked).map_or((404, Vec::new()), told)
+        let (status, answer) = self.route(is_asked).map_or((404, Vec::new()), told);
+        let question: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
+        match question["transaction"].as_str() {
+            Some(word) => (status, String::from_utf8_lossy(&answer).replace("{transaction}", word).into()),
+            None => (status, answer),
+        }
     }
 
     /// Whether the connection is to be kept.

@@ -9,6 +9,7 @@ mod docker;
 mod documents;
 mod influxdb;
 mod kairosdb;
+mod loadbalancer;
 mod maven;
 mod nagios;
 mod opentsdb;
@@ -19,6 +20,8 @@ mod server;
 mod snmp;
 mod store;
 mod victoria;
+mod voip;
+mod watched;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -45,6 +48,9 @@ const CASES: &[Case] = &[
     ("PostgreSQL: what check_postgres.sh tells", postgres::script),
     ("Docker: what its own command shows, and who may ask", docker::docker),
     ("Podman: what its own command shows", docker::podman),
+    ("HAProxy: what its own socket shows, and an outage", loadbalancer::haproxy),
+    ("Twemproxy: what it writes itself, and an outage", loadbalancer::twemproxy),
+    ("Janus: sessions and handles, an outage, a wrong secret", voip::janus),
     ("OpenTSDB: hostile points, a death under load, a storage that stands still, a bad point", opentsdb::all),
     ("OpenTSDB: the way back", opentsdb::way_back),
     #[cfg(feature = "snmp")]

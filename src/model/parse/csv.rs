@@ -2,24 +2,23 @@
 
 use crate::model::error::{Error, Result};
 use crate::model::table::Row;
-use csv::{ReaderBuilder, StringRecord};
+use csv::{Reader, ReaderBuilder, StringRecord};
 
-/// A whole text.
-pub struct Csv {
+/// A text of which the columns are known, and not yet the lines.
+pub struct Csv<'t> {
+    reader: Reader<&'t [u8]>,
     header: StringRecord,
-    records: Vec<StringRecord>,
 }
 
-impl Csv {
-    /// Reads it; a line with more or fewer values than there are columns is no error.
+impl<'t> Csv<'t> {
+    /// Reads the names of the columns.
     ///
     /// # Errors
-    /// It has no header, or text in quotes that does not end.
-    pub fn read(text: &str) -> Result<Csv> {
-        let mut reader = ReaderBuilder::new().flexible(true).has_headers(true).from_reader(text.as_bytes());
+    /// It has none.
+    pub fn read(text: &'t str) -> Result<Csv<'t>> {
+        let mut reader = ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
         let header = reader.headers().map_err(|_| Error::parse("a line that names the columns", text))?.clone();
-        let records = reader.records().collect::<std::result::Result<_, _>>();
-        Ok(Csv { header, records: records.map_err(|_| Error::parse("comma-separated values", text))? })
+        Ok(Csv { reader, header })
     }
 
     /// Whether there is such a column.
@@ -27,8 +26,15 @@ impl Csv {
         self.header.iter().any(|name| name == column)
     }
 
-    /// The lines, each by the names of the columns. What is empty is not there.
-    pub fn rows(&self) -> impl Iterator<Item = Row<'_>> {
-        self.records.iter().map(|record| Row::of(self.header.iter().zip(record).filter(|(_, value)| !value.is_empty())))
+    /// Gives `tell` line after line what it has of these columns, in their order. What is empty is not there; a line may have
+    /// more or fewer values than there are columns.
+    pub fn rows(mut self, columns: &[&'static str], mut tell: impl FnMut(&Row)) {
+        let place = |column: &&'static str| Some((*column, self.header.iter().position(|name| name == *column)?));
+        let places: Vec<_> = columns.iter().filter_map(place).collect();
+        let mut record = StringRecord::new();
+        while let Ok(true) = self.reader.read_record(&mut record) {
+            let cells = places.iter().filter_map(|(column, at)| Some((*column, record.get(*at)?)));
+            tell(&Row::of(cells.filter(|(_, value)| !value.is_empty())));
+        }
     }
 }

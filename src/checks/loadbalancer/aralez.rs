@@ -1,0 +1,98 @@
+//! Aralez: requests and how long answers took, from its Prometheus page (Aralez documentation, "Metrics").
+
+use super::CONF;
+use crate::check::samples::samples;
+use crate::check::{Out, Runs, Spec, page};
+use crate::fetch::http::{self, Answer};
+use crate::model::error::Result;
+use crate::model::histogram::Histogram;
+use crate::model::parse::prometheus::Sample;
+use crate::model::point::Tags;
+use crate::model::table::{Field, counter, gauge, rate};
+
+pub static SPEC: Spec = Spec {
+    name: "check_aralez",
+    purpose: "requests and latencies of the reverse proxy Aralez",
+    check_type: "aralez",
+    conf: CONF,
+    section: "Aralez",
+    keys: &[&["metrics"], http::KEYS],
+    runs: Runs::Own,
+    fields: &[FIELDS, OTHERS, &LATENCIES, &LATELY],
+    build: |section| {
+        let mut before = <[Histogram; 2]>::default();
+        page(section, &["metrics"], move |page, out| tell(page, &mut before, out))
+    },
+};
+
+/// Told with their labels as tags.
+const FIELDS: &[Field] = &[
+    rate("aralez_requests_total", "aralez_requests"),
+    rate("aralez_requests_by_method_total", "aralez_requests_by_method"),
+    rate("aralez_requests_by_version_total", "aralez_requests_by_version"),
+    rate("aralez_responses_total", "aralez_responses"),
+    counter("aralez_requests_by_upstream", "aralez_requests_by_upstream").float(),
+    rate("aralez_requests_by_upstream", "aralez_upstream_requests"),
+    counter("aralez_response_latency_seconds_sum", "aralez_response_latency_seconds_sum").float(),
+    counter("aralez_response_latency_seconds_count", "aralez_response_latency_seconds_count").float(),
+    counter("aralez_request_latency_seconds_sum", "aralez_request_latency_seconds_sum").float(),
+    counter("aralez_request_latency_seconds_count", "aralez_request_latency_seconds_count").float(),
+];
+
+/// All that is on the page beside these, by how their names begin and end.
+const OTHERS: &[Field] = &[
+    counter("aralez_", "aralez_{other}_total").float(),
+    gauge("aralez_", "aralez_{other}"),
+    counter("process_", "process_{other}_total").float(),
+    gauge("process_", "process_{other}"),
+];
+
+/// Quantiles since the start, and since the last tick.
+static LATENCIES: [Field; 2] = [
+    gauge("aralez_request_latency_seconds_bucket", "aralez_request_latency"),
+    gauge("aralez_response_latency_seconds_bucket", "aralez_response_latency"),
+];
+static LATELY: [Field; 2] = [
+    gauge("aralez_request_latency_seconds_bucket", "aralez_request_latency_lately"),
+    gauge("aralez_response_latency_seconds_bucket", "aralez_response_latency_lately"),
+];
+const PERCENTILES: [(&str, f64); 6] =
+    [("50", 0.5), ("75", 0.75), ("85", 0.85), ("90", 0.9), ("95", 0.95), ("99", 0.99)];
+
+fn tell(page: &Answer, before: &mut [Histogram; 2], out: &mut Out) -> Result<()> {
+    let end = |field: &Field| field.metric.rsplit('}').next().unwrap_or_default();
+    let other = |name: &str| OTHERS.iter().find(|field| name.starts_with(field.cell) && name.ends_with(end(field)));
+    let histogram = |name: &str| LATENCIES.iter().position(|field| field.cell == name);
+    let is_wanted = |name: &str| other(name).is_some();
+    let mut buckets = <[Vec<_>; 2]>::default();
+    samples(page, "Aralez", is_wanted, out, |sample, out| {
+        let Sample { name, labels, value, .. } = sample;
+        if name.ends_with("_bucket") {
+            let bound = labels.iter().find(|(label, _)| label == "le").and_then(|(_, bound)| bound.parse().ok());
+            let buckets = histogram(&name).and_then(|at| buckets.get_mut(at));
+            bound.zip(buckets).into_iter().for_each(|(bound, buckets)| buckets.push((bound, value)));
+            return;
+        }
+        let tags = Tags::from_iter(labels);
+        let mut own = FIELDS.iter().filter(|field| field.cell == name).peekable();
+        match other(&name) {
+            Some(field) if own.peek().is_none() => out.put_as(&name, field, value, &tags),
+            _ => own.for_each(|field| out.put(field, value, &tags)),
+        }
+    })?;
+    for (((field, lately), buckets), before) in LATENCIES.iter().zip(&LATELY).zip(buckets).zip(before) {
+        let now = Histogram::of(buckets);
+        tell_quantiles(field, &now, out);
+        now.since(before).iter().for_each(|since| tell_quantiles(lately, since, out));
+        *before = now;
+    }
+    Ok(())
+}
+
+fn tell_quantiles(field: &'static Field, histogram: &Histogram, out: &mut Out) {
+    for (percentile, share) in PERCENTILES {
+        if let Some(seconds) = histogram.quantile(share) {
+            out.put(field, seconds, &Tags::one("percentile", percentile));
+        }
+    }
+}

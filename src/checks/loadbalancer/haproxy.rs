@@ -1,0 +1,161 @@
+//! HAProxy: frontends, backends and servers, from the statistics page as CSV (HAProxy Management Guide, "CSV format").
+
+use super::CONF;
+use crate::check::{Out, Runs, Spec, page};
+use crate::fetch::http::{self, Answer};
+use crate::model::error::Result;
+use crate::model::parse::csv::Csv;
+use crate::model::parse::number::whole;
+use crate::model::point::Tags;
+use crate::model::table::{Field, Raw, counter, gauge, percent, rate};
+use std::collections::HashSet;
+
+pub static SPEC: Spec = Spec {
+    name: "check_haproxy",
+    purpose: "traffic, errors and states of frontends, backends and servers of HAProxy",
+    check_type: "haproxy",
+    conf: CONF,
+    section: "HAProxy",
+    keys: &[&["url", "upstream"], http::KEYS],
+    runs: Runs::Own,
+    fields: &[SESSIONS, QUEUES, SERVERS, STATES, TRAFFIC, BACKENDS, BALANCED, REQUESTS, &[FULL]],
+    build: |section| {
+        let url = section.required("url", "http://127.0.0.1:8888/haproxy?stats;csv")?;
+        let notes: Vec<_> = NOTES.iter().filter(|(word, is_there, _)| url.contains(word) == *is_there).collect();
+        let whole = if url.contains(CSV) { url.into() } else { format!("{url}{CSV}") };
+        let (mut process, mut told) = (String::new(), HashSet::new());
+        page(&section.with("url", &whole), &["url"], move |page, out| {
+            notes.iter().for_each(|(_, _, note)| out.absence_of("url", *note));
+            tell(page, &mut process, &mut told, out)
+        })
+    },
+};
+
+/// What makes the page a table for programs.
+const CSV: &str = ";csv";
+/// What is told once where the address has a word, or lacks it.
+const NOTES: &[(&str, bool, &str)] = &[
+    (CSV, false, ";csv is missing at its end, and was added"),
+    (";up", true, "with ;up in it, servers that are down are not told"),
+    (";no-maint", true, "with ;no-maint in it, servers in maintenance are not told"),
+];
+
+/// Of frontends, by `appname`.
+const REQUESTS: &[Field] = &[
+    gauge("req_rate", "haproxy_req_rate").optional(),
+    gauge("req_rate_max", "haproxy_req_rate_max").optional(),
+    gauge("conn_rate", "haproxy_conn_rate").optional(),
+    gauge("conn_rate_max", "haproxy_conn_rate_max").optional(),
+    counter("conn_tot", "haproxy_conn_tot").float().optional(),
+];
+/// Of frontends, backends and servers.
+const SESSIONS: &[Field] = &[
+    gauge("rate", "haproxy_connrate").optional(),
+    gauge("scur", "haproxy_sessions").optional(),
+    rate("hrsp_5xx", "haproxy_hrsp_5xx").optional(),
+];
+/// Of backends and servers.
+const QUEUES: &[Field] = &[gauge("qcur", "haproxy_queue").optional()];
+/// Of frontends and backends.
+const TRAFFIC: &[Field] = &[
+    rate("bin", "haproxy_bin").optional(),
+    rate("bout", "haproxy_bout").optional(),
+    rate("hrsp_4xx", "haproxy_hrsp_4xx").optional(),
+];
+/// Of frontends.
+const FULL: Field = percent("scur", "haproxy_sessions_percent");
+/// Of backends, by `appname`.
+const BALANCED: &[Field] = &[
+    gauge("rate", "haproxy_rate").optional(),
+    gauge("rate_max", "haproxy_rate_max").optional(),
+    counter("reuse", "haproxy_reuse").float().optional(),
+    counter("cache_lookups", "haproxy_cache_lookups").float().optional(),
+    counter("cache_hits", "haproxy_cache_hits").float().optional(),
+];
+const BACKENDS: &[Field] = &[
+    gauge("act", "haproxy_act").int().optional(),
+    gauge("bck", "haproxy_bck").int().optional(),
+    gauge("qtime", "haproxy_qtime").optional(),
+    gauge("ctime", "haproxy_ctime").optional(),
+    gauge("ttime", "haproxy_ttime").optional(),
+];
+/// Of servers and backends.
+const SERVERS: &[Field] = &[
+    rate("econ", "haproxy_econ").optional(),
+    rate("eresp", "haproxy_eresp").optional(),
+    rate("wretr", "haproxy_wretr").optional(),
+    gauge("rtime", "haproxy_rtime").optional(),
+];
+const STATES: &[Field] =
+    &[gauge("status", "haproxy_status").int(), gauge("check_status", "haproxy_check_status").int()];
+
+/// Columns that say what a row is about, and that are more than a number.
+const ABOUT: &[&str] = &["# pxname", "svname", "type", "pid", "slim"];
+
+/// `process` is the one that answered last, `known` are the rows that were told then.
+fn tell(page: &Answer, process: &mut String, known: &mut HashSet<String>, out: &mut Out) -> Result<()> {
+    let csv = Csv::read(&page.text)?;
+    let is_right = ABOUT.iter().all(|column| csv.has(column));
+    page.must(is_right, "the statistics of HAProxy as CSV: is this its stats uri, and are user and pass right?")?;
+    let cells = SPEC.fields.iter().copied().flatten().map(|field| field.cell);
+    let columns: Vec<_> = ABOUT.iter().copied().chain(cells).collect();
+    let (mut told, mut refused) = (HashSet::new(), 0);
+    csv.rows(&columns, |row| {
+        let text = |column| match row.get(column) {
+            Some(Raw::Text(text)) => text,
+            _ => "",
+        };
+        let (proxy, server, pid) = (text("# pxname"), text("svname"), text("pid"));
+        let name = format!("{proxy}/{server}");
+        if out.is_full() && !known.contains(&name) {
+            refused += 1;
+            return;
+        }
+        told.insert(name);
+        if pid != process {
+            // Until HAProxy 2.4 there may be several, of which each tells its own numbers.
+            out.counted_by(pid);
+            if !process.is_empty() {
+                out.absence_of(
+                    "pid",
+                    "several processes answer in turn (nbproc): no rates where another one did before",
+                );
+            }
+            *process = pid.into();
+        }
+        let (tags, tables, by_name): (_, &[_], &[_]) = match text("type") {
+            "0" => (Tags::one("frontend", proxy), &[SESSIONS, TRAFFIC], REQUESTS),
+            "1" => (Tags::one("backend", proxy), &[SESSIONS, QUEUES, SERVERS, TRAFFIC, BACKENDS], BALANCED),
+            "2" => (Tags::one("upstream", server).with("backend", proxy), &[SESSIONS, QUEUES, SERVERS], &[]),
+            _ => return,
+        };
+        tables.iter().for_each(|fields| out.pick(row, fields, &tags));
+        out.pick(row, by_name, &Tags::one("appname", proxy));
+        if server == "FRONTEND"
+            && let Some(share) = out.share(FULL.metric, whole(row, "scur"), whole(row, "slim"))
+        {
+            out.put(&FULL, share.percent(), &tags);
+        }
+        for (field, number) in STATES.iter().zip([status(text("status")), check(text("check_status"))]) {
+            number.into_iter().for_each(|number| out.put(field, number, &tags));
+        }
+    });
+    *known = told;
+    if refused > 0 {
+        out.fault_of("rows", format!("{refused} that are new are refused, max_series is reached"));
+    }
+    Ok(())
+}
+
+/// The numbers that HAProxy's own Prometheus page has for a server's states; "no check" and OPEN, of a frontend, are none.
+fn status(text: &str) -> Option<u64> {
+    const STATES: &[&str] = &["DOWN", "UP", "MAINT", "DRAIN", "NOLB"];
+    let word = text.split(' ').next()?;
+    STATES.iter().position(|state| *state == word).map(|number| number as u64)
+}
+
+/// Whether the check was passed, where there was one. A star says that the next one is under way.
+fn check(text: &str) -> Option<u64> {
+    let text = text.trim_start_matches("* ");
+    (!["", "UNK", "INI", "HANA"].contains(&text)).then_some(u64::from(text.contains("OK")))
+}

@@ -1,0 +1,97 @@
+//! Traefik: requests and their durations by entry point, router and service, and its process, from its Prometheus page (Traefik
+//! documentation, "Metrics", "Global metrics" to "Service metrics").
+
+use super::CONF;
+use crate::check::samples::samples;
+use crate::check::{Out, Runs, Spec, page};
+use crate::fetch::http::{self, Answer};
+use crate::model::error::Result;
+use crate::model::parse::prometheus::Sample;
+use crate::model::point::Tags;
+use crate::model::table::{Field, counter, gauge, rate};
+use std::collections::HashMap;
+
+pub static SPEC: Spec = Spec {
+    name: "check_traefik",
+    purpose: "requests and durations of Traefik, and its process",
+    check_type: "traefik",
+    conf: CONF,
+    section: "Traefik",
+    keys: &[&["metrics"], http::KEYS],
+    runs: Runs::Own,
+    fields: &[FIELDS, DURATIONS, &[TOTAL, SERVICE]],
+    build: |section| page(section, &["metrics"], tell),
+};
+
+/// Told with their labels as tags.
+const FIELDS: &[Field] = &[
+    counter("go_gc_duration_seconds_sum", "traefik_go_gc_duration_seconds_sum").float(),
+    counter("go_gc_duration_seconds_count", "traefik_go_gc_duration_seconds_count").float(),
+    counter("process_cpu_seconds_total", "traefik_process_cpu_seconds_total").float(),
+    gauge("process_max_fds", "traefik_process_max_fds"),
+    gauge("process_open_fds", "traefik_process_open_fds"),
+    gauge("process_resident_memory_bytes", "traefik_process_resident_memory_bytes"),
+    gauge("process_start_time_seconds", "traefik_process_start_time_seconds"),
+    gauge("process_virtual_memory_bytes", "traefik_process_virtual_memory_bytes"),
+    gauge("process_virtual_memory_max_bytes", "traefik_process_virtual_memory_max_bytes"),
+    counter("process_network_receive_bytes_total", "traefik_process_network_receive_bytes_total").float(),
+    counter("process_network_transmit_bytes_total", "traefik_process_network_transmit_bytes_total").float(),
+    gauge("traefik_open_connections", "traefik_open_connections"),
+    gauge("traefik_entrypoint_open_connections", "traefik_entrypoint_open_connections"),
+    gauge("traefik_service_open_connections", "traefik_service_open_connections"),
+    gauge("traefik_service_server_up", "traefik_service_server_up"),
+    counter("traefik_service_retries_total", "traefik_service_retries_total").float(),
+    rate("traefik_entrypoint_requests_bytes_total", "traefik_entrypoint_requests_bytes"),
+    rate("traefik_entrypoint_responses_bytes_total", "traefik_entrypoint_responses_bytes"),
+    counter("traefik_config_reloads_total", "traefik_config_reloads_total").float(),
+    counter("traefik_config_reloads_failure_total", "traefik_config_reloads_failure_total").float(),
+    gauge("traefik_config_last_reload_success", "traefik_config_last_reload_success"),
+    gauge("traefik_tls_certs_not_after", "traefik_tls_certs_not_after"),
+];
+
+/// By their level: entry point, router, service, and backend as Traefik 1 calls a service. `request` in their names is told as
+/// the protocol.
+const DURATIONS: &[Field] = &[
+    counter("_request_duration_seconds_sum", "traefik_{level}_{protocol}_duration_seconds_sum").float().reaction(-3),
+    counter("_request_duration_seconds_count", "traefik_{level}_{protocol}_duration_seconds_count")
+        .float()
+        .reaction(-3),
+];
+
+const TOTAL: Field = rate("traefik_service_requests_total", "traefik_totalrequests");
+const SERVICE: Field = rate("traefik_service_requests_total", "traefik_service_requests");
+
+/// What counts requests, with the label that says of which service; Traefik 1 had backends.
+const REQUESTS: &[(&str, &str)] =
+    &[("traefik_service_requests_total", "service"), ("traefik_backend_requests_total", "backend")];
+
+fn tell(page: &Answer, out: &mut Out) -> Result<()> {
+    let plain = |name: &str| FIELDS.iter().find(|field| field.cell == name);
+    let duration =
+        |name: &str| DURATIONS.iter().find(|field| name.starts_with("traefik_") && name.ends_with(field.cell));
+    let of_service = |name: &str| REQUESTS.iter().find(|(own, _)| *own == name).map(|(_, label)| label);
+    let is_wanted = |name: &str| plain(name).is_some() || duration(name).is_some() || of_service(name).is_some();
+    let mut services: HashMap<String, HashMap<String, f64>> = HashMap::new();
+    samples(page, "Traefik", is_wanted, out, |sample, out| {
+        let Sample { name, labels, value, .. } = sample;
+        let label = |wanted: &str| labels.iter().find(|(key, _)| key == wanted).map(|(_, text)| text.as_str());
+        if let Some(service) = of_service(&name).and_then(|key| label(key)) {
+            services.entry(service.into()).or_default().insert(format!("{labels:?}"), value);
+        } else if let Some(field) = plain(&name) {
+            out.put(field, value, &Tags::from_iter(labels));
+        } else if let Some((field, protocol)) = duration(&name).zip(label("protocol")) {
+            let name = name.replace("request", &protocol.replace('-', "_"));
+            let code = label("code").map(|code| ("status_code".to_string(), code.to_string()));
+            let others = labels.iter().filter(|(key, _)| key != "code" && key != "protocol").cloned();
+            out.put_as(&name, field, value, &code.into_iter().chain(others).collect());
+        }
+    })?;
+    for (service, counters) in &services {
+        out.put_sum(&SERVICE, counters, &Tags::one("service", service));
+    }
+    let all: HashMap<_, _> = services.into_values().flatten().collect();
+    if !all.is_empty() {
+        out.put_sum(&TOTAL, &all, &Tags::default());
+    }
+    Ok(())
+}

@@ -1,0 +1,9 @@
+//! Databases and caches: the checks of `conf/sql_cache.ini`.
+
+pub mod twemproxy;
+
+use crate::check::Spec;
+
+const CONF: &str = "sql_cache.ini";
+
+pub const SPECS: &[&Spec] = &[&twemproxy::SPEC];

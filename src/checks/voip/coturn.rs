@@ -1,0 +1,77 @@
+//! coturn: traffic by realm, STUN requests and allocations, from its Prometheus page (coturn, docs/Prometheus.md).
+
+use super::CONF;
+use crate::check::samples::samples;
+use crate::check::{Runs, Spec, page};
+use crate::fetch::http;
+use crate::model::parse::prometheus::Sample;
+use crate::model::point::Tags;
+use crate::model::table::{Field, counter, gauge, rate};
+use std::collections::HashMap;
+
+pub static SPEC: Spec = Spec {
+    name: "check_coturn",
+    purpose: "traffic, STUN requests and allocations of coturn",
+    check_type: "coturn",
+    conf: CONF,
+    section: "Cotrun",
+    keys: &[&["metrics", "users"], http::KEYS],
+    runs: Runs::Own,
+    fields: &[TRAFFIC, FIELDS],
+    build: |section| {
+        let by_user = section.flag("users", false)?;
+        page(section, &["metrics"], move |page, out| {
+            let mut sums: HashMap<(usize, Tags), HashMap<String, f64>> = HashMap::new();
+            let is_wanted = |name: &str| TRAFFIC.iter().chain(FIELDS).any(|field| field.cell == name);
+            samples(page, "coturn", is_wanted, out, |Sample { name, labels, value, .. }, out| {
+                if let Some(at) = TRAFFIC.iter().position(|field| field.cell == name) {
+                    let told = labels.iter().filter(|(label, _)| by_user || label != "user").cloned();
+                    sums.entry((at, told.collect())).or_default().insert(format!("{labels:?}"), value);
+                    return;
+                }
+                // All of them together, in old versions.
+                if labels.iter().any(|(label, text)| label == "type" && text == "all") {
+                    return;
+                }
+                let tag = |label: String| if label == "type" { "transport".to_string() } else { label };
+                let tags = labels.into_iter().map(|(label, text)| (tag(label), text)).collect();
+                FIELDS.iter().filter(|field| field.cell == name).for_each(|field| out.put(field, value, &tags));
+            })?;
+            for ((at, tags), counters) in sums {
+                TRAFFIC.get(at).into_iter().for_each(|field| out.put_sum(field, &counters, &tags));
+            }
+            Ok(())
+        })
+    },
+};
+
+/// Of each realm, the sum over its users unless they are told one by one; and of all realms.
+const TRAFFIC: &[Field] = &[
+    rate("turn_traffic_rcvp", "coturn_turn_traffic_rcvp"),
+    rate("turn_traffic_rcvb", "coturn_turn_traffic_rcvb"),
+    rate("turn_traffic_sentp", "coturn_turn_traffic_sentp"),
+    rate("turn_traffic_sentb", "coturn_turn_traffic_sentb"),
+    rate("turn_traffic_peer_rcvp", "coturn_turn_traffic_peer_rcvp"),
+    rate("turn_traffic_peer_rcvb", "coturn_turn_traffic_peer_rcvb"),
+    rate("turn_traffic_peer_sentp", "coturn_turn_traffic_peer_sentp"),
+    rate("turn_traffic_peer_sentb", "coturn_turn_traffic_peer_sentb"),
+    rate("turn_total_traffic_rcvp", "coturn_turn_total_traffic_rcvp"),
+    rate("turn_total_traffic_rcvb", "coturn_turn_total_traffic_rcvb"),
+    rate("turn_total_traffic_sentp", "coturn_turn_total_traffic_sentp"),
+    rate("turn_total_traffic_sentb", "coturn_turn_total_traffic_sentb"),
+    rate("turn_total_traffic_peer_rcvp", "coturn_turn_total_traffic_peer_rcvp"),
+    rate("turn_total_traffic_peer_rcvb", "coturn_turn_total_traffic_peer_rcvb"),
+    rate("turn_total_traffic_peer_sentp", "coturn_turn_total_traffic_peer_sentp"),
+    rate("turn_total_traffic_peer_sentb", "coturn_turn_total_traffic_peer_sentb"),
+];
+
+const FIELDS: &[Field] = &[
+    rate("stun_binding_request", "coturn_stun_binding_request"),
+    rate("stun_binding_response", "coturn_stun_binding_response"),
+    rate("stun_binding_error", "coturn_stun_binding_error"),
+    gauge("turn_total_allocations", "coturn_turn_total_allocations"),
+    gauge("process_open_fds", "coturn_process_open_fds"),
+    gauge("process_virtual_memory_bytes", "coturn_process_virtual_memory_bytes"),
+    gauge("process_resident_memory_bytes", "coturn_process_resident_memory_bytes"),
+    counter("process_cpu_seconds_total", "coturn_process_cpu_seconds_total").float(),
+];

@@ -1,0 +1,10 @@
+//! Telephony and WebRTC: the checks of `conf/voip.ini`.
+
+pub mod coturn;
+pub mod janus;
+
+use crate::check::Spec;
+
+const CONF: &str = "voip.ini";
+
+pub const SPECS: &[&Spec] = &[&coturn::SPEC, &janus::SPEC];

@@ -1,0 +1,97 @@
+//! The daemon with one check that watches a server: what it told, from its local store, and what it says in its log.
+
+use crate::server::{Program, wait};
+use puypuy::sink::local::Reader;
+use puypuy::sys::clock::unix_now;
+use serde_json::{Value, json};
+use std::fs;
+use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// How long the first points may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub struct Watched {
+    home: TempDir,
+    check: &'static str,
+    _daemon: Program,
+}
+
+impl Watched {
+    /// Asks every second by that section of that file of `conf`.
+    pub fn start(check: &'static str, conf: &str, section: &str) -> Watched {
+        let home = TempDir::new().unwrap();
+        let inside = |name: &str| home.path().join(name);
+        for folder in ["conf", "checks_enabled"] {
+            fs::create_dir(inside(folder)).unwrap();
+        }
+        fs::write(inside("conf").join(conf), section).unwrap();
+        std::os::unix::fs::symlink("../x", inside(&format!("checks_enabled/{check}.ini"))).unwrap();
+        let own = format!(
+            "[SelfConfig]\ncheck_period_seconds = 1\ncluster_name = c\nhost_group = g\nlog_file = {}\n\
+             [TSDB]\ntsdtype = Local\nfile = store.db\n",
+            inside("log").display()
+        );
+        fs::write(inside("config.ini"), own).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_puypuy"));
+        let daemon = Program::start(command.arg("--home").arg(home.path()).arg("run"), &inside("output"));
+        Watched { home, check, _daemon: daemon }
+    }
+
+    /// Time and value of each point of the metric with these tags, in any order of the tags.
+    pub fn points(&self, metric: &str, tags: &[(&str, &str)]) -> Vec<(i64, f64)> {
+        let Some(store) = Reader::open(&self.home.path().join("store.db")).unwrap() else { return Vec::new() };
+        let mut wanted = json!({});
+        tags.iter().for_each(|(key, value)| wanted[*key] = json!(value));
+        let is_it = |tags: &str| serde_json::from_str::<Value>(tags).unwrap() == wanted;
+        let series = store.series().unwrap().into_iter().filter(|series| series.name == metric && is_it(&series.tags));
+        let mut points = Vec::new();
+        let ids: Vec<i64> = series.map(|series| series.id).collect();
+        store.points(&ids, 0..=i64::MAX, |point| points.push((point.time, point.last.as_f64()))).unwrap();
+        points
+    }
+
+    /// The last value, of this tick or the one before; waits for one.
+    pub fn now(&self, metric: &str, tags: &[(&str, &str)]) -> f64 {
+        self.until(metric, tags, |_| true)
+    }
+
+    /// Waits until that is true of the last value.
+    pub fn until(&self, metric: &str, tags: &[(&str, &str)], is_wanted: impl Fn(f64) -> bool) -> f64 {
+        let mut last = f64::NAN;
+        wait(&format!("{metric} {tags:?}\n{}", self.said().join("\n")), PATIENCE, || {
+            let fresh = self.points(metric, tags).pop().filter(|(time, _)| unix_now() - time <= 2);
+            last = fresh.map_or(f64::NAN, |(_, value)| value);
+            fresh.is_some_and(|(_, value)| is_wanted(value))
+        });
+        last
+    }
+
+    /// The lines of the log that are about the check.
+    pub fn said(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.home.path().join("log")).unwrap_or_default();
+        let lines = text.lines().filter(|line| line.contains(self.check) && !line.ends_with("switched on"));
+        lines.map(String::from).collect()
+    }
+
+    /// The server goes, and comes back: a line each, no points between them, and points again at once.
+    pub fn outage(&self, metric: &str, tags: &[(&str, &str)], stop: impl FnOnce(), start: impl FnOnce()) {
+        self.now(metric, tags);
+        let before = self.said().len();
+        stop();
+        wait("a line about the server that went", PATIENCE, || self.said().len() > before);
+        let gone = self.points(metric, tags).len();
+        sleep(Duration::from_secs(3));
+        let said = self.said();
+        assert_eq!((said.len(), self.points(metric, tags).len()), (before + 1, gone), "{said:#?}");
+        start();
+        wait("points when the server is back", Duration::from_secs(5), || self.points(metric, tags).len() > gone);
+        wait("a line that it is back", PATIENCE, || {
+            self.said().last().is_some_and(|line| line.contains("works again"))
+        });
+        let said = self.said();
+        assert_eq!(said.len(), before + 2, "{said:#?}");
+    }
+}
