@@ -1,8 +1,9 @@
 //! Each check alone: what the daemon spends on it, and what the programs spend that it runs. The table goes into docs/checks.md.
 
 use crate::measured::{Recorder, config, cpu, cpu_of_children, start};
-use crate::pages::{Page, Pages};
+use crate::replay::{Case, Replay};
 use crate::snmp_agent::{Agent, int};
+use crate::support::pages::{Page, Pages};
 use puypuy::check::Spec;
 use puypuy::checks;
 use std::fs;
@@ -13,10 +14,9 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-const SECONDS: u64 = 30;
+const SECONDS: u64 = 15;
 const SETTLE: Duration = Duration::from_secs(3);
-/// The table stands between these lines.
-const BEGIN: &str = "<!-- cargo bench --bench tick_cost -- --checks all-system -->\n";
+/// A table stands between such lines.
 const END: &str = "<!-- end -->\n";
 
 fn watches_this_host(spec: &&'static Spec) -> bool {
@@ -87,10 +87,11 @@ struct Cost {
 }
 
 /// Milliseconds of a processor that a tick costs with that check alone, or with none.
-fn cost(name: Option<&str>, watched: &Watched, scratch: &Path, recorder: &Recorder) -> Cost {
+fn cost(name: Option<&str>, configure: impl Fn(&Path), scratch: &Path, recorder: &Recorder) -> Cost {
     let home = scratch.join(name.unwrap_or("none"));
     fs::create_dir_all(home.join("checks_enabled")).unwrap();
-    watched.configure(&home);
+    fs::create_dir_all(home.join("conf")).unwrap();
+    configure(&home);
     if let Some(name) = name {
         fs::write(home.join("checks_enabled").join(name), "").unwrap();
     }
@@ -111,19 +112,50 @@ fn cost(name: Option<&str>, watched: &Watched, scratch: &Path, recorder: &Record
 }
 
 pub fn measure(watched: &Watched, scratch: &Path, recorder: &Recorder) {
-    let idle = cost(None, watched, scratch, recorder).daemon;
+    let all = all_system().into_iter().map(|name| (name.to_string(), name));
+    let cost = |name: Option<&str>| cost(name, |home| watched.configure(home), scratch, recorder);
+    write_table("all-system", all, cost(None), |name| cost(Some(name)));
+}
+
+/// Each check that has recorded answers, at the last of its cases.
+pub fn measure_services(scratch: &Path, recorder: &Recorder) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/checks");
+    let last = |name: &str| {
+        let cases =
+            fs::read_dir(folder.join(name.trim_start_matches("check_"))).ok()?.flatten().map(|case| case.path());
+        cases.filter(|case| case.join("case.txt").is_file()).max()
+    };
+    let shown = |name: &str| Some((format!("{name} ({})", last(name)?.file_name()?.to_str()?), name.to_string()));
+    let all: Vec<_> = checks::all().filter_map(|spec| shown(spec.name)).collect();
+    let all = all.iter().map(|(shown, name)| (shown.clone(), name.as_str()));
+    let idle = cost(None, |_| (), scratch, recorder);
+    write_table("services", all, idle, |name| {
+        let (spec, replay) = (checks::find(name).unwrap(), Replay::start(Case::read(&last(name).unwrap())));
+        let lines: String = replay.section().iter().map(|(key, value)| format!("{key}: {value}\n")).collect();
+        let section = format!("[{}]\n{lines}", spec.section);
+        cost(Some(name), |home| fs::write(home.join("conf").join(spec.conf), &section).unwrap(), scratch, recorder)
+    });
+}
+
+fn write_table<'n>(
+    mark: &str,
+    checks: impl Iterator<Item = (String, &'n str)>,
+    idle: Cost,
+    cost: impl Fn(&str) -> Cost,
+) {
     let mut table =
         String::from("| check | points a tick | ms of a CPU a tick | ms in programs it runs |\n|---|---|---|---|\n");
-    for name in all_system() {
-        let Cost { points, daemon, programs } = cost(Some(name), watched, scratch, recorder);
+    for (shown, name) in checks {
+        let Cost { points, daemon, programs } = cost(name);
         let programs = if programs > 0.0 { format!("{programs:.1}") } else { String::new() };
-        let row = format!("| {name} | {points} | {:.2} | {programs} |\n", (daemon - idle).max(0.0));
+        let row = format!("| {shown} | {points} | {:.2} | {programs} |\n", (daemon - idle.daemon).max(0.0));
         print!("{row}");
         table += &row;
     }
+    let begin = format!("<!-- cargo bench --bench tick_cost -- --checks {mark} -->\n");
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/checks.md");
     let docs = fs::read_to_string(&path).unwrap();
-    let (before, rest) = docs.split_once(BEGIN).unwrap();
+    let (before, rest) = docs.split_once(&begin).unwrap();
     let (_, after) = rest.split_once(END).unwrap();
-    fs::write(path, format!("{before}{BEGIN}{table}{END}{after}")).unwrap();
+    fs::write(path, format!("{before}{begin}{table}{END}{after}")).unwrap();
 }

@@ -2,20 +2,25 @@
 //! same work on the same machine in the same minute.
 //!
 //! `cargo bench --bench tick_cost [-- SECONDS]` with the five checks that `quickstart` switches on, and with
-//! `--checks all-system` all that watch this host, then each of them alone: that table goes into docs/checks.md.
+//! `--checks all-system` all that watch this host, then each of them alone: that table goes into docs/checks.md. With
+//! `--checks services` each of the others alone, at a server on loopback that answers as a recorded one did: another table there.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod alone;
 #[path = "../measured/mod.rs"]
 mod measured;
 #[allow(dead_code)]
-#[path = "../../tests/support/pages.rs"]
-mod pages;
-#[path = "../../tests/support/server.rs"]
-mod server;
+#[path = "../../tests/checks/replay.rs"]
+mod replay;
 #[allow(dead_code)]
 #[path = "../../tests/checks/snmp_agent.rs"]
 mod snmp_agent;
+#[allow(dead_code)]
+#[path = "../../tests/support"]
+mod support {
+    pub mod pages;
+    pub mod server;
+}
 
 use alone::Watched;
 use measured::{config, cpu, pss_kib, record, start};
@@ -55,12 +60,16 @@ fn files_read(pid: u32) -> Vec<String> {
 fn main() {
     let words: Vec<String> = std::env::args().collect();
     let seconds = words.iter().filter_map(|word| word.parse().ok()).next().unwrap_or(60);
-    let wants_all = words.windows(2).any(|pair| pair == ["--checks", "all-system"]);
+    let wants = |checks| words.windows(2).any(|pair| pair == ["--checks", checks]);
+    let wants_all = wants("all-system");
     let checks = if wants_all { alone::all_system() } else { FIRST_CHECKS.to_vec() };
     let binary = env!("CARGO_BIN_EXE_puypuy");
     let scratch = Path::new(env!("CARGO_TARGET_TMPDIR")).join("tick_cost");
     let _ = fs::remove_dir_all(&scratch);
     fs::create_dir_all(scratch.join("checks_enabled")).unwrap();
+    if wants("services") {
+        return alone::measure_services(&scratch, &record());
+    }
     for check in &checks {
         fs::write(scratch.join("checks_enabled").join(format!("{check}.ini")), "").unwrap();
     }
