@@ -21,15 +21,44 @@ pub const COLLECTORS: Bean = Bean {
     attributes: &["Name", "CollectionCount", "CollectionTime", "LastGcInfo"],
 };
 
+/// When the virtual machine started, which tells it from the one before.
+pub const RUNTIME: Bean = Bean { name: "java.lang:type=Runtime", attributes: &["StartTime"] };
+
+/// What is told from here on was counted by this virtual machine.
+pub fn counted(found: &[Found], out: &mut Out) {
+    if let Some(start) = found.iter().find_map(|found| json::cell(&found.attributes, "/StartTime")?.count()) {
+        out.counted_by(&start.to_string());
+    }
+}
+
 /// A level that is -1 is not known, and not told.
 pub fn tell(found: &[Found], fields: &'static [Field], tags: &Tags, out: &mut Out) {
     for found in found {
         for field in fields {
             match json::cell(&found.attributes, field.cell) {
                 Some(Raw::Int(..0)) | None => {}
+                Some(Raw::Text(text)) if text.starts_with('-') => {}
                 Some(raw) => out.put(field, raw, tags),
             }
         }
+    }
+}
+
+/// Several that count the same, as one: their sums.
+pub fn tell_sums(found: &[Found], fields: &'static [Field], out: &mut Out) {
+    for field in fields {
+        let counts = found.iter().filter_map(|found| json::cell(&found.attributes, field.cell)?.count());
+        if let Some(sum) = counts.reduce(u64::saturating_add) {
+            out.put(field, sum, &Tags::default());
+        }
+    }
+}
+
+/// Each by itself, with these properties of its name as tags.
+pub fn tell_each(found: &[Found], fields: &'static [Field], tags: &[(&'static str, &str)], out: &mut Out) {
+    for found in found {
+        let tags = tags.iter().filter_map(|(tag, property)| Some((*tag, found.property(property)?))).collect();
+        tell(std::slice::from_ref(found), fields, &tags, out);
     }
 }
 

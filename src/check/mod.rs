@@ -1,6 +1,7 @@
 //! The contract of a check: what it declares ([`Spec`]), what it does ([`Check`]), what it may touch ([`Context`])
 //! and where its numbers go ([`Out`]).
 
+mod command;
 mod context;
 pub mod instances;
 mod jolokia;
@@ -12,6 +13,7 @@ mod series;
 mod spec;
 pub mod thresholds;
 
+pub use command::Command;
 pub use context::{Context, World};
 pub use jolokia::{Beans, jolokia};
 pub use out::{Fault, Measurement, OfDevice, Out};

@@ -213,7 +213,8 @@ impl Out {
                 (How::Gauge | How::Percent | How::Counter, _) => return as_read,
             };
             is_impossible = change == Change::Impossible;
-            Value::finite(change.number()? * field.scale)
+            let told = Value::finite(change.number()? * field.scale)?;
+            Some(if field.int { Value::Int(told.as_f64().round() as i64) } else { told })
         });
         if is_impossible {
             self.refuse(field.metric, TOO_FAST);
@@ -309,11 +310,13 @@ impl Out {
     }
 
     /// What is told from here on was counted by a process that has run for so long, as it says itself. Where that is another than
-    /// in the run before, all counters begin anew.
-    pub fn counted_for(&mut self, seconds: f64) {
-        if self.origin.is_new_by_uptime(seconds, self.tick.at) {
+    /// in the run before, all counters begin anew. Whether it is.
+    pub fn counted_for(&mut self, seconds: f64) -> bool {
+        let is_new = self.origin.is_new_by_uptime(seconds, self.tick.at);
+        if is_new {
             self.known.begin_anew();
         }
+        is_new
     }
 
     /// The same by a word that tells a process from others: its pid, the id of its run.

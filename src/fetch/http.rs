@@ -9,10 +9,12 @@ use crate::net::address::{Url, basic, below, credentials, parse_address, show, w
 use crate::net::http::{self, Cause, MAX_AGE, complaint, innermost, redirection};
 use crate::net::names::{self, is_loopback};
 use crate::net::proxy::Proxying;
-use crate::net::tls::Tls;
+use crate::net::tls::{self, Tls};
 use nix::unistd::{Gid, Group};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, ORIGIN};
+use reqwest::tls::TlsInfo;
 use reqwest::{Client, Method, Request, Response};
+use rustls::client::Resumption;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -28,6 +30,8 @@ const MOST_BYTES: usize = 32 << 20;
 const AT_ONCE: usize = 64;
 /// Connections that are kept from tick to tick.
 const SPARE: usize = 4;
+/// Most bytes of a page that a probe keeps.
+const PROBE_BYTES: usize = MOST_BYTES / AT_ONCE;
 /// Most bytes of an answer that refuses, which may say why.
 const REFUSAL_BYTES: usize = 4096;
 /// Most letters that an error shows of a page.
@@ -44,6 +48,8 @@ pub struct Endpoint {
     authorization: Option<HeaderValue>,
     /// Whether requests say that they come from a page of this server.
     has_origin: bool,
+    /// Whether the server itself is what is asked for, see [`Endpoint::probed`].
+    is_probed: bool,
     tls: Tls,
     timeout: Duration,
 }
@@ -70,7 +76,21 @@ impl Endpoint {
         let tls = if base.scheme() == "https" { Tls::of_check(section)? } else { Tls::default() };
         let seconds = section.optional_number("timeout_seconds")?;
         let timeout = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or(TIMEOUT);
-        Ok(Endpoint { base: without_credentials(base), socket, authorization, has_origin: false, tls, timeout })
+        let base = without_credentials(base);
+        Ok(Endpoint { base, socket, authorization, has_origin: false, is_probed: false, tls, timeout })
+    }
+
+    /// The same server, not for what is on a page: any status is an answer, a new connection is made each time, and of a long
+    /// page the beginning is kept.
+    pub fn probed(mut self) -> Endpoint {
+        self.is_probed = true;
+        self
+    }
+
+    /// Its name or address, without brackets, and its port.
+    pub fn host_and_port(&self) -> (&str, u16) {
+        let host = self.base.host_str().unwrap_or_default();
+        (host.trim_matches(['[', ']']), self.base.port_or_known_default().unwrap_or_default())
     }
 
     /// The same server, told at each request that a page of its own asks: some answer nobody else.
@@ -94,7 +114,7 @@ impl Endpoint {
     }
 
     /// As it may be shown: without user, password and query.
-    fn shown(&self, path: &str) -> String {
+    pub fn shown(&self, path: &str) -> String {
         let path = path.split('?').next().unwrap_or_default();
         match &self.socket {
             Some(socket) => format!("unix://{}{path}", socket.display()),
@@ -104,20 +124,29 @@ impl Endpoint {
 }
 
 /// A page and how long it took to come.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Answer {
+    pub status: u16,
     /// Where it came from, as it may be shown.
     pub address: String,
     /// As the server calls it, `text/html`; empty where it does not.
     pub content_type: String,
     /// Bytes that are not UTF-8 are U+FFFD.
     pub text: String,
+    /// Bytes of the whole page.
+    pub size: usize,
+    /// Until its first byte came, and until its last.
+    pub first_byte: Duration,
     pub took: Duration,
+    /// Until when the server's certificate is valid, in Unix seconds; known of servers that are probed.
+    pub valid_until: Option<u64>,
 }
 
 /// What is asked of a server.
 #[derive(Clone, Debug)]
 pub struct Question {
+    /// Which of several servers.
+    server: usize,
     /// Path and query below the server's address; `""` for the address itself.
     pub path: String,
     /// A body, sent by POST; `None`: GET.
@@ -126,11 +155,16 @@ pub struct Question {
 
 impl Question {
     pub fn get(path: &str) -> Question {
-        Question { path: path.into(), json: None }
+        Question { server: 0, path: path.into(), json: None }
     }
 
     pub fn post(path: &str, json: String) -> Question {
-        Question { path: path.into(), json: Some(json) }
+        Question { server: 0, path: path.into(), json: Some(json) }
+    }
+
+    /// For the address itself of that one of several servers.
+    pub fn of_server(server: usize) -> Question {
+        Question { server, ..Question::get("") }
     }
 }
 
@@ -159,12 +193,28 @@ impl Answer {
     }
 }
 
-/// The conversation with one server. Belongs to the check that asks, and starts no thread.
+/// The conversation with a server, or with several at the same time. Belongs to the check that asks, and starts no thread.
 pub struct Http {
-    endpoint: Endpoint,
-    client: Option<Made>,
+    servers: Vec<Server>,
     /// Made at the first request: before the daemon forks there must be none.
     runtime: Option<Runtime>,
+}
+
+struct Server {
+    endpoint: Endpoint,
+    client: Option<Made>,
+}
+
+impl Server {
+    /// Its client, made anew when there is none or it is too old.
+    fn client(&mut self) -> Result<Client, String> {
+        if let Some(made) = self.client.as_ref().filter(|made| made.born.elapsed() < MAX_AGE) {
+            return Ok(made.client.clone());
+        }
+        let client = self.endpoint.client()?;
+        self.client = Some(Made { client: client.clone(), born: Instant::now() });
+        Ok(client)
+    }
 }
 
 /// A client and when it was made.
@@ -175,12 +225,18 @@ struct Made {
 
 impl Http {
     pub fn new(endpoint: Endpoint) -> Http {
-        Http { endpoint, client: None, runtime: None }
+        Http::of(vec![endpoint])
+    }
+
+    /// With several servers, see [`Question::of_server`].
+    pub fn of(endpoints: Vec<Endpoint>) -> Http {
+        let server = |endpoint| Server { endpoint, client: None };
+        Http { servers: endpoints.into_iter().map(server).collect(), runtime: None }
     }
 
     /// The server's address, as it may be shown.
     pub fn address(&self) -> String {
-        self.endpoint.shown("")
+        self.servers.first().map_or_else(String::new, |server| server.endpoint.shown(""))
     }
 
     /// The page of that path and query below the server's address; `""` for the address itself.
@@ -195,13 +251,13 @@ impl Http {
 
     /// Many pages at once: `tell` is given each with its place in `questions` as soon as it is there or has failed.
     pub fn ask_all(&mut self, questions: &[Question], deadline: Instant, mut tell: impl FnMut(usize, Result<Answer>)) {
-        let client = match self.client() {
-            Ok(client) => client,
-            Err(problem) => return (0..questions.len()).for_each(|at| tell(at, Err(self.failure(&problem)))),
-        };
-        let Some(runtime) = &self.runtime else { return };
+        if let Err(problem) = self.start_runtime() {
+            return (0..questions.len()).for_each(|at| tell(at, Err(self.failure(&problem))));
+        }
+        let Http { servers, runtime } = self;
+        let Some(runtime) = runtime else { return };
         let limit = MOST_BYTES / questions.len().clamp(1, AT_ONCE);
-        let mut is_lost = false;
+        let mut lost = Vec::new();
         runtime.block_on(async {
             // Lets connections notice that the server has closed them since the last tick.
             yield_now().await;
@@ -212,12 +268,19 @@ impl Http {
                 while running.len() < AT_ONCE
                     && let Some((at, question)) = waiting.next()
                 {
-                    let asking = Asking::new(&self.endpoint, client.clone(), question, limit, deadline);
-                    running.spawn(async move { (at, asking.ask().await) });
+                    let place = question.server;
+                    let Some(server) = servers.get_mut(place) else { continue };
+                    match server.client() {
+                        Ok(client) => {
+                            let asking = Asking::new(&server.endpoint, client, question, limit, deadline);
+                            running.spawn(async move { (at, place, asking.ask().await) });
+                        }
+                        Err(problem) => tell(at, Err(Error::Fetch { address: server.endpoint.shown(""), problem })),
+                    }
                 }
                 match running.join_next().await {
-                    Some(Ok((at, answer))) => {
-                        is_lost |= matches!(answer, Err(Error::Fetch { .. }));
+                    Some(Ok((at, place, answer))) => {
+                        lost.extend(matches!(answer, Err(Error::Fetch { .. })).then_some(place));
                         tell(at, answer);
                     }
                     Some(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
@@ -226,22 +289,18 @@ impl Http {
                 }
             }
         });
-        if is_lost {
-            self.client = None; // The next one reads the certificates anew.
+        for place in lost {
+            if let Some(server) = servers.get_mut(place) {
+                server.client = None; // The next one reads the certificates anew.
+            }
         }
     }
 
-    /// The client, made anew when there is none or it is too old.
-    fn client(&mut self) -> Result<Client, String> {
-        if let Some(made) = self.client.as_ref().filter(|made| made.born.elapsed() < MAX_AGE) {
-            return Ok(made.client.clone());
-        }
+    fn start_runtime(&mut self) -> Result<(), String> {
         if self.runtime.is_none() {
             self.runtime = Some(names::runtime().map_err(|error| plain(&error))?);
         }
-        let client = self.endpoint.client()?;
-        self.client = Some(Made { client: client.clone(), born: Instant::now() });
-        Ok(client)
+        Ok(())
     }
 
     fn failure(&self, problem: &str) -> Error {
@@ -253,7 +312,7 @@ impl Drop for Http {
     fn drop(&mut self) {
         // A lookup that hangs must not keep the daemon from stopping.
         if let Some(runtime) = self.runtime.take() {
-            self.client = None;
+            self.servers.clear();
             runtime.shutdown_background();
         }
     }
@@ -265,12 +324,18 @@ impl Endpoint {
         let env = |name: &str| std::env::var(name).ok();
         let proxy = if is_near { None } else { Proxying::choose(None, self.base.scheme(), &env) };
         let is_plain = self.base.scheme() == "http" && proxy.as_ref().is_none_or(|proxy| !proxy.is_https());
-        let tls = if is_plain { Tls::none() } else { self.tls.config() }.map_err(|error| error.to_string())?;
+        let mut tls = if is_plain { Tls::none() } else { self.tls.config() }.map_err(|error| error.to_string())?;
+        if self.is_probed {
+            // The certificate that is in use, not the one that was.
+            tls.resumption = Resumption::disabled();
+        }
         let mut headers = HeaderMap::new();
         headers.extend(self.authorization.clone().map(|value| (AUTHORIZATION, value)));
         let origin = HeaderValue::from_str(&self.base.origin().ascii_serialization()).ok();
         headers.extend(origin.filter(|_| self.has_origin).map(|value| (ORIGIN, value)));
-        let mut builder = http::builder(tls, names::system()).default_headers(headers).pool_max_idle_per_host(SPARE);
+        let spare = if self.is_probed { 0 } else { SPARE };
+        let mut builder = http::builder(tls, names::system()).default_headers(headers).pool_max_idle_per_host(spare);
+        builder = builder.tls_info(self.is_probed);
         if let Some(socket) = &self.socket {
             builder = builder.unix_socket(socket.clone());
         }
@@ -290,8 +355,10 @@ struct Asking {
     server: String,
     page: String,
     socket: Option<PathBuf>,
-    /// Most bytes.
+    is_probe: bool,
+    /// Most bytes, and those of them that are kept.
     limit: usize,
+    kept: usize,
     /// Longest wait.
     patience: Duration,
 }
@@ -305,7 +372,9 @@ impl Asking {
             server: endpoint.shown(""),
             page: endpoint.shown(&question.path),
             socket: endpoint.socket.clone(),
-            limit,
+            is_probe: endpoint.is_probed,
+            limit: if endpoint.is_probed { MOST_BYTES } else { limit },
+            kept: if endpoint.is_probed { PROBE_BYTES } else { limit },
             patience: endpoint.timeout.min(deadline.saturating_duration_since(Instant::now())),
         }
     }
@@ -314,33 +383,29 @@ impl Asking {
         if self.patience.is_zero() {
             return Err(self.failure("no time was left to ask before the tick was over".into()));
         }
-        let begun = Instant::now();
-        match tokio::time::timeout(self.patience, self.converse()).await {
-            Ok(came) => {
-                let (content_type, text) = came?;
-                Ok(Answer { address: self.page.clone(), content_type, text, took: begun.elapsed() })
-            }
-            Err(_) => {
-                let seconds = (self.patience.as_secs_f64() * 10.0).round() / 10.0;
-                Err(self.failure(format!("no whole answer within {seconds} s")))
-            }
-        }
+        tokio::time::timeout(self.patience, self.converse(Instant::now())).await.unwrap_or_else(|_| {
+            let seconds = (self.patience.as_secs_f64() * 10.0).round() / 10.0;
+            Err(self.failure(format!("no whole answer within {seconds} s")))
+        })
     }
 
-    /// The type of the page, and its text.
-    async fn converse(&self) -> Result<(String, String)> {
+    async fn converse(&self, begun: Instant) -> Result<Answer> {
         let response = self.response().await?;
+        let first_byte = begun.elapsed();
         let status = response.status().as_u16();
-        if status >= 300 {
+        if status >= 300 && !self.is_probe {
             return Err(self.refusal(status, response).await);
         }
         let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let content_type = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_string();
-        match read(response, self.limit).await {
-            Ok(body) => {
+        let certificate = response.extensions().get::<TlsInfo>().and_then(TlsInfo::peer_certificate);
+        let valid_until = certificate.and_then(tls::valid_until);
+        match read(response, self.limit, self.kept).await {
+            Ok((body, size)) => {
                 let text = String::from_utf8(body)
                     .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
-                Ok((content_type, text))
+                let (address, took) = (self.page.clone(), begun.elapsed());
+                Ok(Answer { address, status, content_type, text, size, first_byte, took, valid_until })
             }
             Err(Cut::TooLong) => Err(self.failure(format!("the answer is longer than {}", size(self.limit)))),
             Err(Cut::Broken(why)) => Err(self.failure(format!("the answer broke off: {why}"))),
@@ -358,6 +423,7 @@ impl Asking {
         };
         let mut came = self.client.execute(request()).await;
         if let Err(error) = &came
+            && !self.is_probe
             && http::why(error, self.patience).0 == Cause::Closed
         {
             came = self.client.execute(request()).await;
@@ -382,7 +448,10 @@ impl Asking {
 
     async fn refusal(&self, status: u16, response: Response) -> Error {
         let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok()).map(String::from);
-        let json = read(response, REFUSAL_BYTES).await.ok().and_then(|body| serde_json::from_slice(&body).ok());
+        let json = read(response, REFUSAL_BYTES, REFUSAL_BYTES)
+            .await
+            .ok()
+            .and_then(|(body, _)| serde_json::from_slice(&body).ok());
         let said = json.as_ref().and_then(complaint).map(|said| format!(": {}", quote(&said)));
         let problem = match status {
             401 | 403 => "; check user and password".into(),
@@ -404,18 +473,20 @@ enum Cut {
     Broken(String),
 }
 
-async fn read(mut response: Response, limit: usize) -> Result<Vec<u8>, Cut> {
-    let mut body = Vec::new();
+/// The first bytes of the body, and how many it has.
+async fn read(mut response: Response, limit: usize, kept: usize) -> Result<(Vec<u8>, usize), Cut> {
+    let (mut body, mut size) = (Vec::new(), 0);
     if response.content_length().is_some_and(|length| length > limit as u64) {
         return Err(Cut::TooLong);
     }
     while let Some(chunk) = response.chunk().await.map_err(|error| Cut::Broken(innermost(&error.without_url())))? {
-        if chunk.len() > limit - body.len() {
+        if chunk.len() > limit - size {
             return Err(Cut::TooLong);
         }
-        body.extend_from_slice(&chunk);
+        size += chunk.len();
+        body.extend(chunk.iter().take(kept - body.len()));
     }
-    Ok(body)
+    Ok((body, size))
 }
 
 fn size(bytes: usize) -> String {

@@ -30,7 +30,7 @@ pub struct Field {
     /// With braces it is a pattern, for numbers that have names of their own: `envoy_{scope}_downstream_cx_total`.
     pub metric: &'static str,
     pub how: How,
-    /// Integer on the wire; rates, percentages and scaled numbers are floats.
+    /// Integer on the wire; what is computed is rounded then.
     pub int: bool,
     pub scale: f64,
     pub reaction: i8,
@@ -137,6 +137,17 @@ pub enum Raw<'a> {
     Text(&'a str),
 }
 
+impl Raw<'_> {
+    /// As a whole number.
+    pub fn count(self) -> Option<u64> {
+        match self {
+            Raw::Count(count) => Some(count),
+            Raw::Text(digits) => digits.parse().ok(),
+            Raw::Int(_) | Raw::Float(_) => None,
+        }
+    }
+}
+
 impl From<u64> for Raw<'_> {
     fn from(n: u64) -> Self {
         Raw::Count(n)
@@ -173,6 +184,11 @@ impl<'a> Row<'a> {
     /// The first cell of that name.
     pub fn get(&self, name: &str) -> Option<Raw<'a>> {
         self.0.iter().find(|(cell, _)| *cell == name).map(|(_, raw)| *raw)
+    }
+
+    /// The whole number in the first cell of that name.
+    pub fn count(&self, name: &str) -> Option<u64> {
+        self.get(name)?.count()
     }
 
     /// Whether it has a cell of one of these lines.

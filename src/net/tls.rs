@@ -262,6 +262,11 @@ fn sentence(error: &rustls::Error, shown: &Shown) -> String {
     }
 }
 
+/// The last Unix second at which a certificate in DER form is valid.
+pub fn valid_until(certificate: &[u8]) -> Option<u64> {
+    Some(Shown::read(certificate)?.until.seconds)
+}
+
 /// The sentence about a refused certificate where an error holds one.
 pub fn verification_failure(error: &rustls::Error) -> Option<String> {
     match error {

@@ -28,3 +28,4 @@ mod sockets;
 mod this_host;
 mod true_numbers;
 mod variants;
+mod webservers;

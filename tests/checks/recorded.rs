@@ -7,6 +7,7 @@ use super::replay::{Case, Replay, Trouble};
 use crate::support::dice::Dice;
 use puypuy::check::Spec;
 use puypuy::checks;
+use puypuy::model::point::Point;
 use puypuy::model::roots::Roots;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -70,10 +71,15 @@ fn recorded_servers_are_told_as_expected() {
         for folder in versions {
             let what = folder.display().to_string();
             let mut trial = Trial::start(spec, &folder, &[]);
+            let varying = Case::read(&folder).varying;
             let mut text = String::new();
             for tick in 1..=2 {
                 let told = trial.tick(tick, Trouble::None, &what);
-                let mut lines: Vec<_> = told.points.iter().map(|point| line(point, None)).collect();
+                let shown = |point: &Point| {
+                    let varies = varying.iter().any(|name| *name == point.name);
+                    trial.replay.shown(&line(point, varies.then_some("*")))
+                };
+                let mut lines: Vec<_> = told.points.iter().map(shown).collect();
                 lines.sort();
                 text += &format!("--- tick {tick}\n{}", lines.concat());
                 text.extend(told.events.iter().map(|event| {

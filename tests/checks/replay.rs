@@ -12,7 +12,8 @@
 //! Questions: `GET PATH`, `POST TEXT` (in its body), `MBEAN NAME` (asked of Jolokia), `TCP TEXT` (in what is said),
 //! `CONNECT` (said unasked), `PROGRAM NAME`. An answer is a file of `tick1`, `tick2`, or of the folder itself; or an HTTP
 //! status, with a file behind it or without; `{transaction}` in it is the one of the question. A line `SECONDS N` says how far
-//! apart the two ticks are, 10 without it.
+//! apart the two ticks are, 10 without it; `VARIES NAME`
+//! names a metric whose number is another one in each run.
 
 use crate::support::server::answer;
 use std::fs::{self, Permissions};
@@ -32,6 +33,8 @@ pub struct Case {
     routes: Vec<Route>,
     /// From one tick to the next.
     pub seconds: u64,
+    /// Metrics whose numbers are others in each run.
+    pub varying: Vec<String>,
 }
 
 #[derive(Clone)]
@@ -45,11 +48,15 @@ struct Route {
 impl Case {
     pub fn read(folder: &Path) -> Case {
         let text = fs::read_to_string(folder.join("case.txt")).unwrap();
-        let (mut section, mut routes, mut seconds) = (Vec::new(), Vec::new(), 10);
+        let (mut section, mut routes, mut seconds, mut varying) = (Vec::new(), Vec::new(), 10, Vec::new());
         for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
             let is_route = line.starts_with(|first: char| first.is_ascii_uppercase());
             if let Some(number) = line.strip_prefix("SECONDS ") {
                 seconds = number.parse().unwrap();
+                continue;
+            }
+            if let Some(name) = line.strip_prefix("VARIES ") {
+                varying.push(name.into());
                 continue;
             }
             if !is_route {
@@ -65,7 +72,7 @@ impl Case {
             };
             routes.push(Route { kind: kind.into(), question: question.into(), status, file: file.into() });
         }
-        Case { folder: folder.into(), section, routes, seconds }
+        Case { folder: folder.into(), section, routes, seconds, varying }
     }
 
     /// Whether anything of it is asked for over HTTP.
@@ -169,6 +176,7 @@ impl Replay {
     /// That text with words for what is different in each run.
     pub fn shown(&self, text: &str) -> String {
         let text = text.replace(&format!("127.0.0.1:{}", self.port), "SERVER");
+        let text = text.replace(&format!("127_0_0_1_{}", self.port), "SERVER");
         text.replace(self.programs.path().to_str().unwrap(), "PROGRAMS")
     }
 }

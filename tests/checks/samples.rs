@@ -53,8 +53,7 @@ fn tick(start: Instant, seconds: u64) -> Tick {
 }
 
 fn page(text: &str) -> Answer {
-    let none = String::new;
-    Answer { address: "http://x/metrics".into(), content_type: none(), text: text.into(), took: Duration::ZERO }
+    Answer { address: "http://x/metrics".into(), text: text.into(), ..Answer::default() }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 mod carbon;
 mod cases;
+mod delivered;
 mod docker;
 #[path = "../support/documents.rs"]
 mod documents;
@@ -22,6 +23,7 @@ mod store;
 mod victoria;
 mod voip;
 mod watched;
+mod webservers;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -53,6 +55,14 @@ const CASES: &[Case] = &[
     ("Janus: sessions and handles, an outage, a wrong secret", voip::janus),
     ("OpenTSDB: hostile points, a death under load, a storage that stands still, a bad point", opentsdb::all),
     ("OpenTSDB: the way back", opentsdb::way_back),
+    ("nginx: what its page tells, and an outage", webservers::nginx),
+    ("Apache: what its page tells, and an outage", webservers::apache),
+    ("lighttpd: what its page tells, and an outage", webservers::lighttpd),
+    ("PHP-FPM: as text and as JSON, and an outage", webservers::phpfpm),
+    ("Varnish: what varnishstat tells, and an outage", webservers::varnish),
+    ("Tomcat: what its manager tells, and an outage", webservers::tomcat),
+    ("Jetty: through Jolokia, and an outage", webservers::jetty),
+    ("pages of choice: a page, an error, and an outage", webservers::pages),
     #[cfg(feature = "snmp")]
     ("SNMP: every version, digest and cipher", snmp::every_kind),
     #[cfg(feature = "snmp")]

@@ -14,13 +14,25 @@ pub fn program(name: &str, package: &str) -> Result<PathBuf, String> {
         folders.map(|folder| Path::new(folder).join(name)).into_iter().find(|path| path.exists())
     };
     if find().is_none() {
-        println!("live: installing {package}");
-        let script = format!(
-            "apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends {package}"
-        );
-        let _ = Command::new("sh").args(["-c", &script]).stdin(Stdio::null()).output();
+        install(package);
     }
     find().ok_or_else(|| format!("there is no {name} and {package} cannot be installed here"))
+}
+
+/// The Debian packages to which that file belongs.
+pub fn package(file: &str, package: &str) -> Result<(), String> {
+    if !Path::new(file).exists() {
+        install(package);
+    }
+    if Path::new(file).exists() { Ok(()) } else { Err(format!("{package} cannot be installed here")) }
+}
+
+fn install(package: &str) {
+    println!("live: installing {package}");
+    let script = format!(
+        "apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends {package}"
+    );
+    let _ = Command::new("sh").args(["-c", &script]).stdin(Stdio::null()).output();
 }
 
 /// Whoever is not root cannot have the case: `Err` says what root is needed for.

@@ -1,4 +1,5 @@
 //! nginx: connections and requests, from the page of stub_status (nginx documentation, ngx_http_stub_status_module).
+//! Tengine has a fourth column behind `requests`, and some proxies trim the blanks at the ends of lines.
 
 use super::CONF;
 use crate::check::{Runs, Spec, page};
@@ -14,12 +15,15 @@ pub static SPEC: Spec = Spec {
     section: "NginX",
     keys: &[&["address", "stats"], http::KEYS],
     runs: Runs::Own,
-    fields: &[FIELDS],
+    fields: &[FIELDS, &[DROPPED]],
     build: |section| {
         page(section, &["address", "stats"], |page, out| {
             let row = row(page);
             page.must(row.has_any(FIELDS), "the text of stub_status: is it switched on at this path?")?;
             out.pick(&row, FIELDS, &Tags::default());
+            if let (Some(taken), Some(handled)) = (row.count("accepts"), row.count("handled")) {
+                out.put(&DROPPED, taken.saturating_sub(handled), &Tags::default());
+            }
             Ok(())
         })
     },
@@ -34,6 +38,8 @@ const FIELDS: &[Field] = &[
     gauge("Writing:", "nginx_writing"),
     gauge("Waiting:", "nginx_waiting"),
 ];
+
+const DROPPED: Field = rate("", "nginx_dropped");
 
 /// `Reading: 6 Writing: 179`, and for the counters a line of names above a line of numbers.
 fn row(page: &Answer) -> Row<'_> {

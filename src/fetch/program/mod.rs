@@ -57,12 +57,20 @@ impl Privileges {
 pub struct Programs {
     pub home: PathBuf,
     pub identity: Identity,
+    /// The program that guards them: this one.
+    guard: PathBuf,
     guards: Arc<Guards>,
 }
 
 impl Programs {
     pub fn new(home: PathBuf, identity: Identity) -> Programs {
-        Programs { home, identity, guards: Arc::default() }
+        Programs { home, identity, guard: "/proc/self/exe".into(), guards: Arc::default() }
+    }
+
+    /// The same of a program that knows no orders, as that of the tests: PuyPuy itself is there.
+    pub fn guarded_by(mut self, puypuy: &str) -> Programs {
+        self.guard = puypuy.into();
+        self
     }
 
     /// Whether that program may be started.

@@ -114,7 +114,7 @@ impl Running {
             let (socket, theirs) = UnixStream::pair()?;
             socket.set_nonblocking(true)?;
             let word = Pipe::new(Some(socket.try_clone()?.into()), STDERR_BYTES);
-            let mut guard = Command::new("/proc/self/exe")
+            let mut guard = Command::new(&programs.guard)
                 .arg0(format!("puypuy: {}", path.file_name().unwrap_or_default().to_string_lossy()))
                 .args(order::guard(program, limit))
                 .current_dir(&programs.home)

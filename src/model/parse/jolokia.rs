@@ -27,7 +27,7 @@ pub struct Found {
 }
 
 impl Found {
-    fn new(name: &str, attributes: Value) -> Found {
+    pub fn new(name: &str, attributes: Value) -> Found {
         Found { properties: properties(name), attributes }
     }
 

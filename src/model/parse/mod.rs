@@ -2,6 +2,7 @@
 
 pub mod ber;
 pub mod csv;
+pub mod jmxproxy;
 pub mod jolokia;
 pub mod json;
 pub mod line_protocol;
@@ -13,3 +14,4 @@ pub mod pairs;
 pub mod procfs;
 pub mod prometheus;
 pub mod time;
+pub mod varnishstat;

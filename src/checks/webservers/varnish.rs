@@ -1,0 +1,156 @@
+//! Varnish: clients, cache, threads, storages and backends, from what `varnishstat -j` writes (Varnish documentation,
+//! varnishstat and varnish-counters; since 6.5 the counters are below `counters`).
+
+use super::CONF;
+use crate::check::{Check, Command, Context, Out, Runs, Spec};
+use crate::config::section::Section;
+use crate::model::error::{Error, Result};
+use crate::model::parse::json;
+use crate::model::parse::varnishstat::{backend, newest_vcl};
+use crate::model::point::Tags;
+use crate::model::table::{Field, Raw, Row, counter, gauge, percent, rate};
+use std::collections::HashMap;
+use std::mem;
+
+pub static SPEC: Spec = Spec {
+    name: "check_varnish",
+    purpose: "clients, cache, threads, storages and backends of Varnish",
+    check_type: "varnish",
+    conf: CONF,
+    section: "Varnish",
+    keys: &[&["varnishstat", "varnishuser", "by_vcl"]],
+    runs: Runs::Own,
+    fields: &[FIELDS, STORAGE, BACKEND, &[HAPPY, HAPPY_PERCENT]],
+    build,
+};
+
+const FIELDS: &[Field] = &[
+    rate("MAIN.sess_conn", "varnish_sess_conn"),
+    rate("MAIN.client_req", "varnish_client_req"),
+    rate("MAIN.cache_hit", "varnish_cache_hit"),
+    rate("MAIN.cache_miss", "varnish_cache_miss"),
+    rate("MAIN.cache_hitpass", "varnish_cache_hitpass"),
+    gauge("MAIN.threads", "varnish_threads").int().optional(),
+    gauge("MAIN.thread_queue_len", "varnish_thread_queue_len").int().optional(),
+    counter("MAIN.threads_created", "varnish_threads_created").optional(),
+    counter("MAIN.threads_failed", "varnish_threads_failed").optional(),
+    counter("MAIN.threads_limited", "varnish_threads_limited").optional(),
+    counter("MAIN.sess_queued", "varnish_sess_queued").optional(),
+    counter("MAIN.backend_conn", "varnish_backend_conn").optional(),
+    counter("MAIN.backend_recycle", "varnish_backend_recycle").optional(),
+    counter("MAIN.backend_reuse", "varnish_backend_reuse").optional(),
+    counter("MAIN.backend_toolate", "varnish_backend_toolate").optional(),
+    counter("MAIN.backend_fail", "varnish_backend_fail").optional(),
+    counter("MAIN.backend_unhealthy", "varnish_backend_unhealthy").optional(),
+    counter("MAIN.backend_busy", "varnish_backend_busy").optional(),
+    counter("MAIN.backend_req", "varnish_backend_req").optional(),
+    counter("MAIN.n_expired", "varnish_n_expired").optional(),
+    counter("MAIN.n_lru_nuked", "varnish_n_lru_nuked").optional(),
+    counter("MAIN.sess_dropped", "varnish_sess_dropped").optional(),
+    rate("MAIN.cache_hit_grace", "varnish_cache_hit_grace").optional(),
+    rate("MAIN.cache_hitmiss", "varnish_cache_hitmiss").optional(),
+    rate("MAIN.s_resp_hdrbytes", "varnish_s_resp_hdrbytes").optional(),
+    rate("MAIN.s_resp_bodybytes", "varnish_s_resp_bodybytes").optional(),
+    counter("MAIN.fetch_failed", "varnish_fetch_failed").optional(),
+    counter("MAIN.esi_errors", "varnish_esi_errors").optional(),
+    gauge("MAIN.n_object", "varnish_n_object").int().optional(),
+    gauge("MAIN.bans", "varnish_bans").int().optional(),
+    gauge("MAIN.uptime", "varnish_uptime").int().optional(),
+    counter("MGT.child_died", "varnish_child_died").optional(),
+    counter("MGT.child_panic", "varnish_child_panic").optional(),
+];
+
+/// Of each storage.
+const STORAGE: &[Field] =
+    &[gauge("g_bytes", "varnish_storage_bytes").int(), gauge("g_space", "varnish_storage_space").int()];
+
+/// Of each backend.
+const BACKEND: &[Field] = &[
+    gauge("conn", "varnish_vbe_conn").int(),
+    rate("req", "varnish_vbe_req"),
+    rate("fail", "varnish_vbe_fail"),
+    rate("busy", "varnish_vbe_busy"),
+    rate("unhealthy", "varnish_vbe_unhealthy"),
+];
+
+/// The last probe, and the last 64.
+const HAPPY: Field = gauge("", "varnish_vbe_happy").int();
+const HAPPY_PERCENT: Field = percent("", "varnish_vbe_happy_percent");
+
+fn build(section: &Section) -> Result<Box<dyn Check>> {
+    let command = Command::read(section, "varnishstat", &["-j"])?;
+    let user = section.text("varnishuser").filter(|user| !user.is_empty());
+    let command = if let Some(user) = user { command.or_as(user) } else { command };
+    let by_vcl = section.flag("by_vcl", false)?;
+    Ok(Box::new(Varnish { command, by_vcl, newest: String::new(), backends: HashMap::new() }))
+}
+
+struct Varnish {
+    command: Command,
+    /// Whether backends are told of every VCL, with its name as a tag.
+    by_vcl: bool,
+    /// The VCL that was loaded last.
+    newest: String,
+    /// The backends that were told, and whether a probe of them was ever well: one without a probe looks as one that is down.
+    backends: HashMap<Tags, bool>,
+}
+
+impl Check for Varnish {
+    fn run(&mut self, cx: &Context, out: &mut Out) -> Result<()> {
+        let text = self.command.ask(cx)?;
+        let told = json::document(&text, "what varnishstat -j writes")?;
+        let all = told.get("counters").unwrap_or(&told).as_object();
+        let cells = all.into_iter().flatten().filter_map(|(name, told)| Some((&**name, json::cell(told, "/value")?)));
+        let row = Row::of(cells.clone());
+        if !row.has_any(FIELDS) {
+            return Err(Error::parse("the counters of varnishstat", &text));
+        }
+        if row.count("MAIN.uptime").is_some_and(|seconds| out.counted_for(seconds as f64)) {
+            self.backends.clear();
+        }
+        out.pick(&row, FIELDS, &Tags::default());
+        let newest = newest_vcl(&text);
+        let before = mem::take(&mut self.backends);
+        if mem::replace(&mut self.newest, newest.into()) != newest && !self.by_vcl {
+            out.forget(&before.keys().cloned().collect::<Vec<_>>());
+        }
+        for (name, number) in cells {
+            if let Some(name) = name.strip_prefix("VBE.") {
+                self.tell_backend(name, number, &before, out);
+            } else if name.starts_with("SM") {
+                tell_storage(name, number, out);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Varnish {
+    fn tell_backend(&mut self, name: &str, number: Raw, before: &HashMap<Tags, bool>, out: &mut Out) {
+        let parts = backend(name).filter(|(vcl, ..)| self.by_vcl || *vcl == self.newest);
+        let Some((vcl, backend, counter)) = parts else { return };
+        let tags = Tags::one("backend", backend);
+        let tags = if self.by_vcl { tags.with("vcl", vcl) } else { tags };
+        if let Some(field) = BACKEND.iter().find(|field| field.cell == counter) {
+            out.put(field, number, &tags);
+        }
+        if let ("happy", Raw::Count(probes)) = (counter, number) {
+            let is_probed = probes > 0 || before.get(&tags).copied().unwrap_or_default();
+            if is_probed {
+                out.put(&HAPPY, probes & 1, &tags);
+                out.put(&HAPPY_PERCENT, f64::from(probes.count_ones()) * 100.0 / 64.0, &tags);
+            }
+            self.backends.insert(tags, is_probed);
+        }
+    }
+}
+
+/// `SMA.s0.g_bytes`
+fn tell_storage(name: &str, number: Raw, out: &mut Out) {
+    let parts = name.split_once('.').and_then(|(_, rest)| rest.rsplit_once('.'));
+    if let Some((storage, counter)) = parts
+        && let Some(field) = STORAGE.iter().find(|field| field.cell == counter)
+    {
+        out.put(field, number, &Tags::one("storage", storage));
+    }
+}
