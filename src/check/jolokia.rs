@@ -63,12 +63,14 @@ impl<T: FnMut(&Beans, &mut Out) -> Result<()> + Send> Check for Jolokia<T> {
 
 impl<T> Jolokia<T> {
     fn ask(&mut self, cx: &Context) -> Result<Vec<Result<Vec<Found>, String>>> {
+        let mut refusal = None;
         if !self.singly {
             match cx.post(&mut self.http, "/", post_body(self.beans)) {
                 Ok(answer) => return read_bulk(&answer.text, self.beans).map_err(|error| answer.unread(&error)),
-                Err(Error::Status { status, .. }) if REFUSED.contains(&status) => self.singly = true,
+                Err(error @ Error::Status { status, .. }) if REFUSED.contains(&status) => refusal = Some(error),
                 Err(error) => return Err(error),
             }
+            self.singly = true;
         }
         let questions: Vec<_> = self.beans.iter().map(|bean| Question::get(&get_path(bean))).collect();
         let mut found: Vec<_> = self.beans.iter().map(|_| Err(Error::daemon("not asked for"))).collect();
@@ -84,7 +86,7 @@ impl<T> Jolokia<T> {
         if found.iter().all(Result::is_err)
             && let Some(Err(error)) = found.pop()
         {
-            return Err(error);
+            return Err(refusal.unwrap_or(error));
         }
         Ok(found.into_iter().map(|found| found.unwrap_or_else(|error| Err(error.to_string()))).collect())
     }

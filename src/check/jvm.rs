@@ -26,7 +26,7 @@ pub const RUNTIME: Bean = Bean { name: "java.lang:type=Runtime", attributes: &["
 
 /// What is told from here on was counted by this virtual machine.
 pub fn counted(found: &[Found], out: &mut Out) {
-    if let Some(start) = found.iter().find_map(|found| json::cell(&found.attributes, "/StartTime")?.count()) {
+    if let Some(start) = found.iter().find_map(|found| json::count(&found.attributes, "/StartTime")) {
         out.counted_by(&start.to_string());
     }
 }
@@ -65,10 +65,15 @@ pub fn tell_each(found: &[Found], fields: &'static [Field], tags: &[(&'static st
 /// Each collector under the tag `gctype`, see [`collector`].
 pub fn tell_collectors(found: &[Found], fields: &'static [Field], short: bool, out: &mut Out) {
     for found in found {
-        let name = json::text(&found.attributes, "/Name").or_else(|| found.property("name")).unwrap_or_default();
-        let tags = Tags::one("gctype", &collector(name, short));
+        let tags = Tags::one("gctype", &collector_of(found, short));
         tell(std::slice::from_ref(found), fields, &tags, out);
     }
+}
+
+/// Which collector that is, see [`collector`].
+pub fn collector_of(found: &Found, short: bool) -> String {
+    let name = json::text(&found.attributes, "/Name").or_else(|| found.property("name"));
+    collector(name.unwrap_or_default(), short)
 }
 
 /// `G1 Young Generation` is `g1_young`; ConcurrentMarkSweep is `cms` where names are `short`.

@@ -154,6 +154,15 @@ impl Out {
         }
     }
 
+    /// The same where any cell may be missing: kinds and versions of a server differ.
+    pub fn pick_present(&mut self, row: &Row, fields: &'static [Field], tags: &Tags) {
+        for field in fields {
+            if let Some(raw) = row.get(field.cell) {
+                self.put(field, raw, tags);
+            }
+        }
+    }
+
     /// One number for one table line. Counters give no point on their first sample and after a restart.
     pub fn put<'r>(&mut self, field: &'static Field, raw: impl Into<Raw<'r>>, tags: &Tags) {
         self.put_of(field, raw.into(), tags, None);

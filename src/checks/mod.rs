@@ -4,6 +4,7 @@
 
 pub mod docker;
 pub mod loadbalancer;
+pub mod mq;
 pub mod nagios;
 #[cfg(feature = "snmp")]
 pub mod snmp;
@@ -18,6 +19,7 @@ use crate::check::Spec;
 const FAMILIES: &[&[&Spec]] = &[
     docker::SPECS,
     loadbalancer::SPECS,
+    mq::SPECS,
     nagios::SPECS,
     #[cfg(feature = "snmp")]
     snmp::SPECS,

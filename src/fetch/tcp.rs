@@ -5,6 +5,7 @@
 use super::host::Host;
 use crate::config::section::Section;
 use crate::model::error::{Error, Result, plain};
+use crate::net::http::why_broken;
 use crate::net::tls::Tls;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
@@ -123,7 +124,7 @@ fn converse(
             Ok(0) if answer.is_empty() => {
                 return Err(asked
                     .err()
-                    .map_or("the server closed the connection without an answer".into(), |error| plain(&error)));
+                    .map_or("the server closed the connection without an answer".into(), |error| why_broken(&error)));
             }
             Ok(0) => return Ok(answer),
             Ok(count) => answer.extend_from_slice(buffer.get(..count).unwrap_or_default()),
@@ -132,7 +133,7 @@ fn converse(
                 return Err(late());
             }
             Err(_) if !answer.is_empty() => return Ok(answer),
-            Err(error) => return Err(plain(&error)),
+            Err(error) => return Err(why_broken(&error)),
         }
         if is_whole(&answer) {
             return Ok(answer);

@@ -64,6 +64,11 @@ pub fn quote(text: &str) -> String {
     format!("{shown:?}")
 }
 
+/// The same without that secret, which some servers repeat.
+pub fn quote_without(text: &str, secret: &str) -> String {
+    if secret.is_empty() { quote(text) } else { quote(&text.replace(secret, "***")) }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {

@@ -36,11 +36,8 @@ pub enum Cause {
 
 /// Why there is no answer, in one sentence; a connection could take that long to come about.
 pub fn why(error: &reqwest::Error, connect_limit: Duration) -> (Cause, String) {
-    if let Some(why) = causes(error).find_map(|cause| tls::verification_failure(cause.downcast_ref()?)) {
-        return (Cause::Refused, why);
-    }
-    if causes(error).any(tls::is_not_tls) {
-        return (Cause::Connect, "cannot connect: the server does not speak TLS".into());
+    if let Some(why) = of_tls(error) {
+        return why;
     }
     let why = innermost(error);
     if why.contains("proxy authorization required") {
@@ -55,6 +52,20 @@ pub fn why(error: &reqwest::Error, connect_limit: Duration) -> (Cause, String) {
         _ if error.is_builder() => (Cause::Setup, why),
         _ => (Cause::Closed, format!("connection lost before the answer: {why}")),
     }
+}
+
+/// Why a connection of any protocol broke, in one sentence.
+pub fn why_broken(error: &io::Error) -> String {
+    of_tls(error).map_or_else(|| innermost(error), |(_, why)| why)
+}
+
+/// What TLS has to say of it.
+fn of_tls(error: &(dyn StdError + 'static)) -> Option<(Cause, String)> {
+    if let Some(why) = causes(error).find_map(|cause| tls::verification_failure(cause.downcast_ref()?)) {
+        return Some((Cause::Refused, why));
+    }
+    let is_not = causes(error).any(tls::is_not_tls);
+    is_not.then(|| (Cause::Connect, "cannot connect: the server does not speak TLS".into()))
 }
 
 /// Whether nobody took the connection: it was refused, or nothing came back.

@@ -20,6 +20,7 @@ mod properties;
 mod recorded;
 mod replay;
 mod samples;
+mod servers;
 #[cfg(feature = "snmp")]
 mod snmp;
 #[cfg(feature = "snmp")]

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use puypuy::check::Out;
 use puypuy::model::parse::mounts::MountTree;
+use puypuy::model::parse::resp::{self, Reply};
 use puypuy::model::parse::{json, number, procfs, time};
 use puypuy::model::point::{Tags, Tick};
 use puypuy::model::rates::{Backward, Before, Change, Count};
@@ -61,6 +62,18 @@ proptest! {
         if let Ok(document) = json::document(&text, "anything") {
             json::row(&document, FIELDS);
         }
+    }
+
+    #[test]
+    fn replies_of_redis_are_read_when_they_are_whole(text in ".{0,40}", bytes in any::<Vec<u8>>()) {
+        let whole = format!("+OK\r\n${}\r\n{text}\r\n-ERR no\r\n", text.len()).into_bytes();
+        let replies = [Reply::Text("OK".into()), Reply::Text(text.into()), Reply::Error("ERR no".into())];
+        for end in 0..=whole.len() {
+            let count = resp::replies(&whole[..end]).zip(&replies).filter(|(told, wanted)| told == *wanted).count();
+            prop_assert_eq!(count, resp::replies(&whole[..end]).count());
+            prop_assert_eq!(resp::is_whole(&whole[..end], 3), end == whole.len());
+        }
+        resp::replies(&bytes).count();
     }
 
     #[test]

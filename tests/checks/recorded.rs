@@ -161,7 +161,8 @@ fn mutated_answers_cost_points_and_nothing_else() {
 }
 
 fn mutate(spec: &'static Spec, folder: &Path, seed: u64, count: u64) {
-    let login = [("auth", "True"), ("user", SECRET), ("pass", SECRET)];
+    // What is not whole is waited for.
+    let login = [("auth", "True"), ("user", SECRET), ("pass", SECRET), ("timeout_seconds", "0.3")];
     let mut trial = Trial::start(spec, folder, &login);
     // A program is a process or three.
     let count = if Case::read(folder).is_program() { count / 50 } else { count };

@@ -12,6 +12,7 @@ mod influxdb;
 mod kairosdb;
 mod loadbalancer;
 mod maven;
+mod mq;
 mod nagios;
 mod opentsdb;
 mod postgres;
@@ -19,6 +20,7 @@ mod prometheus;
 mod server;
 #[cfg(feature = "snmp")]
 mod snmp;
+mod sql_cache;
 mod store;
 mod victoria;
 mod voip;
@@ -53,6 +55,9 @@ const CASES: &[Case] = &[
     ("HAProxy: what its own socket shows, and an outage", loadbalancer::haproxy),
     ("Twemproxy: what it writes itself, and an outage", loadbalancer::twemproxy),
     ("Janus: sessions and handles, an outage, a wrong secret", voip::janus),
+    ("Redis: rates, databases, logins, an outage", sql_cache::redis),
+    ("memcached: rates, a login, an outage", sql_cache::memcached),
+    ("RabbitMQ: queues, users, an outage", mq::rabbitmq),
     ("OpenTSDB: hostile points, a death under load, a storage that stands still, a bad point", opentsdb::all),
     ("OpenTSDB: the way back", opentsdb::way_back),
     ("nginx: what its page tells, and an outage", webservers::nginx),

@@ -5,6 +5,8 @@ use crate::model::error::{Error, Result, quote};
 use serde_json::{Value, json};
 
 const ANSWER: &str = "an answer of Jolokia";
+/// What stands for an attribute that an MBean lacks.
+const MISSING: &str = "ERROR: ";
 /// The status of an MBean or an attribute that does not exist.
 const NOT_FOUND: u64 = 404;
 
@@ -27,8 +29,16 @@ pub struct Found {
 }
 
 impl Found {
-    pub fn new(name: &str, attributes: Value) -> Found {
+    pub fn new(name: &str, mut attributes: Value) -> Found {
+        if let Some(attributes) = attributes.as_object_mut() {
+            attributes.retain(|_, value| !value.as_str().is_some_and(|text| text.starts_with(MISSING)));
+        }
         Found { properties: properties(name), attributes }
+    }
+
+    /// What its name is made of beside the domain.
+    pub fn properties(&self) -> &[(String, String)] {
+        &self.properties
     }
 
     /// That property of its name.
@@ -75,7 +85,11 @@ pub fn read_bulk(text: &str, beans: &[Bean]) -> Result<Vec<Result<Vec<Found>, St
         Value::Array(answers) if answers.len() == beans.len() => {
             Ok(answers.into_iter().zip(beans).map(|(answer, bean)| read(answer, bean)).collect())
         }
-        _ => Err(Error::parse("one answer of Jolokia to each question", text)),
+        // A refusal of the whole comes as one answer.
+        answer => match beans.first().map(|bean| read(answer, bean)) {
+            Some(Err(why)) => Err(Error::daemon(why)),
+            _ => Err(Error::parse("one answer of Jolokia to each question", text)),
+        },
     }
 }
 

@@ -14,16 +14,19 @@ pub fn row<'a>(json: &'a Value, fields: &[Field]) -> Row<'a> {
     Row::of(fields.iter().filter_map(|field| Some((field.cell, cell(json, field.cell)?))))
 }
 
-/// The number in that place, in digits or as a text.
+/// The number in that place, in digits or as a text; an empty text is none.
 pub fn cell<'a>(json: &'a Value, place: &str) -> Option<Raw<'a>> {
     let value = json.pointer(place)?;
     let whole = || value.as_u64().map(Raw::Count).or_else(|| value.as_i64().map(Raw::Int));
-    whole().or_else(|| value.as_f64().map(Raw::Float)).or_else(|| value.as_str().map(Raw::Text))
+    whole()
+        .or_else(|| value.as_f64().map(Raw::Float))
+        .or_else(|| value.as_str().filter(|text| !text.is_empty()).map(Raw::Text))
 }
 
-/// The whole number in that place.
+/// The whole number in that place, in digits or as a text.
 pub fn count(json: &Value, place: &str) -> Option<u64> {
-    json.pointer(place)?.as_u64()
+    let value = json.pointer(place)?;
+    value.as_u64().or_else(|| value.as_str()?.parse().ok())
 }
 
 /// The text in that place.

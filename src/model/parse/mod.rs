@@ -13,5 +13,6 @@ pub mod oid;
 pub mod pairs;
 pub mod procfs;
 pub mod prometheus;
+pub mod resp;
 pub mod time;
 pub mod varnishstat;

@@ -1,0 +1,183 @@
+//! ActiveMQ Classic through its Jolokia: memory, threads and collectors of the JVM, and the broker with its queues (ActiveMQ
+//! documentation, "JMX"; org.apache.activemq.broker.jmx.BrokerViewMBean).
+
+use super::{CONF, with_login};
+use crate::check::{Beans, Measurement, Out, Runs, Spec, jolokia, jvm};
+use crate::fetch::http;
+use crate::model::error::{Error, Result, quote};
+use crate::model::parse::jolokia::{Bean, Found};
+use crate::model::parse::json;
+use crate::model::point::{Tags, Value};
+use crate::model::table::{Field, Raw, counter, gauge, rate};
+
+pub static SPEC: Spec = Spec {
+    name: "check_activemq",
+    purpose: "messages, queues and JVM of ActiveMQ Classic",
+    check_type: TYPE,
+    conf: CONF,
+    section: "ActiveMQ",
+    keys: &[&["stats", "brokername", "queue_details"], http::KEYS],
+    runs: Runs::Own,
+    fields: &[JVM, CMS, PARNEW, G1_OLD, G1_YOUNG, OTHER, BROKER, QUEUE],
+    build: |section| {
+        let name = section.required("brokername", "localhost")?.to_string();
+        let is_wanted = section.flag("queue_details", false)?;
+        let beans = BEANS.get(..if is_wanted { BEANS.len() } else { QUEUES }).unwrap_or_default();
+        jolokia(&with_login(section), "stats", beans, move |beans, out| tell(beans, &name, out))
+    },
+};
+
+const TYPE: &str = "activemq";
+
+const BEANS: &[Bean] = &[
+    jvm::MEMORY,
+    jvm::THREADS,
+    jvm::COLLECTORS,
+    // Asked for by pattern, so that a name of any letters can be found, and another one told.
+    Bean {
+        name: "org.apache.activemq:type=Broker,brokerName=*",
+        attributes: &[
+            "UptimeMillis",
+            "TotalConnectionsCount",
+            "CurrentConnectionsCount",
+            "TotalMessageCount",
+            "TotalProducerCount",
+            "TotalConsumerCount",
+            "TotalEnqueueCount",
+            "TotalDequeueCount",
+            "AverageMessageSize",
+            "MemoryPercentUsage",
+            "StorePercentUsage",
+            "TempPercentUsage",
+            "JobSchedulerStorePercentUsage",
+        ],
+    },
+    Bean {
+        name: "org.apache.activemq:type=Broker,brokerName=*,destinationType=Queue,destinationName=*",
+        attributes: &[
+            "QueueSize",
+            "EnqueueCount",
+            "DequeueCount",
+            "ExpiredCount",
+            "InFlightCount",
+            "ConsumerCount",
+            "ProducerCount",
+        ],
+    },
+];
+/// Places of the beans of the list.
+const BROKERS: usize = 3;
+const QUEUES: usize = 4;
+
+const JVM: &[Field] = &[
+    gauge("/NonHeapMemoryUsage/used", "activemq_nonheap_used").int(),
+    gauge("/NonHeapMemoryUsage/committed", "activemq_nonheap_committed").int().reaction(-3),
+    gauge("/NonHeapMemoryUsage/max", "activemq_nonheap_max").int().reaction(-3),
+    gauge("/HeapMemoryUsage/used", "activemq_heap_used").int(),
+    gauge("/HeapMemoryUsage/committed", "activemq_heap_committed").int().reaction(-3),
+    gauge("/HeapMemoryUsage/max", "activemq_heap_max").int().reaction(-3),
+    gauge("/PeakThreadCount", "activemq_peakthreadcount").int(),
+    gauge("/ThreadCount", "activemq_threadcount").int(),
+    gauge("/DaemonThreadCount", "activemq_daemonthreadcount").int(),
+];
+
+const CMS: &[Field] = &[
+    gauge("/LastGcInfo/duration", "activemq_cms_lastgcinfo").int(),
+    counter("/CollectionCount", "activemq_cms_collection_count"),
+    rate("/CollectionTime", "activemq_cms_collectiontime"),
+];
+const PARNEW: &[Field] = &[
+    gauge("/LastGcInfo/duration", "activemq_parnew_lastgcinfo").int(),
+    counter("/CollectionCount", "activemq_parnew_collection_count"),
+    rate("/CollectionTime", "activemq_parnew_collectiontime"),
+];
+const G1_OLD: &[Field] = &[
+    gauge("/LastGcInfo/duration", "activemq_g1_old_lastgcinfo").int(),
+    rate("/CollectionTime", "activemq_g1_old_collectiontime"),
+    counter("/CollectionCount", "activemq_g1_old_collectioncount").reaction(-3),
+];
+const G1_YOUNG: &[Field] = &[
+    gauge("/LastGcInfo/duration", "activemq_g1_young_lastgcinfo").int(),
+    rate("/CollectionTime", "activemq_g1_young_collectiontime"),
+    counter("/CollectionCount", "activemq_g1_young_collectioncount").reaction(-3),
+];
+const COLLECTORS: &[(&str, &[Field])] = &[("cms", CMS), ("parnew", PARNEW), ("g1_old", G1_OLD), ("g1_young", G1_YOUNG)];
+/// Of any other collector.
+const OTHER: &[Field] = &[
+    gauge("/LastGcInfo/duration", "activemq_{gc}_lastgcinfo").int(),
+    rate("/CollectionTime", "activemq_{gc}_collectiontime"),
+    counter("/CollectionCount", "activemq_{gc}_collectioncount"),
+];
+
+const BROKER: &[Field] = &[
+    counter("/TotalConnectionsCount", "activemq_totalconnectionscount"),
+    gauge("/TotalMessageCount", "activemq_totalmessagecount").int(),
+    gauge("/MemoryPercentUsage", "activemq_memorypercentusage").int(),
+    gauge("/TotalProducerCount", "activemq_totalproducercount").int(),
+    gauge("/StorePercentUsage", "activemq_storepercentusage").int(),
+    gauge("/TotalConsumerCount", "activemq_totalconsumercount").int(),
+    counter("/TotalEnqueueCount", "activemq_totalenqueuecount"),
+    counter("/TotalDequeueCount", "activemq_totaldequeuecount"),
+    gauge("/TempPercentUsage", "activemq_temppercentusage").int(),
+    gauge("/JobSchedulerStorePercentUsage", "activemq_jobschedulerstorepercentusage").int(),
+    gauge("/CurrentConnectionsCount", "activemq_currentconnectionscount").int(),
+    gauge("/AverageMessageSize", "activemq_averagemessagesize"),
+];
+
+const QUEUE: &[Field] = &[
+    gauge("/QueueSize", "activemq_queue_size").int(),
+    rate("/EnqueueCount", "activemq_queue_enqueue"),
+    rate("/DequeueCount", "activemq_queue_dequeue"),
+    rate("/ExpiredCount", "activemq_queue_expired"),
+    gauge("/InFlightCount", "activemq_queue_inflight").int(),
+    gauge("/ConsumerCount", "activemq_queue_consumers").int(),
+    gauge("/ProducerCount", "activemq_queue_producers").int(),
+];
+
+fn tell(beans: &Beans, name: &str, out: &mut Out) -> Result<()> {
+    let none = Tags::default();
+    let is_its = |found: &&Found| found.property("brokerName") == Some(name);
+    let broker: Vec<_> = beans.at(BROKERS).iter().filter(is_its).collect();
+    if let Some(uptime) = broker.iter().find_map(|found| json::count(&found.attributes, "/UptimeMillis")) {
+        out.counted_for(uptime as f64 / 1000.0);
+    }
+    for place in 0..2 {
+        jvm::tell(beans.at(place), JVM, &none, out);
+    }
+    for found in beans.at(2) {
+        tell_collector(found, out);
+    }
+    for found in &broker {
+        jvm::tell(std::slice::from_ref(*found), BROKER, &none, out);
+    }
+    for found in beans.at(QUEUES).iter().filter(is_its) {
+        let tags = Tags::one("queue", found.property("destinationName").unwrap_or_default());
+        jvm::tell(std::slice::from_ref(found), QUEUE, &tags, out);
+    }
+    match beans.at(BROKERS) {
+        [] => Err(Error::daemon(
+            "no broker of ActiveMQ Classic here, or it has not started (ActiveMQ Artemis is another program)",
+        )),
+        others if broker.is_empty() => {
+            let names: Vec<_> = others.iter().filter_map(|found| found.property("brokerName")).map(quote).collect();
+            Err(Error::daemon(format!("no broker is called {}: set brokername to {}", quote(name), names.join(" or "))))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn tell_collector(found: &Found, out: &mut Out) {
+    let gc = jvm::collector_of(found, true);
+    if let Some((_, fields)) = COLLECTORS.iter().find(|(own, _)| *own == gc) {
+        return jvm::tell(std::slice::from_ref(found), fields, &Tags::default(), out);
+    }
+    for field in OTHER {
+        let name = field.metric.replace("{gc}", &gc);
+        if let Some(Raw::Count(count)) = json::cell(&found.attributes, field.cell)
+            && let Some(number) = out.integer(&name, count)
+        {
+            let (value, how, tags) = (Value::Int(number), field.how, Tags::default());
+            out.tell(Measurement { name: &name, value, how, check_type: TYPE, tags, time: None });
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! The management API of RabbitMQ, of which both checks of it are made: the overview, and the queues page by page (RabbitMQ
+//! documentation, "Management HTTP API").
+
+use super::with_login;
+use crate::check::{Check, Context, Out};
+use crate::config::section::Section;
+use crate::fetch::http::{Answer, Endpoint, Http, percent_encode};
+use crate::model::error::{Error, Result};
+use crate::model::parse::json;
+use crate::model::point::Tags;
+use crate::model::table::{Field, gauge};
+use serde_json::Value;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+/// What both tell of the overview, beside what each does.
+pub const OVERVIEW: &[Field] = &[
+    gauge("/message_stats/confirm_details/rate", "rabbitmq_confirm_rate"),
+    gauge("/message_stats/return_unroutable_details/rate", "rabbitmq_return_unroutable_rate"),
+    gauge("/message_stats/drop_unroutable_details/rate", "rabbitmq_drop_unroutable_rate"),
+    gauge("/message_stats/get_empty_details/rate", "rabbitmq_get_empty_rate"),
+    gauge("/churn_rates/connection_created_details/rate", "rabbitmq_connection_created_rate"),
+    gauge("/churn_rates/connection_closed_details/rate", "rabbitmq_connection_closed_rate"),
+    gauge("/churn_rates/channel_created_details/rate", "rabbitmq_channel_created_rate"),
+    gauge("/churn_rates/channel_closed_details/rate", "rabbitmq_channel_closed_rate"),
+    gauge("/object_totals/connections", "rabbitmq_connections").int(),
+    gauge("/object_totals/channels", "rabbitmq_channels").int(),
+    gauge("/object_totals/consumers", "rabbitmq_consumers").int(),
+    gauge("/object_totals/queues", "rabbitmq_queues").int(),
+    gauge("/object_totals/exchanges", "rabbitmq_exchanges").int(),
+];
+
+/// Most queues that the API gives at a time.
+const PAGE: usize = 500;
+/// Most letters of names that are asked for; for more, all queues are.
+const MOST_NAMES: usize = 1000;
+/// The virtual host that is no tag.
+const USUAL_VHOST: &str = "/";
+
+/// A check of a broker: `totals` and [`OVERVIEW`] of its overview with these tags, and `tell` of each queue, of which the cells
+/// of these tables are asked for. `names` are those of the queues that are wanted; none: all.
+///
+/// # Errors
+/// A mistake in the section.
+pub fn broker<T>(
+    section: &Section,
+    totals: (&'static [Field], Tags),
+    queues: &[&[Field]],
+    names: Vec<String>,
+    tell: T,
+) -> Result<Box<dyn Check>>
+where
+    T: FnMut(&Queue, &mut Out) + Send + 'static,
+{
+    let http = Http::new(Endpoint::read(&with_login(section), &["stats"])?);
+    let list = match section.flag("queue_details", false)? {
+        true => Some(List { query: query(queues, &names), names, every: 1, wait: 0 }),
+        false => None,
+    };
+    Ok(Box::new(Broker { http, totals, list, tell }))
+}
+
+struct Broker<T> {
+    http: Http,
+    totals: (&'static [Field], Tags),
+    list: Option<List>,
+    tell: T,
+}
+
+impl<T: FnMut(&Queue, &mut Out) + Send> Check for Broker<T> {
+    fn run(&mut self, cx: &Context, out: &mut Out) -> Result<()> {
+        let answer = cx.get(&mut self.http, "/api/overview")?;
+        tell_overview(&answer, &self.totals, out).map_err(|error| answer.unread(&error))?;
+        let Some(list) = &mut self.list else { return Ok(()) };
+        let listed = list.run(cx, &mut self.http, |queue| (self.tell)(queue, out));
+        match listed {
+            Err(error) => out.fault_of("queues", error.to_string()),
+            Ok(Some(meeting)) => out.absence_of("names of queues", meeting),
+            Ok(None) => {}
+        }
+        if list.every > 1 {
+            let text = format!("the broker is slow to list them: they are told at every tick number {}", list.every);
+            out.absence_of("list of queues", text);
+        }
+        Ok(())
+    }
+}
+
+fn tell_overview(answer: &Answer, (fields, tags): &(&'static [Field], Tags), out: &mut Out) -> Result<()> {
+    let overview = json::document(&answer.text, "the overview of RabbitMQ's management plugin")?;
+    answer.must(overview.get("management_version").is_some(), "the overview of RabbitMQ's management plugin")?;
+    if ["node", "listeners", "contexts"].iter().all(|key| overview.get(key).is_none()) {
+        out.absence_of("user", "needs the tag monitoring in RabbitMQ: what is told is of its own virtual hosts alone");
+    }
+    if overview.get("disable_stats") == Some(&Value::Bool(true)) {
+        out.absence_of(
+            "statistics",
+            "are switched off in RabbitMQ: what is missing is on its Prometheus page, port 15692",
+        );
+    }
+    for fields in [*fields, OVERVIEW] {
+        out.pick_present(&json::row(&overview, fields), fields, tags);
+    }
+    Ok(())
+}
+
+/// A queue as the API lists it.
+pub struct Queue<'a> {
+    pub name: &'a str,
+    vhost: &'a str,
+    json: &'a Value,
+}
+
+impl Queue<'_> {
+    /// Tells what it has of these, with that text as the tag `queue`.
+    pub fn tell(&self, fields: &'static [Field], text: &str, out: &mut Out) {
+        let tags = Tags::one("queue", &cleaned(text));
+        let tags = if self.is_usual() { tags } else { tags.with("vhost", self.vhost) };
+        out.pick_present(&json::row(self.json, fields), fields, &tags);
+    }
+
+    /// Whether it is in the virtual host that is no tag.
+    pub fn is_usual(&self) -> bool {
+        self.vhost == USUAL_VHOST
+    }
+}
+
+fn cleaned(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '_' }).collect()
+}
+
+/// How the queues are asked for.
+struct List {
+    query: String,
+    names: Vec<String>,
+    /// At every tick of that number, 1 unless the broker is slow.
+    every: u32,
+    /// Ticks until the next.
+    wait: u32,
+}
+
+impl List {
+    /// Tells each queue once, whose names do not meet with those of others; the first that do are the answer.
+    fn run(&mut self, cx: &Context, http: &mut Http, tell: impl FnMut(&Queue)) -> Result<Option<String>> {
+        if self.wait > 0 {
+            self.wait -= 1;
+            return Ok(None);
+        }
+        let begun = Instant::now();
+        let listed = self.pages(cx, http, tell);
+        self.every = pace(begun.elapsed(), cx.tick.period);
+        self.wait = self.every - 1;
+        listed
+    }
+
+    fn pages(&self, cx: &Context, http: &mut Http, mut tell: impl FnMut(&Queue)) -> Result<Option<String>> {
+        let (mut told, mut meeting) = (HashMap::new(), None);
+        for page in 1.. {
+            let answer = match cx.get(http, &format!("/api/queues?page={page}{}", self.query)) {
+                // There are fewer than a moment ago.
+                Err(Error::Status { status: 400, .. }) if page > 1 => break,
+                answer => answer?,
+            };
+            let list = json::document(&answer.text, "a list of queues").map_err(|error| answer.unread(&error))?;
+            // Before 3.6 it has no pages.
+            let items = list.as_array().map_or_else(|| json::array(&list, "/items"), Vec::as_slice);
+            for item in items {
+                let (Some(name), Some(vhost)) = (json::text(item, "/name"), json::text(item, "/vhost")) else {
+                    continue;
+                };
+                if !self.names.is_empty() && !self.names.iter().any(|wanted| wanted == name) {
+                    continue;
+                }
+                let other = told.entry((vhost.to_string(), cleaned(name))).or_insert_with(|| {
+                    tell(&Queue { name, vhost, json: item });
+                    name.to_string()
+                });
+                if other != name && meeting.is_none() {
+                    meeting = Some(format!("{name} and {other} are the same as a tag: only {other} is told"));
+                }
+            }
+            if json::count(&list, "/page_count").is_none_or(|pages| page >= pages) {
+                break;
+            }
+        }
+        Ok(meeting)
+    }
+}
+
+/// At every how manieth tick it may be done when it takes so long: more than a third of a period is too much, then less than a
+/// tenth of all the time.
+fn pace(took: Duration, period: Duration) -> u32 {
+    let share = took.as_secs_f64() / period.as_secs_f64().max(0.1);
+    if share > 1.0 / 3.0 { (share * 10.0).ceil() as u32 } else { 1 }
+}
+
+/// Asks for nothing but these cells, and where they are few, for nothing but these queues.
+fn query(tables: &[&[Field]], names: &[String]) -> String {
+    let cells = tables.iter().copied().flatten().map(|field| field.cell.trim_start_matches('/').replace('/', "."));
+    let columns = ["name".to_string(), "vhost".into()].into_iter().chain(cells).collect::<Vec<_>>().join(",");
+    let pattern = format!("^({})$", names.iter().map(|name| escaped(name)).collect::<Vec<_>>().join("|"));
+    let only = match names {
+        [_, ..] if pattern.len() <= MOST_NAMES => format!("&use_regex=true&name={}", percent_encode(&pattern)),
+        _ => String::new(),
+    };
+    format!("&page_size={PAGE}&enable_queue_totals=true&columns={columns}{only}")
+}
+
+/// As a regular expression that means these letters.
+fn escaped(text: &str) -> String {
+    let plain = |letter: char| letter.is_alphanumeric() || letter == '_';
+    text.chars().flat_map(|letter| [Some('\\').filter(|_| !plain(letter)), Some(letter)]).flatten().collect()
+}

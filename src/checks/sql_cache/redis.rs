@@ -1,0 +1,174 @@
+//! Redis and what speaks as it does: memory, persistence, commands and keys, from the text of INFO (Redis documentation, "INFO").
+
+use super::CONF;
+use crate::check::{Check, Context, Out, Runs, Spec};
+use crate::config::section::Section;
+use crate::fetch::tcp::{self, Server};
+use crate::model::error::{Error, Result, quote_without};
+use crate::model::parse::number::whole;
+use crate::model::parse::pairs::pairs;
+use crate::model::parse::resp::{self, Reply};
+use crate::model::point::Tags;
+use crate::model::table::{Field, Raw, Row, counter, gauge, rate};
+
+pub static SPEC: Spec = Spec {
+    name: "check_redis",
+    purpose: "memory, persistence, commands and keys of Redis",
+    check_type: "redis",
+    conf: CONF,
+    section: "Redis",
+    keys: &[tcp::KEYS, &["auth", "user", "pass"]],
+    runs: Runs::Own,
+    fields: &[FIELDS, WORDS, DATABASE],
+    build: |section| {
+        let login = login(section)?;
+        let secret = login.last().copied().unwrap_or_default().to_string();
+        let commands: Vec<_> = [login, vec!["INFO"]].into_iter().filter(|words| !words.is_empty()).collect();
+        let question = commands.iter().flat_map(|words| resp::command(words)).collect();
+        Ok(Box::new(Redis { server: Server::read(section, 6379)?, question, commands: commands.len(), secret }))
+    },
+};
+
+const FIELDS: &[Field] = &[
+    gauge("connected_clients", "redis_connected_clients").int(),
+    gauge("used_memory", "redis_used_memory").int(),
+    gauge("used_memory_rss", "redis_used_memory_rss").int(),
+    gauge("used_memory_peak", "redis_used_memory_peak").int(),
+    gauge("uptime_in_seconds", "redis_uptime_in_seconds").int(),
+    gauge("mem_fragmentation_ratio", "redis_mem_fragmentation_ratio"),
+    gauge("rdb_changes_since_last_save", "redis_rdb_changes_since_last_save").int(),
+    // Of Dragonfly.
+    gauge("rdb_changes_since_last_success_save", "redis_rdb_changes_since_last_save").int(),
+    gauge("rdb_bgsave_in_progress", "redis_rdb_bgsave_in_progress").int(),
+    gauge("rdb_last_bgsave_time_sec", "redis_rdb_last_bgsave_time_sec").int(),
+    gauge("rdb_current_bgsave_time_sec", "redis_rdb_current_bgsave_time_sec").int(),
+    rate("total_commands_processed", "redis_total_commands_processed"),
+    rate("expired_keys", "redis_expired_keys"),
+    rate("evicted_keys", "redis_evicted_keys"),
+    rate("total_net_input_bytes", "redis_total_net_input_bytes"),
+    rate("total_net_output_bytes", "redis_total_net_output_bytes"),
+    rate("keyspace_hits", "redis_keyspace_hits"),
+    rate("keyspace_misses", "redis_keyspace_misses"),
+    gauge("maxmemory", "redis_maxmemory").int(),
+    gauge("maxclients", "redis_maxclients").int(),
+    gauge("blocked_clients", "redis_blocked_clients").int(),
+    gauge("instantaneous_ops_per_sec", "redis_instantaneous_ops_per_sec").int(),
+    rate("total_connections_received", "redis_total_connections_received"),
+    rate("rejected_connections", "redis_rejected_connections"),
+    rate("total_net_repl_input_bytes", "redis_total_net_repl_input_bytes"),
+    rate("total_net_repl_output_bytes", "redis_total_net_repl_output_bytes"),
+    gauge("rdb_last_save_time", "redis_rdb_last_save_time").int(),
+    gauge("latest_fork_usec", "redis_latest_fork_usec").int(),
+    gauge("connected_slaves", "redis_connected_slaves").int(),
+    gauge("master_last_io_seconds_ago", "redis_master_last_io_seconds_ago").int(),
+    counter("master_repl_offset", "redis_master_repl_offset"),
+    rate("used_cpu_sys", "redis_used_cpu_sys"),
+    rate("used_cpu_user", "redis_used_cpu_user"),
+];
+
+/// 1 where the word is one of [`WELL`].
+const WORDS: &[Field] = &[
+    gauge("role", "redis_is_master").int(),
+    gauge("master_link_status", "redis_master_link_up").int(),
+    gauge("rdb_last_bgsave_status", "redis_rdb_last_bgsave_ok").int(),
+    gauge("aof_last_write_status", "redis_aof_last_write_ok").int(),
+];
+const WELL: [&str; 3] = ["master", "up", "ok"];
+
+/// Of a line as `db0:keys=10,expires=2,avg_ttl=0`.
+const DATABASE: &[Field] = &[
+    gauge("keys", "redis_db_keys").int(),
+    gauge("expires", "redis_db_expires").int(),
+    gauge("avg_ttl", "redis_db_avg_ttl"),
+];
+
+/// How a refusal begins, and what helps.
+const REMEDIES: &[(&str, &str)] = &[
+    ("NOAUTH", "set auth to the password of the server"),
+    ("ERR operation not permitted", "set auth to the password of the server"),
+    ("WRONGPASS", "check user and password"),
+    ("ERR invalid password", "check user and password"),
+    ("NOPERM", "the user must be allowed +info"),
+    ("ERR AUTH", "it wants no password: set auth to False"),
+    ("ERR Client sent AUTH", "it wants no password: set auth to False"),
+];
+
+/// The words that log in; none where `auth` is off. What is no word of yes or no is the password itself.
+fn login(section: &Section) -> Result<Vec<&str>> {
+    let password = match section.flag("auth", false) {
+        Ok(false) => return Ok(Vec::new()),
+        Ok(true) => section.required("pass", "secret")?,
+        Err(_) => section.text("auth").unwrap_or_default(),
+    };
+    let user = section.text("user").filter(|user| !user.is_empty());
+    Ok(["AUTH"].into_iter().chain(user).chain([password]).collect())
+}
+
+struct Redis {
+    server: Server,
+    question: Vec<u8>,
+    /// How many stand in the question; INFO is the last.
+    commands: usize,
+    /// The password; empty without login.
+    secret: String,
+}
+
+impl Check for Redis {
+    fn run(&mut self, cx: &Context, out: &mut Out) -> Result<()> {
+        let commands = self.commands;
+        let answer = cx.ask(&mut self.server, &self.question, |answer| resp::is_whole(answer, commands))?;
+        let replies: Vec<_> = resp::replies(&answer).collect();
+        let refusal = replies.iter().find_map(|reply| match reply {
+            Reply::Error(why) => Some(self.refusal(why)),
+            Reply::Text(_) => None,
+        });
+        let info = match replies.get(commands - 1) {
+            Some(Reply::Text(info)) => info,
+            _ => "",
+        };
+        let row = pairs(info, ":");
+        if !row.has_any(FIELDS) {
+            let foreign =
+                || format!("expected the text of INFO; answered {}", self.shown(&String::from_utf8_lossy(&answer)));
+            return Err(Error::Fetch { address: self.server.address(), problem: refusal.unwrap_or_else(foreign) });
+        }
+        if let Some(refusal) = refusal {
+            out.fault_of("login", refusal);
+        }
+        if let Some(Raw::Text(run)) = row.get("run_id") {
+            out.counted_by(run);
+        } else if let Some(seconds) = whole(&row, "uptime_in_seconds") {
+            out.counted_for(seconds as f64);
+        }
+        let none = Tags::default();
+        out.pick_present(&row, FIELDS, &none);
+        for field in WORDS {
+            if let Some(Raw::Text(word)) = row.get(field.cell) {
+                out.put(field, u64::from(WELL.contains(&word)), &none);
+            }
+        }
+        for (name, cells) in info.lines().filter_map(|line| line.split_once(':')).filter(|(name, _)| is_database(name))
+        {
+            let row = Row::of(cells.split(',').filter_map(|cell| cell.split_once('=')));
+            out.pick_present(&row, DATABASE, &Tags::one("db", name));
+        }
+        Ok(())
+    }
+}
+
+fn is_database(name: &str) -> bool {
+    name.strip_prefix("db")
+        .is_some_and(|number| !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit()))
+}
+
+impl Redis {
+    fn refusal(&self, why: &str) -> String {
+        let remedy = REMEDIES.iter().find(|(begin, _)| why.starts_with(begin)).map(|(_, remedy)| format!("; {remedy}"));
+        format!("refused: {}{}", self.shown(why), remedy.unwrap_or_default())
+    }
+
+    /// Without the words of a command that is not known, which may be those that log in.
+    fn shown(&self, text: &str) -> String {
+        quote_without(text.split(", with args").next().unwrap_or_default(), &self.secret)
+    }
+}
