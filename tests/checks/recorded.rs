@@ -32,6 +32,9 @@ fn cases() -> Vec<(&'static Spec, Vec<PathBuf>)> {
     checks::all().map(of).filter(|(_, versions)| !versions.is_empty()).collect()
 }
 
+/// A login that shows where it must not, and no patience with what never comes.
+const LOGIN: &[(&str, &str)] = &[("auth", "True"), ("user", SECRET), ("pass", SECRET), ("timeout_seconds", "1")];
+
 struct Trial {
     replay: Replay,
     worker: Worker,
@@ -111,16 +114,18 @@ fn in_the_tables(spec: &Spec, told: &Measurement, what: &str) {
 
 #[test]
 fn hostile_servers_cost_points_and_nothing_else() {
-    for (spec, versions) in cases() {
-        for folder in versions {
-            let is_http = Case::read(&folder).is_http();
-            let mut control = Trial::start(spec, &folder, &[]);
+    // Most of it is waiting. One case of each check: chance tries the others.
+    at_once(
+        8,
+        cases().into_iter().map(|(spec, versions)| (spec, versions.into_iter().take(1).collect())),
+        |spec, folder, _| {
+            let is_http = Case::read(folder).is_http();
+            let mut control = Trial::start(spec, folder, &[]);
             control.tick(1, Trouble::None, "control");
             let control = control.tick(2, Trouble::None, "control").points.len();
             for (name, trouble) in troubles(is_http) {
                 let what = format!("{}: {name}", folder.display());
-                let login = [("auth", "True"), ("user", SECRET), ("pass", SECRET), ("timeout_seconds", "0.3")];
-                let mut trial = Trial::start(spec, &folder, &login);
+                let mut trial = Trial::start(spec, folder, LOGIN);
                 trial.tick(1, Trouble::None, &what);
                 let begun = Instant::now();
                 let told = trial.tick(1, trouble, &what);
@@ -131,15 +136,34 @@ fn hostile_servers_cost_points_and_nothing_else() {
                 assert!(told.faults.len() < 100, "{what}: {} faults", told.faults.len());
                 trial.tick(1, Trouble::None, &what);
                 let recovered = trial.tick(2, Trouble::None, &what);
-                assert_eq!(
-                    recovered.points.len(),
-                    control,
-                    "{what}: not all points after it was over: {:?}",
-                    recovered.faults
-                );
+                let all = recovered.points.len();
+                assert_eq!(all, control, "{what}: not all points after it was over: {:?}", recovered.faults);
             }
+        },
+    );
+}
+
+/// Works on all of these cases, so many at the same time; the last argument is how many there are of the check.
+fn at_once(
+    threads: usize,
+    cases: impl IntoIterator<Item = (&'static Spec, Vec<PathBuf>)>,
+    work: impl Fn(&'static Spec, &Path, u64) + Sync,
+) {
+    let of = |(spec, versions): (&'static Spec, Vec<PathBuf>)| {
+        let count = versions.len() as u64;
+        versions.into_iter().map(move |folder| (spec, folder, count))
+    };
+    let all: Vec<_> = cases.into_iter().flat_map(of).collect();
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some((spec, folder, count)) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    work(spec, folder, *count);
+                }
+            });
         }
-    }
+    });
 }
 
 /// Thousands of answers that differ from the recorded ones by chance. MUTATIONS says how many of each check, SEED where chance
@@ -148,22 +172,11 @@ fn hostile_servers_cost_points_and_nothing_else() {
 fn mutated_answers_cost_points_and_nothing_else() {
     let from_env = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
     let (count, seed) = (from_env("MUTATIONS").unwrap_or(500), from_env("SEED").unwrap_or(1));
-    let next = AtomicUsize::new(0);
-    let all = cases();
-    let work = || {
-        while let Some((spec, versions)) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
-            for folder in versions {
-                mutate(spec, folder, seed, count / versions.len() as u64);
-            }
-        }
-    };
-    thread::scope(|scope| (0..2).for_each(|_| drop(scope.spawn(work))));
+    at_once(2, cases(), |spec, folder, versions| mutate(spec, folder, seed, count / versions));
 }
 
 fn mutate(spec: &'static Spec, folder: &Path, seed: u64, count: u64) {
-    // What is not whole is waited for.
-    let login = [("auth", "True"), ("user", SECRET), ("pass", SECRET), ("timeout_seconds", "0.3")];
-    let mut trial = Trial::start(spec, folder, &login);
+    let mut trial = Trial::start(spec, folder, LOGIN);
     // A program is a process or three.
     let count = if Case::read(folder).is_program() { count / 50 } else { count };
     for seed in seed..seed + count {

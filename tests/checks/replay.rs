@@ -223,7 +223,9 @@ impl Shared {
                     asked.retain(|route| said.contains(&route.question));
                     let told: Vec<u8> = asked.iter().flat_map(|route| self.file(route, tick)).collect();
                     heard.clear();
-                    self.say(&mut stream, &trouble, &told, |body| body)
+                    // Of what is changed nobody knows its end.
+                    let is_changed = matches!(trouble, Trouble::Body(_));
+                    self.say(&mut stream, &trouble, &told, |body| body) && !is_changed
                 }
             };
             if !is_kept {
