@@ -18,6 +18,8 @@ mod snmp_agent;
 #[allow(dead_code)]
 #[path = "../../tests/support"]
 mod support {
+    pub mod mongo_server;
+    pub mod mysql_server;
     pub mod pages;
     pub mod server;
 }

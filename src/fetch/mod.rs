@@ -7,7 +7,11 @@ pub mod file;
 pub mod host;
 pub mod http;
 pub mod link_news;
+#[cfg(feature = "mongodb")]
+pub mod mongodb;
 pub mod mounts;
+#[cfg(feature = "mysql")]
+pub mod mysql;
 #[cfg(feature = "nvidia")]
 pub mod nvml;
 pub mod program;

@@ -68,9 +68,27 @@ impl Server {
     /// # Errors
     /// [`Error::Fetch`] where there is no answer in time, or it has no end.
     pub fn ask(&mut self, question: &[u8], deadline: Instant, is_whole: impl Fn(&[u8]) -> bool) -> Result<Vec<u8>> {
-        let deadline = deadline.min(Instant::now() + self.timeout);
+        let deadline = self.limited(deadline);
         let answer = self.connect(deadline).and_then(|mut wire| converse(&mut *wire, question, deadline, is_whole));
         answer.map_err(|problem| Error::Fetch { address: self.address(), problem })
+    }
+
+    /// A new connection on which more than one thing is said, until the deadline.
+    ///
+    /// # Errors
+    /// In words, why there is none.
+    pub fn open(&mut self, deadline: Instant) -> Result<Connection, String> {
+        let deadline = self.limited(deadline);
+        Ok(Connection { wire: self.connect(deadline)?, deadline, read: Vec::new() })
+    }
+
+    fn limited(&self, deadline: Instant) -> Instant {
+        deadline.min(Instant::now() + self.timeout)
+    }
+
+    /// Whether it is on this machine, at the path of a socket.
+    pub fn is_socket(&self) -> bool {
+        matches!(self.place, Place::Socket(_))
     }
 
     fn connect(&mut self, deadline: Instant) -> Result<Box<dyn Wire>, String> {
@@ -84,7 +102,7 @@ impl Server {
                 for address in host.addresses(deadline)? {
                     let Some(left) = left(deadline) else { break };
                     match TcpStream::connect_timeout(&address, left) {
-                        Ok(stream) => return wrapped(stream, name, self.tls.as_ref()),
+                        Ok(stream) => return wrapped(Box::new(stream), name, self.tls.as_ref()),
                         Err(error) => last = Err(format!("cannot connect: {}", plain(&error))),
                     }
                 }
@@ -94,8 +112,78 @@ impl Server {
     }
 }
 
-fn wrapped(stream: TcpStream, name: &str, tls: Option<&Tls>) -> Result<Box<dyn Wire>, String> {
-    let Some(tls) = tls else { return Ok(Box::new(stream)) };
+/// What is open between this program and a server, in a conversation of several questions.
+pub struct Connection {
+    wire: Box<dyn Wire>,
+    deadline: Instant,
+    /// Heard, and not taken yet.
+    read: Vec<u8>,
+}
+
+impl Connection {
+    /// Goes on to another deadline with its server.
+    pub fn renew(&mut self, server: &Server, deadline: Instant) {
+        self.deadline = server.limited(deadline);
+    }
+
+    /// Speaks TLS from here on, with a server of that name.
+    ///
+    /// # Errors
+    /// In words, why it cannot be.
+    pub fn secured(self, name: &str, tls: &Tls) -> Result<Connection, String> {
+        match self.read.is_empty() {
+            true => Ok(Connection { wire: wrapped(self.wire, name, Some(tls))?, ..self }),
+            false => Err("the server goes on without TLS when it was asked for it".into()),
+        }
+    }
+
+    /// # Errors
+    /// In words, why it was not said in time.
+    pub fn say(&mut self, bytes: &[u8]) -> Result<(), String> {
+        self.wire.limit(left(self.deadline).ok_or(LATE)?).map_err(|error| plain(&error))?;
+        self.wire.write_all(bytes).and_then(|()| self.wire.flush()).map_err(|error| why(&error))
+    }
+
+    /// The next bytes, as many as that.
+    ///
+    /// # Errors
+    /// In words, why they did not come in time.
+    pub fn hear(&mut self, count: usize) -> Result<Vec<u8>, String> {
+        let mut buffer = [0; 16 << 10];
+        while self.read.len() < count {
+            self.wire.limit(left(self.deadline).ok_or(LATE)?).map_err(|error| plain(&error))?;
+            match self.wire.read(&mut buffer) {
+                Ok(0) => return Err(CLOSED.into()),
+                Ok(count) => self.read.extend_from_slice(buffer.get(..count).unwrap_or_default()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(why(&error)),
+            }
+        }
+        let rest = self.read.split_off(count);
+        Ok(std::mem::replace(&mut self.read, rest))
+    }
+
+    /// The last word, for which the deadline may have passed: nobody waits for it to arrive.
+    pub fn part(&mut self, bytes: &[u8]) {
+        let _ = self.wire.limit(PARTING).and_then(|()| self.wire.write_all(bytes)).and_then(|()| self.wire.flush());
+    }
+}
+
+const LATE: &str = "no whole answer in time";
+const CLOSED: &str = "the server closed the connection without an answer";
+const PARTING: Duration = Duration::from_millis(50);
+
+/// What went wrong on the wire, and with TLS who is not trusted and why.
+fn why(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => LATE.into(),
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => CLOSED.into(),
+        _ => why_broken(error),
+    }
+}
+
+fn wrapped(stream: Box<dyn Wire>, name: &str, tls: Option<&Tls>) -> Result<Box<dyn Wire>, String> {
+    let Some(tls) = tls else { return Ok(stream) };
     let config: Arc<ClientConfig> = Arc::new(tls.config().map_err(|error| error.to_string())?);
     let name = ServerName::try_from(name.to_string()).map_err(|_| format!("{name} is no name of a server"))?;
     let connection = ClientConnection::new(config, name).map_err(|error| error.to_string())?;
@@ -112,28 +200,23 @@ fn converse(
     deadline: Instant,
     is_whole: impl Fn(&[u8]) -> bool,
 ) -> Result<Vec<u8>, String> {
-    let late = || "no whole answer in time".to_string();
     let mut answer = Vec::new();
     let mut buffer = [0; 16 << 10];
-    wire.limit(left(deadline).ok_or_else(late)?).map_err(|error| plain(&error))?;
+    wire.limit(left(deadline).ok_or(LATE)?).map_err(|error| plain(&error))?;
     // A server that is full says so and closes before it is asked.
     let asked = wire.write_all(question).and_then(|()| wire.flush());
     loop {
-        wire.limit(left(deadline).ok_or_else(late)?).map_err(|error| plain(&error))?;
+        wire.limit(left(deadline).ok_or(LATE)?).map_err(|error| plain(&error))?;
         match wire.read(&mut buffer) {
-            Ok(0) if answer.is_empty() => {
-                return Err(asked
-                    .err()
-                    .map_or("the server closed the connection without an answer".into(), |error| why_broken(&error)));
-            }
+            Ok(0) if answer.is_empty() => return Err(asked.err().map_or(CLOSED.into(), |error| why(&error))),
             Ok(0) => return Ok(answer),
             Ok(count) => answer.extend_from_slice(buffer.get(..count).unwrap_or_default()),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
-                return Err(late());
+                return Err(LATE.into());
             }
             Err(_) if !answer.is_empty() => return Ok(answer),
-            Err(error) => return Err(why_broken(&error)),
+            Err(error) => return Err(why(&error)),
         }
         if is_whole(&answer) {
             return Ok(answer);
@@ -145,7 +228,7 @@ fn converse(
 }
 
 /// A connection of any kind.
-trait Wire: Read + Write {
+trait Wire: Read + Write + Send {
     /// The longest that a read or a write may take.
     fn limit(&self, limit: Duration) -> io::Result<()>;
 }
@@ -164,7 +247,7 @@ impl Wire for UnixStream {
     }
 }
 
-impl Wire for StreamOwned<ClientConnection, TcpStream> {
+impl Wire for StreamOwned<ClientConnection, Box<dyn Wire>> {
     fn limit(&self, limit: Duration) -> io::Result<()> {
         self.sock.limit(limit)
     }

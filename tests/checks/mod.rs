@@ -12,7 +12,11 @@ mod http;
 mod instances;
 mod machine;
 mod manual;
+#[cfg(feature = "mongodb")]
+mod mongodb;
 mod mounts;
+#[cfg(feature = "mysql")]
+mod mysql;
 mod nvidia;
 mod oddeye;
 mod openfiles;

@@ -10,11 +10,13 @@
 //! ```
 //! `{http}` is the server's URL, `{host}` and `{port}` its parts, `{NAME}` the path of a program of a `PROGRAM NAME` line.
 //! Questions: `GET PATH`, `POST TEXT` (in its body), `MBEAN NAME` (asked of Jolokia), `TCP TEXT` (in what is said),
-//! `CONNECT` (said unasked), `PROGRAM NAME`. An answer is a file of `tick1`, `tick2`, or of the folder itself; or an HTTP
-//! status, with a file behind it or without; `{transaction}` in it is the one of the question. A line `SECONDS N` says how far
-//! apart the two ticks are, 10 without it; `VARIES NAME`
-//! names a metric whose number is another one in each run.
+//! `CONNECT` (said unasked), `SQL STATEMENT` (asked of MySQL), `MONGO COMMAND` (JSON, as of MongoDB), `PROGRAM NAME`. An
+//! answer is a file of `tick1`, `tick2`, or of the folder itself; or an HTTP status or number of an error, with a file behind
+//! it or without; `{transaction}` in it is the one of the question. A line `SECONDS N` says how far apart the two ticks are, 10
+//! without it; `VARIES NAME` names a metric whose number is another one in each run.
 
+use crate::support::mongo_server;
+use crate::support::mysql_server::{self, Reply};
 use crate::support::server::answer;
 use std::fs::{self, Permissions};
 use std::io::{Read, Write};
@@ -199,6 +201,25 @@ impl Shared {
 
     fn serve(&self, mut stream: TcpStream) {
         let (tick, trouble) = self.now.lock().unwrap().clone();
+        let is_own = |kind: &str| self.route(|route| route.kind == kind).is_some();
+        if is_own("SQL") || is_own("MONGO") {
+            let say = |stream: &mut TcpStream, packets: &[u8]| {
+                let trouble = match self.now.lock().unwrap().1.clone() {
+                    // What happens to a body has happened to the text.
+                    Trouble::Body(_) | Trouble::Endless => Trouble::None,
+                    trouble => trouble,
+                };
+                self.say(stream, &trouble, packets, |packets| packets)
+            };
+            match is_own("SQL") {
+                true => {
+                    mysql_server::serve(&mut stream, say, |statement| self.sql(statement, tick, &trouble));
+                }
+                false => mongo_server::serve(&mut stream, say, |command| self.mongo(command)),
+            }
+            let _ = stream.shutdown(Shutdown::Both);
+            return;
+        }
         if let Some(route) = self.route(|route| route.kind == "CONNECT") {
             let body = self.file(route, tick);
             self.say(&mut stream, &trouble, &body, |body| body);
@@ -233,6 +254,30 @@ impl Shared {
             }
         }
         let _ = stream.shutdown(Shutdown::Both);
+    }
+
+    fn sql(&self, statement: &str, tick: usize, trouble: &Trouble) -> Reply {
+        let Some(route) = self.route(|route| route.kind == "SQL" && route.question == statement) else {
+            return Reply::Refused(1064, "You have an error in your SQL syntax".into());
+        };
+        let told = self.file(route, tick);
+        match (route.status, trouble) {
+            (200, Trouble::Body(change)) => Reply::Table(change(&told)),
+            (200, Trouble::Endless) => Reply::Endless(told),
+            (200, _) => Reply::Table(told),
+            (code, _) => Reply::Refused(code, String::from_utf8_lossy(&told).trim().into()),
+        }
+    }
+
+    /// As it is now: the connection lasts from tick to tick. What is no JSON any more goes out as it is.
+    fn mongo(&self, command: &str) -> Vec<u8> {
+        let (tick, trouble) = self.now.lock().unwrap().clone();
+        let Some(route) = self.route(|route| route.kind == "MONGO" && route.question == command) else {
+            return mongo_server::bson(&serde_json::json!({ "ok": 0.0, "code": 59, "errmsg": "no such command" }));
+        };
+        let told = self.file(route, tick);
+        let told = if let Trouble::Body(change) = &trouble { change(&told) } else { told };
+        serde_json::from_slice(&told).map_or(told, |document| mongo_server::bson(&document))
     }
 
     /// Status and body.

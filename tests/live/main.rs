@@ -4,6 +4,8 @@
 
 mod carbon;
 mod cases;
+#[cfg(all(feature = "local", feature = "mongodb", feature = "mysql"))]
+mod databases;
 mod delivered;
 mod docker;
 #[path = "../support/documents.rs"]
@@ -52,6 +54,10 @@ const CASES: &[Case] = &[
     ("PostgreSQL: what check_postgres.sh tells", postgres::script),
     ("Docker: what its own command shows, and who may ask", docker::docker),
     ("Podman: what its own command shows", docker::podman),
+    #[cfg(all(feature = "local", feature = "mongodb", feature = "mysql"))]
+    ("MariaDB: every kind of login, what its own client says, stopped", databases::mariadb),
+    #[cfg(all(feature = "local", feature = "mongodb", feature = "mysql"))]
+    ("FerretDB: every kind of login, stopped", databases::ferretdb),
     ("HAProxy: what its own socket shows, and an outage", loadbalancer::haproxy),
     ("Twemproxy: what it writes itself, and an outage", loadbalancer::twemproxy),
     ("Janus: sessions and handles, an outage, a wrong secret", voip::janus),

@@ -2,6 +2,8 @@
 
 pub mod dice;
 pub mod documents;
+pub mod mongo_server;
+pub mod mysql_server;
 pub mod pages;
 pub mod server;
 pub mod tls;

@@ -124,7 +124,9 @@ const LAYERS: &[(&[&str], &[&str])] = &[
     ),
     (&["", "!sys/logging/"], &["simplelog::"]),
     (&["", "!sys/clock.rs", "!sink/http_post.rs"], &["SystemTime::now"]),
-    (&["", "!fetch/snmp/keys.rs"], &["aes::", "cbc::", "cfb_mode::", "des::", "hmac::", "md5::", "sha1::", "sha2::"]),
+    (&["", "!fetch/snmp/keys.rs"], &["aes::", "cbc::", "cfb_mode::", "des::", "sha1::", "sha2::"]),
+    (&["", "!fetch/snmp/keys.rs", "!fetch/mongodb/scram.rs"], &["hmac::", "md5::", "pbkdf2::"]),
+    (&["", "!fetch/mysql/login.rs"], &["mysql_common::"]),
     (&[""], &["todo!(", "unimplemented!(", "dbg!(", "println!(", "eprintln!(", "TODO", "FIXME", "XXX"]),
     (&["", "!cli/mod.rs", "!cli/apart.rs", "!main.rs", "!daemon/"], &["process::exit"]),
 ];

@@ -1,7 +1,9 @@
 //! Bytes to rows. Pure: text in, rows or an error out; no file, no socket, no clock, no point.
 
 pub mod ber;
+pub mod bson;
 pub mod csv;
+pub mod dict;
 pub mod jmxproxy;
 pub mod jolokia;
 pub mod json;

@@ -1,0 +1,97 @@
+//! MongoDB: what serverStatus tells (MongoDB manual, "serverStatus").
+
+use super::CONF;
+use crate::check::{Check, Context, Out, Runs, Spec};
+use crate::fetch::mongodb::{self, Server, UNAUTHORIZED};
+use crate::fetch::tcp;
+use crate::model::error::{Error, Result};
+use crate::model::point::Tags;
+use crate::model::table::{Field, Row, gauge, rate};
+
+pub static SPEC: Spec = Spec {
+    name: "check_mongodb",
+    purpose: "operations, documents and connections of MongoDB",
+    check_type: "mongo",
+    conf: CONF,
+    section: "MongoDB",
+    keys: &[tcp::KEYS, mongodb::KEYS],
+    runs: Runs::Own,
+    fields: &[GROUPS, FIELDS],
+    build: |section| Ok(Box::new(Mongodb { server: Server::read(section)?, refused: None })),
+};
+
+/// Every number directly below a part of the answer, under the name that it has there.
+const GROUPS: &[Field] = &[
+    rate("metrics.document.", "mongo_document_{key}"),
+    rate("metrics.operation.", "mongo_operation_{key}"),
+    rate("opcounters.", "mongo_opcounters_{key}"),
+    rate("opcountersRepl.", "mongo_opcountersrepl_{key}"),
+    gauge("connections.", "mongo_connections_{key}").int(),
+    rate("asserts.", "mongo_asserts_{key}"),
+];
+
+/// The tickets have another place from 8.0 on.
+const FIELDS: &[Field] = &[
+    gauge("uptime", "mongo_uptime").int().optional(),
+    gauge("mem.resident", "mongo_mem_resident").scale(MIB).int().optional(),
+    gauge("mem.virtual", "mongo_mem_virtual").scale(MIB).int().optional(),
+    rate("network.bytesIn", "mongo_network_bytesIn").optional(),
+    rate("network.bytesOut", "mongo_network_bytesOut").optional(),
+    rate("network.numRequests", "mongo_network_numRequests").optional(),
+    rate("opLatencies.reads.latency", "mongo_oplatencies_reads_latency").optional(),
+    rate("opLatencies.reads.ops", "mongo_oplatencies_reads_ops").optional(),
+    rate("opLatencies.writes.latency", "mongo_oplatencies_writes_latency").optional(),
+    rate("opLatencies.writes.ops", "mongo_oplatencies_writes_ops").optional(),
+    rate("opLatencies.commands.latency", "mongo_oplatencies_commands_latency").optional(),
+    rate("opLatencies.commands.ops", "mongo_oplatencies_commands_ops").optional(),
+    gauge("globalLock.currentQueue.readers", "mongo_queue_readers").int().optional(),
+    gauge("globalLock.currentQueue.writers", "mongo_queue_writers").int().optional(),
+    gauge("metrics.cursor.open.total", "mongo_cursors_open").int().optional(),
+    gauge("wiredTiger.cache.bytes currently in the cache", "mongo_cache_bytes").int().optional(),
+    gauge("wiredTiger.cache.tracked dirty bytes in the cache", "mongo_cache_dirty_bytes").int().optional(),
+    gauge("wiredTiger.cache.maximum bytes configured", "mongo_cache_max_bytes").int().optional(),
+    gauge("wiredTiger.concurrentTransactions.read.available", "mongo_tickets_read_available").int().optional(),
+    gauge("wiredTiger.concurrentTransactions.write.available", "mongo_tickets_write_available").int().optional(),
+    gauge("queues.execution.read.available", "mongo_tickets_read_available").int().optional(),
+    gauge("queues.execution.write.available", "mongo_tickets_write_available").int().optional(),
+];
+
+const MIB: f64 = 1_048_576.0;
+
+struct Mongodb {
+    server: Server,
+    /// Why it is not asked any more: each refusal is a line in its log.
+    refused: Option<String>,
+}
+
+impl Check for Mongodb {
+    fn run(&mut self, cx: &Context, out: &mut Out) -> Result<()> {
+        if let Some(problem) = &self.refused {
+            return Err(Error::Absent(problem.clone()));
+        }
+        let status = match self.server.ask("serverStatus", cx.due()) {
+            Err(error @ Error::Status { status: UNAUTHORIZED, .. }) => {
+                let problem = format!("{error}; it is asked again when its section has changed");
+                self.refused = Some(problem.clone());
+                return Err(Error::Absent(problem));
+            }
+            answer => answer?,
+        };
+        let row = Row::of(status.numbers());
+        if let Some(process) = row.count("pid") {
+            out.counted_by(&process.to_string());
+        }
+        if let Some(seconds) = status.number("uptime") {
+            out.counted_for(seconds);
+        }
+        for (path, number) in status.numbers() {
+            let group = |field: &&Field| path.strip_prefix(field.cell).is_some_and(|key| !key.contains('.'));
+            if let Some(field) = GROUPS.iter().find(group) {
+                let key = path.strip_prefix(field.cell).unwrap_or_default();
+                out.put_as(&field.metric.replace("{key}", key), field, number, &Tags::default());
+            }
+        }
+        out.pick(&row, FIELDS, &Tags::default());
+        Ok(())
+    }
+}
