@@ -1,0 +1,41 @@
+//! Whatever a server answers, no parser of answers stumbles over it. The first byte says which parser reads the rest.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use puypuy::model::parse::bson::Document;
+use puypuy::model::parse::csv::Csv;
+use puypuy::model::parse::jolokia::{Bean, read_bulk, read_one};
+use puypuy::model::parse::{dict, jmxproxy, json, pairs, prometheus, resp};
+use puypuy::model::table::{Field, gauge};
+
+const BEANS: &[Bean] = &[Bean { name: "a:type=B", attributes: &[] }, Bean { name: "a:type=*", attributes: &["C"] }];
+const FIELDS: &[Field] = &[gauge("/a/b", "ab"), gauge("/c", "c")];
+
+fuzz_target!(|bytes: &[u8]| {
+    let Some((which, bytes)) = bytes.split_first() else { return };
+    let text = String::from_utf8_lossy(bytes);
+    match which % 9 {
+        0 => drop(prometheus::read(&text, |name| name.len() % 2 == 0, |sample, _| assert!(!sample.name.is_empty()))),
+        1 => {
+            if let Ok(csv) = Csv::read(&text) {
+                csv.rows(&["# pxname", "svname", "scur"], |row| drop(row.get("scur")));
+            }
+        }
+        2 => drop(read_bulk(&text, BEANS)),
+        3 => drop(read_one(&text, &BEANS[1])),
+        4 => drop(jmxproxy::read(&text)),
+        5 => drop(pairs::pairs(&text, ": ").get("Uptime")),
+        6 => {
+            let _ = resp::is_whole(bytes, 2);
+            assert!(resp::replies(bytes).take(100_000).count() <= bytes.len());
+        }
+        7 => drop(Document::read(bytes)),
+        _ => {
+            drop(dict::texts(&text));
+            if let Ok(document) = json::document(&text, "a document") {
+                drop(json::row(&document, FIELDS));
+            }
+        }
+    }
+});
