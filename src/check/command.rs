@@ -37,7 +37,8 @@ impl Command {
         let path = words.next().filter(|path| path.starts_with('/')).map(PathBuf::from);
         let path = path.ok_or_else(|| section.wrong(key, "expected the whole path of a program, and its arguments"))?;
         let words = words.chain(more.iter().map(ToString::to_string)).collect();
-        let program = Program { path, words, privileges: Privileges::default(), max_output: MOST_BYTES };
+        let privileges = Privileges::default();
+        let program = Program { path, words, privileges, max_output: MOST_BYTES, interpreter: None };
         let seconds = section.optional_number("timeout_seconds")?;
         let timeout = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or(TIMEOUT);
         Ok(Command { program, other: None, uses_other: false, timeout, conf: section.file.clone() })

@@ -289,6 +289,14 @@ impl Out {
         });
     }
 
+    /// A number as it is, whatever its kind: a change was reckoned by whoever tells it. About another `host` where there is one.
+    pub fn tell_as_is(&mut self, told: Measurement, host: Option<&str>, reaction: i8) {
+        let Measurement { name, value, how, check_type, tags, time } = told;
+        let (name, check_type) = (Text::Owned(name.into()), Text::Owned(check_type.into()));
+        let series = Series { name, check_type, host: host.map(Into::into), tags };
+        self.push(series, None, (how, time.unwrap_or(self.tick.wall), reaction), |_| Some(value));
+    }
+
     /// The number that `value` makes of what was before. A series has one number at a time, the last that was told: what a
     /// store would keep of several.
     fn push(

@@ -13,6 +13,7 @@ use crate::scheduler::families::{self, Said};
 use crate::scheduler::links;
 use crate::scheduler::lookups::{self, Answer, HANGS, Lookups};
 use crate::scheduler::prepared::Folder;
+use crate::scripts::module;
 use crate::sink;
 use crate::web;
 use std::collections::BTreeSet;
@@ -56,6 +57,9 @@ pub fn check_config(paths: Paths, strict: bool, out: &mut dyn Write) -> Result<(
     }
     let (seen, unlisted) = look_once(paths.home, checks::find, |_| true);
     said.errors.extend(unlisted);
+    if let Some(own) = own.filter(|_| seen.added.iter().any(|on| links::is_module(&on.key.name))) {
+        said.warnings.extend(module::python(&own.python).err());
+    }
     let on = seen.added.iter().filter(|on| on.key.folder == Folder::Checks).map(|on| on.key.name.as_str());
     let of_checks = seen.broken.iter().filter(|broken| broken.folder == Folder::Checks);
     let off = of_checks.flat_map(|broken| &broken.names).map(|name| links::stem(name));

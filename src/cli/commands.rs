@@ -23,6 +23,7 @@ use crate::scripts::{self, Permits};
 use crate::sink;
 use crate::sys::clock::unix_now;
 use nix::unistd::geteuid;
+use std::borrow::Cow;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
@@ -79,6 +80,7 @@ pub fn check(settings: &Settings, name: &str, sampling: Sampling, out: &mut dyn 
     let unit = Unit::new(prepared, Instant::now(), every, false);
     let (identity, _) = hostname::identity(own);
     let programs = Programs::new(settings.home.clone(), identity.clone());
+    let programs = programs.with_python(own.python.clone(), settings.file.clone());
     let world = World { roots: own.roots.clone(), programs: Arc::new(programs) };
     let run = || {
         let at = Instant::now();
@@ -116,8 +118,26 @@ fn prepare(home: &Path, name: &str) -> Result<Prepared> {
                 error => error,
             })
         }
-        None => prepared::check(home, named(name)?),
+        None => match module_of(home, name)? {
+            Some((folder, module)) => prepared::module(home, folder, &module),
+            None => prepared::check(home, named(name)?),
+        },
     }
+}
+
+/// The own module of that name, with or without `check_` and `.py`, and where it lies; those that are switched on first.
+fn module_of(home: &Path, name: &str) -> Result<Option<(&'static str, String)>> {
+    let stem = name.strip_suffix(".py").unwrap_or(name);
+    for folder in [links::ENABLED, links::AVAILABLE] {
+        let is_meant = |module: &String| {
+            let own = links::stem(module);
+            own == stem || own.strip_prefix("check_") == Some(stem)
+        };
+        if let Some(module) = links::modules(home, folder)?.into_iter().find(is_meant) {
+            return Ok(Some((folder, module)));
+        }
+    }
+    Ok(None)
 }
 
 /// Where a script of that name lies; those that are switched on first.
@@ -166,6 +186,15 @@ pub fn list(home: &Path, out: &mut dyn Write) -> Result<()> {
     for name in available.iter().filter(|name| !is_linked(name)) {
         say(out, format!("off  {name:width$}  script"));
     }
+    for on in added.iter().filter(|on| links::is_module(&on.key.name) && on.key.folder == Folder::Checks) {
+        say(out, format!("on   {:width$}  own module", on.key.name));
+    }
+    let of_home = home.to_path_buf();
+    let modules = lookups::once(move || links::modules(&of_home, links::AVAILABLE)).transpose()?.unwrap_or_default();
+    let is_linked = |name: &String| is_on(Folder::Checks, name) || off(Folder::Checks).any(|linked| linked == name);
+    for name in modules.iter().filter(|name| !is_linked(name)) {
+        say(out, format!("off  {name:width$}  own module"));
+    }
     for (name, reason) in broken.iter().flat_map(|broken| broken.names.iter().map(|name| (name, &broken.reason))) {
         say(out, format!("?    {name:width$}  stays off: {reason}"));
     }
@@ -197,56 +226,62 @@ pub fn enable(home: &Path, own: Option<&SelfConfig>, names: &[String], out: &mut
     let (seen, unlisted) = look_once(home, checks::find, is_made);
     super::none_of(&unlisted)?;
     let is_on = |(folder, name, _): &Linked| {
-        seen.added.iter().any(|prepared| (prepared.key.folder, &*prepared.key.name) == (*folder, *name))
+        seen.added.iter().any(|prepared| (prepared.key.folder, &*prepared.key.name) == (*folder, &**name))
     };
-    links.iter().filter(|link| is_on(link)).for_each(|link| say_on(*link, out));
+    links.iter().filter(|link| is_on(link)).for_each(|link| say_on(link, out));
     Ok(Taken::of(&[seen]))
 }
 
 /// A link by its folder and what it switches on, and whether it is new.
-type Linked<'a> = (Folder, &'a str, bool);
+type Linked<'a> = (Folder, Cow<'a, str>, bool);
 
 /// Makes the links of those names.
 fn make_links<'a>(home: &Path, names: &'a [impl AsRef<str>]) -> Result<Vec<Linked<'a>>> {
-    let (mut programs, mut specs) = (Vec::new(), Vec::new());
+    let mut found: Vec<(Folder, Cow<str>)> = Vec::new();
     for name in names.iter().map(AsRef::as_ref) {
-        match folder_of(home, name)? {
-            Some(_) => programs.push(name),
-            None => specs.push(named(name)?),
-        }
+        found.push(match (folder_of(home, name)?, module_of(home, name)?) {
+            (Some(_), _) => (Folder::Scripts, name.into()),
+            (None, Some((_, module))) => (Folder::Checks, module.into()),
+            (None, None) => (Folder::Checks, named(name)?.name.into()),
+        });
     }
-    let mut made: Vec<Linked> = Vec::new();
-    for spec in specs {
-        made.push((Folder::Checks, spec.name, links::enable(home, spec)?));
-    }
-    for name in programs {
-        made.push((Folder::Scripts, name, scripts::enable(home, name)?));
-    }
-    Ok(made)
+    let make = |(folder, name): (Folder, Cow<'a, str>)| {
+        let is_new = match folder {
+            Folder::Checks => links::enable(home, &name)?,
+            Folder::Scripts => scripts::enable(home, &name)?,
+        };
+        Ok((folder, name, is_new))
+    };
+    found.into_iter().map(make).collect()
 }
 
-fn say_on((_, name, is_new): Linked, out: &mut dyn Write) {
-    say(out, format!("{name}: {}", if is_new { "switched on" } else { "is on already" }));
+fn say_on((_, name, is_new): &Linked, out: &mut dyn Write) {
+    say(out, format!("{name}: {}", if *is_new { "switched on" } else { "is on already" }));
 }
 
 /// `puypuy disable`: removes links, also those of checks that this version does not know.
-pub fn disable(home: &Path, names: &[String], out: &mut dyn Write) -> Result<()> {
+pub fn disable(home: &Path, names: &[String], moves: bool, out: &mut dyn Write) -> Result<()> {
     for name in names {
         if let Some(folder) = folder_of(home, name)? {
             let is_on = folder == scripts::ENABLED;
             if is_on {
-                scripts::disable(home, name)?;
+                scripts::disable(home, name, moves)?;
             }
             say(out, format!("{name}: {}", if is_on { "switched off" } else { "is off already" }));
             continue;
         }
-        let is_linked = |stem: &str| links::read(home).is_ok_and(|links| links.iter().any(|link| link.stem == stem));
-        let stem = match [name, links::stem(name)].into_iter().find(|stem| is_linked(stem)) {
-            Some(stem) => stem,
-            None => named(name)?.name,
+        let is_linked = |known: &str| {
+            links::read(home, checks::find).is_ok_and(|links| links.iter().any(|link| link.name == known))
         };
-        let removed = links::disable(home, stem)?;
-        say(out, format!("{stem}: {}", if removed { "switched off" } else { "is off already" }));
+        let known: Cow<str> = match [name, links::stem(name)].into_iter().find(|known| is_linked(known)) {
+            Some(known) => known.into(),
+            None => match module_of(home, name)? {
+                Some((_, module)) => module.into(),
+                None => named(name)?.name.into(),
+            },
+        };
+        let removed = links::disable(home, &known, moves)?;
+        say(out, format!("{known}: {}", if removed { "switched off" } else { "is off already" }));
     }
     Ok(())
 }
@@ -262,11 +297,14 @@ pub fn show(settings: &Settings, pattern: Option<&str>, last: Duration, out: &mu
 
 /// First half of `puypuy quickstart`: where no check is enabled, the first five are.
 pub fn enable_first(home: &Path, out: &mut dyn Write) -> Result<()> {
-    if links::read(home)?.iter().any(|link| link.spec().is_some()) {
+    if links::read(home, checks::find)?
+        .iter()
+        .any(|link| checks::find(&link.name).is_some() || links::is_module(&link.name))
+    {
         return Ok(());
     }
     // Without a look at what they are: that takes threads, and the daemon forks next. Its log tells.
-    make_links(home, FIRST_CHECKS)?.into_iter().for_each(|link| say_on(link, out));
+    make_links(home, FIRST_CHECKS)?.iter().for_each(|link| say_on(link, out));
     Ok(())
 }
 

@@ -65,6 +65,9 @@ enum Command {
     },
     /// Disable checks
     Disable {
+        /// A file that is no link goes to checks_available or scripts_available
+        #[arg(long = "move")]
+        moves: bool,
         #[arg(required = true, value_name = "NAME")]
         names: Vec<String>,
     },
@@ -202,7 +205,7 @@ fn obey(cli: Cli) -> Result<ExitCode> {
                 code(off.and_then(|off| none_of(&off)))
             });
         }
-        Command::Disable { names } => commands::disable(paths.home, &names, out)?,
+        Command::Disable { moves, names } => commands::disable(paths.home, &names, moves, out)?,
         Command::CheckConfig { strict } => {
             return apart::run(|| code(check_config::check_config(paths, strict, out)));
         }

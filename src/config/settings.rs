@@ -43,6 +43,8 @@ pub struct SelfConfig {
     pub max_cache: usize,
     /// User to become when started as root.
     pub run_user: Option<String>,
+    /// What own Python modules are run with: a path, or a name that is looked up.
+    pub python: String,
     pub roots: Roots,
     /// What it was read from.
     pub section: Section,
@@ -130,6 +132,8 @@ const OWN_KEYS: &[&str] = &[
     // The name of the 2017 original.
     "puypuy_user",
     "error_handler",
+    "python",
+    "modules_verify",
     "proc_root",
     "sys_root",
     "rootfs",
@@ -209,6 +213,8 @@ impl Problems<'_> {
 }
 
 fn read_own(home: &Path, own: &Section, problems: &mut Problems) -> SelfConfig {
+    // Read by `lib.commonclient` itself.
+    problems.or(own.flag("modules_verify", true), true);
     let path = |key: &str, default: &str| match own.text(key) {
         None | Some("") => home.join(default),
         Some(path) => home.join(path),
@@ -236,6 +242,10 @@ fn read_own(home: &Path, own: &Section, problems: &mut Problems) -> SelfConfig {
         tmpdir: path("tmpdir", "var/tmp"),
         max_cache: problems.or(own.number("max_cache", 50_000), 50_000),
         run_user: text("run_user").or_else(|| text("puypuy_user")),
+        python: match text("python") {
+            Some(path) if path.contains('/') => home.join(path).display().to_string(),
+            name => name.unwrap_or_else(|| "python3".into()),
+        },
         roots: Roots {
             proc: root("proc_root", roots.proc),
             sys: root("sys_root", roots.sys),

@@ -31,7 +31,7 @@ const STACK: usize = 1 << 20;
 pub fn serve(settings: &Settings, control: Control) -> Result<()> {
     let sink = sink::build(settings)?;
     let web = settings.web.as_ref().map(web::configure).transpose()?;
-    let Settings { home, own, tsdb, .. } = settings;
+    let Settings { home, file, own, tsdb, .. } = settings;
     let (identity, warning) = hostname::identity(own);
     warning.inspect(|warning| log::warn!("{warning}"));
     let folder = |name| Box::new(Folder::new(own.tmpdir.join(name)));
@@ -52,7 +52,8 @@ pub fn serve(settings: &Settings, control: Control) -> Result<()> {
     let queue = Arc::new(Queue::default());
     let (period, begin) = (own.check_period, (Moment::now(), random()));
     let delivery = Delivery::new(sink, identity.clone(), Arc::clone(&queue), spool, rejected, period, begin);
-    let programs = Arc::new(Programs::new(home.clone(), identity));
+    let programs = Programs::new(home.clone(), identity).with_python(own.python.clone(), file.clone());
+    let programs = Arc::new(programs);
     if let Some(web) = web {
         web::start(web, Pages { status: delivery.status(), exposition, programs: Arc::clone(&programs) })?;
     }

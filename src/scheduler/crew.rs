@@ -1,12 +1,12 @@
 //! The real crew: a thread for each check that can block, one for all others, and what the log hears of them.
 
 use super::clock::Moment;
+use super::links;
 use super::prepared::{Folder, Key, Prepared};
 use super::timetable::{Begin, Crew, Id, Notice};
 use super::worker::{Job, Surroundings, Unit, Worker};
 use crate::check::{Check, Runs};
 use crate::model::point::Batch;
-use crate::scripts;
 use crate::sys::logging::Complaint;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -41,10 +41,10 @@ impl Threads {
         self.around.assembly.flush();
     }
 
-    /// Where a script lies; `None` for a check.
-    fn script(&self, key: &Key) -> Option<PathBuf> {
-        let home = &self.around.world.programs.home;
-        (key.folder == Folder::Scripts).then(|| home.join(scripts::ENABLED).join(&key.name))
+    /// Where a script or an own module lies; `None` for a check.
+    fn program(&self, key: &Key) -> Option<PathBuf> {
+        let is_program = key.folder == Folder::Scripts || links::is_module(&key.name);
+        is_program.then(|| self.around.world.programs.home.join(key.folder.name()).join(&key.name))
     }
 
     fn start_shared(&mut self) -> std::io::Result<&Worker> {
@@ -54,7 +54,7 @@ impl Threads {
 
 impl Crew<Box<dyn Check>> for Threads {
     fn is_clear(&mut self, key: &Key) -> bool {
-        self.script(key).is_none_or(|path| !self.around.world.programs.is_running(&path))
+        self.program(key).is_none_or(|path| !self.around.world.programs.is_running(&path))
     }
 
     fn hire(&mut self, id: Id, prepared: Prepared, now: Moment) -> Option<Prepared> {
@@ -76,7 +76,7 @@ impl Crew<Box<dyn Check>> for Threads {
         if let Some(member) = self.members.remove(&id) {
             member.unit.dismiss();
         }
-        if let Some(path) = self.script(key).filter(|_| ends_run) {
+        if let Some(path) = self.program(key).filter(|_| ends_run) {
             self.around.world.programs.stop(&path);
         }
     }

@@ -2,10 +2,10 @@
 //! touches these folders while the daemon serves, so a place that does not answer holds up this thread and nothing else.
 
 use super::difference::{Comparison, Difference};
-use super::links::{self, Watch};
+use super::links::{self, Find, Watch};
 use super::lookups::{self, Answer, Lookups};
 use super::prepared::{self, Folder, Key, Prepared};
-use crate::check::{Check, Spec};
+use crate::check::Check;
 use crate::checks;
 use crate::config::ini;
 use crate::config::spelling;
@@ -29,9 +29,6 @@ const RHYTHM: (Duration, Duration) = (Duration::from_millis(50), Duration::from_
 const STACK: usize = 512 << 10;
 const HANGS: &str = "does not answer: its file, its section or its run_user is looked up in a place that hangs";
 const WAITS: &str = "was not looked at: others do not answer, or no thread is to be had";
-
-/// Knows the check of a name.
-pub type Find = fn(&str) -> Option<&'static Spec>;
 
 /// The handle to the thread. Dropping it ends the thread after the look it is in.
 pub struct Enabled {
@@ -99,7 +96,7 @@ pub fn look_once(home: &Path, find: Find, is_asked: impl Fn(&Key) -> bool) -> (D
     let (mut comparison, mut unlisted) = (Comparison::default(), Vec::new());
     for folder in Folder::ALL {
         let of_home = home.to_path_buf();
-        match lookups::once(move || list(&of_home, folder)) {
+        match lookups::once(move || list(&of_home, find, folder)) {
             Some(Ok(listed)) => comparison.list(folder, listed),
             Some(Err(error)) => unlisted.push(error),
             None => unlisted.push(Error::daemon(format!("{}: {}", folder.name(), lookups::HANGS))),
@@ -120,6 +117,7 @@ type Seen = std::result::Result<Prepared, String>;
 /// Everything that the thread remembers from look to look.
 struct Look {
     home: PathBuf,
+    find: Find,
     watches: [(Folder, Watch); 2],
     /// Of each folder its own: what hangs in one keeps nothing of the other from being looked at.
     looks: [(Folder, Lookups<Key, Seen>); 2],
@@ -134,6 +132,7 @@ impl Look {
     fn new(home: &Path, find: Find) -> Look {
         Look {
             home: home.into(),
+            find,
             watches: Folder::ALL.map(|folder| (folder, Watch::new(&home.join(folder.name())))),
             looks: Folder::ALL.map(|folder| (folder, looks(home, find))),
             comparison: Comparison::default(),
@@ -154,7 +153,7 @@ impl Look {
             if !is_changed && !is_time {
                 continue;
             }
-            match list(&self.home, *folder) {
+            match list(&self.home, self.find, *folder) {
                 Ok(listed) => {
                     self.complaint.recovered(folder.name(), now);
                     self.comparison.list(*folder, listed);
@@ -206,10 +205,10 @@ fn see(comparison: &mut Comparison<Box<dyn Check>>, key: &Key, answer: Answer<Se
 }
 
 /// What an entry is for, whatever it points to.
-fn list(home: &Path, folder: Folder) -> Result<BTreeMap<Key, String>> {
+fn list(home: &Path, find: Find, folder: Folder) -> Result<BTreeMap<Key, String>> {
     let key = |name| Key { folder, name };
     Ok(match folder {
-        Folder::Checks => links::read(home)?.into_iter().map(|link| (key(link.stem), link.file_name)).collect(),
+        Folder::Checks => links::read(home, find)?.into_iter().map(|link| (key(link.name), link.file_name)).collect(),
         Folder::Scripts => {
             let names = scripts::names(home, scripts::ENABLED)?;
             names.into_iter().map(|name| (key(name.clone()), name)).collect()
@@ -224,18 +223,26 @@ fn looks(home: &Path, find: Find) -> Lookups<Key, Seen> {
         let prepared = match key.folder {
             Folder::Checks => match find(&key.name) {
                 Some(spec) => prepared::check(&home, spec),
-                None => {
-                    let whole = format!("check_{}", key.name);
-                    let meant = if find(&whole).is_some() { &whole } else { &key.name };
-                    let near = spelling::hint(meant, checks::all().map(|spec| spec.name));
-                    return Err(format!("no check of that name in this version{near}"));
-                }
+                None if links::is_module(&key.name) => prepared::module(&home, links::ENABLED, &key.name),
+                None => return Err(unknown(find, &key.name)),
             },
             Folder::Scripts => shared_permits(&home, &permits)
                 .and_then(|permits| prepared::script(&home, scripts::ENABLED, &key.name, &permits)),
         };
-        prepared.map_err(|error| error.to_string())
+        match prepared {
+            // A mistake in a name, or a check of the original that is none here.
+            Err(Error::Absent(why)) => Err(format!("{}; {why}", unknown(find, links::stem(&key.name)))),
+            prepared => prepared.map_err(|error| error.to_string()),
+        }
     })
+}
+
+/// What is said of a name that is no check's.
+fn unknown(find: Find, name: &str) -> String {
+    let whole = format!("check_{name}");
+    let meant = if find(&whole).is_some() { &whole } else { name };
+    let near = spelling::hint(meant, checks::all().map(|spec| spec.name));
+    format!("no check of that name in this version{near}")
 }
 
 /// The permits of all scripts: new ones when `[scripts]` says another number.

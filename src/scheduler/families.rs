@@ -1,5 +1,6 @@
 //! `conf/*.ini`: where the checks find their sections, and the look over all of it.
 
+use super::links;
 use crate::check::{COMMON_KEYS, CommonSettings, DEVICES, Spec};
 use crate::checks;
 use crate::config::ini::{self, Ini};
@@ -8,6 +9,7 @@ use crate::config::section::Section;
 use crate::config::spelling::hint;
 use crate::fetch::program::safety;
 use crate::model::error::{Error, Result};
+use crate::scripts::module::{self, ModuleConfig};
 use crate::scripts::{self, Permits, ScriptConfig};
 use crate::sys::folder;
 use std::iter;
@@ -18,7 +20,36 @@ const FOLDER: &str = "conf";
 /// Further names of sections: spelt right where the original was wrong, and one as it was called before.
 const SPELT: &[(&str, &str)] = &[("Coturn", "Cotrun"), ("Gazan", "Aralez")];
 /// Files that name programs, or as whom they are run.
-const NAMES_PROGRAMS: [&str; 2] = [scripts::CONF, "conf/nagios.ini"];
+const NAMES_PROGRAMS: [&str; 3] = [scripts::CONF, module::CONF, "conf/nagios.ini"];
+/// What a file of programs may say.
+struct Programs {
+    conf: &'static str,
+    common: &'static str,
+    /// Of their names.
+    end: &'static str,
+    expected: &'static str,
+    keys: &'static [&'static str],
+    common_keys: &'static [&'static str],
+}
+
+const PROGRAMS: [Programs; 2] = [
+    Programs {
+        conf: scripts::CONF,
+        common: scripts::COMMON,
+        end: "",
+        expected: "expected [scripts], or the name of a script such as [check_x.sh]",
+        keys: scripts::KEYS,
+        common_keys: scripts::COMMON_KEYS,
+    },
+    Programs {
+        conf: module::CONF,
+        common: module::COMMON,
+        end: ".py",
+        expected: "expected [modules], or the name of an own module such as [check_x.py]",
+        keys: module::KEYS,
+        common_keys: &[],
+    },
+];
 /// Sections that belong to the daemon, in `config.ini`.
 const DAEMONS: &[&str] = &["SelfConfig", "TSDB", "WebServer", ini::DEFAULT];
 
@@ -109,10 +140,13 @@ pub fn look_over(home: &Path, shown: &str) -> Said {
             said.errors.extend(mistakes::of(section, Permits::read));
         }
     }
+    if shown == module::CONF {
+        said.errors.extend(read.sections.iter().flat_map(|section| mistakes::of(section, ModuleConfig::read)));
+    }
     if NAMES_PROGRAMS.contains(&shown) {
         said.errors.extend(safety::check_conf(&home.join(shown)).err());
     }
-    doubts(shown, &read, &mut said.warnings);
+    doubts(home, shown, &read, &mut said.warnings);
     said.errors.extend(read.errors);
     said
 }
@@ -145,16 +179,17 @@ pub fn try_check(home: &Path, spec: &Spec) -> Vec<Error> {
     found
 }
 
-/// Sections that are no script's, and keys that no script has.
-fn of_scripts(read: &Ini, warnings: &mut Vec<Error>) {
+/// Sections that are no program's, and keys that none has.
+fn of_programs(read: &Ini, of: &Programs, warnings: &mut Vec<Error>) {
     for section in read.sections.iter().filter(|section| section.name != ini::DEFAULT) {
-        let is_common = section.name == scripts::COMMON;
-        if !is_common && !section.name.starts_with("check_") {
-            warnings.push(section.problem("", "expected [scripts], or the name of a script such as [check_x.sh]"));
+        let is_common = section.name == of.common;
+        let is_of_one = section.name.starts_with("check_") && section.name.ends_with(of.end);
+        if !is_common && !is_of_one {
+            warnings.push(section.problem("", of.expected));
             continue;
         }
-        let more = if is_common { scripts::COMMON_KEYS } else { &[] };
-        let known = || COMMON_KEYS.iter().chain(scripts::KEYS).chain(more).copied();
+        let more = if is_common { of.common_keys } else { &[] };
+        let known = || COMMON_KEYS.iter().chain(of.keys).chain(more).copied();
         for entry in section.entries.iter().filter(|entry| !known().any(|key| key.eq_ignore_ascii_case(&entry.key))) {
             warnings.push(section.problem(&entry.key, &format!("unknown key{}", hint(&entry.key, known()))));
         }
@@ -181,10 +216,17 @@ fn device_folder(spec: &Spec) -> String {
     format!("{FOLDER}/{}", spec.conf.trim_end_matches(".ini"))
 }
 
+/// Whether an own module that is switched on names that section, in quotes: then it is the module's.
+fn is_of_module(home: &Path, section: &str) -> bool {
+    let names = links::modules(home, links::ENABLED).unwrap_or_default();
+    let mut texts = names.into_iter().filter_map(|name| module::text(&home.join(links::ENABLED).join(name)).ok());
+    texts.any(|text| ["'", "\""].iter().any(|quote| text.contains(&format!("{quote}{section}{quote}"))))
+}
+
 /// Sections and keys that nobody reads, and sections that stand in the wrong file.
-fn doubts(shown: &str, read: &Ini, warnings: &mut Vec<Error>) {
-    if shown == scripts::CONF {
-        return of_scripts(read, warnings);
+fn doubts(home: &Path, shown: &str, read: &Ini, warnings: &mut Vec<Error>) {
+    if let Some(of) = PROGRAMS.iter().find(|of| of.conf == shown) {
+        return of_programs(read, of, warnings);
     }
     for section in &read.sections {
         if DAEMONS.contains(&section.name.as_str()) {
@@ -204,6 +246,9 @@ fn doubts(shown: &str, read: &Ini, warnings: &mut Vec<Error>) {
         let is_reader = |spec: &&Spec| is_named(spec, &section.name) || is_instance(spec, &section.name);
         let readers: Vec<&Spec> = checks::all().map(|spec| spec as &Spec).filter(is_reader).collect();
         if readers.is_empty() {
+            if is_of_module(home, &section.name) {
+                continue;
+            }
             let near = hint(&section.name, checks::all().map(|spec| spec.section).filter(|name| !name.is_empty()));
             warnings.push(section.problem("", &format!("no check of this version reads this section{near}")));
             continue;

@@ -1,11 +1,13 @@
-//! A check or a script that was read and built from its configuration, ready to be run.
+//! A check, an own module or a script that was read and built from its configuration, ready to be run.
 
 use super::families;
 use super::links;
 use crate::check::{Check, CommonSettings, Runs, Spec, instances};
 use crate::config::section::Section;
 use crate::model::error::Result;
+use crate::model::point::Text;
 use crate::scripts::config::Mode;
+use crate::scripts::module::{self, Module, ModuleConfig};
 use crate::scripts::{self, Permits, Script, ScriptConfig};
 use std::path::Path;
 use std::sync::Arc;
@@ -29,7 +31,7 @@ impl Folder {
     }
 }
 
-/// What tells a check or script from all others: a check's name, or the file name of a script.
+/// What tells a check or script from all others: a check's name, or the file name of a script or own module.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     pub folder: Folder,
@@ -40,7 +42,7 @@ pub struct Key {
 pub struct Prepared<W = Box<dyn Check>> {
     pub key: Key,
     /// Value of the `type` tag.
-    pub check_type: &'static str,
+    pub check_type: Text,
     pub common: CommonSettings,
     pub runs: Runs,
     /// What it has gathered is asked for once more at the end.
@@ -61,7 +63,16 @@ pub fn check(home: &Path, spec: &'static Spec) -> Result<Prepared> {
     let (common, work) = (CommonSettings::read(&section)?, instances::build(spec, &section)?);
     let key = Key { folder: Folder::Checks, name: spec.name.into() };
     let warning = section.unverified("verify", false).filter(|_| spec.has_key("verify"));
-    Ok(Prepared { key, check_type: spec.check_type, common, runs: spec.runs, is_stream: false, warning, section, work })
+    Ok(Prepared {
+        key,
+        check_type: spec.check_type.into(),
+        common,
+        runs: spec.runs,
+        is_stream: false,
+        warning,
+        section,
+        work,
+    })
 }
 
 /// The script of that name in a folder below home, as its section says.
@@ -76,5 +87,29 @@ pub fn script(home: &Path, folder: &str, name: &str, permits: &Arc<Permits>) -> 
     let (common, is_stream) = (config.common, config.mode == Mode::Stream);
     let work = Box::new(Script::new(path, config, Arc::clone(permits)));
     let key = Key { folder: Folder::Scripts, name: name.into() };
-    Ok(Prepared { key, check_type: scripts::TYPE, common, runs: Runs::Own, is_stream, warning: None, section, work })
+    Ok(Prepared {
+        key,
+        check_type: scripts::TYPE.into(),
+        common,
+        runs: Runs::Own,
+        is_stream,
+        warning: None,
+        section,
+        work,
+    })
+}
+
+/// The own module of that name in a folder below home, as its section says.
+///
+/// # Errors
+/// A mistake in the section or its file, or no module in that place.
+pub fn module(home: &Path, folder: &str, name: &str) -> Result<Prepared> {
+    let path = home.join(folder).join(name);
+    module::check_file(&path)?;
+    let section = ModuleConfig::section(home, name)?;
+    let config = ModuleConfig::read(&section)?;
+    let (common, check_type) = (config.common, Text::Owned(Module::check_type(name).into()));
+    let work = Box::new(Module::new(path, config));
+    let key = Key { folder: Folder::Checks, name: name.into() };
+    Ok(Prepared { key, check_type, common, runs: Runs::Own, is_stream: false, warning: None, section, work })
 }

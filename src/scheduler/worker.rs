@@ -55,12 +55,12 @@ impl Unit {
         let tick = Tick { wall: 0, at, deadline: at, period };
         let state = State {
             check: work,
-            out: Out::new(check_type, common.max_series, tick),
+            out: Out::new(check_type.clone(), common.max_series, tick),
             folding: Folding::default(),
             ailing: Vec::new(),
             errors: tells_errors.then(Errors::default),
         };
-        let (name, check_type) = (key.name.into(), check_type.into());
+        let name = key.name.into();
         Unit { name, check_type, common, is_dismissed: AtomicBool::new(false), state: Mutex::new(state) }
     }
 

@@ -44,15 +44,12 @@ pub struct ScriptConfig {
 }
 
 impl ScriptConfig {
-    /// Its section of [`CONF`], with `[scripts]` for what that does not say.
+    /// Its section of [`CONF`], see [`section`].
     ///
     /// # Errors
-    /// The file cannot be read or has a mistake; or root reads it, and others can change it.
+    /// As [`section`].
     pub fn section(home: &Path, name: &str) -> Result<Section> {
-        safety::check_conf(&home.join(CONF))?;
-        let (mut own, common) = (ini::section(home, CONF, name)?, ini::section(home, CONF, COMMON)?);
-        own.entries.extend(common.entries);
-        Ok(own)
+        section(home, CONF, COMMON, name)
     }
 
     /// From one section.
@@ -74,29 +71,43 @@ impl ScriptConfig {
         };
         let judges_measures = section.flag(JUDGE, false)?;
         let max_output = section.number("max_output", MAX_OUTPUT)?;
-        let nice =
-            section.optional_within::<i64>("nice", -20..=19, "a number")?.and_then(|level| i8::try_from(level).ok());
-        if nice.is_some_and(|level| !may_have(level)) {
-            return Err(section.wrong("nice", "only root can raise a priority; take a higher number, or start as root"));
-        }
-        let user = section.text("run_user").filter(|name| !name.is_empty()).map(String::from);
-        if let Some(name) = &user
-            && User::from_name(name).is_ok_and(|found| found.is_none())
-        {
-            return Err(section.wrong(
-                "run_user",
-                "there is no user of that name on this host; name another, or make it with useradd",
-            ));
-        }
+        let privileges = privileges(section)?;
         Ok(ScriptConfig {
             common: CommonSettings::read(section)?,
             mode,
             format,
             judges_measures,
             max_output,
-            privileges: Privileges { user, nice },
+            privileges,
         })
     }
+}
+
+/// The section of that name in a file of programs, with the one for all of them for what it does not say.
+///
+/// # Errors
+/// The file cannot be read or has a mistake; or root reads it, and others can change it.
+pub fn section(home: &Path, conf: &str, common: &str, name: &str) -> Result<Section> {
+    safety::check_conf(&home.join(conf))?;
+    let (mut own, common) = (ini::section(home, conf, name)?, ini::section(home, conf, common)?);
+    own.entries.extend(common.entries);
+    Ok(own)
+}
+
+/// As whom, and with which priority.
+pub fn privileges(section: &Section) -> Result<Privileges> {
+    let nice = section.optional_within::<i64>("nice", -20..=19, "a number")?.and_then(|level| i8::try_from(level).ok());
+    if nice.is_some_and(|level| !may_have(level)) {
+        return Err(section.wrong("nice", "only root can raise a priority; take a higher number, or start as root"));
+    }
+    let user = section.text("run_user").filter(|name| !name.is_empty()).map(String::from);
+    if let Some(name) = &user
+        && User::from_name(name).is_ok_and(|found| found.is_none())
+    {
+        return Err(section
+            .wrong("run_user", "there is no user of that name on this host; name another, or make it with useradd"));
+    }
+    Ok(Privileges { user, nice })
 }
 
 /// Whether this process may have such a priority. Each thread has its own, so one that then ends can try.

@@ -1,7 +1,9 @@
-//! `scripts_enabled/check_*`: programs of any language, each a check whose numbers are what it writes.
+//! Programs of others, each a check: `scripts_enabled/check_*` of any language, and own Python modules.
 
 pub mod config;
 pub mod line;
+pub mod module;
+mod pause;
 pub mod plugins;
 pub mod reader;
 mod script;
@@ -64,9 +66,9 @@ pub fn enable(home: &Path, name: &str) -> Result<bool> {
 /// Switches a script off by removing its link.
 ///
 /// # Errors
-/// It is no link but a file, which may be the only copy of somebody's work.
-pub fn disable(home: &Path, name: &str) -> Result<()> {
-    let path = home.join(ENABLED).join(name);
-    folder::check_link(&path, &home.join(AVAILABLE))?;
-    fs::remove_file(&path).map_err(Error::file("remove", &path))
+/// It is no link but a file, which may be the only copy of somebody's work: with `moves` it goes to [`AVAILABLE`].
+pub fn disable(home: &Path, name: &str, moves: bool) -> Result<()> {
+    let (path, elsewhere) = (home.join(ENABLED).join(name), home.join(AVAILABLE));
+    folder::check_removal(&path, &elsewhere, moves)?;
+    folder::remove(&path, &elsewhere)
 }

@@ -54,7 +54,8 @@ pub fn read(section: &Section) -> Result<Vec<Plugin>> {
                 return Err(section.problem(&entry.key, EXPECTED));
             }
             let (words, privileges) = (words.collect(), Privileges::default());
-            let program = Program { path: path.into(), words, privileges, max_output: MAX_OUTPUT };
+            let (path, max_output) = (path.into(), MAX_OUTPUT);
+            let program = Program { path, interpreter: None, words, privileges, max_output };
             Ok(Plugin { name: entry.key.to_lowercase(), program })
         })
         .collect()

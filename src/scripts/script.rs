@@ -1,6 +1,7 @@
 //! A script as a check: run to its end at each tick, or for ever.
 
 use super::config::{Mode, Permits, ScriptConfig};
+use super::pause::Pause;
 use super::reader::{Format, Reader};
 use super::stream::{Stream, Version, version};
 use crate::check::{Check, Context, Out};
@@ -11,13 +12,7 @@ use crate::model::error::{Error, Result, quote};
 use crate::scripts::plugins::{self, UNKNOWN};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-/// From the end of a stream to its next start: the first time, and at most.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
-/// A stream that has lasted so long starts again after the first pause.
-const LASTING: Duration = Duration::from_secs(60);
+use std::time::Instant;
 
 /// A script as a check.
 pub struct Script {
@@ -32,15 +27,14 @@ pub struct Script {
     /// As given, or else what was recognised of this file or stream: a plugin that fails may write less than one that is well.
     format: Option<Format>,
     version: Version,
-    pause: Duration,
-    resume: Instant,
+    pause: Pause,
 }
 
 impl Script {
     pub fn new(path: PathBuf, config: ScriptConfig, permits: Arc<Permits>) -> Script {
         let ScriptConfig { mode, format: given, judges_measures, max_output, privileges, .. } = config;
         Script {
-            program: Program { path, words: Vec::new(), privileges, max_output },
+            program: Program { path, interpreter: None, words: Vec::new(), privileges, max_output },
             mode,
             given,
             judges_measures,
@@ -49,8 +43,7 @@ impl Script {
             stream: None,
             format: given,
             version: None,
-            pause: Duration::ZERO,
-            resume: Instant::now(),
+            pause: Pause::default(),
         }
     }
 
@@ -126,17 +119,15 @@ impl Script {
         self.stream = None;
         let why = ran.complaint(&self.program).unwrap_or("has ended".into());
         if is_outdated {
-            self.pause = Duration::ZERO;
+            self.pause = Pause::default();
             return self.start_stream(context.programs);
         }
-        let has_lasted = begun.elapsed() >= LASTING;
-        self.pause = if has_lasted { FIRST_PAUSE } else { (self.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE) };
-        self.resume = Instant::now() + self.pause;
-        Err(Error::daemon(format!("{why}; it is started again in {} s", self.pause.as_secs())))
+        let seconds = self.pause.begin(begun).as_secs();
+        Err(Error::daemon(format!("{why}; it is started again in {seconds} s")))
     }
 
     fn start_stream(&mut self, programs: &Programs) -> Result<()> {
-        if Instant::now() < self.resume {
+        if !self.pause.is_over() {
             return Ok(());
         }
         self.format = self.given;

@@ -61,13 +61,13 @@ pub fn trust(folder: &Path) -> Result<()> {
     }
 }
 
-/// The names of what is a check or a script in the folder, sorted; neither an editor's copies nor anything else.
+/// The names of what is a check or a script in the folder, sorted; neither copies of editors and of Python nor anything else.
 ///
 /// # Errors
 /// As [`entries`].
 pub fn check_names(folder: &Path) -> Result<Vec<String>> {
     let mut names = names(folder)?;
-    names.retain(|name| name.starts_with("check_") && !name.ends_with(['~', '#']));
+    names.retain(|name| name.starts_with("check_") && !name.ends_with(['~', '#']) && !name.ends_with(".pyc"));
     Ok(names)
 }
 
@@ -80,16 +80,34 @@ pub fn link(home: &Path, enabled: &str, available: &str, name: &str) -> Result<(
     symlink(target, &link).map_err(Error::file("make the link", &link))
 }
 
-/// That this is a symbolic link, which can be made again, and no file, which cannot.
+/// That this is a symbolic link, which can be made again, or a file that may move elsewhere, where nothing has its name.
 ///
 /// # Errors
-/// It is a file; the message says what its owner can do.
-pub fn check_link(path: &Path, elsewhere: &Path) -> Result<()> {
+/// It is a file that may not, or cannot; the message says what its owner can do.
+pub fn check_removal(path: &Path, elsewhere: &Path, moves: bool) -> Result<()> {
     if path.is_symlink() {
         return Ok(());
     }
+    let target = elsewhere.join(path.file_name().unwrap_or_default());
     let (path, elsewhere) = (path.display(), elsewhere.display());
-    Err(Error::daemon(format!(
-        "{path} is no link but a file, and might be lost; move it to {elsewhere} yourself, or remove it with rm"
-    )))
+    if !moves {
+        return Err(Error::daemon(format!(
+            "{path} is no link but a file, and might be lost; disable --move moves it to {elsewhere}, rm removes it"
+        )));
+    }
+    match target.symlink_metadata() {
+        Ok(_) => {
+            Err(Error::daemon(format!("{path} cannot be moved: {} is there already; rename one", target.display())))
+        }
+        Err(_) => Ok(()),
+    }
+}
+
+/// Removes a link; moves what is none elsewhere.
+pub fn remove(path: &Path, elsewhere: &Path) -> Result<()> {
+    if path.is_symlink() {
+        return fs::remove_file(path).map_err(Error::file("remove", path));
+    }
+    fs::create_dir_all(elsewhere).map_err(Error::file("make", elsewhere))?;
+    fs::rename(path, elsewhere.join(path.file_name().unwrap_or_default())).map_err(Error::file("move", path))
 }

@@ -71,7 +71,7 @@ fn disable_removes_links_and_never_a_file() {
         assert_eq!(said.code, 1, "{said:?}");
         let (file, available) = (file.display(), home.path("checks_available"));
         let told = format!(
-            "puypuy: {file} is no link but a file, and might be lost; move it to {} yourself, or remove it with rm\n",
+            "puypuy: {file} is no link but a file, and might be lost; disable --move moves it to {}, rm removes it\n",
             available.display()
         );
         assert_eq!((said.err, said.out.as_str()), (told, ""));

@@ -241,7 +241,7 @@ fn prepared(key: &Key, version: u64) -> Prepared<Work> {
     let entries = vec![Entry { key: "version".into(), value: version.to_string(), line: 1 }];
     Prepared {
         key: key.clone(),
-        check_type: "test",
+        check_type: "test".into(),
         common: CommonSettings { period, timeout: None, max_series: 1 },
         runs,
         is_stream: number % 3 == 1,

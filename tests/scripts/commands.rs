@@ -99,7 +99,7 @@ fn scripts_are_listed_switched_on_and_off() {
     let home = home();
     assert!(home.puypuy(&["list"]).out.contains("off  check_random.sh"));
     let said = home.puypuy(&["enable", "check_random.sh", "check_memory"]);
-    assert_eq!(said.out, "check_memory: switched on\ncheck_random.sh: switched on\n", "{said:?}");
+    assert_eq!(said.out, "check_random.sh: switched on\ncheck_memory: switched on\n", "{said:?}");
     assert!(home.path("scripts_enabled/check_random.sh").is_symlink());
     assert_eq!(home.puypuy(&["enable", "check_random.sh"]).out, "check_random.sh: is on already\n");
     assert!(home.puypuy(&["list"]).out.contains("on   check_random.sh"));
@@ -111,7 +111,10 @@ fn scripts_are_listed_switched_on_and_off() {
     let own = home.path("scripts_enabled/check_own.sh");
     fs::write(&own, "#!/bin/sh\n").unwrap();
     let said = home.puypuy(&["disable", "check_own.sh"]);
-    assert!(said.code == 1 && said.err.contains("is no link but a file, and might be lost; move it to"), "{said:?}");
+    assert!(
+        said.code == 1 && said.err.contains("is no link but a file, and might be lost; disable --move"),
+        "{said:?}"
+    );
     assert!(own.exists());
     let said = home.puypuy(&["enable", "check_nothing.sh"]);
     assert!(said.code == 1 && said.err.contains("check_nothing.sh: no check of that name"), "{said:?}");

@@ -5,6 +5,7 @@ mod copies;
 mod formats;
 mod guard;
 mod line;
+mod modules;
 mod nagios;
 mod plugins;
 mod safety;

@@ -115,7 +115,9 @@ impl Home {
         let numbers =
             fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
         let home = self.folder.path();
-        numbers.filter(|pid: &i32| fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == home)).collect()
+        numbers
+            .filter(|pid: &i32| fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd.starts_with(home)))
+            .collect()
     }
 }
 

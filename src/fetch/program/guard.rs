@@ -41,8 +41,9 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// Does what the order says, to the end of this process.
 pub fn obey(order: Order) -> ExitCode {
     match order {
-        Order::Guard { limit, descriptors, privileges, path, words } => {
-            guard(&path, &words, limit, descriptors, &privileges);
+        Order::Guard { limit, descriptors, privileges, interpreter, path, words } => {
+            let run = Run { script: &path, interpreter: interpreter.as_deref(), words: &words };
+            guard(&run, limit, descriptors, &privileges);
             ExitCode::SUCCESS
         }
         Order::RunAs { user, path, words } => {
@@ -53,11 +54,34 @@ pub fn obey(order: Order) -> ExitCode {
     }
 }
 
+/// What is run.
+struct Run<'a> {
+    script: &'a Path,
+    /// See [`super::Program::interpreter`].
+    interpreter: Option<&'a Path>,
+    words: &'a [OsString],
+}
+
+impl Run<'_> {
+    /// What is started.
+    fn file(&self) -> &Path {
+        self.interpreter.unwrap_or(self.script)
+    }
+
+    /// What the script reads from: the socket that is the guard's standard output, where it is asked, else nothing.
+    fn stdin(&self) -> io::Result<Stdio> {
+        match self.interpreter {
+            Some(_) => Ok(io::stdout().as_fd().try_clone_to_owned()?.into()),
+            None => Ok(Stdio::null()),
+        }
+    }
+}
+
 /// The whole life of a guard: runs the script, waits until nothing is left of it, and says what became of it.
-pub fn guard(script: &Path, words: &[OsString], limit: Duration, descriptors: Option<u64>, privileges: &Privileges) {
+fn guard(run: &Run, limit: Duration, descriptors: Option<u64>, privileges: &Privileges) {
     let deadline = Instant::now() + limit;
-    let begun = prepare(script, descriptors, privileges.nice).and_then(|(deaths, orders)| {
-        let main = start(script, words, privileges.user.as_deref()).map_err(|error| refusal(script, &error))?;
+    let begun = prepare(run.script, descriptors, privileges.nice).and_then(|(deaths, orders)| {
+        let main = start(run, privileges.user.as_deref()).map_err(|error| refusal(run.file(), &error))?;
         Ok(ProcessTree { main, ended: None, deaths, orders, is_ending: false })
     });
     let mut tree = match begun {
@@ -139,8 +163,9 @@ fn told(signals: &[i32]) -> io::Result<UnixStream> {
 }
 
 /// Starts the script in a group of its own, and lets go of the pipes that it writes to.
-fn start(script: &Path, words: &[OsString], user: Option<&str>) -> io::Result<Pid> {
-    let spawn = |command: &mut Command| command.args(words).stdin(Stdio::null()).process_group(0).spawn();
+fn start(run: &Run, user: Option<&str>) -> io::Result<Pid> {
+    let script = run.file();
+    let spawn = |command: &mut Command| command.args(run.words).stdin(run.stdin()?).process_group(0).spawn();
     let first = match user {
         Some(user) => spawn(Command::new("/proc/self/exe").args(order::run_as(user, script.as_os_str()))),
         None => spawn(&mut Command::new(script)),

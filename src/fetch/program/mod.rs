@@ -28,6 +28,9 @@ const LAST_SWEEP: Duration = Duration::from_millis(500);
 #[derive(Clone, Debug)]
 pub struct Program {
     pub path: PathBuf,
+    /// What is run instead, with the words, which name the path among them. Such a program is asked over its standard input, a
+    /// socket, and answers the same way, see [`run::Running::ask`].
+    pub interpreter: Option<PathBuf>,
     pub words: Vec<String>,
     pub privileges: Privileges,
     /// Most bytes that are read of it.
@@ -57,6 +60,10 @@ impl Privileges {
 pub struct Programs {
     pub home: PathBuf,
     pub identity: Identity,
+    /// The daemon's configuration file.
+    pub config: PathBuf,
+    /// What own Python modules are run with: a path, or a name.
+    pub python: String,
     /// The program that guards them: this one.
     guard: PathBuf,
     guards: Arc<Guards>,
@@ -64,7 +71,13 @@ pub struct Programs {
 
 impl Programs {
     pub fn new(home: PathBuf, identity: Identity) -> Programs {
-        Programs { home, identity, guard: "/proc/self/exe".into(), guards: Arc::default() }
+        let (config, python) = (home.join("config.ini"), "python3".into());
+        Programs { home, identity, config, python, guard: "/proc/self/exe".into(), guards: Arc::default() }
+    }
+
+    /// With that configuration file, and that Python.
+    pub fn with_python(self, python: String, config: PathBuf) -> Programs {
+        Programs { python, config, ..self }
     }
 
     /// The same of a program that knows no orders, as that of the tests: PuyPuy itself is there.
@@ -80,6 +93,11 @@ impl Programs {
     fn admit(&self, program: &Program) -> Result<()> {
         if program.privileges.keeps_rights() {
             safety::check_program(&program.path)?;
+            if let Some(interpreter) = &program.interpreter {
+                safety::check_program(interpreter)?;
+                // What it imports before anything else.
+                safety::check_conf(&self.home.join("lib"))?;
+            }
         }
         self.guards.prepare(program)
     }

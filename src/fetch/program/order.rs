@@ -20,6 +20,8 @@ pub enum Order {
         /// How many files the program may have open; `None`: as many as the daemon.
         descriptors: Option<u64>,
         privileges: Privileges,
+        /// See [`Program::interpreter`].
+        interpreter: Option<PathBuf>,
         path: PathBuf,
         words: Vec<OsString>,
     },
@@ -39,10 +41,12 @@ impl Order {
             let user = text().filter(|user| !user.is_empty());
             let nice = text()?.parse().ok();
             let privileges = Privileges { user, nice };
+            let interpreter = Some(PathBuf::from(line.next()?)).filter(|path| !path.as_os_str().is_empty());
             return Some(Order::Guard {
                 limit,
                 descriptors,
                 privileges,
+                interpreter,
                 path: line.next()?.into(),
                 words: line.collect(),
             });
@@ -56,12 +60,13 @@ impl Order {
 
 /// The words of an order to guard that program, and to end it after `limit`.
 pub fn guard(program: &Program, limit: Duration) -> Vec<OsString> {
-    let Program { path, words, privileges, .. } = program;
+    let Program { path, interpreter, words, privileges, .. } = program;
     let nice = privileges.nice.map(|level| level.to_string()).unwrap_or_default();
     let user = privileges.user.clone().unwrap_or_default();
     let descriptors = process::inherited_descriptors().map(|most| most.to_string()).unwrap_or_default();
     let places = [GUARD.into(), limit.as_millis().to_string(), descriptors, user, nice].map(OsString::from);
-    places.into_iter().chain([path.into()]).chain(words.iter().map(OsString::from)).collect()
+    let interpreter = interpreter.clone().unwrap_or_default();
+    places.into_iter().chain([interpreter.into(), path.into()]).chain(words.iter().map(OsString::from)).collect()
 }
 
 /// The words of an order to become that user and then that program, but for the program's own.

@@ -8,10 +8,11 @@ use crate::model::error::{Error, Result};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::Pid;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{self, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -26,8 +27,19 @@ const AT_ONCE: usize = 8;
 const STACK: usize = 128 << 10;
 /// Most that is kept of what a program complains.
 pub const STDERR_BYTES: usize = 4096;
+/// Between two attempts to send what is not read yet.
+const BEAT: Duration = Duration::from_millis(2);
 /// Programs are found there, whatever the daemon's own environment says.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The program of that name where programs are found; a path as it is.
+pub fn find(name: &str) -> Option<PathBuf> {
+    let whole = |folder: &str| Path::new(folder).join(name);
+    match name.contains('/') {
+        true => Some(PathBuf::from(name)).filter(|path| path.exists()),
+        false => PATH.split(':').map(whole).find(|path| path.is_file()),
+    }
+}
 
 /// What a run brought.
 pub struct Ran {
@@ -114,6 +126,9 @@ impl Running {
             let (socket, theirs) = UnixStream::pair()?;
             socket.set_nonblocking(true)?;
             let word = Pipe::new(Some(socket.try_clone()?.into()), STDERR_BYTES);
+            let talk = program.interpreter.is_some().then(UnixStream::pair).transpose()?;
+            let (talk, their_talk) = talk.unzip();
+            let stdout = their_talk.map_or_else(Stdio::piped, |theirs| Stdio::from(OwnedFd::from(theirs)));
             let mut guard = Command::new(&programs.guard)
                 .arg0(format!("puypuy: {}", path.file_name().unwrap_or_default().to_string_lossy()))
                 .args(order::guard(program, limit))
@@ -128,10 +143,11 @@ impl Running {
                     ("PUYPUY_LOCATION", &identity.location),
                 ])
                 .stdin(Stdio::from(OwnedFd::from(theirs)))
-                .stdout(Stdio::piped())
+                .stdout(stdout)
                 .stderr(Stdio::piped())
                 .spawn()?;
             let (stdout, stderr) = (guard.stdout.take().map(OwnedFd::from), guard.stderr.take().map(OwnedFd::from));
+            let stdout = stdout.or(talk.map(OwnedFd::from));
             let guard = Awaited::new(&programs.guards, program, Pid::from_raw(guard.id() as i32), socket);
             Ok(Running { guard, out: Pipe::new(stdout, *max_output), err: Pipe::new(stderr, STDERR_BYTES), word })
         })();
@@ -148,6 +164,24 @@ impl Running {
         let Running { out, err, word, .. } = self;
         wait([&*out, err, word], until);
         [out, err, word].into_iter().for_each(Pipe::read);
+    }
+
+    /// Sends a question to a program with an interpreter, at most until then.
+    ///
+    /// # Errors
+    /// It does not read, or is gone.
+    pub fn ask(&mut self, mut question: &[u8], until: Instant) -> io::Result<()> {
+        while !question.is_empty() {
+            match self.out.write(question) {
+                Ok(count) => question = question.get(count..).unwrap_or_default(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && Instant::now() < until => {
+                    thread::sleep(BEAT);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// Has it ended; the guard says when it is.
@@ -215,6 +249,10 @@ impl Pipe {
         }
         let is_over = end.is_none();
         Pipe { end: end.map(std::fs::File::from), bytes: Vec::new(), most, is_full: false, is_over }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.end.as_mut().map_or(Err(io::ErrorKind::BrokenPipe.into()), |end| end.write(bytes))
     }
 
     fn read(&mut self) {

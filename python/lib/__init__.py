@@ -1,0 +1,1 @@
+"""The interface that own modules are written against."""

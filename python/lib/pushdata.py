@@ -1,0 +1,165 @@
+"""Numbers and health events on their way to the daemon."""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import Any, Dict, List, Optional
+
+from lib import _channel, _faults, getconfig
+from lib.record_rate import NotYet
+
+hostname: str = os.environ.get("PUYPUY_HOSTNAME", "")
+cluster_name: str = os.environ.get("PUYPUY_CLUSTER", "")
+host_group: str = os.environ.get("PUYPUY_GROUP", "")
+location: str = os.environ.get("PUYPUY_LOCATION", "")
+tsdb_type: str = getconfig.config.get("TSDB", "tsdtype", fallback="Local")
+tmpdir: str = getconfig.own("tmpdir", "var/tmp")
+log_file: str = getconfig.own("log_file", "var/puypuy.log")
+maxcache: int = int(getconfig.own("max_cache") or 50000)
+
+#: Names by which a machine calls itself; none of them is another host.
+_OWN_NAMES = {"", hostname, os.uname().nodename, "localhost", "localhost.localdomain"}
+_KINDS = {"rate": "rate", "counter": "counter", "percent": "percent"}
+_PIECE = 500
+#: What was gathered and not handed over.
+_gathering: List[JonSon] = []
+
+
+def _number(value: Any) -> Optional[float]:
+    """`None` for what is no number."""
+    if isinstance(value, str) and "_" in value:
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _point(
+    name: Any, timestamp: Any, value: Any, host: Any, check_type: Any, reaction: Any, kind: Any, tags: Any
+) -> Optional[Dict[str, Any]]:
+    """A number as the daemon takes it; `None` where there is none to tell."""
+    if isinstance(value, NotYet):
+        return None
+    number = _number(value)
+    if number is None:
+        _channel.refuse(str(name), "its value %.60r is no number" % (value,))
+        return None
+    time, react = _number(timestamp), _number(reaction)
+    is_other = isinstance(host, str) and host not in _OWN_NAMES
+    return {
+        "name": str(name),
+        "value": number,
+        "kind": _KINDS.get(str(kind).lower(), "gauge"),
+        "type": str(check_type) if check_type else str(_channel.order.get("type", "")),
+        "tags": {str(key): str(tag) for key, tag in tags.items()} if isinstance(tags, dict) else {},
+        "reaction": int(react) if react is not None else 0,
+        "host": host if is_other else None,
+        "time": int(time) if time is not None else None,
+    }
+
+
+def _of_dict(data: Dict[str, Any], check_type: Any, host: Any = None) -> Optional[Dict[str, Any]]:
+    if "name" not in data or "value" not in data:
+        _channel.fault("a dict without name or value is left out: %.80r" % (data,))
+        return None
+    return _point(
+        data["name"],
+        data.get("timestamp"),
+        data["value"],
+        data.get("host", host),
+        data.get("check_type") or check_type,
+        data.get("reaction", 0),
+        data.get("chart_type", "None"),
+        data.get("extra_tag"),
+    )
+
+
+def _hand_over(points: List[Dict[str, Any]]) -> None:
+    """In pieces, so that the daemon reads one while the next is made."""
+    for start in range(0, len(points), _PIECE):
+        _channel.send(*({"point": point} for point in points[start : start + _PIECE]))
+
+
+def tell_returned(told: Any, check_type: Any) -> None:
+    """Hands over what a module has returned: dicts."""
+    points = []
+    for data in [told] if isinstance(told, dict) else told or []:
+        if isinstance(data, dict):
+            points.append(_of_dict(data, check_type))
+        else:
+            _channel.fault("what runcheck() returned holds %.60r, expected dicts" % (data,))
+    _hand_over([point for point in points if point is not None])
+
+
+def hand_over_all() -> None:
+    """What modules have gathered and not handed over themselves."""
+    for data in list(_gathering):
+        data.put_json()
+
+
+class JonSon:
+    """Gathers numbers and hands them over."""
+
+    def __init__(self) -> None:
+        self._points: List[Dict[str, Any]] = []
+
+    def prepare_data(self) -> None:
+        """Begins anew."""
+        self._points = []
+
+    def _gather(self, point: Optional[Dict[str, Any]]) -> None:
+        if point is not None:
+            self._points.append(point)
+            if not any(known is self for known in _gathering):
+                _gathering.append(self)
+
+    def gen_data(
+        self,
+        name: Any,
+        timestamp: Any,
+        value: Any,
+        tag_hostname: Any = None,
+        tag_type: Any = None,
+        cluster_name: Any = None,
+        reaction: Any = 0,
+        metric_type: Any = "None",
+    ) -> None:
+        """Gathers a number."""
+        self._gather(_point(name, timestamp, value, tag_hostname, tag_type, reaction, metric_type, None))
+
+    def gen_data_json(self, data: Dict[str, Any], hostname: Any = None, cluster_name: Any = None) -> None:
+        """Gathers a dict as a module may return it."""
+        self._gather(_of_dict(data, None, hostname))
+
+    def put_json(self, runscripts: bool = False) -> None:
+        """Hands over what was gathered."""
+        points, self._points = self._points, []
+        _gathering[:] = [known for known in _gathering if known is not self]
+        _hand_over(points)
+
+    def send_special(
+        self,
+        module: Any,
+        timestamp: Any,
+        value: Any,
+        error_msg: Any,
+        mytype: Any,
+        reaction: Any = 0,
+        runscripts: bool = False,
+    ) -> None:
+        """A health event."""
+        level = _number(value)
+        if level is None:
+            level = {"OK": 0.0, "WARNING": 8.0}.get(str(mytype).upper(), 16.0)
+        react = _number(reaction)
+        event = {"name": str(module), "level": level, "message": str(error_msg), "reaction": int(react or 0)}
+        _channel.send({"event": event})
+
+
+def print_error(module: Any, e: Any) -> None:
+    """A line in the log about what went wrong."""
+    text = _faults.sentence(e) if isinstance(e, BaseException) and e.__traceback__ else str(e)
+    _channel.fault(text, str(module))

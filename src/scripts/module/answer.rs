@@ -1,0 +1,109 @@
+//! What a module's host sends, a JSON object a line; and where a module is that does not come back.
+
+use crate::check::{Measurement, Out};
+use crate::model::parse::time;
+use crate::model::point::{Level, Tags, Value};
+use crate::model::table::How;
+use serde_json::Value as Json;
+use std::path::Path;
+
+/// Begins Python's own account of a thread.
+pub const TRACE: &str = "(most recent call first)";
+
+/// A line.
+pub enum Answer {
+    Point(Json),
+    Event(Event),
+    /// Of what, and what is wrong.
+    Fault(String, String),
+    /// The name of a number that is none, and why.
+    Refused(String, String),
+    Says(String),
+    Ready,
+    /// The import.
+    Failed(String),
+    /// That run; why it failed, where it did.
+    Done(u64, Option<String>),
+    /// Not of the host: Python itself, which tells where the module is.
+    Other,
+}
+
+pub struct Event {
+    pub name: String,
+    pub level: Level,
+    pub message: String,
+    pub reaction: i8,
+}
+
+/// Reads a line.
+pub fn read(line: &str) -> Answer {
+    let Ok(json) = serde_json::from_str::<Json>(line) else { return Answer::Other };
+    let text = |key: &str| json.get(key).and_then(Json::as_str).map(String::from);
+    if let Some(point) = json.get("point") {
+        return Answer::Point(point.clone());
+    }
+    if let Some(event) = json.get("event") {
+        let of = |key: &str| event.get(key).and_then(Json::as_str).unwrap_or_default().to_string();
+        let level = Level::from_number(event.get("level").and_then(Json::as_f64).unwrap_or(16.0));
+        let (name, message, reaction) = (of("name"), of("message"), reaction(event));
+        return Answer::Event(Event { name, level, message, reaction });
+    }
+    if let Some(tick) = json.get("done").and_then(Json::as_u64) {
+        return Answer::Done(tick, text("error"));
+    }
+    match (text("fault"), text("refused"), text("says"), text("failed")) {
+        (Some(fault), ..) => Answer::Fault(text("item").unwrap_or_default(), fault),
+        (_, Some(name), ..) => Answer::Refused(name, text("why").unwrap_or_default()),
+        (_, _, Some(said), _) => Answer::Says(said),
+        (.., Some(why)) => Answer::Failed(why),
+        _ if json.get("ready").is_some() => Answer::Ready,
+        _ => Answer::Other,
+    }
+}
+
+/// OddEye's reaction; what it does not know is none.
+fn reaction(of: &Json) -> i8 {
+    of.get("reaction").and_then(Json::as_i64).and_then(|number| i8::try_from(number).ok()).unwrap_or(0)
+}
+
+/// Tells a number. It is a float whatever it looks like: 0 may be the first of 0.41.
+pub fn tell(point: Json, wall: i64, out: &mut Out) {
+    let text = |key: &str| point.get(key).and_then(Json::as_str).unwrap_or_default();
+    let (name, host) = (text("name"), Some(text("host")).filter(|host| !host.is_empty()));
+    let Some(value) = point.get("value").and_then(Json::as_f64).and_then(Value::finite) else { return };
+    let how = match text("kind") {
+        "rate" => How::Rate,
+        "counter" => How::Counter,
+        "percent" => How::Percent,
+        _ => How::Gauge,
+    };
+    let given = point.get("time").and_then(Json::as_i64);
+    let time = given.map(|given| time::seconds_of(given, wall));
+    if name.is_empty() {
+        return out.fault("a number without a name is left out");
+    }
+    if time == Some(None) {
+        return out.fault_of(name, "its time is before 1980 or ahead of the clock, in whatever unit");
+    }
+    let tags: Tags = point
+        .get("tags")
+        .and_then(Json::as_object)
+        .into_iter()
+        .flatten()
+        .filter_map(|(key, value)| Some((key.clone(), value.as_str()?)))
+        .collect();
+    let check_type = text("type");
+    let told = Measurement { name, value, how, check_type, tags, time: time.flatten() };
+    out.tell_as_is(told, host, reaction(&point));
+}
+
+/// Where a module is by Python's own account of all threads, the last of which is the first: line and function.
+pub fn place(traces: &[String], module: &Path) -> Option<(u32, String)> {
+    let begin = traces.iter().rposition(|line| line.contains(TRACE)).unwrap_or(0);
+    let of_main = traces.iter().skip(begin);
+    let start = format!("File \"{}\", line ", module.display());
+    of_main.filter_map(|line| line.trim_start().strip_prefix(&start)).find_map(|rest| {
+        let (number, function) = rest.split_once(" in ")?;
+        Some((number.parse().ok()?, function.to_string()))
+    })
+}
