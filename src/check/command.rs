@@ -39,8 +39,7 @@ impl Command {
         let words = words.chain(more.iter().map(ToString::to_string)).collect();
         let privileges = Privileges::default();
         let program = Program { path, words, privileges, max_output: MOST_BYTES, interpreter: None };
-        let seconds = section.optional_number("timeout_seconds")?;
-        let timeout = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or(TIMEOUT);
+        let timeout = section.timeout(TIMEOUT)?;
         Ok(Command { program, other: None, uses_other: false, timeout, conf: section.file.clone() })
     }
 

@@ -138,27 +138,23 @@ impl Out {
 
     /// Applies a table to a row: each line's cell becomes a point. A missing or unreadable cell costs that line alone.
     pub fn pick(&mut self, row: &Row, fields: &'static [Field], tags: &Tags) {
-        self.pick_of(row, fields, tags, None);
+        self.pick_of(row, fields, tags, None, false);
     }
 
-    fn pick_of(&mut self, row: &Row, fields: &'static [Field], tags: &Tags, device: Option<&str>) {
+    /// The same where any cell may be missing: kinds and versions of a server differ.
+    pub fn pick_present(&mut self, row: &Row, fields: &'static [Field], tags: &Tags) {
+        self.pick_of(row, fields, tags, None, true);
+    }
+
+    fn pick_of(&mut self, row: &Row, fields: &'static [Field], tags: &Tags, device: Option<&str>, are_optional: bool) {
         for field in fields {
             let is_too_much =
                 |raw: Raw| field.whole.and_then(|whole| row.get(whole)).is_some_and(|all| exceeds(raw, all));
             match row.get(field.cell) {
                 Some(raw) if is_too_much(raw) => self.refuse(field.metric, MORE_THAN_ALL),
                 Some(raw) => self.put_of(field, raw, tags, device),
-                None if field.optional => {}
+                None if field.optional || are_optional => {}
                 None => self.fault(format!("{}: no {} to read", field.metric, field.cell)),
-            }
-        }
-    }
-
-    /// The same where any cell may be missing: kinds and versions of a server differ.
-    pub fn pick_present(&mut self, row: &Row, fields: &'static [Field], tags: &Tags) {
-        for field in fields {
-            if let Some(raw) = row.get(field.cell) {
-                self.put(field, raw, tags);
             }
         }
     }
@@ -423,7 +419,7 @@ pub struct OfDevice<'a> {
 impl OfDevice<'_> {
     /// As [`Out::pick`].
     pub fn pick(&mut self, row: &Row, fields: &'static [Field], tags: &Tags) {
-        self.out.pick_of(row, fields, tags, Some(self.device));
+        self.out.pick_of(row, fields, tags, Some(self.device), false);
     }
 
     /// As [`Out::put`].

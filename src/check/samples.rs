@@ -1,10 +1,9 @@
-//! What is told of a Prometheus page: its samples by the tables of a check, whose cells are their names.
+//! What is told of a Prometheus page: its samples, and whether it is the page of that server at all.
 
 use super::Out;
 use crate::fetch::http::Answer;
 use crate::model::error::Result;
 use crate::model::parse::prometheus::{self, Line, Sample};
-use crate::model::table::Field;
 
 /// The sample by which a page names the process that counted.
 const START: &str = "process_start_time_seconds ";
@@ -42,17 +41,4 @@ pub fn samples<'a>(
     let declares = |line| matches!(prometheus::parse(line), Ok(Line::Type { name, .. }) if is_wanted(&name));
     let is_right = has_samples || page.text.lines().any(declares);
     page.must(is_right, &format!("the metrics of {server} as Prometheus text"))
-}
-
-/// Tells each sample by the lines of the table that have its name as cell, its labels as tags.
-///
-/// # Errors
-/// As [`samples`].
-pub fn tell_samples(page: &Answer, server: &str, fields: &'static [Field], out: &mut Out) -> Result<()> {
-    let is_wanted = |name: &str| fields.iter().any(|field| field.cell == name);
-    samples(page, server, is_wanted, out, |sample, out| {
-        let Sample { name, labels, value, .. } = sample;
-        let tags = labels.into_iter().collect();
-        fields.iter().filter(|field| field.cell == name).for_each(|field| out.put(field, value, &tags));
-    })
 }

@@ -3,6 +3,7 @@
 use super::number::{self, Number};
 use crate::model::error::{Error, Result, quote};
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 /// One `key = value` and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,6 +120,12 @@ impl Section {
     pub fn is_sample(&self, key: &str) -> bool {
         let is_sample = |value: &str| value.bytes().all(|byte| matches!(byte, b'x' | b'X' | b'-'));
         self.text(key).is_some_and(|value| !value.is_empty() && is_sample(value))
+    }
+
+    /// `timeout_seconds`, the longest wait for an answer; `default` when it is missing or empty.
+    pub fn timeout(&self, default: Duration) -> Result<Duration> {
+        let seconds = self.optional_number("timeout_seconds")?;
+        Ok(seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or(default))
     }
 
     /// The comma-separated words of a value, trimmed, without empty ones.

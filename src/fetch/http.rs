@@ -74,8 +74,7 @@ impl Endpoint {
         }
         let authorization = credentials(section, &base, true)?.map(|(user, password)| basic(&user, &password));
         let tls = if base.scheme() == "https" { Tls::of_check(section)? } else { Tls::default() };
-        let seconds = section.optional_number("timeout_seconds")?;
-        let timeout = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or(TIMEOUT);
+        let timeout = section.timeout(TIMEOUT)?;
         let base = without_credentials(base);
         Ok(Endpoint { base, socket, authorization, has_origin: false, is_probed: false, tls, timeout })
     }

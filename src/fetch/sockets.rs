@@ -3,7 +3,6 @@
 
 use super::tree;
 use crate::model::error::{Error, Result};
-use crate::model::parse::number::whole;
 use crate::model::parse::procfs;
 use crate::model::roots::Roots;
 use nix::errno::Errno;
@@ -93,8 +92,8 @@ impl Known {
         let four = tree::text(roots, "proc/net/sockstat").ok()?;
         let six = tree::text(roots, "proc/net/sockstat6").unwrap_or_default();
         let (four, six) = (procfs::sockstat(&four, "TCP"), procfs::sockstat(&six, "TCP6"));
-        let in_use = whole(&four, "inuse")?.saturating_add(whole(&six, "inuse").unwrap_or(0));
-        Some(Known { in_use, waiting: whole(&four, "tw")? })
+        let in_use = four.count("inuse")?.saturating_add(six.count("inuse").unwrap_or(0));
+        Some(Known { in_use, waiting: four.count("tw")? })
     }
 }
 

@@ -49,8 +49,7 @@ impl Server {
             name => Place::Host { name: name.into(), host: Host::new(name, port) },
         };
         let tls = if section.flag("tls", false)? { Some(Tls::of_check(section)?) } else { None };
-        let seconds = section.optional_number("timeout_seconds")?;
-        let timeout = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or(TIMEOUT);
+        let timeout = section.timeout(TIMEOUT)?;
         Ok(Server { place, tls, timeout })
     }
 

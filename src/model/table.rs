@@ -138,12 +138,13 @@ pub enum Raw<'a> {
 }
 
 impl Raw<'_> {
-    /// As a whole number.
+    /// As a whole number from 0; `None` for anything else.
     pub fn count(self) -> Option<u64> {
         match self {
             Raw::Count(count) => Some(count),
-            Raw::Text(digits) => digits.parse().ok(),
-            Raw::Int(_) | Raw::Float(_) => None,
+            Raw::Int(number) => u64::try_from(number).ok(),
+            Raw::Float(_) => None,
+            Raw::Text(digits) => digits.trim_ascii().parse().ok(),
         }
     }
 }
@@ -186,7 +187,7 @@ impl<'a> Row<'a> {
         self.0.iter().find(|(cell, _)| *cell == name).map(|(_, raw)| *raw)
     }
 
-    /// The whole number in the first cell of that name.
+    /// The whole number from 0 in the first cell of that name.
     pub fn count(&self, name: &str) -> Option<u64> {
         self.get(name)?.count()
     }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use puypuy::check::Out;
 use puypuy::model::parse::mounts::MountTree;
 use puypuy::model::parse::resp::{self, Reply};
-use puypuy::model::parse::{json, number, procfs, time};
+use puypuy::model::parse::{json, procfs, time};
 use puypuy::model::point::{Tags, Tick};
 use puypuy::model::rates::{Backward, Before, Change, Count};
 use puypuy::model::table::{Field, NO_COUNT, gauge, rate};
@@ -45,7 +45,7 @@ proptest! {
     fn no_text_makes_a_parser_panic(text in text()) {
         procfs::cpu_list(&text);
         let row = procfs::columns(&["a", "b", "c"], &text);
-        number::whole(&row, "b");
+        row.count("b");
         procfs::labelled(&text, FIELDS);
         for line in text.lines() {
             procfs::cpu(line);

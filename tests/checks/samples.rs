@@ -1,10 +1,12 @@
 //! What checks of Prometheus pages and of tables in text have in common: samples by a table, sums of rates, quantiles, columns.
 
 use puypuy::check::Out;
-use puypuy::check::samples::{samples, tell_samples};
+use puypuy::check::samples::samples;
 use puypuy::fetch::http::Answer;
+use puypuy::model::error::Result;
 use puypuy::model::histogram::Histogram;
 use puypuy::model::parse::csv::Csv;
+use puypuy::model::parse::prometheus::Sample;
 use puypuy::model::point::{Tags, Tick};
 use puypuy::model::table::{Field, counter, gauge, rate};
 use std::collections::HashMap;
@@ -54,6 +56,15 @@ fn tick(start: Instant, seconds: u64) -> Tick {
 
 fn page(text: &str) -> Answer {
     Answer { address: "http://x/metrics".into(), text: text.into(), ..Answer::default() }
+}
+
+/// Each sample by the lines of the table that have its name as cell, its labels as tags: as checks do.
+fn tell_samples(page: &Answer, server: &str, fields: &'static [Field], out: &mut Out) -> Result<()> {
+    let is_wanted = |name: &str| fields.iter().any(|field| field.cell == name);
+    samples(page, server, is_wanted, out, |Sample { name, labels, value, .. }, out| {
+        let tags = labels.into_iter().collect();
+        fields.iter().filter(|field| field.cell == name).for_each(|field| out.put(field, value, &tags));
+    })
 }
 
 #[test]

@@ -130,6 +130,9 @@ fn the_daemon_is_on_its_own() {
     let proc = |name: &str| PathBuf::from(format!("/proc/{pid}/{name}"));
     let stat = fs::read_to_string(proc("stat")).unwrap();
     let words: Vec<&str> = stat.rsplit(')').next().unwrap().split_ascii_whitespace().collect();
+    // A test that runs programs in this process makes it the parent of whoever loses his own.
+    let is_reaper = nix::sys::prctl::get_child_subreaper().unwrap();
+    assert!(is_reaper || words[1] != std::process::id().to_string(), "not our child");
     assert_ne!(words[3], std::process::id().to_string(), "a session of its own");
     assert_eq!(words[4], "0", "no terminal");
     assert_eq!(fs::read_link(proc("cwd")).unwrap(), home.path("").canonicalize().unwrap());

@@ -5,7 +5,6 @@ use crate::check::{Out, Runs, Spec, page};
 use crate::fetch::http::{self, Answer};
 use crate::model::error::Result;
 use crate::model::parse::csv::Csv;
-use crate::model::parse::number::whole;
 use crate::model::point::Tags;
 use crate::model::table::{Field, Raw, counter, gauge, percent, rate};
 use std::collections::HashSet;
@@ -132,7 +131,7 @@ fn tell(page: &Answer, process: &mut String, known: &mut HashSet<String>, out: &
         tables.iter().for_each(|fields| out.pick(row, fields, &tags));
         out.pick(row, by_name, &Tags::one("appname", proxy));
         if server == "FRONTEND"
-            && let Some(share) = out.share(FULL.metric, whole(row, "scur"), whole(row, "slim"))
+            && let Some(share) = out.share(FULL.metric, row.count("scur"), row.count("slim"))
         {
             out.put(&FULL, share.percent(), &tags);
         }

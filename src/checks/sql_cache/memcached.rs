@@ -4,7 +4,6 @@ use super::CONF;
 use crate::check::{Check, Context, Out, Runs, Spec};
 use crate::fetch::tcp::{self, Server};
 use crate::model::error::{Error, Result, quote_without};
-use crate::model::parse::number::whole;
 use crate::model::parse::pairs::pairs;
 use crate::model::point::Tags;
 use crate::model::table::{Field, Raw, counter, gauge, rate};
@@ -101,7 +100,7 @@ impl Check for Memcached {
         if let Some(Raw::Text(pid)) = row.get("pid") {
             out.counted_by(pid);
         }
-        if let Some(seconds) = whole(&row, "uptime") {
+        if let Some(seconds) = row.count("uptime") {
             out.counted_for(seconds as f64);
         }
         out.pick(&row, FIELDS, &Tags::default());

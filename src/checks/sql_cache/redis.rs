@@ -5,7 +5,6 @@ use crate::check::{Check, Context, Out, Runs, Spec};
 use crate::config::section::Section;
 use crate::fetch::tcp::{self, Server};
 use crate::model::error::{Error, Result, quote_without};
-use crate::model::parse::number::whole;
 use crate::model::parse::pairs::pairs;
 use crate::model::parse::resp::{self, Reply};
 use crate::model::point::Tags;
@@ -137,7 +136,7 @@ impl Check for Redis {
         }
         if let Some(Raw::Text(run)) = row.get("run_id") {
             out.counted_by(run);
-        } else if let Some(seconds) = whole(&row, "uptime_in_seconds") {
+        } else if let Some(seconds) = row.count("uptime_in_seconds") {
             out.counted_for(seconds as f64);
         }
         let none = Tags::default();

@@ -6,7 +6,6 @@ use crate::config::section::Section;
 use crate::fetch::btrfs::{Device, Filesystem};
 use crate::fetch::mounts::Mounts;
 use crate::model::error::{Result, plain};
-use crate::model::parse::number::whole;
 use crate::model::parse::procfs;
 use crate::model::point::{Level, Tags, Value};
 use crate::model::table::{Field, How, Row, Share, gauge, percent, rate};
@@ -174,7 +173,7 @@ fn tell_allocation(folder: &str, tag: &str, cx: &Context, out: &mut Out) {
                 out.put(field, raw, &tags);
             }
         }
-        if let (Some(used), Some(total @ 1..)) = (whole(&row, "bytes_used"), whole(&row, "total_bytes")) {
+        if let (Some(used), Some(total @ 1..)) = (row.count("bytes_used"), row.count("total_bytes")) {
             match Share::of(used, total) {
                 Some(used) => out.put(&USED, used.percent(), &tags),
                 None => {

@@ -10,7 +10,6 @@ use crate::fetch::stacks::disk_of_path;
 use crate::fetch::statvfs::{Answer, Space, Volume, Volumes, space};
 use crate::model::error::{Error, Result};
 use crate::model::parse::mounts;
-use crate::model::parse::number::whole;
 use crate::model::parse::procfs;
 use crate::model::point::{Level, Tags};
 use crate::model::table::{Field, NO_COUNT, Row, Share, gauge, percent, rate};
@@ -341,7 +340,7 @@ impl<'a> Line<'a> {
 
     /// As disks were before Linux 6.4 to which several paths lead: what went over these was counted there alone.
     fn is_unused(&self) -> bool {
-        ["reads", "writes"].iter().all(|cell| whole(&self.row, cell) == Some(0))
+        ["reads", "writes"].iter().all(|cell| self.row.count(cell) == Some(0))
     }
 }
 
@@ -363,7 +362,7 @@ fn together<'l>(lines: &[&'l Line]) -> Cow<'l, Row<'l>> {
         return Cow::Borrowed(&line.row);
     }
     let sum = |column: &&'static str| {
-        let counts: Option<Vec<u64>> = lines.iter().map(|line| whole(&line.row, column)).collect();
+        let counts: Option<Vec<u64>> = lines.iter().map(|line| line.row.count(column)).collect();
         Some((*column, counts?.into_iter().fold(0, u64::saturating_add)))
     };
     Cow::Owned(Row::of(COLUMNS.iter().filter_map(sum)))
@@ -404,11 +403,11 @@ fn ratio(part: Option<u64>, whole: f64) -> Option<f64> {
 impl Times {
     fn read(row: &Row) -> Option<Times> {
         Some(Times {
-            reads: whole(row, "reads")?,
-            reading_ms: whole(row, "reading_ms")?,
-            writes: whole(row, "writes")?,
-            writing_ms: whole(row, "writing_ms")?,
-            busy_ms: whole(row, "busy_ms")?,
+            reads: row.count("reads")?,
+            reading_ms: row.count("reading_ms")?,
+            writes: row.count("writes")?,
+            writing_ms: row.count("writing_ms")?,
+            busy_ms: row.count("busy_ms")?,
         })
     }
 }

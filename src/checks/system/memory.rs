@@ -6,7 +6,6 @@ use crate::check::{Check, Context, Out, Runs, Spec};
 use crate::config::section::Section;
 use crate::fetch::file::KernelFile;
 use crate::model::error::Result;
-use crate::model::parse::number::whole;
 use crate::model::parse::procfs;
 use crate::model::point::Tags;
 use crate::model::table::{Field, delta, gauge, percent, rate};
@@ -86,19 +85,19 @@ impl Check for Memory {
         let none = Tags::default();
         let mut row = procfs::labelled(cx.read(&mut self.meminfo)?, MEMINFO);
         if row.get(AVAILABLE).is_none()
-            && let Some(free) = whole(&row, FREE)
+            && let Some(free) = row.count(FREE)
         {
-            let caches = CACHES.into_iter().filter_map(|cache| whole(&row, cache));
+            let caches = CACHES.into_iter().filter_map(|cache| row.count(cache));
             row.push(AVAILABLE, caches.fold(free, u64::saturating_add));
         }
         out.pick(&row, MEMINFO, &none);
-        if let Some(available) = out.share(MEM_AVAILABLE, whole(&row, AVAILABLE), whole(&row, TOTAL)) {
+        if let Some(available) = out.share(MEM_AVAILABLE, row.count(AVAILABLE), row.count(TOTAL)) {
             let percent = available.rest().percent();
             out.put(&USED, percent, &none);
             let words = format_args!("Systems memory usage is {percent:.2} percent");
             out.judge(&self.thresholds, "Memory-Usage", percent, words, ALERT);
         }
-        if let Some(free) = out.share(MEM_SWAP_FREE, whole(&row, "SwapFree"), whole(&row, SWAP)) {
+        if let Some(free) = out.share(MEM_SWAP_FREE, row.count("SwapFree"), row.count(SWAP)) {
             out.put(&SWAP_USED, free.rest().percent(), &none);
         }
         match cx.read(&mut self.vmstat) {

@@ -5,7 +5,6 @@ use crate::check::{COMMON_KEYS, Check, Context, Measurement, Out, Runs, Spec};
 use crate::config::section::Section;
 use crate::fetch::file::KernelFile;
 use crate::model::error::Result;
-use crate::model::parse::number::whole;
 use crate::model::parse::procfs;
 use crate::model::point::{Tags, Value};
 use crate::model::table::{Field, How, NO_COUNT, gauge, percent};
@@ -82,7 +81,7 @@ impl Check for OpenFiles {
         match cx.read(&mut self.file_nr) {
             Ok(text) => {
                 let row = procfs::columns(COLUMNS, text);
-                let number = |cell| whole(&row, cell);
+                let number = |cell| row.count(cell);
                 let (allocated, most) = (number("allocated").filter(|count| *count < NO_COUNT), number("most"));
                 out.pick(&row, SYSTEM_ALLOCATED, &none);
                 if most.is_none_or(|most| most < NO_COUNT) {

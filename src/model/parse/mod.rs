@@ -10,7 +10,6 @@ pub mod json;
 pub mod line_protocol;
 pub mod mounts;
 pub mod nagios;
-pub mod number;
 pub mod oid;
 pub mod pairs;
 pub mod procfs;
