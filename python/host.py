@@ -6,15 +6,17 @@ Standard input is a socket: requests come over it, a JSON object a line, and ans
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import importlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
 import os
+import stat
 import sys
-from types import ModuleType
-from typing import Any, Dict, List, Optional, Sequence
+from types import CodeType, ModuleType
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 #: Names of the original that are not ours, with what to use instead.
 GONE = {
@@ -53,10 +55,74 @@ class Sources(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         exec(compile(text, "puypuy/lib/%s.py" % name, "exec"), module.__dict__)
 
 
+def refuse_for_root(path: str) -> None:
+    """Root runs nothing that others can change: neither the file nor any folder or link on the way to it."""
+    way, steps = "", path.split("/")[::-1] if os.geteuid() == 0 else []
+    while steps:
+        step = steps.pop()
+        if step == "..":
+            way = os.path.dirname(way)
+        if step in ("", ".", ".."):
+            continue
+        place = "%s/%s" % (way, step)
+        about = os.lstat(place)
+        is_link = stat.S_ISLNK(about.st_mode)
+        # Nobody removes what is not theirs from a folder as /tmp.
+        is_kept = stat.S_ISDIR(about.st_mode) and about.st_mode & stat.S_ISVTX
+        if about.st_uid != 0 or (about.st_mode & 0o022 and not is_link and not is_kept):
+            raise ImportError(
+                "%s can be changed by others than root, who runs it; chown root and chmod go-w, or set run_user" % place
+            )
+        if is_link:
+            target = os.readlink(place)
+            steps += target.split("/")[::-1]
+            way = "" if target.startswith("/") else way
+        else:
+            way = place
+
+
+class AsWritten(importlib.machinery.SourceFileLoader):
+    """Reads what is written there now, and never what somebody has compiled of it before."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        path = self.get_filename(fullname)
+        refuse_for_root(path)
+        code: CodeType = self.source_to_code(self.get_data(path), path)
+        return code
+
+
+class Compiled(importlib.machinery.ExtensionFileLoader):
+    """Of another language."""
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
+        refuse_for_root(self.path)
+        return super().create_module(spec)
+
+
+def in_the_home(home: str) -> Callable[[str], importlib.abc.PathEntryFinder]:
+    """Finds what the module imports of the home's own folders. A virtual environment there is none of them."""
+    find = importlib.machinery.FileFinder.path_hook(
+        (Compiled, importlib.machinery.EXTENSION_SUFFIXES), (AsWritten, importlib.machinery.SOURCE_SUFFIXES)
+    )
+
+    def hook(folder: str) -> importlib.abc.PathEntryFinder:
+        outside = [sys.prefix] if is_below(sys.prefix, home) else []
+        if not is_below(folder, home) or any(is_below(folder, place) for place in outside):
+            raise ImportError("%s is another's to find" % folder, path=folder)
+        return find(folder)
+
+    return hook
+
+
+def is_below(path: str, folder: str) -> bool:
+    """Whether it lies there, or is that."""
+    return (path + "/").startswith(folder.rstrip("/") + "/")
+
+
 def load(path: str) -> ModuleType:
     """Imports the module by its stem, from that path and no other."""
     stem = os.path.basename(path)[: -len(".py")]
-    spec = importlib.util.spec_from_file_location(stem, path)
+    spec = importlib.util.spec_from_file_location(stem, path, loader=AsWritten(stem, path))
     if spec is None or spec.loader is None:
         raise ImportError("%s cannot be imported" % path)
     module = importlib.util.module_from_spec(spec)
@@ -65,18 +131,16 @@ def load(path: str) -> ModuleType:
     return module
 
 
-def run(module: ModuleType) -> None:
-    """Calls what the module has, in any of its forms, and takes what comes back."""
-    from lib import pushdata
-
+def run(module: ModuleType, pushdata: ModuleType) -> None:
+    """Calls what the module has, in any of its forms, and takes what comes back. Its function goes before its class."""
     kind = getattr(module, "Check", None)
     check_type = getattr(module, "check_type", None)
-    if isinstance(kind, type) and hasattr(kind, "runcheck"):
+    if callable(getattr(module, "runcheck", None)):
+        told: Any = module.runcheck()
+    elif isinstance(kind, type) and hasattr(kind, "runcheck"):
         check = kind()
         check_type = getattr(check, "check_type", None) or check_type
-        told: Any = check.runcheck()
-    elif callable(getattr(module, "runcheck", None)):
-        told = module.runcheck()
+        told = check.runcheck()
     else:
         raise AttributeError("it has neither a function runcheck() nor a class Check")
     pushdata.tell_returned(told, check_type)
@@ -91,10 +155,13 @@ def main(order: Dict[str, Any]) -> None:
     enabled = os.path.dirname(path)
     os.chdir(enabled)
     sys.path[:0] = [home, enabled, os.path.join(home, "lib")]
+    sys.path_hooks.insert(0, in_the_home(home))
     sys.argv = [path]
     _channel.open_on_stdin()
     _faults.own_file = path
     _channel.begin(order)
+    from lib import pushdata
+
     for name in order["lib"]:
         part = importlib.import_module("lib." + name)
         # The folder `lib` itself was on the path.
@@ -115,8 +182,10 @@ def main(order: Dict[str, Any]) -> None:
                 # A child that the module has forked and not ended: there is one host.
                 os._exit(0)
             faulthandler.cancel_dump_traceback_later()
-            sys.stdout.flush()
-            sys.stderr.flush()
+            for stream in (sys.stdout, sys.stderr):
+                # The module may have put anything in its place.
+                with contextlib.suppress(Exception):
+                    stream.flush()
 
     loaded: List[ModuleType] = []
     failure = attempt(order["limit"], lambda: loaded.append(load(path)))
@@ -125,7 +194,7 @@ def main(order: Dict[str, Any]) -> None:
         request = _channel.receive()
         if request is None:
             break
-        failure = attempt(request["limit"], lambda: run(loaded[0]))
+        failure = attempt(request["limit"], lambda: run(loaded[0], pushdata))
         _channel.send({"done": request["tick"], "error": failure})
     # Threads of the module keep nobody waiting.
     os._exit(0)

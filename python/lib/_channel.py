@@ -1,4 +1,4 @@
-"""The way to the daemon: a JSON object a line, over a descriptor of its own, which neither prints nor children reach."""
+"""The way to the daemon: a JSON object a line, over a descriptor of its own that neither prints nor children reach."""
 
 from __future__ import annotations
 
@@ -54,7 +54,9 @@ def receive() -> Optional[Dict[str, Any]]:
 
 def send(*messages: Dict[str, Any]) -> None:
     """Hands messages over, all at once."""
-    data = "".join(json.dumps(message) + "\n" for message in messages).encode()
+    text = "".join(json.dumps(message, ensure_ascii=False) + "\n" for message in messages)
+    # Half a pair of UTF-16, as Python has it for a file name that is no text, is none that JSON can carry.
+    data = text.encode("utf-8", "replace")
     with _lock:
         while data and _number >= 0:
             data = data[os.write(_number, data) :]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import sys
@@ -37,11 +38,27 @@ _OLD_NAMES = {
     "execfile": "exec",
     "file": "open",
     "cmp": "(a > b) - (a < b)",
+}
+#: The same of any object's methods.
+_OLD_METHODS = {
     "xreadlines": "the file itself, as in `for line in open(path)`",
     "has_key": "`key in dict`",
     "iteritems": "items",
     "iterkeys": "keys",
     "itervalues": "values",
+}
+#: The same of what is in a module.
+_OLD_MEMBERS = {
+    "itertools.ifilter": "filter",
+    "itertools.imap": "map",
+    "itertools.izip": "zip",
+    "os.getcwdu": "os.getcwd",
+    "string.join": "separator.join(words)",
+    "sys.maxint": "sys.maxsize",
+    "urllib.quote": "urllib.parse.quote",
+    "urllib.unquote": "urllib.parse.unquote",
+    "urllib.urlencode": "urllib.parse.urlencode",
+    "urllib.urlopen": "urllib.request.urlopen",
 }
 #: Packages of distributions.
 _PACKAGES = {
@@ -56,41 +73,56 @@ _PACKAGES = {
 
 
 def sentence(error: BaseException) -> str:
-    """What is said of an error: `line 12: division by zero (ZeroDivisionError)`, and of one in another file `helper.py:3: ...`."""
-    name, line = _place(error)
-    where = "line %d" % line if name == os.path.basename(own_file) else "%s:%d" % (name, line)
+    """What is said of an error: `line 12: division by zero (ZeroDivisionError)`, in another file `helper.py:3: ...`."""
+    try:
+        return _where(error) + _what(error)
+    except Exception:  # The text of an error may be made by code of the module's.
+        return "%s, which cannot say what was wrong" % type(error).__name__
+
+
+def _what(error: BaseException) -> str:
     old = _python2(error)
     if old:
         what, instead = old
         version = "%d.%d" % sys.version_info[:2]
-        return "%s: is Python 2 (%s), and modules run with Python %s: %s" % (where, what, version, instead)
+        return "is Python 2 (%s), and modules run with Python %s: %s" % (what, version, instead)
     if isinstance(error, SystemExit):
-        return "%s: it called sys.exit(%r); return from runcheck() instead" % (where, error.code)
+        return "it called sys.exit(%r); return from runcheck() instead" % (error.code,)
     if isinstance(error, ModuleNotFoundError) and error.name:
         top = error.name.split(".")[0]
         remedy = "pip install it for that"
         if top in _PACKAGES:
             remedy = "apt-get install %s" % _PACKAGES[top]
-        return "%s: %s has no module %s: %s, or set python in [SelfConfig] to that of a venv which has it" % (
-            where,
+        return "%s has no module %s: %s, or set python in [SelfConfig] to that of a venv which has it" % (
             sys.executable,
             error.name,
             remedy,
         )
     text = " ".join(str(error.msg if isinstance(error, SyntaxError) else error).split())
+    if isinstance(error, NameError):
+        text += _missing_line(text)
     kind = type(error).__name__
-    return "%s: %s (%s)" % (where, text[:300], kind) if text else "%s: %s" % (where, kind)
+    return "%s (%s)" % (text[:300], kind) if text else kind
 
 
-def _place(error: BaseException) -> Tuple[str, int]:
-    """The innermost line of the module that has part in it; else where it happened."""
-    if isinstance(error, SyntaxError) and error.filename:
-        return os.path.basename(error.filename), error.lineno or 1
-    name, line = os.path.basename(own_file), 1
-    for frame in traceback.extract_tb(error.__traceback__):
-        if frame.filename == own_file:
-            line = frame.lineno or 1
-    return name, line
+def _missing_line(text: str) -> str:
+    """Which line brings a name that is not defined, where there is one."""
+    found = re.search(r"^name '(\w+)' is not defined", text)
+    name = found.group(1) if found else ""
+    for part in ("lib.pushdata", "lib.getconfig"):
+        if name and hasattr(sys.modules.get(part), name):
+            return "; write `from %s import %s` above" % (part, name)
+    return "; write `import %s` above" % name if name and importlib.util.find_spec(name) else ""
+
+
+def _where(error: BaseException) -> str:
+    """The innermost line of the module that has part in it, or of a file that cannot be read; else nothing."""
+    if isinstance(error, SyntaxError) and error.filename and os.path.isabs(error.filename):
+        line = error.lineno or 1
+        is_own = error.filename == own_file
+        return "line %d: " % line if is_own else "%s:%d: " % (os.path.basename(error.filename), line)
+    own = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == own_file]
+    return "line %d: " % (own[-1] or 1) if own else ""
 
 
 def _python2(error: BaseException) -> Optional[Tuple[str, str]]:
@@ -102,18 +134,24 @@ def _python2(error: BaseException) -> Optional[Tuple[str, str]]:
         return _python2_syntax(text, (error.text or "").strip())
     if isinstance(error, ModuleNotFoundError) and error.name in _OLD_MODULES:
         return "import %s" % error.name, "import %s" % _OLD_MODULES[error.name]
-    found = None
-    if isinstance(error, NameError):
-        found = re.search(r"name '(\w+)' is not defined", text)
-    elif isinstance(error, AttributeError):
-        found = re.search(r"has no attribute '(\w+)'", text)
-    if found and found.group(1) in _OLD_NAMES:
-        return found.group(1), "write %s" % _OLD_NAMES[found.group(1)]
+    if isinstance(error, TypeError) and "for >>: 'builtin_function_or_method'" in text:
+        return "print >>", "write print(..., file=...)"
+    for kind, pattern, known in (
+        (NameError, r"name '(\w+)' is not defined", _OLD_NAMES),
+        (AttributeError, r"object has no attribute '(\w+)'", _OLD_METHODS),
+        (AttributeError, r"module '(?P<module>\w+)' has no attribute '(?P<name>\w+)'", _OLD_MEMBERS),
+        (ImportError, r"cannot import name '(?P<name>\w+)' from '(?P<module>\w+)'", _OLD_MEMBERS),
+    ):
+        found = re.search(pattern, text) if isinstance(error, kind) else None
+        if found:
+            name = "%(module)s.%(name)s" % found.groupdict() if found.groupdict() else found.group(1)
+            if name in known:
+                return name, "write %s" % known[name]
     return None
 
 
 def _python2_syntax(text: str, line: str) -> Optional[Tuple[str, str]]:
-    if re.match(r"print\s+[^\s(=]|print\s*>>", line) or "call to 'print'" in text:
+    if re.match(r"print\s+[^\s(=]", line) or "call to 'print'" in text:
         return "print without parentheses", "write print(...)"
     if re.match(r"exec\s+[^\s(=]", line) or "call to 'exec'" in text:
         return "exec without parentheses", "write exec(...)"

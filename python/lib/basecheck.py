@@ -23,7 +23,7 @@ class CheckBase:
         self.cluster_name = pushdata.cluster_name
         self.host_group = pushdata.host_group
         self.location = pushdata.location
-        self.error_handler = getconfig.own("error_handler", "2")
+        self.error_handler = getconfig.own_number("error_handler", 2)
         self.timestamp = int(time.time())
 
     def info(self) -> str:
@@ -37,7 +37,7 @@ class CheckBase:
         """A run: what `precheck` has appended."""
         self.local_vars = []
         self.precheck()
-        for data in self.local_vars:
+        for data in self.local_vars or []:
             if isinstance(data, dict):
                 data.setdefault("host", pushdata.hostname)
         return self.local_vars

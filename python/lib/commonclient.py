@@ -41,7 +41,8 @@ def _ask(name: str, url: str, auth: Optional[str], headers: Optional[str], body:
         if headers:
             key, _, value = headers.partition(":")
             request.add_header(key.strip(), value.strip())
-        with urllib.request.urlopen(request, timeout=_HTTP_SECONDS, context=_context() if url.startswith("https") else None) as answer:
+        context = _context() if url.startswith("https") else None
+        with urllib.request.urlopen(request, timeout=_HTTP_SECONDS, context=context) as answer:
             page: bytes = answer.read()
         return page.decode("latin-1")
     except (OSError, ValueError) as error:

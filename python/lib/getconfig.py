@@ -45,4 +45,12 @@ def own(key: str, default: str = "") -> str:
     return config.get("SelfConfig", key, fallback=default)
 
 
+def own_number(key: str, default: int) -> int:
+    """A number of [SelfConfig]; the daemon tells of one that is none."""
+    try:
+        return int(own(key) or default)
+    except ValueError:
+        return default
+
+
 _read()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, Iterable, Iterator, List, Optional
 
 from lib import _channel, _faults, getconfig
 from lib.record_rate import NotYet
@@ -16,7 +17,7 @@ location: str = os.environ.get("PUYPUY_LOCATION", "")
 tsdb_type: str = getconfig.config.get("TSDB", "tsdtype", fallback="Local")
 tmpdir: str = getconfig.own("tmpdir", "var/tmp")
 log_file: str = getconfig.own("log_file", "var/puypuy.log")
-maxcache: int = int(getconfig.own("max_cache") or 50000)
+maxcache: int = getconfig.own_number("max_cache", 50000)
 
 #: Names by which a machine calls itself; none of them is another host.
 _OWN_NAMES = {"", hostname, os.uname().nodename, "localhost", "localhost.localdomain"}
@@ -32,9 +33,40 @@ def _number(value: Any) -> Optional[float]:
         return None
     try:
         number = float(value)
-    except (TypeError, ValueError, OverflowError):
+    except Exception:  # Numbers of other packages have errors of their own.
         return None
     return number if math.isfinite(number) else None
+
+
+def _text(value: Any) -> str:
+    """What Python 2 had as text may come as bytes."""
+    if isinstance(value, (bytes, bytearray)):
+        return value.decode("utf-8", "replace")
+    return "" if value is None else str(value)
+
+
+def _named(value: Any) -> str:
+    """For a sentence: short, and the same in the next run, as the address of an object is not."""
+    if value is None or isinstance(value, (str, bytes, int, float)):
+        try:
+            return "the value %.60r" % (value,)
+        except ValueError:  # Of thousands of digits.
+            pass
+    return "a value of type %s" % type(value).__name__
+
+
+@functools.lru_cache(maxsize=None)
+def _full_name() -> str:
+    import socket
+
+    return socket.getfqdn()
+
+
+def _is_other(host: str) -> bool:
+    """Whether that names another machine. The name service is asked only where it may be the full name of this one."""
+    if host in _OWN_NAMES:
+        return False
+    return host.partition(".")[0] != os.uname().nodename.partition(".")[0] or host != _full_name()
 
 
 def _point(
@@ -45,25 +77,25 @@ def _point(
         return None
     number = _number(value)
     if number is None:
-        _channel.refuse(str(name), "its value %.60r is no number" % (value,))
+        _channel.refuse(_text(name), "%s is no number" % _named(value))
         return None
     time, react = _number(timestamp), _number(reaction)
-    is_other = isinstance(host, str) and host not in _OWN_NAMES
+    about = _text(host) if isinstance(host, (str, bytes)) else ""
     return {
-        "name": str(name),
+        "name": _text(name),
         "value": number,
-        "kind": _KINDS.get(str(kind).lower(), "gauge"),
-        "type": str(check_type) if check_type else str(_channel.order.get("type", "")),
-        "tags": {str(key): str(tag) for key, tag in tags.items()} if isinstance(tags, dict) else {},
+        "kind": _KINDS.get(_text(kind).lower(), "gauge"),
+        "type": _text(check_type) or _channel.order.get("type", ""),
+        "tags": {_text(key): _text(tag) for key, tag in tags.items()} if isinstance(tags, dict) else {},
         "reaction": int(react) if react is not None else 0,
-        "host": host if is_other else None,
+        "host": about if _is_other(about) else None,
         "time": int(time) if time is not None else None,
     }
 
 
 def _of_dict(data: Dict[str, Any], check_type: Any, host: Any = None) -> Optional[Dict[str, Any]]:
     if "name" not in data or "value" not in data:
-        _channel.fault("a dict without name or value is left out: %.80r" % (data,))
+        _channel.fault("a dict without name or value is left out; its keys: %.80s" % ", ".join(map(_text, data)))
         return None
     return _point(
         data["name"],
@@ -77,21 +109,39 @@ def _of_dict(data: Dict[str, Any], check_type: Any, host: Any = None) -> Optiona
     )
 
 
-def _hand_over(points: List[Dict[str, Any]]) -> None:
-    """In pieces, so that the daemon reads one while the next is made."""
-    for start in range(0, len(points), _PIECE):
-        _channel.send(*({"point": point} for point in points[start : start + _PIECE]))
+def _hand_over(points: Iterable[Dict[str, Any]]) -> None:
+    """In pieces, so that the daemon reads one while the next is made. What there was before an error goes, too."""
+    piece: List[Dict[str, Any]] = []
+    try:
+        for point in points:
+            piece.append({"point": point})
+            if len(piece) == _PIECE:
+                _channel.send(*piece)
+                piece.clear()
+    finally:
+        _channel.send(*piece)
+
+
+def _of_dicts(told: Iterable[Any], check_type: Any) -> Iterator[Dict[str, Any]]:
+    for data in told:
+        if isinstance(data, dict):
+            point = _of_dict(data, check_type)
+            if point is not None:
+                yield point
+        else:
+            _channel.fault("what runcheck() returned holds %s, expected dicts" % _named(data))
 
 
 def tell_returned(told: Any, check_type: Any) -> None:
-    """Hands over what a module has returned: dicts."""
-    points = []
-    for data in [told] if isinstance(told, dict) else told or []:
-        if isinstance(data, dict):
-            points.append(_of_dict(data, check_type))
-        else:
-            _channel.fault("what runcheck() returned holds %.60r, expected dicts" % (data,))
-    _hand_over([point for point in points if point is not None])
+    """Hands over what a module has returned: dicts, or nothing."""
+    if told is None:
+        return
+    if isinstance(told, dict):
+        told = [told]
+    if isinstance(told, (str, bytes)) or not hasattr(told, "__iter__"):
+        _channel.fault("runcheck() returned %s, expected a list of dicts" % _named(told))
+        return
+    _hand_over(_of_dicts(told, check_type))
 
 
 def hand_over_all() -> None:
@@ -153,13 +203,12 @@ class JonSon:
         """A health event."""
         level = _number(value)
         if level is None:
-            level = {"OK": 0.0, "WARNING": 8.0}.get(str(mytype).upper(), 16.0)
+            level = {"OK": 0.0, "WARNING": 8.0}.get(_text(mytype).upper(), 16.0)
         react = _number(reaction)
-        event = {"name": str(module), "level": level, "message": str(error_msg), "reaction": int(react or 0)}
+        event = {"name": _text(module), "level": level, "message": _text(error_msg), "reaction": int(react or 0)}
         _channel.send({"event": event})
 
 
 def print_error(module: Any, e: Any) -> None:
     """A line in the log about what went wrong."""
-    text = _faults.sentence(e) if isinstance(e, BaseException) and e.__traceback__ else str(e)
-    _channel.fault(text, str(module))
+    _channel.fault(_faults.sentence(e) if isinstance(e, BaseException) else _text(e), _text(module))

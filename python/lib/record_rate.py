@@ -21,7 +21,7 @@ class _Sample:
         self.wall = time.time()
 
     def seconds_since(self, before: _Sample) -> float:
-        """By the monotonic clock where both stamps are of now, else as stamped; 0 where the clock was set between them."""
+        """By the monotonic clock where both stamps are of now, else as stamped; 0 where the clock was set meanwhile."""
         elapsed = self.at - before.at
         if abs((self.wall - before.wall) - elapsed) > _APART:
             return 0.0

@@ -42,6 +42,8 @@ pub struct Fault {
     pub text: String,
     /// Logged once, not again and again.
     pub is_lasting: bool,
+    /// The event about it is called after the item, not after the check.
+    pub names_event: bool,
 }
 
 impl fmt::Display for Fault {
@@ -401,12 +403,21 @@ impl Out {
 
     /// The same of one of several things that fail and recover each for itself: it has log lines of its own.
     pub fn fault_of(&mut self, item: &str, what: impl Into<String>) {
-        self.faults.push(Fault { item: item.into(), text: what.into(), is_lasting: false });
+        self.push_fault(item, what, false, false);
     }
 
     /// The same of what is not there, and most likely will not be: the log tells it once.
     pub fn absence_of(&mut self, item: &str, what: impl Into<String>) {
-        self.faults.push(Fault { item: item.into(), text: what.into(), is_lasting: true });
+        self.push_fault(item, what, true, false);
+    }
+
+    /// As [`Out::fault_of`], of an item that a sink which takes events knows by its own name.
+    pub fn fault_by(&mut self, item: &str, what: impl Into<String>) {
+        self.push_fault(item, what, false, true);
+    }
+
+    fn push_fault(&mut self, item: &str, what: impl Into<String>, is_lasting: bool, names_event: bool) {
+        self.faults.push(Fault { item: item.into(), text: what.into(), is_lasting, names_event });
     }
 }
 

@@ -113,15 +113,22 @@ fn prepare(home: &Path, name: &str) -> Result<Prepared> {
     match folder_of(home, name)? {
         Some(folder) => {
             let permits = Permits::read(&ini::section(home, scripts::CONF, scripts::COMMON)?)?;
-            prepared::script(home, folder, name, &Arc::new(permits)).map_err(|error| match error {
-                Error::Daemon(sentence) => Error::daemon(format!("{folder}/{name}: {sentence}")),
-                error => error,
-            })
+            prepared::script(home, folder, name, &Arc::new(permits)).map_err(|error| of_file(folder, name, error))
         }
         None => match module_of(home, name)? {
-            Some((folder, module)) => prepared::module(home, folder, &module),
+            Some((folder, module)) => {
+                prepared::module(home, folder, &module).map_err(|error| of_file(folder, &module, error))
+            }
             None => prepared::check(home, named(name)?),
         },
+    }
+}
+
+/// An error of a file in a folder below home, whose sentence has no subject.
+fn of_file(folder: &str, name: &str, error: Error) -> Error {
+    match error {
+        Error::Daemon(sentence) | Error::Absent(sentence) => Error::daemon(format!("{folder}/{name}: {sentence}")),
+        error => error,
     }
 }
 

@@ -231,7 +231,7 @@ fn looks(home: &Path, find: Find) -> Lookups<Key, Seen> {
         };
         match prepared {
             // A mistake in a name, or a check of the original that is none here.
-            Err(Error::Absent(why)) => Err(format!("{}; {why}", unknown(find, links::stem(&key.name)))),
+            Err(Error::Absent(why)) => Err(format!("{}; and {why}", unknown(find, links::stem(&key.name)))),
             prepared => prepared.map_err(|error| error.to_string()),
         }
     })

@@ -2,7 +2,7 @@
 
 use super::assembly::Assembly;
 use super::errors::Errors;
-use super::prepared::Prepared;
+use super::prepared::{Folder, Prepared};
 use super::timetable::Id;
 use crate::check::{Check, CommonSettings, Fault, Out, World};
 use crate::model::error::Error;
@@ -23,6 +23,8 @@ const STACK: usize = 512 << 10;
 /// An enabled check with its memory and its rates. Whoever runs it holds the lock for the whole run.
 pub struct Unit {
     name: Text,
+    /// What events about its errors are called: its name, without the end of a file of Python.
+    event: Text,
     check_type: Text,
     common: CommonSettings,
     is_dismissed: AtomicBool,
@@ -60,8 +62,10 @@ impl Unit {
             ailing: Vec::new(),
             errors: tells_errors.then(Errors::default),
         };
+        let event = key.name.strip_suffix(".py").filter(|_| key.folder == Folder::Checks).unwrap_or(&key.name);
+        let event = Text::Owned(event.into());
         let name = key.name.into();
-        Unit { name, check_type, common, is_dismissed: AtomicBool::new(false), state: Mutex::new(state) }
+        Unit { name, event, check_type, common, is_dismissed: AtomicBool::new(false), state: Mutex::new(state) }
     }
 
     /// No run begins from now on.
@@ -86,7 +90,7 @@ impl Unit {
             Ok(Err(error)) => Some((error.to_string(), matches!(error, Error::Absent(_)))),
             Err(_) => Some(("panicked; this is a bug, please report it with the log".into(), false)),
         };
-        let whole = whole.map(|(text, is_lasting)| Fault { item: String::new(), text, is_lasting });
+        let whole = whole.map(|(text, is_lasting)| Fault { item: String::new(), text, is_lasting, names_event: false });
         let failure = whole.as_ref().map(|whole| format!("{}: {whole}", self.name));
         let (mut batch, faults) = out.finish();
         let (now, mut lines) = (Instant::now(), Vec::new());
@@ -102,8 +106,11 @@ impl Unit {
             };
             lines.extend(line.map(|line| (Level::Warn, line)));
             ailing.push(subject);
-            let told = fault.to_string();
-            let event = errors.as_mut().and_then(|errors| errors.event(&self.name, &self.check_type, &told, tick));
+            let (called, told) = match fault.names_event {
+                true => (Text::Owned(fault.item.clone()), fault.text.clone()),
+                false => (self.event.clone(), fault.to_string()),
+            };
+            let event = errors.as_mut().and_then(|errors| errors.event(&called, &self.check_type, &told, tick));
             batch.events.extend(event);
         }
         for subject in before.iter().filter(|subject| !ailing.contains(subject)) {

@@ -20,6 +20,10 @@ const MAX_PARALLEL: usize = 4;
 /// And never more.
 const MOST_PARALLEL: usize = 10_000;
 
+/// Mebibytes of `max_memory_mb`: what a guard and an interpreter need, and more than any machine has.
+const LEAST_MEMORY: u64 = 64;
+const MOST_MEMORY: u64 = 1 << 20;
+
 /// How long a script runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -94,7 +98,7 @@ pub fn section(home: &Path, conf: &str, common: &str, name: &str) -> Result<Sect
     Ok(own)
 }
 
-/// As whom, and with which priority.
+/// As whom, with which priority, and how much memory.
 pub fn privileges(section: &Section) -> Result<Privileges> {
     let nice = section.optional_within::<i64>("nice", -20..=19, "a number")?.and_then(|level| i8::try_from(level).ok());
     if nice.is_some_and(|level| !may_have(level)) {
@@ -107,7 +111,8 @@ pub fn privileges(section: &Section) -> Result<Privileges> {
         return Err(section
             .wrong("run_user", "there is no user of that name on this host; name another, or make it with useradd"));
     }
-    Ok(Privileges { user, nice })
+    let memory = section.optional_within::<u64>("max_memory_mb", LEAST_MEMORY..=MOST_MEMORY, "MiB")?;
+    Ok(Privileges { user, nice, memory: memory.map(|mebibytes| mebibytes << 20) })
 }
 
 /// Whether this process may have such a priority. Each thread has its own, so one that then ends can try.

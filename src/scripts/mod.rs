@@ -26,7 +26,7 @@ pub const AVAILABLE: &str = "scripts_available";
 pub const CONF: &str = "conf/scripts.ini";
 pub const COMMON: &str = "scripts";
 /// Keys of a section, beside those of every check.
-pub const KEYS: &[&str] = &["format", plugins::JUDGE, "max_output", "mode", "nice", "run_user"];
+pub const KEYS: &[&str] = &["format", plugins::JUDGE, "max_memory_mb", "max_output", "mode", "nice", "run_user"];
 /// Keys of the section for all, beside the others.
 pub const COMMON_KEYS: &[&str] = &["max_parallel"];
 /// Value of the `type` tag where nothing else is said.

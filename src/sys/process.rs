@@ -1,4 +1,4 @@
-//! What a process is to the kernel: its name, its priority, how many files it may have open, its end, and what signals do to it.
+//! What a process is to the kernel: its name, its priority, how many files and how much memory it may have, its end, and what signals do to it.
 #![allow(unsafe_code)]
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -40,6 +40,15 @@ pub fn inherited_descriptors() -> Option<u64> {
 pub fn set_descriptors(soft: u64) -> nix::Result<()> {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, soft.min(hard), hard)
+}
+
+/// Sets how much memory this process, and each that it starts, may have of the kernel from now on.
+///
+/// # Errors
+/// The kernel refuses; it stays as it was.
+pub fn set_memory(most: u64) -> nix::Result<()> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_AS)?;
+    setrlimit(Resource::RLIMIT_AS, most.min(hard), most.min(hard))
 }
 
 /// Lets a write beyond the size that a file may have fail, as on a full disk, instead of ending the process (setrlimit(2)).

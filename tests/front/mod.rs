@@ -217,7 +217,7 @@ fn keys(request: &Recorded) -> Vec<Key> {
     text.lines().filter_map(key).collect()
 }
 
-fn unescaped(text: &str) -> String {
+pub fn unescaped(text: &str) -> String {
     let (mut out, mut bytes) = (Vec::new(), text.bytes());
     while let Some(byte) = bytes.next() {
         out.push(match byte {

@@ -14,16 +14,16 @@ use std::process::Command;
 use std::time::Duration;
 use tempfile::TempDir;
 
-struct Influx {
+pub struct Influx {
     program: std::path::PathBuf,
     folder: TempDir,
-    port: u16,
+    pub port: u16,
     rpc: u16,
     running: Option<Program>,
 }
 
 impl Influx {
-    fn new() -> Result<Influx, String> {
+    pub fn new() -> Result<Influx, String> {
         let program = program("influxd", "influxdb")?;
         Ok(Influx { program, folder: TempDir::new().unwrap(), port: free_port(), rpc: free_port(), running: None })
     }
@@ -46,7 +46,7 @@ impl Influx {
         running
     }
 
-    fn query(&self, method: &str, query: &str) -> Value {
+    pub fn query(&self, method: &str, query: &str) -> Value {
         let path = format!("/query?db=test&epoch=s&q={}", encoded(query));
         let (status, body) = http(self.port, method, &path).expect("an answer to a query");
         assert_eq!(status, 200, "{query}: {body}");

@@ -14,6 +14,7 @@ mod influxdb;
 mod kairosdb;
 mod loadbalancer;
 mod maven;
+mod modules;
 mod mq;
 mod nagios;
 mod opentsdb;
@@ -40,6 +41,7 @@ const CASES: &[Case] = &[
     ("InfluxDB: killed under load", influxdb::restart),
     ("InfluxDB: one bad point", influxdb::one_bad),
     ("InfluxDB: the way back", influxdb::way_back),
+    ("own modules: a fresh clone, by the words of the original's text, into InfluxDB", modules::as_the_text_says),
     ("Carbon: hostile points read back", carbon::round_trip),
     ("Carbon: stopped under load", carbon::restart),
     ("VictoriaMetrics as OpenTSDB: hostile points read back", victoria::opentsdb_round_trip),

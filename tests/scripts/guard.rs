@@ -87,7 +87,7 @@ fn no_command_begins_a_guard() {
         &["guard", "1", "/bin/true"][..],
         &["run-as", "root", "/bin/true"],
         &["@guard"],
-        &["@guard", "soon", "", "", "/bin/true"],
+        &["@guard", "soon", "", "", "", "", "", "/bin/true"],
     ] {
         let mut command = Command::new(crate::support::PROGRAM);
         assert_eq!(command.args(words).output().unwrap().status.code(), Some(2), "{words:?}");

@@ -10,6 +10,7 @@ mod nagios;
 mod plugins;
 mod safety;
 mod stream;
+mod wild;
 
 use crate::support::server::Server;
 use crate::support::{Home, is_root, lives, signal, skip, wait_for};

@@ -1,7 +1,8 @@
 //! Own Python modules with the real daemon: those of the original's text, and whatever others wrote against its interface.
 
 use super::Scripts;
-use crate::support::server::{Server, Step};
+use crate::front::unescaped;
+use crate::support::server::{Recorded, Server, Step};
 use crate::support::{Home, is_installed, is_root, signal, skip, wait_for};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -15,7 +16,7 @@ fn module(name: &str) -> String {
 }
 
 /// What a test needs that runs Python.
-fn can_run() -> bool {
+pub fn can_run() -> bool {
     let is_there = is_installed("python3");
     if !is_there {
         skip("python3 is not installed");
@@ -24,24 +25,24 @@ fn can_run() -> bool {
 }
 
 /// A home for modules, whose points go to a recording InfluxDB.
-struct Modules(Scripts);
+pub struct Modules(pub Scripts);
 
 impl Modules {
-    fn new() -> Modules {
+    pub fn new() -> Modules {
         Modules(Scripts::new())
     }
 
-    fn home(&self) -> &Home {
+    pub fn home(&self) -> &Home {
         &self.0.home
     }
 
     /// Puts a module in its place, whole at once.
-    fn put(&self, name: &str, text: &str) {
+    pub fn put(&self, name: &str, text: &str) {
         fs::write(self.home().path("unfinished"), text).unwrap();
         fs::rename(self.home().path("unfinished"), self.home().path("checks_enabled").join(name)).unwrap();
     }
 
-    fn conf(&self, name: &str, text: &str) {
+    pub fn conf(&self, name: &str, text: &str) {
         fs::create_dir_all(self.home().path("conf")).unwrap();
         fs::write(self.home().path("conf").join(name), text).unwrap();
     }
@@ -54,7 +55,7 @@ impl Modules {
     }
 
     /// Waits for a line of the log that says both.
-    fn wait_for_log(&self, name: &str, words: &str) {
+    pub fn wait_for_log(&self, name: &str, words: &str) {
         let is_told = || self.home().log().lines().any(|line| line.contains(name) && line.contains(words));
         let log = || format!("{name}: {words}\n{}", self.home().log());
         let begun = std::time::Instant::now();
@@ -65,7 +66,7 @@ impl Modules {
     }
 
     /// A point that holds all of this.
-    fn wait_for_point(&self, start: &str, parts: &[&str]) {
+    pub fn wait_for_point(&self, start: &str, parts: &[&str]) {
         self.0.wait_for(start.split(',').next().unwrap(), 1);
         let is_there = |line: &String| line.starts_with(start) && parts.iter().all(|part| line.contains(part));
         wait_for(&format!("{start} {parts:?}"), || self.0.lines().iter().any(is_there));
@@ -157,15 +158,16 @@ fn modules_of_all_forms_run_as_they_are() {
     assert_eq!((posted.method.as_str(), posted.text()), ("POST", "body"));
 
     let log = modules.home().log();
-    for (at, value) in ["None", "''", "'nan'", "[]", "inf"].iter().enumerate() {
-        let told = format!("check_extra_tag.py: bad_{at}: its value {value} is no number");
+    let bad = ["the value None", "the value ''", "the value 'nan'", "a value of type list", "the value inf"];
+    for (at, value) in bad.iter().enumerate() {
+        let told = format!("check_extra_tag.py: bad_{at}: {value} is no number");
         assert_eq!(log.matches(&told).count(), 1, "{told}\n{log}");
     }
     assert!(modules.0.lines().iter().all(|line| !line.starts_with("bad_")));
-    assert!(log.contains("check_extra_tag.py: what runcheck() returned holds 7, expected dicts"), "{log}");
+    assert!(log.contains("check_extra_tag.py: what runcheck() returned holds the value 7, expected dicts"), "{log}");
     assert!(log.contains("check_extra_tag.py: a dict without name or value is left out"), "{log}");
     assert!(log.contains("INFO") && log.contains("check_conf.py: runs in checks_enabled"), "{log}");
-    assert!(log.contains("check_clients.py: check_clients: http://127.0.0.1:1/: "), "{log}");
+    assert!(log.contains("check_clients.py: http://127.0.0.1:1/: "), "{log}");
     assert!(!modules.home().path("checks_enabled/__pycache__").exists());
 
     assert_eq!(modules.home().puypuy(&["stop"]).code, 0);
@@ -226,7 +228,7 @@ const FAULTS: &[(&str, &str, &str)] = &[
     (
         "reports",
         "import lib.pushdata\ndef runcheck():\n    try:\n        int('x')\n    except Exception as e:\n        lib.pushdata.print_error(__name__, (e))\n",
-        "check_reports: line 4: invalid literal",
+        "line 4: invalid literal",
     ),
 ];
 
@@ -270,14 +272,50 @@ fn whatever_a_module_does_it_costs_itself_alone() {
 fn without_python_one_sentence_names_the_package() {
     let modules = Modules::new();
     modules.put("check_own.py", "def runcheck(): pass\n");
+    modules.put("check_other.py", "def runcheck(): pass\n");
     modules.own("python", "/nowhere/python3");
     symlink("../checks_available/check_memory.ini", modules.home().path("checks_enabled/check_memory.ini")).unwrap();
     modules.home().start();
     modules.0.wait_for("mem_total", 3);
     let said = modules.home().puypuy(&["check-config"]);
     assert!(said.code == 0 && said.out.contains("warning: /nowhere/python3 is not there"), "{said:?}");
-    let told = "check_own.py: /nowhere/python3 is not there, which runs own modules: mend python in [SelfConfig]";
-    assert_eq!(modules.home().log().matches(told).count(), 1, "{}", modules.home().log());
+    for name in ["check_own.py", "check_other.py"] {
+        let told =
+            format!("{name}: /nowhere/python3 is not there, which runs own modules: mend python in [SelfConfig]");
+        assert_eq!(modules.home().log().matches(&told).count(), 1, "{}", modules.home().log());
+    }
+}
+
+/// As the original did: under the name that the module gives, else its own.
+#[test]
+fn errors_of_modules_are_events_of_oddeye_under_their_names() {
+    if !can_run() {
+        return;
+    }
+    let server = Server::start(vec![Step::answer(200, &[], "{\"state\":OK}")]);
+    let home = Home::new().to(&[("tsdtype", "OddEye"), ("url", &server.url()), ("uuid", "0f0f0f0f")]);
+    let modules = Modules(Scripts { home, server });
+    modules.put("check_fails.py", "def runcheck():\n    1 / 0\n");
+    let reports = "import lib.pushdata\nevent = lib.pushdata.JonSon()\ndef runcheck():\n    \
+                   lib.pushdata.print_error(__name__, 'own')\n    lib.pushdata.print_error('Disk', 'full')\n    \
+                   event.send_special('Load', 1, 8, 'high', 'WARNING', -2)\n";
+    modules.put("check_reports.py", reports);
+    modules.home().start();
+    for (name, message, status, reaction) in [
+        ("check_fails", "line 2: division by zero (ZeroDivisionError)", "ERROR", -2),
+        ("check_reports", "own", "ERROR", -2),
+        ("Disk", "full", "ERROR", -2),
+        ("Load", "high", "WARNING", -2),
+    ] {
+        let has = |one: &serde_json::Value| {
+            one["metric"] == name && one["message"] == message && one["status"] == status && one["reaction"] == reaction
+        };
+        let is_in = |form: &Recorded| {
+            let data = unescaped(form.text().split_once("data=").unwrap().1);
+            serde_json::from_str::<Vec<serde_json::Value>>(&data).unwrap().iter().any(has)
+        };
+        wait_for(name, || modules.0.server.requests().iter().any(is_in));
+    }
 }
 
 #[test]
@@ -301,6 +339,8 @@ fn commands_know_own_modules() {
     assert!(list.out.contains("off  check_memory ") && !list.out.contains(".pyc"), "{list:?}");
     let meant = "no check of that name in this version, did you mean check_cpustats?; and it is no module of your own";
     assert!(list.out.contains(meant), "{list:?}");
+    let said = home.puypuy(&["check", "cpustat"]);
+    assert!(said.err.starts_with("puypuy: checks_enabled/check_cpustat.py: it is no module of your own: "), "{said:?}");
     for name in ["own", "check_own", "check_own.py", "check_linked"] {
         let said = home.puypuy(&["check", name, "--every", "0.1"]);
         assert!(said.code == 0 && said.out.starts_with("own "), "{name}: {said:?}");

@@ -80,7 +80,7 @@ impl Run<'_> {
 /// The whole life of a guard: runs the script, waits until nothing is left of it, and says what became of it.
 fn guard(run: &Run, limit: Duration, descriptors: Option<u64>, privileges: &Privileges) {
     let deadline = Instant::now() + limit;
-    let begun = prepare(run.script, descriptors, privileges.nice).and_then(|(deaths, orders)| {
+    let begun = prepare(run.script, descriptors, privileges).and_then(|(deaths, orders)| {
         let main = start(run, privileges.user.as_deref()).map_err(|error| refusal(run.file(), &error))?;
         Ok(ProcessTree { main, ended: None, deaths, orders, is_ending: false })
     });
@@ -99,18 +99,26 @@ fn guard(run: &Run, limit: Duration, descriptors: Option<u64>, privileges: &Priv
 }
 
 /// Makes this process a guard, and says where it hears of the deaths of children, and of orders to end.
-fn prepare(script: &Path, descriptors: Option<u64>, nice: Option<i8>) -> Result<(UnixStream, UnixStream), String> {
+fn prepare(
+    script: &Path,
+    descriptors: Option<u64>,
+    privileges: &Privileges,
+) -> Result<(UnixStream, UnixStream), String> {
     close_inherited(None);
     // The name that ps and top show; the kernel keeps 15 bytes of it.
     if let Ok(name) = CString::new(script.file_name().unwrap_or_default().as_bytes()) {
         let _ = prctl::set_name(&name);
     }
-    if let Some(level) = nice {
+    if let Some(level) = privileges.nice {
         process::set_nice(level).map_err(|error| format!("its priority cannot be {level}: {}", plain(&error)))?;
     }
     if let Some(most) = descriptors {
         // A program that cannot have fewer than the daemon works as well.
         let _ = process::set_descriptors(most);
+    }
+    if let Some(most) = privileges.memory {
+        // The guard itself needs far less than the least that may be set.
+        process::set_memory(most).map_err(|errno| format!("its memory cannot be bounded: {}", plain(&errno.into())))?;
     }
     let failed = |error: io::Error| format!("there can be no guard for it: {}", plain(&error));
     prctl::set_child_subreaper(true).map_err(|errno| failed(errno.into()))?;

@@ -37,13 +37,15 @@ pub struct Program {
     pub max_output: usize,
 }
 
-/// The user and the priority that a program runs with.
+/// The user that a program runs as, its priority, and the memory that it may have.
 #[derive(Clone, Debug, Default)]
 pub struct Privileges {
     /// Whom it runs as; nobody else without this.
     pub user: Option<String>,
     /// Its priority, from -20, the highest, to 19.
     pub nice: Option<i8>,
+    /// Most bytes that each process of it may have of memory.
+    pub memory: Option<u64>,
 }
 
 impl Privileges {

@@ -40,7 +40,8 @@ impl Order {
             let descriptors = text()?.parse().ok();
             let user = text().filter(|user| !user.is_empty());
             let nice = text()?.parse().ok();
-            let privileges = Privileges { user, nice };
+            let memory = text()?.parse().ok();
+            let privileges = Privileges { user, nice, memory };
             let interpreter = Some(PathBuf::from(line.next()?)).filter(|path| !path.as_os_str().is_empty());
             return Some(Order::Guard {
                 limit,
@@ -61,12 +62,18 @@ impl Order {
 /// The words of an order to guard that program, and to end it after `limit`.
 pub fn guard(program: &Program, limit: Duration) -> Vec<OsString> {
     let Program { path, interpreter, words, privileges, .. } = program;
-    let nice = privileges.nice.map(|level| level.to_string()).unwrap_or_default();
-    let user = privileges.user.clone().unwrap_or_default();
-    let descriptors = process::inherited_descriptors().map(|most| most.to_string()).unwrap_or_default();
-    let places = [GUARD.into(), limit.as_millis().to_string(), descriptors, user, nice].map(OsString::from);
+    let Privileges { user, nice, memory } = privileges;
+    let (nice, memory) = (number(*nice), number(*memory));
+    let descriptors = number(process::inherited_descriptors());
+    let user = user.clone().unwrap_or_default();
+    let places = [GUARD.into(), limit.as_millis().to_string(), descriptors, user, nice, memory].map(OsString::from);
     let interpreter = interpreter.clone().unwrap_or_default();
     places.into_iter().chain([interpreter.into(), path.into()]).chain(words.iter().map(OsString::from)).collect()
+}
+
+/// Its place in an order; an empty one where there is none.
+fn number(number: Option<impl ToString>) -> String {
+    number.map(|number| number.to_string()).unwrap_or_default()
 }
 
 /// The words of an order to become that user and then that program, but for the program's own.

@@ -45,7 +45,8 @@ pub fn read(line: &str) -> Answer {
     if let Some(event) = json.get("event") {
         let of = |key: &str| event.get(key).and_then(Json::as_str).unwrap_or_default().to_string();
         let level = Level::from_number(event.get("level").and_then(Json::as_f64).unwrap_or(16.0));
-        let (name, message, reaction) = (of("name"), of("message"), reaction(event));
+        // Here it counts in error_handler, there it is the product.
+        let (name, message, reaction) = (of("name"), of("message"), reaction(event).signum());
         return Answer::Event(Event { name, level, message, reaction });
     }
     if let Some(tick) = json.get("done").and_then(Json::as_u64) {

@@ -1,7 +1,7 @@
 //! The Python process of a module: it imports the module once, and runs it whenever it is asked.
 
 use super::answer::{self, Answer};
-use super::{IMPORT, Module, ModuleConfig};
+use super::{Module, ModuleConfig};
 use crate::check::{Context, Out};
 use crate::fetch::program::run::{Running, find};
 use crate::fetch::program::{Program, Programs};
@@ -48,6 +48,8 @@ pub enum Asked {
 pub struct Host {
     running: Running,
     program: Program,
+    /// How long its import may take.
+    import: Duration,
     is_ready: bool,
     pub begun: Instant,
     asked: u64,
@@ -66,20 +68,20 @@ impl Host {
         let shown = path.display().to_string();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let words = ["-I", "-B", "-c", FIRST, &shown].map(String::from).to_vec();
-        let (privileges, max_output) = (config.privileges.clone(), config.max_output);
+        let (privileges, max_output, import) = (config.privileges.clone(), config.max_output, config.import);
         let program = Program { path: path.into(), interpreter: Some(python), words, privileges, max_output };
         let mut running = Running::start(&program, programs, NEVER)?;
         let lib: serde_json::Map<String, serde_json::Value> =
             LIB.iter().map(|(name, text)| (name.to_string(), (*text).into())).collect();
         let order = json!({
             "host": HOST, "lib": lib, "module": shown, "home": programs.home, "config": programs.config,
-            "type": Module::check_type(&name), "limit": IMPORT.as_secs_f64(),
+            "type": Module::check_type(&name), "limit": import.as_secs_f64(),
         });
         let until = Instant::now() + LAST_WORD;
         // What keeps it from reading is told by its end.
         let _ = running.ask(format!("{order}\n").as_bytes(), until);
         let (said, traces) = (Vec::new(), Vec::new());
-        Ok(Host { running, program, is_ready: false, begun: Instant::now(), asked: 0, said, traces })
+        Ok(Host { running, program, import, is_ready: false, begun: Instant::now(), asked: 0, said, traces })
     }
 
     /// Has the module run, and tells what it tells.
@@ -89,9 +91,9 @@ impl Host {
             match self.listen(due, context, out, &mut left) {
                 Some(Heard::Ready) => self.is_ready = true,
                 Some(heard) => return Asked::Lost(heard),
-                None if self.begun.elapsed() < IMPORT => return Asked::Importing,
+                None if self.begun.elapsed() < self.import => return Asked::Importing,
                 None => {
-                    let why = format!("its import was not done in {} s", IMPORT.as_secs());
+                    let why = format!("its import was not done in {} s (import_seconds)", self.import.as_secs_f64());
                     return Asked::Lost(self.late(&why, context, out));
                 }
             }
@@ -151,7 +153,12 @@ impl Host {
             match answer::read(line) {
                 Answer::Point(point) => answer::tell(point, context.tick.wall, out),
                 Answer::Event(event) => out.health(event.name, event.level, event.message, event.reaction),
-                Answer::Fault(item, text) => out.fault_of(&item, text),
+                Answer::Fault(item, text)
+                    if item.is_empty() || self.program.path.file_stem() == Some(item.as_ref()) =>
+                {
+                    out.fault(text);
+                }
+                Answer::Fault(item, text) => out.fault_by(&item, text),
                 Answer::Refused(name, why) => out.absence_of(&name, why),
                 Answer::Says(text) if self.said.len() < MOST_SAID => self.said.push(text),
                 Answer::Says(_) => {}
@@ -217,10 +224,15 @@ impl Host {
         if text.contains(answer::TRACE) {
             self.traces.extend(text.lines().map(String::from));
         }
-        let mut lines = text.lines().filter(|line| !line.trim().is_empty());
-        if let Some(first) = lines.next() {
-            let more = if lines.next().is_some() { ", and more" } else { "" };
-            out.fault_of("", format!("it says {}{more}", quote(first)));
+        let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+        let first = match lines.first() {
+            // What was wrong stands last.
+            Some(first) if first.starts_with("Traceback ") || first.starts_with("Exception in thread ") => lines.last(),
+            first => first,
+        };
+        if let Some(line) = first {
+            let more = if lines.len() > 1 { ", and more" } else { "" };
+            out.fault(format!("it says {}{more}", quote(line)));
         }
     }
 

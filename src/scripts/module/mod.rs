@@ -23,9 +23,12 @@ pub use host::python;
 pub const CONF: &str = "conf/modules.ini";
 pub const COMMON: &str = "modules";
 /// Keys of a section, beside those of every check.
-pub const KEYS: &[&str] = &["max_output", "nice", "run_user"];
-/// How long an import may take.
-const IMPORT: Duration = Duration::from_secs(60);
+pub const KEYS: &[&str] = &["import_seconds", "max_memory_mb", "max_output", "nice", "run_user"];
+/// Seconds that an import may take unless the section says otherwise.
+const IMPORT: f64 = 60.0;
+const MOST_IMPORT: f64 = 3600.0;
+/// After that the log is told that one goes on.
+const LONG_IMPORT: Duration = Duration::from_secs(5);
 /// Nobody writes more by hand.
 const MAX_TEXT: u64 = 1 << 20;
 
@@ -33,6 +36,8 @@ const MAX_TEXT: u64 = 1 << 20;
 #[derive(Clone, Debug)]
 pub struct ModuleConfig {
     pub common: CommonSettings,
+    /// How long its import may take.
+    pub import: Duration,
     /// Most bytes that it may tell in a run.
     pub max_output: usize,
     pub privileges: Privileges,
@@ -49,8 +54,13 @@ impl ModuleConfig {
 
     /// From one section.
     pub fn read(section: &Section) -> Result<ModuleConfig> {
-        let max_output = section.number("max_output", MAX_OUTPUT)?;
-        Ok(ModuleConfig { common: CommonSettings::read(section)?, max_output, privileges: privileges(section)? })
+        let seconds = section.within("import_seconds", IMPORT, 0.1..=MOST_IMPORT, "seconds")?;
+        Ok(ModuleConfig {
+            common: CommonSettings::read(section)?,
+            import: Duration::from_secs_f64(seconds),
+            max_output: section.number("max_output", MAX_OUTPUT)?,
+            privileges: privileges(section)?,
+        })
     }
 }
 
@@ -72,9 +82,9 @@ pub fn check_file(path: &Path) -> Result<()> {
     let text = text(path).map_err(|error| Error::daemon(format!("cannot be read: {}", plain(&error))))?;
     match text.contains("runcheck") || text.contains("class Check") {
         true => Ok(()),
-        false => Err(Error::Absent(
-            "and it is no module of your own: it has no function runcheck() and no class Check".into(),
-        )),
+        false => {
+            Err(Error::Absent("it is no module of your own: it has no function runcheck() and no class Check".into()))
+        }
     }
 }
 
@@ -149,6 +159,9 @@ impl Check for Module {
                 failure.map_or(Ok(()), |failure| Err(Error::daemon(failure)))
             }
             Asked::Importing => {
+                if host.begun.elapsed() > LONG_IMPORT {
+                    out.absence_of("", "its import is not done yet");
+                }
                 self.host = Some(host);
                 // One that is tried again does not work yet.
                 if self.why.is_empty() { Ok(()) } else { Err(Error::daemon(self.why.clone())) }

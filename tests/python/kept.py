@@ -1,0 +1,33 @@
+"""What all tests here need: `python` on the path, a configuration, and a channel that keeps what it is given."""
+
+import os
+import sys
+import tempfile
+import unittest
+from unittest import mock
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "python"))
+os.environ.update(PUYPUY_HOSTNAME="web1", PUYPUY_CLUSTER="c", PUYPUY_GROUP="g", PUYPUY_LOCATION="l")
+
+import host  # noqa: E402, F401
+from lib import _channel  # noqa: E402
+
+HOME = tempfile.TemporaryDirectory()
+_channel.begin({"home": HOME.name, "type": "own"})
+
+
+class Kept(unittest.TestCase):
+    """A test that sees in `self.sent` what would go to the daemon."""
+
+    def setUp(self):
+        self.sent = []
+        patch = mock.patch.object(_channel, "send", lambda *messages: self.sent.extend(messages))
+        patch.start()
+        self.addCleanup(patch.stop)
+
+    def points(self):
+        return [message["point"] for message in self.sent if "point" in message]
+
+    def said(self):
+        """What is wrong, in words."""
+        return [message.get("fault") or message.get("why") for message in self.sent if "point" not in message]
