@@ -6,6 +6,7 @@ mod config;
 mod daemon;
 mod delivery;
 mod front;
+mod grafana;
 mod local;
 mod scheduler;
 mod scripts;

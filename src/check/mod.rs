@@ -1,6 +1,7 @@
 //! The contract of a check: what it declares ([`Spec`]), what it does ([`Check`]), what it may touch ([`Context`])
 //! and where its numbers go ([`Out`]).
 
+pub mod chart;
 mod command;
 mod context;
 pub mod instances;

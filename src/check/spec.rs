@@ -1,6 +1,7 @@
 //! What a check declares.
 
 use super::Check;
+use super::chart::Chart;
 use crate::config::section::Section;
 use crate::model::error::Result;
 use crate::model::table::Field;
@@ -34,6 +35,8 @@ pub struct Spec {
     pub runs: Runs,
     /// All tables of the check: what it can tell. Descriptors and docs are held against it.
     pub fields: &'static [&'static [Field]],
+    /// Those that somebody has laid out; see [`super::chart::charts`].
+    pub charts: &'static [Chart],
     /// Reads the configuration, and nothing else: every mistake shows at start. Opens nothing.
     pub build: fn(&Section) -> Result<Box<dyn Check>>,
 }
@@ -42,6 +45,11 @@ impl Spec {
     /// Every key of its own.
     pub fn keys(&self) -> impl Iterator<Item = &'static str> {
         self.keys.iter().copied().flatten().copied()
+    }
+
+    /// The first line of its tables with that metric, a pattern as it is written.
+    pub fn field(&self, metric: &str) -> Option<&'static Field> {
+        self.fields.iter().copied().flatten().find(|field| field.metric == metric)
     }
 
     pub fn has_key(&self, key: &str) -> bool {

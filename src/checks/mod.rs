@@ -14,6 +14,7 @@ pub mod voip;
 pub mod webservers;
 
 use crate::check::Spec;
+use crate::check::chart::drawn_unit;
 
 /// The families, each an alphabetical list of its checks.
 const FAMILIES: &[&[&Spec]] = &[
@@ -37,4 +38,12 @@ pub fn all() -> impl Iterator<Item = &'static Spec> {
 /// The check of that name, `check_cpustats`.
 pub fn find(name: &str) -> Option<&'static Spec> {
     all().find(|spec| spec.name == name)
+}
+
+/// The unit in which that metric is drawn: by its own line, else by the first whose pattern it fits; `None` where no check tells
+/// it, or its unit differs from series to series.
+pub fn unit(metric: &str) -> Option<&'static str> {
+    let fields = || all().flat_map(|spec| spec.fields.iter().copied().flatten());
+    let field = fields().find(|field| field.metric == metric).or_else(|| fields().find(|field| field.tells(metric)))?;
+    Some(drawn_unit(field)).filter(|unit| !unit.is_empty())
 }

@@ -29,6 +29,8 @@ pub struct Field {
     pub cell: &'static str,
     /// With braces it is a pattern, for numbers that have names of their own: `envoy_{scope}_downstream_cx_total`.
     pub metric: &'static str,
+    /// Of the number as it is told: `bytes/s`, `%`, `connections`; empty where only the name or the source knows it.
+    pub unit: &'static str,
     pub how: How,
     /// Integer on the wire; what is computed is rounded then.
     pub int: bool,
@@ -43,37 +45,60 @@ pub struct Field {
     pub whole: Option<&'static str>,
 }
 
-const fn line(cell: &'static str, metric: &'static str, how: How) -> Field {
+const fn line(cell: &'static str, metric: &'static str, unit: &'static str, how: How) -> Field {
     let (optional, backward) = (false, Backward::Reset);
-    Field { cell, metric, how, int: false, scale: 1.0, reaction: 0, optional, backward, most: None, whole: None }
+    Field { cell, metric, unit, how, int: false, scale: 1.0, reaction: 0, optional, backward, most: None, whole: None }
 }
 
 /// A level, a float unless [`Field::int`] follows.
-pub const fn gauge(cell: &'static str, metric: &'static str) -> Field {
-    line(cell, metric, How::Gauge)
+pub const fn gauge(cell: &'static str, metric: &'static str, unit: &'static str) -> Field {
+    line(cell, metric, unit, How::Gauge)
 }
 
 /// A share of 100.
 pub const fn percent(cell: &'static str, metric: &'static str) -> Field {
-    line(cell, metric, How::Percent).most(100.0)
+    line(cell, metric, "%", How::Percent).most(100.0)
 }
 
-/// A counter, told as change per second.
-pub const fn rate(cell: &'static str, metric: &'static str) -> Field {
-    line(cell, metric, How::Rate)
+/// A counter, told as change per second, which is what the unit is of.
+pub const fn rate(cell: &'static str, metric: &'static str, unit: &'static str) -> Field {
+    line(cell, metric, unit, How::Rate)
 }
 
 /// A counter, told as change since the previous tick.
-pub const fn delta(cell: &'static str, metric: &'static str) -> Field {
-    line(cell, metric, How::Delta)
+pub const fn delta(cell: &'static str, metric: &'static str, unit: &'static str) -> Field {
+    line(cell, metric, unit, How::Delta)
 }
 
 /// A counter, told as read; an integer.
-pub const fn counter(cell: &'static str, metric: &'static str) -> Field {
-    line(cell, metric, How::Counter).int()
+pub const fn counter(cell: &'static str, metric: &'static str, unit: &'static str) -> Field {
+    line(cell, metric, unit, How::Counter).int()
+}
+
+/// Whether the name fits the pattern, in which `{word}` stands for one letter or more.
+fn fits(pattern: &str, name: &str) -> bool {
+    let mut parts = pattern.split('{').map(|part| part.split_once('}').map_or(part, |(_, text)| text));
+    let Some(mut rest) = parts.next().and_then(|begin| name.strip_prefix(begin)) else { return false };
+    let mut parts: Vec<&str> = parts.collect();
+    let Some(end) = parts.pop() else { return rest.is_empty() };
+    // The first place of each is as good as any: what follows has the most letters left.
+    for part in parts {
+        let mut letters = rest.chars();
+        letters.next();
+        match letters.as_str().split_once(part) {
+            Some((_, behind)) => rest = behind,
+            None => return false,
+        }
+    }
+    rest.strip_suffix(end).is_some_and(|open| !open.is_empty())
 }
 
 impl Field {
+    /// Whether it tells the metric of that name: its own, or one that its pattern fits.
+    pub fn tells(&self, name: &str) -> bool {
+        fits(self.metric, name)
+    }
+
     /// An integer on the wire.
     pub const fn int(mut self) -> Field {
         self.int = true;

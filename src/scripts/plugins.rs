@@ -25,8 +25,8 @@ pub const JUDGE: &str = "judge_measures";
 /// The exit code of a plugin that does not know.
 pub const UNKNOWN: i32 = 3;
 
-const STATUS: Field = gauge("", "nagios_status").int();
-const VALUE: Field = gauge("", "nagios_value");
+const STATUS: Field = gauge("", "nagios_status", "state").int();
+const VALUE: Field = gauge("", "nagios_value", "");
 pub const FIELDS: &[Field] = &[STATUS, VALUE];
 
 /// A plugin of the section.

@@ -420,7 +420,7 @@ fn push_path(out: &mut String, point: &Point, base: &str, claims: &mut Claims) -
 }
 
 /// The nodes of a text, each with a dot behind it; nodes without a letter are left out.
-fn push_component(out: &mut String, text: &str) {
+pub fn push_component(out: &mut String, text: &str) {
     // Looks at every byte without stopping: a few wide instructions for a usual text.
     let is_one_node = text.bytes().fold(true, |kept, byte| kept & is_kept(byte) & (byte != b'.'));
     if is_one_node && !text.is_empty() && text.len() <= NODE {

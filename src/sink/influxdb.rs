@@ -152,7 +152,10 @@ impl<'a> Sent<'a> {
     }
 
     fn of_measurement(&self, name: &str) -> Vec<usize> {
-        self.iter().filter(|(.., point)| line_protocol::measurement(point) == name).map(|(index, ..)| index).collect()
+        self.iter()
+            .filter(|(.., point)| line_protocol::measurement(&point.name) == name)
+            .map(|(index, ..)| index)
+            .collect()
     }
 
     /// Whether all points have one time, and so lie in one shard of the server.
@@ -277,8 +280,8 @@ impl Influx {
     fn column_conflict(&mut self, wanted: FieldType, written: FieldType, answer: &Answer, sent: &Sent) -> Verdict {
         let mut suspects = sent.iter().filter(|(_, line, _)| line_protocol::field_type(line) == written);
         let Some((index, _, suspect)) = suspects.next() else { return reject(answer) };
-        let name = line_protocol::measurement(suspect);
-        if suspects.any(|(.., point)| line_protocol::measurement(point) != name) {
+        let name = line_protocol::measurement(&suspect.name);
+        if suspects.any(|(.., point)| line_protocol::measurement(&point.name) != name) {
             return reject(answer);
         }
         match self.learn(index, Some(wanted), answer, sent) {
@@ -293,7 +296,7 @@ impl Influx {
         let Some(wanted) = wanted.filter(|wanted| *wanted != line_protocol::field_type(line)) else {
             return Lesson::Never;
         };
-        let name = line_protocol::measurement(point);
+        let name = line_protocol::measurement(&point.name);
         match self.lines.known_type(&name) {
             // It was learned after this request had been written.
             Some(known) if known == wanted => Lesson::Again,
@@ -425,7 +428,7 @@ fn is_unread_gzip(answer: &std::result::Result<Answer, Failure>) -> bool {
 fn mixed_measurements(points: &[Point]) -> Vec<String> {
     let mut seen: HashMap<_, (bool, bool)> = HashMap::new();
     for point in points {
-        let (integer, float) = seen.entry(line_protocol::measurement(point)).or_default();
+        let (integer, float) = seen.entry(line_protocol::measurement(&point.name)).or_default();
         match point.value {
             Value::Int(_) => *integer = true,
             Value::Float(_) => *float = true,

@@ -133,9 +133,9 @@ fn room(point: &Point, base: &Base) -> usize {
     point.name.len() + base.all.len() + point.check_type.len() + tags + VALUE_AND_TIME
 }
 
-/// The measurement that a point is written under, not escaped: the form in which servers quote it.
-pub fn measurement(point: &Point) -> Cow<'_, str> {
-    let name = without_backslashes(&point.name);
+/// The measurement that points of that name are written under, not escaped: the form in which servers quote it.
+pub fn measurement(name: &str) -> Cow<'_, str> {
+    let name = without_backslashes(name);
     match name.strip_prefix('#') {
         Some(rest) => Cow::Owned(format!("_{rest}")),
         None => Cow::Borrowed(name),
@@ -414,7 +414,7 @@ impl Names {
     fn apply(&mut self, points: &[Point], known: &HashMap<String, FieldType>) {
         for (index, (point, first)) in points.iter().zip(&self.first).enumerate() {
             if *first as usize == index
-                && let Some(forced) = known.get(&*measurement(point))
+                && let Some(forced) = known.get(&*measurement(&point.name))
                 && let Some(field) = self.fields.get_mut(index)
             {
                 *field = *forced;

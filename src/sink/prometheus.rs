@@ -258,7 +258,8 @@ fn number(value: Value) -> String {
     String::from_utf8(text).unwrap_or_default()
 }
 
-fn metric_name(name: &str) -> Cow<'_, str> {
+/// The name as Prometheus takes it.
+pub fn metric_name(name: &str) -> Cow<'_, str> {
     allowed(name, |letter| letter.is_ascii_alphanumeric() || matches!(letter, '_' | ':'))
 }
 

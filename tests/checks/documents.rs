@@ -6,7 +6,7 @@ use super::golden::difference;
 use puypuy::check::{COMMON_KEYS, DEVICES, Spec};
 use puypuy::checks;
 use puypuy::model::point::Kind;
-use puypuy::model::table::How;
+use puypuy::model::table::{Field, How};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -160,23 +160,21 @@ fn keys(spec: &Spec, known: &Rows) -> Rows {
     spec.keys().chain(COMMON_KEYS.iter().copied()).map(row).collect()
 }
 
-fn metrics(spec: &Spec, known: Rows) -> Rows {
-    let fields: Vec<_> = spec.fields.iter().copied().flatten().collect();
-    let mut rows = known;
-    rows.retain(|row| fields.iter().any(|field| field.metric == row[0]));
-    for row in &mut rows {
-        let own = |how: &How| row[1] == kind(*how);
-        let hows: Vec<How> = fields.iter().filter(|field| field.metric == row[0]).map(|field| field.how).collect();
-        if !hows.iter().any(own) {
-            row[1] = kind(hows[0]).into();
-        }
-    }
-    for field in fields {
+/// As it stands in a table: one that is empty in the code differs from series to series.
+fn unit(field: &Field) -> &'static str {
+    if field.unit.is_empty() { "varies" } else { field.unit }
+}
+
+fn metrics(spec: &Spec, known: &Rows) -> Rows {
+    let mut rows: Rows = Vec::new();
+    for field in spec.fields.iter().copied().flatten() {
         if !rows.iter().any(|row| row[0] == field.metric) {
-            let unit = if field.how == How::Percent { "%" } else { OPEN };
-            rows.push([field.metric, kind(field.how), unit, OPEN].map(String::from).to_vec());
+            let meaning = known.iter().find(|row| row[0] == field.metric).map_or(OPEN, |row| &row[3]);
+            rows.push([field.metric, kind(field.how), unit(field), meaning].map(String::from).to_vec());
         }
     }
+    // In the order in which somebody has put them, what is new behind these.
+    rows.sort_by_key(|row| known.iter().position(|old| old[0] == row[0]).unwrap_or(usize::MAX));
     rows
 }
 
@@ -193,7 +191,7 @@ fn descriptors() -> Vec<String> {
         let mut descriptor = Descriptor::read(spec);
         let keys = keys(spec, &descriptor.rows("Configuration", "key"));
         descriptor.set("Configuration", &["key", "default", "meaning"], &keys);
-        let metrics = metrics(spec, descriptor.rows("Metrics", "name"));
+        let metrics = metrics(spec, &descriptor.rows("Metrics", "name"));
         descriptor.set("Metrics", &["name", "kind", "unit", "meaning"], &metrics);
         let text = descriptor.text();
         let open = text.lines().find(|line| line.split([' ', '|']).any(|word| word == OPEN));
@@ -325,10 +323,24 @@ fn chapter(spec: &Spec) -> String {
     text
 }
 
+/// A line of a table of metrics that was written by hand, with the unit that the code has.
+fn with_unit(line: &str) -> String {
+    let mut cells: Vec<&str> = line.split(" | ").collect();
+    let name = cells[0].trim_start_matches("| ").trim_matches('`');
+    let mut fields = checks::all().flat_map(|spec| spec.fields.iter().copied().flatten());
+    if let [_, word, own, _, ..] = &mut *cells
+        && let Some(field) = fields.find(|field| field.metric == name && kind(field.how) == *word)
+    {
+        *own = unit(field);
+    }
+    cells.join(" | ")
+}
+
 fn chapters() -> Vec<String> {
     const MARK: &str = "\n<!-- the chapters from here on are made from the descriptors -->\n";
     let old = fs::read_to_string(path("docs/checks.md")).unwrap();
-    let mut text = old.split(MARK).next().unwrap_or_default().to_string() + MARK;
+    let written = old.split(MARK).next().unwrap_or_default();
+    let mut text = written.split('\n').map(with_unit).collect::<Vec<_>>().join("\n") + MARK;
     let mut family = "";
     for spec in checks::all().filter(|spec| !WRITTEN.contains(&spec.conf)) {
         if spec.conf != family {

@@ -2,10 +2,11 @@
 
 mod btrfs;
 mod cgroups;
+pub mod charts;
 pub mod dead_mount;
 mod docker;
 mod documents;
-mod golden;
+pub mod golden;
 mod host;
 mod hostile;
 mod http;

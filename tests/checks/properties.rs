@@ -10,7 +10,7 @@ use puypuy::model::rates::{Backward, Before, Change, Count};
 use puypuy::model::table::{Field, NO_COUNT, gauge, rate};
 use std::time::{Duration, Instant};
 
-const FIELDS: &[Field] = &[gauge("MemTotal", "mem_total"), gauge("a", "a")];
+const FIELDS: &[Field] = &[gauge("MemTotal", "mem_total", "bytes"), gauge("a", "a", "")];
 
 /// Text that looks like the kernel's: words of the alphabets that the parsers look for, and anything else.
 fn text() -> impl Strategy<Value = String> {
@@ -260,8 +260,8 @@ fn tick(start: Instant, second: u64) -> Tick {
     Tick { wall: second as i64, at, deadline: at + period, period }
 }
 
-const READS: Field = rate("", "reads");
-const WRITES: Field = rate("", "writes");
+const READS: Field = rate("", "reads", "1/s");
+const WRITES: Field = rate("", "writes", "1/s");
 
 #[test]
 fn series_are_told_apart_by_name_and_tags_and_forgotten() {

@@ -13,10 +13,10 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 const FIELDS: &[Field] = &[
-    gauge("x_level", "level"),
-    rate("x_total", "per_second"),
-    counter("x_total", "total").float(),
-    gauge("x", "any_{name}").reaction(-3),
+    gauge("x_level", "level", ""),
+    rate("x_total", "per_second", "1/s"),
+    counter("x_total", "total", "").float(),
+    gauge("x", "any_{name}", "").reaction(-3),
 ];
 
 struct Teller {

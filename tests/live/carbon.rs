@@ -3,7 +3,8 @@
 //! It answers nothing, so it refuses nothing: there is no case of one bad point.
 
 use crate::cases;
-use crate::server::{Program, free_port, program, wait};
+use crate::grafana;
+use crate::server::{Program, free_port, http, package, program, wait};
 use crate::store::{Row, Store, clean, differences, identity};
 use puypuy::model::point::{Point, Value};
 use std::collections::BTreeMap;
@@ -53,6 +54,27 @@ impl Carbon {
         fs::write(folder.path().join("storage-schemas.conf"), schema).unwrap();
         ["log", "whisper"].iter().for_each(|name| fs::create_dir(folder.path().join(name)).unwrap());
         Ok(Carbon { program, folder, port, running: None })
+    }
+}
+
+impl Carbon {
+    /// Graphite's web server over the same files, and its port.
+    fn web(&self) -> Result<(Program, u16), String> {
+        package("/usr/lib/python3/dist-packages/graphite/settings.py", "graphite-web")?;
+        let (port, home) = (free_port(), self.folder.path().display());
+        let settings = format!(
+            "SECRET_KEY = 'x'\nALLOWED_HOSTS = ['*']\nCARBONLINK_HOSTS = []\nSTORAGE_DIR = LOG_DIR = CONF_DIR = '{home}'\n\
+             WHISPER_DIR = '{home}/whisper'\nINDEX_FILE = '{home}/index'\n\
+             DATABASES = {{'default': {{'ENGINE': 'django.db.backends.sqlite3', 'NAME': '{home}/db'}}}}\n"
+        );
+        fs::write(self.folder.path().join("own_settings.py"), settings).unwrap();
+        let mut command = Command::new("/usr/bin/python3");
+        command.args(["-m", "django", "runserver", "--noreload", &format!("127.0.0.1:{port}")]);
+        command.env("GRAPHITE_SETTINGS_MODULE", "own_settings").env("PYTHONPATH", self.folder.path());
+        command.env("DJANGO_SETTINGS_MODULE", "graphite.settings");
+        let running = Program::start(&mut command, &self.folder.path().join("web.log"));
+        wait("Graphite's web server", Duration::from_secs(60), || http(port, "GET", "/render?format=json").is_some());
+        Ok((running, port))
     }
 }
 
@@ -126,6 +148,15 @@ pub fn round_trip() -> Result<(), String> {
     let mut carbon = Carbon::new()?;
     cases::round_trip(&mut carbon);
     cases::chart(&carbon, "Carbon");
+    Ok(())
+}
+
+pub fn dashboard() -> Result<(), String> {
+    let mut carbon = Carbon::new()?;
+    carbon.start();
+    let (_web, port) = carbon.web()?;
+    let daemon = grafana::Daemon::start(&format!("[TSDB]\n{}", carbon.tsdb()));
+    grafana::panels("graphite", &daemon, |target| grafana::render(port, target));
     Ok(())
 }
 

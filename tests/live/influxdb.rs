@@ -1,6 +1,7 @@
 //! InfluxDB 1.x: five checks at a period of a second, the server away for ten ticks, nothing missing afterwards.
 
 use crate::cases;
+use crate::grafana;
 use crate::server::{Program, encoded, free_port, http, post, program, wait};
 use crate::store::{Row, Store, clean, json_number, point, tags};
 use puypuy::cli::commands::FIRST_CHECKS;
@@ -122,6 +123,14 @@ pub fn round_trip() -> Result<(), String> {
     let mut influx = Influx::new()?;
     cases::round_trip(&mut influx);
     cases::chart(&influx, "InfluxDB");
+    Ok(())
+}
+
+pub fn dashboard() -> Result<(), String> {
+    let mut influx = Influx::new()?;
+    influx.start();
+    let daemon = grafana::Daemon::start(&format!("[TSDB]\n{}auth = False\n", influx.tsdb()));
+    grafana::panels("influxdb", &daemon, |target| grafana::influxql(influx.port, target));
     Ok(())
 }
 

@@ -10,6 +10,7 @@ mod delivered;
 mod docker;
 #[path = "../support/documents.rs"]
 mod documents;
+mod grafana;
 mod influxdb;
 mod kairosdb;
 mod loadbalancer;
@@ -42,13 +43,17 @@ const CASES: &[Case] = &[
     ("InfluxDB: one bad point", influxdb::one_bad),
     ("InfluxDB: the way back", influxdb::way_back),
     ("own modules: a fresh clone, by the words of the original's text, into InfluxDB", modules::as_the_text_says),
+    ("Dashboard of InfluxDB: every panel has data", influxdb::dashboard),
     ("Carbon: hostile points read back", carbon::round_trip),
     ("Carbon: stopped under load", carbon::restart),
+    ("Dashboard of Graphite: every panel has data", carbon::dashboard),
     ("VictoriaMetrics as OpenTSDB: hostile points read back", victoria::opentsdb_round_trip),
     ("VictoriaMetrics as OpenTSDB: killed under load", victoria::opentsdb_restart),
     ("VictoriaMetrics as InfluxDB2: hostile points read back", victoria::influxdb2_round_trip),
     ("VictoriaMetrics as InfluxDB2: killed under load", victoria::influxdb2_restart),
+    ("Dashboard of VictoriaMetrics: every panel has data", victoria::dashboard),
     ("Prometheus: asks the daemon", prometheus::scrape),
+    ("Dashboard of Prometheus: every panel has data", prometheus::dashboard),
     ("KairosDB: hostile points read back", kairosdb::round_trip),
     ("KairosDB: killed under load", kairosdb::restart),
     ("KairosDB 1.1: one bad point", kairosdb::one_bad),

@@ -1,6 +1,7 @@
 //! OpenTSDB 2.4 on a standalone HBase 2.4: two Java machines and tables to be made, so that all cases share one start.
 
 use crate::cases;
+use crate::grafana;
 use crate::maven::{Artifact, class_path, java};
 use crate::server::{Program, encoded, free_port, http, wait};
 use crate::store::{Row, Store, few, json_number, point, tags};
@@ -14,9 +15,13 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 const HBASE: &[Artifact] = &[("org.apache.hbase:hbase-server:2.4.18", &[])];
-/// An old Netty must not come before the new one.
-const TSD: &[Artifact] =
-    &[("net.opentsdb:opentsdb:2.4.1", &["org.jboss.netty:netty"]), ("org.hbase:asynchbase:1.8.2", &[])];
+/// An old Netty must not come before the new one. Java had the last of these until version 10; without it a query with a filter
+/// that is a regular expression is never answered.
+const TSD: &[Artifact] = &[
+    ("net.opentsdb:opentsdb:2.4.1", &["org.jboss.netty:netty"]),
+    ("org.hbase:asynchbase:1.8.2", &[]),
+    ("javax.xml.bind:jaxb-api:2.3.1", &[]),
+];
 
 /// Makes the tables; waits for HBase by itself.
 const TABLES: &str = r#"
@@ -100,7 +105,7 @@ struct OpenTsdb<'a> {
 
 impl OpenTsdb<'_> {
     fn new(hbase: &HBase, creates: bool) -> Result<OpenTsdb<'_>, String> {
-        let (java, class_path) = (java()?, class_path("opentsdb-2.4", TSD)?);
+        let (java, class_path) = (java()?, class_path("opentsdb-2.4-jaxb", TSD)?);
         let folder = TempDir::new().unwrap();
         ["tmp", "cache", "static"].iter().for_each(|name| fs::create_dir(folder.path().join(name)).unwrap());
         Ok(OpenTsdb { java, class_path, hbase, folder, port: free_port(), creates, running: None })
@@ -187,6 +192,10 @@ pub fn all() -> Result<(), String> {
     let mut server = OpenTsdb::new(&hbase, true)?;
     cases::round_trip(&mut server);
     cases::chart(&server, "OpenTSDB");
+    {
+        let daemon = grafana::Daemon::start(&format!("[TSDB]\n{}", server.tsdb()));
+        grafana::panels("opentsdb", &daemon, |target| grafana::tsd(server.port, target));
+    }
     cases::restart(&mut server);
     cases::stall(&server, |still| hbase.running.signal(if still { "-STOP" } else { "-CONT" }));
 

@@ -1,16 +1,35 @@
 //! A real Prometheus asks the daemon, and promtool reads its page.
 
 use crate::documents;
+use crate::grafana;
 use crate::server::{Program, encoded, free_port, http, program, wait};
 use puypuy::cli::commands::FIRST_CHECKS;
 use std::fs;
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
 
 /// Complaints of promtool that are no mistakes: names are those that the dashboards of the users know.
 const STYLE: &[&str] = &["counter metrics should have", "metric names should not contain", "use base unit"];
+
+/// Prometheus, which asks that port once a second; and its own.
+fn serve(program: &Path, folder: &Path, port: u16) -> (Program, u16) {
+    let listen = free_port();
+    let target = format!(
+        "scrape_configs:\n- job_name: p\n  scrape_interval: 1s\n  static_configs:\n  - targets: ['127.0.0.1:{port}']\n"
+    );
+    fs::write(folder.join("prometheus.yml"), target).unwrap();
+    let mut command = Command::new(program);
+    command
+        .arg(format!("--config.file={}", folder.join("prometheus.yml").display()))
+        .arg(format!("--storage.tsdb.path={}", folder.join("data").display()))
+        .arg(format!("--web.listen-address=127.0.0.1:{listen}"));
+    let running = Program::start(&mut command, &folder.join("prometheus.log"));
+    wait("Prometheus to listen", Duration::from_secs(60), || http(listen, "GET", "/-/ready").is_some());
+    (running, listen)
+}
 
 pub fn scrape() -> Result<(), String> {
     let prometheus = program("prometheus", "prometheus")?;
@@ -21,7 +40,7 @@ pub fn scrape() -> Result<(), String> {
     for check in FIRST_CHECKS {
         std::os::unix::fs::symlink("../x", inside(&format!("checks_enabled/{check}.ini"))).unwrap();
     }
-    let (port, listen) = (free_port(), free_port());
+    let port = free_port();
     let hostile = r#"it's "x" \ y, z"#;
     fs::write(
         inside("config.ini"),
@@ -53,16 +72,7 @@ pub fn scrape() -> Result<(), String> {
     let serious: Vec<&str> = words.lines().filter(|line| !STYLE.iter().any(|style| line.contains(style))).collect();
     assert!(serious.is_empty() && matches!(told.status.code(), Some(0 | 3)), "{}: {serious:?}", told.status);
 
-    let target = format!(
-        "scrape_configs:\n- job_name: p\n  scrape_interval: 1s\n  static_configs:\n  - targets: ['127.0.0.1:{port}']\n"
-    );
-    fs::write(inside("prometheus.yml"), target).unwrap();
-    let mut command = Command::new(prometheus);
-    command
-        .arg(format!("--config.file={}", inside("prometheus.yml").display()))
-        .arg(format!("--storage.tsdb.path={}", inside("data").display()))
-        .arg(format!("--web.listen-address=127.0.0.1:{listen}"));
-    let _prometheus = Program::start(&mut command, &inside("prometheus.log"));
+    let (_prometheus, listen) = serve(&prometheus, home.path(), port);
     let ask = |query: &str| -> Vec<serde_json::Value> {
         let answer = http(listen, "GET", &format!("/api/v1/query?query={}", encoded(query)));
         let answer = answer.and_then(|(_, body)| serde_json::from_str::<serde_json::Value>(&body).ok());
@@ -78,5 +88,16 @@ pub fn scrape() -> Result<(), String> {
     assert_eq!((&series[0]["metric"]["host"], &series[0]["metric"]["cluster"]), (&"web1".into(), &hostile.into()));
     assert!(series[0]["value"][1].as_str().unwrap().parse::<f64>().unwrap() >= 0.0);
     assert!(ask("count({cluster!=\"\"})")[0]["value"][1].as_str().unwrap().parse::<u32>().unwrap() > 40);
+    Ok(())
+}
+
+pub fn dashboard() -> Result<(), String> {
+    let prometheus = program("prometheus", "prometheus")?;
+    let port = free_port();
+    let daemon =
+        grafana::Daemon::start(&format!("[TSDB]\ntsdtype = Prometheus\n[WebServer]\nwebaddress = 127.0.0.1:{port}\n"));
+    let folder = TempDir::new().unwrap();
+    let (_prometheus, listen) = serve(&prometheus, folder.path(), port);
+    grafana::panels("prometheus", &daemon, |target| grafana::promql(listen, target));
     Ok(())
 }

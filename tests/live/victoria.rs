@@ -4,6 +4,7 @@
 //! still, and there is no case of one bad point.
 
 use crate::cases;
+use crate::grafana;
 use crate::server::{Program, encoded, free_port, http, program, wait};
 use crate::store::{Row, Store, clean, few, tags};
 use puypuy::model::point::{Point, Value};
@@ -112,6 +113,14 @@ impl Store for Victoria {
 
 pub fn opentsdb_round_trip() -> Result<(), String> {
     cases::round_trip(&mut Victoria::new(false)?);
+    Ok(())
+}
+
+pub fn dashboard() -> Result<(), String> {
+    let mut victoria = Victoria::new(false)?;
+    victoria.start();
+    let daemon = grafana::Daemon::start(&format!("[TSDB]\n{}", victoria.tsdb()));
+    grafana::panels("prometheus", &daemon, |target| grafana::promql(victoria.port, target));
     Ok(())
 }
 

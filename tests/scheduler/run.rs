@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 const PERIOD: Duration = Duration::from_millis(100);
-const ONE: &[Field] = &[gauge("", "one").int()];
+const ONE: &[Field] = &[gauge("", "one", "").int()];
 
 /// Runs a function, then tells one point.
 struct Fake(fn() -> Result<()>);
@@ -38,7 +38,18 @@ const fn spec(
     runs: Runs,
     build: fn(&puypuy::config::section::Section) -> Result<Box<dyn Check>>,
 ) -> Spec {
-    Spec { name, purpose: "", check_type: name, conf: "none.ini", section: "", keys: &[], runs, fields: &[ONE], build }
+    Spec {
+        name,
+        purpose: "",
+        check_type: name,
+        conf: "none.ini",
+        section: "",
+        keys: &[],
+        runs,
+        fields: &[ONE],
+        charts: &[],
+        build,
+    }
 }
 
 fn forever() -> Result<()> {

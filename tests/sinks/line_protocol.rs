@@ -356,7 +356,7 @@ proptest! {
                 let (name, tags, field, time) = read(line);
                 let (wanted_name, wanted_tags) = meant(point, &hostile());
                 prop_assert!(!line.starts_with('#'));
-                prop_assert_eq!(&name, &measurement(point));
+                prop_assert_eq!(&name, &measurement(&point.name));
                 prop_assert_eq!((name, tags, time), (wanted_name, wanted_tags, point.time), "{}", line);
                 match point.value {
                     Value::Float(number) => prop_assert_eq!(field.parse::<f64>().unwrap(), number),

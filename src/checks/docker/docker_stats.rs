@@ -5,6 +5,7 @@
 //! Podman's time of all processors leaves out the time in which they have nothing to do: there the clock is taken for it.
 //! How many processors there are is told with each container, or with the host where an old daemon leaves that out.
 
+use crate::check::chart::Chart;
 use crate::check::{Check, Context, Measurement, Out, Runs, Spec};
 use crate::config::section::Section;
 use crate::fetch::http::{Answer, Endpoint, Http, Question, percent_encode};
@@ -38,8 +39,36 @@ pub static SPEC: Spec = Spec {
     ]],
     runs: Runs::Own,
     fields: &[CPU, THROTTLING, MEMORY, USED, MEMORY_DETAILS, IO, TRAFFIC, TRAFFIC_DETAILS, LISTED, DAEMON],
+    charts: CHARTS,
     build,
 };
+
+const CHARTS: &[Chart] = &[
+    Chart::new("CPU of containers").of(&["docker_container_cpu_usage"]).each("container").first(100),
+    Chart::new("Memory of containers").of(&["docker_mem_used"]).each("container").first(101),
+    Chart::new("Memory of its limit").of(&["docker_mem_percent"]).each("container").full(100.0),
+    Chart::new("CPU of the host").of(&["docker_master_cpu_usage"]).each("container").full(100.0),
+    Chart::new("Held back by the limit of CPU").of(&["docker_cpu_throttled_time"]).each("container"),
+    Chart::new("Periods held back").of(&["docker_cpu_throttled_periods"]).each("container"),
+    Chart::new("Network").mirror(&["docker_bytes_rx_{iface}"], &["docker_bytes_tx_{iface}"]).each("container"),
+    Chart::new("Packets").mirror(&["docker_rx_packets_{iface}"], &["docker_tx_packets_{iface}"]).each("container"),
+    Chart::new("Network errors").mirror(&["docker_rx_errors_{iface}"], &["docker_tx_errors_{iface}"]).each("container"),
+    Chart::new("Packets dropped")
+        .mirror(&["docker_rx_dropped_{iface}"], &["docker_tx_dropped_{iface}"])
+        .each("container"),
+    Chart::new("Disk traffic").mirror(&["docker_blkio_read"], &["docker_blkio_write"]).each("container"),
+    Chart::new("Processes and threads").of(&["docker_pids"]).each("container"),
+    Chart::new("Health").of(&["docker_container_healthy"]).each("container").full(1.0),
+    Chart::new("Age").of(&["docker_container_age"]).each("container"),
+    Chart::new("Memory, all caches included").of(&["docker_mem_cur_usage"]).each("container"),
+    Chart::new("Limit of memory").of(&["docker_mem_limit"]).each("container"),
+    Chart::new("Containers").of(&[
+        "docker_containers_running",
+        "docker_containers_paused",
+        "docker_containers_stopped",
+    ]),
+    Chart::new("Images").of(&["docker_images"]),
+];
 
 const TYPE: &str = "docker";
 const SOCKET: &str = "unix:///var/run/docker.sock";
@@ -49,66 +78,68 @@ const OF_CPU: Field = percent("", "docker_container_cpu_usage").unbounded();
 const CPU: &[Field] = &[OF_HOST, OF_CPU];
 
 const THROTTLING: &[Field] = &[
-    counter("/cpu_stats/throttling_data/throttled_periods", "docker_cpu_throttled_periods").optional(),
-    counter("/cpu_stats/throttling_data/throttled_time", "docker_cpu_throttled_time").optional(),
+    counter("/cpu_stats/throttling_data/throttled_periods", "docker_cpu_throttled_periods", "periods").optional(),
+    counter("/cpu_stats/throttling_data/throttled_time", "docker_cpu_throttled_time", "ns").optional(),
 ];
 
 const MEMORY: &[Field] = &[
-    gauge("/memory_stats/usage", "docker_mem_cur_usage").int().optional(),
-    gauge("/memory_stats/max_usage", "docker_mem_max_usage").int().optional(),
-    gauge("/memory_stats/limit", "docker_mem_limit").int().optional().reaction(-3),
+    gauge("/memory_stats/usage", "docker_mem_cur_usage", "bytes").int().optional(),
+    gauge("/memory_stats/max_usage", "docker_mem_max_usage", "bytes").int().optional(),
+    gauge("/memory_stats/limit", "docker_mem_limit", "bytes").int().optional().reaction(-3),
 ];
 
-const MEM_USED: Field = gauge("", "docker_mem_used").int();
+const MEM_USED: Field = gauge("", "docker_mem_used", "bytes").int();
 const MEM_PERCENT: Field = percent("", "docker_mem_percent");
 const USED: &[Field] = &[MEM_USED, MEM_PERCENT];
 
 /// Names of cgroup v2, of both, and of cgroup v1 (`mapped_file`, `total_…`).
 const MEMORY_DETAILS: &[Field] = &[
-    gauge("/memory_stats/stats/active_anon", "docker_mem_active_anon").int().optional(),
-    gauge("/memory_stats/stats/active_file", "docker_mem_active_file").int().optional(),
-    gauge("/memory_stats/stats/inactive_anon", "docker_mem_inactive_anon").int().optional(),
-    gauge("/memory_stats/stats/inactive_file", "docker_mem_inactive_file").int().optional(),
-    gauge("/memory_stats/stats/file_mapped", "docker_mem_file_mapped").int().optional(),
-    gauge("/memory_stats/stats/mapped_file", "docker_mem_file_mapped").int().optional(),
-    gauge("/memory_stats/stats/unevictable", "docker_mem_unevictable").int().optional(),
-    gauge("/memory_stats/stats/total_active_anon", "docker_mem_total_active_anon").int().optional(),
-    gauge("/memory_stats/stats/total_active_file", "docker_mem_total_active_file").int().optional(),
-    gauge("/memory_stats/stats/total_cache", "docker_mem_total_cache").int().optional(),
-    gauge("/memory_stats/stats/total_inactive_anon", "docker_mem_total_inactive_anon").int().optional(),
-    gauge("/memory_stats/stats/total_inactive_file", "docker_mem_total_inactive_file").int().optional(),
-    gauge("/memory_stats/stats/total_mapped_file", "docker_mem_total_mapped_file").int().optional(),
-    gauge("/memory_stats/stats/total_rss", "docker_mem_total_rss").int().optional(),
-    gauge("/memory_stats/stats/total_swap", "docker_mem_total_swap").int().optional(),
-    gauge("/memory_stats/stats/total_unevictable", "docker_mem_total_unevictable").int().optional(),
+    gauge("/memory_stats/stats/active_anon", "docker_mem_active_anon", "bytes").int().optional(),
+    gauge("/memory_stats/stats/active_file", "docker_mem_active_file", "bytes").int().optional(),
+    gauge("/memory_stats/stats/inactive_anon", "docker_mem_inactive_anon", "bytes").int().optional(),
+    gauge("/memory_stats/stats/inactive_file", "docker_mem_inactive_file", "bytes").int().optional(),
+    gauge("/memory_stats/stats/file_mapped", "docker_mem_file_mapped", "bytes").int().optional(),
+    gauge("/memory_stats/stats/mapped_file", "docker_mem_file_mapped", "bytes").int().optional(),
+    gauge("/memory_stats/stats/unevictable", "docker_mem_unevictable", "bytes").int().optional(),
+    gauge("/memory_stats/stats/total_active_anon", "docker_mem_total_active_anon", "bytes").int().optional(),
+    gauge("/memory_stats/stats/total_active_file", "docker_mem_total_active_file", "bytes").int().optional(),
+    gauge("/memory_stats/stats/total_cache", "docker_mem_total_cache", "bytes").int().optional(),
+    gauge("/memory_stats/stats/total_inactive_anon", "docker_mem_total_inactive_anon", "bytes").int().optional(),
+    gauge("/memory_stats/stats/total_inactive_file", "docker_mem_total_inactive_file", "bytes").int().optional(),
+    gauge("/memory_stats/stats/total_mapped_file", "docker_mem_total_mapped_file", "bytes").int().optional(),
+    gauge("/memory_stats/stats/total_rss", "docker_mem_total_rss", "bytes").int().optional(),
+    gauge("/memory_stats/stats/total_swap", "docker_mem_total_swap", "bytes").int().optional(),
+    gauge("/memory_stats/stats/total_unevictable", "docker_mem_total_unevictable", "bytes").int().optional(),
 ];
 
-const READ: Field = rate("read", "docker_blkio_read");
-const WRITE: Field = rate("write", "docker_blkio_write");
-const PIDS: Field = gauge("/pids_stats/current", "docker_pids").int();
+const READ: Field = rate("read", "docker_blkio_read", "bytes/s");
+const WRITE: Field = rate("write", "docker_blkio_write", "bytes/s");
+const PIDS: Field = gauge("/pids_stats/current", "docker_pids", "tasks").int();
 const IO: &[Field] = &[READ, WRITE, PIDS];
 
 /// The name of the interface inside the container belongs to the metric's.
-const TRAFFIC: &[Field] =
-    &[counter("/rx_bytes", "docker_bytes_rx_{iface}"), counter("/tx_bytes", "docker_bytes_tx_{iface}")];
+const TRAFFIC: &[Field] = &[
+    counter("/rx_bytes", "docker_bytes_rx_{iface}", "bytes"),
+    counter("/tx_bytes", "docker_bytes_tx_{iface}", "bytes"),
+];
 const TRAFFIC_DETAILS: &[Field] = &[
-    rate("/rx_packets", "docker_rx_packets_{iface}"),
-    rate("/tx_packets", "docker_tx_packets_{iface}"),
-    counter("/rx_errors", "docker_rx_errors_{iface}"),
-    counter("/tx_errors", "docker_tx_errors_{iface}"),
-    counter("/rx_dropped", "docker_rx_dropped_{iface}"),
-    counter("/tx_dropped", "docker_tx_dropped_{iface}"),
+    rate("/rx_packets", "docker_rx_packets_{iface}", "1/s"),
+    rate("/tx_packets", "docker_tx_packets_{iface}", "1/s"),
+    counter("/rx_errors", "docker_rx_errors_{iface}", "packets"),
+    counter("/tx_errors", "docker_tx_errors_{iface}", "packets"),
+    counter("/rx_dropped", "docker_rx_dropped_{iface}", "packets"),
+    counter("/tx_dropped", "docker_tx_dropped_{iface}", "packets"),
 ];
 
-const AGE: Field = gauge("", "docker_container_age").int().reaction(-3);
-const HEALTHY: Field = gauge("", "docker_container_healthy").int();
+const AGE: Field = gauge("", "docker_container_age", "s").int().reaction(-3);
+const HEALTHY: Field = gauge("", "docker_container_healthy", "0 or 1").int();
 const LISTED: &[Field] = &[AGE, HEALTHY];
 
 const DAEMON: &[Field] = &[
-    gauge("/ContainersRunning", "docker_containers_running").int().optional(),
-    gauge("/ContainersPaused", "docker_containers_paused").int().optional(),
-    gauge("/ContainersStopped", "docker_containers_stopped").int().optional(),
-    gauge("/Images", "docker_images").int().optional(),
+    gauge("/ContainersRunning", "docker_containers_running", "containers").int().optional(),
+    gauge("/ContainersPaused", "docker_containers_paused", "containers").int().optional(),
+    gauge("/ContainersStopped", "docker_containers_stopped", "containers").int().optional(),
+    gauge("/Images", "docker_images", "images").int().optional(),
 ];
 
 /// A version of the API, as 1.41.

@@ -1,6 +1,7 @@
 //! Aralez: requests and how long answers took, from its Prometheus page (Aralez documentation, "Metrics").
 
 use super::CONF;
+use crate::check::chart::Chart;
 use crate::check::samples::samples;
 use crate::check::{Out, Runs, Spec, page};
 use crate::fetch::http::{self, Answer};
@@ -19,42 +20,55 @@ pub static SPEC: Spec = Spec {
     keys: &[&["metrics"], http::KEYS],
     runs: Runs::Own,
     fields: &[FIELDS, OTHERS, &LATENCIES, &LATELY],
+    charts: CHARTS,
     build: |section| {
         let mut before = <[Histogram; 2]>::default();
         page(section, &["metrics"], move |page, out| tell(page, &mut before, out))
     },
 };
 
+const CHARTS: &[Chart] = &[
+    Chart::new("Requests").of(&["aralez_requests"]),
+    Chart::new("Answers by status").of(&["aralez_responses"]).each("status").stacked(),
+    Chart::new("Requests by upstream").of(&["aralez_upstream_requests"]).each("upstream"),
+    Chart::new("Time of an answer").of(&["aralez_response_latency_lately"]).each("percentile"),
+    Chart::new("Time of a request").of(&["aralez_request_latency_lately"]).each("percentile"),
+    Chart::new("Requests by method").of(&["aralez_requests_by_method"]).each("method"),
+    Chart::new("Requests by version").of(&["aralez_requests_by_version"]).each("version"),
+    Chart::new("Time of an answer since the start").of(&["aralez_response_latency"]).each("percentile"),
+    Chart::new("Time of a request since the start").of(&["aralez_request_latency"]).each("percentile"),
+];
+
 /// Told with their labels as tags.
 const FIELDS: &[Field] = &[
-    rate("aralez_requests_total", "aralez_requests"),
-    rate("aralez_requests_by_method_total", "aralez_requests_by_method"),
-    rate("aralez_requests_by_version_total", "aralez_requests_by_version"),
-    rate("aralez_responses_total", "aralez_responses"),
-    counter("aralez_requests_by_upstream", "aralez_requests_by_upstream").float(),
-    rate("aralez_requests_by_upstream", "aralez_upstream_requests"),
-    counter("aralez_response_latency_seconds_sum", "aralez_response_latency_seconds_sum").float(),
-    counter("aralez_response_latency_seconds_count", "aralez_response_latency_seconds_count").float(),
-    counter("aralez_request_latency_seconds_sum", "aralez_request_latency_seconds_sum").float(),
-    counter("aralez_request_latency_seconds_count", "aralez_request_latency_seconds_count").float(),
+    rate("aralez_requests_total", "aralez_requests", "1/s"),
+    rate("aralez_requests_by_method_total", "aralez_requests_by_method", "1/s"),
+    rate("aralez_requests_by_version_total", "aralez_requests_by_version", "1/s"),
+    rate("aralez_responses_total", "aralez_responses", "1/s"),
+    counter("aralez_requests_by_upstream", "aralez_requests_by_upstream", "requests").float(),
+    rate("aralez_requests_by_upstream", "aralez_upstream_requests", "1/s"),
+    counter("aralez_response_latency_seconds_sum", "aralez_response_latency_seconds_sum", "s").float(),
+    counter("aralez_response_latency_seconds_count", "aralez_response_latency_seconds_count", "answers").float(),
+    counter("aralez_request_latency_seconds_sum", "aralez_request_latency_seconds_sum", "s").float(),
+    counter("aralez_request_latency_seconds_count", "aralez_request_latency_seconds_count", "requests").float(),
 ];
 
 /// All that is on the page beside these, by how their names begin and end.
 const OTHERS: &[Field] = &[
-    counter("aralez_", "aralez_{other}_total").float(),
-    gauge("aralez_", "aralez_{other}"),
-    counter("process_", "process_{other}_total").float(),
-    gauge("process_", "process_{other}"),
+    counter("aralez_", "aralez_{other}_total", "").float(),
+    gauge("aralez_", "aralez_{other}", ""),
+    counter("process_", "process_{other}_total", "").float(),
+    gauge("process_", "process_{other}", ""),
 ];
 
 /// Quantiles since the start, and since the last tick.
 static LATENCIES: [Field; 2] = [
-    gauge("aralez_request_latency_seconds_bucket", "aralez_request_latency"),
-    gauge("aralez_response_latency_seconds_bucket", "aralez_response_latency"),
+    gauge("aralez_request_latency_seconds_bucket", "aralez_request_latency", "s"),
+    gauge("aralez_response_latency_seconds_bucket", "aralez_response_latency", "s"),
 ];
 static LATELY: [Field; 2] = [
-    gauge("aralez_request_latency_seconds_bucket", "aralez_request_latency_lately"),
-    gauge("aralez_response_latency_seconds_bucket", "aralez_response_latency_lately"),
+    gauge("aralez_request_latency_seconds_bucket", "aralez_request_latency_lately", "s"),
+    gauge("aralez_response_latency_seconds_bucket", "aralez_response_latency_lately", "s"),
 ];
 const PERCENTILES: [(&str, f64); 6] =
     [("50", 0.5), ("75", 0.75), ("85", 0.85), ("90", 0.9), ("95", 0.95), ("99", 0.99)];

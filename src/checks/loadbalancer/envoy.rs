@@ -2,6 +2,7 @@
 //! documentation, "Statistics" of the HTTP connection manager, listeners, TCP proxy and clusters).
 
 use super::CONF;
+use crate::check::chart::Chart;
 use crate::check::samples::samples;
 use crate::check::{Runs, Spec, page};
 use crate::fetch::http;
@@ -18,6 +19,7 @@ pub static SPEC: Spec = Spec {
     keys: &[&["metrics"], http::KEYS],
     runs: Runs::Own,
     fields: &[FIELDS],
+    charts: CHARTS,
     build: |section| {
         page(section, &["metrics"], |page, out| {
             samples(
@@ -37,6 +39,80 @@ pub static SPEC: Spec = Spec {
     },
 };
 
+const CHARTS: &[Chart] = &[
+    Chart::new("Requests").of(&["envoy_{scope}_downstream_rq_total"]),
+    Chart::new("Requests under way").of(&["envoy_{scope}_downstream_rq_active"]),
+    Chart::new("Answers by class").of(&["envoy_{scope}_downstream_rq_xx"]),
+    Chart::new("Time of requests").of(&["envoy_{scope}_downstream_rq_time"]),
+    Chart::new("Requests that failed").of(&[
+        "envoy_{scope}_downstream_rq_timeout",
+        "envoy_{scope}_downstream_rq_rx_reset",
+        "envoy_{scope}_downstream_rq_tx_reset",
+        "envoy_{scope}_downstream_rq_too_large",
+        "envoy_{scope}_downstream_cx_protocol_error",
+    ]),
+    Chart::new("Connections").of(&["envoy_{scope}_downstream_cx_active"]),
+    Chart::new("New connections").of(&["envoy_{scope}_downstream_cx_total"]),
+    Chart::new("Traffic")
+        .mirror(&["envoy_{scope}_downstream_cx_rx_bytes_total"], &["envoy_{scope}_downstream_cx_tx_bytes_total"]),
+    Chart::new("Waiting in buffers")
+        .mirror(&["envoy_{scope}_downstream_cx_rx_bytes_buffered"], &["envoy_{scope}_downstream_cx_tx_bytes_buffered"]),
+    Chart::new("Connections by kind").of(&[
+        "envoy_{scope}_downstream_cx_http1_active",
+        "envoy_{scope}_downstream_cx_http2_active",
+        "envoy_{scope}_downstream_cx_http3_active",
+        "envoy_{scope}_downstream_cx_ssl_active",
+        "envoy_{scope}_downstream_cx_websocket_active",
+        "envoy_{scope}_downstream_cx_upgrades_active",
+    ]),
+    Chart::new("New connections by kind").of(&[
+        "envoy_{scope}_downstream_cx_http1_total",
+        "envoy_{scope}_downstream_cx_http2_total",
+        "envoy_{scope}_downstream_cx_http3_total",
+        "envoy_{scope}_downstream_cx_ssl_total",
+        "envoy_{scope}_downstream_cx_websocket_total",
+        "envoy_{scope}_downstream_cx_upgrades_total",
+    ]),
+    Chart::new("Connections ended").of(&[
+        "envoy_{scope}_downstream_cx_destroy",
+        "envoy_{scope}_downstream_cx_destroy_local",
+        "envoy_{scope}_downstream_cx_destroy_remote",
+        "envoy_{scope}_downstream_cx_drain_close",
+        "envoy_{scope}_downstream_cx_idle_timeout",
+    ]),
+    Chart::new("Connections ended amid a request").of(&[
+        "envoy_{scope}_downstream_cx_destroy_active_rq",
+        "envoy_{scope}_downstream_cx_destroy_local_active_rq",
+        "envoy_{scope}_downstream_cx_destroy_remote_active_rq",
+    ]),
+    Chart::new("Requests by version").of(&[
+        "envoy_{scope}_downstream_rq_http1_total",
+        "envoy_{scope}_downstream_rq_http2_total",
+        "envoy_{scope}_downstream_rq_http3_total",
+    ]),
+    Chart::new("Odd requests and answers").of(&[
+        "envoy_{scope}_downstream_rq_response_before_rq_complete",
+        "envoy_{scope}_downstream_rq_non_relative_path",
+        "envoy_{scope}_downstream_rq_ws_on_non_ws_route",
+        "envoy_{scope}_rs_too_large",
+    ]),
+    Chart::new("Reading stopped and gone on").of(&[
+        "envoy_{scope}_downstream_flow_control_paused_reading_total",
+        "envoy_{scope}_downstream_flow_control_resumed_reading_total",
+    ]),
+    Chart::new("Life of connections").of(&["envoy_{scope}_downstream_cx_length_ms"]),
+    Chart::new("Clusters: answers by class").of(&["envoy_cluster_upstream_rq_xx"]),
+    Chart::new("Clusters: healthy hosts").of(&["envoy_cluster_membership_healthy"]).each("envoy_cluster_name"),
+    Chart::new("Clusters: hosts").of(&["envoy_cluster_membership_total"]).each("envoy_cluster_name"),
+    Chart::new("Clusters: connections").of(&["envoy_cluster_upstream_cx_active"]).each("envoy_cluster_name"),
+    Chart::new("Clusters: refused because too many wait")
+        .of(&["envoy_cluster_upstream_rq_pending_overflow"])
+        .each("envoy_cluster_name"),
+    Chart::new("Memory").of(&["envoy_server_memory_allocated", "envoy_server_memory_heap_size"]),
+    Chart::new("Serving").of(&["envoy_server_live"]).full(1.0),
+    Chart::new("Time since the start").of(&["envoy_server_uptime"]),
+];
+
 /// Numbers of the endpoint that is asked for them.
 const OF_ADMIN: &str = "envoy_listener_admin_";
 /// Where the part of a name begins that is the same in every scope.
@@ -50,73 +126,89 @@ fn field(name: &str) -> Option<&'static Field> {
 }
 
 const FIELDS: &[Field] = &[
-    counter("downstream_cx_total", "envoy_{scope}_downstream_cx_total").float(),
-    counter("downstream_cx_ssl_total", "envoy_{scope}_downstream_cx_ssl_total").float(),
-    counter("downstream_cx_http1_total", "envoy_{scope}_downstream_cx_http1_total").float(),
-    counter("downstream_cx_websocket_total", "envoy_{scope}_downstream_cx_websocket_total").float(),
-    counter("downstream_cx_http2_total", "envoy_{scope}_downstream_cx_http2_total").float(),
-    counter("downstream_cx_http3_total", "envoy_{scope}_downstream_cx_http3_total").float(),
-    counter("downstream_cx_upgrades_total", "envoy_{scope}_downstream_cx_upgrades_total").float(),
-    counter("downstream_cx_destroy_remote_active_rq", "envoy_{scope}_downstream_cx_destroy_remote_active_rq").float(),
-    counter("downstream_cx_destroy_local_active_rq", "envoy_{scope}_downstream_cx_destroy_local_active_rq").float(),
-    counter("downstream_cx_destroy_active_rq", "envoy_{scope}_downstream_cx_destroy_active_rq").float(),
-    counter("downstream_cx_destroy_remote", "envoy_{scope}_downstream_cx_destroy_remote").float(),
-    counter("downstream_cx_destroy_local", "envoy_{scope}_downstream_cx_destroy_local").float(),
-    counter("downstream_cx_destroy", "envoy_{scope}_downstream_cx_destroy").float(),
-    gauge("downstream_cx_active", "envoy_{scope}_downstream_cx_active"),
-    gauge("downstream_cx_ssl_active", "envoy_{scope}_downstream_cx_ssl_active"),
-    gauge("downstream_cx_http1_active", "envoy_{scope}_downstream_cx_http1_active"),
-    gauge("downstream_cx_websocket_active", "envoy_{scope}_downstream_cx_websocket_active"),
-    gauge("downstream_cx_http2_active", "envoy_{scope}_downstream_cx_http2_active"),
-    gauge("downstream_cx_http3_active", "envoy_{scope}_downstream_cx_http3_active"),
-    gauge("downstream_cx_upgrades_active", "envoy_{scope}_downstream_cx_upgrades_active"),
-    counter("downstream_cx_protocol_error", "envoy_{scope}_downstream_cx_protocol_error").float(),
-    counter("downstream_cx_length_ms_sum", "envoy_{scope}_downstream_cx_length_ms_sum").float(),
-    counter("downstream_cx_length_ms_count", "envoy_{scope}_downstream_cx_length_ms_count").float(),
-    gauge("downstream_cx_length_ms", "envoy_{scope}_downstream_cx_length_ms"),
-    counter("downstream_cx_rx_bytes_total", "envoy_{scope}_downstream_cx_rx_bytes_total").float(),
-    gauge("downstream_cx_rx_bytes_buffered", "envoy_{scope}_downstream_cx_rx_bytes_buffered"),
-    counter("downstream_cx_tx_bytes_total", "envoy_{scope}_downstream_cx_tx_bytes_total").float(),
-    gauge("downstream_cx_tx_bytes_buffered", "envoy_{scope}_downstream_cx_tx_bytes_buffered"),
-    counter("downstream_cx_drain_close", "envoy_{scope}_downstream_cx_drain_close").float(),
-    counter("downstream_cx_idle_timeout", "envoy_{scope}_downstream_cx_idle_timeout").float(),
+    counter("downstream_cx_total", "envoy_{scope}_downstream_cx_total", "connections").float(),
+    counter("downstream_cx_ssl_total", "envoy_{scope}_downstream_cx_ssl_total", "connections").float(),
+    counter("downstream_cx_http1_total", "envoy_{scope}_downstream_cx_http1_total", "connections").float(),
+    counter("downstream_cx_websocket_total", "envoy_{scope}_downstream_cx_websocket_total", "connections").float(),
+    counter("downstream_cx_http2_total", "envoy_{scope}_downstream_cx_http2_total", "connections").float(),
+    counter("downstream_cx_http3_total", "envoy_{scope}_downstream_cx_http3_total", "connections").float(),
+    counter("downstream_cx_upgrades_total", "envoy_{scope}_downstream_cx_upgrades_total", "connections").float(),
+    counter(
+        "downstream_cx_destroy_remote_active_rq",
+        "envoy_{scope}_downstream_cx_destroy_remote_active_rq",
+        "connections",
+    )
+    .float(),
+    counter(
+        "downstream_cx_destroy_local_active_rq",
+        "envoy_{scope}_downstream_cx_destroy_local_active_rq",
+        "connections",
+    )
+    .float(),
+    counter("downstream_cx_destroy_active_rq", "envoy_{scope}_downstream_cx_destroy_active_rq", "connections").float(),
+    counter("downstream_cx_destroy_remote", "envoy_{scope}_downstream_cx_destroy_remote", "connections").float(),
+    counter("downstream_cx_destroy_local", "envoy_{scope}_downstream_cx_destroy_local", "connections").float(),
+    counter("downstream_cx_destroy", "envoy_{scope}_downstream_cx_destroy", "connections").float(),
+    gauge("downstream_cx_active", "envoy_{scope}_downstream_cx_active", "connections"),
+    gauge("downstream_cx_ssl_active", "envoy_{scope}_downstream_cx_ssl_active", "connections"),
+    gauge("downstream_cx_http1_active", "envoy_{scope}_downstream_cx_http1_active", "connections"),
+    gauge("downstream_cx_websocket_active", "envoy_{scope}_downstream_cx_websocket_active", "connections"),
+    gauge("downstream_cx_http2_active", "envoy_{scope}_downstream_cx_http2_active", "connections"),
+    gauge("downstream_cx_http3_active", "envoy_{scope}_downstream_cx_http3_active", "connections"),
+    gauge("downstream_cx_upgrades_active", "envoy_{scope}_downstream_cx_upgrades_active", "connections"),
+    counter("downstream_cx_protocol_error", "envoy_{scope}_downstream_cx_protocol_error", "connections").float(),
+    counter("downstream_cx_length_ms_sum", "envoy_{scope}_downstream_cx_length_ms_sum", "ms").float(),
+    counter("downstream_cx_length_ms_count", "envoy_{scope}_downstream_cx_length_ms_count", "connections").float(),
+    gauge("downstream_cx_length_ms", "envoy_{scope}_downstream_cx_length_ms", "ms"),
+    counter("downstream_cx_rx_bytes_total", "envoy_{scope}_downstream_cx_rx_bytes_total", "bytes").float(),
+    gauge("downstream_cx_rx_bytes_buffered", "envoy_{scope}_downstream_cx_rx_bytes_buffered", "bytes"),
+    counter("downstream_cx_tx_bytes_total", "envoy_{scope}_downstream_cx_tx_bytes_total", "bytes").float(),
+    gauge("downstream_cx_tx_bytes_buffered", "envoy_{scope}_downstream_cx_tx_bytes_buffered", "bytes"),
+    counter("downstream_cx_drain_close", "envoy_{scope}_downstream_cx_drain_close", "connections").float(),
+    counter("downstream_cx_idle_timeout", "envoy_{scope}_downstream_cx_idle_timeout", "connections").float(),
     counter(
         "downstream_flow_control_paused_reading_total",
         "envoy_{scope}_downstream_flow_control_paused_reading_total",
+        "times",
     )
     .float(),
     counter(
         "downstream_flow_control_resumed_reading_total",
         "envoy_{scope}_downstream_flow_control_resumed_reading_total",
+        "times",
     )
     .float(),
-    counter("downstream_rq_total", "envoy_{scope}_downstream_rq_total").float(),
-    counter("downstream_rq_http1_total", "envoy_{scope}_downstream_rq_http1_total").float(),
-    counter("downstream_rq_http2_total", "envoy_{scope}_downstream_rq_http2_total").float(),
-    counter("downstream_rq_http3_total", "envoy_{scope}_downstream_rq_http3_total").float(),
-    gauge("downstream_rq_active", "envoy_{scope}_downstream_rq_active"),
-    counter("downstream_rq_response_before_rq_complete", "envoy_{scope}_downstream_rq_response_before_rq_complete")
-        .float(),
-    counter("downstream_rq_rx_reset", "envoy_{scope}_downstream_rq_rx_reset").float(),
-    counter("downstream_rq_tx_reset", "envoy_{scope}_downstream_rq_tx_reset").float(),
-    counter("downstream_rq_non_relative_path", "envoy_{scope}_downstream_rq_non_relative_path").float(),
-    counter("downstream_rq_too_large", "envoy_{scope}_downstream_rq_too_large").float(),
-    counter("downstream_rq_xx", "envoy_{scope}_downstream_rq_xx").float(),
-    counter("downstream_rq_ws_on_non_ws_route", "envoy_{scope}_downstream_rq_ws_on_non_ws_route").float(),
-    counter("downstream_rq_timeout", "envoy_{scope}_downstream_rq_timeout").float(),
-    counter("downstream_rq_time_sum", "envoy_{scope}_downstream_rq_time_sum").float(),
-    counter("downstream_rq_time_count", "envoy_{scope}_downstream_rq_time_count").float(),
-    gauge("downstream_rq_time", "envoy_{scope}_downstream_rq_time"),
-    counter("rs_too_large", "envoy_{scope}_rs_too_large").float(),
-    counter("cluster_upstream_rq_xx", "envoy_cluster_upstream_rq_xx").float(),
-    counter("cluster_upstream_rq_pending_overflow", "envoy_cluster_upstream_rq_pending_overflow").float(),
-    counter("cluster_upstream_rq_time_sum", "envoy_cluster_upstream_rq_time_sum").float(),
-    counter("cluster_upstream_rq_time_count", "envoy_cluster_upstream_rq_time_count").float(),
-    gauge("cluster_upstream_cx_active", "envoy_cluster_upstream_cx_active"),
-    gauge("cluster_membership_healthy", "envoy_cluster_membership_healthy"),
-    gauge("cluster_membership_total", "envoy_cluster_membership_total"),
-    gauge("server_live", "envoy_server_live"),
-    gauge("server_uptime", "envoy_server_uptime"),
-    gauge("server_memory_allocated", "envoy_server_memory_allocated"),
-    gauge("server_memory_heap_size", "envoy_server_memory_heap_size"),
+    counter("downstream_rq_total", "envoy_{scope}_downstream_rq_total", "requests").float(),
+    counter("downstream_rq_http1_total", "envoy_{scope}_downstream_rq_http1_total", "requests").float(),
+    counter("downstream_rq_http2_total", "envoy_{scope}_downstream_rq_http2_total", "requests").float(),
+    counter("downstream_rq_http3_total", "envoy_{scope}_downstream_rq_http3_total", "requests").float(),
+    gauge("downstream_rq_active", "envoy_{scope}_downstream_rq_active", "requests"),
+    counter(
+        "downstream_rq_response_before_rq_complete",
+        "envoy_{scope}_downstream_rq_response_before_rq_complete",
+        "answers",
+    )
+    .float(),
+    counter("downstream_rq_rx_reset", "envoy_{scope}_downstream_rq_rx_reset", "requests").float(),
+    counter("downstream_rq_tx_reset", "envoy_{scope}_downstream_rq_tx_reset", "requests").float(),
+    counter("downstream_rq_non_relative_path", "envoy_{scope}_downstream_rq_non_relative_path", "requests").float(),
+    counter("downstream_rq_too_large", "envoy_{scope}_downstream_rq_too_large", "requests").float(),
+    counter("downstream_rq_xx", "envoy_{scope}_downstream_rq_xx", "answers").float(),
+    counter("downstream_rq_ws_on_non_ws_route", "envoy_{scope}_downstream_rq_ws_on_non_ws_route", "requests").float(),
+    counter("downstream_rq_timeout", "envoy_{scope}_downstream_rq_timeout", "requests").float(),
+    counter("downstream_rq_time_sum", "envoy_{scope}_downstream_rq_time_sum", "ms").float(),
+    counter("downstream_rq_time_count", "envoy_{scope}_downstream_rq_time_count", "requests").float(),
+    gauge("downstream_rq_time", "envoy_{scope}_downstream_rq_time", "ms"),
+    counter("rs_too_large", "envoy_{scope}_rs_too_large", "answers").float(),
+    counter("cluster_upstream_rq_xx", "envoy_cluster_upstream_rq_xx", "answers").float(),
+    counter("cluster_upstream_rq_pending_overflow", "envoy_cluster_upstream_rq_pending_overflow", "requests").float(),
+    counter("cluster_upstream_rq_time_sum", "envoy_cluster_upstream_rq_time_sum", "ms").float(),
+    counter("cluster_upstream_rq_time_count", "envoy_cluster_upstream_rq_time_count", "requests").float(),
+    gauge("cluster_upstream_cx_active", "envoy_cluster_upstream_cx_active", "connections"),
+    gauge("cluster_membership_healthy", "envoy_cluster_membership_healthy", "hosts"),
+    gauge("cluster_membership_total", "envoy_cluster_membership_total", "hosts"),
+    gauge("server_live", "envoy_server_live", "0 or 1"),
+    gauge("server_uptime", "envoy_server_uptime", "s"),
+    gauge("server_memory_allocated", "envoy_server_memory_allocated", "bytes"),
+    gauge("server_memory_heap_size", "envoy_server_memory_heap_size", "bytes"),
 ];

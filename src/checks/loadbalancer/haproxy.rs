@@ -1,6 +1,7 @@
 //! HAProxy: frontends, backends and servers, from the statistics page as CSV (HAProxy Management Guide, "CSV format").
 
 use super::CONF;
+use crate::check::chart::Chart;
 use crate::check::{Out, Runs, Spec, page};
 use crate::fetch::http::{self, Answer};
 use crate::model::error::Result;
@@ -18,6 +19,7 @@ pub static SPEC: Spec = Spec {
     keys: &[&["url", "upstream"], http::KEYS],
     runs: Runs::Own,
     fields: &[SESSIONS, QUEUES, SERVERS, STATES, TRAFFIC, BACKENDS, BALANCED, REQUESTS, &[FULL]],
+    charts: CHARTS,
     build: |section| {
         let url = section.required("url", "http://127.0.0.1:8888/haproxy?stats;csv")?;
         let notes: Vec<_> = NOTES.iter().filter(|(word, is_there, _)| url.contains(word) == *is_there).collect();
@@ -30,6 +32,34 @@ pub static SPEC: Spec = Spec {
     },
 };
 
+const CHARTS: &[Chart] = &[
+    Chart::new("Requests").of(&["haproxy_req_rate", "haproxy_req_rate_max"]),
+    Chart::new("Frontends: sessions").of(&["haproxy_sessions"]).each("frontend"),
+    Chart::new("Frontends: of the limit of sessions").of(&["haproxy_sessions_percent"]).each("frontend").full(100.0),
+    Chart::new("Frontends: new sessions").of(&["haproxy_connrate"]).each("frontend"),
+    Chart::new("Frontends: traffic").mirror(&["haproxy_bin"], &["haproxy_bout"]).each("frontend"),
+    Chart::new("Frontends: answers 5xx").of(&["haproxy_hrsp_5xx"]).each("frontend"),
+    Chart::new("Frontends: answers 4xx").of(&["haproxy_hrsp_4xx"]).each("frontend"),
+    Chart::new("Backends: servers in use").of(&["haproxy_act"]).each("backend"),
+    Chart::new("Backends: spare servers").of(&["haproxy_bck"]).each("backend"),
+    Chart::new("Backends: time in the queue").of(&["haproxy_qtime"]).each("backend"),
+    Chart::new("Backends: time to connect").of(&["haproxy_ctime"]).each("backend"),
+    Chart::new("Backends: time in all").of(&["haproxy_ttime"]).each("backend"),
+    Chart::new("Queues").of(&["haproxy_queue"]),
+    Chart::new("Servers: state").of(&["haproxy_status"]).each("upstream"),
+    Chart::new("Servers: health checks").of(&["haproxy_check_status"]).each("upstream").full(1.0),
+    Chart::new("Servers: sessions").of(&["haproxy_sessions"]).each("upstream"),
+    Chart::new("Servers: time to answer").of(&["haproxy_rtime"]).each("upstream"),
+    Chart::new("Servers: answers 5xx").of(&["haproxy_hrsp_5xx"]).each("upstream"),
+    Chart::new("Servers: not connected").of(&["haproxy_econ"]).each("upstream"),
+    Chart::new("Servers: failed answers").of(&["haproxy_eresp"]).each("upstream"),
+    Chart::new("Servers: tried again").of(&["haproxy_wretr"]).each("upstream"),
+    Chart::new("Connections").of(&["haproxy_conn_rate", "haproxy_conn_rate_max"]),
+    Chart::new("Sessions of the process").of(&["haproxy_rate", "haproxy_rate_max"]),
+    Chart::new("Cache").of(&["haproxy_cache_lookups", "haproxy_cache_hits"]),
+    Chart::new("Connections made and used again").of(&["haproxy_conn_tot", "haproxy_reuse"]),
+];
+
 /// What makes the page a table for programs.
 const CSV: &str = ";csv";
 /// What is told once where the address has a word, or lacks it.
@@ -41,52 +71,52 @@ const NOTES: &[(&str, bool, &str)] = &[
 
 /// Of frontends, by `appname`.
 const REQUESTS: &[Field] = &[
-    gauge("req_rate", "haproxy_req_rate").optional(),
-    gauge("req_rate_max", "haproxy_req_rate_max").optional(),
-    gauge("conn_rate", "haproxy_conn_rate").optional(),
-    gauge("conn_rate_max", "haproxy_conn_rate_max").optional(),
-    counter("conn_tot", "haproxy_conn_tot").float().optional(),
+    gauge("req_rate", "haproxy_req_rate", "requests").optional(),
+    gauge("req_rate_max", "haproxy_req_rate_max", "requests").optional(),
+    gauge("conn_rate", "haproxy_conn_rate", "connections").optional(),
+    gauge("conn_rate_max", "haproxy_conn_rate_max", "connections").optional(),
+    counter("conn_tot", "haproxy_conn_tot", "connections").float().optional(),
 ];
 /// Of frontends, backends and servers.
 const SESSIONS: &[Field] = &[
-    gauge("rate", "haproxy_connrate").optional(),
-    gauge("scur", "haproxy_sessions").optional(),
-    rate("hrsp_5xx", "haproxy_hrsp_5xx").optional(),
+    gauge("rate", "haproxy_connrate", "sessions").optional(),
+    gauge("scur", "haproxy_sessions", "sessions").optional(),
+    rate("hrsp_5xx", "haproxy_hrsp_5xx", "1/s").optional(),
 ];
 /// Of backends and servers.
-const QUEUES: &[Field] = &[gauge("qcur", "haproxy_queue").optional()];
+const QUEUES: &[Field] = &[gauge("qcur", "haproxy_queue", "requests").optional()];
 /// Of frontends and backends.
 const TRAFFIC: &[Field] = &[
-    rate("bin", "haproxy_bin").optional(),
-    rate("bout", "haproxy_bout").optional(),
-    rate("hrsp_4xx", "haproxy_hrsp_4xx").optional(),
+    rate("bin", "haproxy_bin", "bytes/s").optional(),
+    rate("bout", "haproxy_bout", "bytes/s").optional(),
+    rate("hrsp_4xx", "haproxy_hrsp_4xx", "1/s").optional(),
 ];
 /// Of frontends.
 const FULL: Field = percent("scur", "haproxy_sessions_percent");
 /// Of backends, by `appname`.
 const BALANCED: &[Field] = &[
-    gauge("rate", "haproxy_rate").optional(),
-    gauge("rate_max", "haproxy_rate_max").optional(),
-    counter("reuse", "haproxy_reuse").float().optional(),
-    counter("cache_lookups", "haproxy_cache_lookups").float().optional(),
-    counter("cache_hits", "haproxy_cache_hits").float().optional(),
+    gauge("rate", "haproxy_rate", "sessions").optional(),
+    gauge("rate_max", "haproxy_rate_max", "sessions").optional(),
+    counter("reuse", "haproxy_reuse", "connections").float().optional(),
+    counter("cache_lookups", "haproxy_cache_lookups", "requests").float().optional(),
+    counter("cache_hits", "haproxy_cache_hits", "requests").float().optional(),
 ];
 const BACKENDS: &[Field] = &[
-    gauge("act", "haproxy_act").int().optional(),
-    gauge("bck", "haproxy_bck").int().optional(),
-    gauge("qtime", "haproxy_qtime").optional(),
-    gauge("ctime", "haproxy_ctime").optional(),
-    gauge("ttime", "haproxy_ttime").optional(),
+    gauge("act", "haproxy_act", "servers").int().optional(),
+    gauge("bck", "haproxy_bck", "servers").int().optional(),
+    gauge("qtime", "haproxy_qtime", "ms").optional(),
+    gauge("ctime", "haproxy_ctime", "ms").optional(),
+    gauge("ttime", "haproxy_ttime", "ms").optional(),
 ];
 /// Of servers and backends.
 const SERVERS: &[Field] = &[
-    rate("econ", "haproxy_econ").optional(),
-    rate("eresp", "haproxy_eresp").optional(),
-    rate("wretr", "haproxy_wretr").optional(),
-    gauge("rtime", "haproxy_rtime").optional(),
+    rate("econ", "haproxy_econ", "1/s").optional(),
+    rate("eresp", "haproxy_eresp", "1/s").optional(),
+    rate("wretr", "haproxy_wretr", "1/s").optional(),
+    gauge("rtime", "haproxy_rtime", "ms").optional(),
 ];
 const STATES: &[Field] =
-    &[gauge("status", "haproxy_status").int(), gauge("check_status", "haproxy_check_status").int()];
+    &[gauge("status", "haproxy_status", "state").int(), gauge("check_status", "haproxy_check_status", "0 or 1").int()];
 
 /// Columns that say what a row is about, and that are more than a number.
 const ABOUT: &[&str] = &["# pxname", "svname", "type", "pid", "slim"];

@@ -2,6 +2,7 @@
 //! documentation, "Metrics", "Global metrics" to "Service metrics").
 
 use super::CONF;
+use crate::check::chart::Chart;
 use crate::check::samples::samples;
 use crate::check::{Out, Runs, Spec, page};
 use crate::fetch::http::{self, Answer};
@@ -20,46 +21,71 @@ pub static SPEC: Spec = Spec {
     keys: &[&["metrics"], http::KEYS],
     runs: Runs::Own,
     fields: &[FIELDS, DURATIONS, &[TOTAL, SERVICE]],
+    charts: CHARTS,
     build: |section| page(section, &["metrics"], tell),
 };
 
+const CHARTS: &[Chart] = &[
+    Chart::new("Requests").of(&["traefik_totalrequests"]),
+    Chart::new("Requests by service").of(&["traefik_service_requests"]).each("service"),
+    Chart::new("Traffic of entry points")
+        .mirror(&["traefik_entrypoint_requests_bytes"], &["traefik_entrypoint_responses_bytes"]),
+    Chart::new("Requests of entry points, routers and services")
+        .of(&["traefik_{level}_{protocol}_duration_seconds_count"]),
+    Chart::new("Time spent on these").of(&["traefik_{level}_{protocol}_duration_seconds_sum"]),
+    Chart::new("Open connections").of(&["traefik_open_connections"]).each("entrypoint"),
+    Chart::new("Open connections of entry points").of(&["traefik_entrypoint_open_connections"]).each("entrypoint"),
+    Chart::new("Open connections of services").of(&["traefik_service_open_connections"]).each("service"),
+    Chart::new("Servers that are up").of(&["traefik_service_server_up"]).each("url").full(1.0),
+    Chart::new("Requests tried again").of(&["traefik_service_retries_total"]).each("service"),
+    Chart::new("Open files").of(&["traefik_process_open_fds", "traefik_process_max_fds"]),
+    Chart::new("Memory").of(&["traefik_process_resident_memory_bytes"]),
+    Chart::new("Processor time and pauses")
+        .of(&["traefik_process_cpu_seconds_total", "traefik_go_gc_duration_seconds_sum"]),
+    Chart::new("Network of the machine")
+        .mirror(&["traefik_process_network_receive_bytes_total"], &["traefik_process_network_transmit_bytes_total"]),
+    Chart::new("Configuration read").of(&["traefik_config_reloads_total", "traefik_config_reloads_failure_total"]),
+];
+
 /// Told with their labels as tags.
 const FIELDS: &[Field] = &[
-    counter("go_gc_duration_seconds_sum", "traefik_go_gc_duration_seconds_sum").float(),
-    counter("go_gc_duration_seconds_count", "traefik_go_gc_duration_seconds_count").float(),
-    counter("process_cpu_seconds_total", "traefik_process_cpu_seconds_total").float(),
-    gauge("process_max_fds", "traefik_process_max_fds"),
-    gauge("process_open_fds", "traefik_process_open_fds"),
-    gauge("process_resident_memory_bytes", "traefik_process_resident_memory_bytes"),
-    gauge("process_start_time_seconds", "traefik_process_start_time_seconds"),
-    gauge("process_virtual_memory_bytes", "traefik_process_virtual_memory_bytes"),
-    gauge("process_virtual_memory_max_bytes", "traefik_process_virtual_memory_max_bytes"),
-    counter("process_network_receive_bytes_total", "traefik_process_network_receive_bytes_total").float(),
-    counter("process_network_transmit_bytes_total", "traefik_process_network_transmit_bytes_total").float(),
-    gauge("traefik_open_connections", "traefik_open_connections"),
-    gauge("traefik_entrypoint_open_connections", "traefik_entrypoint_open_connections"),
-    gauge("traefik_service_open_connections", "traefik_service_open_connections"),
-    gauge("traefik_service_server_up", "traefik_service_server_up"),
-    counter("traefik_service_retries_total", "traefik_service_retries_total").float(),
-    rate("traefik_entrypoint_requests_bytes_total", "traefik_entrypoint_requests_bytes"),
-    rate("traefik_entrypoint_responses_bytes_total", "traefik_entrypoint_responses_bytes"),
-    counter("traefik_config_reloads_total", "traefik_config_reloads_total").float(),
-    counter("traefik_config_reloads_failure_total", "traefik_config_reloads_failure_total").float(),
-    gauge("traefik_config_last_reload_success", "traefik_config_last_reload_success"),
-    gauge("traefik_tls_certs_not_after", "traefik_tls_certs_not_after"),
+    counter("go_gc_duration_seconds_sum", "traefik_go_gc_duration_seconds_sum", "s").float(),
+    counter("go_gc_duration_seconds_count", "traefik_go_gc_duration_seconds_count", "times").float(),
+    counter("process_cpu_seconds_total", "traefik_process_cpu_seconds_total", "s").float(),
+    gauge("process_max_fds", "traefik_process_max_fds", "files"),
+    gauge("process_open_fds", "traefik_process_open_fds", "files"),
+    gauge("process_resident_memory_bytes", "traefik_process_resident_memory_bytes", "bytes"),
+    gauge("process_start_time_seconds", "traefik_process_start_time_seconds", "unix s"),
+    gauge("process_virtual_memory_bytes", "traefik_process_virtual_memory_bytes", "bytes"),
+    gauge("process_virtual_memory_max_bytes", "traefik_process_virtual_memory_max_bytes", "bytes"),
+    counter("process_network_receive_bytes_total", "traefik_process_network_receive_bytes_total", "bytes").float(),
+    counter("process_network_transmit_bytes_total", "traefik_process_network_transmit_bytes_total", "bytes").float(),
+    gauge("traefik_open_connections", "traefik_open_connections", "connections"),
+    gauge("traefik_entrypoint_open_connections", "traefik_entrypoint_open_connections", "connections"),
+    gauge("traefik_service_open_connections", "traefik_service_open_connections", "connections"),
+    gauge("traefik_service_server_up", "traefik_service_server_up", "0 or 1"),
+    counter("traefik_service_retries_total", "traefik_service_retries_total", "requests").float(),
+    rate("traefik_entrypoint_requests_bytes_total", "traefik_entrypoint_requests_bytes", "bytes/s"),
+    rate("traefik_entrypoint_responses_bytes_total", "traefik_entrypoint_responses_bytes", "bytes/s"),
+    counter("traefik_config_reloads_total", "traefik_config_reloads_total", "times").float(),
+    counter("traefik_config_reloads_failure_total", "traefik_config_reloads_failure_total", "times").float(),
+    gauge("traefik_config_last_reload_success", "traefik_config_last_reload_success", "unix s"),
+    gauge("traefik_tls_certs_not_after", "traefik_tls_certs_not_after", "unix s"),
 ];
 
 /// By their level: entry point, router, service, and backend as Traefik 1 calls a service. `request` in their names is told as
 /// the protocol.
 const DURATIONS: &[Field] = &[
-    counter("_request_duration_seconds_sum", "traefik_{level}_{protocol}_duration_seconds_sum").float().reaction(-3),
-    counter("_request_duration_seconds_count", "traefik_{level}_{protocol}_duration_seconds_count")
+    counter("_request_duration_seconds_sum", "traefik_{level}_{protocol}_duration_seconds_sum", "s")
+        .float()
+        .reaction(-3),
+    counter("_request_duration_seconds_count", "traefik_{level}_{protocol}_duration_seconds_count", "requests")
         .float()
         .reaction(-3),
 ];
 
-const TOTAL: Field = rate("traefik_service_requests_total", "traefik_totalrequests");
-const SERVICE: Field = rate("traefik_service_requests_total", "traefik_service_requests");
+const TOTAL: Field = rate("traefik_service_requests_total", "traefik_totalrequests", "1/s");
+const SERVICE: Field = rate("traefik_service_requests_total", "traefik_service_requests", "1/s");
 
 /// What counts requests, with the label that says of which service; Traefik 1 had backends.
 const REQUESTS: &[(&str, &str)] =

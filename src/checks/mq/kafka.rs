@@ -2,6 +2,7 @@
 //! "Monitoring"; KIP-272 for the versions of requests).
 
 use super::{CONF, with_login};
+use crate::check::chart::Chart;
 use crate::check::{Beans, Out, Runs, Spec, jolokia, jvm};
 use crate::fetch::http;
 use crate::model::meter::Meter;
@@ -20,6 +21,7 @@ pub static SPEC: Spec = Spec {
     keys: &[&["jolokia"], http::KEYS],
     runs: Runs::Own,
     fields: &[JVM, COLLECTOR, BROKER, REQUESTS],
+    charts: CHARTS,
     build: |section| {
         let mut meters: Vec<_> = REQUESTS.iter().map(|_| Default::default()).collect();
         jolokia(&with_login(section), "jolokia", BEANS, move |beans, out| {
@@ -28,6 +30,46 @@ pub static SPEC: Spec = Spec {
         })
     },
 };
+
+const CHARTS: &[Chart] = &[
+    Chart::new("Messages in").of(&["kafka_messagesinpersec"]),
+    Chart::new("Traffic").mirror(&["kafka_bytesinpersec"], &["kafka_bytesoutpersec"]),
+    Chart::new("Partitions in trouble").of(&[
+        "kafka_underreplicatedpartitions",
+        "kafka_underminisrpartitioncount",
+        "kafka_offlinepartitionscount",
+        "kafka_offlinereplicacount",
+        "kafka_fencedbrokercount",
+    ]),
+    Chart::new("Requests").of(&["kafka_totalproducerequestspersec", "kafka_totalfetchrequestspersec"]),
+    Chart::new("Failed requests").of(&["kafka_failedproducerequestspersec", "kafka_failedfetchrequestspersec"]),
+    Chart::new("Traffic refused").of(&["kafka_bytesrejectedpersec"]),
+    Chart::new("Requests waiting").of(&["kafka_requestqueuesize"]),
+    Chart::new("Idle threads").of(&["kafka_networkprocessoravgidle", "kafka_requesthandleravgidle"]).full(1.0),
+    Chart::new("Replicas in and out of step").of(&["kafka_isrexpandspersec", "kafka_isrshrinkspersec"]),
+    Chart::new("Partitions").of(&["kafka_partitioncount", "kafka_leadercount", "kafka_globalpartitioncount"]),
+    Chart::new("Active controllers").of(&["kafka_activecontrollercount"]),
+    Chart::new("Requests by kind: data").of(&[
+        "kafka_produce",
+        "kafka_fetch",
+        "kafka_fetchconsumer",
+        "kafka_fetchfollower",
+    ]),
+    Chart::new("Requests by kind: groups and offsets").of(&[
+        "kafka_joingroup",
+        "kafka_groupcoordinator",
+        "kafka_offsetcommit",
+        "kafka_offsetfetch",
+        "kafka_offsets",
+        "kafka_leaderandisr",
+    ]),
+    Chart::new("Heap").of(&["kafka_heap_used", "kafka_heap_committed", "kafka_heap_max"]),
+    Chart::new("Beside the heap").of(&["kafka_nonheap_used", "kafka_nonheap_committed"]),
+    Chart::new("Threads").of(&["kafka_threadcount"]),
+    Chart::new("Time in garbage collection").of(&["kafka_gc_collectiontime"]).each("gctype"),
+    Chart::new("Last garbage collection").of(&["kafka_lastgcinfo"]).each("gctype"),
+    Chart::new("Garbage collections").of(&["kafka_gc_collectioncount"]).each("gctype"),
+];
 
 const BEANS: &[Bean] = &[
     jvm::RUNTIME,
@@ -50,58 +92,58 @@ const REQUESTS_PER_SEC: usize = 4;
 const FIRST_OF_BROKER: usize = 5;
 
 const JVM: &[Field] = &[
-    gauge("/NonHeapMemoryUsage/used", "kafka_nonheap_used").int(),
-    gauge("/NonHeapMemoryUsage/committed", "kafka_nonheap_committed").int(),
-    gauge("/HeapMemoryUsage/used", "kafka_heap_used").int(),
-    gauge("/HeapMemoryUsage/committed", "kafka_heap_committed").int(),
-    gauge("/HeapMemoryUsage/max", "kafka_heap_max").int(),
-    gauge("/ThreadCount", "kafka_threadcount").int(),
+    gauge("/NonHeapMemoryUsage/used", "kafka_nonheap_used", "bytes").int(),
+    gauge("/NonHeapMemoryUsage/committed", "kafka_nonheap_committed", "bytes").int(),
+    gauge("/HeapMemoryUsage/used", "kafka_heap_used", "bytes").int(),
+    gauge("/HeapMemoryUsage/committed", "kafka_heap_committed", "bytes").int(),
+    gauge("/HeapMemoryUsage/max", "kafka_heap_max", "bytes").int(),
+    gauge("/ThreadCount", "kafka_threadcount", "threads").int(),
 ];
 
 const COLLECTOR: &[Field] = &[
-    gauge("/LastGcInfo/duration", "kafka_lastgcinfo").int(),
-    counter("/CollectionCount", "kafka_gc_collectioncount").reaction(-1),
-    counter("/CollectionTime", "kafka_gc_collectiontime").reaction(-1),
+    gauge("/LastGcInfo/duration", "kafka_lastgcinfo", "ms").int(),
+    counter("/CollectionCount", "kafka_gc_collectioncount", "runs").reaction(-1),
+    counter("/CollectionTime", "kafka_gc_collectiontime", "ms").reaction(-1),
 ];
 
 /// Name of the bean, and its attribute.
 const BROKER: &[Field] = &[
-    gauge("TotalProduceRequestsPerSec/OneMinuteRate", "kafka_totalproducerequestspersec"),
-    gauge("TotalFetchRequestsPerSec/OneMinuteRate", "kafka_totalfetchrequestspersec"),
-    gauge("BytesInPerSec/OneMinuteRate", "kafka_bytesinpersec"),
-    gauge("BytesOutPerSec/OneMinuteRate", "kafka_bytesoutpersec"),
-    gauge("BytesRejectedPerSec/OneMinuteRate", "kafka_bytesrejectedpersec"),
-    gauge("FailedFetchRequestsPerSec/OneMinuteRate", "kafka_failedfetchrequestspersec"),
-    gauge("FailedProduceRequestsPerSec/OneMinuteRate", "kafka_failedproducerequestspersec"),
-    gauge("MessagesInPerSec/OneMinuteRate", "kafka_messagesinpersec"),
-    gauge("UnderReplicatedPartitions/Value", "kafka_underreplicatedpartitions").int(),
-    gauge("UnderMinIsrPartitionCount/Value", "kafka_underminisrpartitioncount").int(),
-    gauge("PartitionCount/Value", "kafka_partitioncount").int(),
-    gauge("LeaderCount/Value", "kafka_leadercount").int(),
-    gauge("OfflineReplicaCount/Value", "kafka_offlinereplicacount").int(),
-    gauge("IsrShrinksPerSec/OneMinuteRate", "kafka_isrshrinkspersec"),
-    gauge("IsrExpandsPerSec/OneMinuteRate", "kafka_isrexpandspersec"),
-    gauge("ActiveControllerCount/Value", "kafka_activecontrollercount").int(),
-    gauge("OfflinePartitionsCount/Value", "kafka_offlinepartitionscount").int(),
-    gauge("GlobalPartitionCount/Value", "kafka_globalpartitioncount").int(),
-    gauge("FencedBrokerCount/Value", "kafka_fencedbrokercount").int(),
-    gauge("RequestQueueSize/Value", "kafka_requestqueuesize").int(),
-    gauge("NetworkProcessorAvgIdlePercent/Value", "kafka_networkprocessoravgidle"),
-    gauge("RequestHandlerAvgIdlePercent/OneMinuteRate", "kafka_requesthandleravgidle"),
+    gauge("TotalProduceRequestsPerSec/OneMinuteRate", "kafka_totalproducerequestspersec", "1/s"),
+    gauge("TotalFetchRequestsPerSec/OneMinuteRate", "kafka_totalfetchrequestspersec", "1/s"),
+    gauge("BytesInPerSec/OneMinuteRate", "kafka_bytesinpersec", "bytes/s"),
+    gauge("BytesOutPerSec/OneMinuteRate", "kafka_bytesoutpersec", "bytes/s"),
+    gauge("BytesRejectedPerSec/OneMinuteRate", "kafka_bytesrejectedpersec", "bytes/s"),
+    gauge("FailedFetchRequestsPerSec/OneMinuteRate", "kafka_failedfetchrequestspersec", "1/s"),
+    gauge("FailedProduceRequestsPerSec/OneMinuteRate", "kafka_failedproducerequestspersec", "1/s"),
+    gauge("MessagesInPerSec/OneMinuteRate", "kafka_messagesinpersec", "1/s"),
+    gauge("UnderReplicatedPartitions/Value", "kafka_underreplicatedpartitions", "partitions").int(),
+    gauge("UnderMinIsrPartitionCount/Value", "kafka_underminisrpartitioncount", "partitions").int(),
+    gauge("PartitionCount/Value", "kafka_partitioncount", "partitions").int(),
+    gauge("LeaderCount/Value", "kafka_leadercount", "partitions").int(),
+    gauge("OfflineReplicaCount/Value", "kafka_offlinereplicacount", "replicas").int(),
+    gauge("IsrShrinksPerSec/OneMinuteRate", "kafka_isrshrinkspersec", "1/s"),
+    gauge("IsrExpandsPerSec/OneMinuteRate", "kafka_isrexpandspersec", "1/s"),
+    gauge("ActiveControllerCount/Value", "kafka_activecontrollercount", "controllers").int(),
+    gauge("OfflinePartitionsCount/Value", "kafka_offlinepartitionscount", "partitions").int(),
+    gauge("GlobalPartitionCount/Value", "kafka_globalpartitioncount", "partitions").int(),
+    gauge("FencedBrokerCount/Value", "kafka_fencedbrokercount", "brokers").int(),
+    gauge("RequestQueueSize/Value", "kafka_requestqueuesize", "requests").int(),
+    gauge("NetworkProcessorAvgIdlePercent/Value", "kafka_networkprocessoravgidle", "ratio"),
+    gauge("RequestHandlerAvgIdlePercent/OneMinuteRate", "kafka_requesthandleravgidle", "ratio"),
 ];
 
 /// The kinds of request that are one, by their old and new names.
 const REQUESTS: &[Field] = &[
-    rate("Produce", "kafka_produce"),
-    rate("JoinGroup", "kafka_joingroup"),
-    rate("FetchFollower", "kafka_fetchfollower"),
-    rate("GroupCoordinator FindCoordinator", "kafka_groupcoordinator"),
-    rate("OffsetCommit", "kafka_offsetcommit"),
-    rate("LeaderAndIsr", "kafka_leaderandisr"),
-    rate("Offsets ListOffsets", "kafka_offsets"),
-    rate("OffsetFetch", "kafka_offsetfetch"),
-    rate("Fetch", "kafka_fetch"),
-    rate("FetchConsumer", "kafka_fetchconsumer"),
+    rate("Produce", "kafka_produce", "1/s"),
+    rate("JoinGroup", "kafka_joingroup", "1/s"),
+    rate("FetchFollower", "kafka_fetchfollower", "1/s"),
+    rate("GroupCoordinator FindCoordinator", "kafka_groupcoordinator", "1/s"),
+    rate("OffsetCommit", "kafka_offsetcommit", "1/s"),
+    rate("LeaderAndIsr", "kafka_leaderandisr", "1/s"),
+    rate("Offsets ListOffsets", "kafka_offsets", "1/s"),
+    rate("OffsetFetch", "kafka_offsetfetch", "1/s"),
+    rate("Fetch", "kafka_fetch", "1/s"),
+    rate("FetchConsumer", "kafka_fetchconsumer", "1/s"),
 ];
 
 /// Of each kind of request, the beans by their names, and how often one of them went back.

@@ -15,19 +15,19 @@ use std::time::{Duration, Instant};
 
 /// What both tell of the overview, beside what each does.
 pub const OVERVIEW: &[Field] = &[
-    gauge("/message_stats/confirm_details/rate", "rabbitmq_confirm_rate"),
-    gauge("/message_stats/return_unroutable_details/rate", "rabbitmq_return_unroutable_rate"),
-    gauge("/message_stats/drop_unroutable_details/rate", "rabbitmq_drop_unroutable_rate"),
-    gauge("/message_stats/get_empty_details/rate", "rabbitmq_get_empty_rate"),
-    gauge("/churn_rates/connection_created_details/rate", "rabbitmq_connection_created_rate"),
-    gauge("/churn_rates/connection_closed_details/rate", "rabbitmq_connection_closed_rate"),
-    gauge("/churn_rates/channel_created_details/rate", "rabbitmq_channel_created_rate"),
-    gauge("/churn_rates/channel_closed_details/rate", "rabbitmq_channel_closed_rate"),
-    gauge("/object_totals/connections", "rabbitmq_connections").int(),
-    gauge("/object_totals/channels", "rabbitmq_channels").int(),
-    gauge("/object_totals/consumers", "rabbitmq_consumers").int(),
-    gauge("/object_totals/queues", "rabbitmq_queues").int(),
-    gauge("/object_totals/exchanges", "rabbitmq_exchanges").int(),
+    gauge("/message_stats/confirm_details/rate", "rabbitmq_confirm_rate", "1/s"),
+    gauge("/message_stats/return_unroutable_details/rate", "rabbitmq_return_unroutable_rate", "1/s"),
+    gauge("/message_stats/drop_unroutable_details/rate", "rabbitmq_drop_unroutable_rate", "1/s"),
+    gauge("/message_stats/get_empty_details/rate", "rabbitmq_get_empty_rate", "1/s"),
+    gauge("/churn_rates/connection_created_details/rate", "rabbitmq_connection_created_rate", "1/s"),
+    gauge("/churn_rates/connection_closed_details/rate", "rabbitmq_connection_closed_rate", "1/s"),
+    gauge("/churn_rates/channel_created_details/rate", "rabbitmq_channel_created_rate", "1/s"),
+    gauge("/churn_rates/channel_closed_details/rate", "rabbitmq_channel_closed_rate", "1/s"),
+    gauge("/object_totals/connections", "rabbitmq_connections", "connections").int(),
+    gauge("/object_totals/channels", "rabbitmq_channels", "channels").int(),
+    gauge("/object_totals/consumers", "rabbitmq_consumers", "consumers").int(),
+    gauge("/object_totals/queues", "rabbitmq_queues", "queues").int(),
+    gauge("/object_totals/exchanges", "rabbitmq_exchanges", "exchanges").int(),
 ];
 
 /// Most queues that the API gives at a time.

@@ -2,6 +2,7 @@
 //! [`management`]).
 
 use super::{CONF, management};
+use crate::check::chart::Chart;
 use crate::check::{Runs, Spec};
 use crate::fetch::http;
 use crate::model::point::Tags;
@@ -16,6 +17,7 @@ pub static SPEC: Spec = Spec {
     keys: &[&["stats", "queue_details", "desired_queues"], http::KEYS],
     runs: Runs::Own,
     fields: &[TOTALS, management::OVERVIEW, QUEUE],
+    charts: CHARTS,
     build: |section| {
         let names = section.list("desired_queues").into_iter().map(String::from).collect();
         let totals = (TOTALS, Tags::one("queue", ALL));
@@ -28,37 +30,70 @@ pub static SPEC: Spec = Spec {
     },
 };
 
+const CHARTS: &[Chart] = &[
+    Chart::new("Messages").of(&["rabbitmq_messages"]).each("queue"),
+    Chart::new("Ready").of(&["rabbitmq_messages_ready"]).each("queue"),
+    Chart::new("Not yet acknowledged").of(&["rabbitmq_messages_unacknowledged"]).each("queue"),
+    Chart::new("Published").of(&["rabbitmq_publish_rate"]).each("queue"),
+    Chart::new("Delivered or got").of(&["rabbitmq_deliver_get_rate"]).each("queue"),
+    Chart::new("Acknowledged").of(&["rabbitmq_ack_rate"]).each("queue"),
+    Chart::new("Delivered again").of(&["rabbitmq_redeliver_rate"]).each("queue"),
+    Chart::new("Delivered").of(&["rabbitmq_deliver_rate"]).each("queue"),
+    Chart::new("Consumers").of(&["rabbitmq_consumers"]).each("queue"),
+    Chart::new("Consumers that could take more").of(&["rabbitmq_consumer_utilisation"]).each("queue").full(1.0),
+    Chart::new("Memory").of(&["rabbitmq_memory"]).each("queue"),
+    Chart::new("Persistent messages").of(&["rabbitmq_messages_persistent"]).each("queue"),
+    Chart::new("Messages in memory").of(&["rabbitmq_messages_ram"]).each("queue"),
+    Chart::new("Bytes of persistent messages").of(&["rabbitmq_message_bytes_persistent"]).each("queue"),
+    Chart::new("Bytes of messages in memory").of(&["rabbitmq_message_bytes_ram"]).each("queue"),
+    Chart::new("Growth of messages").of(&[
+        "rabbitmq_messages_details",
+        "rabbitmq_messages_ready_details",
+        "rabbitmq_messages_unacknowledged_details",
+    ]),
+    Chart::new("Messages without a queue").of(&["rabbitmq_return_unroutable_rate", "rabbitmq_drop_unroutable_rate"]),
+    Chart::new("Confirmed to publishers").of(&["rabbitmq_confirm_rate"]),
+    Chart::new("Objects").of(&["rabbitmq_connections", "rabbitmq_channels", "rabbitmq_queues", "rabbitmq_exchanges"]),
+    Chart::new("Connections and channels opened and closed").of(&[
+        "rabbitmq_connection_created_rate",
+        "rabbitmq_connection_closed_rate",
+        "rabbitmq_channel_created_rate",
+        "rabbitmq_channel_closed_rate",
+    ]),
+    Chart::new("Gets that found nothing").of(&["rabbitmq_get_empty_rate"]),
+];
+
 /// The tag of the totals.
 const ALL: &str = "all";
 
 const TOTALS: &[Field] = &[
-    gauge("/queue_totals/messages", "rabbitmq_messages").int(),
-    gauge("/queue_totals/messages_ready", "rabbitmq_messages_ready").int(),
-    gauge("/queue_totals/messages_unacknowledged", "rabbitmq_messages_unacknowledged").int(),
-    gauge("/queue_totals/messages_details/rate", "rabbitmq_messages_details"),
-    gauge("/queue_totals/messages_ready_details/rate", "rabbitmq_messages_ready_details"),
-    gauge("/queue_totals/messages_unacknowledged_details/rate", "rabbitmq_messages_unacknowledged_details"),
-    gauge("/message_stats/publish_details/rate", "rabbitmq_publish_rate"),
-    gauge("/message_stats/deliver_details/rate", "rabbitmq_deliver_rate"),
-    gauge("/message_stats/deliver_get_details/rate", "rabbitmq_deliver_get_rate"),
-    gauge("/message_stats/ack_details/rate", "rabbitmq_ack_rate"),
-    gauge("/message_stats/redeliver_details/rate", "rabbitmq_redeliver_rate"),
+    gauge("/queue_totals/messages", "rabbitmq_messages", "messages").int(),
+    gauge("/queue_totals/messages_ready", "rabbitmq_messages_ready", "messages").int(),
+    gauge("/queue_totals/messages_unacknowledged", "rabbitmq_messages_unacknowledged", "messages").int(),
+    gauge("/queue_totals/messages_details/rate", "rabbitmq_messages_details", "1/s"),
+    gauge("/queue_totals/messages_ready_details/rate", "rabbitmq_messages_ready_details", "1/s"),
+    gauge("/queue_totals/messages_unacknowledged_details/rate", "rabbitmq_messages_unacknowledged_details", "1/s"),
+    gauge("/message_stats/publish_details/rate", "rabbitmq_publish_rate", "1/s"),
+    gauge("/message_stats/deliver_details/rate", "rabbitmq_deliver_rate", "1/s"),
+    gauge("/message_stats/deliver_get_details/rate", "rabbitmq_deliver_get_rate", "1/s"),
+    gauge("/message_stats/ack_details/rate", "rabbitmq_ack_rate", "1/s"),
+    gauge("/message_stats/redeliver_details/rate", "rabbitmq_redeliver_rate", "1/s"),
 ];
 
 const QUEUE: &[Field] = &[
-    gauge("/messages", "rabbitmq_messages").int(),
-    gauge("/messages_unacknowledged", "rabbitmq_messages_unacknowledged").int(),
-    gauge("/messages_ready", "rabbitmq_messages_ready").int(),
-    gauge("/message_bytes_persistent", "rabbitmq_message_bytes_persistent").int(),
-    gauge("/message_bytes_ram", "rabbitmq_message_bytes_ram").int(),
-    gauge("/messages_persistent", "rabbitmq_messages_persistent").int(),
-    gauge("/messages_ram", "rabbitmq_messages_ram").int(),
-    gauge("/consumers", "rabbitmq_consumers").int(),
-    gauge("/consumer_utilisation", "rabbitmq_consumer_utilisation"),
-    gauge("/memory", "rabbitmq_memory").int(),
-    gauge("/message_stats/publish_details/rate", "rabbitmq_publish_rate"),
-    gauge("/message_stats/deliver_details/rate", "rabbitmq_deliver_rate"),
-    gauge("/message_stats/deliver_get_details/rate", "rabbitmq_deliver_get_rate"),
-    gauge("/message_stats/ack_details/rate", "rabbitmq_ack_rate"),
-    gauge("/message_stats/redeliver_details/rate", "rabbitmq_redeliver_rate"),
+    gauge("/messages", "rabbitmq_messages", "messages").int(),
+    gauge("/messages_unacknowledged", "rabbitmq_messages_unacknowledged", "messages").int(),
+    gauge("/messages_ready", "rabbitmq_messages_ready", "messages").int(),
+    gauge("/message_bytes_persistent", "rabbitmq_message_bytes_persistent", "bytes").int(),
+    gauge("/message_bytes_ram", "rabbitmq_message_bytes_ram", "bytes").int(),
+    gauge("/messages_persistent", "rabbitmq_messages_persistent", "messages").int(),
+    gauge("/messages_ram", "rabbitmq_messages_ram", "messages").int(),
+    gauge("/consumers", "rabbitmq_consumers", "consumers").int(),
+    gauge("/consumer_utilisation", "rabbitmq_consumer_utilisation", "ratio"),
+    gauge("/memory", "rabbitmq_memory", "bytes").int(),
+    gauge("/message_stats/publish_details/rate", "rabbitmq_publish_rate", "1/s"),
+    gauge("/message_stats/deliver_details/rate", "rabbitmq_deliver_rate", "1/s"),
+    gauge("/message_stats/deliver_get_details/rate", "rabbitmq_deliver_get_rate", "1/s"),
+    gauge("/message_stats/ack_details/rate", "rabbitmq_ack_rate", "1/s"),
+    gauge("/message_stats/redeliver_details/rate", "rabbitmq_redeliver_rate", "1/s"),
 ];

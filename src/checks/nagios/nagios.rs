@@ -1,5 +1,6 @@
 //! nagios: runs the plugins of `[Nagios]`, and tells their states, their measures and how long they took.
 
+use crate::check::chart::Chart;
 use crate::check::{Check, Context, Out, Runs, Spec};
 use crate::config::section::Section;
 use crate::fetch::program::end::ProgramEnd;
@@ -20,10 +21,16 @@ pub static SPEC: Spec = Spec {
     keys: &[&[plugins::JUDGE, "*"]],
     runs: Runs::Own,
     fields: &[FIELDS, &[TOOK]],
+    charts: CHARTS,
     build,
 };
 
-const TOOK: Field = gauge("", "nagios_run_seconds").reaction(-3);
+const CHARTS: &[Chart] = &[
+    Chart::new("State of Nagios plugins").of(&["nagios_status"]).each("check").full(3.0).first(140),
+    Chart::new("Time of a run").of(&["nagios_run_seconds"]).each("check"),
+];
+
+const TOOK: Field = gauge("", "nagios_run_seconds", "s").reaction(-3);
 
 fn build(section: &Section) -> Result<Box<dyn Check>> {
     let watched = |plugin: Plugin| Watched { tags: Tags::one("check", &plugin.name), plugin };

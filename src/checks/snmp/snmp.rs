@@ -2,6 +2,7 @@
 
 use super::TYPE;
 use super::device::{Object, Settings};
+use crate::check::chart::Chart;
 use crate::check::{Check, Context, DEVICES, Measurement, Out, Runs, Spec};
 use crate::config::section::Section;
 use crate::fetch::snmp::{Asked, Value as Found, Walked};
@@ -20,16 +21,23 @@ pub static SPEC: Spec = Spec {
     keys: &[&[DEVICES]],
     runs: Runs::Own,
     fields: &[&[PATTERN, RATE], DEVICE],
+    charts: CHARTS,
     build,
 };
 
-/// The metric's name ends in the key.
-const PATTERN: Field = gauge("", "snmp_{key}");
-const RATE: Field = rate("", "snmp_{key}_rate");
+const CHARTS: &[Chart] = &[
+    Chart::new("Answers of SNMP devices").of(&["snmp_response_seconds"]).each("devicename").first(130),
+    Chart::new("Devices that answer").of(&["snmp_up"]).each("devicename").full(1.0),
+    Chart::new("Time since the start").of(&["snmp_uptime_seconds"]).each("devicename"),
+];
 
-const UP: Field = gauge("", "snmp_up").int().reaction(-3);
-const TOOK: Field = gauge("", "snmp_response_seconds").reaction(-3);
-const UPTIME: Field = gauge("", "snmp_uptime_seconds").scale(0.01).reaction(-3);
+/// The metric's name ends in the key.
+const PATTERN: Field = gauge("", "snmp_{key}", "");
+const RATE: Field = rate("", "snmp_{key}_rate", "");
+
+const UP: Field = gauge("", "snmp_up", "0 or 1").int().reaction(-3);
+const TOOK: Field = gauge("", "snmp_response_seconds", "s").reaction(-3);
+const UPTIME: Field = gauge("", "snmp_uptime_seconds", "s").scale(0.01).reaction(-3);
 const DEVICE: &[Field] = &[UP, TOOK, UPTIME];
 
 fn build(section: &Section) -> Result<Box<dyn Check>> {

@@ -1,6 +1,7 @@
 //! memcached: hits, traffic and sizes, from the answer to `stats` (memcached, doc/protocol.txt, "General-purpose statistics").
 
 use super::CONF;
+use crate::check::chart::Chart;
 use crate::check::{Check, Context, Out, Runs, Spec};
 use crate::fetch::tcp::{self, Server};
 use crate::model::error::{Error, Result, quote_without};
@@ -17,6 +18,7 @@ pub static SPEC: Spec = Spec {
     keys: &[tcp::KEYS, &["user", "pass"]],
     runs: Runs::Own,
     fields: &[FIELDS, MORE],
+    charts: CHARTS,
     build: |section| {
         let login = match section.text("user").filter(|user| !user.is_empty()) {
             Some(user) => format!("{user} {}", section.required("pass", "secret")?),
@@ -26,52 +28,103 @@ pub static SPEC: Spec = Spec {
     },
 };
 
+const CHARTS: &[Chart] = &[
+    Chart::new("Gets and sets").of(&[
+        "memcached_cmd_get",
+        "memcached_cmd_set",
+        "memcached_cmd_touch",
+        "memcached_cmd_flush",
+    ]),
+    Chart::new("Hits and misses").of(&[
+        "memcached_get_hits",
+        "memcached_get_misses",
+        "memcached_get_expired",
+        "memcached_get_flushed",
+    ]),
+    Chart::new("Memory").of(&["memcached_bytes_used", "memcached_limit_maxbytes"]),
+    Chart::new("Items thrown out").of(&[
+        "memcached_evictions",
+        "memcached_evicted_unfetched",
+        "memcached_expired_unfetched",
+        "memcached_reclaimed",
+    ]),
+    Chart::new("Items").of(&["memcached_curr_items"]),
+    Chart::new("Items stored").of(&["memcached_total_items"]),
+    Chart::new("Connections").of(&["memcached_curr_connections", "memcached_max_connections"]),
+    Chart::new("New connections").of(&["memcached_total_connections"]),
+    Chart::new("Connections refused or held back").of(&[
+        "memcached_rejected_connections",
+        "memcached_listen_disabled_num",
+        "memcached_conn_yields",
+    ]),
+    Chart::new("Traffic").mirror(&["memcached_bytes_read"], &["memcached_bytes_written"]),
+    Chart::new("Growth of the memory in use").of(&["memcached_bytes"]),
+    Chart::new("Deletes, touches").of(&[
+        "memcached_delete_hits",
+        "memcached_delete_misses",
+        "memcached_touch_hits",
+        "memcached_touch_misses",
+    ]),
+    Chart::new("Increments, decrements, compare and swap").of(&[
+        "memcached_incr_hits",
+        "memcached_incr_misses",
+        "memcached_decr_hits",
+        "memcached_decr_misses",
+        "memcached_cas_hits",
+        "memcached_cas_misses",
+        "memcached_cas_badval",
+    ]),
+    Chart::new("Processor time").of(&["memcached_rusage_user", "memcached_rusage_system"]).stacked(),
+    Chart::new("Threads").of(&["memcached_threads"]),
+    Chart::new("Time since the start").of(&["memcached_uptime"]),
+];
+
 /// Every memcached has them.
 const FIELDS: &[Field] = &[
-    gauge("curr_connections", "memcached_curr_connections"),
-    gauge("curr_items", "memcached_curr_items"),
-    counter("rusage_user", "memcached_rusage_user").float(),
-    counter("rusage_system", "memcached_rusage_system").float(),
-    counter("get_misses", "memcached_get_misses").float(),
-    counter("incr_misses", "memcached_incr_misses").float(),
-    counter("evictions", "memcached_evictions").float(),
-    gauge("limit_maxbytes", "memcached_limit_maxbytes"),
-    rate("cmd_get", "memcached_cmd_get"),
-    rate("cmd_set", "memcached_cmd_set"),
-    rate("get_hits", "memcached_get_hits"),
-    rate("delete_misses", "memcached_delete_misses"),
-    rate("delete_hits", "memcached_delete_hits"),
-    rate("bytes", "memcached_bytes"),
-    gauge("bytes", "memcached_bytes_used").int(),
-    rate("bytes_read", "memcached_bytes_read"),
-    rate("bytes_written", "memcached_bytes_written"),
+    gauge("curr_connections", "memcached_curr_connections", "connections"),
+    gauge("curr_items", "memcached_curr_items", "items"),
+    counter("rusage_user", "memcached_rusage_user", "s").float(),
+    counter("rusage_system", "memcached_rusage_system", "s").float(),
+    counter("get_misses", "memcached_get_misses", "gets").float(),
+    counter("incr_misses", "memcached_incr_misses", "incrs").float(),
+    counter("evictions", "memcached_evictions", "items").float(),
+    gauge("limit_maxbytes", "memcached_limit_maxbytes", "bytes"),
+    rate("cmd_get", "memcached_cmd_get", "1/s"),
+    rate("cmd_set", "memcached_cmd_set", "1/s"),
+    rate("get_hits", "memcached_get_hits", "1/s"),
+    rate("delete_misses", "memcached_delete_misses", "1/s"),
+    rate("delete_hits", "memcached_delete_hits", "1/s"),
+    rate("bytes", "memcached_bytes", "bytes/s"),
+    gauge("bytes", "memcached_bytes_used", "bytes").int(),
+    rate("bytes_read", "memcached_bytes_read", "bytes/s"),
+    rate("bytes_written", "memcached_bytes_written", "bytes/s"),
 ];
 
 /// Some have them.
 const MORE: &[Field] = &[
-    gauge("uptime", "memcached_uptime").int(),
-    gauge("threads", "memcached_threads").int(),
-    gauge("max_connections", "memcached_max_connections").int(),
-    rate("total_connections", "memcached_total_connections"),
-    rate("rejected_connections", "memcached_rejected_connections"),
-    rate("listen_disabled_num", "memcached_listen_disabled_num"),
-    rate("conn_yields", "memcached_conn_yields"),
-    rate("total_items", "memcached_total_items"),
-    rate("expired_unfetched", "memcached_expired_unfetched"),
-    rate("evicted_unfetched", "memcached_evicted_unfetched"),
-    rate("reclaimed", "memcached_reclaimed"),
-    rate("get_expired", "memcached_get_expired"),
-    rate("get_flushed", "memcached_get_flushed"),
-    rate("cmd_touch", "memcached_cmd_touch"),
-    rate("touch_hits", "memcached_touch_hits"),
-    rate("touch_misses", "memcached_touch_misses"),
-    rate("cmd_flush", "memcached_cmd_flush"),
-    rate("incr_hits", "memcached_incr_hits"),
-    rate("decr_hits", "memcached_decr_hits"),
-    rate("decr_misses", "memcached_decr_misses"),
-    rate("cas_hits", "memcached_cas_hits"),
-    rate("cas_misses", "memcached_cas_misses"),
-    rate("cas_badval", "memcached_cas_badval"),
+    gauge("uptime", "memcached_uptime", "s").int(),
+    gauge("threads", "memcached_threads", "threads").int(),
+    gauge("max_connections", "memcached_max_connections", "connections").int(),
+    rate("total_connections", "memcached_total_connections", "1/s"),
+    rate("rejected_connections", "memcached_rejected_connections", "1/s"),
+    rate("listen_disabled_num", "memcached_listen_disabled_num", "1/s"),
+    rate("conn_yields", "memcached_conn_yields", "1/s"),
+    rate("total_items", "memcached_total_items", "1/s"),
+    rate("expired_unfetched", "memcached_expired_unfetched", "1/s"),
+    rate("evicted_unfetched", "memcached_evicted_unfetched", "1/s"),
+    rate("reclaimed", "memcached_reclaimed", "1/s"),
+    rate("get_expired", "memcached_get_expired", "1/s"),
+    rate("get_flushed", "memcached_get_flushed", "1/s"),
+    rate("cmd_touch", "memcached_cmd_touch", "1/s"),
+    rate("touch_hits", "memcached_touch_hits", "1/s"),
+    rate("touch_misses", "memcached_touch_misses", "1/s"),
+    rate("cmd_flush", "memcached_cmd_flush", "1/s"),
+    rate("incr_hits", "memcached_incr_hits", "1/s"),
+    rate("decr_hits", "memcached_decr_hits", "1/s"),
+    rate("decr_misses", "memcached_decr_misses", "1/s"),
+    rate("cas_hits", "memcached_cas_hits", "1/s"),
+    rate("cas_misses", "memcached_cas_misses", "1/s"),
+    rate("cas_badval", "memcached_cas_badval", "1/s"),
 ];
 
 const QUESTION: &str = "stats\r\n";

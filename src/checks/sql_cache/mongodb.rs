@@ -1,6 +1,7 @@
 //! MongoDB: what serverStatus tells (MongoDB manual, "serverStatus").
 
 use super::CONF;
+use crate::check::chart::Chart;
 use crate::check::{Check, Context, Out, Runs, Spec};
 use crate::fetch::mongodb::{self, Server, UNAUTHORIZED};
 use crate::fetch::tcp;
@@ -17,43 +18,75 @@ pub static SPEC: Spec = Spec {
     keys: &[tcp::KEYS, mongodb::KEYS],
     runs: Runs::Own,
     fields: &[GROUPS, FIELDS],
+    charts: CHARTS,
     build: |section| Ok(Box::new(Mongodb { server: Server::read(section)?, refused: None })),
 };
 
+const CHARTS: &[Chart] = &[
+    Chart::new("Operations").of(&["mongo_opcounters_{key}"]),
+    Chart::new("Replicated operations").of(&["mongo_opcountersrepl_{key}"]),
+    Chart::new("Connections").of(&["mongo_connections_{key}"]),
+    Chart::new("Waiting for a lock").of(&["mongo_queue_readers", "mongo_queue_writers"]),
+    Chart::new("Time spent on operations").of(&[
+        "mongo_oplatencies_reads_latency",
+        "mongo_oplatencies_writes_latency",
+        "mongo_oplatencies_commands_latency",
+    ]),
+    Chart::new("Operations by kind").of(&[
+        "mongo_oplatencies_reads_ops",
+        "mongo_oplatencies_writes_ops",
+        "mongo_oplatencies_commands_ops",
+    ]),
+    Chart::new("Cache").of(&["mongo_cache_bytes", "mongo_cache_dirty_bytes", "mongo_cache_max_bytes"]),
+    Chart::new("Free tickets").of(&["mongo_tickets_read_available", "mongo_tickets_write_available"]),
+    Chart::new("Documents").of(&["mongo_document_{key}"]),
+    Chart::new("Searches, sorts and conflicts").of(&["mongo_operation_{key}"]),
+    Chart::new("Traffic").mirror(&["mongo_network_bytesIn"], &["mongo_network_bytesOut"]),
+    Chart::new("Requests").of(&["mongo_network_numRequests"]),
+    Chart::new("Memory").of(&["mongo_mem_resident", "mongo_mem_virtual"]),
+    Chart::new("Open cursors").of(&["mongo_cursors_open"]),
+    Chart::new("Assertions").of(&["mongo_asserts_{key}"]),
+    Chart::new("Time since the start").of(&["mongo_uptime"]),
+];
+
 /// Every number directly below a part of the answer, under the name that it has there.
 const GROUPS: &[Field] = &[
-    rate("metrics.document.", "mongo_document_{key}"),
-    rate("metrics.operation.", "mongo_operation_{key}"),
-    rate("opcounters.", "mongo_opcounters_{key}"),
-    rate("opcountersRepl.", "mongo_opcountersrepl_{key}"),
-    gauge("connections.", "mongo_connections_{key}").int(),
-    rate("asserts.", "mongo_asserts_{key}"),
+    rate("metrics.document.", "mongo_document_{key}", "1/s"),
+    rate("metrics.operation.", "mongo_operation_{key}", "1/s"),
+    rate("opcounters.", "mongo_opcounters_{key}", "1/s"),
+    rate("opcountersRepl.", "mongo_opcountersrepl_{key}", "1/s"),
+    gauge("connections.", "mongo_connections_{key}", "connections").int(),
+    rate("asserts.", "mongo_asserts_{key}", "1/s"),
 ];
 
 /// The tickets have another place from 8.0 on.
 const FIELDS: &[Field] = &[
-    gauge("uptime", "mongo_uptime").int().optional(),
-    gauge("mem.resident", "mongo_mem_resident").scale(MIB).int().optional(),
-    gauge("mem.virtual", "mongo_mem_virtual").scale(MIB).int().optional(),
-    rate("network.bytesIn", "mongo_network_bytesIn").optional(),
-    rate("network.bytesOut", "mongo_network_bytesOut").optional(),
-    rate("network.numRequests", "mongo_network_numRequests").optional(),
-    rate("opLatencies.reads.latency", "mongo_oplatencies_reads_latency").optional(),
-    rate("opLatencies.reads.ops", "mongo_oplatencies_reads_ops").optional(),
-    rate("opLatencies.writes.latency", "mongo_oplatencies_writes_latency").optional(),
-    rate("opLatencies.writes.ops", "mongo_oplatencies_writes_ops").optional(),
-    rate("opLatencies.commands.latency", "mongo_oplatencies_commands_latency").optional(),
-    rate("opLatencies.commands.ops", "mongo_oplatencies_commands_ops").optional(),
-    gauge("globalLock.currentQueue.readers", "mongo_queue_readers").int().optional(),
-    gauge("globalLock.currentQueue.writers", "mongo_queue_writers").int().optional(),
-    gauge("metrics.cursor.open.total", "mongo_cursors_open").int().optional(),
-    gauge("wiredTiger.cache.bytes currently in the cache", "mongo_cache_bytes").int().optional(),
-    gauge("wiredTiger.cache.tracked dirty bytes in the cache", "mongo_cache_dirty_bytes").int().optional(),
-    gauge("wiredTiger.cache.maximum bytes configured", "mongo_cache_max_bytes").int().optional(),
-    gauge("wiredTiger.concurrentTransactions.read.available", "mongo_tickets_read_available").int().optional(),
-    gauge("wiredTiger.concurrentTransactions.write.available", "mongo_tickets_write_available").int().optional(),
-    gauge("queues.execution.read.available", "mongo_tickets_read_available").int().optional(),
-    gauge("queues.execution.write.available", "mongo_tickets_write_available").int().optional(),
+    gauge("uptime", "mongo_uptime", "s").int().optional(),
+    gauge("mem.resident", "mongo_mem_resident", "bytes").scale(MIB).int().optional(),
+    gauge("mem.virtual", "mongo_mem_virtual", "bytes").scale(MIB).int().optional(),
+    rate("network.bytesIn", "mongo_network_bytesIn", "bytes/s").optional(),
+    rate("network.bytesOut", "mongo_network_bytesOut", "bytes/s").optional(),
+    rate("network.numRequests", "mongo_network_numRequests", "1/s").optional(),
+    rate("opLatencies.reads.latency", "mongo_oplatencies_reads_latency", "us/s").optional(),
+    rate("opLatencies.reads.ops", "mongo_oplatencies_reads_ops", "1/s").optional(),
+    rate("opLatencies.writes.latency", "mongo_oplatencies_writes_latency", "us/s").optional(),
+    rate("opLatencies.writes.ops", "mongo_oplatencies_writes_ops", "1/s").optional(),
+    rate("opLatencies.commands.latency", "mongo_oplatencies_commands_latency", "us/s").optional(),
+    rate("opLatencies.commands.ops", "mongo_oplatencies_commands_ops", "1/s").optional(),
+    gauge("globalLock.currentQueue.readers", "mongo_queue_readers", "operations").int().optional(),
+    gauge("globalLock.currentQueue.writers", "mongo_queue_writers", "operations").int().optional(),
+    gauge("metrics.cursor.open.total", "mongo_cursors_open", "cursors").int().optional(),
+    gauge("wiredTiger.cache.bytes currently in the cache", "mongo_cache_bytes", "bytes").int().optional(),
+    gauge("wiredTiger.cache.tracked dirty bytes in the cache", "mongo_cache_dirty_bytes", "bytes").int().optional(),
+    gauge("wiredTiger.cache.maximum bytes configured", "mongo_cache_max_bytes", "bytes").int().optional(),
+    gauge("wiredTiger.concurrentTransactions.read.available", "mongo_tickets_read_available", "tickets")
+        .int()
+        .optional(),
+    gauge("wiredTiger.concurrentTransactions.write.available", "mongo_tickets_write_available", "tickets")
+        .int()
+        .optional(),
+    gauge("queues.execution.read.available", "mongo_tickets_read_available", "tickets").int().optional(),
+    gauge("queues.execution.write.available", "mongo_tickets_write_available", "tickets").int().optional(),
 ];
 
 const MIB: f64 = 1_048_576.0;

@@ -1,6 +1,7 @@
 //! MySQL and MariaDB: SHOW GLOBAL STATUS (manuals, "Server Status Variables"), replication, and numbers of your own statements.
 
 use super::CONF;
+use crate::check::chart::Chart;
 use crate::check::{Check, Context, Out, Runs, Spec};
 use crate::config::section::Section;
 use crate::fetch::mysql::{self, NO_SUCH_STATEMENT, Rows, Server};
@@ -18,6 +19,7 @@ pub static SPEC: Spec = Spec {
     keys: &[mysql::KEYS, &["custom", "query"]],
     runs: Runs::Own,
     fields: &[STATUS, LIMITS, REPLICA, CUSTOM],
+    charts: CHARTS,
     build: |section| {
         let queries = if section.flag("custom", false)? { queries(section) } else { Ok(Vec::new()) };
         let replication = Replication { forms: REPLICA_FORMS.to_vec(), refused: None };
@@ -25,51 +27,106 @@ pub static SPEC: Spec = Spec {
     },
 };
 
-/// Of the counters, MySQL 8 has no query cache any more, and MariaDB from 10.6 on no `Innodb_rows_*`.
-const STATUS: &[Field] = &[
-    gauge("Max_used_connections", "mysql_max_used_connections").optional(),
-    counter("Slow_queries", "mysql_slow_queries").float().optional(),
-    gauge("Open_files", "mysql_open_files").optional(),
-    gauge("Threads_connected", "mysql_threads_connected").optional(),
-    rate("Connections", "mysql_connections").optional(),
-    rate("Com_select", "mysql_com_select").optional(),
-    rate("Com_delete_multi", "mysql_com_delete_multi").optional(),
-    rate("Com_delete", "mysql_com_delete").optional(),
-    rate("Com_insert", "mysql_com_insert").optional(),
-    rate("Com_update", "mysql_com_update").optional(),
-    rate("Bytes_received", "mysql_bytes_received").optional(),
-    rate("Bytes_sent", "mysql_bytes_sent").optional(),
-    rate("Queries", "mysql_queries").optional(),
-    rate("Questions", "mysql_questions").optional(),
-    rate("Qcache_hits", "mysql_qcache_hits").optional(),
-    rate("Innodb_rows_deleted", "mysql_innodb_rows_deleted").optional(),
-    rate("Innodb_rows_inserted", "mysql_innodb_rows_inserted").optional(),
-    rate("Innodb_rows_read", "mysql_innodb_rows_read").optional(),
-    rate("Innodb_rows_updated", "mysql_innodb_rows_updated").optional(),
-    rate("Innodb_data_read", "mysql_innodb_data_read").optional(),
-    rate("Innodb_data_writes", "mysql_innodb_data_writes").optional(),
-    rate("Innodb_buffer_pool_read_requests", "mysql_innodb_buffer_pool_read_requests").optional(),
-    rate("Innodb_buffer_pool_write_requests", "mysql_innodb_buffer_pool_write_requests").optional(),
-    rate("Innodb_data_fsyncs", "mysql_innodb_data_fsyncs").optional(),
-    gauge("Uptime", "mysql_uptime").optional(),
-    gauge("Threads_running", "mysql_threads_running").optional(),
-    rate("Aborted_clients", "mysql_aborted_clients").optional(),
-    rate("Aborted_connects", "mysql_aborted_connects").optional(),
-    rate("Com_replace", "mysql_com_replace").optional(),
-    rate("Com_commit", "mysql_com_commit").optional(),
-    rate("Com_rollback", "mysql_com_rollback").optional(),
-    rate("Created_tmp_disk_tables", "mysql_created_tmp_disk_tables").optional(),
-    rate("Select_full_join", "mysql_select_full_join").optional(),
-    rate("Handler_read_rnd_next", "mysql_handler_read_rnd_next").optional(),
-    rate("Innodb_buffer_pool_reads", "mysql_innodb_buffer_pool_reads").optional(),
-    gauge("Innodb_buffer_pool_pages_dirty", "mysql_innodb_buffer_pool_pages_dirty").optional(),
-    gauge("Innodb_buffer_pool_pages_free", "mysql_innodb_buffer_pool_pages_free").optional(),
-    gauge("Innodb_buffer_pool_pages_total", "mysql_innodb_buffer_pool_pages_total").optional(),
-    rate("Innodb_row_lock_waits", "mysql_innodb_row_lock_waits").optional(),
-    rate("Innodb_row_lock_time", "mysql_innodb_row_lock_time").optional(),
+const CHARTS: &[Chart] = &[
+    Chart::new("Statements").of(&["mysql_questions", "mysql_queries"]),
+    Chart::new("Statements by kind").of(&[
+        "mysql_com_select",
+        "mysql_com_insert",
+        "mysql_com_update",
+        "mysql_com_delete",
+        "mysql_com_delete_multi",
+        "mysql_com_replace",
+        "mysql_com_commit",
+        "mysql_com_rollback",
+    ]),
+    Chart::new("Connections").of(&[
+        "mysql_threads_connected",
+        "mysql_threads_running",
+        "mysql_max_used_connections",
+        "mysql_max_connections",
+    ]),
+    Chart::new("Slow statements, full joins, tables on disk").of(&[
+        "mysql_slow_queries",
+        "mysql_select_full_join",
+        "mysql_created_tmp_disk_tables",
+    ]),
+    Chart::new("Logins and broken connections").of(&[
+        "mysql_connections",
+        "mysql_aborted_connects",
+        "mysql_aborted_clients",
+    ]),
+    Chart::new("Replication: behind the source").of(&["mysql_replica_lag_seconds"]),
+    Chart::new("Replication: running").of(&["mysql_replica_io_running", "mysql_replica_sql_running"]).full(1.0),
+    Chart::new("Traffic").mirror(&["mysql_bytes_received"], &["mysql_bytes_sent"]),
+    Chart::new("InnoDB: rows").of(&[
+        "mysql_innodb_rows_read",
+        "mysql_innodb_rows_inserted",
+        "mysql_innodb_rows_updated",
+        "mysql_innodb_rows_deleted",
+    ]),
+    Chart::new("InnoDB: asked of the buffer pool")
+        .of(&["mysql_innodb_buffer_pool_read_requests", "mysql_innodb_buffer_pool_write_requests"]),
+    Chart::new("InnoDB: read from disk because not in the pool").of(&["mysql_innodb_buffer_pool_reads"]),
+    Chart::new("InnoDB: pages of the buffer pool").of(&[
+        "mysql_innodb_buffer_pool_pages_total",
+        "mysql_innodb_buffer_pool_pages_free",
+        "mysql_innodb_buffer_pool_pages_dirty",
+    ]),
+    Chart::new("InnoDB: read from files").of(&["mysql_innodb_data_read"]),
+    Chart::new("InnoDB: writes and syncs").of(&["mysql_innodb_data_writes", "mysql_innodb_data_fsyncs"]),
+    Chart::new("InnoDB: waits for locks").of(&["mysql_innodb_row_lock_waits"]),
+    Chart::new("InnoDB: time in waits for locks").of(&["mysql_innodb_row_lock_time"]),
+    Chart::new("Rows read in scans of whole tables").of(&["mysql_handler_read_rnd_next"]),
+    Chart::new("Answers from the query cache").of(&["mysql_qcache_hits"]),
+    Chart::new("Open files").of(&["mysql_open_files"]),
+    Chart::new("Time since the start").of(&["mysql_uptime"]),
 ];
 
-const LIMITS: &[Field] = &[gauge("max_connections", "mysql_max_connections").optional()];
+/// Of the counters, MySQL 8 has no query cache any more, and MariaDB from 10.6 on no `Innodb_rows_*`.
+const STATUS: &[Field] = &[
+    gauge("Max_used_connections", "mysql_max_used_connections", "connections").optional(),
+    counter("Slow_queries", "mysql_slow_queries", "queries").float().optional(),
+    gauge("Open_files", "mysql_open_files", "files").optional(),
+    gauge("Threads_connected", "mysql_threads_connected", "connections").optional(),
+    rate("Connections", "mysql_connections", "1/s").optional(),
+    rate("Com_select", "mysql_com_select", "1/s").optional(),
+    rate("Com_delete_multi", "mysql_com_delete_multi", "1/s").optional(),
+    rate("Com_delete", "mysql_com_delete", "1/s").optional(),
+    rate("Com_insert", "mysql_com_insert", "1/s").optional(),
+    rate("Com_update", "mysql_com_update", "1/s").optional(),
+    rate("Bytes_received", "mysql_bytes_received", "bytes/s").optional(),
+    rate("Bytes_sent", "mysql_bytes_sent", "bytes/s").optional(),
+    rate("Queries", "mysql_queries", "1/s").optional(),
+    rate("Questions", "mysql_questions", "1/s").optional(),
+    rate("Qcache_hits", "mysql_qcache_hits", "1/s").optional(),
+    rate("Innodb_rows_deleted", "mysql_innodb_rows_deleted", "1/s").optional(),
+    rate("Innodb_rows_inserted", "mysql_innodb_rows_inserted", "1/s").optional(),
+    rate("Innodb_rows_read", "mysql_innodb_rows_read", "1/s").optional(),
+    rate("Innodb_rows_updated", "mysql_innodb_rows_updated", "1/s").optional(),
+    rate("Innodb_data_read", "mysql_innodb_data_read", "bytes/s").optional(),
+    rate("Innodb_data_writes", "mysql_innodb_data_writes", "1/s").optional(),
+    rate("Innodb_buffer_pool_read_requests", "mysql_innodb_buffer_pool_read_requests", "1/s").optional(),
+    rate("Innodb_buffer_pool_write_requests", "mysql_innodb_buffer_pool_write_requests", "1/s").optional(),
+    rate("Innodb_data_fsyncs", "mysql_innodb_data_fsyncs", "1/s").optional(),
+    gauge("Uptime", "mysql_uptime", "s").optional(),
+    gauge("Threads_running", "mysql_threads_running", "connections").optional(),
+    rate("Aborted_clients", "mysql_aborted_clients", "1/s").optional(),
+    rate("Aborted_connects", "mysql_aborted_connects", "1/s").optional(),
+    rate("Com_replace", "mysql_com_replace", "1/s").optional(),
+    rate("Com_commit", "mysql_com_commit", "1/s").optional(),
+    rate("Com_rollback", "mysql_com_rollback", "1/s").optional(),
+    rate("Created_tmp_disk_tables", "mysql_created_tmp_disk_tables", "1/s").optional(),
+    rate("Select_full_join", "mysql_select_full_join", "1/s").optional(),
+    rate("Handler_read_rnd_next", "mysql_handler_read_rnd_next", "1/s").optional(),
+    rate("Innodb_buffer_pool_reads", "mysql_innodb_buffer_pool_reads", "1/s").optional(),
+    gauge("Innodb_buffer_pool_pages_dirty", "mysql_innodb_buffer_pool_pages_dirty", "pages").optional(),
+    gauge("Innodb_buffer_pool_pages_free", "mysql_innodb_buffer_pool_pages_free", "pages").optional(),
+    gauge("Innodb_buffer_pool_pages_total", "mysql_innodb_buffer_pool_pages_total", "pages").optional(),
+    rate("Innodb_row_lock_waits", "mysql_innodb_row_lock_waits", "1/s").optional(),
+    rate("Innodb_row_lock_time", "mysql_innodb_row_lock_time", "ms/s").optional(),
+];
+
+const LIMITS: &[Field] = &[gauge("max_connections", "mysql_max_connections", "connections").optional()];
 
 /// Columns as they are named today and were before.
 const REPLICA_NAMES: [[&str; 2]; 3] = [
@@ -79,12 +136,12 @@ const REPLICA_NAMES: [[&str; 2]; 3] = [
 ];
 
 const REPLICA: &[Field] = &[
-    gauge("Seconds_Behind_Source", "mysql_replica_lag_seconds").optional(),
-    gauge("Replica_IO_Running", "mysql_replica_io_running").optional(),
-    gauge("Replica_SQL_Running", "mysql_replica_sql_running").optional(),
+    gauge("Seconds_Behind_Source", "mysql_replica_lag_seconds", "s").optional(),
+    gauge("Replica_IO_Running", "mysql_replica_io_running", "0 or 1").optional(),
+    gauge("Replica_SQL_Running", "mysql_replica_sql_running", "0 or 1").optional(),
 ];
 
-const CUSTOM: &[Field] = &[gauge("", "mysql_custom_querry")];
+const CUSTOM: &[Field] = &[gauge("", "mysql_custom_querry", "")];
 
 /// Of MariaDB from 10.5 on, of MySQL from 8.0.22 on, and of those before.
 const REPLICA_FORMS: &[&str] =

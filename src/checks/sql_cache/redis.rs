@@ -1,6 +1,7 @@
 //! Redis and what speaks as it does: memory, persistence, commands and keys, from the text of INFO (Redis documentation, "INFO").
 
 use super::CONF;
+use crate::check::chart::Chart;
 use crate::check::{Check, Context, Out, Runs, Spec};
 use crate::config::section::Section;
 use crate::fetch::tcp::{self, Server};
@@ -19,6 +20,7 @@ pub static SPEC: Spec = Spec {
     keys: &[tcp::KEYS, &["auth", "user", "pass"]],
     runs: Runs::Own,
     fields: &[FIELDS, WORDS, DATABASE],
+    charts: CHARTS,
     build: |section| {
         let login = login(section)?;
         let secret = login.last().copied().unwrap_or_default().to_string();
@@ -28,57 +30,90 @@ pub static SPEC: Spec = Spec {
     },
 };
 
+const CHARTS: &[Chart] = &[
+    Chart::new("Commands").of(&["redis_total_commands_processed", "redis_instantaneous_ops_per_sec"]),
+    Chart::new("Memory").of(&[
+        "redis_used_memory",
+        "redis_used_memory_rss",
+        "redis_used_memory_peak",
+        "redis_maxmemory",
+    ]),
+    Chart::new("Hits and misses").of(&["redis_keyspace_hits", "redis_keyspace_misses"]),
+    Chart::new("Keys thrown out and expired").of(&["redis_evicted_keys", "redis_expired_keys"]),
+    Chart::new("Clients").of(&["redis_connected_clients", "redis_blocked_clients", "redis_maxclients"]),
+    Chart::new("New connections").of(&["redis_total_connections_received", "redis_rejected_connections"]),
+    Chart::new("Processor time").of(&["redis_used_cpu_user", "redis_used_cpu_sys"]).stacked(),
+    Chart::new("Traffic").mirror(&["redis_total_net_input_bytes"], &["redis_total_net_output_bytes"]),
+    Chart::new("Traffic of replication")
+        .mirror(&["redis_total_net_repl_input_bytes"], &["redis_total_net_repl_output_bytes"]),
+    Chart::new("Replicas").of(&["redis_connected_slaves"]),
+    Chart::new("Replication").of(&["redis_is_master", "redis_master_link_up"]).full(1.0),
+    Chart::new("Since the master was heard").of(&["redis_master_last_io_seconds_ago"]),
+    Chart::new("Stream of replication").of(&["redis_master_repl_offset"]),
+    Chart::new("Keys").of(&["redis_db_keys"]).each("db"),
+    Chart::new("Keys with an end").of(&["redis_db_expires"]).each("db"),
+    Chart::new("Mean time to that end").of(&["redis_db_avg_ttl"]).each("db"),
+    Chart::new("Fragmentation of memory").of(&["redis_mem_fragmentation_ratio"]),
+    Chart::new("Changes since the last dump").of(&["redis_rdb_changes_since_last_save"]),
+    Chart::new("Dumps and append-only file")
+        .of(&["redis_rdb_last_bgsave_ok", "redis_aof_last_write_ok", "redis_rdb_bgsave_in_progress"])
+        .full(1.0),
+    Chart::new("Length of dumps").of(&["redis_rdb_last_bgsave_time_sec", "redis_rdb_current_bgsave_time_sec"]),
+    Chart::new("Length of the last fork").of(&["redis_latest_fork_usec"]),
+    Chart::new("Time since the start").of(&["redis_uptime_in_seconds"]),
+];
+
 const FIELDS: &[Field] = &[
-    gauge("connected_clients", "redis_connected_clients").int(),
-    gauge("used_memory", "redis_used_memory").int(),
-    gauge("used_memory_rss", "redis_used_memory_rss").int(),
-    gauge("used_memory_peak", "redis_used_memory_peak").int(),
-    gauge("uptime_in_seconds", "redis_uptime_in_seconds").int(),
-    gauge("mem_fragmentation_ratio", "redis_mem_fragmentation_ratio"),
-    gauge("rdb_changes_since_last_save", "redis_rdb_changes_since_last_save").int(),
+    gauge("connected_clients", "redis_connected_clients", "clients").int(),
+    gauge("used_memory", "redis_used_memory", "bytes").int(),
+    gauge("used_memory_rss", "redis_used_memory_rss", "bytes").int(),
+    gauge("used_memory_peak", "redis_used_memory_peak", "bytes").int(),
+    gauge("uptime_in_seconds", "redis_uptime_in_seconds", "s").int(),
+    gauge("mem_fragmentation_ratio", "redis_mem_fragmentation_ratio", "ratio"),
+    gauge("rdb_changes_since_last_save", "redis_rdb_changes_since_last_save", "changes").int(),
     // Of Dragonfly.
-    gauge("rdb_changes_since_last_success_save", "redis_rdb_changes_since_last_save").int(),
-    gauge("rdb_bgsave_in_progress", "redis_rdb_bgsave_in_progress").int(),
-    gauge("rdb_last_bgsave_time_sec", "redis_rdb_last_bgsave_time_sec").int(),
-    gauge("rdb_current_bgsave_time_sec", "redis_rdb_current_bgsave_time_sec").int(),
-    rate("total_commands_processed", "redis_total_commands_processed"),
-    rate("expired_keys", "redis_expired_keys"),
-    rate("evicted_keys", "redis_evicted_keys"),
-    rate("total_net_input_bytes", "redis_total_net_input_bytes"),
-    rate("total_net_output_bytes", "redis_total_net_output_bytes"),
-    rate("keyspace_hits", "redis_keyspace_hits"),
-    rate("keyspace_misses", "redis_keyspace_misses"),
-    gauge("maxmemory", "redis_maxmemory").int(),
-    gauge("maxclients", "redis_maxclients").int(),
-    gauge("blocked_clients", "redis_blocked_clients").int(),
-    gauge("instantaneous_ops_per_sec", "redis_instantaneous_ops_per_sec").int(),
-    rate("total_connections_received", "redis_total_connections_received"),
-    rate("rejected_connections", "redis_rejected_connections"),
-    rate("total_net_repl_input_bytes", "redis_total_net_repl_input_bytes"),
-    rate("total_net_repl_output_bytes", "redis_total_net_repl_output_bytes"),
-    gauge("rdb_last_save_time", "redis_rdb_last_save_time").int(),
-    gauge("latest_fork_usec", "redis_latest_fork_usec").int(),
-    gauge("connected_slaves", "redis_connected_slaves").int(),
-    gauge("master_last_io_seconds_ago", "redis_master_last_io_seconds_ago").int(),
-    counter("master_repl_offset", "redis_master_repl_offset"),
-    rate("used_cpu_sys", "redis_used_cpu_sys"),
-    rate("used_cpu_user", "redis_used_cpu_user"),
+    gauge("rdb_changes_since_last_success_save", "redis_rdb_changes_since_last_save", "changes").int(),
+    gauge("rdb_bgsave_in_progress", "redis_rdb_bgsave_in_progress", "0 or 1").int(),
+    gauge("rdb_last_bgsave_time_sec", "redis_rdb_last_bgsave_time_sec", "s").int(),
+    gauge("rdb_current_bgsave_time_sec", "redis_rdb_current_bgsave_time_sec", "s").int(),
+    rate("total_commands_processed", "redis_total_commands_processed", "1/s"),
+    rate("expired_keys", "redis_expired_keys", "1/s"),
+    rate("evicted_keys", "redis_evicted_keys", "1/s"),
+    rate("total_net_input_bytes", "redis_total_net_input_bytes", "bytes/s"),
+    rate("total_net_output_bytes", "redis_total_net_output_bytes", "bytes/s"),
+    rate("keyspace_hits", "redis_keyspace_hits", "1/s"),
+    rate("keyspace_misses", "redis_keyspace_misses", "1/s"),
+    gauge("maxmemory", "redis_maxmemory", "bytes").int(),
+    gauge("maxclients", "redis_maxclients", "clients").int(),
+    gauge("blocked_clients", "redis_blocked_clients", "clients").int(),
+    gauge("instantaneous_ops_per_sec", "redis_instantaneous_ops_per_sec", "1/s").int(),
+    rate("total_connections_received", "redis_total_connections_received", "1/s"),
+    rate("rejected_connections", "redis_rejected_connections", "1/s"),
+    rate("total_net_repl_input_bytes", "redis_total_net_repl_input_bytes", "bytes/s"),
+    rate("total_net_repl_output_bytes", "redis_total_net_repl_output_bytes", "bytes/s"),
+    gauge("rdb_last_save_time", "redis_rdb_last_save_time", "unix s").int(),
+    gauge("latest_fork_usec", "redis_latest_fork_usec", "us").int(),
+    gauge("connected_slaves", "redis_connected_slaves", "replicas").int(),
+    gauge("master_last_io_seconds_ago", "redis_master_last_io_seconds_ago", "s").int(),
+    counter("master_repl_offset", "redis_master_repl_offset", "bytes"),
+    rate("used_cpu_sys", "redis_used_cpu_sys", "s/s"),
+    rate("used_cpu_user", "redis_used_cpu_user", "s/s"),
 ];
 
 /// 1 where the word is one of [`WELL`].
 const WORDS: &[Field] = &[
-    gauge("role", "redis_is_master").int(),
-    gauge("master_link_status", "redis_master_link_up").int(),
-    gauge("rdb_last_bgsave_status", "redis_rdb_last_bgsave_ok").int(),
-    gauge("aof_last_write_status", "redis_aof_last_write_ok").int(),
+    gauge("role", "redis_is_master", "0 or 1").int(),
+    gauge("master_link_status", "redis_master_link_up", "0 or 1").int(),
+    gauge("rdb_last_bgsave_status", "redis_rdb_last_bgsave_ok", "0 or 1").int(),
+    gauge("aof_last_write_status", "redis_aof_last_write_ok", "0 or 1").int(),
 ];
 const WELL: [&str; 3] = ["master", "up", "ok"];
 
 /// Of a line as `db0:keys=10,expires=2,avg_ttl=0`.
 const DATABASE: &[Field] = &[
-    gauge("keys", "redis_db_keys").int(),
-    gauge("expires", "redis_db_expires").int(),
-    gauge("avg_ttl", "redis_db_avg_ttl"),
+    gauge("keys", "redis_db_keys", "keys").int(),
+    gauge("expires", "redis_db_expires", "keys").int(),
+    gauge("avg_ttl", "redis_db_avg_ttl", "ms"),
 ];
 
 /// How a refusal begins, and what helps.

@@ -1,6 +1,7 @@
 //! btrfs: errors of the devices of every Btrfs, its allocation, and devices that are missing.
 
 use super::{CONF, TYPE};
+use crate::check::chart::Chart;
 use crate::check::{Check, Context, Measurement, Out, Runs, Spec};
 use crate::config::section::Section;
 use crate::fetch::btrfs::{Device, Filesystem};
@@ -21,11 +22,33 @@ pub static SPEC: Spec = Spec {
     keys: &[],
     runs: Runs::Own,
     fields: &[&[PATTERN], ALLOCATION, COMMITS, FILESYSTEM],
+    charts: CHARTS,
     build,
 };
 
+const CHARTS: &[Chart] = &[
+    Chart::new("Data in use")
+        .of(&["btrfs_allocation_used_percent"])
+        .only("kind", "data")
+        .each("filesystem")
+        .full(100.0),
+    Chart::new("Metadata in use")
+        .of(&["btrfs_allocation_used_percent"])
+        .only("kind", "metadata")
+        .each("filesystem")
+        .full(100.0),
+    Chart::new("Errors of devices").of(&["btrfs{device}_errs"]).events(&["BTRFS "]),
+    Chart::new("Missing devices").of(&["btrfs_devices_missing"]).each("filesystem").events(&["BTRFS "]),
+    Chart::new("Devices").of(&["btrfs_devices"]).each("filesystem"),
+    Chart::new("Used for data").of(&["btrfs_bytes_used"]).only("kind", "data").each("filesystem"),
+    Chart::new("Allocated to data").of(&["btrfs_bytes_allocated"]).only("kind", "data").each("filesystem"),
+    Chart::new("Transactions").of(&["btrfs_commits"]).each("filesystem"),
+    Chart::new("Last transaction").of(&["btrfs_last_commit"]).each("filesystem"),
+    Chart::new("Longest transaction").of(&["btrfs_longest_commit"]).each("filesystem"),
+];
+
 /// The metric's name ends in the device and its counter, as `btrfs device stats` names them.
-const PATTERN: Field = gauge("", "btrfs{key}");
+const PATTERN: Field = gauge("", "btrfs{device}_errs", "errors");
 
 /// Counters of `error_stats`, and their names in the metric.
 const ERRORS: [(&str, &str); 5] = [
@@ -38,21 +61,21 @@ const ERRORS: [(&str, &str); 5] = [
 
 /// Files of /sys/fs/btrfs/<uuid>/allocation/<kind>, see Documentation/ABI/testing/sysfs-fs-btrfs.
 const ALLOCATION: &[Field] = &[
-    gauge("bytes_used", "btrfs_bytes_used").int().reaction(-3),
-    gauge("total_bytes", "btrfs_bytes_allocated").int().reaction(-3),
+    gauge("bytes_used", "btrfs_bytes_used", "bytes").int().reaction(-3),
+    gauge("total_bytes", "btrfs_bytes_allocated", "bytes").int().reaction(-3),
 ];
 const KINDS: [&str; 3] = ["data", "metadata", "system"];
 
 /// Lines of `commit_stats`, since Linux 6.0.
 const COMMITS: &[Field] = &[
-    rate("commits", "btrfs_commits").optional().reaction(-3),
-    gauge("last_commit_ms", "btrfs_last_commit").scale(0.001).optional().reaction(-3),
-    gauge("max_commit_ms", "btrfs_longest_commit").scale(0.001).optional().reaction(-3),
+    rate("commits", "btrfs_commits", "1/s").optional().reaction(-3),
+    gauge("last_commit_ms", "btrfs_last_commit", "s").scale(0.001).optional().reaction(-3),
+    gauge("max_commit_ms", "btrfs_longest_commit", "s").scale(0.001).optional().reaction(-3),
 ];
 
 const USED: Field = percent("", "btrfs_allocation_used_percent");
-const DEVICES: Field = gauge("", "btrfs_devices").int().reaction(-3);
-const MISSING: Field = gauge("", "btrfs_devices_missing").int();
+const DEVICES: Field = gauge("", "btrfs_devices", "devices").int().reaction(-3);
+const MISSING: Field = gauge("", "btrfs_devices_missing", "devices").int();
 const FILESYSTEM: &[Field] = &[USED, DEVICES, MISSING];
 
 /// Errors of a device from which on it is doubted, and from which on it is bad.

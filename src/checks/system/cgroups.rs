@@ -1,6 +1,7 @@
 //! cgroups: what slices and services use of processors, memory and disks, and where their limits are.
 
 use super::{CONF, Ignore, TYPE};
+use crate::check::chart::Chart;
 use crate::check::{Check, Context, Out, Runs, Spec};
 use crate::config::section::Section;
 use crate::fetch::stacks::Stacks;
@@ -21,49 +22,70 @@ pub static SPEC: Spec = Spec {
     keys: &[&["depth", "ignore"]],
     runs: Runs::Own,
     fields: &[CPU, LEVELS, MEMORY, EVENTS, IO],
+    charts: CHARTS,
     build,
 };
+
+const CHARTS: &[Chart] = &[
+    Chart::new("CPU of slices and services").of(&["cgroup_cpu_usage"]).each("cgroup").first(110),
+    Chart::new("Memory of slices and services").of(&["cgroup_memory_current"]).each("cgroup").first(111),
+    Chart::new("Held back by the limit of CPU").of(&["cgroup_cpu_throttled"]).each("cgroup"),
+    Chart::new("Periods held back").of(&["cgroup_cpu_throttled_periods"]).each("cgroup"),
+    Chart::new("CPU in programs").of(&["cgroup_cpu_user"]).each("cgroup"),
+    Chart::new("CPU in the kernel").of(&["cgroup_cpu_system"]).each("cgroup"),
+    Chart::new("Memory of programs").of(&["cgroup_memory_anon"]).each("cgroup"),
+    Chart::new("Cache of files").of(&["cgroup_memory_file"]).each("cgroup"),
+    Chart::new("Structures of the kernel").of(&["cgroup_memory_slab"]).each("cgroup"),
+    Chart::new("Swap").of(&["cgroup_memory_swap"]).each("cgroup"),
+    Chart::new("Limit of memory").of(&["cgroup_memory_max"]).each("cgroup"),
+    Chart::new("Limit of memory reached").of(&["cgroup_memory_limit_hits"]).each("cgroup"),
+    Chart::new("Killed for want of memory").of(&["cgroup_memory_oom_kills"]).each("cgroup"),
+    Chart::new("Disk traffic").mirror(&["cgroup_io_reads"], &["cgroup_io_writes"]).each("cgroup"),
+    Chart::new("Disk operations").mirror(&["cgroup_io_read_ops"], &["cgroup_io_write_ops"]).each("cgroup"),
+    Chart::new("Processes and threads").of(&["cgroup_pids_current"]).each("cgroup"),
+    Chart::new("Limit of processes and threads").of(&["cgroup_pids_max"]).each("cgroup"),
+];
 
 /// Microseconds a second to percent of one CPU.
 const PERCENT: f64 = 1e-4;
 
 /// Lines of cpu.stat, see Documentation/admin-guide/cgroup-v2.rst as for all below.
 const CPU: &[Field] = &[
-    rate("usage_usec", "cgroup_cpu_usage").scale(PERCENT),
-    rate("user_usec", "cgroup_cpu_user").scale(PERCENT).reaction(-3),
-    rate("system_usec", "cgroup_cpu_system").scale(PERCENT).reaction(-3),
-    rate("nr_throttled", "cgroup_cpu_throttled_periods").optional().reaction(-3),
-    rate("throttled_usec", "cgroup_cpu_throttled").scale(PERCENT).optional(),
+    rate("usage_usec", "cgroup_cpu_usage", "%").scale(PERCENT),
+    rate("user_usec", "cgroup_cpu_user", "%").scale(PERCENT).reaction(-3),
+    rate("system_usec", "cgroup_cpu_system", "%").scale(PERCENT).reaction(-3),
+    rate("nr_throttled", "cgroup_cpu_throttled_periods", "1/s").optional().reaction(-3),
+    rate("throttled_usec", "cgroup_cpu_throttled", "%").scale(PERCENT).optional(),
 ];
 
 /// Files that hold one number, or the word `max`.
 const LEVELS: &[Field] = &[
-    gauge("memory.current", "cgroup_memory_current").int(),
-    gauge("memory.max", "cgroup_memory_max").int().reaction(-3),
-    gauge("memory.swap.current", "cgroup_memory_swap").int().reaction(-3),
-    gauge("pids.current", "cgroup_pids_current").int(),
-    gauge("pids.max", "cgroup_pids_max").int().reaction(-3),
+    gauge("memory.current", "cgroup_memory_current", "bytes").int(),
+    gauge("memory.max", "cgroup_memory_max", "bytes").int().reaction(-3),
+    gauge("memory.swap.current", "cgroup_memory_swap", "bytes").int().reaction(-3),
+    gauge("pids.current", "cgroup_pids_current", "tasks").int(),
+    gauge("pids.max", "cgroup_pids_max", "tasks").int().reaction(-3),
 ];
 
 /// Lines of memory.stat.
 const MEMORY: &[Field] = &[
-    gauge("anon", "cgroup_memory_anon").int().optional().reaction(-3),
-    gauge("file", "cgroup_memory_file").int().optional().reaction(-3),
-    gauge("slab", "cgroup_memory_slab").int().optional().reaction(-3),
+    gauge("anon", "cgroup_memory_anon", "bytes").int().optional().reaction(-3),
+    gauge("file", "cgroup_memory_file", "bytes").int().optional().reaction(-3),
+    gauge("slab", "cgroup_memory_slab", "bytes").int().optional().reaction(-3),
 ];
 
 /// Lines of memory.events.
 const EVENTS: &[Field] = &[
-    delta("max", "cgroup_memory_limit_hits").optional().reaction(-3),
-    delta("oom_kill", "cgroup_memory_oom_kills").optional(),
+    delta("max", "cgroup_memory_limit_hits", "times").optional().reaction(-3),
+    delta("oom_kill", "cgroup_memory_oom_kills", "processes").optional(),
 ];
 
 /// Pairs of io.stat.
 const IO: &[Field] = &[
-    rate("rbytes", "cgroup_io_reads").optional().reaction(-3),
-    rate("wbytes", "cgroup_io_writes").optional().reaction(-3),
-    rate("rios", "cgroup_io_read_ops").optional().reaction(-3),
-    rate("wios", "cgroup_io_write_ops").optional().reaction(-3),
+    rate("rbytes", "cgroup_io_reads", "bytes/s").optional().reaction(-3),
+    rate("wbytes", "cgroup_io_writes", "bytes/s").optional().reaction(-3),
+    rate("rios", "cgroup_io_read_ops", "1/s").optional().reaction(-3),
+    rate("wios", "cgroup_io_write_ops", "1/s").optional().reaction(-3),
 ];
 
 /// Where the second version is mounted: alone, or beside the first.

@@ -1,6 +1,7 @@
 //! cpustats: what the CPUs spent their time on since the previous tick, all together and each.
 
 use super::{CONF, TYPE, Unreadable};
+use crate::check::chart::{Chart, Tile};
 use crate::check::thresholds::Thresholds;
 use crate::check::{Check, Context, Out, Runs, Spec};
 use crate::config::section::Section;
@@ -21,8 +22,27 @@ pub static SPEC: Spec = Spec {
     keys: &[Thresholds::KEYS, &["percore_stats"]],
     runs: Runs::Kernel,
     fields: &[SHARES, SYSTEM_WIDE],
+    charts: CHARTS,
     build,
 };
+
+const CHARTS: &[Chart] = &[
+    Chart::new("CPU")
+        .of(&["cpu_user", "cpu_nice", "cpu_system", "cpu_iowait", "cpu_irq", "cpu_softirq", "cpu_steal"])
+        .only("core", "all")
+        .stacked()
+        .full(100.0)
+        .events(&["CPU-Usage"])
+        .first(10),
+    Chart::new("CPU in use").of(&["cpu_load"]).only("core", "all").full(100.0).events(&["CPU-Usage"]).tile(Tile::Cpu),
+    Chart::new("CPU by core").of(&["cpu_load"]).without("core", &["all"]).each("core").full(100.0),
+    Chart::new("Idle by core").of(&["cpu_idle"]).without("core", &["all"]).each("core").full(100.0),
+    Chart::new("Virtual machines").of(&["cpu_guest", "cpu_guest_nice"]).only("core", "all"),
+    Chart::new("Tasks").of(&["sys_procs_running", "sys_procs_blocked"]),
+    Chart::new("Context switches").of(&["sys_context_switches"]),
+    Chart::new("Processes and threads started").of(&["sys_forks"]),
+    Chart::new("Start of the machine").of(&["sys_boot_time"]).tile(Tile::Uptime),
+];
 
 /// Percent of the time that passed. After the first, one for each column of a `cpu` line, in its order.
 const SHARES: &[Field] = &[
@@ -69,11 +89,11 @@ const NOT_BELIEVED: &str = "no number to tell: the kernel counts backwards or fa
 
 /// The other lines of /proc/stat, about the machine as a whole.
 const SYSTEM_WIDE: &[Field] = &[
-    rate("ctxt", "sys_context_switches").optional().reaction(-3),
-    rate("processes", "sys_forks").optional().reaction(-3),
-    gauge("procs_running", "sys_procs_running").int().optional().reaction(-3),
-    gauge("procs_blocked", "sys_procs_blocked").int().optional().reaction(-3),
-    gauge("btime", "sys_boot_time").int().optional().reaction(-3),
+    rate("ctxt", "sys_context_switches", "1/s").optional().reaction(-3),
+    rate("processes", "sys_forks", "1/s").optional().reaction(-3),
+    gauge("procs_running", "sys_procs_running", "tasks").int().optional().reaction(-3),
+    gauge("procs_blocked", "sys_procs_blocked", "tasks").int().optional().reaction(-3),
+    gauge("btime", "sys_boot_time", "unix s").int().optional().reaction(-3),
 ];
 
 fn build(section: &Section) -> Result<Box<dyn Check>> {

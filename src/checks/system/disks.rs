@@ -1,6 +1,7 @@
 //! disks: traffic of every disk, space of every mounted file system, and file systems that do not answer.
 
 use super::{ALERT, CONF, Ignore, TYPE, Unreadable};
+use crate::check::chart::{Chart, Tile};
 use crate::check::thresholds::Thresholds;
 use crate::check::{Check, Context, Out, Runs, Spec};
 use crate::config::section::Section;
@@ -31,8 +32,47 @@ pub static SPEC: Spec = Spec {
     keys: &[Thresholds::KEYS, &["ignore"]],
     runs: Runs::Kernel,
     fields: &[TRAFFIC, TIMES, SPACE, MOUNT],
+    charts: CHARTS,
     build,
 };
+
+/// Devices whose traffic is that of the disks below them.
+const LIE_ON_OTHERS: &[&str] = &["dm-", "md", "drbd", "bcache", "zd"];
+
+const CHARTS: &[Chart] = &[
+    Chart::new("File systems")
+        .of(&["drive_percent_used"])
+        .each("mountpoint")
+        .full(100.0)
+        .events(&["Disk-Usage-{mountpoint}", "Disk-Stuck-{mountpoint}"])
+        .first(40)
+        .tile(Tile::Disk),
+    Chart::new("Disk traffic")
+        .mirror(&["drive_reads"], &["drive_writes"])
+        .without("drive", LIE_ON_OTHERS)
+        .sum()
+        .first(50),
+    Chart::new("Disks busy")
+        .of(&["drive_io_percent_used"])
+        .without("drive", LIE_ON_OTHERS)
+        .each("drive")
+        .full(100.0)
+        .first(60),
+    Chart::new("Traffic by device").mirror(&["drive_reads"], &["drive_writes"]).each("drive"),
+    Chart::new("Operations by device").mirror(&["drive_read_ops"], &["drive_write_ops"]).each("drive"),
+    Chart::new("Wait by device").mirror(&["drive_read_await"], &["drive_write_await"]).each("drive"),
+    Chart::new("Devices busy").of(&["drive_io_percent_used"]).each("drive").full(100.0),
+    Chart::new("Queue by device").of(&["drive_queue"]).each("drive"),
+    Chart::new("Requests in flight by device").of(&["drive_in_flight"]).each("drive"),
+    Chart::new("Space used").of(&["drive_bytes_used"]).each("mountpoint"),
+    Chart::new("Space available").of(&["drive_bytes_available"]).each("mountpoint"),
+    Chart::new("Size").of(&["drive_bytes_total"]).each("mountpoint"),
+    Chart::new("Inodes in use").of(&["drive_inodes_percent_used"]).each("mountpoint").full(100.0),
+    Chart::new("Inodes used").of(&["drive_inodes_used"]).each("mountpoint"),
+    Chart::new("Inodes free").of(&["drive_inodes_free"]).each("mountpoint"),
+    Chart::new("Read-only").of(&["drive_read_only"]).each("mountpoint").full(1.0),
+    Chart::new("Not answering").of(&["drive_stuck"]).each("mountpoint").full(1.0).events(&["Disk-Stuck-{mountpoint}"]),
+];
 
 /// Columns of /proc/diskstats after the name, see Documentation/admin-guide/iostats.rst. Sectors are of 512 bytes
 /// whatever the device says of itself; times are milliseconds.
@@ -53,31 +93,31 @@ const COLUMNS: &[&str] = &[
 const SECTOR: f64 = 512.0;
 
 const TRAFFIC: &[Field] = &[
-    rate("sectors_read", "drive_reads").scale(SECTOR).reaction(-3),
-    rate("sectors_written", "drive_writes").scale(SECTOR).reaction(-3),
-    rate("reads", "drive_read_ops").reaction(-3),
-    rate("writes", "drive_write_ops").reaction(-3),
-    rate("queued_ms", "drive_queue").scale(0.001).reaction(-3),
-    gauge("in_flight", "drive_in_flight").int().reaction(-3),
+    rate("sectors_read", "drive_reads", "bytes/s").scale(SECTOR).reaction(-3),
+    rate("sectors_written", "drive_writes", "bytes/s").scale(SECTOR).reaction(-3),
+    rate("reads", "drive_read_ops", "1/s").reaction(-3),
+    rate("writes", "drive_write_ops", "1/s").reaction(-3),
+    rate("queued_ms", "drive_queue", "requests").scale(0.001).reaction(-3),
+    gauge("in_flight", "drive_in_flight", "requests").int().reaction(-3),
 ];
 
 const BUSY: Field = percent("busy_ms", "drive_io_percent_used");
-const READ_AWAIT: Field = gauge("", "drive_read_await").reaction(-3);
-const WRITE_AWAIT: Field = gauge("", "drive_write_await").reaction(-3);
+const READ_AWAIT: Field = gauge("", "drive_read_await", "ms").reaction(-3);
+const WRITE_AWAIT: Field = gauge("", "drive_write_await", "ms").reaction(-3);
 const TIMES: &[Field] = &[BUSY, READ_AWAIT, WRITE_AWAIT];
 
 const SPACE: &[Field] = &[
-    gauge("used", "drive_bytes_used").int().optional().reaction(-3),
-    gauge("available", "drive_bytes_available").int().optional().reaction(-3),
-    gauge("total", "drive_bytes_total").int().optional().reaction(-3),
-    gauge("inodes_used", "drive_inodes_used").int().optional().reaction(-3),
-    gauge("inodes_free", "drive_inodes_free").int().optional().reaction(-3),
+    gauge("used", "drive_bytes_used", "bytes").int().optional().reaction(-3),
+    gauge("available", "drive_bytes_available", "bytes").int().optional().reaction(-3),
+    gauge("total", "drive_bytes_total", "bytes").int().optional().reaction(-3),
+    gauge("inodes_used", "drive_inodes_used", "inodes").int().optional().reaction(-3),
+    gauge("inodes_free", "drive_inodes_free", "inodes").int().optional().reaction(-3),
 ];
 
 const PERCENT_USED: Field = percent("", "drive_percent_used");
 const INODES_PERCENT_USED: Field = percent("", "drive_inodes_percent_used").reaction(-3);
-const READ_ONLY: Field = gauge("", "drive_read_only").int();
-const STUCK: Field = gauge("", "drive_stuck").int();
+const READ_ONLY: Field = gauge("", "drive_read_only", "0 or 1").int();
+const STUCK: Field = gauge("", "drive_stuck", "0 or 1").int();
 const MOUNT: &[Field] = &[PERCENT_USED, INODES_PERCENT_USED, READ_ONLY, STUCK];
 
 /// Devices that are made of memory or of a file, or hold a medium that is not written: `loop0`, `ram1`, `zram0`, `sr0`.

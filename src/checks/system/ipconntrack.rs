@@ -1,6 +1,7 @@
 //! ipconntrack: how full the table of tracked connections is, and what did not fit.
 
 use super::{CONF, TYPE, within};
+use crate::check::chart::Chart;
 use crate::check::{Check, Context, Out, Runs, Spec};
 use crate::config::section::Section;
 use crate::fetch::file::KernelFile;
@@ -18,22 +19,30 @@ pub static SPEC: Spec = Spec {
     keys: &[],
     runs: Runs::Kernel,
     fields: &[TABLE, EVENTS],
+    charts: CHARTS,
     build,
 };
 
-const CURRENT: Field = gauge("", "conntrack_cur");
-const MOST: Field = gauge("", "conntrack_max").reaction(-3);
-const BUCKETS: Field = gauge("", "conntrack_buckets").int().reaction(-3);
+const CHARTS: &[Chart] = &[
+    Chart::new("Connection table in use").of(&["conntrack_used_percent"]).full(100.0),
+    Chart::new("Connections in the table").of(&["conntrack_cur", "conntrack_max", "conntrack_buckets"]),
+    Chart::new("Connections lost").of(&["conntrack_drop", "conntrack_early_drop", "conntrack_insert_failed"]),
+    Chart::new("Odd packets and searches").of(&["conntrack_invalid", "conntrack_search_restart"]),
+];
+
+const CURRENT: Field = gauge("", "conntrack_cur", "connections");
+const MOST: Field = gauge("", "conntrack_max", "connections").reaction(-3);
+const BUCKETS: Field = gauge("", "conntrack_buckets", "buckets").int().reaction(-3);
 const USED: Field = percent("", "conntrack_used_percent");
 const TABLE: &[Field] = &[CURRENT, MOST, BUCKETS, USED];
 
 /// Columns of /proc/net/stat/nf_conntrack.
 const EVENTS: &[Field] = &[
-    rate("insert_failed", "conntrack_insert_failed").optional().reaction(-3),
-    rate("drop", "conntrack_drop").optional(),
-    rate("early_drop", "conntrack_early_drop").optional(),
-    rate("invalid", "conntrack_invalid").optional().reaction(-3),
-    rate("search_restart", "conntrack_search_restart").optional().reaction(-3),
+    rate("insert_failed", "conntrack_insert_failed", "1/s").optional().reaction(-3),
+    rate("drop", "conntrack_drop", "1/s").optional(),
+    rate("early_drop", "conntrack_early_drop", "1/s").optional(),
+    rate("invalid", "conntrack_invalid", "1/s").optional().reaction(-3),
+    rate("search_restart", "conntrack_search_restart", "1/s").optional().reaction(-3),
 ];
 
 /// The first is there since Linux 2.6.20, the second up to 4; the third alone where connections were tracked before

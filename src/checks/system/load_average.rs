@@ -1,6 +1,7 @@
 //! load_average: how many tasks want to run, against how many CPUs there are.
 
 use super::{CONF, TYPE};
+use crate::check::chart::Chart;
 use crate::check::thresholds::Thresholds;
 use crate::check::{Check, Context, Out, Runs, Spec};
 use crate::config::section::Section;
@@ -19,23 +20,36 @@ pub static SPEC: Spec = Spec {
     keys: &[Thresholds::KEYS],
     runs: Runs::Kernel,
     fields: &[LOAD, TASKS, CPUS],
+    charts: CHARTS,
     build,
 };
+
+const CHARTS: &[Chart] = &[
+    Chart::new("Load and CPUs")
+        .of(&["sys_load_1", "sys_load_5", "sys_load_15", "sys_cpu_count"])
+        .events(&["Load-Average"])
+        .first(20),
+    Chart::new("Load per CPU").of(&["sys_load_per_cpu"]).events(&["Load-Average"]),
+    Chart::new("Running tasks").of(&["sys_tasks_running"]),
+    Chart::new("Processes and threads").of(&["sys_tasks_total"]),
+];
 
 /// Columns of /proc/loadavg, see proc(5).
 const COLUMNS: &[&str] = &["load_1", "load_5", "load_15"];
 
 const LOAD: &[Field] = &[
-    gauge("load_1", "sys_load_1"),
-    gauge("load_5", "sys_load_5").reaction(-3),
-    gauge("load_15", "sys_load_15").reaction(-3),
+    gauge("load_1", "sys_load_1", "tasks"),
+    gauge("load_5", "sys_load_5", "tasks").reaction(-3),
+    gauge("load_15", "sys_load_15", "tasks").reaction(-3),
 ];
 
-const TASKS: &[Field] =
-    &[gauge("running", "sys_tasks_running").int().reaction(-3), gauge("total", "sys_tasks_total").int().reaction(-3)];
+const TASKS: &[Field] = &[
+    gauge("running", "sys_tasks_running", "tasks").int().reaction(-3),
+    gauge("total", "sys_tasks_total", "tasks").int().reaction(-3),
+];
 
-const CPU_COUNT: Field = gauge("", "sys_cpu_count").int().reaction(-3);
-const LOAD_PER_CPU: Field = gauge("", "sys_load_per_cpu").reaction(-3);
+const CPU_COUNT: Field = gauge("", "sys_cpu_count", "CPUs").int().reaction(-3);
+const LOAD_PER_CPU: Field = gauge("", "sys_load_per_cpu", "tasks").reaction(-3);
 const CPUS: &[Field] = &[CPU_COUNT, LOAD_PER_CPU];
 
 fn build(section: &Section) -> Result<Box<dyn Check>> {

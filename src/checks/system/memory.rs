@@ -1,6 +1,7 @@
 //! memory: what the machine's memory is used for, how full it is, and whether it has to swap or to kill.
 
 use super::{ALERT, CONF, TYPE};
+use crate::check::chart::{Chart, Tile};
 use crate::check::thresholds::Thresholds;
 use crate::check::{Check, Context, Out, Runs, Spec};
 use crate::config::section::Section;
@@ -19,8 +20,26 @@ pub static SPEC: Spec = Spec {
     keys: &[Thresholds::KEYS],
     runs: Runs::Kernel,
     fields: &[MEMINFO, PERCENTS, VMSTAT],
+    charts: CHARTS,
     build,
 };
+
+const CHARTS: &[Chart] = &[
+    Chart::new("Memory in use")
+        .of(&["mem_used_percent", "mem_swap_used_percent"])
+        .full(100.0)
+        .events(&["Memory-Usage"])
+        .first(30)
+        .tile(Tile::Memory),
+    Chart::new("Memory").of(&["mem_total", "mem_available", "mem_free", "mem_cached", "mem_buffers", "mem_shmem"]),
+    Chart::new("Active memory").of(&["mem_active", "mem_inactive"]),
+    Chart::new("Structures of the kernel").of(&["mem_slab", "mem_slab_reclaimable"]),
+    Chart::new("Waiting for the disk").of(&["mem_dirty", "mem_writeback"]),
+    Chart::new("Swap").of(&["mem_swap_total", "mem_swap_free", "mem_swapcached"]),
+    Chart::new("Swapped in and out").mirror(&["mem_swap_in"], &["mem_swap_out"]),
+    Chart::new("Killed for want of memory").of(&["mem_oom_kills"]),
+    Chart::new("Huge pages").of(&["mem_hugepages_total", "mem_hugepages_free"]),
+];
 
 const KIB: f64 = 1024.0;
 
@@ -35,24 +54,24 @@ const CACHES: [&str; 2] = ["Buffers", "Cached"];
 
 /// Labels of /proc/meminfo, see proc(5). Kernels leave out what they do not know: MemAvailable came with 3.14.
 const MEMINFO: &[Field] = &[
-    gauge(TOTAL, "mem_total").scale(KIB).int(),
-    gauge(FREE, "mem_free").part_of(TOTAL).scale(KIB).int().optional().reaction(-3),
-    gauge(AVAILABLE, MEM_AVAILABLE).part_of(TOTAL).scale(KIB).int().optional(),
-    gauge("Buffers", "mem_buffers").part_of(TOTAL).scale(KIB).int().optional().reaction(-3),
-    gauge("Cached", "mem_cached").part_of(TOTAL).scale(KIB).int().optional(),
-    gauge("SwapCached", "mem_swapcached").part_of(SWAP).scale(KIB).int().optional(),
-    gauge("Active", "mem_active").part_of(TOTAL).scale(KIB).int().optional(),
-    gauge("Inactive", "mem_inactive").part_of(TOTAL).scale(KIB).int().optional(),
-    gauge(SWAP, "mem_swap_total").scale(KIB).int().optional().reaction(-3),
-    gauge("SwapFree", MEM_SWAP_FREE).part_of(SWAP).scale(KIB).int().optional().reaction(-3),
-    gauge("Dirty", "mem_dirty").part_of(TOTAL).scale(KIB).int().optional().reaction(-3),
-    gauge("Writeback", "mem_writeback").part_of(TOTAL).scale(KIB).int().optional().reaction(-3),
-    gauge("Shmem", "mem_shmem").part_of(TOTAL).scale(KIB).int().optional().reaction(-3),
-    gauge("Slab", "mem_slab").part_of(TOTAL).scale(KIB).int().optional().reaction(-3),
-    gauge("SReclaimable", "mem_slab_reclaimable").part_of(TOTAL).scale(KIB).int().optional().reaction(-3),
-    gauge("HugePages_Total", "mem_hugepages_total").int().optional().reaction(-3),
-    gauge("HugePages_Free", "mem_hugepages_free").part_of("HugePages_Total").int().optional().reaction(-3),
-    gauge("Hugepagesize", "mem_hugepage_size").scale(KIB).int().optional().reaction(-3),
+    gauge(TOTAL, "mem_total", "bytes").scale(KIB).int(),
+    gauge(FREE, "mem_free", "bytes").part_of(TOTAL).scale(KIB).int().optional().reaction(-3),
+    gauge(AVAILABLE, MEM_AVAILABLE, "bytes").part_of(TOTAL).scale(KIB).int().optional(),
+    gauge("Buffers", "mem_buffers", "bytes").part_of(TOTAL).scale(KIB).int().optional().reaction(-3),
+    gauge("Cached", "mem_cached", "bytes").part_of(TOTAL).scale(KIB).int().optional(),
+    gauge("SwapCached", "mem_swapcached", "bytes").part_of(SWAP).scale(KIB).int().optional(),
+    gauge("Active", "mem_active", "bytes").part_of(TOTAL).scale(KIB).int().optional(),
+    gauge("Inactive", "mem_inactive", "bytes").part_of(TOTAL).scale(KIB).int().optional(),
+    gauge(SWAP, "mem_swap_total", "bytes").scale(KIB).int().optional().reaction(-3),
+    gauge("SwapFree", MEM_SWAP_FREE, "bytes").part_of(SWAP).scale(KIB).int().optional().reaction(-3),
+    gauge("Dirty", "mem_dirty", "bytes").part_of(TOTAL).scale(KIB).int().optional().reaction(-3),
+    gauge("Writeback", "mem_writeback", "bytes").part_of(TOTAL).scale(KIB).int().optional().reaction(-3),
+    gauge("Shmem", "mem_shmem", "bytes").part_of(TOTAL).scale(KIB).int().optional().reaction(-3),
+    gauge("Slab", "mem_slab", "bytes").part_of(TOTAL).scale(KIB).int().optional().reaction(-3),
+    gauge("SReclaimable", "mem_slab_reclaimable", "bytes").part_of(TOTAL).scale(KIB).int().optional().reaction(-3),
+    gauge("HugePages_Total", "mem_hugepages_total", "pages").int().optional().reaction(-3),
+    gauge("HugePages_Free", "mem_hugepages_free", "pages").part_of("HugePages_Total").int().optional().reaction(-3),
+    gauge("Hugepagesize", "mem_hugepage_size", "bytes").scale(KIB).int().optional().reaction(-3),
 ];
 
 const USED: Field = percent("", "mem_used_percent");
@@ -61,9 +80,9 @@ const PERCENTS: &[Field] = &[USED, SWAP_USED];
 
 /// Labels of /proc/vmstat; `oom_kill` came with 4.13.
 const VMSTAT: &[Field] = &[
-    rate("pswpin", "mem_swap_in").optional().reaction(-3),
-    rate("pswpout", "mem_swap_out").optional().reaction(-3),
-    delta("oom_kill", "mem_oom_kills").optional(),
+    rate("pswpin", "mem_swap_in", "pages/s").optional().reaction(-3),
+    rate("pswpout", "mem_swap_out", "pages/s").optional().reaction(-3),
+    delta("oom_kill", "mem_oom_kills", "processes").optional(),
 ];
 
 fn build(section: &Section) -> Result<Box<dyn Check>> {

@@ -1,6 +1,7 @@
 //! network_bytes: traffic, errors and link of every network interface.
 
 use super::{CONF, Ignore, TYPE, Unreadable};
+use crate::check::chart::{Chart, Tile};
 use crate::check::{Check, Context, Out, Runs, Spec};
 use crate::config::section::Section;
 use crate::fetch::file::KernelFile;
@@ -21,8 +22,55 @@ pub static SPEC: Spec = Spec {
     keys: &[&["localhost", "rated", "ignore"]],
     runs: Runs::Kernel,
     fields: &[RATED, RAW, LINK],
+    charts: CHARTS,
     build,
 };
+
+/// Interfaces whose traffic is that of others once more, or does not leave the machine.
+const LIE_ON_OTHERS: &[&str] = &[
+    "lo",
+    "bond",
+    "team",
+    "br",
+    "vlan",
+    "macvlan",
+    "ipvlan",
+    "vxlan",
+    "virbr",
+    "vnet",
+    "veth",
+    "docker",
+    "dummy",
+    "tap",
+    "tun",
+    "wg",
+    "ppp",
+    "gre",
+    "sit",
+    "ip6tnl",
+    "tailscale",
+    "zt",
+    "*.",
+    "*@",
+];
+
+const CHARTS: &[Chart] = &[
+    Chart::new("Network")
+        .mirror(&["bytes_rx"], &["bytes_tx"])
+        .without("interface", LIE_ON_OTHERS)
+        .sum()
+        .first(70)
+        .tile(Tile::Network),
+    Chart::new("Traffic by interface").mirror(&["bytes_rx"], &["bytes_tx"]).each("interface"),
+    Chart::new("Packets by interface").mirror(&["packets_rx"], &["packets_tx"]).each("interface"),
+    Chart::new("Errors by interface").mirror(&["errors_rx"], &["errors_tx"]).each("interface"),
+    Chart::new("Drops by interface").mirror(&["drops_rx"], &["drops_tx"]).each("interface"),
+    Chart::new("Multicast by interface").of(&["multicast_rx"]).each("interface"),
+    Chart::new("Link").of(&["link_carrier"]).each("interface").full(1.0),
+    Chart::new("Link lost or found").of(&["link_carrier_changes"]).each("interface"),
+    Chart::new("Speed of the link").of(&["link_speed"]).each("interface"),
+    Chart::new("Largest packet").of(&["link_mtu"]).each("interface"),
+];
 
 /// Columns of /proc/net/dev, see proc(5).
 const COLUMNS: &[&str] = &[
@@ -41,36 +89,36 @@ const COLUMNS: &[&str] = &[
 ];
 
 const RATED: &[Field] = &[
-    rate("rx_bytes", "bytes_rx"),
-    rate("tx_bytes", "bytes_tx"),
-    rate("rx_packets", "packets_rx").reaction(-3),
-    rate("tx_packets", "packets_tx").reaction(-3),
-    rate("rx_errs", "errors_rx").reaction(-3),
-    rate("tx_errs", "errors_tx").reaction(-3),
-    rate("rx_drop", "drops_rx").reaction(-3),
-    rate("tx_drop", "drops_tx").reaction(-3),
-    rate("rx_multicast", "multicast_rx").reaction(-3),
+    rate("rx_bytes", "bytes_rx", "bytes/s"),
+    rate("tx_bytes", "bytes_tx", "bytes/s"),
+    rate("rx_packets", "packets_rx", "1/s").reaction(-3),
+    rate("tx_packets", "packets_tx", "1/s").reaction(-3),
+    rate("rx_errs", "errors_rx", "1/s").reaction(-3),
+    rate("tx_errs", "errors_tx", "1/s").reaction(-3),
+    rate("rx_drop", "drops_rx", "1/s").reaction(-3),
+    rate("tx_drop", "drops_tx", "1/s").reaction(-3),
+    rate("rx_multicast", "multicast_rx", "1/s").reaction(-3),
 ];
 
 /// The same with `rated: False`.
 const RAW: &[Field] = &[
-    counter("rx_bytes", "bytes_rx"),
-    counter("tx_bytes", "bytes_tx"),
-    counter("rx_packets", "packets_rx").reaction(-3),
-    counter("tx_packets", "packets_tx").reaction(-3),
-    counter("rx_errs", "errors_rx").reaction(-3),
-    counter("tx_errs", "errors_tx").reaction(-3),
-    counter("rx_drop", "drops_rx").reaction(-3),
-    counter("tx_drop", "drops_tx").reaction(-3),
-    counter("rx_multicast", "multicast_rx").reaction(-3),
+    counter("rx_bytes", "bytes_rx", "bytes"),
+    counter("tx_bytes", "bytes_tx", "bytes"),
+    counter("rx_packets", "packets_rx", "packets").reaction(-3),
+    counter("tx_packets", "packets_tx", "packets").reaction(-3),
+    counter("rx_errs", "errors_rx", "packets").reaction(-3),
+    counter("tx_errs", "errors_tx", "packets").reaction(-3),
+    counter("rx_drop", "drops_rx", "packets").reaction(-3),
+    counter("tx_drop", "drops_tx", "packets").reaction(-3),
+    counter("rx_multicast", "multicast_rx", "packets").reaction(-3),
 ];
 
 /// Files of /sys/class/net/<interface>, see Documentation/ABI/testing/sysfs-class-net.
 const LINK: &[Field] = &[
-    gauge("carrier", "link_carrier").int(),
-    gauge(SPEED, "link_speed").int().reaction(-3),
-    gauge("mtu", "link_mtu").int().reaction(-3),
-    delta("carrier_changes", "link_carrier_changes").reaction(-3),
+    gauge("carrier", "link_carrier", "0 or 1").int(),
+    gauge(SPEED, "link_speed", "Mbit/s").int().reaction(-3),
+    gauge("mtu", "link_mtu", "bytes").int().reaction(-3),
+    delta("carrier_changes", "link_carrier_changes", "changes").reaction(-3),
 ];
 
 /// Interfaces that come and go with containers and virtual machines.

@@ -1,6 +1,7 @@
 //! oddeye: a heartbeat, the time that a page of your choice takes to come.
 
 use super::CONF;
+use crate::check::chart::Chart;
 use crate::check::{Check, Context, Out, Runs, Spec};
 use crate::config::section::Section;
 use crate::fetch::http::{self, Endpoint, Http};
@@ -17,10 +18,13 @@ pub static SPEC: Spec = Spec {
     keys: &[&["url"], http::KEYS],
     runs: Runs::Own,
     fields: &[&[ALIVE]],
+    charts: CHARTS,
     build,
 };
 
-const ALIVE: Field = gauge("", "host_alive");
+const CHARTS: &[Chart] = &[Chart::new("Answer of OddEye").of(&["host_alive"]).events(&["HeartBeat"])];
+
+const ALIVE: Field = gauge("", "host_alive", "s");
 
 /// The server counts the time without this event, and puts it into the message, whose spelling it knows.
 const EVENT: &str = "HeartBeat";

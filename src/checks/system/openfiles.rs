@@ -1,6 +1,7 @@
 //! openfiles: how many files named processes have open, and how near they are to their limit.
 
 use super::{CONF, TYPE, within};
+use crate::check::chart::Chart;
 use crate::check::{COMMON_KEYS, Check, Context, Measurement, Out, Runs, Spec};
 use crate::config::section::Section;
 use crate::fetch::file::KernelFile;
@@ -19,22 +20,32 @@ pub static SPEC: Spec = Spec {
     keys: &[&["*"]],
     runs: Runs::Own,
     fields: &[SYSTEM_ALLOCATED, SYSTEM_MOST, SYSTEM, PROCESS, &[PATTERN]],
+    charts: CHARTS,
     build,
 };
+
+const CHARTS: &[Chart] = &[
+    Chart::new("Open files of the machine").of(&["file_handles_used_percent"]).full(100.0),
+    Chart::new("Open files").of(&["file_handles_allocated"]),
+    Chart::new("Most open files").of(&["file_handles_max"]),
+    Chart::new("Limit of a process in use").of(&["openfiles_used_percent"]).each("process").full(100.0),
+    Chart::new("Open files by process").of(&["openfiles_{key}"]),
+    Chart::new("Processes").of(&["openfiles_processes"]).each("process"),
+];
 
 /// Columns of /proc/sys/fs/file-nr, see proc(5).
 const COLUMNS: &[&str] = &["allocated", "free", "most"];
 
 const SYSTEM_USED: Field = percent("", "file_handles_used_percent");
-const SYSTEM_ALLOCATED: &[Field] = &[gauge("allocated", "file_handles_allocated").int().reaction(-3)];
-const SYSTEM_MOST: &[Field] = &[gauge("most", "file_handles_max").int().reaction(-3)];
+const SYSTEM_ALLOCATED: &[Field] = &[gauge("allocated", "file_handles_allocated", "files").int().reaction(-3)];
+const SYSTEM_MOST: &[Field] = &[gauge("most", "file_handles_max", "files").int().reaction(-3)];
 const SYSTEM: &[Field] = &[SYSTEM_USED];
 
-const PROCESSES: Field = gauge("", "openfiles_processes").int().reaction(-3);
+const PROCESSES: Field = gauge("", "openfiles_processes", "processes").int().reaction(-3);
 const USED: Field = percent("", "openfiles_used_percent");
 const PROCESS: &[Field] = &[PROCESSES, USED];
 /// The metric's name ends in the key.
-const PATTERN: Field = gauge("", "openfiles_{key}");
+const PATTERN: Field = gauge("", "openfiles_{key}", "files");
 
 fn build(section: &Section) -> Result<Box<dyn Check>> {
     let is_own = |key: &str| !COMMON_KEYS.iter().any(|common| common.eq_ignore_ascii_case(key));

@@ -1,6 +1,7 @@
 //! pressure: the share of time in which tasks had to wait for processors, memory or disks.
 
 use super::{CONF, TYPE};
+use crate::check::chart::Chart;
 use crate::check::{Check, Context, Out, Runs, Spec};
 use crate::config::section::Section;
 use crate::fetch::file::KernelFile;
@@ -18,8 +19,20 @@ pub static SPEC: Spec = Spec {
     keys: &[],
     runs: Runs::Kernel,
     fields: &[SOME, FULL],
+    charts: CHARTS,
     build,
 };
+
+const CHARTS: &[Chart] = &[
+    Chart::new("Pressure: some tasks wait").of(&["pressure_some_avg10"]).each("resource").first(80),
+    Chart::new("Pressure: all tasks wait").of(&["pressure_full_avg10"]).each("resource"),
+    Chart::new("Time in which some tasks waited").of(&["pressure_some_stalled"]).each("resource"),
+    Chart::new("Time in which all tasks waited").of(&["pressure_full_stalled"]).each("resource"),
+    Chart::new("Some tasks wait, over a minute").of(&["pressure_some_avg60"]).each("resource"),
+    Chart::new("All tasks wait, over a minute").of(&["pressure_full_avg60"]).each("resource"),
+    Chart::new("Some tasks wait, over five minutes").of(&["pressure_some_avg300"]).each("resource"),
+    Chart::new("All tasks wait, over five minutes").of(&["pressure_full_avg300"]).each("resource"),
+];
 
 /// The counter is of microseconds.
 const SECONDS: f64 = 1e-6;
@@ -31,7 +44,7 @@ const SOME: &[Field] = &[
     percent("avg10", "pressure_some_avg10"),
     percent("avg60", "pressure_some_avg60").reaction(-3),
     percent("avg300", "pressure_some_avg300").reaction(-3),
-    rate("total", "pressure_some_stalled").scale(SECONDS).most(ALL_TIME),
+    rate("total", "pressure_some_stalled", "s/s").scale(SECONDS).most(ALL_TIME),
 ];
 
 /// The same of the lines `full`.
@@ -39,7 +52,7 @@ const FULL: &[Field] = &[
     percent("avg10", "pressure_full_avg10"),
     percent("avg60", "pressure_full_avg60").reaction(-3),
     percent("avg300", "pressure_full_avg300").reaction(-3),
-    rate("total", "pressure_full_stalled").scale(SECONDS).most(ALL_TIME),
+    rate("total", "pressure_full_stalled", "s/s").scale(SECONDS).most(ALL_TIME),
 ];
 
 /// The last came with Linux 6.1 and is seldom built in.

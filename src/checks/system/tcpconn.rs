@@ -1,6 +1,7 @@
 //! tcpconn: TCP sockets by state, UDP sockets, and what TCP and UDP had to repeat or drop.
 
 use super::{CONF, TYPE};
+use crate::check::chart::Chart;
 use crate::check::{Check, Context, Out, Runs, Spec};
 use crate::config::section::Section;
 use crate::fetch::file::KernelFile;
@@ -19,8 +20,25 @@ pub static SPEC: Spec = Spec {
     keys: &[],
     runs: Runs::Kernel,
     fields: &[SOCKETS, TCP, OVERFLOWS, UDP, MEMORY],
+    charts: CHARTS,
     build,
 };
+
+const CHARTS: &[Chart] = &[
+    Chart::new("TCP connections").of(&["tcp_connections"]).each("flag").first(90),
+    Chart::new("Connections opened").of(&["tcp_active_opens", "tcp_passive_opens"]),
+    Chart::new("Connections that failed").of(&[
+        "tcp_attempt_fails",
+        "tcp_resets",
+        "tcp_listen_overflows",
+        "tcp_listen_drops",
+    ]),
+    Chart::new("Segments sent").of(&["tcp_segments_out"]),
+    Chart::new("Segments sent again").of(&["tcp_retransmits"]),
+    Chart::new("Sockets").of(&["tcp_allocated", "tcp_orphans", "udp_clients"]),
+    Chart::new("Memory of buffers").of(&["tcp_memory_pages"]),
+    Chart::new("Datagrams lost").of(&["udp_receive_errors", "udp_receive_buffer_errors", "udp_no_ports"]),
+];
 
 /// The kernel's states from 1 on (net/tcp_states.h).
 const FLAGS: [&str; STATES] = [
@@ -40,36 +58,38 @@ const FLAGS: [&str; STATES] = [
 /// A flag that older panels have; there are never any.
 const MAX_STATES: &str = "max_states";
 
-const TCP_SOCKETS: Field = gauge("", "tcp_connections").int();
-const UDP_SOCKETS: Field = gauge("", "udp_clients").int();
+const TCP_SOCKETS: Field = gauge("", "tcp_connections", "sockets").int();
+const UDP_SOCKETS: Field = gauge("", "udp_clients", "sockets").int();
 const SOCKETS: &[Field] = &[TCP_SOCKETS, UDP_SOCKETS];
 
 /// Columns of `Tcp` in /proc/net/snmp (RFC 1213).
 const TCP: &[Field] = &[
-    rate("ActiveOpens", "tcp_active_opens").optional().reaction(-3),
-    rate("PassiveOpens", "tcp_passive_opens").optional().reaction(-3),
-    rate("AttemptFails", "tcp_attempt_fails").optional().reaction(-3),
-    rate("EstabResets", "tcp_resets").optional().reaction(-3),
-    rate("OutSegs", "tcp_segments_out").optional().reaction(-3),
-    rate("RetransSegs", "tcp_retransmits").optional(),
+    rate("ActiveOpens", "tcp_active_opens", "1/s").optional().reaction(-3),
+    rate("PassiveOpens", "tcp_passive_opens", "1/s").optional().reaction(-3),
+    rate("AttemptFails", "tcp_attempt_fails", "1/s").optional().reaction(-3),
+    rate("EstabResets", "tcp_resets", "1/s").optional().reaction(-3),
+    rate("OutSegs", "tcp_segments_out", "1/s").optional().reaction(-3),
+    rate("RetransSegs", "tcp_retransmits", "1/s").optional(),
 ];
 
 /// Columns of `TcpExt` in /proc/net/netstat.
-const OVERFLOWS: &[Field] =
-    &[rate("ListenOverflows", "tcp_listen_overflows").optional(), rate("ListenDrops", "tcp_listen_drops").optional()];
+const OVERFLOWS: &[Field] = &[
+    rate("ListenOverflows", "tcp_listen_overflows", "1/s").optional(),
+    rate("ListenDrops", "tcp_listen_drops", "1/s").optional(),
+];
 
 /// Columns of `Udp` in /proc/net/snmp.
 const UDP: &[Field] = &[
-    rate("InErrors", "udp_receive_errors").optional().reaction(-3),
-    rate("NoPorts", "udp_no_ports").optional().reaction(-3),
-    rate("RcvbufErrors", "udp_receive_buffer_errors").optional(),
+    rate("InErrors", "udp_receive_errors", "1/s").optional().reaction(-3),
+    rate("NoPorts", "udp_no_ports", "1/s").optional().reaction(-3),
+    rate("RcvbufErrors", "udp_receive_buffer_errors", "1/s").optional(),
 ];
 
 /// Pairs of `TCP` in /proc/net/sockstat.
 const MEMORY: &[Field] = &[
-    gauge("orphan", "tcp_orphans").int().optional().reaction(-3),
-    gauge("alloc", "tcp_allocated").int().optional().reaction(-3),
-    gauge("mem", "tcp_memory_pages").int().optional().reaction(-3),
+    gauge("orphan", "tcp_orphans", "sockets").int().optional().reaction(-3),
+    gauge("alloc", "tcp_allocated", "sockets").int().optional().reaction(-3),
+    gauge("mem", "tcp_memory_pages", "pages").int().optional().reaction(-3),
 ];
 
 fn build(_section: &Section) -> Result<Box<dyn Check>> {

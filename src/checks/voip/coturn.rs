@@ -1,6 +1,7 @@
 //! coturn: traffic by realm, STUN requests and allocations, from its Prometheus page (coturn, docs/Prometheus.md).
 
 use super::CONF;
+use crate::check::chart::Chart;
 use crate::check::samples::samples;
 use crate::check::{Runs, Spec, page};
 use crate::fetch::http;
@@ -18,6 +19,7 @@ pub static SPEC: Spec = Spec {
     keys: &[&["metrics", "users"], http::KEYS],
     runs: Runs::Own,
     fields: &[TRAFFIC, FIELDS],
+    charts: CHARTS,
     build: |section| {
         let by_user = section.flag("users", false)?;
         page(section, &["metrics"], move |page, out| {
@@ -45,33 +47,63 @@ pub static SPEC: Spec = Spec {
     },
 };
 
+const CHARTS: &[Chart] = &[
+    Chart::new("Allocations").of(&["coturn_turn_total_allocations"]).each("transport"),
+    Chart::new("Traffic of clients").mirror(&["coturn_turn_total_traffic_rcvb"], &["coturn_turn_total_traffic_sentb"]),
+    Chart::new("Traffic of peers")
+        .mirror(&["coturn_turn_total_traffic_peer_rcvb"], &["coturn_turn_total_traffic_peer_sentb"]),
+    Chart::new("Packets of clients").mirror(&["coturn_turn_total_traffic_rcvp"], &["coturn_turn_total_traffic_sentp"]),
+    Chart::new("Packets of peers")
+        .mirror(&["coturn_turn_total_traffic_peer_rcvp"], &["coturn_turn_total_traffic_peer_sentp"]),
+    Chart::new("Requests of STUN").of(&[
+        "coturn_stun_binding_request",
+        "coturn_stun_binding_response",
+        "coturn_stun_binding_error",
+    ]),
+    Chart::new("Traffic of clients by realm")
+        .mirror(&["coturn_turn_traffic_rcvb"], &["coturn_turn_traffic_sentb"])
+        .each("realm"),
+    Chart::new("Traffic of peers by realm")
+        .mirror(&["coturn_turn_traffic_peer_rcvb"], &["coturn_turn_traffic_peer_sentb"])
+        .each("realm"),
+    Chart::new("Packets of clients by realm")
+        .mirror(&["coturn_turn_traffic_rcvp"], &["coturn_turn_traffic_sentp"])
+        .each("realm"),
+    Chart::new("Packets of peers by realm")
+        .mirror(&["coturn_turn_traffic_peer_rcvp"], &["coturn_turn_traffic_peer_sentp"])
+        .each("realm"),
+    Chart::new("Memory").of(&["coturn_process_resident_memory_bytes", "coturn_process_virtual_memory_bytes"]),
+    Chart::new("Open files").of(&["coturn_process_open_fds"]),
+    Chart::new("Processor time").of(&["coturn_process_cpu_seconds_total"]),
+];
+
 /// Of each realm, the sum over its users unless they are told one by one; and of all realms.
 const TRAFFIC: &[Field] = &[
-    rate("turn_traffic_rcvp", "coturn_turn_traffic_rcvp"),
-    rate("turn_traffic_rcvb", "coturn_turn_traffic_rcvb"),
-    rate("turn_traffic_sentp", "coturn_turn_traffic_sentp"),
-    rate("turn_traffic_sentb", "coturn_turn_traffic_sentb"),
-    rate("turn_traffic_peer_rcvp", "coturn_turn_traffic_peer_rcvp"),
-    rate("turn_traffic_peer_rcvb", "coturn_turn_traffic_peer_rcvb"),
-    rate("turn_traffic_peer_sentp", "coturn_turn_traffic_peer_sentp"),
-    rate("turn_traffic_peer_sentb", "coturn_turn_traffic_peer_sentb"),
-    rate("turn_total_traffic_rcvp", "coturn_turn_total_traffic_rcvp"),
-    rate("turn_total_traffic_rcvb", "coturn_turn_total_traffic_rcvb"),
-    rate("turn_total_traffic_sentp", "coturn_turn_total_traffic_sentp"),
-    rate("turn_total_traffic_sentb", "coturn_turn_total_traffic_sentb"),
-    rate("turn_total_traffic_peer_rcvp", "coturn_turn_total_traffic_peer_rcvp"),
-    rate("turn_total_traffic_peer_rcvb", "coturn_turn_total_traffic_peer_rcvb"),
-    rate("turn_total_traffic_peer_sentp", "coturn_turn_total_traffic_peer_sentp"),
-    rate("turn_total_traffic_peer_sentb", "coturn_turn_total_traffic_peer_sentb"),
+    rate("turn_traffic_rcvp", "coturn_turn_traffic_rcvp", "packets/s"),
+    rate("turn_traffic_rcvb", "coturn_turn_traffic_rcvb", "bytes/s"),
+    rate("turn_traffic_sentp", "coturn_turn_traffic_sentp", "packets/s"),
+    rate("turn_traffic_sentb", "coturn_turn_traffic_sentb", "bytes/s"),
+    rate("turn_traffic_peer_rcvp", "coturn_turn_traffic_peer_rcvp", "packets/s"),
+    rate("turn_traffic_peer_rcvb", "coturn_turn_traffic_peer_rcvb", "bytes/s"),
+    rate("turn_traffic_peer_sentp", "coturn_turn_traffic_peer_sentp", "packets/s"),
+    rate("turn_traffic_peer_sentb", "coturn_turn_traffic_peer_sentb", "bytes/s"),
+    rate("turn_total_traffic_rcvp", "coturn_turn_total_traffic_rcvp", "packets/s"),
+    rate("turn_total_traffic_rcvb", "coturn_turn_total_traffic_rcvb", "bytes/s"),
+    rate("turn_total_traffic_sentp", "coturn_turn_total_traffic_sentp", "packets/s"),
+    rate("turn_total_traffic_sentb", "coturn_turn_total_traffic_sentb", "bytes/s"),
+    rate("turn_total_traffic_peer_rcvp", "coturn_turn_total_traffic_peer_rcvp", "packets/s"),
+    rate("turn_total_traffic_peer_rcvb", "coturn_turn_total_traffic_peer_rcvb", "bytes/s"),
+    rate("turn_total_traffic_peer_sentp", "coturn_turn_total_traffic_peer_sentp", "packets/s"),
+    rate("turn_total_traffic_peer_sentb", "coturn_turn_total_traffic_peer_sentb", "bytes/s"),
 ];
 
 const FIELDS: &[Field] = &[
-    rate("stun_binding_request", "coturn_stun_binding_request"),
-    rate("stun_binding_response", "coturn_stun_binding_response"),
-    rate("stun_binding_error", "coturn_stun_binding_error"),
-    gauge("turn_total_allocations", "coturn_turn_total_allocations"),
-    gauge("process_open_fds", "coturn_process_open_fds"),
-    gauge("process_virtual_memory_bytes", "coturn_process_virtual_memory_bytes"),
-    gauge("process_resident_memory_bytes", "coturn_process_resident_memory_bytes"),
-    counter("process_cpu_seconds_total", "coturn_process_cpu_seconds_total").float(),
+    rate("stun_binding_request", "coturn_stun_binding_request", "1/s"),
+    rate("stun_binding_response", "coturn_stun_binding_response", "1/s"),
+    rate("stun_binding_error", "coturn_stun_binding_error", "1/s"),
+    gauge("turn_total_allocations", "coturn_turn_total_allocations", "allocations"),
+    gauge("process_open_fds", "coturn_process_open_fds", "files"),
+    gauge("process_virtual_memory_bytes", "coturn_process_virtual_memory_bytes", "bytes"),
+    gauge("process_resident_memory_bytes", "coturn_process_resident_memory_bytes", "bytes"),
+    counter("process_cpu_seconds_total", "coturn_process_cpu_seconds_total", "s").float(),
 ];

@@ -1,6 +1,7 @@
 //! Janus: sessions and handles, from its admin API (Janus documentation, "Admin/Monitor API").
 
 use super::CONF;
+use crate::check::chart::Chart;
 use crate::check::{Check, Context, Out, Runs, Spec};
 use crate::fetch::http::{self, Answer, Endpoint, Http, Question};
 use crate::model::error::{Error, Result};
@@ -19,6 +20,7 @@ pub static SPEC: Spec = Spec {
     keys: &[&["adminapi", "secret", "sessions"], http::KEYS],
     runs: Runs::Own,
     fields: &[&[SESSIONS, HANDLES, OF_SESSION]],
+    charts: CHARTS,
     build: |section| {
         let http = Http::new(Endpoint::read(section, &["adminapi"])?);
         let secret = section.text("secret").unwrap_or_default().into();
@@ -26,10 +28,15 @@ pub static SPEC: Spec = Spec {
     },
 };
 
-const SESSIONS: Field = gauge("/sessions", "janus_sessions").int();
+const CHARTS: &[Chart] = &[
+    Chart::new("Sessions and handles").of(&["janus_sessions", "janus_handlers_total"]),
+    Chart::new("Handles of a session").of(&["janus_handlers"]).each("session"),
+];
+
+const SESSIONS: Field = gauge("/sessions", "janus_sessions", "sessions").int();
 /// Of all sessions.
-const HANDLES: Field = gauge("", "janus_handlers_total").int();
-const OF_SESSION: Field = gauge("/handles", "janus_handlers").int();
+const HANDLES: Field = gauge("", "janus_handlers_total", "handles").int();
+const OF_SESSION: Field = gauge("/handles", "janus_handlers", "handles").int();
 
 /// Most sessions whose handles are asked for in a tick.
 const MOST: usize = 1000;

@@ -2,6 +2,7 @@
 //! "Machine Readable Status File"; the lines as in modules/generators/mod_status.c of 2.4).
 
 use super::CONF;
+use crate::check::chart::Chart;
 use crate::check::{Runs, Spec, page};
 use crate::fetch::http;
 use crate::model::parse::pairs::{letters, pairs};
@@ -17,6 +18,7 @@ pub static SPEC: Spec = Spec {
     keys: &[&["url"], http::KEYS],
     runs: Runs::Own,
     fields: &[FIELDS, SCOREBOARD],
+    charts: CHARTS,
     build: |section| {
         page(section, &["url"], |page, out| {
             let row = pairs(&page.text, ": ");
@@ -34,40 +36,77 @@ pub static SPEC: Spec = Spec {
     },
 };
 
+const CHARTS: &[Chart] = &[
+    Chart::new("Requests").of(&["apache_requests_rate"]),
+    Chart::new("Traffic").of(&["apache_kbytes_rate"]),
+    Chart::new("Workers").of(&["apache_busyworkers", "apache_idleworkers", "apache_gracefulworkers"]).stacked(),
+    Chart::new("Scoreboard")
+        .of(&[
+            "apache_scoreboard_sending",
+            "apache_scoreboard_reading",
+            "apache_scoreboard_keepalive",
+            "apache_scoreboard_dnslookup",
+            "apache_scoreboard_closing",
+            "apache_scoreboard_logging",
+            "apache_scoreboard_finishing",
+            "apache_scoreboard_waiting",
+        ])
+        .stacked(),
+    Chart::new("Slots without a connection").of(&[
+        "apache_scoreboard_open",
+        "apache_scoreboard_starting",
+        "apache_scoreboard_idlecleanup",
+    ]),
+    Chart::new("Connections").of(&[
+        "apache_connstotal",
+        "apache_connsasyncwriting",
+        "apache_connsasynckeepalive",
+        "apache_connsasyncclosing",
+    ]),
+    Chart::new("Processes").of(&["apache_processes", "apache_stopping"]),
+    Chart::new("Time of a request since the start").of(&["apache_durationperreq"]),
+    Chart::new("Time spent on requests").of(&["apache_totalduration"]),
+    Chart::new("Processor since the start").of(&["apache_cpuload"]),
+    Chart::new("Time since the start").of(&["apache_uptime"]),
+    Chart::new("Requests since the start").of(&["apache_reqpersec"]),
+    Chart::new("Traffic since the start").of(&["apache_bytespersec"]),
+    Chart::new("Size of an answer since the start").of(&["apache_bytesperreq"]),
+];
+
 /// Most lines come with ExtendedStatus, and with an MPM or a version that has them.
 const FIELDS: &[Field] = &[
-    counter("Total Accesses", "apache_totalaccesses").float().optional(),
-    counter("Total kBytes", "apache_totalkbytes").float().optional(),
-    gauge("ReqPerSec", "apache_reqpersec").optional(),
-    gauge("BytesPerSec", "apache_bytespersec").optional(),
-    gauge("BytesPerReq", "apache_bytesperreq").optional(),
-    gauge("BusyWorkers", "apache_busyworkers"),
-    gauge("IdleWorkers", "apache_idleworkers"),
-    gauge("GracefulWorkers", "apache_gracefulworkers").optional(),
-    rate("Total Accesses", "apache_requests_rate").optional(),
-    rate("Total kBytes", "apache_kbytes_rate").optional(),
-    counter("Total Duration", "apache_totalduration").float().optional(),
-    gauge("DurationPerReq", "apache_durationperreq").optional(),
-    gauge("CPULoad", "apache_cpuload").optional(),
-    gauge("Uptime", "apache_uptime").optional(),
-    gauge("Processes", "apache_processes").optional(),
-    gauge("Stopping", "apache_stopping").optional(),
-    gauge("ConnsTotal", "apache_connstotal").optional(),
-    gauge("ConnsAsyncWriting", "apache_connsasyncwriting").optional(),
-    gauge("ConnsAsyncKeepAlive", "apache_connsasynckeepalive").optional(),
-    gauge("ConnsAsyncClosing", "apache_connsasyncclosing").optional(),
+    counter("Total Accesses", "apache_totalaccesses", "requests").float().optional(),
+    counter("Total kBytes", "apache_totalkbytes", "KiB").float().optional(),
+    gauge("ReqPerSec", "apache_reqpersec", "1/s").optional(),
+    gauge("BytesPerSec", "apache_bytespersec", "bytes/s").optional(),
+    gauge("BytesPerReq", "apache_bytesperreq", "bytes").optional(),
+    gauge("BusyWorkers", "apache_busyworkers", "workers"),
+    gauge("IdleWorkers", "apache_idleworkers", "workers"),
+    gauge("GracefulWorkers", "apache_gracefulworkers", "workers").optional(),
+    rate("Total Accesses", "apache_requests_rate", "1/s").optional(),
+    rate("Total kBytes", "apache_kbytes_rate", "KiB/s").optional(),
+    counter("Total Duration", "apache_totalduration", "ms").float().optional(),
+    gauge("DurationPerReq", "apache_durationperreq", "ms").optional(),
+    gauge("CPULoad", "apache_cpuload", "%").optional(),
+    gauge("Uptime", "apache_uptime", "s").optional(),
+    gauge("Processes", "apache_processes", "processes").optional(),
+    gauge("Stopping", "apache_stopping", "processes").optional(),
+    gauge("ConnsTotal", "apache_connstotal", "connections").optional(),
+    gauge("ConnsAsyncWriting", "apache_connsasyncwriting", "connections").optional(),
+    gauge("ConnsAsyncKeepAlive", "apache_connsasynckeepalive", "connections").optional(),
+    gauge("ConnsAsyncClosing", "apache_connsasyncclosing", "connections").optional(),
 ];
 
 const SCOREBOARD: &[Field] = &[
-    gauge("_", "apache_scoreboard_waiting").int(),
-    gauge("S", "apache_scoreboard_starting").int(),
-    gauge("R", "apache_scoreboard_reading").int(),
-    gauge("W", "apache_scoreboard_sending").int(),
-    gauge("K", "apache_scoreboard_keepalive").int(),
-    gauge("D", "apache_scoreboard_dnslookup").int(),
-    gauge("C", "apache_scoreboard_closing").int(),
-    gauge("L", "apache_scoreboard_logging").int(),
-    gauge("G", "apache_scoreboard_finishing").int(),
-    gauge("I", "apache_scoreboard_idlecleanup").int(),
-    gauge(".", "apache_scoreboard_open").int(),
+    gauge("_", "apache_scoreboard_waiting", "slots").int(),
+    gauge("S", "apache_scoreboard_starting", "slots").int(),
+    gauge("R", "apache_scoreboard_reading", "slots").int(),
+    gauge("W", "apache_scoreboard_sending", "slots").int(),
+    gauge("K", "apache_scoreboard_keepalive", "slots").int(),
+    gauge("D", "apache_scoreboard_dnslookup", "slots").int(),
+    gauge("C", "apache_scoreboard_closing", "slots").int(),
+    gauge("L", "apache_scoreboard_logging", "slots").int(),
+    gauge("G", "apache_scoreboard_finishing", "slots").int(),
+    gauge("I", "apache_scoreboard_idlecleanup", "slots").int(),
+    gauge(".", "apache_scoreboard_open", "slots").int(),
 ];

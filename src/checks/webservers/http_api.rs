@@ -1,6 +1,7 @@
 //! http_api: whether pages of your choice answer, how long it takes, and how long their certificates are valid.
 
 use super::CONF;
+use crate::check::chart::Chart;
 use crate::check::{Check, Context, Out, Runs, Spec};
 use crate::config::section::Section;
 use crate::fetch::http::{self, Answer, Endpoint, Http, Question};
@@ -17,15 +18,25 @@ pub static SPEC: Spec = Spec {
     keys: &[&["upstream", "expected_status", "expected_text"], http::KEYS],
     runs: Runs::Own,
     fields: &[&[TIME, SUCCESS, STATUS, FIRST_BYTE, SIZE, DAYS]],
+    charts: CHARTS,
     build,
 };
 
-const TIME: Field = gauge("", "http_api");
-const SUCCESS: Field = gauge("", "http_api_success").int();
-const STATUS: Field = gauge("", "http_api_status").int();
-const FIRST_BYTE: Field = gauge("", "http_api_first_byte");
-const SIZE: Field = gauge("", "http_api_size").int();
-const DAYS: Field = gauge("", "http_api_certificate_days");
+const CHARTS: &[Chart] = &[
+    Chart::new("Time of an answer").of(&["http_api"]).each("url"),
+    Chart::new("Right answers").of(&["http_api_success"]).each("url").full(1.0),
+    Chart::new("Time to the first byte").of(&["http_api_first_byte"]).each("url"),
+    Chart::new("Status").of(&["http_api_status"]).each("url"),
+    Chart::new("Days until the certificate ends").of(&["http_api_certificate_days"]).each("url"),
+    Chart::new("Size of an answer").of(&["http_api_size"]).each("url"),
+];
+
+const TIME: Field = gauge("", "http_api", "s");
+const SUCCESS: Field = gauge("", "http_api_success", "0 or 1").int();
+const STATUS: Field = gauge("", "http_api_status", "code").int();
+const FIRST_BYTE: Field = gauge("", "http_api_first_byte", "s");
+const SIZE: Field = gauge("", "http_api_size", "bytes").int();
+const DAYS: Field = gauge("", "http_api_certificate_days", "days");
 
 const SECONDS_A_DAY: f64 = 86_400.0;
 

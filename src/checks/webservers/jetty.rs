@@ -2,6 +2,7 @@
 //! class StatisticsHandler, of 9.4 and 12).
 
 use super::CONF;
+use crate::check::chart::Chart;
 use crate::check::{Runs, Spec, jolokia, jvm};
 use crate::fetch::http;
 use crate::model::parse::jolokia::{Bean, Found};
@@ -19,6 +20,7 @@ pub static SPEC: Spec = Spec {
     keys: &[&["stats"], http::KEYS],
     runs: Runs::Own,
     fields: &[COLLECTORS, MEMORY, THREADS, SESSIONS, REQUESTS, &[MEAN], CONNECTIONS, POOL],
+    charts: CHARTS,
     build: |section| {
         jolokia(section, "stats", BEANS, |beans, out| {
             jvm::counted(beans.at(0), out);
@@ -39,6 +41,37 @@ pub static SPEC: Spec = Spec {
     },
 };
 
+const CHARTS: &[Chart] = &[
+    Chart::new("Requests").of(&["jetty_requests_rate", "jetty_requests_per_sec"]),
+    Chart::new("Answers by class")
+        .of(&[
+            "jetty_responses1xx",
+            "jetty_responses2xx",
+            "jetty_responses3xx",
+            "jetty_responses4xx",
+            "jetty_responses5xx",
+        ])
+        .stacked(),
+    Chart::new("Time of a request").of(&["jetty_requesttimemean"]),
+    Chart::new("Requests that failed").of(&["jetty_failures"]),
+    Chart::new("Requests under way").of(&["jetty_requestsactive", "jetty_dispatchedactive"]),
+    Chart::new("Asynchronous requests").of(&["jetty_asyncrequests"]),
+    Chart::new("Connections").of(&["jetty_connections"]),
+    Chart::new("Traffic").mirror(&["jetty_receivedbytes_rate"], &["jetty_sentbytes_rate"]),
+    Chart::new("Busy threads").of(&["jetty_busythreads"]).each("pool"),
+    Chart::new("Idle threads").of(&["jetty_idlethreads"]).each("pool"),
+    Chart::new("Most threads").of(&["jetty_maxthreads"]).each("pool"),
+    Chart::new("Waiting for a thread").of(&["jetty_queuesize"]).each("pool"),
+    Chart::new("Sessions").of(&["jetty_active_sessions"]).each("webapp"),
+    Chart::new("New sessions").of(&["jetty_sessions_total"]).each("webapp"),
+    Chart::new("Heap").of(&["jetty_heap_used", "jetty_heap_committed", "jetty_heap_max"]),
+    Chart::new("Beside the heap").of(&["jetty_nonheap_used", "jetty_nonheap_committed", "jetty_nonheap_max"]),
+    Chart::new("Threads").of(&["jetty_threadcount", "jetty_daemonthreadcount", "jetty_peakthreadcount"]),
+    Chart::new("Time in garbage collection").of(&["jetty_gc_collectiontime"]).each("gctype"),
+    Chart::new("Last garbage collection").of(&["jetty_lastgcinfo"]).each("gctype"),
+    Chart::new("Garbage collections").of(&["jetty_gc_collectioncount"]).each("gctype"),
+];
+
 /// Jetty 12 has sessions in a domain of their own, and one key more in the names of handlers.
 const BEANS: &[Bean] = &[
     jvm::RUNTIME,
@@ -57,60 +90,60 @@ const fn all(name: &'static str) -> Bean {
 }
 
 const COLLECTORS: &[Field] = &[
-    gauge("/LastGcInfo/duration", "jetty_lastgcinfo").int(),
-    counter("/CollectionCount", "jetty_gc_collectioncount").reaction(-1),
-    counter("/CollectionTime", "jetty_gc_collectiontime").reaction(-1),
+    gauge("/LastGcInfo/duration", "jetty_lastgcinfo", "ms").int(),
+    counter("/CollectionCount", "jetty_gc_collectioncount", "times").reaction(-1),
+    counter("/CollectionTime", "jetty_gc_collectiontime", "ms").reaction(-1),
 ];
 
 const MEMORY: &[Field] = &[
-    gauge("/HeapMemoryUsage/used", "jetty_heap_used").int(),
-    gauge("/HeapMemoryUsage/committed", "jetty_heap_committed").int().reaction(-3),
-    gauge("/HeapMemoryUsage/max", "jetty_heap_max").int().reaction(-3),
-    gauge("/NonHeapMemoryUsage/used", "jetty_nonheap_used").int(),
-    gauge("/NonHeapMemoryUsage/committed", "jetty_nonheap_committed").int().reaction(-3),
-    gauge("/NonHeapMemoryUsage/max", "jetty_nonheap_max").int().reaction(-3),
+    gauge("/HeapMemoryUsage/used", "jetty_heap_used", "bytes").int(),
+    gauge("/HeapMemoryUsage/committed", "jetty_heap_committed", "bytes").int().reaction(-3),
+    gauge("/HeapMemoryUsage/max", "jetty_heap_max", "bytes").int().reaction(-3),
+    gauge("/NonHeapMemoryUsage/used", "jetty_nonheap_used", "bytes").int(),
+    gauge("/NonHeapMemoryUsage/committed", "jetty_nonheap_committed", "bytes").int().reaction(-3),
+    gauge("/NonHeapMemoryUsage/max", "jetty_nonheap_max", "bytes").int().reaction(-3),
 ];
 
 const THREADS: &[Field] = &[
-    gauge("/PeakThreadCount", "jetty_peakthreadcount").int(),
-    gauge("/ThreadCount", "jetty_threadcount").int(),
-    gauge("/DaemonThreadCount", "jetty_daemonthreadcount").int(),
+    gauge("/PeakThreadCount", "jetty_peakthreadcount", "threads").int(),
+    gauge("/ThreadCount", "jetty_threadcount", "threads").int(),
+    gauge("/DaemonThreadCount", "jetty_daemonthreadcount", "threads").int(),
 ];
 
 const SESSIONS: &[Field] = &[
-    gauge("/sessionsCurrent", "jetty_active_sessions").int().reaction(-3),
-    counter("/sessionsTotal", "jetty_sessions_total"),
+    gauge("/sessionsCurrent", "jetty_active_sessions", "sessions").int().reaction(-3),
+    counter("/sessionsTotal", "jetty_sessions_total", "sessions"),
 ];
 
 /// Of all handlers together. What was dispatchedActive is handleActive in 12.
 const REQUESTS: &[Field] = &[
-    counter("/responses1xx", "jetty_responses1xx"),
-    counter("/responses2xx", "jetty_responses2xx"),
-    counter("/responses3xx", "jetty_responses3xx"),
-    counter("/responses4xx", "jetty_responses4xx"),
-    counter("/responses5xx", "jetty_responses5xx"),
-    gauge("/requestsActive", "jetty_requestsactive").int(),
-    gauge("/dispatchedActive", "jetty_dispatchedactive").int(),
-    gauge("/handleActive", "jetty_dispatchedactive").int(),
-    counter("/asyncRequests", "jetty_asyncrequests"),
-    rate("/requests", "jetty_requests_rate").int(),
-    rate("/requests", "jetty_requests_per_sec"),
-    counter("/failures", "jetty_failures"),
+    counter("/responses1xx", "jetty_responses1xx", "answers"),
+    counter("/responses2xx", "jetty_responses2xx", "answers"),
+    counter("/responses3xx", "jetty_responses3xx", "answers"),
+    counter("/responses4xx", "jetty_responses4xx", "answers"),
+    counter("/responses5xx", "jetty_responses5xx", "answers"),
+    gauge("/requestsActive", "jetty_requestsactive", "requests").int(),
+    gauge("/dispatchedActive", "jetty_dispatchedactive", "requests").int(),
+    gauge("/handleActive", "jetty_dispatchedactive", "requests").int(),
+    counter("/asyncRequests", "jetty_asyncrequests", "requests"),
+    rate("/requests", "jetty_requests_rate", "1/s").int(),
+    rate("/requests", "jetty_requests_per_sec", "1/s"),
+    counter("/failures", "jetty_failures", "requests"),
 ];
 
-const MEAN: Field = gauge("", "jetty_requesttimemean");
+const MEAN: Field = gauge("", "jetty_requesttimemean", "ms");
 
 const CONNECTIONS: &[Field] = &[
-    gauge("/connections", "jetty_connections").int(),
-    rate("/receivedBytes", "jetty_receivedbytes_rate"),
-    rate("/sentBytes", "jetty_sentbytes_rate"),
+    gauge("/connections", "jetty_connections", "connections").int(),
+    rate("/receivedBytes", "jetty_receivedbytes_rate", "bytes/s"),
+    rate("/sentBytes", "jetty_sentbytes_rate", "bytes/s"),
 ];
 
 const POOL: &[Field] = &[
-    gauge("/busyThreads", "jetty_busythreads").int(),
-    gauge("/idleThreads", "jetty_idlethreads").int(),
-    gauge("/maxThreads", "jetty_maxthreads").int(),
-    gauge("/queueSize", "jetty_queuesize").int(),
+    gauge("/busyThreads", "jetty_busythreads", "threads").int(),
+    gauge("/idleThreads", "jetty_idlethreads", "threads").int(),
+    gauge("/maxThreads", "jetty_maxthreads", "threads").int(),
+    gauge("/queueSize", "jetty_queuesize", "tasks").int(),
 ];
 
 /// Contexts of Jetty itself.

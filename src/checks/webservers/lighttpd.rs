@@ -2,6 +2,7 @@
 //! as in src/connections.c).
 
 use super::CONF;
+use crate::check::chart::Chart;
 use crate::check::{Runs, Spec, page};
 use crate::fetch::http;
 use crate::model::parse::pairs::{letters, pairs};
@@ -17,6 +18,7 @@ pub static SPEC: Spec = Spec {
     keys: &[&["address", "stats"], http::KEYS],
     runs: Runs::Own,
     fields: &[COUNTERS, LEVELS, SCOREBOARD],
+    charts: CHARTS,
     build: |section| {
         let mut workers = Workers::default();
         page(section, &["address", "stats"], move |page, out| {
@@ -40,28 +42,57 @@ pub static SPEC: Spec = Spec {
     },
 };
 
-const COUNTERS: &[Field] = &[rate("Total Accesses", "lighttpd_accesses"), rate("Total kBytes", "lighttpd_kbytes")];
+const CHARTS: &[Chart] = &[
+    Chart::new("Requests").of(&["lighttpd_accesses"]),
+    Chart::new("Traffic").of(&["lighttpd_kbytes"]),
+    Chart::new("Connections").of(&["lighttpd_busyservers", "lighttpd_idleservers"]).stacked(),
+    Chart::new("Scoreboard: from the client")
+        .of(&[
+            "lighttpd_scoreboard_connect",
+            "lighttpd_scoreboard_request_start",
+            "lighttpd_scoreboard_read",
+            "lighttpd_scoreboard_request_end",
+            "lighttpd_scoreboard_read_post",
+        ])
+        .stacked(),
+    Chart::new("Scoreboard: to the client")
+        .of(&[
+            "lighttpd_scoreboard_handle_request",
+            "lighttpd_scoreboard_response_start",
+            "lighttpd_scoreboard_write",
+            "lighttpd_scoreboard_response_end",
+            "lighttpd_scoreboard_keepalive",
+            "lighttpd_scoreboard_close",
+            "lighttpd_scoreboard_error",
+        ])
+        .stacked(),
+    Chart::new("Scoreboard: unused").of(&["lighttpd_scoreboard_unused"]),
+    Chart::new("Time since the start").of(&["lighttpd_uptime"]),
+];
+
+const COUNTERS: &[Field] =
+    &[rate("Total Accesses", "lighttpd_accesses", "1/s"), rate("Total kBytes", "lighttpd_kbytes", "KiB/s")];
 
 const LEVELS: &[Field] = &[
-    gauge("BusyServers", "lighttpd_busyservers"),
-    gauge("IdleServers", "lighttpd_idleservers"),
-    gauge("Uptime", "lighttpd_uptime").optional(),
+    gauge("BusyServers", "lighttpd_busyservers", "connections"),
+    gauge("IdleServers", "lighttpd_idleservers", "connections"),
+    gauge("Uptime", "lighttpd_uptime", "s").optional(),
 ];
 
 const SCOREBOARD: &[Field] = &[
-    gauge("_", "lighttpd_scoreboard_unused").int(),
-    gauge(".", "lighttpd_scoreboard_connect").int(),
-    gauge("q", "lighttpd_scoreboard_request_start").int(),
-    gauge("r", "lighttpd_scoreboard_read").int(),
-    gauge("Q", "lighttpd_scoreboard_request_end").int(),
-    gauge("R", "lighttpd_scoreboard_read_post").int(),
-    gauge("h", "lighttpd_scoreboard_handle_request").int(),
-    gauge("s", "lighttpd_scoreboard_response_start").int(),
-    gauge("W", "lighttpd_scoreboard_write").int(),
-    gauge("S", "lighttpd_scoreboard_response_end").int(),
-    gauge("k", "lighttpd_scoreboard_keepalive").int(),
-    gauge("C", "lighttpd_scoreboard_close").int(),
-    gauge("E", "lighttpd_scoreboard_error").int(),
+    gauge("_", "lighttpd_scoreboard_unused", "connections").int(),
+    gauge(".", "lighttpd_scoreboard_connect", "connections").int(),
+    gauge("q", "lighttpd_scoreboard_request_start", "connections").int(),
+    gauge("r", "lighttpd_scoreboard_read", "connections").int(),
+    gauge("Q", "lighttpd_scoreboard_request_end", "connections").int(),
+    gauge("R", "lighttpd_scoreboard_read_post", "connections").int(),
+    gauge("h", "lighttpd_scoreboard_handle_request", "connections").int(),
+    gauge("s", "lighttpd_scoreboard_response_start", "connections").int(),
+    gauge("W", "lighttpd_scoreboard_write", "connections").int(),
+    gauge("S", "lighttpd_scoreboard_response_end", "connections").int(),
+    gauge("k", "lighttpd_scoreboard_keepalive", "connections").int(),
+    gauge("C", "lighttpd_scoreboard_close", "connections").int(),
+    gauge("E", "lighttpd_scoreboard_error", "connections").int(),
 ];
 
 const SEVERAL: &str = "several of them answer in turn (server.max-worker), each with counters of its own: figures are of one of \

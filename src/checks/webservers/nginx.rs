@@ -2,6 +2,7 @@
 //! Tengine has a fourth column behind `requests`, and some proxies trim the blanks at the ends of lines.
 
 use super::CONF;
+use crate::check::chart::Chart;
 use crate::check::{Runs, Spec, page};
 use crate::fetch::http::{self, Answer};
 use crate::model::point::Tags;
@@ -16,6 +17,7 @@ pub static SPEC: Spec = Spec {
     keys: &[&["address", "stats"], http::KEYS],
     runs: Runs::Own,
     fields: &[FIELDS, &[DROPPED]],
+    charts: CHARTS,
     build: |section| {
         page(section, &["address", "stats"], |page, out| {
             let row = row(page);
@@ -29,17 +31,24 @@ pub static SPEC: Spec = Spec {
     },
 };
 
-const FIELDS: &[Field] = &[
-    gauge("Active connections:", "nginx_connections"),
-    rate("accepts", "nginx_accept"),
-    rate("handled", "nginx_handled"),
-    rate("requests", "nginx_requests"),
-    gauge("Reading:", "nginx_reading"),
-    gauge("Writing:", "nginx_writing"),
-    gauge("Waiting:", "nginx_waiting"),
+const CHARTS: &[Chart] = &[
+    Chart::new("Requests").of(&["nginx_requests"]),
+    Chart::new("Connections").of(&["nginx_writing", "nginx_reading", "nginx_waiting"]).stacked(),
+    Chart::new("New connections").of(&["nginx_accept", "nginx_handled", "nginx_dropped"]),
+    Chart::new("All connections").of(&["nginx_connections"]),
 ];
 
-const DROPPED: Field = rate("", "nginx_dropped");
+const FIELDS: &[Field] = &[
+    gauge("Active connections:", "nginx_connections", "connections"),
+    rate("accepts", "nginx_accept", "1/s"),
+    rate("handled", "nginx_handled", "1/s"),
+    rate("requests", "nginx_requests", "1/s"),
+    gauge("Reading:", "nginx_reading", "connections"),
+    gauge("Writing:", "nginx_writing", "connections"),
+    gauge("Waiting:", "nginx_waiting", "connections"),
+];
+
+const DROPPED: Field = rate("", "nginx_dropped", "1/s");
 
 /// `Reading: 6 Writing: 179`, and for the counters a line of names above a line of numbers.
 fn row(page: &Answer) -> Row<'_> {

@@ -2,6 +2,7 @@
 //! the lines as in sapi/fpm/fpm/fpm_status.c).
 
 use super::CONF;
+use crate::check::chart::Chart;
 use crate::check::{Runs, Spec, page};
 use crate::fetch::http;
 use crate::model::error::Result;
@@ -20,6 +21,7 @@ pub static SPEC: Spec = Spec {
     keys: &[&["address", "stats"], http::KEYS],
     runs: Runs::Own,
     fields: &[FIELDS],
+    charts: CHARTS,
     build: |section| {
         page(section, &["address", "stats"], |page, out| {
             let pool = if page.text.starts_with('{') { Some(pool(&page.text)?) } else { None };
@@ -37,19 +39,33 @@ pub static SPEC: Spec = Spec {
     },
 };
 
+const CHARTS: &[Chart] = &[
+    Chart::new("Requests").of(&["phpfpm_conns_per_sec"]),
+    Chart::new("Processes").of(&["phpfpm_proc_active", "phpfpm_proc_idle"]).stacked(),
+    Chart::new("Most processes at a time").of(&["phpfpm_max_active", "phpfpm_proc_total"]),
+    Chart::new("Waiting to be taken").of(&[
+        "phpfpm_listen_queue",
+        "phpfpm_max_listen_queue",
+        "phpfpm_listen_queue_len",
+    ]),
+    Chart::new("Limit of processes reached, slow requests").of(&["phpfpm_max_children", "phpfpm_slow_request"]),
+    Chart::new("Memory of the largest request").of(&["phpfpm_memory_peak"]),
+    Chart::new("Time since the start").of(&["phpfpm_uptime"]),
+];
+
 const FIELDS: &[Field] = &[
-    rate("accepted conn", "phpfpm_conns_per_sec"),
-    gauge("idle processes", "phpfpm_proc_idle"),
-    gauge("active processes", "phpfpm_proc_active"),
-    gauge("total processes", "phpfpm_proc_total"),
-    gauge("max active processes", "phpfpm_max_active"),
-    counter("max children reached", "phpfpm_max_children").float().optional(),
-    counter("slow requests", "phpfpm_slow_request").float().optional(),
-    gauge("listen queue", "phpfpm_listen_queue").optional(),
-    gauge("max listen queue", "phpfpm_max_listen_queue").optional(),
-    gauge("listen queue len", "phpfpm_listen_queue_len").optional(),
-    gauge("start since", "phpfpm_uptime").optional(),
-    gauge("memory peak", "phpfpm_memory_peak").optional(),
+    rate("accepted conn", "phpfpm_conns_per_sec", "1/s"),
+    gauge("idle processes", "phpfpm_proc_idle", "processes"),
+    gauge("active processes", "phpfpm_proc_active", "processes"),
+    gauge("total processes", "phpfpm_proc_total", "processes"),
+    gauge("max active processes", "phpfpm_max_active", "processes"),
+    counter("max children reached", "phpfpm_max_children", "times").float().optional(),
+    counter("slow requests", "phpfpm_slow_request", "requests").float().optional(),
+    gauge("listen queue", "phpfpm_listen_queue", "connections").optional(),
+    gauge("max listen queue", "phpfpm_max_listen_queue", "connections").optional(),
+    gauge("listen queue len", "phpfpm_listen_queue_len", "connections").optional(),
+    gauge("start since", "phpfpm_uptime", "s").optional(),
+    gauge("memory peak", "phpfpm_memory_peak", "bytes").optional(),
 ];
 
 /// Without its processes, which `full` adds: what is in them is written without escaping, and may be no JSON.

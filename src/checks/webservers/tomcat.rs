@@ -2,6 +2,7 @@
 //! documentation, "Using the JMX Proxy Servlet").
 
 use super::CONF;
+use crate::check::chart::Chart;
 use crate::check::{Measurement, Out, Runs, Spec, jvm, pages};
 use crate::fetch::http;
 use crate::model::parse::jmxproxy;
@@ -19,6 +20,7 @@ pub static SPEC: Spec = Spec {
     keys: &[&["url"], http::KEYS],
     runs: Runs::Own,
     fields: &[MEMORY, THREADS, COLLECTORS, &[LAST], REQUESTS, CONNECTOR, SESSIONS],
+    charts: CHARTS,
     build: |section| {
         let section = section.with("auth", section.text("auth").unwrap_or("True"));
         pages(&section, &["url"], QUERIES, |at, page, out| {
@@ -36,6 +38,30 @@ pub static SPEC: Spec = Spec {
     },
 };
 
+const CHARTS: &[Chart] = &[
+    Chart::new("Requests").of(&["tomcat_requests_rate"]).each("connector"),
+    Chart::new("Errors").of(&["tomcat_errors_rate"]).each("connector"),
+    Chart::new("Time spent on requests").of(&["tomcat_processingtime_rate"]).each("connector"),
+    Chart::new("Traffic").mirror(&["tomcat_bytesreceived_rate"], &["tomcat_bytessent_rate"]).each("connector"),
+    Chart::new("Busy threads").of(&["tomcat_currentthreadsbusy"]).each("connector"),
+    Chart::new("Threads of a connector").of(&["tomcat_currentthreadcount"]).each("connector"),
+    Chart::new("Most threads").of(&["tomcat_maxthreads"]).each("connector"),
+    Chart::new("Connections").of(&["tomcat_connectioncount"]).each("connector"),
+    Chart::new("Sessions").of(&["tomcat_activesessions"]).each("webapp"),
+    Chart::new("Heap").of(&["tomcat_heap_used", "tomcat_heap_committed", "tomcat_heap_max", "tomcat_heap_init"]),
+    Chart::new("Beside the heap").of(&[
+        "tomcat_nonheap_used",
+        "tomcat_nonheap_committed",
+        "tomcat_nonheap_max",
+        "tomcat_nonheap_init",
+    ]),
+    Chart::new("Threads").of(&["tomcat_threadcount", "tomcat_daemonthreadcount", "tomcat_peakthreadcount"]),
+    Chart::new("Threads started").of(&["tomcat_totalstartedthreadcount"]),
+    Chart::new("Time in garbage collection").of(&["tomcat_gc_collectiontime"]).each("gctype"),
+    Chart::new("Last garbage collection").of(&["tomcat_lastgc_{n}"]).each("gctype"),
+    Chart::new("Garbage collections").of(&["tomcat_gc_collectioncount"]).each("gctype"),
+];
+
 /// Named ones only: what cannot be read is a line in Tomcat's log each time.
 const QUERIES: &[&str] = &[
     "?qry=java.lang:type=Memory",
@@ -47,45 +73,47 @@ const QUERIES: &[&str] = &[
 ];
 
 const MEMORY: &[Field] = &[
-    gauge("/HeapMemoryUsage/committed", "tomcat_heap_committed"),
-    gauge("/HeapMemoryUsage/init", "tomcat_heap_init"),
-    gauge("/HeapMemoryUsage/max", "tomcat_heap_max"),
-    gauge("/HeapMemoryUsage/used", "tomcat_heap_used"),
-    gauge("/NonHeapMemoryUsage/committed", "tomcat_nonheap_committed"),
-    gauge("/NonHeapMemoryUsage/init", "tomcat_nonheap_init"),
-    gauge("/NonHeapMemoryUsage/max", "tomcat_nonheap_max"),
-    gauge("/NonHeapMemoryUsage/used", "tomcat_nonheap_used"),
+    gauge("/HeapMemoryUsage/committed", "tomcat_heap_committed", "bytes"),
+    gauge("/HeapMemoryUsage/init", "tomcat_heap_init", "bytes"),
+    gauge("/HeapMemoryUsage/max", "tomcat_heap_max", "bytes"),
+    gauge("/HeapMemoryUsage/used", "tomcat_heap_used", "bytes"),
+    gauge("/NonHeapMemoryUsage/committed", "tomcat_nonheap_committed", "bytes"),
+    gauge("/NonHeapMemoryUsage/init", "tomcat_nonheap_init", "bytes"),
+    gauge("/NonHeapMemoryUsage/max", "tomcat_nonheap_max", "bytes"),
+    gauge("/NonHeapMemoryUsage/used", "tomcat_nonheap_used", "bytes"),
 ];
 
 const THREADS: &[Field] = &[
-    gauge("/ThreadCount", "tomcat_threadcount"),
-    gauge("/PeakThreadCount", "tomcat_peakthreadcount"),
-    gauge("/DaemonThreadCount", "tomcat_daemonthreadcount"),
-    counter("/TotalStartedThreadCount", "tomcat_totalstartedthreadcount").float(),
+    gauge("/ThreadCount", "tomcat_threadcount", "threads"),
+    gauge("/PeakThreadCount", "tomcat_peakthreadcount", "threads"),
+    gauge("/DaemonThreadCount", "tomcat_daemonthreadcount", "threads"),
+    counter("/TotalStartedThreadCount", "tomcat_totalstartedthreadcount", "threads").float(),
 ];
 
-const COLLECTORS: &[Field] =
-    &[counter("/CollectionCount", "tomcat_gc_collectioncount"), counter("/CollectionTime", "tomcat_gc_collectiontime")];
+const COLLECTORS: &[Field] = &[
+    counter("/CollectionCount", "tomcat_gc_collectioncount", "times"),
+    counter("/CollectionTime", "tomcat_gc_collectiontime", "ms"),
+];
 
 /// By the place of the collector in the answer.
-const LAST: Field = gauge("/LastGcInfo/duration", "tomcat_lastgc_{n}");
+const LAST: Field = gauge("/LastGcInfo/duration", "tomcat_lastgc_{n}", "ms");
 
 const REQUESTS: &[Field] = &[
-    rate("/requestCount", "tomcat_requests_rate"),
-    rate("/errorCount", "tomcat_errors_rate"),
-    rate("/bytesReceived", "tomcat_bytesreceived_rate"),
-    rate("/bytesSent", "tomcat_bytessent_rate"),
-    rate("/processingTime", "tomcat_processingtime_rate"),
+    rate("/requestCount", "tomcat_requests_rate", "1/s"),
+    rate("/errorCount", "tomcat_errors_rate", "1/s"),
+    rate("/bytesReceived", "tomcat_bytesreceived_rate", "bytes/s"),
+    rate("/bytesSent", "tomcat_bytessent_rate", "bytes/s"),
+    rate("/processingTime", "tomcat_processingtime_rate", "ms/s"),
 ];
 
 const CONNECTOR: &[Field] = &[
-    gauge("/currentThreadsBusy", "tomcat_currentthreadsbusy").int(),
-    gauge("/currentThreadCount", "tomcat_currentthreadcount").int(),
-    gauge("/maxThreads", "tomcat_maxthreads").int(),
-    gauge("/connectionCount", "tomcat_connectioncount").int(),
+    gauge("/currentThreadsBusy", "tomcat_currentthreadsbusy", "threads").int(),
+    gauge("/currentThreadCount", "tomcat_currentthreadcount", "threads").int(),
+    gauge("/maxThreads", "tomcat_maxthreads", "threads").int(),
+    gauge("/connectionCount", "tomcat_connectioncount", "connections").int(),
 ];
 
-const SESSIONS: &[Field] = &[gauge("/activeSessions", "tomcat_activesessions").int()];
+const SESSIONS: &[Field] = &[gauge("/activeSessions", "tomcat_activesessions", "sessions").int()];
 
 fn tell_collectors(found: &[Found], out: &mut Out) {
     jvm::tell_collectors(found, COLLECTORS, true, out);

@@ -2,6 +2,7 @@
 //! varnishstat and varnish-counters; since 6.5 the counters are below `counters`).
 
 use super::CONF;
+use crate::check::chart::Chart;
 use crate::check::{Check, Command, Context, Out, Runs, Spec};
 use crate::config::section::Section;
 use crate::model::error::{Error, Result};
@@ -21,60 +22,111 @@ pub static SPEC: Spec = Spec {
     keys: &[&["varnishstat", "varnishuser", "by_vcl"]],
     runs: Runs::Own,
     fields: &[FIELDS, STORAGE, BACKEND, &[HAPPY, HAPPY_PERCENT]],
+    charts: CHARTS,
     build,
 };
 
+const CHARTS: &[Chart] = &[
+    Chart::new("Requests").of(&["varnish_client_req"]),
+    Chart::new("Hits and misses").of(&[
+        "varnish_cache_hit",
+        "varnish_cache_miss",
+        "varnish_cache_hitpass",
+        "varnish_cache_hit_grace",
+        "varnish_cache_hitmiss",
+    ]),
+    Chart::new("Traffic").of(&["varnish_s_resp_bodybytes", "varnish_s_resp_hdrbytes"]).stacked(),
+    Chart::new("Backends in trouble").of(&[
+        "varnish_backend_fail",
+        "varnish_backend_unhealthy",
+        "varnish_backend_busy",
+        "varnish_fetch_failed",
+    ]),
+    Chart::new("Connections to backends").of(&[
+        "varnish_backend_conn",
+        "varnish_backend_reuse",
+        "varnish_backend_recycle",
+        "varnish_backend_toolate",
+        "varnish_backend_req",
+    ]),
+    Chart::new("Objects thrown out").of(&["varnish_n_lru_nuked", "varnish_n_expired"]),
+    Chart::new("Objects").of(&["varnish_n_object"]),
+    Chart::new("Storage in use").of(&["varnish_storage_bytes"]).each("storage"),
+    Chart::new("Storage free").of(&["varnish_storage_space"]).each("storage"),
+    Chart::new("Threads").of(&["varnish_threads", "varnish_thread_queue_len"]),
+    Chart::new("Threads made, failed and limited").of(&[
+        "varnish_threads_created",
+        "varnish_threads_failed",
+        "varnish_threads_limited",
+    ]),
+    Chart::new("New connections").of(&["varnish_sess_conn"]),
+    Chart::new("Connections queued and dropped").of(&["varnish_sess_queued", "varnish_sess_dropped"]),
+    Chart::new("Deaths and panics").of(&["varnish_child_died", "varnish_child_panic"]),
+    Chart::new("Errors in ESI").of(&["varnish_esi_errors"]),
+    Chart::new("Bans").of(&["varnish_bans"]),
+    Chart::new("Backends: probes").of(&["varnish_vbe_happy_percent"]).each("backend").full(100.0),
+    Chart::new("Backends: last probe").of(&["varnish_vbe_happy"]).each("backend").full(1.0),
+    Chart::new("Backends: requests").of(&["varnish_vbe_req"]).each("backend"),
+    Chart::new("Backends: connections").of(&["varnish_vbe_conn"]).each("backend"),
+    Chart::new("Backends: failed").of(&["varnish_vbe_fail"]).each("backend"),
+    Chart::new("Backends: too busy").of(&["varnish_vbe_busy"]).each("backend"),
+    Chart::new("Backends: not asked because unhealthy").of(&["varnish_vbe_unhealthy"]).each("backend"),
+    Chart::new("Time since the start").of(&["varnish_uptime"]),
+];
+
 const FIELDS: &[Field] = &[
-    rate("MAIN.sess_conn", "varnish_sess_conn"),
-    rate("MAIN.client_req", "varnish_client_req"),
-    rate("MAIN.cache_hit", "varnish_cache_hit"),
-    rate("MAIN.cache_miss", "varnish_cache_miss"),
-    rate("MAIN.cache_hitpass", "varnish_cache_hitpass"),
-    gauge("MAIN.threads", "varnish_threads").int().optional(),
-    gauge("MAIN.thread_queue_len", "varnish_thread_queue_len").int().optional(),
-    counter("MAIN.threads_created", "varnish_threads_created").optional(),
-    counter("MAIN.threads_failed", "varnish_threads_failed").optional(),
-    counter("MAIN.threads_limited", "varnish_threads_limited").optional(),
-    counter("MAIN.sess_queued", "varnish_sess_queued").optional(),
-    counter("MAIN.backend_conn", "varnish_backend_conn").optional(),
-    counter("MAIN.backend_recycle", "varnish_backend_recycle").optional(),
-    counter("MAIN.backend_reuse", "varnish_backend_reuse").optional(),
-    counter("MAIN.backend_toolate", "varnish_backend_toolate").optional(),
-    counter("MAIN.backend_fail", "varnish_backend_fail").optional(),
-    counter("MAIN.backend_unhealthy", "varnish_backend_unhealthy").optional(),
-    counter("MAIN.backend_busy", "varnish_backend_busy").optional(),
-    counter("MAIN.backend_req", "varnish_backend_req").optional(),
-    counter("MAIN.n_expired", "varnish_n_expired").optional(),
-    counter("MAIN.n_lru_nuked", "varnish_n_lru_nuked").optional(),
-    counter("MAIN.sess_dropped", "varnish_sess_dropped").optional(),
-    rate("MAIN.cache_hit_grace", "varnish_cache_hit_grace").optional(),
-    rate("MAIN.cache_hitmiss", "varnish_cache_hitmiss").optional(),
-    rate("MAIN.s_resp_hdrbytes", "varnish_s_resp_hdrbytes").optional(),
-    rate("MAIN.s_resp_bodybytes", "varnish_s_resp_bodybytes").optional(),
-    counter("MAIN.fetch_failed", "varnish_fetch_failed").optional(),
-    counter("MAIN.esi_errors", "varnish_esi_errors").optional(),
-    gauge("MAIN.n_object", "varnish_n_object").int().optional(),
-    gauge("MAIN.bans", "varnish_bans").int().optional(),
-    gauge("MAIN.uptime", "varnish_uptime").int().optional(),
-    counter("MGT.child_died", "varnish_child_died").optional(),
-    counter("MGT.child_panic", "varnish_child_panic").optional(),
+    rate("MAIN.sess_conn", "varnish_sess_conn", "1/s"),
+    rate("MAIN.client_req", "varnish_client_req", "1/s"),
+    rate("MAIN.cache_hit", "varnish_cache_hit", "1/s"),
+    rate("MAIN.cache_miss", "varnish_cache_miss", "1/s"),
+    rate("MAIN.cache_hitpass", "varnish_cache_hitpass", "1/s"),
+    gauge("MAIN.threads", "varnish_threads", "threads").int().optional(),
+    gauge("MAIN.thread_queue_len", "varnish_thread_queue_len", "requests").int().optional(),
+    counter("MAIN.threads_created", "varnish_threads_created", "threads").optional(),
+    counter("MAIN.threads_failed", "varnish_threads_failed", "threads").optional(),
+    counter("MAIN.threads_limited", "varnish_threads_limited", "threads").optional(),
+    counter("MAIN.sess_queued", "varnish_sess_queued", "connections").optional(),
+    counter("MAIN.backend_conn", "varnish_backend_conn", "connections").optional(),
+    counter("MAIN.backend_recycle", "varnish_backend_recycle", "connections").optional(),
+    counter("MAIN.backend_reuse", "varnish_backend_reuse", "connections").optional(),
+    counter("MAIN.backend_toolate", "varnish_backend_toolate", "connections").optional(),
+    counter("MAIN.backend_fail", "varnish_backend_fail", "connections").optional(),
+    counter("MAIN.backend_unhealthy", "varnish_backend_unhealthy", "connections").optional(),
+    counter("MAIN.backend_busy", "varnish_backend_busy", "connections").optional(),
+    counter("MAIN.backend_req", "varnish_backend_req", "requests").optional(),
+    counter("MAIN.n_expired", "varnish_n_expired", "objects").optional(),
+    counter("MAIN.n_lru_nuked", "varnish_n_lru_nuked", "objects").optional(),
+    counter("MAIN.sess_dropped", "varnish_sess_dropped", "connections").optional(),
+    rate("MAIN.cache_hit_grace", "varnish_cache_hit_grace", "1/s").optional(),
+    rate("MAIN.cache_hitmiss", "varnish_cache_hitmiss", "1/s").optional(),
+    rate("MAIN.s_resp_hdrbytes", "varnish_s_resp_hdrbytes", "bytes/s").optional(),
+    rate("MAIN.s_resp_bodybytes", "varnish_s_resp_bodybytes", "bytes/s").optional(),
+    counter("MAIN.fetch_failed", "varnish_fetch_failed", "requests").optional(),
+    counter("MAIN.esi_errors", "varnish_esi_errors", "errors").optional(),
+    gauge("MAIN.n_object", "varnish_n_object", "objects").int().optional(),
+    gauge("MAIN.bans", "varnish_bans", "bans").int().optional(),
+    gauge("MAIN.uptime", "varnish_uptime", "s").int().optional(),
+    counter("MGT.child_died", "varnish_child_died", "times").optional(),
+    counter("MGT.child_panic", "varnish_child_panic", "times").optional(),
 ];
 
 /// Of each storage.
-const STORAGE: &[Field] =
-    &[gauge("g_bytes", "varnish_storage_bytes").int(), gauge("g_space", "varnish_storage_space").int()];
+const STORAGE: &[Field] = &[
+    gauge("g_bytes", "varnish_storage_bytes", "bytes").int(),
+    gauge("g_space", "varnish_storage_space", "bytes").int(),
+];
 
 /// Of each backend.
 const BACKEND: &[Field] = &[
-    gauge("conn", "varnish_vbe_conn").int(),
-    rate("req", "varnish_vbe_req"),
-    rate("fail", "varnish_vbe_fail"),
-    rate("busy", "varnish_vbe_busy"),
-    rate("unhealthy", "varnish_vbe_unhealthy"),
+    gauge("conn", "varnish_vbe_conn", "connections").int(),
+    rate("req", "varnish_vbe_req", "1/s"),
+    rate("fail", "varnish_vbe_fail", "1/s"),
+    rate("busy", "varnish_vbe_busy", "1/s"),
+    rate("unhealthy", "varnish_vbe_unhealthy", "1/s"),
 ];
 
 /// The last probe, and the last 64.
-const HAPPY: Field = gauge("", "varnish_vbe_happy").int();
+const HAPPY: Field = gauge("", "varnish_vbe_happy", "0 or 1").int();
 const HAPPY_PERCENT: Field = percent("", "varnish_vbe_happy_percent");
 
 fn build(section: &Section) -> Result<Box<dyn Check>> {

@@ -10,7 +10,7 @@ use puypuy::model::parse::{dict, jmxproxy, json, pairs, prometheus, resp};
 use puypuy::model::table::{Field, gauge};
 
 const BEANS: &[Bean] = &[Bean { name: "a:type=B", attributes: &[] }, Bean { name: "a:type=*", attributes: &["C"] }];
-const FIELDS: &[Field] = &[gauge("/a/b", "ab"), gauge("/c", "c")];
+const FIELDS: &[Field] = &[gauge("/a/b", "ab", ""), gauge("/c", "c", "")];
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((which, bytes)) = bytes.split_first() else { return };
