@@ -7,14 +7,15 @@ use crate::support::pages::{Page, Pages};
 use puypuy::check::Spec;
 use puypuy::checks;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-const SECONDS: u64 = 15;
+/// How long each is measured, unless it is said.
+pub const SECONDS: u64 = 15;
 const SETTLE: Duration = Duration::from_secs(3);
 /// A table stands between such lines.
 const END: &str = "<!-- end -->\n";
@@ -87,7 +88,7 @@ struct Cost {
 }
 
 /// Milliseconds of a processor that a tick costs with that check alone, or with none.
-fn cost(name: Option<&str>, configure: impl Fn(&Path), scratch: &Path, recorder: &Recorder) -> Cost {
+fn cost(name: Option<&str>, configure: impl Fn(&Path), scratch: &Path, recorder: &Recorder, seconds: u64) -> Cost {
     let home = scratch.join(name.unwrap_or("none"));
     fs::create_dir_all(home.join("checks_enabled")).unwrap();
     fs::create_dir_all(home.join("conf")).unwrap();
@@ -101,39 +102,44 @@ fn cost(name: Option<&str>, configure: impl Fn(&Path), scratch: &Path, recorder:
     thread::sleep(SETTLE);
     let state = || (cpu(pid), cpu_of_children(pid), recorder.lines.load(Ordering::Relaxed));
     let before = state();
-    thread::sleep(Duration::from_secs(SECONDS));
+    thread::sleep(Duration::from_secs(seconds));
     let after = state();
-    let per_tick = |spent: u64| spent as f64 / SECONDS as f64 / 1e6;
+    let per_tick = |spent: u64| spent as f64 / seconds as f64 / 1e6;
     Cost {
-        points: (after.2 - before.2) / SECONDS,
+        points: (after.2 - before.2) / seconds,
         daemon: per_tick(after.0 - before.0),
         programs: per_tick(after.1 - before.1),
     }
 }
 
-pub fn measure(watched: &Watched, scratch: &Path, recorder: &Recorder) {
+pub fn measure(watched: &Watched, scratch: &Path, recorder: &Recorder, seconds: u64) {
     let all = all_system().into_iter().map(|name| (name.to_string(), name));
-    let cost = |name: Option<&str>| cost(name, |home| watched.configure(home), scratch, recorder);
+    let cost = |name: Option<&str>| cost(name, |home| watched.configure(home), scratch, recorder, seconds);
     write_table("all-system", all, cost(None), |name| cost(Some(name)));
 }
 
-/// Each check that has recorded answers, at the last of its cases.
-pub fn measure_services(scratch: &Path, recorder: &Recorder) {
+/// Each check that has recorded answers, at the longest of them.
+pub fn measure_services(scratch: &Path, recorder: &Recorder, seconds: u64) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/checks");
-    let last = |name: &str| {
+    let size = |case: &PathBuf| {
+        let answers = fs::read_dir(case.join("tick2")).into_iter().flatten().flatten();
+        answers.filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum::<u64>()
+    };
+    let longest = |name: &str| {
         let cases =
             fs::read_dir(folder.join(name.trim_start_matches("check_"))).ok()?.flatten().map(|case| case.path());
-        cases.filter(|case| case.join("case.txt").is_file()).max()
+        cases.filter(|case| case.join("case.txt").is_file()).max_by_key(|case| (size(case), case.clone()))
     };
-    let shown = |name: &str| Some((format!("{name} ({})", last(name)?.file_name()?.to_str()?), name.to_string()));
+    let shown = |name: &str| Some((format!("{name} ({})", longest(name)?.file_name()?.to_str()?), name.to_string()));
     let all: Vec<_> = checks::all().filter_map(|spec| shown(spec.name)).collect();
     let all = all.iter().map(|(shown, name)| (shown.clone(), name.as_str()));
-    let idle = cost(None, |_| (), scratch, recorder);
+    let idle = cost(None, |_| (), scratch, recorder, seconds);
     write_table("services", all, idle, |name| {
-        let (spec, replay) = (checks::find(name).unwrap(), Replay::start(Case::read(&last(name).unwrap())));
+        let (spec, replay) = (checks::find(name).unwrap(), Replay::start(Case::read(&longest(name).unwrap())));
         let lines: String = replay.section().iter().map(|(key, value)| format!("{key}: {value}\n")).collect();
         let section = format!("[{}]\n{lines}", spec.section);
-        cost(Some(name), |home| fs::write(home.join("conf").join(spec.conf), &section).unwrap(), scratch, recorder)
+        let configure = |home: &Path| fs::write(home.join("conf").join(spec.conf), &section).unwrap();
+        cost(Some(name), configure, scratch, recorder, seconds)
     });
 }
 

@@ -61,7 +61,8 @@ fn files_read(pid: u32) -> Vec<String> {
 
 fn main() {
     let words: Vec<String> = std::env::args().collect();
-    let seconds = words.iter().filter_map(|word| word.parse().ok()).next().unwrap_or(60);
+    let asked = words.iter().filter_map(|word| word.parse().ok()).next();
+    let (seconds, seconds_alone) = (asked.unwrap_or(60), asked.unwrap_or(alone::SECONDS));
     let wants = |checks| words.windows(2).any(|pair| pair == ["--checks", checks]);
     let wants_all = wants("all-system");
     let checks = if wants_all { alone::all_system() } else { FIRST_CHECKS.to_vec() };
@@ -70,7 +71,7 @@ fn main() {
     let _ = fs::remove_dir_all(&scratch);
     fs::create_dir_all(scratch.join("checks_enabled")).unwrap();
     if wants("services") {
-        return alone::measure_services(&scratch, &record());
+        return alone::measure_services(&scratch, &record(), seconds_alone);
     }
     for check in &checks {
         fs::write(scratch.join("checks_enabled").join(format!("{check}.ini")), "").unwrap();
@@ -129,6 +130,6 @@ fn main() {
     }
     drop(daemon);
     if let Some(watched) = watched {
-        alone::measure(&watched, &scratch, &recorder);
+        alone::measure(&watched, &scratch, &recorder, seconds_alone);
     }
 }

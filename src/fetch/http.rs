@@ -7,17 +7,20 @@ use crate::model::error::{Error, Result, plain, quote};
 pub use crate::net::address::percent_encode;
 use crate::net::address::{Url, basic, below, credentials, parse_address, show, without_credentials};
 use crate::net::http::{self, Cause, MAX_AGE, complaint, innermost, redirection};
-use crate::net::names::{self, is_loopback};
+use crate::net::names::{self, Lookup, is_loopback};
 use crate::net::proxy::Proxying;
 use crate::net::tls::{self, Tls};
 use nix::unistd::{Gid, Group};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, ORIGIN};
 use reqwest::tls::TlsInfo;
 use reqwest::{Client, Method, Request, Response};
+use rustls::ClientConfig;
 use rustls::client::Resumption;
+use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::task::{JoinSet, yield_now};
@@ -192,34 +195,111 @@ impl Answer {
     }
 }
 
-/// The conversation with a server, or with several at the same time. Belongs to the check that asks, and starts no thread.
-pub struct Http {
-    servers: Vec<Server>,
-    /// Made at the first request: before the daemon forks there must be none.
-    runtime: Option<Runtime>,
-}
+/// The conversation with a server, or with several at the same time. Belongs to the check that asks, has its own connections,
+/// and starts no thread.
+pub struct Http(Vec<Server>);
 
 struct Server {
     endpoint: Endpoint,
     client: Option<Made>,
+    /// The last page did not come: certificates may have been exchanged since they were read.
+    has_failed: bool,
 }
 
 impl Server {
     /// Its client, made anew when there is none or it is too old.
-    fn client(&mut self) -> Result<Client, String> {
+    fn client(&mut self, common: &Common) -> Result<Client, String> {
         if let Some(made) = self.client.as_ref().filter(|made| made.born.elapsed() < MAX_AGE) {
             return Ok(made.client.clone());
         }
-        let client = self.endpoint.client()?;
-        self.client = Some(Made { client: client.clone(), born: Instant::now() });
-        Ok(client)
+        let made = self.endpoint.client(common, self.has_failed)?;
+        self.has_failed = false;
+        Ok(self.client.insert(made).client.clone())
     }
 }
 
-/// A client and when it was made.
+/// A client, and when it or what it trusts was made.
 struct Made {
     client: Client,
     born: Instant,
+}
+
+/// What all conversations have in common.
+struct Common {
+    /// Driven by those who wait on it, one at a time; each waits for no other than its own pages.
+    runtime: Runtime,
+    lookup: Lookup,
+    /// By the keys of TLS; `None` is for plain HTTP.
+    trusts: Mutex<HashMap<Option<Tls>, SharedTrust>>,
+}
+
+/// `None` until somebody has read it.
+type SharedTrust = Arc<Mutex<Option<Trust>>>;
+
+/// Whom servers with the same keys of TLS trust.
+#[derive(Clone)]
+struct Trust {
+    config: ClientConfig,
+    born: Instant,
+}
+
+impl Trust {
+    fn read(tls: Option<&Tls>) -> Result<Trust, String> {
+        let config = tls.map_or_else(Tls::none, Tls::config).map_err(|error| error.to_string())?;
+        Ok(Trust { config, born: Instant::now() })
+    }
+
+    fn is_fresh(&self) -> bool {
+        self.born.elapsed() < MAX_AGE
+    }
+}
+
+/// Made at the first request: before the daemon forks there must be none.
+static COMMON: OnceLock<Common> = OnceLock::new();
+
+impl Common {
+    fn get() -> Result<&'static Common, String> {
+        if let Some(common) = COMMON.get() {
+            return Ok(common);
+        }
+        let runtime = names::runtime().map_err(|error| plain(&error))?;
+        Ok(COMMON.get_or_init(|| Common { runtime, lookup: names::system(), trusts: Mutex::default() }))
+    }
+
+    /// Lets connections notice that the server has closed them, or that nobody here wants them any more.
+    fn tidy(&self) {
+        self.runtime.block_on(async {
+            yield_now().await;
+            yield_now().await;
+        });
+    }
+
+    /// As one of those read it who have the same keys, and wait for it: files may hang. With `is_anew` it is read now, for the one
+    /// who asks alone: what is wrong with one server changes no other.
+    fn trust(&self, tls: Option<&Tls>, is_anew: bool) -> Result<Trust, String> {
+        if is_anew && tls.is_some() {
+            return Trust::read(tls);
+        }
+        let shared = {
+            let mut trusts = lock(&self.trusts);
+            trusts.retain(|_, trust| is_worth_keeping(trust));
+            Arc::clone(trusts.entry(tls.cloned()).or_default())
+        };
+        let mut trust = lock(&shared);
+        match &*trust {
+            Some(trust) if trust.is_fresh() => Ok(trust.clone()),
+            _ => Ok(trust.insert(Trust::read(tls)?).clone()),
+        }
+    }
+}
+
+/// One that is being read, or is not too old.
+fn is_worth_keeping(trust: &SharedTrust) -> bool {
+    trust.try_lock().map_or(true, |trust| trust.as_ref().is_some_and(Trust::is_fresh))
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Http {
@@ -229,13 +309,13 @@ impl Http {
 
     /// With several servers, see [`Question::of_server`].
     pub fn of(endpoints: Vec<Endpoint>) -> Http {
-        let server = |endpoint| Server { endpoint, client: None };
-        Http { servers: endpoints.into_iter().map(server).collect(), runtime: None }
+        let server = |endpoint| Server { endpoint, client: None, has_failed: false };
+        Http(endpoints.into_iter().map(server).collect())
     }
 
     /// The server's address, as it may be shown.
     pub fn address(&self) -> String {
-        self.servers.first().map_or_else(String::new, |server| server.endpoint.shown(""))
+        self.0.first().map_or_else(String::new, |server| server.endpoint.shown(""))
     }
 
     /// The page of that path and query below the server's address; `""` for the address itself.
@@ -250,56 +330,49 @@ impl Http {
 
     /// Many pages at once: `tell` is given each with its place in `questions` as soon as it is there or has failed.
     pub fn ask_all(&mut self, questions: &[Question], deadline: Instant, mut tell: impl FnMut(usize, Result<Answer>)) {
-        if let Err(problem) = self.start_runtime() {
-            return (0..questions.len()).for_each(|at| tell(at, Err(self.failure(&problem))));
-        }
-        let Http { servers, runtime } = self;
-        let Some(runtime) = runtime else { return };
+        let common = match Common::get() {
+            Ok(common) => common,
+            Err(problem) => return (0..questions.len()).for_each(|at| tell(at, Err(self.failure(&problem)))),
+        };
+        common.tidy();
         let limit = MOST_BYTES / questions.len().clamp(1, AT_ONCE);
+        let mut waiting = questions.iter().enumerate();
+        let mut running = JoinSet::new();
         let mut lost = Vec::new();
-        runtime.block_on(async {
-            // Lets connections notice that the server has closed them since the last tick.
-            yield_now().await;
-            yield_now().await;
-            let mut waiting = questions.iter().enumerate();
-            let mut running = JoinSet::new();
-            loop {
-                while running.len() < AT_ONCE
-                    && let Some((at, question)) = waiting.next()
-                {
-                    let place = question.server;
-                    let Some(server) = servers.get_mut(place) else { continue };
-                    match server.client() {
-                        Ok(client) => {
-                            let asking = Asking::new(&server.endpoint, client, question, limit, deadline);
-                            running.spawn(async move { (at, place, asking.ask().await) });
-                        }
-                        Err(problem) => tell(at, Err(Error::Fetch { address: server.endpoint.shown(""), problem })),
+        loop {
+            while running.len() < AT_ONCE
+                && let Some((at, question)) = waiting.next()
+            {
+                let place = question.server;
+                let Some(server) = self.0.get_mut(place) else { continue };
+                match server.client(common) {
+                    Ok(client) => {
+                        let asking = Asking::new(&server.endpoint, client, question, limit, deadline);
+                        running.spawn_on(async move { (at, place, asking.ask().await) }, common.runtime.handle());
                     }
-                }
-                match running.join_next().await {
-                    Some(Ok((at, place, answer))) => {
-                        lost.extend(matches!(answer, Err(Error::Fetch { .. })).then_some(place));
-                        tell(at, answer);
-                    }
-                    Some(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-                    Some(Err(_)) => {}
-                    None => break,
+                    Err(problem) => tell(at, Err(Error::Fetch { address: server.endpoint.shown(""), problem })),
                 }
             }
-        });
+            match common.runtime.block_on(running.join_next()) {
+                Some(Ok((at, place, answer))) => {
+                    lost.extend(matches!(answer, Err(Error::Fetch { .. })).then_some(place));
+                    // While no other check waits for this one: what is told of a page may take its time.
+                    tell(at, answer);
+                }
+                Some(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+                Some(Err(_)) => {}
+                None => break,
+            }
+        }
+        if lost.is_empty() {
+            return;
+        }
         for place in lost {
-            if let Some(server) = servers.get_mut(place) {
-                server.client = None; // The next one reads the certificates anew.
+            if let Some(server) = self.0.get_mut(place) {
+                (server.client, server.has_failed) = (None, true);
             }
         }
-    }
-
-    fn start_runtime(&mut self) -> Result<(), String> {
-        if self.runtime.is_none() {
-            self.runtime = Some(names::runtime().map_err(|error| plain(&error))?);
-        }
-        Ok(())
+        common.tidy();
     }
 
     fn failure(&self, problem: &str) -> Error {
@@ -309,21 +382,20 @@ impl Http {
 
 impl Drop for Http {
     fn drop(&mut self) {
-        // A lookup that hangs must not keep the daemon from stopping.
-        if let Some(runtime) = self.runtime.take() {
-            self.servers.clear();
-            runtime.shutdown_background();
+        self.0.clear();
+        if let Some(common) = COMMON.get() {
+            common.tidy();
         }
     }
 }
 
 impl Endpoint {
-    fn client(&self) -> Result<Client, String> {
+    fn client(&self, common: &Common, is_anew: bool) -> Result<Made, String> {
         let is_near = self.socket.is_some() || is_loopback(self.base.host_str().unwrap_or_default());
         let env = |name: &str| std::env::var(name).ok();
         let proxy = if is_near { None } else { Proxying::choose(None, self.base.scheme(), &env) };
         let is_plain = self.base.scheme() == "http" && proxy.as_ref().is_none_or(|proxy| !proxy.is_https());
-        let mut tls = if is_plain { Tls::none() } else { self.tls.config() }.map_err(|error| error.to_string())?;
+        let Trust { config: mut tls, born } = common.trust((!is_plain).then_some(&self.tls), is_anew)?;
         if self.is_probed {
             // The certificate that is in use, not the one that was.
             tls.resumption = Resumption::disabled();
@@ -333,7 +405,8 @@ impl Endpoint {
         let origin = HeaderValue::from_str(&self.base.origin().ascii_serialization()).ok();
         headers.extend(origin.filter(|_| self.has_origin).map(|value| (ORIGIN, value)));
         let spare = if self.is_probed { 0 } else { SPARE };
-        let mut builder = http::builder(tls, names::system()).default_headers(headers).pool_max_idle_per_host(spare);
+        let mut builder =
+            http::builder(tls, common.lookup.clone()).default_headers(headers).pool_max_idle_per_host(spare);
         builder = builder.tls_info(self.is_probed);
         if let Some(socket) = &self.socket {
             builder = builder.unix_socket(socket.clone());
@@ -341,7 +414,8 @@ impl Endpoint {
         if let Some(proxy) = proxy {
             builder = builder.proxy(proxy.build()?);
         }
-        builder.build().map_err(|error| innermost(&error.without_url()))
+        let client = builder.build().map_err(|error| innermost(&error.without_url()))?;
+        Ok(Made { client, born })
     }
 }
 
@@ -474,16 +548,17 @@ enum Cut {
 
 /// The first bytes of the body, and how many it has.
 async fn read(mut response: Response, limit: usize, kept: usize) -> Result<(Vec<u8>, usize), Cut> {
-    let (mut body, mut size) = (Vec::new(), 0);
-    if response.content_length().is_some_and(|length| length > limit as u64) {
+    let promised = response.content_length().map_or(Ok(0), usize::try_from).unwrap_or(usize::MAX);
+    if promised > limit {
         return Err(Cut::TooLong);
     }
+    let (mut body, mut size) = (Vec::with_capacity(promised.min(kept)), 0);
     while let Some(chunk) = response.chunk().await.map_err(|error| Cut::Broken(innermost(&error.without_url())))? {
         if chunk.len() > limit - size {
             return Err(Cut::TooLong);
         }
         size += chunk.len();
-        body.extend(chunk.iter().take(kept - body.len()));
+        body.extend_from_slice(chunk.get(..kept - body.len()).unwrap_or(&chunk));
     }
     Ok((body, size))
 }

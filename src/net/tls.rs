@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The keys about TLS, as files to be read anew with every client, because certificates are rotated.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Tls {
     ca_file: Option<PathBuf>,
     ca_path: Option<PathBuf>,

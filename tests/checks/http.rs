@@ -4,10 +4,16 @@ use super::machine::{section, spec};
 use crate::support::pages::{Page, Pages};
 use crate::support::server::{Server, Step, answer};
 use crate::support::tls::{authority, file, params, self_signed, signed};
+use crate::support::wait_for;
 use puypuy::fetch::http::{Answer, Endpoint, Http, Question};
 use puypuy::model::error::{Error, Result};
+use puypuy::net::names::{self, Lookup};
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -209,7 +215,7 @@ fn a_certificate_file_that_changed_is_read_after_a_failure() {
 fn a_server_without_tls_is_told_as_that() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("https://localhost:{}", listener.local_addr().unwrap().port());
-    std::thread::spawn(move || {
+    thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
         let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
         let _ = stream.read_to_end(&mut Vec::new());
@@ -237,4 +243,100 @@ fn every_page_of_many_has_its_own_answer() {
 fn a_name_that_nobody_knows_is_told_as_that() {
     let error = problem(&[("url", "http://no-such-host.invalid/x?token=secret")]);
     assert!(error.starts_with("http://no-such-host.invalid/x: cannot connect: host name: "), "{error}");
+}
+
+#[test]
+fn no_check_waits_for_another() {
+    let (silent, lively) = (Pages::on_port(|_| Page::Silence), Pages::on_port(|_| Page::body("x")));
+    let lines = [("url", silent.address()), ("timeout_seconds", "60".into())];
+    let hanging = thread::spawn(move || {
+        let lines = lines.each_ref().map(|(key, value)| (*key, &**value));
+        http(&lines).ask(Question::get(""), within(60.0))
+    });
+    wait_for("the question to the server that is silent", || !silent.asked().is_empty());
+    get(&[("url", &lively.address())]).unwrap();
+
+    // A check that takes its time over a page.
+    let (go_on, may_go_on) = channel::<()>();
+    let (taken, is_taken) = channel();
+    let address = lively.address();
+    let thinking = thread::spawn(move || {
+        http(&[("url", &address)]).ask_all(&questions(&["/long".into(), "/more".into()]), within(60.0), |_, answer| {
+            answer.unwrap();
+            taken.send(()).unwrap();
+            let _ = may_go_on.recv();
+        });
+    });
+    is_taken.recv().unwrap();
+    get(&[("url", &lively.address())]).unwrap();
+    drop(go_on);
+    thinking.join().unwrap();
+
+    let address = lively.address();
+    let panicking = thread::spawn(move || {
+        http(&[("url", &address)])
+            .ask_all(&questions(&["/a".into(), "/b".into()]), within(60.0), |_, _| panic!("a bug"));
+    });
+    panicking.join().unwrap_err();
+    get(&[("url", &lively.address())]).unwrap();
+    assert!(!hanging.is_finished());
+}
+
+#[test]
+fn a_conversation_that_is_over_leaves_no_connection() {
+    let server = Server::start(vec![Step::answer(200, &[], "x")]);
+    let mut kept = http(&[("url", &server.url())]);
+    kept.ask(Question::get(""), within(5.0)).unwrap();
+    assert_eq!(server.open(), 1);
+    drop(kept);
+    wait_for("the end of what was kept", || server.open() == 0);
+    server.script(vec![Step::Silence]);
+    let mut impatient = http(&[("url", &server.url())]);
+    impatient.ask(Question::get(""), within(0.2)).unwrap_err();
+    wait_for("the end of what is not waited for any more", || server.open() == 0);
+}
+
+#[test]
+fn what_is_wrong_with_one_server_costs_the_others_no_connection() {
+    let (folder, own, other) = (TempDir::new().unwrap(), authority(), authority());
+    let (right, wrong) = (signed(&own, params(&["localhost"], "x")), signed(&other, params(&["localhost"], "y")));
+    let trusted = file(&folder, "ca.pem", &own.pem());
+    let [mut first, mut second] =
+        [&right, &wrong].map(|server| http(&[("url", &server.url()), ("ca_file", trusted.to_str().unwrap())]));
+    for _ in 0..3 {
+        first.ask(Question::get(""), within(5.0)).unwrap();
+        assert!(second.ask(Question::get(""), within(5.0)).unwrap_err().to_string().contains("trust a private CA"));
+    }
+    file(&folder, "ca.pem", &(own.pem() + &other.pem()));
+    for http in [&mut second, &mut first] {
+        http.ask(Question::get(""), within(5.0)).unwrap();
+    }
+    assert_eq!(right.connections(), 1);
+}
+
+#[test]
+fn a_name_whose_look_up_hangs_keeps_no_other_waiting() {
+    let (asked, held) = (Arc::new(AtomicUsize::new(0)), Arc::new((Mutex::new(true), Condvar::new())));
+    let (counted, waits) = (Arc::clone(&asked), Arc::clone(&held));
+    let lookup = Lookup::by(move |name| {
+        if name == "dead.test" {
+            counted.fetch_add(1, Ordering::SeqCst);
+            drop(waits.1.wait_while(waits.0.lock().unwrap(), |held| *held).unwrap());
+        }
+        Ok(vec![IpAddr::V4(Ipv4Addr::LOCALHOST)])
+    });
+    let runtime = names::runtime().unwrap();
+    runtime.block_on(async {
+        let dead: Vec<_> = (0..10).map(|_| tokio::spawn(names::addresses(lookup.clone(), "dead.test"))).collect();
+        while asked.load(Ordering::SeqCst) < 2 {
+            names::addresses(lookup.clone(), "lively.test").await.unwrap();
+        }
+        assert_eq!(asked.load(Ordering::SeqCst), 2, "no more than two threads hang");
+        *held.0.lock().unwrap() = false;
+        held.1.notify_all();
+        for one in dead {
+            one.await.unwrap().unwrap();
+        }
+    });
+    assert_eq!(asked.load(Ordering::SeqCst), 10);
 }

@@ -95,3 +95,25 @@ fn a_server_that_goes_and_comes_is_a_line_each_way_and_the_others_go_on() {
     assert_eq!(home.log().matches("HTTP 503").count(), 1, "{}", home.log());
     signal(pid, "TERM");
 }
+
+#[test]
+fn each_further_server_costs_one_descriptor() {
+    let pages: Vec<_> = (0..12).map(|_| nginx(1).0).collect();
+    let sections: Vec<_> = pages.iter().enumerate().map(|(at, pages)| section(&format!("NginX:{at}"), pages)).collect();
+    let home = home(&sections[..2]).with("check_period_seconds", "0.2");
+    let pid = home.start();
+    let open = || {
+        let links =
+            fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten().filter_map(|fd| fs::read_link(fd.path()).ok());
+        links
+            .filter(|link| ["socket:", "anon_inode:"].iter().any(|kind| link.to_string_lossy().starts_with(kind)))
+            .count()
+    };
+    let is_asked = |pages: &[Pages]| pages.iter().all(|pages| pages.asked().len() > 2);
+    wait_for("the first two", || is_asked(&pages[..2]));
+    let before = open();
+    fs::write(home.path("conf/webservers.ini"), sections.concat()).unwrap();
+    wait_for("all of them", || is_asked(&pages));
+    assert_eq!(open() - before, 10);
+    signal(pid, "TERM");
+}

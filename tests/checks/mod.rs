@@ -6,6 +6,8 @@ pub mod charts;
 pub mod dead_mount;
 mod docker;
 mod documents;
+#[cfg(all(feature = "mongodb", feature = "mysql"))]
+mod failing;
 pub mod golden;
 mod host;
 mod hostile;
@@ -16,6 +18,7 @@ mod manual;
 #[cfg(feature = "mongodb")]
 mod mongodb;
 mod mounts;
+mod mutations;
 #[cfg(feature = "mysql")]
 mod mysql;
 mod nvidia;

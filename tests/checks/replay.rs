@@ -19,7 +19,7 @@ use crate::support::mongo_server;
 use crate::support::mysql_server::{self, Reply};
 use crate::support::server::answer;
 use std::fs::{self, Permissions};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -33,8 +33,8 @@ pub struct Case {
     folder: PathBuf,
     section: Vec<(String, String)>,
     routes: Vec<Route>,
-    /// From one tick to the next.
-    pub seconds: u64,
+    /// See [`Replay::seconds`].
+    seconds: u64,
     /// Metrics whose numbers are others in each run.
     pub varying: Vec<String>,
 }
@@ -133,6 +133,11 @@ impl Replay {
         let replay = Replay { shared, port, programs: tempfile::tempdir().unwrap() };
         replay.set(1, Trouble::None);
         replay
+    }
+
+    /// From one tick to the next.
+    pub fn seconds(&self) -> u64 {
+        self.shared.case.seconds
     }
 
     /// The tick from which answers come from now on, and what is done with them.
@@ -311,7 +316,9 @@ impl Shared {
             Trouble::None => wrapped(told.to_vec()),
             Trouble::Body(change) => wrapped(change(told)),
             Trouble::Raw(bytes) => {
-                let _ = to.write_all(bytes);
+                // A connection that is closed before all was heard is reset, and what was said is lost.
+                let _ = to.write_all(bytes).and_then(|()| to.shutdown(Shutdown::Write));
+                let _ = io::copy(to, &mut io::sink());
                 return false;
             }
             Trouble::Silence => return true,

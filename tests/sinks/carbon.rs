@@ -3,6 +3,7 @@
 use super::*;
 use crate::support::{is_installed, skip};
 use proptest::prelude::*;
+use puypuy::net::names::Lookup;
 use puypuy::sink::carbon::{Carbon, configure};
 use serde_pickle::value::Value as Pickle;
 use std::io::{Read, Write};
@@ -365,7 +366,7 @@ fn every_address_of_a_name_is_tried_and_the_name_is_asked_each_time() {
     let counter = asked.clone();
     let mut sink = sink(&format!("carbon.example:{port}"), "");
     // Nobody listens at the first: that is refused at once.
-    sink.set_lookup(std::sync::Arc::new(move |host| {
+    sink.set_lookup(Lookup::by(move |host| {
         assert_eq!(host, "carbon.example");
         counter.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         Ok(vec!["127.0.0.2".parse().unwrap(), "127.0.0.1".parse().unwrap()])

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::support::server::{Server, Step, answer};
+use puypuy::net::names::Lookup;
 use puypuy::net::proxy::Proxying;
 use std::io;
 use std::net::{IpAddr, TcpListener};
@@ -185,7 +186,7 @@ fn resolving(port: u16, lookup: impl Fn(&str) -> io::Result<Vec<IpAddr>> + Send 
     let asked = Asked::default();
     let note = asked.clone();
     let mut sink = sink(&format!("http://influx.test:{port}"), "connect_timeout = 2\nproxy = none");
-    sink.set_lookup(Arc::new(move |name| {
+    sink.set_lookup(Lookup::by(move |name| {
         note.lock().unwrap().push(name.into());
         lookup(name)
     }));
@@ -403,7 +404,7 @@ fn no_secret_is_ever_told() {
     let far = "http://planted1:planted2@influx.test/?token=planted3";
     for lookup in [Ok(Vec::new()), Err(()), addresses(&["127.0.0.4"]).map_err(|_| ())] {
         let mut sink = sink(far, "proxy = none\nconnect_timeout = 1");
-        sink.set_lookup(Arc::new(move |_| lookup.clone().map_err(|()| io::Error::other("no"))));
+        sink.set_lookup(Lookup::by(move |_| lookup.clone().map_err(|()| io::Error::other("no"))));
         let told = format!("{:?} {:?}", send(&mut sink, &one()), sink.notes());
         assert!(!told.contains("planted"), "{told}");
     }

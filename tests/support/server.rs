@@ -200,6 +200,11 @@ impl Server {
         self.shared.accepted.load(Ordering::SeqCst)
     }
 
+    /// Connections that are open now.
+    pub fn open(&self) -> usize {
+        self.shared.open.lock().unwrap().len()
+    }
+
     /// Another script from now on.
     pub fn script(&self, steps: Vec<Step>) {
         assert!(!steps.is_empty(), "a script needs a step");

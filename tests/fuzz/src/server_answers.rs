@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use puypuy::model::parse::bson::Document;
 use puypuy::model::parse::csv::Csv;
 use puypuy::model::parse::jolokia::{Bean, read_bulk, read_one};
-use puypuy::model::parse::{dict, jmxproxy, json, pairs, prometheus, resp};
+use puypuy::model::parse::{dict, jmxproxy, json, pairs, prometheus, resp, varnishstat};
 use puypuy::model::table::{Field, gauge};
 
 const BEANS: &[Bean] = &[Bean { name: "a:type=B", attributes: &[] }, Bean { name: "a:type=*", attributes: &["C"] }];
@@ -15,11 +15,11 @@ const FIELDS: &[Field] = &[gauge("/a/b", "ab", ""), gauge("/c", "c", "")];
 fuzz_target!(|bytes: &[u8]| {
     let Some((which, bytes)) = bytes.split_first() else { return };
     let text = String::from_utf8_lossy(bytes);
-    match which % 9 {
+    match which % 10 {
         0 => drop(prometheus::read(&text, |name| name.len() % 2 == 0, |sample, _| assert!(!sample.name.is_empty()))),
         1 => {
             if let Ok(csv) = Csv::read(&text) {
-                csv.rows(&["# pxname", "svname", "scur"], |row| drop(row.get("scur")));
+                csv.rows(&["# pxname", "svname", "scur"], |row| assert!(row.get("nothing").is_none()));
             }
         }
         2 => drop(read_bulk(&text, BEANS)),
@@ -31,6 +31,7 @@ fuzz_target!(|bytes: &[u8]| {
             assert!(resp::replies(bytes).take(100_000).count() <= bytes.len());
         }
         7 => drop(Document::read(bytes)),
+        8 => drop((varnishstat::newest_vcl(&text), varnishstat::backend(&text))),
         _ => {
             drop(dict::texts(&text));
             if let Ok(document) = json::document(&text, "a document") {

@@ -1,0 +1,21 @@
+//! What the tests have for the recorded answers of servers, as the fuzzer uses it.
+#![allow(dead_code)] // The tests use more of it.
+
+#[path = "../../checks/machine.rs"]
+pub mod machine;
+#[path = "../../checks/mutations.rs"]
+pub mod mutations;
+#[path = "../../checks/replay.rs"]
+pub mod replay;
+#[path = "../../support"]
+pub mod support {
+    pub mod dice;
+    pub mod mongo_server;
+    pub mod mysql_server;
+    pub mod server;
+}
+
+/// Every check that has recorded answers, with the folders of its cases.
+pub fn cases() -> Vec<(&'static puypuy::check::Spec, Vec<std::path::PathBuf>)> {
+    mutations::cases(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../checks"))
+}
