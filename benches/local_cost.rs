@@ -10,7 +10,7 @@
 use puypuy::config::section::Entry;
 use puypuy::config::section::Section;
 use puypuy::model::point::{Identity, Kind, Point, Tags, Value};
-use puypuy::sink::local::{Local, Reader, configure};
+use puypuy::sink::local::{Grain, Local, Reader, configure};
 use puypuy::sink::{Attempt, Sink, Verdict};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -173,7 +173,7 @@ fn read(points: usize, period: i64) {
         let reader = Reader::open(bench.sink.path()).unwrap().unwrap();
         let ids: Vec<i64> = (1..=wanted).collect();
         let mut count = 0;
-        reader.points(&ids, span.clone(), |_| count += 1).unwrap();
+        reader.read(Grain::Raw, &ids, span.clone(), |_| count += 1).unwrap();
         println!("{points:6}  {period:4} s  {what:26}{count:10}{:9.1} ms", begin.elapsed().as_secs_f64() * 1000.0);
     }
 }

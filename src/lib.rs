@@ -21,5 +21,6 @@ pub mod net;
 pub mod scheduler;
 pub mod scripts;
 pub mod sink;
+pub mod state;
 pub mod sys;
 pub mod web;

@@ -95,7 +95,7 @@ impl Run {
     }
 
     fn status(&self) -> Status {
-        *self.status.lock().unwrap()
+        self.status.lock().unwrap().clone()
     }
 
     fn push(&mut self, points: i64) {

@@ -4,6 +4,7 @@ use super::{Check, CommonSettings, Context, Out, Spec};
 use crate::config::section::Section;
 use crate::model::error::Result;
 use std::thread;
+use std::time::{Duration, Instant};
 
 /// The tag that holds NAME.
 const TAG: &str = "instance";
@@ -42,12 +43,13 @@ impl Instance {
         Ok(Instance { name, max_series, check_type: spec.check_type, check, out: None })
     }
 
-    fn run(&mut self, cx: &Context) -> (&mut Out, Result<()>) {
+    fn run(&mut self, cx: &Context) -> (&mut Out, Result<()>, Duration) {
+        let begun = Instant::now();
         let Instance { max_series, check_type, check, out, .. } = self;
         let out = out.get_or_insert_with(|| Out::new(*check_type, *max_series, cx.tick));
         out.begin(cx.tick);
         let result = check.run(cx, out);
-        (out, result)
+        (out, result, begun.elapsed())
     }
 }
 
@@ -67,8 +69,8 @@ impl Check for Instances {
             let own = first.as_mut().map_or(Ok(()), |first| first.run(cx, out));
             failed.extend(own.err().map(|error| (String::new(), error)));
             for (name, running) in running {
-                let (told, result) = running.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-                out.take_over(told, TAG, &name);
+                let (told, result, took) = running.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                out.take_over(told, TAG, &name, (took, result.as_ref().err()));
                 failed.extend(result.err().map(|error| (name, error)));
             }
         });

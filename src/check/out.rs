@@ -7,12 +7,16 @@ use crate::model::origin::Origin;
 use crate::model::point::{Batch, HealthEvent, Kind, Level, Point, Series, Tags, Text, Tick, Value};
 use crate::model::rates::{Backward, Before, Change, Count};
 use crate::model::table::{Field, How, NO_COUNT, Raw, Row, Share};
+use crate::state::Run;
 use std::collections::HashMap;
 use std::fmt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Periods after which an event that is not judged any more is forgotten.
 const FORGET_AFTER_PERIODS: u32 = 10;
+
+/// Faults that a sentence shows of many.
+const SHOWN: usize = 3;
 
 /// What rounding may put on top of a bound.
 const ROUNDED: f64 = 1.0 + 1e-9;
@@ -55,6 +59,30 @@ impl fmt::Display for Fault {
     }
 }
 
+/// Faults as one sentence: the first of them, and how many more there are.
+pub struct Faults<'a>(pub &'a [Fault]);
+
+impl fmt::Display for Faults<'_> {
+    fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
+        for (place, fault) in self.0.iter().take(SHOWN).enumerate() {
+            let between = if place == 0 { "" } else { "; " };
+            write!(to, "{between}{fault}")?;
+        }
+        match self.0.len().saturating_sub(SHOWN) {
+            0 => Ok(()),
+            more => write!(to, "; and {more} more"),
+        }
+    }
+}
+
+/// What a further server of a check has brought.
+pub struct ServerRun {
+    pub name: String,
+    pub run: Run,
+    /// What it could not tell, or why it failed.
+    pub why: Option<String>,
+}
+
 /// Where a check's numbers go. Owned by the check's worker, kept from tick to tick: it knows the series.
 pub struct Out {
     check_type: Text,
@@ -63,6 +91,7 @@ pub struct Out {
     read: Option<Instant>,
     batch: Batch,
     faults: Vec<Fault>,
+    servers: Vec<ServerRun>,
     known: KnownSeries,
     /// Points of the last run.
     expected: usize,
@@ -80,6 +109,7 @@ impl Out {
             read: None,
             batch: Batch::default(),
             faults: Vec::new(),
+            servers: Vec::new(),
             known: KnownSeries::new(max_series),
             expected: 0,
             origin: Origin::default(),
@@ -92,6 +122,7 @@ impl Out {
         (self.tick, self.read) = (tick, None);
         self.batch = Batch { points: Vec::with_capacity(self.expected), events: Vec::new() };
         self.faults.clear();
+        self.servers.clear();
         self.known.begin_run();
     }
 
@@ -342,8 +373,22 @@ impl Out {
     }
 
     /// What was told of one of several servers: its points get that tag, its events and faults its name.
-    pub fn take_over(&mut self, told: &mut Out, tag: &'static str, name: &str) {
+    pub fn take_over(
+        &mut self,
+        told: &mut Out,
+        tag: &'static str,
+        name: &str,
+        (took, failure): (Duration, Option<&Error>),
+    ) {
         let (mut batch, faults) = told.finish();
+        let (points, has_failed) = (batch.len(), failure.is_some());
+        let faulty = faults.len() + usize::from(has_failed);
+        let run = Run { tick: told.tick.wall, took, points, faults: faulty, has_failed };
+        let why = match failure {
+            Some(failure) => Some(failure.to_string()),
+            None => (!faults.is_empty()).then(|| Faults(&faults).to_string()),
+        };
+        self.servers.push(ServerRun { name: name.into(), run, why });
         for point in &mut batch.points {
             point.tags = point.tags.with(tag, name);
         }
@@ -355,6 +400,11 @@ impl Out {
             let item = if fault.item.is_empty() { name.into() } else { format!("{name}: {}", fault.item) };
             self.faults.push(Fault { item, ..fault });
         }
+    }
+
+    /// What each further server has brought in this run.
+    pub fn take_servers(&mut self) -> Vec<ServerRun> {
+        std::mem::take(&mut self.servers)
     }
 
     /// Whether there may be no more series: a device that is new need not be looked at.

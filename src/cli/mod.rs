@@ -181,6 +181,10 @@ fn obey(cli: Cli) -> Result<ExitCode> {
             if !runs {
                 return Ok(ExitCode::from(NOT_RUNNING));
             }
+            // Its configuration may be in disorder meanwhile.
+            if let Some(settings) = settings::load(paths.home, paths.config).settings {
+                say_page(&settings, out);
+            }
         }
         Command::Run => {
             let signals = daemon::listen_for_service_manager()?;
@@ -262,9 +266,18 @@ fn quickstart(paths: Paths, out: &mut dyn Write) -> Result<ExitCode> {
         (false, _) => start(paths, out)?,
     };
     if begun == ExitCode::SUCCESS {
-        commands::show_first(&load(paths)?.0, out)?;
+        let (settings, _) = load(paths)?;
+        commands::show_first(&settings, out)?;
+        say_page(&settings, out);
     }
     Ok(begun)
+}
+
+/// Where the page of the daemon that runs is.
+fn say_page(settings: &Settings, out: &mut dyn Write) {
+    if let Some(page) = daemon::page(settings) {
+        say(out, format!("its page: {page}"));
+    }
 }
 
 fn say(out: &mut dyn Write, line: impl Display) {

@@ -3,7 +3,7 @@
 use super::commands::Wanted;
 use crate::model::error::{Error, Result};
 use crate::model::point::Value;
-use crate::sink::local::{Reader, Series, Summary};
+use crate::sink::local::{Grain, Reader, Series, Summary};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::ops::RangeInclusive;
@@ -103,13 +103,8 @@ fn gather(store: &Reader, series: &[Series], span: RangeInclusive<i64>) -> Resul
     let start = store.oldest(&span)?.unwrap_or(*span.start());
     let axis = Axis { start, step: span.end().saturating_sub(start) / COLUMNS + 1 };
     let mut lines = BTreeMap::new();
-    let mut pointwise = span.clone();
-    if span.end().saturating_sub(start) > POINTWISE {
-        store.minutes(&ids, span.clone(), |minute| add(&mut lines, axis, minute))?;
-        let rolled = store.newest_minute(&span)?.map_or(start, |minute| minute.saturating_add(60));
-        pointwise = rolled..=*span.end();
-    }
-    store.points(&ids, pointwise, |point| add(&mut lines, axis, point))?;
+    let grain = if span.end().saturating_sub(start) > POINTWISE { Grain::Minute } else { Grain::Raw };
+    store.read(grain, &ids, span, |summary| add(&mut lines, axis, summary))?;
     Ok(lines)
 }
 

@@ -19,6 +19,8 @@ pub struct Settings {
     pub tsdb: Tsdb,
     /// `[WebServer]` where it is to listen.
     pub web: Option<Section>,
+    /// Whether there is no daemon without it: somebody asks for it, or the sink does.
+    pub web_is_needed: bool,
 }
 
 /// `[SelfConfig]`. Paths are absolute.
@@ -139,7 +141,8 @@ const OWN_KEYS: &[&str] = &[
     "rootfs",
 ];
 
-const WEB_KEYS: &[&str] = &["webserver", "webaddress", "apikey", "allow_arguments", "allowedip"];
+const WEB_KEYS: &[&str] =
+    &["webserver", "webaddress", "allowedip", "allowedhost", "webuser", "webpassword", "apikey", "allow_arguments"];
 
 /// The daemon's sections and the keys they take, but for those of a store.
 const SECTIONS: &[(&str, &[&str])] = &[("SelfConfig", OWN_KEYS), ("TSDB", TSDB_KEYS), ("WebServer", WEB_KEYS)];
@@ -189,12 +192,15 @@ pub fn load(home: &Path, named: Option<&Path>) -> Loaded {
     let own = read_own(home, &own, &mut problems);
     let tsdb = read_tsdb(tsdb, error_handler, &mut problems);
     let web = section("WebServer");
+    let is_of = |kind| tsdb.as_ref().is_some_and(|tsdb| tsdb.kind == kind);
     let is_asked = problems.or(web.flag("webserver", false), false);
-    let is_needed = tsdb.as_ref().is_some_and(|tsdb| tsdb.kind == SinkKind::Prometheus);
-    let web = (is_asked || is_needed).then_some(web);
+    let web_is_needed = is_asked || is_of(SinkKind::Prometheus);
+    // The numbers of the local store are looked at there, unless somebody says no.
+    let is_left_open = web.text("webserver").is_none_or(str::is_empty);
+    let web = (web_is_needed || is_left_open && is_of(SinkKind::Local)).then_some(web);
     loaded.errors.extend(read.errors);
     loaded.own = Some(own.clone());
-    loaded.draft = tsdb.map(|tsdb| Settings { home: home.into(), file, own, tsdb, web });
+    loaded.draft = tsdb.map(|tsdb| Settings { home: home.into(), file, own, tsdb, web, web_is_needed });
     loaded.settings = loaded.draft.clone().filter(|_| loaded.errors.is_empty());
     loaded
 }

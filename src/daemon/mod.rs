@@ -12,11 +12,12 @@ mod running;
 mod serving;
 mod side_thread;
 mod signals;
+mod sockets;
 mod threads;
 mod trial;
 
 pub use fork::Ready;
-pub use running::{status, stop};
+pub use running::{page, status, stop};
 pub use signals::Listening;
 pub use trial::trial;
 

@@ -1,10 +1,11 @@
 //! What can be done with a daemon that runs: ask how it is, and stop it.
 
 use super::pidfile::{Daemon, look};
-use super::threads;
-use crate::config::settings::SelfConfig;
+use super::{sockets, threads};
+use crate::config::settings::{SelfConfig, Settings};
 use crate::model::error::{Error, Result};
 use crate::sys::clock;
+use crate::web;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, SysconfVar, sysconf};
 use std::fs;
@@ -27,6 +28,13 @@ pub fn status(own: &SelfConfig) -> Result<(bool, String)> {
             Ok((true, format!("running, pid {pid}{since}, log {}", own.log_file.display())))
         }
     }
+}
+
+/// Where the daemon of these settings shows its page; `None` where none runs, or it does not listen.
+pub fn page(settings: &Settings) -> Option<String> {
+    let web = web::configure(settings.web.as_ref()?).ok()?;
+    let sockets = sockets::of(running(&settings.own).ok()??);
+    web.page(|address| sockets.listen(address))
 }
 
 /// Stops the daemon and waits until its lock is free; returns what happened. Not running is no failure.

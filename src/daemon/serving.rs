@@ -1,5 +1,7 @@
 //! The serving process: puts checks, assembly, delivery and sink together, and takes them apart at the end.
 
+use crate::check::Spec;
+use crate::check::chart::{Drawn, charts};
 use crate::checks;
 use crate::config::settings::Settings;
 use crate::daemon::{Control, hostname};
@@ -9,12 +11,17 @@ use crate::delivery::rejected::Rejected;
 use crate::delivery::spool::{Bounds, Spool};
 use crate::delivery::{Delivery, Moment, cached};
 use crate::fetch::program::Programs;
+use crate::model::beat::Beat;
 use crate::model::error::{Error, Result};
 use crate::net::random;
 use crate::scheduler::Scheduler;
 use crate::scheduler::assembly::Assembly;
 use crate::sink;
+use crate::state::Board;
+use crate::sys::clock::unix_now;
+use crate::web::overview::About;
 use crate::web::{self, Pages};
+use serde_json::Value;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
@@ -23,6 +30,12 @@ use std::time::{Duration, Instant};
 /// How long the end waits for delivery to send or spool what is left.
 const LAST_DELIVERY: Duration = Duration::from_millis(2500);
 const STACK: usize = 1 << 20;
+
+/// The charts of the checks of these names, each check once.
+fn charts_of(names: &[&str]) -> Value {
+    let specs = checks::all().filter(|spec| names.contains(&spec.name));
+    charts(specs.map(|spec| spec as &Spec)).iter().map(Drawn::to_json).collect()
+}
 
 /// Runs until told to stop. Called after the fork: from here on there are threads.
 ///
@@ -48,14 +61,33 @@ pub fn serve(settings: &Settings, control: Control) -> Result<()> {
     }
     let seconds = own.check_period.as_secs_f64();
     log::info!("host {}, every {seconds} s, to {}", identity.host, sink.name());
-    let (tells_errors, exposition) = (sink.takes_events(), sink.exposition());
+    let (tells_errors, exposition) = (sink.takes_errors(), sink.exposition());
+    let host = identity.host.to_string();
+    let about = About { host, started: unix_now(), period: own.check_period, sink: sink.name() };
+    let board = Arc::new(Board::default());
     let queue = Arc::new(Queue::default());
     let (period, begin) = (own.check_period, (Moment::now(), random()));
     let delivery = Delivery::new(sink, identity.clone(), Arc::clone(&queue), spool, rejected, period, begin);
     let programs = Programs::new(home.clone(), identity).with_python(own.python.clone(), file.clone());
     let programs = Arc::new(programs);
+    let beat = Arc::new(Beat::new(Instant::now()));
     if let Some(web) = web {
-        web::start(web, Pages { status: delivery.status(), exposition, programs: Arc::clone(&programs) })?;
+        let pages = Pages {
+            about,
+            status: delivery.status(),
+            board: Arc::clone(&board),
+            charts: charts_of,
+            unit: checks::unit,
+            exposition,
+            store: sink::local_file(tsdb, home).ok(),
+            period,
+            beat: Arc::clone(&beat),
+            programs: Arc::clone(&programs),
+        };
+        match web::start(web, pages) {
+            Err(error) if !settings.web_is_needed => log::warn!("{error}; it goes on without the page"),
+            started => started.map(|_| ())?,
+        }
     }
     let delivery = thread::Builder::new()
         .name("delivery".into())
@@ -70,10 +102,11 @@ pub fn serve(settings: &Settings, control: Control) -> Result<()> {
         assembly,
         checks::find,
         tells_errors,
+        board,
     )?;
     (control.ready)(scheduler.taken())?;
 
-    scheduler.run(control.stop);
+    scheduler.run(control.stop, &beat);
     let deadline = Instant::now() + LAST_DELIVERY;
     queue.close(deadline);
     while !delivery.is_finished() && Instant::now() < deadline + Duration::from_millis(200) {

@@ -3,16 +3,13 @@
 
 use super::fork::{self, Awaited, Ready};
 use super::privileges::{self, Attempt};
-use super::{places, running, signals};
+use super::{places, running, signals, sockets};
 use crate::config::settings::Settings;
 use crate::delivery::disk;
 use crate::model::error::Result;
 use crate::scheduler::difference::Taken;
 use crate::{sink, web};
-use nix::unistd::{Uid, User};
-use std::collections::HashSet;
-use std::fs;
-use std::net::SocketAddr;
+use nix::unistd::User;
 use std::path::Path;
 use std::time::Duration;
 
@@ -40,42 +37,14 @@ pub fn trial(settings: &Settings) -> Result<()> {
 
 fn as_user(settings: &Settings, target: Option<User>, old: Option<i32>) -> Result<()> {
     let seen_to = privileges::prepare(settings, &target, Attempt::Trial)?;
-    let sockets = old.map(sockets_of);
+    let sockets = old.map(sockets::of);
     privileges::drop_to(target)?;
     places::check(settings, &seen_to, Attempt::Trial)?;
     disk::free_for(&settings.own.tmpdir.join("spool"), old)?;
     sink::build(settings)?;
     let Some(web) = settings.web.as_ref().map(web::configure).transpose()? else { return Ok(()) };
-    web::try_to_listen(&web, |address| sockets.as_ref().is_some_and(|sockets| listens(sockets, address)))
-}
-
-/// The sockets of the old daemon.
-enum Sockets {
-    Numbers(HashSet<u64>),
-    /// Those of this user: a process that was root shows its own to root alone.
-    Of(Uid),
-}
-
-fn sockets_of(pid: i32) -> Sockets {
-    let Ok(open) = fs::read_dir(format!("/proc/{pid}/fd")) else { return Sockets::Of(Uid::effective()) };
-    let number = |target: &str| target.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok();
-    let targets = open.flatten().filter_map(|descriptor| fs::read_link(descriptor.path()).ok());
-    Sockets::Numbers(targets.filter_map(|target| number(target.to_str()?)).collect())
-}
-
-/// Whether one of these sockets listens at the port of that address, as `/proc/net/tcp` tells.
-fn listens(sockets: &Sockets, address: SocketAddr) -> bool {
-    const LISTEN: &str = "0A";
-    let port = format!(":{:04X}", address.port());
-    ["/proc/net/tcp", "/proc/net/tcp6"].iter().any(|table| {
-        fs::read_to_string(table).unwrap_or_default().lines().skip(1).any(|line| {
-            let words: Vec<&str> = line.split_ascii_whitespace().collect();
-            let at = |place: usize| words.get(place).copied().unwrap_or_default();
-            let is_one = match sockets {
-                Sockets::Numbers(numbers) => at(9).parse().is_ok_and(|number| numbers.contains(&number)),
-                Sockets::Of(user) => at(7).parse() == Ok(user.as_raw()),
-            };
-            at(1).ends_with(&port) && at(3) == LISTEN && is_one
-        })
-    })
+    if !settings.web_is_needed {
+        return Ok(());
+    }
+    web::try_to_listen(&web, |address| sockets.as_ref().is_some_and(|sockets| sockets.listen(address)))
 }

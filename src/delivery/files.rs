@@ -27,6 +27,24 @@ struct Size {
     bytes: u64,
     /// Points in it; `None` where it is of an earlier run.
     points: Option<u32>,
+    stored: Stored,
+}
+
+/// When a batch was first stored, in unix seconds.
+#[derive(Clone, Copy)]
+enum Stored {
+    At(i64),
+    /// Nobody has asked yet.
+    Unasked,
+    /// Its header cannot be read.
+    Unknown,
+}
+
+impl Stored {
+    /// As the header of a file says.
+    fn in_header(bytes: &[u8]) -> Stored {
+        codec::read_header(bytes).map_or(Stored::Unknown, |header| Stored::At(header.stored))
+    }
 }
 
 impl Size {
@@ -59,7 +77,7 @@ impl Files {
                 let _ = self.disk.remove(&name);
             } else if let Some(number) = number_of(&name) {
                 let known = self.sizes.get(&number).filter(|size| size.bytes == bytes);
-                sizes.insert(number, known.copied().unwrap_or(Size { bytes, points: None }));
+                sizes.insert(number, known.copied().unwrap_or(Size { bytes, points: None, stored: Stored::Unasked }));
             }
         }
         let taken: Vec<u64> = sizes.keys().copied().filter(&is_taken).collect();
@@ -102,6 +120,19 @@ impl Files {
     /// Their bytes together.
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// When the oldest was first stored, in unix seconds. One of an earlier run is read for that, once.
+    pub fn oldest(&mut self) -> Option<i64> {
+        let mut first = self.sizes.first_entry()?;
+        if let Stored::Unasked = first.get().stored {
+            let read = self.disk.read(&file_name(*first.key()));
+            first.get_mut().stored = read.map_or(Stored::Unknown, |bytes| Stored::in_header(&bytes));
+        }
+        match first.get().stored {
+            Stored::At(stored) => Some(stored),
+            Stored::Unasked | Stored::Unknown => None,
+        }
     }
 
     /// Their numbers, the oldest first.
@@ -161,7 +192,8 @@ impl Files {
             let _ = disk.remove(&unfinished);
             return Err(Error::file("write", &self.path_of(number))(error));
         }
-        self.set_size(number, Some(Size { bytes: bytes.len() as u64, points: u32::try_from(points).ok() }));
+        let (points, stored) = (u32::try_from(points).ok(), Stored::in_header(bytes));
+        self.set_size(number, Some(Size { bytes: bytes.len() as u64, points, stored }));
         Ok(())
     }
 

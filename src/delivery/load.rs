@@ -118,7 +118,7 @@ impl Delivery {
         if !self.takes_events {
             // Events that were spooled for another sink, which took them.
             let specials = own.iter_mut().filter(|point| point.kind == Kind::Special);
-            specials.for_each(|point| *point = normalise::plain(point.clone()));
+            specials.for_each(|point| *point = point.clone().plain());
         }
         // Events go before the numbers: people wait for them.
         own.splice(0..0, normalise::event_points(&events, self.takes_events));

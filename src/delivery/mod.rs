@@ -178,6 +178,7 @@ impl Delivery {
         (now, chance): (Moment, u64),
     ) -> Delivery {
         let mut chance = Chance(chance | 1);
+        let status = Status { is_up: true, since: now.wall, ..Status::default() };
         if !spool.is_empty() {
             log::info!("{} batches of earlier are in the spool ({} bytes)", spool.files(), spool.bytes());
         }
@@ -201,8 +202,8 @@ impl Delivery {
             last: None,
             flushed: now.at,
             chance,
-            status: Status::default(),
-            published: Arc::default(),
+            status: status.clone(),
+            published: Arc::new(Mutex::new(status)),
         }
     }
 
@@ -497,13 +498,13 @@ impl Delivery {
         self.reporter.remind(self.waiting(), now.at);
         let status = &mut self.status;
         status.is_up = self.line.is_up();
-        let wait = self.line.probe_at().map(|probe| probe.saturating_duration_since(now.at));
-        status.backoff = wait.unwrap_or_default();
+        status.next_attempt = self.line.probe_at();
+        status.spool_oldest = self.spool.oldest();
         (status.spool_batches, status.spool_bytes) = (self.spool.files(), self.spool.bytes());
         let live = self.live.iter().map(|live| live.batch.len()).sum::<usize>();
         let loaded = self.live_load.as_ref().map_or(0, Load::memory_points);
         status.memory_points = (live + loaded + self.spool.memory_points()) as u64;
-        *self.published.lock().unwrap_or_else(PoisonError::into_inner) = *status;
+        *self.published.lock().unwrap_or_else(PoisonError::into_inner) = status.clone();
     }
 
     /// What waits in the spool, for the log.

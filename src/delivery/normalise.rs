@@ -29,7 +29,7 @@ const NO_NAME: &str = "the name of the metric is empty";
 /// (`health_status`).
 pub fn event_points(events: &[HealthEvent], takes_events: bool) -> Vec<Point> {
     let special = events.iter().map(special);
-    if takes_events { special.collect() } else { special.map(plain).collect() }
+    if takes_events { special.collect() } else { special.map(Point::plain).collect() }
 }
 
 fn special(event: &HealthEvent) -> Point {
@@ -42,17 +42,6 @@ fn special(event: &HealthEvent) -> Point {
         tags: Tags::one(MESSAGE, &event.message),
         host: None,
         reaction: event.reaction,
-    }
-}
-
-/// An event as what stores of numbers can hold: `health_status` with the number of the level, the name of the event as tag
-/// `event`, and the type of the check that judged. Other points stay what they are.
-pub fn plain(point: Point) -> Point {
-    match point.kind {
-        Kind::Special => {
-            Point { tags: Tags::one("event", &point.name), name: "health_status".into(), kind: Kind::Gauge, ..point }
-        }
-        _ => point,
     }
 }
 

@@ -51,6 +51,7 @@ impl Delivery {
         if delivered > 0 || has_part {
             let back = self.line.success(now.at);
             self.reporter.line(&back, "", self.waiting(), now.at);
+            self.status.line(&back, "", now.wall);
         }
         self.refuse(refusals, now);
         match load.shipment.stop() {
@@ -107,6 +108,7 @@ impl Delivery {
             }
         };
         self.reporter.line(&change, &why, self.waiting(), now.at);
+        self.status.line(&change, &why, now.wall);
     }
 
     fn settle_source(&mut self, shipment: &Shipment, source: Source, was_well: bool, now: Moment) {

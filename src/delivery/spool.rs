@@ -161,6 +161,12 @@ impl Spool {
         self.files.bytes()
     }
 
+    /// Unix seconds since when the oldest batch waits; of those in memory alone the time of the first point.
+    pub fn oldest(&mut self) -> Option<i64> {
+        let in_memory = || self.memory.first_key_value()?.1.points.first().map(|point| point.time);
+        self.files.oldest().or_else(in_memory)
+    }
+
     /// Points dropped since the last call, by the bound that was reached.
     pub fn take_dropped(&mut self) -> Dropped {
         std::mem::take(&mut self.dropped)

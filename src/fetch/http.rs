@@ -20,7 +20,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::task::{JoinSet, yield_now};
@@ -229,29 +229,8 @@ struct Common {
     /// Driven by those who wait on it, one at a time; each waits for no other than its own pages.
     runtime: Runtime,
     lookup: Lookup,
-    /// By the keys of TLS; `None` is for plain HTTP.
-    trusts: Mutex<HashMap<Option<Tls>, SharedTrust>>,
-}
-
-/// `None` until somebody has read it.
-type SharedTrust = Arc<Mutex<Option<Trust>>>;
-
-/// Whom servers with the same keys of TLS trust.
-#[derive(Clone)]
-struct Trust {
-    config: ClientConfig,
-    born: Instant,
-}
-
-impl Trust {
-    fn read(tls: Option<&Tls>) -> Result<Trust, String> {
-        let config = tls.map_or_else(Tls::none, Tls::config).map_err(|error| error.to_string())?;
-        Ok(Trust { config, born: Instant::now() })
-    }
-
-    fn is_fresh(&self) -> bool {
-        self.born.elapsed() < MAX_AGE
-    }
+    /// Whom servers with the same keys of TLS trust, and when that was read; `None` is for plain HTTP.
+    trusts: Mutex<HashMap<Option<Tls>, (ClientConfig, Instant)>>,
 }
 
 /// Made at the first request: before the daemon forks there must be none.
@@ -274,32 +253,30 @@ impl Common {
         });
     }
 
-    /// As one of those read it who have the same keys, and wait for it: files may hang. With `is_anew` it is read now, for the one
-    /// who asks alone: what is wrong with one server changes no other.
-    fn trust(&self, tls: Option<&Tls>, is_anew: bool) -> Result<Trust, String> {
-        if is_anew && tls.is_some() {
-            return Trust::read(tls);
-        }
-        let shared = {
-            let mut trusts = lock(&self.trusts);
-            trusts.retain(|_, trust| is_worth_keeping(trust));
-            Arc::clone(trusts.entry(tls.cloned()).or_default())
+    /// With `is_anew` it is read now, and for the one who asks alone: what is wrong with one server changes no other.
+    fn trust(&self, tls: Option<&Tls>, is_anew: bool) -> Result<(ClientConfig, Instant), String> {
+        let read = || {
+            let config = tls.map_or_else(Tls::none, Tls::config).map_err(|error| error.to_string())?;
+            Ok((config, Instant::now()))
         };
-        let mut trust = lock(&shared);
-        match &*trust {
-            Some(trust) if trust.is_fresh() => Ok(trust.clone()),
-            _ => Ok(trust.insert(Trust::read(tls)?).clone()),
+        if is_anew && tls.is_some() {
+            return read();
         }
+        let known = |trusts: &mut HashMap<Option<Tls>, (ClientConfig, Instant)>| {
+            trusts.retain(|_, (_, born)| born.elapsed() < MAX_AGE);
+            trusts.get(&tls.cloned()).cloned()
+        };
+        if let Some(known) = known(&mut self.trusts()) {
+            return Ok(known);
+        }
+        // Files may hang; nobody else must wait for them.
+        let new = read()?;
+        Ok(self.trusts().entry(tls.cloned()).or_insert(new).clone())
     }
-}
 
-/// One that is being read, or is not too old.
-fn is_worth_keeping(trust: &SharedTrust) -> bool {
-    trust.try_lock().map_or(true, |trust| trust.as_ref().is_some_and(Trust::is_fresh))
-}
-
-fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
+    fn trusts(&self) -> MutexGuard<'_, HashMap<Option<Tls>, (ClientConfig, Instant)>> {
+        self.trusts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Http {
@@ -395,7 +372,7 @@ impl Endpoint {
         let env = |name: &str| std::env::var(name).ok();
         let proxy = if is_near { None } else { Proxying::choose(None, self.base.scheme(), &env) };
         let is_plain = self.base.scheme() == "http" && proxy.as_ref().is_none_or(|proxy| !proxy.is_https());
-        let Trust { config: mut tls, born } = common.trust((!is_plain).then_some(&self.tls), is_anew)?;
+        let (mut tls, born) = common.trust((!is_plain).then_some(&self.tls), is_anew)?;
         if self.is_probed {
             // The certificate that is in use, not the one that was.
             tls.resumption = Resumption::disabled();

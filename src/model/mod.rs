@@ -1,5 +1,6 @@
 //! What is true without a machine: plain data and pure functions. Nothing here reads a file, a clock or the network.
 
+pub mod beat;
 pub mod error;
 pub mod histogram;
 pub mod meter;

@@ -69,6 +69,9 @@ impl Kind {
     }
 }
 
+/// The metric as which the level of an event is kept in a store of numbers, with the tag `event`.
+pub const HEALTH_STATUS: &str = "health_status";
+
 /// The tag of a [`Kind::Special`] that holds the text of the event.
 pub const MESSAGE: &str = "message";
 
@@ -184,6 +187,17 @@ impl Hash for Series {
 }
 
 impl Point {
+    /// An event as what stores of numbers can hold: `health_status` with the number of the level, the name of the event as tag
+    /// `event`, and the type of the check that judged. Other points stay what they are.
+    pub fn plain(self) -> Point {
+        match self.kind {
+            Kind::Special => {
+                Point { tags: Tags::one("event", &self.name), name: HEALTH_STATUS.into(), kind: Kind::Gauge, ..self }
+            }
+            _ => self,
+        }
+    }
+
     /// What makes it one of its series.
     pub fn key(&self) -> Key<'_> {
         Key { name: &self.name, check_type: &self.check_type, host: self.host.as_deref(), tags: &self.tags }

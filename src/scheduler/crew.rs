@@ -3,10 +3,11 @@
 use super::clock::Moment;
 use super::links;
 use super::prepared::{Folder, Key, Prepared};
-use super::timetable::{Begin, Crew, Id, Notice};
-use super::worker::{Job, Surroundings, Unit, Worker};
+use super::timetable::{Begin, Crew, Id, NO_THREAD, Notice};
+use super::worker::{Job, Surroundings, Task, Unit, Worker};
 use crate::check::{Check, Runs};
 use crate::model::point::Batch;
+use crate::state::Entry;
 use crate::sys::logging::Complaint;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -26,8 +27,15 @@ pub struct Threads {
 
 struct Member {
     unit: Arc<Unit>,
+    entry: Arc<Entry>,
     /// Its own thread; `None` for a kernel check, which runs on the shared one.
     own: Option<Worker>,
+}
+
+impl Member {
+    fn task(&self, id: Id) -> Task {
+        Task { id, unit: Arc::clone(&self.unit), entry: Arc::clone(&self.entry) }
+    }
 }
 
 impl Threads {
@@ -57,7 +65,7 @@ impl Crew<Box<dyn Check>> for Threads {
         self.program(key).is_none_or(|path| !self.around.world.programs.is_running(&path))
     }
 
-    fn hire(&mut self, id: Id, prepared: Prepared, now: Moment) -> Option<Prepared> {
+    fn hire(&mut self, id: Id, prepared: Prepared, entry: &Arc<Entry>, now: Moment) -> Option<Prepared> {
         let own = match prepared.runs {
             Runs::Own => match Worker::start(&prepared.key.name, &self.around) {
                 Ok(worker) => Some(worker),
@@ -68,7 +76,7 @@ impl Crew<Box<dyn Check>> for Threads {
         };
         prepared.warning.iter().for_each(|warning| log::warn!("{warning}"));
         let unit = Arc::new(Unit::new(prepared, now.at, self.period, self.tells_errors));
-        self.members.insert(id, Member { unit, own });
+        self.members.insert(id, Member { unit, entry: Arc::clone(entry), own });
         None
     }
 
@@ -87,8 +95,8 @@ impl Crew<Box<dyn Check>> for Threads {
         }
         let number = self.around.assembly.open(own.len() + usize::from(!kernel.is_empty()));
         if !kernel.is_empty() {
-            let units = |id: &Id| self.members.get(id).map(|member| (*id, Arc::clone(&member.unit)));
-            let job = Job { number, tick, units: kernel.iter().filter_map(units).collect() };
+            let task = |id: &Id| self.members.get(id).map(|member| member.task(*id));
+            let job = Job { number, tick, tasks: kernel.iter().filter_map(task).collect() };
             let started = match self.kernel.is_some() {
                 true => Ok(()),
                 false => self.start_shared().map(drop),
@@ -102,6 +110,7 @@ impl Crew<Box<dyn Check>> for Threads {
                     let why = started.err().map(|error| error.to_string()).unwrap_or_default();
                     self.complaint.complain("kernel checks", &format!("no thread to run in: {why}"), tick.at);
                     for id in kernel {
+                        self.members.get(&id).iter().for_each(|member| member.entry.wait(NO_THREAD, tick.wall));
                         // We hold the other end of its way ourselves.
                         let _ = self.around.ended.send(id);
                     }
@@ -111,7 +120,7 @@ impl Crew<Box<dyn Check>> for Threads {
         }
         for (id, member) in own.into_iter().filter_map(|id| Some((id, self.members.get(&id)?))) {
             if let Some(worker) = &member.own {
-                worker.send(Job { number, tick, units: vec![(id, Arc::clone(&member.unit))] });
+                worker.send(Job { number, tick, tasks: vec![member.task(id)] });
             }
         }
     }

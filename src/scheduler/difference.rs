@@ -4,7 +4,7 @@
 use super::prepared::{Folder, Key, Prepared};
 use crate::check::Check;
 use crate::config::section::Section;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Names that a line shows of many.
 const SHOWN: usize = 3;
@@ -15,6 +15,8 @@ pub struct Difference<W = Box<dyn Check>> {
     /// On, and built anew because its section says something else.
     pub changed: Vec<Prepared<W>>,
     pub gone: Vec<Key>,
+    /// Told to be broken before, and no more.
+    pub mended: Vec<Key>,
     pub broken: Vec<Broken>,
     /// Everything was looked at; more of the same look follows otherwise.
     pub is_whole: bool,
@@ -22,13 +24,15 @@ pub struct Difference<W = Box<dyn Check>> {
 
 impl<W> Default for Difference<W> {
     fn default() -> Difference<W> {
-        Difference { added: Vec::new(), changed: Vec::new(), gone: Vec::new(), broken: Vec::new(), is_whole: false }
+        let (added, changed, gone) = (Vec::new(), Vec::new(), Vec::new());
+        Difference { added, changed, gone, mended: Vec::new(), broken: Vec::new(), is_whole: false }
     }
 }
 
 impl<W> Difference<W> {
     pub fn is_empty(&self) -> bool {
-        self.added.is_empty() && self.changed.is_empty() && self.gone.is_empty() && self.broken.is_empty()
+        let are_keys = !self.gone.is_empty() || !self.mended.is_empty();
+        self.added.is_empty() && self.changed.is_empty() && self.broken.is_empty() && !are_keys
     }
 }
 
@@ -38,6 +42,8 @@ pub struct Broken {
     pub folder: Folder,
     /// File names.
     pub names: Vec<String>,
+    /// What these would switch on, in the same order.
+    pub keys: Vec<Key>,
     pub reason: String,
     /// They go on as they were taken up before; the others are off.
     pub are_on: bool,
@@ -101,28 +107,31 @@ pub struct Comparison<W> {
     added: Vec<Prepared<W>>,
     changed: Vec<Prepared<W>>,
     gone: Vec<Key>,
-    /// By folder, reason and whether they are on, so that 5,000 of a kind are one line.
-    broken: BTreeMap<(Folder, String, bool), BTreeSet<String>>,
+    mended: Vec<Key>,
+    /// By folder, reason and whether they are on, so that 5,000 of a kind are one line. With their file names.
+    broken: BTreeMap<(Folder, String, bool), BTreeMap<Key, String>>,
 }
 
 impl<W> Default for Comparison<W> {
     fn default() -> Comparison<W> {
-        let entries = BTreeMap::new();
-        Comparison { entries, added: Vec::new(), changed: Vec::new(), gone: Vec::new(), broken: BTreeMap::new() }
+        let (added, changed, gone, mended) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Comparison { entries: BTreeMap::new(), added, changed, gone, mended, broken: BTreeMap::new() }
     }
 }
 
 impl<W> Comparison<W> {
     /// What a folder lists now, by what it switches on. An entry that is not listed any more is off.
     pub fn list(&mut self, folder: Folder, listed: BTreeMap<Key, String>) {
-        let Comparison { entries, added, changed, gone, .. } = self;
+        let Comparison { entries, added, changed, gone, mended, broken } = self;
         entries.retain(|key, entry| {
             let stays = key.folder != folder || listed.contains_key(key);
             if !stays {
                 // What was not handed over yet never will be.
                 added.retain(|prepared| prepared.key != *key);
                 changed.retain(|prepared| prepared.key != *key);
-                if entry.on.is_some() {
+                mended.retain(|mended| mended != key);
+                forget(broken, key);
+                if entry.on.is_some() || entry.reason.is_some() {
                     gone.push(key.clone());
                 }
             }
@@ -145,7 +154,10 @@ impl<W> Comparison<W> {
         let Some(entry) = self.entries.get_mut(key) else { return };
         match seen {
             Ok(prepared) => {
-                entry.reason = None;
+                if entry.reason.take().is_some() {
+                    forget(&mut self.broken, key);
+                    self.mended.push(key.clone());
+                }
                 let section = prepared.section.clone();
                 match &entry.on {
                     Some(before) if before.says_the_same(&section) => return,
@@ -155,9 +167,11 @@ impl<W> Comparison<W> {
                 entry.on = Some(section);
             }
             Err(reason) if entry.reason.as_ref() != Some(&reason) => {
-                entry.reason = Some(reason.clone());
+                if entry.reason.replace(reason.clone()).is_some() {
+                    forget(&mut self.broken, key);
+                }
                 let kind = (key.folder, reason, entry.on.is_some());
-                self.broken.entry(kind).or_default().insert(entry.file_name.clone());
+                self.broken.entry(kind).or_default().insert(key.clone(), entry.file_name.clone());
             }
             Err(_) => {}
         }
@@ -166,16 +180,25 @@ impl<W> Comparison<W> {
     /// What differs since this was asked last. What is broken is told when all was looked at, so that many of a kind are one.
     pub fn take(&mut self, is_whole: bool) -> Difference<W> {
         let broken = if is_whole { std::mem::take(&mut self.broken) } else { BTreeMap::new() }.into_iter();
-        let broken = broken.map(|((folder, reason, are_on), names)| {
-            let names = names.into_iter().collect();
-            Broken { folder, names, reason, are_on }
+        let broken = broken.map(|((folder, reason, are_on), entries)| {
+            let (keys, names) = entries.into_iter().unzip();
+            Broken { folder, names, keys, reason, are_on }
         });
         Difference {
             added: std::mem::take(&mut self.added),
             changed: std::mem::take(&mut self.changed),
             gone: std::mem::take(&mut self.gone),
+            mended: std::mem::take(&mut self.mended),
             broken: broken.collect(),
             is_whole,
         }
     }
+}
+
+/// What was not handed over yet of an entry is not so any more.
+fn forget(broken: &mut BTreeMap<(Folder, String, bool), BTreeMap<Key, String>>, key: &Key) {
+    broken.retain(|_, entries| {
+        entries.remove(key);
+        !entries.is_empty()
+    });
 }

@@ -19,9 +19,11 @@ pub mod worker;
 
 use crate::check::{Check, World};
 use crate::fetch::program::Programs;
+use crate::model::beat::Beat;
 use crate::model::error::Result;
 use crate::model::roots::Roots;
 use crate::scripts;
+use crate::state::Board;
 use crate::sys::logging::Complaint;
 use crate::sys::{clock as system_clock, memory};
 use assembly::Assembly;
@@ -61,7 +63,8 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    /// Reads what is switched on. With `tells_errors` the errors of checks are health events too.
+    /// Reads what is switched on. With `tells_errors` the errors of checks are health events too. The state of each is on the
+    /// `board` from then on.
     ///
     /// # Errors
     /// The system has no thread to give.
@@ -72,6 +75,7 @@ impl Scheduler {
         assembly: Arc<Assembly>,
         find: Find,
         tells_errors: bool,
+        board: Arc<Board>,
     ) -> Result<Scheduler> {
         let enabled = Enabled::start(&programs.home, find, period)?;
         let world = Arc::new(World { roots, programs });
@@ -84,7 +88,7 @@ impl Scheduler {
             enabled,
             has_looked: false,
             ended,
-            table: Timetable::new(Instant::now(), period),
+            table: Timetable::new(Instant::now(), period, board),
             crew: Threads::new(around, period, tells_errors),
             complaint: Complaint::default(),
             is_idle_told: false,
@@ -103,7 +107,7 @@ impl Scheduler {
     }
 
     /// Ticks until something arrives on `stop`.
-    pub fn run(mut self, stop: &Receiver<()>) {
+    pub fn run(mut self, stop: &Receiver<()>, beat: &Beat) {
         let mut next = Instant::now();
         let mut ticks = 0u32;
         while stop.recv_timeout(next.saturating_duration_since(Instant::now())) == Err(RecvTimeoutError::Timeout) {
@@ -112,6 +116,7 @@ impl Scheduler {
             let differences = self.enabled.differences();
             self.follow(differences, now);
             if self.table.is_base(now.at) {
+                beat.tick(now.at);
                 self.watch_look(now.at);
                 self.sweep_orphans(now.at);
                 ticks = ticks.saturating_add(1);

@@ -9,6 +9,7 @@ use crate::model::point::Text;
 use crate::scripts::config::Mode;
 use crate::scripts::module::{self, Module, ModuleConfig};
 use crate::scripts::{self, Permits, Script, ScriptConfig};
+use crate::state::Kind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -36,6 +37,16 @@ impl Folder {
 pub struct Key {
     pub folder: Folder,
     pub name: String,
+}
+
+impl Key {
+    pub fn kind(&self) -> Kind {
+        match self.folder {
+            Folder::Scripts => Kind::Script,
+            Folder::Checks if links::is_module(&self.name) => Kind::Module,
+            Folder::Checks => Kind::Check,
+        }
+    }
 }
 
 /// A check or a script, ready to be run. What does the work is a check, and something else in a test.

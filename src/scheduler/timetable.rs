@@ -1,15 +1,21 @@
 //! What is due when, who is busy, and what begins now. Pure: clocks, differences and ended runs come in as data, and what is
-//! to be done goes to a [`Crew`], which is threads in the daemon and a test's own in the simulation.
+//! to be done goes to a [`Crew`], which is threads in the daemon and a test's own in the simulation. What is so is published on
+//! the [`Board`].
 
 use super::clock::{Moment, Stamps, next_due};
 use super::difference::{Broken, Difference};
 use super::prepared::{Key, Prepared};
 use crate::check::{CommonSettings, Runs};
 use crate::model::point::Tick;
+use crate::state::{Board, Entry};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Differences are asked for at least that often, however long the period is.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+/// Why a check does not run that nobody could be found for.
+pub const NO_THREAD: &str = "no thread to be had; tried again at each tick";
 
 /// One taking up of a check: switched off and on again, it is another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,8 +25,8 @@ pub struct Id(pub u64);
 pub trait Crew<W> {
     /// Whether nothing is left of what was run for it before.
     fn is_clear(&mut self, key: &Key) -> bool;
-    /// Sees to it that somebody can run it; gives it back when there is nobody to be had.
-    fn hire(&mut self, id: Id, prepared: Prepared<W>, now: Moment) -> Option<Prepared<W>>;
+    /// Sees to it that somebody can run it, who publishes there what its runs bring; gives it back when there is nobody to be had.
+    fn hire(&mut self, id: Id, prepared: Prepared<W>, entry: &Arc<Entry>, now: Moment) -> Option<Prepared<W>>;
     /// Lets go of it. With `ends_run` what runs of it is ended; else its last run may finish.
     fn dismiss(&mut self, id: Id, key: &Key, ends_run: bool);
     /// Begins these runs.
@@ -65,6 +71,7 @@ struct Slot {
     common: CommonSettings,
     runs: Runs,
     is_stream: bool,
+    entry: Arc<Entry>,
     due: Instant,
     is_running: bool,
     has_missed: bool,
@@ -92,16 +99,18 @@ pub struct Timetable<W> {
     /// Let go while they were in a run.
     leaving: Vec<(Id, Key)>,
     last: Id,
+    board: Arc<Board>,
 }
 
 struct Waiting<W> {
     prepared: Prepared<W>,
+    entry: Arc<Entry>,
     /// In place of another of the same name.
     is_change: bool,
 }
 
 impl<W> Timetable<W> {
-    pub fn new(epoch: Instant, period: Duration) -> Timetable<W> {
+    pub fn new(epoch: Instant, period: Duration, board: Arc<Board>) -> Timetable<W> {
         Timetable {
             epoch,
             period,
@@ -112,6 +121,7 @@ impl<W> Timetable<W> {
             waiting: Vec::new(),
             leaving: Vec::new(),
             last: Id(0),
+            board,
         }
     }
 
@@ -136,24 +146,40 @@ impl<W> Timetable<W> {
 
     /// Takes over what is different from now on.
     pub fn apply(&mut self, difference: Difference<W>, now: Moment, crew: &mut dyn Crew<W>) {
+        let wall = seconds(now);
         for broken in &difference.broken {
             crew.tell(Notice::Broken(broken), now);
         }
         for key in &difference.gone {
+            self.board.remove(key.kind(), &key.name);
             let before = self.waiting.len();
             self.waiting.retain(|waiting| waiting.prepared.key != *key);
             if self.let_go(key, true, crew) || self.waiting.len() < before {
                 crew.tell(Notice::Off(key), now);
             }
         }
+        for key in &difference.mended {
+            self.board.mended(key.kind(), &key.name);
+        }
+        for broken in &difference.broken {
+            let of = |key: &Key| self.board.broken(key.kind(), &key.name, &broken.reason, self.period, wall);
+            broken.keys.iter().for_each(of);
+        }
         for prepared in difference.added {
-            self.waiting.push(Waiting { prepared, is_change: false });
+            self.await_turn(prepared, false, wall);
         }
         for prepared in difference.changed {
             self.waiting.retain(|waiting| waiting.prepared.key != prepared.key);
             let is_change = self.let_go(&prepared.key, false, crew);
-            self.waiting.push(Waiting { prepared, is_change });
+            self.await_turn(prepared, is_change, wall);
         }
+    }
+
+    /// It is to be taken up at the next turn, or as soon as that can be.
+    fn await_turn(&mut self, prepared: Prepared<W>, is_change: bool, wall: i64) {
+        let entry = Arc::new(Entry::new(prepared.common.period.unwrap_or(self.period), wall));
+        self.board.put(prepared.key.kind(), &prepared.key.name, &entry);
+        self.waiting.push(Waiting { prepared, entry, is_change });
     }
 
     /// Ends a taking up; `false`: there was none.
@@ -185,23 +211,37 @@ impl<W> Timetable<W> {
     }
 
     fn take_up(&mut self, now: Moment, crew: &mut dyn Crew<W>) {
-        for Waiting { prepared, is_change } in std::mem::take(&mut self.waiting) {
+        let wall = seconds(now);
+        for Waiting { prepared, entry, is_change } in std::mem::take(&mut self.waiting) {
             let key = prepared.key.clone();
             if self.leaving.iter().any(|(_, leaving)| *leaving == key) || !crew.is_clear(&key) {
                 crew.tell(Notice::Waits(&key), now);
-                self.waiting.push(Waiting { prepared, is_change });
+                entry.wait("an earlier run has not ended", wall);
+                self.waiting.push(Waiting { prepared, entry, is_change });
                 continue;
             }
             self.last.0 += 1;
             let (id, common, runs, is_stream) = (self.last, prepared.common, prepared.runs, prepared.is_stream);
-            if let Some(prepared) = crew.hire(id, prepared, now) {
+            if let Some(prepared) = crew.hire(id, prepared, &entry, now) {
                 crew.tell(Notice::NoThread(&key), now);
-                self.waiting.push(Waiting { prepared, is_change });
+                entry.wait(NO_THREAD, wall);
+                self.waiting.push(Waiting { prepared, entry, is_change });
                 continue;
             }
             crew.tell(if is_change { Notice::Changed(&key) } else { Notice::On(&key) }, now);
+            entry.wait("", wall);
             let due = now.at;
-            self.slots.push(Slot { id, key, common, runs, is_stream, due, is_running: false, has_missed: false });
+            self.slots.push(Slot {
+                id,
+                key,
+                common,
+                runs,
+                is_stream,
+                entry,
+                due,
+                is_running: false,
+                has_missed: false,
+            });
         }
     }
 
@@ -218,13 +258,16 @@ impl<W> Timetable<W> {
             let Some(slot) = self.slots.get_mut(place) else { continue };
             if slot.has_begun(&self.shared) {
                 slot.has_missed = true;
-                crew.tell(Notice::Missed(&slot.key, slot.common.limit(period)), now);
+                let limit = slot.common.limit(period);
+                crew.tell(Notice::Missed(&slot.key, limit), now);
+                slot.entry.miss(limit, seconds(now));
                 continue;
             }
             if std::mem::take(&mut slot.has_missed) {
                 crew.tell(Notice::Returned(&slot.key), now);
             }
             slot.is_running = true;
+            slot.entry.begin();
             match slot.runs {
                 Runs::Own => own.push(slot.id),
                 Runs::Kernel => kernel.push(slot.id),
@@ -252,4 +295,8 @@ impl<W> Timetable<W> {
     pub fn running(&self) -> impl Iterator<Item = &Key> {
         self.slots.iter().filter(|slot| slot.is_running).map(|slot| &slot.key)
     }
+}
+
+fn seconds(now: Moment) -> i64 {
+    i64::try_from(now.wall.as_secs()).unwrap_or(i64::MAX)
 }

@@ -4,11 +4,13 @@ use super::assembly::Assembly;
 use super::errors::Errors;
 use super::prepared::{Folder, Prepared};
 use super::timetable::Id;
-use crate::check::{Check, CommonSettings, Fault, Out, World};
+use crate::check::{Check, CommonSettings, Fault, Faults, Out, ServerRun, World};
 use crate::model::error::Error;
 use crate::model::point::{Batch, Text, Tick};
+use crate::state::{Entry, Run};
 use crate::sys::logging::Folding;
 use log::Level;
+use std::fmt::Display;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -48,6 +50,12 @@ pub struct Ran {
     pub lines: Vec<(Level, String)>,
     /// Why it failed as a whole, as the log says it; a log that has heard it already is not told again.
     pub failure: Option<String>,
+    /// In numbers.
+    pub run: Run,
+    /// What it could not tell; first why it failed as a whole.
+    pub faults: Vec<Fault>,
+    /// Of the further servers of the check.
+    pub servers: Vec<ServerRun>,
 }
 
 impl Unit {
@@ -83,6 +91,7 @@ impl Unit {
     pub fn run(&self, tick: Tick, world: &World) -> Ran {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let State { check, out, folding, ailing, errors } = &mut *state;
+        let begun = Instant::now();
         out.begin(tick);
         let context = world.at(tick);
         let whole = match catch_unwind(AssertUnwindSafe(|| check.run(&context, out))) {
@@ -92,10 +101,14 @@ impl Unit {
         };
         let whole = whole.map(|(text, is_lasting)| Fault { item: String::new(), text, is_lasting, names_event: false });
         let failure = whole.as_ref().map(|whole| format!("{}: {whole}", self.name));
-        let (mut batch, faults) = out.finish();
+        let (mut batch, mut faults) = out.finish();
         let (now, mut lines) = (Instant::now(), Vec::new());
+        faults.splice(0..0, whole);
+        let took = now.saturating_duration_since(begun);
+        let (points, has_failed) = (batch.len(), failure.is_some());
+        let run = Run { tick: tick.wall, took, points, faults: faults.len(), has_failed };
         let before = std::mem::take(ailing);
-        for fault in whole.iter().chain(&faults) {
+        for fault in &faults {
             let subject = match &*fault.item {
                 "" => self.name.to_string(),
                 item => format!("{}: {item}", self.name),
@@ -116,7 +129,7 @@ impl Unit {
         for subject in before.iter().filter(|subject| !ailing.contains(subject)) {
             lines.extend(folding.recovered(subject, now).map(|line| (Level::Info, line)));
         }
-        Ran { batch, lines, failure }
+        Ran { batch, lines, failure, run, faults, servers: out.take_servers() }
     }
 }
 
@@ -124,7 +137,14 @@ impl Unit {
 pub struct Job {
     pub number: u64,
     pub tick: Tick,
-    pub units: Vec<(Id, Arc<Unit>)>,
+    pub tasks: Vec<Task>,
+}
+
+/// A run that is to be done, and where it is published what it brought.
+pub struct Task {
+    pub id: Id,
+    pub unit: Arc<Unit>,
+    pub entry: Arc<Entry>,
 }
 
 /// What all workers share.
@@ -177,7 +197,7 @@ fn perform(job: Job, is_over: &AtomicBool, around: &Surroundings) {
         // Nobody listens any more at the very end.
         let _ = done.map(|id| around.ended.send(id));
     };
-    for (id, unit) in &job.units {
+    for Task { id, unit, entry } in &job.tasks {
         tell(done.take());
         if is_over.load(Ordering::Acquire) {
             break;
@@ -187,6 +207,10 @@ fn perform(job: Job, is_over: &AtomicBool, around: &Surroundings) {
             continue;
         }
         let ran = unit.run(unit.own_tick(job.tick), &around.world);
+        for ServerRun { name, run, why } in &ran.servers {
+            entry.server_ran(name, *run, why.as_ref().map(|why| why as &dyn Display));
+        }
+        entry.ran(ran.run, Some(&Faults(&ran.faults)));
         ran.lines.iter().for_each(|(level, line)| log::log!(*level, "{line}"));
         batch.append(ran.batch);
     }

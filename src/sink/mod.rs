@@ -17,7 +17,7 @@ pub mod kairosdb;
 pub mod line_protocol;
 #[cfg(feature = "local")]
 pub mod local;
-mod number;
+pub mod number;
 pub mod oddeye;
 pub mod opentsdb;
 pub mod prometheus;
@@ -140,6 +140,11 @@ pub trait Sink: Send {
     /// Whether health events come as points of [`crate::model::point::Kind::Special`]. To all others they come as `health_status`.
     fn takes_events(&self) -> bool {
         false
+    }
+
+    /// Whether the errors of checks are events for it, too. They never end, so not for one that keeps the level of each event.
+    fn takes_errors(&self) -> bool {
+        self.takes_events()
     }
 
     /// What a web page shows of the points, for a sink that is asked instead of asking.

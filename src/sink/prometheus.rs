@@ -279,7 +279,8 @@ fn allowed(text: &str, is_allowed: fn(char) -> bool) -> Cow<'_, str> {
     first.into_iter().chain(text.chars().map(|letter| if is_allowed(letter) { letter } else { '_' })).collect()
 }
 
-fn push_escaped(out: &mut String, text: &str) {
+/// The value of a label.
+pub fn push_escaped(out: &mut String, text: &str) {
     for letter in text.chars() {
         match letter {
             '\\' => out.push_str("\\\\"),

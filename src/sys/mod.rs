@@ -13,3 +13,4 @@ pub mod memory;
 pub mod process;
 pub mod tcp;
 pub mod users;
+pub mod zone;

@@ -21,6 +21,11 @@ impl Allowed {
             false => self.0.iter().any(|net| contains(*net, peer)),
         }
     }
+
+    /// Whether there is a peer beyond this machine that may ask.
+    pub fn admits_others(&self) -> bool {
+        self.0.iter().any(|(net, length)| !net.is_loopback() || *length < if net.is_ipv4() { 8 } else { 128 })
+    }
 }
 
 fn parse(word: &str) -> Option<(IpAddr, u8)> {

@@ -1,5 +1,7 @@
 //! `/nag`: a Nagios or Icinga server has one of the plugins of `[Nagios]` run, and gets what it says as JSON.
 
+use super::answer::Answer;
+use super::login::is_same;
 use crate::config::section::Section;
 use crate::fetch::program::Programs;
 use crate::fetch::program::end::ProgramEnd;
@@ -9,7 +11,6 @@ use crate::scripts::plugins::{self, LIMIT, Plugin, UNKNOWN};
 use hyper::StatusCode;
 use serde_json::{Value, json};
 use std::fmt;
-use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 /// Most of a request's body.
@@ -54,10 +55,7 @@ impl Rules {
                 "no apikey of its own is set in [WebServer] of this host",
             ));
         };
-        let given = given.unwrap_or_default();
-        let differing = key.bytes().zip(given.iter().chain(std::iter::repeat(&0)));
-        let differing = differing.fold(0, |sum, (one, other)| black_box(sum | (one ^ other)));
-        if differing == 0 && key.len() == given.len() {
+        if is_same(key.as_bytes(), given.unwrap_or_default()) {
             return Ok(());
         }
         Err(Answer::wrong(StatusCode::FORBIDDEN, "the header Apikey is missing or wrong"))
@@ -68,12 +66,11 @@ impl Rules {
     /// # Errors
     /// The answer where it asks for none, or for what is not allowed.
     pub fn choose(&self, body: &[u8], programs: &Programs) -> std::result::Result<Asked, Answer> {
-        let bad = |why: &str| Answer::wrong(StatusCode::BAD_REQUEST, why);
         let expected = "expected a JSON object with one member, the name of a plugin, whose value is a text";
-        let Ok(Value::Object(members)) = serde_json::from_slice(body) else { return Err(bad(expected)) };
+        let Ok(Value::Object(members)) = serde_json::from_slice(body) else { return Err(Answer::bad(expected)) };
         let mut members = members.into_iter();
         let (Some((name, Value::String(arguments))), None) = (members.next(), members.next()) else {
-            return Err(bad(expected));
+            return Err(Answer::bad(expected));
         };
         let section = plugins::section(&programs.home);
         let read = section.and_then(|section| Ok((plugins::read(&section)?, limit(&section)?)));
@@ -88,7 +85,7 @@ impl Rules {
                 return Err(Answer::wrong(StatusCode::FORBIDDEN, why));
             }
             plugin.program.words =
-                shell_words::split(&arguments).map_err(|_| bad("a quote in the arguments does not end"))?;
+                shell_words::split(&arguments).map_err(|_| Answer::bad("a quote in the arguments does not end"))?;
         }
         Ok(Asked { plugin, limit })
     }
@@ -128,18 +125,6 @@ impl Asked {
                 return Answer::wrong(status, &why);
             }
         };
-        Answer { status: StatusCode::OK, json: json!({ state: text.trim_end() }) }
-    }
-}
-
-/// A status, and an object.
-pub struct Answer {
-    pub status: StatusCode,
-    pub json: Value,
-}
-
-impl Answer {
-    pub fn wrong(status: StatusCode, why: &str) -> Answer {
-        Answer { status, json: json!({ "error": why }) }
+        Answer::fine(json!({ state: text.trim_end() }))
     }
 }

@@ -1,23 +1,35 @@
 //! The HTTP server: few connections, small requests, one answer each, and nobody may dawdle or keep another out.
+// Turns are for queries of the local store.
+#![cfg_attr(not(feature = "local"), allow(dead_code))]
 
 use super::allowed::Allowed;
-use super::nag::{Answer, BODY_BYTES, Rules};
-use super::{Pages, status};
+use super::answer::{Answer, zipped};
+use super::files::{self, File};
+use super::hosts::Hosts;
+use super::login::{Login, Proof};
+use super::nag::{BODY_BYTES, Rules};
+use super::query::{self, Question};
+use super::{Pages, overview, status, store};
+use crate::sys::clock::unix_now;
 use crate::sys::logging::Complaint;
+use flate2::Compression;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
+use hyper::header::{
+    ACCEPT_ENCODING, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
+    ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, REFERRER_POLICY, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
-use std::io::Write;
-use std::net::TcpListener;
+use std::net::{IpAddr, TcpListener};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio::runtime::Builder;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 /// Connections at once. For one more the oldest that has not asked yet is closed.
@@ -34,16 +46,49 @@ const REQUEST_BYTES: usize = 16 << 10;
 const PLUGINS: usize = 4;
 /// What a plugin may need beyond its limit until it is gone.
 const OVERTIME: Duration = Duration::from_secs(8);
-const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// Queries of the store at the same time, and how long one more waits for its turn.
+const QUERIES: usize = 2;
+const TURN: Duration = Duration::from_secs(2);
+/// Before a wrong password is refused.
+const PAUSE: Duration = Duration::from_secs(1);
+/// A daemon is well while its newest tick is no older than so many periods, and this.
+const FRESH: u32 = 3;
+const LEAST: Duration = Duration::from_secs(3);
+/// A shorter answer is not worth compressing.
+const WORTH: usize = 1_000;
+const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
+const TEXT: &str = "text/plain; charset=utf-8";
+const JSON: &str = "application/json";
+
+/// In every answer: a browser shows nothing of others in the page, nor the page in others.
+const HEADERS_OF_ALL: [(HeaderName, &str); 4] = [
+    (
+        CONTENT_SECURITY_POLICY,
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (REFERRER_POLICY, "no-referrer"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+];
+
+/// Who may ask, by which name, and what else must be proved.
+pub struct Doors {
+    pub allowed: Allowed,
+    pub hosts: Hosts,
+    pub login: Login,
+    pub nag: Rules,
+}
 
 /// Serves until the process ends.
-pub fn serve(listener: TcpListener, allowed: Allowed, rules: Rules, pages: Pages) {
-    let shared = Shared { rules, pages, plugins: Arc::new(()) };
-    let built = Builder::new_current_thread().enable_all().max_blocking_threads(PLUGINS).build();
+pub fn serve(listener: TcpListener, doors: Doors, pages: Pages) {
+    let (plugins, queries) = (Arc::new(()), Arc::new(Semaphore::new(QUERIES)));
+    let shared = Shared { doors, pages, files: files::all(), plugins, queries };
+    let built = Builder::new_current_thread().enable_all().max_blocking_threads(PLUGINS + QUERIES).build();
     let served = built.and_then(|runtime| {
         let _context = runtime.enter();
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        runtime.block_on(accept(listener, allowed, Arc::new(shared)))
+        runtime.block_on(accept(listener, Arc::new(shared)))
     });
     if let Err(error) = served {
         log::error!("web server: {error}; it does not listen any more");
@@ -52,13 +97,16 @@ pub fn serve(listener: TcpListener, allowed: Allowed, rules: Rules, pages: Pages
 
 /// What every conversation needs.
 struct Shared {
-    rules: Rules,
+    doors: Doors,
     pages: Pages,
+    files: Vec<File>,
     /// Held once by each plugin that runs.
     plugins: Arc<()>,
+    /// One for each query that may run.
+    queries: Arc<Semaphore>,
 }
 
-async fn accept(listener: tokio::net::TcpListener, allowed: Allowed, shared: Arc<Shared>) -> std::io::Result<()> {
+async fn accept(listener: tokio::net::TcpListener, shared: Arc<Shared>) -> std::io::Result<()> {
     let mut complaint = Complaint::new();
     // The oldest first.
     let mut conversations: Vec<Conversation> = Vec::with_capacity(CONNECTIONS);
@@ -72,7 +120,7 @@ async fn accept(listener: tokio::net::TcpListener, allowed: Allowed, shared: Arc
                 continue;
             }
         };
-        if !allowed.admits(peer.ip()) {
+        if !shared.doors.allowed.admits(peer.ip()) {
             let ip = peer.ip().to_canonical();
             let why = format!("{ip} may not ask; add it to allowedip in [WebServer] if it should");
             complaint.complain("web server", &why, Instant::now());
@@ -92,7 +140,7 @@ async fn accept(listener: tokio::net::TcpListener, allowed: Allowed, shared: Arc
             }
         }
         let progress = Arc::new(Progress::default());
-        let task = tokio::spawn(converse(stream, Arc::clone(&shared), Arc::clone(&progress)));
+        let task = tokio::spawn(converse(stream, peer.ip(), Arc::clone(&shared), Arc::clone(&progress)));
         conversations.push(Conversation { task, progress });
     }
 }
@@ -112,10 +160,10 @@ struct Progress {
     more: AtomicU64,
 }
 
-async fn converse(stream: TcpStream, shared: Arc<Shared>, progress: Arc<Progress>) {
+async fn converse(stream: TcpStream, peer: IpAddr, shared: Arc<Shared>, progress: Arc<Progress>) {
     let service = service_fn(|request| {
         progress.is_asked.store(true, Ordering::Relaxed);
-        async { Ok::<_, Infallible>(answer(request, &shared, &progress.more).await) }
+        async { Ok::<_, Infallible>(answer(request, peer, &shared, &progress.more).await) }
     });
     let mut served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -129,43 +177,170 @@ async fn converse(stream: TcpStream, shared: Arc<Shared>, progress: Arc<Progress
     }
 }
 
-async fn answer(request: Request<Incoming>, shared: &Shared, more: &AtomicU64) -> Response<Full<Bytes>> {
-    let is_get = matches!(*request.method(), Method::GET | Method::HEAD);
-    match request.uri().path() {
-        "/metrics" if is_get => {
-            let accepted = request.headers().get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or("");
-            metrics(&shared.pages, takes_gzip(accepted))
-        }
-        "/metrics" => {
-            let mut answer = say(StatusCode::METHOD_NOT_ALLOWED, "GET is what this page takes\n");
-            answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-            answer
-        }
-        "/nag" if *request.method() == Method::POST => {
-            let Answer { status, json } = nag(request, shared, more).await.unwrap_or_else(|refused| refused);
-            let mut answer = say(status, "");
-            answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            *answer.body_mut() = Full::new(format!("{json}\n").into());
-            answer
-        }
-        "/nag" => {
-            let mut answer = say(StatusCode::METHOD_NOT_ALLOWED, "POST is what this page takes\n");
-            answer.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
-            answer
-        }
-        _ => say(StatusCode::NOT_FOUND, "there are /metrics and /nag\n"),
+/// What the paths lead to.
+enum Place<'a> {
+    File(&'a File),
+    /// The rest of the path.
+    Api(&'a str),
+    Health,
+    Metrics,
+    Nag,
+}
+
+async fn answer(request: Request<Incoming>, peer: IpAddr, shared: &Shared, more: &AtomicU64) -> Response<Full<Bytes>> {
+    let mut answer = respond(request, peer, shared, more).await.unwrap_or_else(said);
+    answer.headers_mut().extend(HEADERS_OF_ALL.map(|(name, value)| (name, HeaderValue::from_static(value))));
+    answer
+}
+
+/// # Errors
+/// The answer where the request is refused.
+async fn respond(
+    request: Request<Incoming>,
+    peer: IpAddr,
+    shared: &Shared,
+    more: &AtomicU64,
+) -> Result<Response<Full<Bytes>>, Answer> {
+    let path = request.uri().path().to_string();
+    let place = match path.as_str() {
+        "/health" => Place::Health,
+        "/metrics" => Place::Metrics,
+        "/nag" => Place::Nag,
+        path => match (path.strip_prefix("/api/"), shared.files.iter().find(|file| file.path == path)) {
+            (Some(rest), _) => Place::Api(rest),
+            (None, Some(file)) => Place::File(file),
+            (None, None) => {
+                shared.doors.hosts.admit(&request)?;
+                return Err(Answer::wrong(StatusCode::NOT_FOUND, "there are /, /metrics, /health and /nag"));
+            }
+        },
+    };
+    let is_private = matches!(place, Place::File(_) | Place::Api(_));
+    // Scrapers ask by all kinds of names, but not from a browser on this machine.
+    if is_private || peer.to_canonical().is_loopback() {
+        shared.doors.hosts.admit(&request)?;
     }
+    let (method, methods) = match place {
+        Place::Nag => (*request.method() == Method::POST, "POST"),
+        _ => (matches!(*request.method(), Method::GET | Method::HEAD), "GET, HEAD"),
+    };
+    if !method {
+        let mut answer =
+            said(Answer::wrong(StatusCode::METHOD_NOT_ALLOWED, &format!("{methods} is what it takes here")));
+        answer.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
+        return Ok(answer);
+    }
+    if is_private && let Some(refusal) = log_in(&request, &shared.doors.login).await {
+        return Ok(refusal);
+    }
+    let accepted = header(&request, ACCEPT_ENCODING).unwrap_or_default();
+    let is_zipped = takes_gzip(accepted);
+    match place {
+        Place::File(file) => Ok(of_file(file, header(&request, IF_NONE_MATCH), is_zipped)),
+        Place::Api("status") => {
+            let json = shared.pages.overview(figures(shared).await);
+            Ok(told(Answer { status: StatusCode::OK, json }, is_zipped))
+        }
+        Place::Api(rest) => {
+            let query = request.uri().query().unwrap_or_default();
+            let Some(question) = query::question(rest, query, unix_now()) else {
+                return Err(Answer::wrong(
+                    StatusCode::NOT_FOUND,
+                    "there are status, series, points and events below /api/",
+                ));
+            };
+            ask_store(question?, shared, is_zipped).await
+        }
+        Place::Health => Ok(health(&shared.pages)),
+        Place::Metrics => Ok(metrics(&shared.pages, is_zipped)),
+        Place::Nag => nag(request, shared, more).await.map(said),
+    }
+}
+
+fn header(request: &Request<Incoming>, name: HeaderName) -> Option<&str> {
+    request.headers().get(name).and_then(|value| value.to_str().ok())
+}
+
+/// The answer for whoever does not prove to be the user.
+async fn log_in(request: &Request<Incoming>, login: &Login) -> Option<Response<Full<Bytes>>> {
+    let proof = login.prove(request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes));
+    let why = match proof {
+        Proof::Fine => return None,
+        Proof::Missing => "webuser and webpassword of [WebServer] are asked for",
+        Proof::Wrong => {
+            tokio::time::sleep(PAUSE).await;
+            "the user or the password is wrong"
+        }
+    };
+    let mut answer = said(Answer::wrong(StatusCode::UNAUTHORIZED, why));
+    answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"PuyPuy\""));
+    Some(answer)
+}
+
+fn of_file(file: &File, known: Option<&str>, is_zipped: bool) -> Response<Full<Bytes>> {
+    let mut answer = match known.is_some_and(|tags| file.is_known(tags)) {
+        true => say(StatusCode::NOT_MODIFIED, file.kind, Bytes::new()),
+        false if is_zipped => zip(say(StatusCode::OK, file.kind, file.zipped.clone())),
+        false => say(StatusCode::OK, file.kind, file.plain.clone()),
+    };
+    let headers = answer.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
+    headers.extend(HeaderValue::from_str(&file.tag).map(|tag| (ETAG, tag)));
+    answer
+}
+
+/// In a thread of its own, when it has its turn.
+async fn ask_store(question: Question, shared: &Shared, is_zipped: bool) -> Result<Response<Full<Bytes>>, Answer> {
+    let Some(file) = shared.pages.store.clone() else {
+        let why = "the numbers go to the server named in [TSDB]; only tsdtype Local keeps any here";
+        return Err(Answer::wrong(StatusCode::NOT_FOUND, why));
+    };
+    let turn = tokio::time::timeout(TURN, Arc::clone(&shared.queries).acquire_owned()).await;
+    let Ok(Ok(turn)) = turn else {
+        let why = format!("{QUERIES} queries run already, and none ended within {} s: ask again", TURN.as_secs());
+        return Err(Answer::wrong(StatusCode::SERVICE_UNAVAILABLE, &why));
+    };
+    let (period, unit) = (shared.pages.period, shared.pages.unit);
+    let asked = tokio::task::spawn_blocking(move || {
+        let answer = told(store::ask(&file, question, unix_now(), period, unit), is_zipped);
+        drop(turn);
+        answer
+    });
+    asked.await.map_err(|_| Answer::wrong(StatusCode::SERVICE_UNAVAILABLE, "the query could not be run"))
+}
+
+/// Of the store, where it answers in time.
+async fn figures(shared: &Shared) -> Option<overview::Store> {
+    let file = shared.pages.store.clone()?;
+    let turn = tokio::time::timeout(TURN, Arc::clone(&shared.queries).acquire_owned()).await.ok()?.ok()?;
+    let asked = tokio::task::spawn_blocking(move || {
+        let figures = store::figures(&file, unix_now());
+        drop(turn);
+        figures
+    });
+    asked.await.ok()?
+}
+
+fn health(pages: &Pages) -> Response<Full<Bytes>> {
+    let age = pages.beat.newest().elapsed();
+    if age <= (pages.period * FRESH).max(LEAST) {
+        return say(StatusCode::OK, TEXT, "ok\n".into());
+    }
+    let (age, period) = (age.as_secs_f64(), pages.period.as_secs_f64());
+    let why = format!("the newest tick is {age:.0} s old, one every {period} s is due\n");
+    say(StatusCode::SERVICE_UNAVAILABLE, TEXT, why.into())
 }
 
 /// The key is looked at before anything else, and the body before a plugin is.
 async fn nag(request: Request<Incoming>, shared: &Shared, more: &AtomicU64) -> Result<Answer, Answer> {
-    shared.rules.admit(request.headers().get("Apikey").map(HeaderValue::as_bytes))?;
+    shared.doors.nag.admit(request.headers().get("Apikey").map(HeaderValue::as_bytes))?;
     let body = Limited::new(request.into_body(), BODY_BYTES)
         .collect()
         .await
         .map_err(|_| Answer::wrong(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long, or did not arrive whole"))?;
     let programs = Arc::clone(&shared.pages.programs);
-    let asked = shared.rules.choose(&body.to_bytes(), &programs)?;
+    let asked = shared.doors.nag.choose(&body.to_bytes(), &programs)?;
     let place = Arc::clone(&shared.plugins);
     // One is the one in `Shared` itself.
     if Arc::strong_count(&place) > PLUGINS + 1 {
@@ -183,20 +358,11 @@ async fn nag(request: Request<Incoming>, shared: &Shared, more: &AtomicU64) -> R
 
 fn metrics(pages: &Pages, is_zipped: bool) -> Response<Full<Bytes>> {
     let mut page = pages.exposition.as_ref().map(|exposition| exposition.page(Instant::now())).unwrap_or_default();
-    let now = *pages.status.lock().unwrap_or_else(PoisonError::into_inner);
-    status::push(&mut page, &now);
-    let mut answer = say(StatusCode::OK, "");
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(TEXT));
-    let mut body = page.into_bytes();
-    if is_zipped {
-        let mut zipped = flate2::write::GzEncoder::new(Vec::with_capacity(body.len() / 6), flate2::Compression::fast());
-        // Writing into a vector cannot fail.
-        let _ = zipped.write_all(&body);
-        body = zipped.finish().unwrap_or_default();
-        answer.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    status::push(&mut page, &pages.delivery(), &pages.board.states(), Instant::now());
+    match is_zipped {
+        true => zip(say(StatusCode::OK, METRICS, zipped(page.as_bytes(), Compression::fast()).into())),
+        false => say(StatusCode::OK, METRICS, page.into()),
     }
-    *answer.body_mut() = Full::new(body.into());
-    answer
 }
 
 /// `gzip` in an Accept-Encoding, unless its weight is zero (RFC 9110, 12.5.3).
@@ -208,9 +374,31 @@ fn takes_gzip(accepted: &str) -> bool {
     })
 }
 
-fn say(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
-    let mut answer = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
+/// Compressed, where that is worth it.
+fn told(Answer { status, json }: Answer, is_zipped: bool) -> Response<Full<Bytes>> {
+    let mut answer = match is_zipped && json.len() >= WORTH {
+        true => zip(say(status, JSON, zipped(json.as_bytes(), Compression::fast()).into())),
+        false => say(status, JSON, json.into()),
+    };
+    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+fn said(Answer { status, json }: Answer) -> Response<Full<Bytes>> {
+    let mut answer = say(status, JSON, format!("{json}\n").into());
+    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+fn say(status: StatusCode, kind: &'static str, body: Bytes) -> Response<Full<Bytes>> {
+    let mut answer = Response::new(Full::new(body));
     *answer.status_mut() = status;
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    answer
+}
+
+/// Says that the body is compressed.
+fn zip(mut answer: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
+    answer.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     answer
 }

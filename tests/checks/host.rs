@@ -5,7 +5,7 @@ use super::machine::Machine;
 use crate::support::server::Server;
 use crate::support::{Home, is_root, skip, wait_for};
 #[cfg(feature = "local")]
-use puypuy::sink::local::{Reader, Series};
+use puypuy::sink::local::{Grain, Reader, Series};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -139,7 +139,7 @@ pub fn stored(home: &Home, metric: &str, interface: &str) -> Vec<f64> {
     let mut ids: Vec<i64> =
         store.series().unwrap_or_default().into_iter().filter(is_wanted).map(|series| series.id).collect();
     ids.sort_unstable();
-    let _ = store.points(&ids, 0..=i64::from(u32::MAX), |point| values.push(point.last.as_f64()));
+    let _ = store.read(Grain::Raw, &ids, 0..=i64::from(u32::MAX), |point| values.push(point.last.as_f64()));
     values
 }
 

@@ -18,6 +18,7 @@ fn a_broker_that_is_slow_to_list_its_queues_is_asked_less_often() {
     let pause = Arc::clone(&millis);
     let pages = Pages::on_port(move |path| match path {
         "/api/overview" => Page::body(OVERVIEW),
+        path if path.starts_with("/api/nodes") => Page::body("[]"),
         _ => Page::Late(Duration::from_millis(pause.load(Ordering::SeqCst)), Box::new(Page::body(QUEUES))),
     });
     let section = [("stats", &*pages.address()), ("user", "a"), ("pass", "b"), ("queue_details", "True")];
@@ -40,6 +41,22 @@ fn a_broker_that_is_slow_to_list_its_queues_is_asked_less_often() {
     for wanted in 2..5 {
         assert_eq!(tick(), (Some(7.0), wanted, Vec::new()));
     }
+}
+
+#[test]
+fn a_broker_that_says_nothing_of_its_nodes_loses_these_alone() {
+    let pages = Pages::on_port(|path| match path {
+        "/api/overview" => Page::body(OVERVIEW),
+        path if path.starts_with("/api/nodes") => Page::Late(Duration::from_secs(5), Box::new(Page::body("[]"))),
+        _ => Page::body(QUEUES),
+    });
+    let section = [("stats", &*pages.address()), ("user", "a"), ("pass", "b"), ("queue_details", "True")];
+    let told = Worker::new(spec("check_rabbitmq"), &section).tick_of(&Roots::default(), 1);
+    assert_eq!(
+        (told.number("rabbitmq_queues", ""), told.number("rabbitmq_perqueue_messages", "a")),
+        (Some(1.0), Some(7.0))
+    );
+    assert!(matches!(&told.faults[..], [fault] if fault.contains("nodes: ")), "{:?}", told.faults);
 }
 
 #[test]

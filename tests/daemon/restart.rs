@@ -23,7 +23,13 @@ struct Case {
 }
 
 fn case(what: &'static str, says: impl Into<String>) -> Case {
-    Case { what, says: says.into(), own: Vec::new(), tsdb: vec![("tsdtype", "Local".into())], web: Vec::new() }
+    Case {
+        what,
+        says: says.into(),
+        own: Vec::new(),
+        tsdb: vec![("tsdtype", "Local".into())],
+        web: vec![("webserver", "no".into())],
+    }
 }
 
 impl Case {

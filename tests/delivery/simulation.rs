@@ -524,7 +524,7 @@ impl Life {
     }
 
     fn status(&self) -> Status {
-        *self.status.lock().unwrap()
+        self.status.lock().unwrap().clone()
     }
 
     /// The next time at which something happens by itself.
@@ -668,6 +668,9 @@ impl Simulation {
         );
         let memory = puypuy::delivery::MAX_POINTS + puypuy::delivery::spool::MEMORY_POINTS + 2 * FULL;
         assert!(status.memory_points <= memory as u64);
+        // What is told of the sink is one story.
+        let (is_up, waits) = (status.is_up, status.next_attempt.is_some());
+        assert_eq!((is_up, is_up), (status.why.is_none(), !waits), "{status:?}");
     }
 
     /// The process is killed, or the machine with it.

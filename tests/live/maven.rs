@@ -1,37 +1,35 @@
 //! Servers that come as jars: from Maven Central into a cache that outlives the run.
 
+use crate::cache::{kept, output};
 use crate::server::program;
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-/// `group:artifact:version`, and what of its own dependencies is left out, as `group:artifact`.
+/// `group:artifact:version`, where it is no usual jar with `:type` or `:type:classifier` behind it, and what of its own
+/// dependencies is left out, as `group:artifact`.
 pub type Artifact = (&'static str, &'static [&'static str]);
 
 /// The class path of these and all they need. `name` names the folder of the cache.
 pub fn class_path(name: &str, artifacts: &[Artifact]) -> Result<String, String> {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")));
-    let folder = cache.unwrap_or_else(std::env::temp_dir).join("puypuy-live").join(name);
-    if !folder.exists() {
+    let folder = kept(name, |folder| {
         let maven = program("mvn", "maven")?;
-        println!("live: fetching the jars of {name}");
-        let unfinished = folder.with_extension(format!("{}.unfinished", std::process::id()));
-        fs::create_dir_all(&unfinished).map_err(|error| format!("{}: {error}", unfinished.display()))?;
-        fs::write(unfinished.join("pom.xml"), pom(artifacts)).unwrap();
+        fs::write(folder.join("pom.xml"), pom(artifacts)).map_err(|error| error.to_string())?;
         // Checksums are compared, and a wrong one is an error (-C).
         let mut command = Command::new(maven);
-        command.args(["-B", "-q", "-C", "-f"]).arg(unfinished.join("pom.xml"));
+        command.args(["-B", "-q", "-C", "-f"]).arg(folder.join("pom.xml"));
         command.args(["dependency:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory=jars"]);
-        let output = command.stdin(Stdio::null()).output().map_err(|error| format!("mvn: {error}"))?;
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stdout).lines().take(3).collect::<Vec<_>>().join(" ");
-            let _ = fs::remove_dir_all(&unfinished);
-            return Err(format!("the jars of {name} cannot be had: {said}"));
-        }
-        fs::rename(&unfinished, &folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    }
+        output(&mut command).map(drop)
+    })?;
     Ok(folder.join("jars/*").display().to_string())
+}
+
+/// The file of one artifact, without what it needs.
+pub fn file(artifact: &'static str) -> Result<PathBuf, String> {
+    let name = artifact.split(':').skip(1).take(2).collect::<Vec<_>>().join("-");
+    let jars = class_path(&name, &[(artifact, &["*:*"])])?;
+    let files = fs::read_dir(jars.trim_end_matches('*')).map_err(|error| format!("{jars}: {error}"))?;
+    files.flatten().map(|entry| entry.path()).next().ok_or_else(|| format!("{jars}: nothing is there"))
 }
 
 /// A Java of the version that all of them run on.
@@ -44,7 +42,7 @@ pub fn java() -> Result<PathBuf, String> {
 }
 
 fn pom(artifacts: &[Artifact]) -> String {
-    let tags = ["groupId", "artifactId", "version"];
+    let tags = ["groupId", "artifactId", "version", "type", "classifier"];
     let coordinates = |text: &str| -> String {
         text.split(':').zip(tags).map(|(word, tag)| format!("<{tag}>{word}</{tag}>")).collect()
     };

@@ -67,8 +67,11 @@ pub fn plugins() -> Result<(), String> {
     let ask = |body: &str| -> Option<(u16, Value)> {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
         let length = body.len();
-        write!(stream, "POST /nag HTTP/1.1\r\nHost: x\r\nApikey: {KEY}\r\nContent-Length: {length}\r\n\r\n{body}")
-            .ok()?;
+        write!(
+            stream,
+            "POST /nag HTTP/1.1\r\nHost: localhost\r\nApikey: {KEY}\r\nContent-Length: {length}\r\n\r\n{body}"
+        )
+        .ok()?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).ok()?;
         let (head, body) = answer.split_once("\r\n\r\n")?;

@@ -81,15 +81,38 @@ pub fn http(port: u16, method: &str, path: &str) -> Option<(u16, String)> {
 
 /// The same with a body.
 pub fn post(port: u16, method: &str, path: &str, body: &str) -> Option<(u16, String)> {
+    let (status, _, body) = exchange(port, &format!("{method} {path} HTTP/1.0"), body)?;
+    Some((status, body))
+}
+
+/// A page of a server that takes nothing older than HTTP/1.1.
+pub fn http_1_1(port: u16, path: &str) -> Option<(u16, String)> {
+    let (status, head, mut rest) = exchange(port, &format!("GET {path} HTTP/1.1\r\nConnection: close"), "")?;
+    if !head.to_lowercase().contains("transfer-encoding: chunked") {
+        return Some((status, rest));
+    }
+    let mut body = String::new();
+    loop {
+        let (length, more) = rest.split_once("\r\n")?;
+        let length = usize::from_str_radix(length, 16).ok()?;
+        if length == 0 {
+            return Some((status, body));
+        }
+        body += more.get(..length)?;
+        rest = more.get(length + 2..)?.to_string();
+    }
+}
+
+/// Status, head and body.
+fn exchange(port: u16, begin: &str, body: &str) -> Option<(u16, String, String)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(20))).ok()?;
-    let length = body.len();
-    let head = format!("{method} {path} HTTP/1.0\r\nHost: 127.0.0.1\r\nContent-Length: {length}\r\n\r\n");
+    let head = format!("{begin}\r\nHost: 127.0.0.1\r\nContent-Length: {}\r\n\r\n", body.len());
     stream.write_all(format!("{head}{body}").as_bytes()).ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
     let (head, body) = answer.split_once("\r\n\r\n")?;
-    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_string()))
+    Some((head.split(' ').nth(1)?.parse().ok()?, head.to_string(), body.to_string()))
 }
 
 /// Text as it stands in a query string.

@@ -2,7 +2,6 @@
 
 use crate::server::{Program, free_port, program, wait};
 use crate::watched::Watched;
-use std::cell::RefCell;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -46,7 +45,7 @@ pub fn redis() -> Result<(), String> {
         wait("Redis", START, || say(port, "QUIT\r\n").is_some());
         server
     };
-    let server = RefCell::new(Some(start()));
+    let server = start();
     let login = "*2\r\n$4\r\nAUTH\r\n$4\r\na \"b\r\n";
     let info = || say(port, &format!("{login}INFO\r\nQUIT\r\n")).unwrap();
     let section = format!(
@@ -58,7 +57,7 @@ pub fn redis() -> Result<(), String> {
     watched.until("redis_keyspace_hits", &[], |rate| rate == 0.0);
     let gets: String = (0..40).map(|at| format!("SET k{at} v\r\nGET k{at}\r\nGET none{at}\r\n")).collect();
     say(port, &format!("{login}{gets}EXPIRE k1 1\r\nQUIT\r\n")).unwrap();
-    let sum = |metric| watched.points(metric, &[]).iter().map(|(_, rate)| rate).sum::<f64>();
+    let sum = |metric| watched.counted(metric, &[]);
     // Rates of a second each: they add up to what was asked.
     wait("the rates of 40 hits", START, || (sum("redis_keyspace_hits") - 40.0).abs() < 6.0);
     wait("the rates of 40 misses", START, || (sum("redis_keyspace_misses") - 40.0).abs() < 6.0);
@@ -77,8 +76,7 @@ pub fn redis() -> Result<(), String> {
 
     let section = format!("[Redis]\nhost: 127.0.0.1\nport: {port}\nauth: a \"b\n");
     let watched = Watched::start("check_redis", CONF, &section);
-    let stop = || server.borrow_mut().take().unwrap().end();
-    watched.outage("redis_used_memory", &[], stop, || *server.borrow_mut() = Some(start()));
+    watched.outage("redis_used_memory", &[], server, Program::end, start);
     Ok(())
 }
 
@@ -96,7 +94,7 @@ pub fn memcached() -> Result<(), String> {
         server
     };
     let (open, locked) = (free_port(), free_port());
-    let server = RefCell::new(Some(start(open, None)));
+    let server = start(open, None);
     let _locked = start(locked, Some(&inside("users")));
     let section = format!(
         "[Memcached]\nhost: 127.0.0.1\nport: {open}\nuser: user\npass: word\n\
@@ -106,7 +104,7 @@ pub fn memcached() -> Result<(), String> {
     watched.until("memcached_get_hits", &[], |rate| rate == 0.0);
     let words: String = (0..40).map(|at| format!("set k{at} 0 0 1\r\nv\r\nget k{at}\r\nget none{at}\r\n")).collect();
     say(open, &format!("{words}quit\r\n")).unwrap();
-    let sum = |metric| watched.points(metric, &[]).iter().map(|(_, rate)| rate).sum::<f64>();
+    let sum = |metric| watched.counted(metric, &[]);
     wait("the rates of 40 hits", START, || (sum("memcached_get_hits") - 40.0).abs() < 6.0);
     wait("the rates of 80 gets", START, || (sum("memcached_cmd_get") - 80.0).abs() < 10.0);
     let own = say(open, "stats\r\nquit\r\n").unwrap();
@@ -126,7 +124,6 @@ pub fn memcached() -> Result<(), String> {
     drop(watched);
 
     let watched = Watched::start("check_memcached", CONF, &format!("[Memcached]\nhost: 127.0.0.1\nport: {open}\n"));
-    let stop = || server.borrow_mut().take().unwrap().end();
-    watched.outage("memcached_curr_items", &[], stop, || *server.borrow_mut() = Some(start(open, None)));
+    watched.outage("memcached_curr_items", &[], server, Program::end, || start(open, None));
     Ok(())
 }

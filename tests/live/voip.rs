@@ -3,7 +3,6 @@
 use crate::server::{Program, free_port, http, post, program, wait};
 use crate::watched::Watched;
 use serde_json::{Value, json};
-use std::cell::RefCell;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -42,7 +41,7 @@ pub fn janus() -> Result<(), String> {
         wait("Janus", START, || http(port, "GET", "/janus/info").is_some_and(|(status, _)| status == 200));
         server
     };
-    let server = RefCell::new(Some(start()));
+    let server = start();
     let section = format!("[Janus]\nadminapi: http://127.0.0.1:{admin}/admin\nsecret: hohohohoho\nsessions: True\n");
     let watched = Watched::start("check_janus", "voip.ini", &section);
     watched.until("janus_sessions", &[], |count| count == 0.0);
@@ -62,8 +61,7 @@ pub fn janus() -> Result<(), String> {
     ask(&format!("/janus/{}", sessions[0]), json!({"janus": "destroy", "transaction": "t"}));
     watched.until("janus_handlers_total", &[], |count| count == 0.0);
     assert_eq!(watched.said(), Vec::<String>::new());
-    let stop = || server.borrow_mut().take().unwrap().end();
-    watched.outage("janus_sessions", &[], stop, || *server.borrow_mut() = Some(start()));
+    let _server = watched.outage("janus_sessions", &[], server, Program::end, start);
 
     let wrong = section.replace("hohohohoho", "wrong");
     let refused = Watched::start("check_janus", "voip.ini", &wrong);

@@ -1,8 +1,8 @@
 //! Web servers of Debian on loopback, told as their own pages and tools tell them, and stopped under the running daemon.
 
-use crate::delivered::Delivered;
-use crate::maven::class_path;
+use crate::maven;
 use crate::server::{Program, free_port, http, needs_root, package, program, wait};
+use crate::watched::Watched;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -12,6 +12,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 const CONF: &str = "webservers.ini";
+const OF_COLLECTOR: &[(&str, &str)] = &[("gctype", "g1_young")];
 
 /// A server with a folder of its own, at a port.
 struct Server {
@@ -110,7 +111,7 @@ pub fn nginx() -> Result<(), String> {
     let server = nginx_server(&[])?;
     let running = server.start();
     let section = format!("[NginX]\naddress: http://127.0.0.1:{}\nstats: /nginx_status\n", server.port);
-    let watched = Delivered::start("check_nginx", CONF, &section);
+    let watched = Watched::start("check_nginx", CONF, &section);
     // The daemon's own connection, and its own request.
     watched.until("nginx_requests", &[], |rate| (0.9..1.1).contains(&rate));
     for _ in 0..40 {
@@ -119,8 +120,7 @@ pub fn nginx() -> Result<(), String> {
     watched.until("nginx_requests", &[], |rate| rate > 10.0);
     watched.until("nginx_dropped", &[], |rate| rate == 0.0);
     watched.until("nginx_connections", &[], |count| count == server.number("/nginx_status", "connections: ") - 1.0);
-    watched.outage(running, Running::end, || server.start()).end();
-    watched.end();
+    watched.outage("nginx_connections", &[], running, Running::end, || server.start());
     Ok(())
 }
 
@@ -139,7 +139,7 @@ pub fn apache() -> Result<(), String> {
     });
     let running = server.start();
     let section = format!("[Apache]\nurl: http://127.0.0.1:{}/server-status?auto\n", server.port);
-    let watched = Delivered::start("check_apache", CONF, &section);
+    let watched = Watched::start("check_apache", CONF, &section);
     watched.until("apache_requests_rate", &[], |rate| rate > 0.5);
     let path = "/server-status?auto";
     for (metric, label) in [("apache_busyworkers", "BusyWorkers: "), ("apache_idleworkers", "IdleWorkers: ")] {
@@ -149,8 +149,7 @@ pub fn apache() -> Result<(), String> {
     watched.until("apache_totalaccesses", &[], |count| count >= server.number(path, "Total Accesses: ") - 3.0);
     let slots = server.page(path).split("Scoreboard: ").nth(1).unwrap().lines().next().unwrap().matches('.').count();
     watched.until("apache_scoreboard_open", &[], |count| count == slots as f64);
-    watched.outage(running, Running::end, || server.start()).end();
-    watched.end();
+    watched.outage("apache_busyworkers", &[], running, Running::end, || server.start());
     Ok(())
 }
 
@@ -165,7 +164,7 @@ pub fn lighttpd() -> Result<(), String> {
     });
     let running = server.start();
     let section = format!("[Lighttpd]\naddress: http://127.0.0.1:{}\nstats: /server-status?auto\n", server.port);
-    let watched = Delivered::start("check_lighttpd", CONF, &section);
+    let watched = Watched::start("check_lighttpd", CONF, &section);
     watched.until("lighttpd_accesses", &[], |rate| (0.9..1.1).contains(&rate));
     for _ in 0..40 {
         server.page("/");
@@ -174,8 +173,7 @@ pub fn lighttpd() -> Result<(), String> {
     let slots = |label| server.number("/server-status?auto", label);
     // The connection that asks is one of them.
     watched.until("lighttpd_idleservers", &[], |count| (slots("IdleServers: ") - count).abs() <= 1.0);
-    watched.outage(running, Running::end, || server.start()).end();
-    watched.end();
+    watched.outage("lighttpd_idleservers", &[], running, Running::end, || server.start());
     Ok(())
 }
 
@@ -196,17 +194,15 @@ pub fn phpfpm() -> Result<(), String> {
     let running = start();
     for form in ["", "?json"] {
         let section = format!("[PhpFPM]\naddress: http://127.0.0.1:{}\nstats: /fpm-status{form}\n", server.port);
-        let watched = Delivered::start("check_phpfpm", CONF, &section);
+        let watched = Watched::start("check_phpfpm", CONF, &section);
         watched.until("phpfpm_conns_per_sec", &[], |rate| rate > 0.9);
         watched.until("phpfpm_proc_total", &[], |count| count == server.number("/fpm-status", "total processes: "));
         watched.until("phpfpm_proc_active", &[], |count| count == 1.0);
-        watched.end();
     }
     let section = format!("[PhpFPM]\naddress: http://127.0.0.1:{}\nstats: /fpm-status\n", server.port);
-    let watched = Delivered::start("check_phpfpm", CONF, &section);
+    let watched = Watched::start("check_phpfpm", CONF, &section);
     watched.until("phpfpm_uptime", &[], |seconds| seconds > 0.0);
-    watched.outage(running, Running::end, start).end();
-    watched.end();
+    watched.outage("phpfpm_uptime", &[], running, Running::end, start);
     Ok(())
 }
 
@@ -231,7 +227,7 @@ pub fn varnish() -> Result<(), String> {
         String::from_utf8(told.stdout).unwrap().split_ascii_whitespace().nth(1).unwrap().parse().unwrap()
     };
     let section = format!("[Varnish]\nvarnishstat: {} -t 1 -n {}\n", varnishstat.display(), folder.display());
-    let watched = Delivered::start("check_varnish", CONF, &section);
+    let watched = Watched::start("check_varnish", CONF, &section);
     watched.until("varnish_client_req", &[], |_| true);
     for _ in 0..20 {
         server.page("/page");
@@ -239,10 +235,9 @@ pub fn varnish() -> Result<(), String> {
     watched.until("varnish_client_req", &[], |rate| rate > 5.0);
     watched.until("varnish_threads", &[], |count| count == own("MAIN.threads"));
     watched.until("varnish_backend_req", &[], |count| count == own("MAIN.backend_req"));
-    watched.until("varnish_storage_bytes", &["s0"], |bytes| bytes == own("SMA.s0.g_bytes"));
-    watched.until("varnish_vbe_happy", &["web"], |happy| happy == 1.0);
-    watched.outage(running, Running::end, || server.start()).end();
-    watched.end();
+    watched.until("varnish_storage_bytes", &[("storage", "s0")], |bytes| bytes == own("SMA.s0.g_bytes"));
+    watched.until("varnish_vbe_happy", &[("backend", "web")], |happy| happy == 1.0);
+    watched.outage("varnish_threads", &[], running, Running::end, || server.start());
     Ok(())
 }
 
@@ -268,34 +263,39 @@ pub fn tomcat() -> Result<(), String> {
     let server = Server::within(&folders, &files, |folder, _| {
         let mut command = Command::new("bash");
         command.arg("/usr/share/tomcat10/bin/catalina.sh").arg("run").env("CATALINA_HOME", "/usr/share/tomcat10");
-        command.env("CATALINA_BASE", folder).env("CATALINA_OPTS", "-Xmx128m");
+        command.env("CATALINA_BASE", folder).env("CATALINA_OPTS", "-Xmx128m -XX:+UseG1GC");
         command
     });
     let running = server.start();
     let section = format!("[Tomcat]\nurl: http://127.0.0.1:{}/manager/jmxproxy\nuser: foo\npass: foo\n", server.port);
-    let watched = Delivered::start("check_tomcat", CONF, &section);
+    let watched = Watched::start("check_tomcat", CONF, &section);
     // Six queries a tick.
-    watched.until("tomcat_requests_rate", &[], |rate| (5.0..7.0).contains(&rate));
+    let connector = format!("http-nio-127.0.0.1-{}", server.port);
+    let of_connector = [("connector", &*connector)];
+    watched.until("tomcat_requests_rate", &of_connector, |rate| (5.0..7.0).contains(&rate));
     watched.until("tomcat_heap_max", &[], |bytes| bytes == f64::from(128 << 20));
-    for metric in ["tomcat_nonheap_used", "tomcat_threadcount", "tomcat_gc_collectioncount", "tomcat_maxthreads"] {
-        watched.until(metric, &[], |number| number >= 0.0);
+    for (metric, tags) in [
+        ("tomcat_nonheap_used", &[][..]),
+        ("tomcat_threadcount", &[]),
+        ("tomcat_gc_collectioncount", OF_COLLECTOR),
+        ("tomcat_maxthreads", &of_connector),
+    ] {
+        watched.until(metric, tags, |number| number >= 0.0);
     }
     for _ in 0..20 {
         server.page("/nothing");
     }
-    watched.until("tomcat_errors_rate", &[], |rate| rate > 5.0);
-    watched.outage(running, Running::end, || server.start()).end();
-    watched.end();
+    watched.until("tomcat_errors_rate", &of_connector, |rate| rate > 5.0);
+    watched.outage("tomcat_heap_used", &[], running, Running::end, || server.start());
     Ok(())
 }
 
 pub fn jetty() -> Result<(), String> {
     program("java", "openjdk-17-jre-headless")?;
     package("/usr/share/jetty9/start.jar", "jetty9")?;
-    let agent = class_path("jolokia-1.7.2", &[("org.jolokia:jolokia-jvm:1.7.2", &[])])?;
-    let agent = agent.replace('*', "jolokia-jvm-1.7.2.jar");
+    let agent = maven::file("org.jolokia:jolokia-jvm:1.7.2")?;
     let port = free_port();
-    let options = format!("-javaagent:{agent}=port={port},host=127.0.0.1");
+    let options = format!("-javaagent:{}=port={port},host=127.0.0.1", agent.display());
     let server = Server::within(&["webapps"], &[("options", &options)], |folder, port| {
         let mut command = jetty_start(folder);
         command.args(["jetty.http.host=127.0.0.1", &format!("jetty.http.port={port}")]);
@@ -313,7 +313,7 @@ pub fn jetty() -> Result<(), String> {
     );
     let running = server.start();
     let section = format!("[Jetty]\nstats: http://127.0.0.1:{port}/jolokia/read\n");
-    let watched = Delivered::start("check_jetty", CONF, &section);
+    let watched = Watched::start("check_jetty", CONF, &section);
     watched.until("jetty_requests_rate", &[], |rate| rate == 0.0);
     for _ in 0..20 {
         server.page("/nothing");
@@ -321,18 +321,24 @@ pub fn jetty() -> Result<(), String> {
     watched.until("jetty_requests_per_sec", &[], |rate| rate > 5.0);
     // And one until it answered.
     watched.until("jetty_responses4xx", &[], |count| count >= 21.0);
-    for metric in ["jetty_heap_used", "jetty_threadcount", "jetty_gc_collectioncount", "jetty_busythreads"] {
-        watched.until(metric, &[], |number| number >= 0.0);
+    for (metric, tags) in [
+        ("jetty_heap_used", &[][..]),
+        ("jetty_threadcount", &[]),
+        ("jetty_gc_collectioncount", OF_COLLECTOR),
+        ("jetty_busythreads", &[("pool", "0")]),
+    ] {
+        watched.until(metric, tags, |number| number >= 0.0);
     }
-    watched.outage(running, Running::end, || server.start()).end();
-    watched.end();
+    watched.outage("jetty_heap_used", &[], running, Running::end, || server.start());
     Ok(())
 }
 
 /// In that folder, with the options that stand there.
 fn jetty_start(folder: &Path) -> Command {
     let mut command = Command::new("java");
-    command.env("JDK_JAVA_OPTIONS", fs::read_to_string(folder.join("options")).unwrap()).arg("-Xmx96m");
+    command
+        .env("JDK_JAVA_OPTIONS", fs::read_to_string(folder.join("options")).unwrap())
+        .args(["-Xmx96m", "-XX:+UseG1GC"]);
     command.arg("-Djetty.home=/usr/share/jetty9").arg(format!("-Djetty.base={}", folder.display()));
     command.args(["-jar", "/usr/share/jetty9/start.jar"]).current_dir(folder);
     command
@@ -342,17 +348,17 @@ pub fn pages() -> Result<(), String> {
     let server = nginx_server(&[])?;
     let running = server.start();
     let address = format!("http://127.0.0.1:{}", server.port);
-    let watched = Delivered::start("check_http_api", CONF, &format!("[HTTP]\nupstream: {address}/ok, {address}/err\n"));
-    // As OpenTSDB takes it.
-    let [ok, err] = ["ok", "err"].map(|page| format!("{address}/{page}").replace(':', "_"));
-    watched.until("http_api", &[&ok], |seconds| seconds > 0.0 && seconds < 1.0);
-    watched.until("http_api_size", &[&ok], |bytes| bytes == 3.0);
-    watched.until("http_api_status", &[&err], |status| status == 500.0);
-    assert_eq!((watched.number("http_api_success", &[&err]), watched.number("http_api", &[&err])), (Some(0.0), None));
+    let watched = Watched::start("check_http_api", CONF, &format!("[HTTP]\nupstream: {address}/ok, {address}/err\n"));
+    let host = format!("127_0_0_1_{}", server.port);
+    let [ok, err] = ["ok", "err"].map(|page| format!("{address}/{page}"));
+    let [ok, err] = [&ok, &err].map(|url| [("apihost", &*host), ("url", &**url)]);
+    watched.until("http_api", &ok, |seconds| seconds > 0.0 && seconds < 1.0);
+    watched.until("http_api_size", &ok, |bytes| bytes == 3.0);
+    watched.until("http_api_status", &err, |status| status == 500.0);
+    assert_eq!((watched.now("http_api_success", &err), watched.points("http_api", &err)), (0.0, Vec::new()));
     running.end();
-    watched.until("http_api_success", &[&ok], |success| success == 0.0);
+    watched.until("http_api_success", &ok, |success| success == 0.0);
     let _running = server.start();
-    watched.until("http_api_success", &[&ok], |success| success == 1.0);
-    watched.end();
+    watched.until("http_api_success", &ok, |success| success == 1.0);
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::integrity;
 use crate::support::{Home, signal, wait_for};
-use puypuy::sink::local::Reader;
+use puypuy::sink::local::{Grain, Reader};
 use std::fs;
 
 fn points(home: &Home) -> usize {
@@ -11,7 +11,7 @@ fn points(home: &Home) -> usize {
     let mut ids: Vec<i64> = reader.series().unwrap().iter().map(|series| series.id).collect();
     ids.sort_unstable();
     let mut count = 0;
-    reader.points(&ids, i64::MIN..=i64::MAX, |_| count += 1).unwrap();
+    reader.read(Grain::Raw, &ids, i64::MIN..=i64::MAX, |_| count += 1).unwrap();
     count
 }
 

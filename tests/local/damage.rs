@@ -148,8 +148,11 @@ proptest! {
         fs::write(place.file(), bytes).unwrap();
         if let Ok(Some(reader)) = Reader::open(&place.file()) {
             let _ = reader.series().map(|series| series.len());
-            let _ = reader.points(&[1, 2], ALL, |_| ());
-            let _ = reader.minutes(&[1, 2], ALL, |_| ());
+            for grain in [Grain::Raw, Grain::Minute, Grain::Quarter] {
+                let _ = reader.read(grain, &[1, 2], ALL, |_| ());
+            }
+            let _ = reader.changes(ALL, 10);
+            let _ = reader.newest_changes(i64::MAX);
         }
         let mut sink = place.sink();
         for tick in 360..380 {

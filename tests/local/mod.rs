@@ -3,12 +3,14 @@
 mod bounds;
 mod daemon;
 mod damage;
+mod events;
+mod quarters;
 mod store;
 
 use puypuy::config::section::Entry;
 use puypuy::config::section::Section;
-use puypuy::model::point::{Identity, Kind, Point, Tags, Value};
-use puypuy::sink::local::{Local, Reader, Series, Summary, configure};
+use puypuy::model::point::{Identity, Kind, Level, MESSAGE, Point, Tags, Value};
+use puypuy::sink::local::{Grain, Local, Reader, Series, Summary, configure};
 use puypuy::sink::{Attempt, Sink, Verdict};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -17,67 +19,80 @@ use tempfile::TempDir;
 
 const ALL: RangeInclusive<i64> = i64::MIN..=i64::MAX;
 /// The begin of an hour.
-const START: i64 = 1_790_000_000 - 1_790_000_000 % 3600;
+pub const START: i64 = 1_790_000_000 - 1_790_000_000 % 3600;
 
 /// A store in a folder of its own.
-struct Place {
+pub struct Place {
     folder: TempDir,
     keys: Vec<(&'static str, String)>,
 }
 
 impl Place {
-    fn new() -> Place {
+    pub fn new() -> Place {
         Place { folder: TempDir::new().unwrap(), keys: Vec::new() }
     }
 
-    fn with(mut self, key: &'static str, value: i64) -> Place {
+    pub fn with(mut self, key: &'static str, value: i64) -> Place {
         self.keys.push((key, value.to_string()));
         self
     }
 
-    fn sink(&self) -> Local {
+    pub fn sink(&self) -> Local {
         let mut tsdb = Section::missing("config.ini", "TSDB");
         let entry = |(key, value): &(&str, String)| Entry { key: key.to_string(), value: value.clone(), line: 1 };
         tsdb.entries = self.keys.iter().map(entry).collect();
         configure(&tsdb, self.folder.path()).unwrap()
     }
 
-    fn file(&self) -> PathBuf {
+    pub fn file(&self) -> PathBuf {
         self.folder.path().join("var/puypuy.db")
     }
 
-    fn reader(&self) -> Reader {
+    pub fn reader(&self) -> Reader {
         Reader::open(&self.file()).unwrap().unwrap()
     }
 
     /// A connection as a person with `sqlite3` has.
-    fn sql(&self) -> rusqlite::Connection {
+    pub fn sql(&self) -> rusqlite::Connection {
         rusqlite::Connection::open(self.file()).unwrap()
     }
 
     /// All points with their series, in order of time.
-    fn points(&self) -> Vec<(Series, Summary)> {
-        read(&self.reader(), |reader, ids, each| reader.points(ids, ALL, each).unwrap())
+    pub fn points(&self) -> Vec<(Series, Summary)> {
+        read(&self.reader(), Grain::Raw, ALL)
     }
 
+    /// The rows of the minutes, without what is not rolled up.
     fn minutes(&self) -> Vec<(Series, Summary)> {
-        read(&self.reader(), |reader, ids, each| reader.minutes(ids, ALL, each).unwrap())
+        let mut minutes = read(&self.reader(), Grain::Minute, ALL);
+        minutes.retain(|(_, summary)| summary.time <= self.newest_row("minute").unwrap_or(i64::MIN));
+        minutes
+    }
+
+    /// Begin of the newest row in the tables of that rollup.
+    fn newest_row(&self, rollup: &str) -> Option<i64> {
+        let db = self.sql();
+        let mut tables = db.prepare("SELECT name FROM sqlite_schema WHERE name GLOB ?1 || '_*'").unwrap();
+        let tables: Vec<String> = tables.query_map([rollup], |row| row.get(0)).unwrap().flatten().collect();
+        let newest = |table| db.query_row(&format!("SELECT max(time) FROM {table}"), [], |row| row.get(0)).unwrap();
+        tables.iter().filter_map(newest).max()
     }
 }
 
-fn read(reader: &Reader, read: impl Fn(&Reader, &[i64], &mut dyn FnMut(Summary))) -> Vec<(Series, Summary)> {
+pub fn read(reader: &Reader, grain: Grain, span: RangeInclusive<i64>) -> Vec<(Series, Summary)> {
     let series = reader.series().unwrap();
     let mut ids: Vec<i64> = series.iter().map(|series| series.id).collect();
     ids.sort_unstable();
     let mut found = Vec::new();
-    read(reader, &ids, &mut |summary| {
+    let each = |summary: Summary| {
         let of = series.iter().find(|series| series.id == summary.series).unwrap();
         found.push((of.clone(), summary));
-    });
+    };
+    reader.read(grain, &ids, span, each).unwrap();
     found
 }
 
-fn point(name: &str, time: i64, value: Value) -> Point {
+pub fn point(name: &str, time: i64, value: Value) -> Point {
     Point {
         name: name.to_string().into(),
         value,
@@ -90,16 +105,16 @@ fn point(name: &str, time: i64, value: Value) -> Point {
     }
 }
 
-fn int(name: &str, time: i64, value: i64) -> Point {
+pub fn int(name: &str, time: i64, value: i64) -> Point {
     point(name, time, Value::Int(value))
 }
 
 /// Sends points as delivery does, when the clock stands at the newest of them, and returns the last verdict.
-fn send(sink: &mut Local, points: &[Point]) -> Verdict {
+pub fn send(sink: &mut Local, points: &[Point]) -> Verdict {
     send_at(sink, points.iter().map(|point| point.time).max().unwrap(), points)
 }
 
-fn send_at(sink: &mut Local, wall: i64, points: &[Point]) -> Verdict {
+pub fn send_at(sink: &mut Local, wall: i64, points: &[Point]) -> Verdict {
     let identity = Identity { host: "web1".into(), cluster: "c".into(), group: "g".into(), location: "l".into() };
     let mut verdict = Verdict::Delivered;
     for request in sink.encode(points, &identity).requests {
@@ -108,8 +123,14 @@ fn send_at(sink: &mut Local, wall: i64, points: &[Point]) -> Verdict {
     verdict
 }
 
-fn deliver(sink: &mut Local, points: &[Point]) {
+pub fn deliver(sink: &mut Local, points: &[Point]) {
     assert_eq!(send(sink, points), Verdict::Delivered);
+}
+
+/// A judgement, as delivery hands it to a sink that takes events.
+pub fn event(name: &str, time: i64, level: Level, message: &str) -> Point {
+    let tags = if message.is_empty() { Tags::default() } else { Tags::one(MESSAGE, message) };
+    Point { kind: Kind::Special, tags, ..int(name, time, level.number()) }
 }
 
 /// What SQLite itself says about the file.

@@ -1,8 +1,10 @@
 //! The loop with checks that hang, panic, fail and come late: the others never miss a tick.
 
+use crate::support::wait_for;
 use puypuy::check::{Check, Context, Out, Runs, Spec};
 use puypuy::delivery::queue::Queue;
 use puypuy::fetch::program::Programs;
+use puypuy::model::beat::Beat;
 use puypuy::model::error::{Error, Result};
 use puypuy::model::point::{Batch, Identity, Point, Tags, Tick};
 use puypuy::model::roots::Roots;
@@ -10,6 +12,7 @@ use puypuy::model::table::{Field, gauge};
 use puypuy::scheduler::Scheduler;
 use puypuy::scheduler::assembly::Assembly;
 use puypuy::scheduler::errors::Errors;
+use puypuy::state::{Board, Condition, Entry, Kind, Run};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
@@ -77,6 +80,7 @@ static SPECS: &[Spec] = &[
 struct Running {
     home: TempDir,
     queue: Arc<Queue>,
+    board: Arc<Board>,
     /// Taken from there and not looked at yet.
     taken: RefCell<VecDeque<Batch>>,
     stop: Sender<()>,
@@ -102,7 +106,7 @@ fn start_at(period: Duration, links: &[&str], tells_errors: bool) -> Running {
     let queue = Arc::new(Queue::default());
     let assembly = Arc::new(Assembly::new(queue.clone()));
     let find: fn(&str) -> Option<&'static Spec> = |name| SPECS.iter().find(|spec| spec.name == name);
-    let text = String::new;
+    let (text, board) = (String::new, Arc::new(Board::default()));
     let identity = Identity { host: "h".into(), cluster: text(), group: text(), location: text() };
     let scheduler = Scheduler::start(
         Arc::new(Programs::new(home.path().into(), identity)),
@@ -111,11 +115,12 @@ fn start_at(period: Duration, links: &[&str], tells_errors: bool) -> Running {
         assembly,
         find,
         tells_errors,
+        Arc::clone(&board),
     )
     .unwrap();
     let (stop, stopped) = channel();
-    let thread = Some(thread::spawn(move || scheduler.run(&stopped)));
-    Running { home, queue, taken: RefCell::default(), stop, thread }
+    let thread = Some(thread::spawn(move || scheduler.run(&stopped, &Beat::new(Instant::now()))));
+    Running { home, queue, board, taken: RefCell::default(), stop, thread }
 }
 
 impl Running {
@@ -191,6 +196,55 @@ fn neither_hang_nor_panic_nor_error_costs_the_others_a_tick() {
     assert_eq!((count(&seen, "check_hangs"), count(&seen, "check_hangs_own")), (0, 0));
     let took = running.stop();
     assert!(took < Duration::from_secs(4), "{took:?}");
+}
+
+#[test]
+fn the_board_says_how_each_check_is() {
+    use Condition::{Fault, Late, Off, Ok};
+    let all = ["check_fails", "check_good", "check_hangs", "check_misconfigured", "check_own", "check_panics"];
+    let expected = [Fault, Ok, Late, Off, Ok, Fault];
+    let mut running = start(&all.map(|name| &*format!("{name}.ini").leak()));
+    let mut states = Vec::new();
+    // On a busy machine any of them may be late for a moment.
+    wait_for("each to be as it should", || {
+        states = running.board.states();
+        states.iter().map(|state| state.condition).eq(expected)
+    });
+    running.stop();
+    let told = |name: &str| states.iter().find(|state| state.name == name).unwrap();
+    let why = |name: &str| told(name).why.as_deref().unwrap_or_default();
+    assert!(why("check_fails").contains("nothing there") && why("check_panics").starts_with("panicked"), "{states:?}");
+    assert_eq!((why("check_good"), why("check_hangs")), ("", "has not come back after 0.1 s"));
+    assert!(why("check_misconfigured").contains("address: missing"), "{states:?}");
+    // What was told before the failure counts.
+    assert!(told("check_fails").last.is_some_and(|run| run.points == 1 && run.faults == 1 && run.has_failed));
+    assert!(told("check_hangs").last.is_none() && told("check_hangs").missed >= 1, "{states:?}");
+    let ups: Vec<_> = states.iter().filter(|state| state.is_up()).map(|state| state.name.as_str()).collect();
+    assert_eq!(ups, ["check_good", "check_own"]);
+}
+
+#[test]
+fn a_run_that_ended_just_before_its_tick_was_missed_is_not_late() {
+    let board = Board::default();
+    let entry = Arc::new(Entry::new(PERIOD, 10));
+    board.put(Kind::Check, "check_x", &entry);
+    let state = || board.states().remove(0);
+    let run = Run { tick: 10, took: PERIOD, points: 2, faults: 0, has_failed: false };
+    entry.begin();
+    entry.ran(run, None);
+    entry.miss(PERIOD, 11);
+    assert_eq!((state().condition, state().missed, state().since), (Condition::Ok, 1, 10));
+    // Since when it is so is kept from run to run.
+    entry.begin();
+    entry.miss(PERIOD, 12);
+    entry.miss(PERIOD, 13);
+    assert_eq!((state().condition, state().since), (Condition::Late, 12));
+    let faulty = Run { tick: 12, took: Duration::from_secs(3), faults: 3, ..run };
+    entry.ran(faulty, Some(&"a\nb"));
+    assert_eq!((state().condition, state().since), (Condition::Fault, 15));
+    assert_eq!((state().why.as_deref(), state().faults), (Some("a b"), 3));
+    entry.ran(faulty, Some(&"x".repeat(5000)));
+    assert_eq!((state().why.unwrap().chars().count(), state().since), (1001, 15));
 }
 
 #[test]

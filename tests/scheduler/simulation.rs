@@ -8,8 +8,10 @@ use puypuy::config::section::{Entry, Section};
 use puypuy::scheduler::clock::Moment;
 use puypuy::scheduler::difference::{Comparison, Difference};
 use puypuy::scheduler::prepared::{Folder, Key, Prepared};
-use puypuy::scheduler::timetable::{Begin, Crew, Id, Notice, Timetable};
+use puypuy::scheduler::timetable::{Begin, Crew, Id, NO_THREAD, Notice, Timetable};
+use puypuy::state::{Board, Condition, Entry as Published, Run, State};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const SCHEDULES: u64 = 2_000;
@@ -58,6 +60,28 @@ struct Member {
     is_dismissed: bool,
     /// The thread of its own.
     own: Option<usize>,
+    entry: Arc<Published>,
+    /// Unix seconds of the tick of its run.
+    tick: i64,
+    /// As it should be published.
+    told: Told,
+}
+
+/// What is held against the state that is published.
+#[derive(Clone, Debug, PartialEq)]
+struct Told {
+    condition: Condition,
+    last: Option<Run>,
+    faults: u64,
+    missed: u64,
+}
+
+impl Told {
+    const NEW: Told = Told { condition: Condition::Waiting, last: None, faults: 0, missed: 0 };
+
+    fn published(state: &State) -> Told {
+        Told { condition: state.condition, last: state.last, faults: state.faults, missed: state.missed }
+    }
 }
 
 /// A thread: what it is to run, and until when it is in the first of these.
@@ -120,10 +144,22 @@ impl World {
             while self.lanes[place].until.is_some_and(|until| until <= self.now) {
                 self.lanes[place].until = None;
                 let id = self.lanes[place].queue.pop_front().unwrap();
+                self.ran(id);
                 self.ended.push(id);
                 self.advance(place);
             }
         }
+    }
+
+    /// A run has ended: it brought all, not all, or failed.
+    fn ran(&mut self, id: Id) {
+        let faults = self.dice.roll(3) as usize;
+        let member = self.members.get_mut(&id).unwrap();
+        let run = Run { tick: member.tick, took: Duration::ZERO, points: faults, faults, has_failed: faults == 2 };
+        member.entry.ran(run, (faults > 0).then_some(&"on purpose"));
+        let condition = if faults == 0 { Condition::Ok } else { Condition::Fault };
+        let (faults, missed) = (member.told.faults + faults as u64, member.told.missed);
+        member.told = Told { condition, last: Some(run), faults, missed };
     }
 
     /// When the next run ends.
@@ -143,7 +179,7 @@ impl Crew<Work> for World {
         key.folder == Folder::Checks || !self.runs(key)
     }
 
-    fn hire(&mut self, id: Id, prepared: Prepared<Work>, _: Moment) -> Option<Prepared<Work>> {
+    fn hire(&mut self, id: Id, prepared: Prepared<Work>, entry: &Arc<Published>, _: Moment) -> Option<Prepared<Work>> {
         if self.threads_fail && self.dice.chance(2) {
             return Some(prepared);
         }
@@ -155,7 +191,9 @@ impl Crew<Work> for World {
         let period = common.period.unwrap_or(PERIOD);
         let is_on = |member: &Member| member.key == key && !member.is_dismissed;
         assert!(!self.members.values().any(is_on), "{key:?} is taken up twice");
-        self.members.insert(id, Member { key, version, nature, period, is_dismissed: false, own });
+        let (entry, told) = (Arc::clone(entry), Told::NEW);
+        let member = Member { key, version, nature, period, is_dismissed: false, own, entry, tick: 0, told };
+        self.members.insert(id, member);
         None
     }
 
@@ -169,9 +207,11 @@ impl Crew<Work> for World {
         }
     }
 
-    fn begin(&mut self, Begin { own, kernel, is_anew, .. }: Begin) {
+    fn begin(&mut self, Begin { tick, own, kernel, is_anew }: Begin) {
         for id in own.iter().chain(&kernel) {
-            assert!(!self.members[id].is_dismissed && self.begun.insert(*id));
+            let member = self.members.get_mut(id).unwrap();
+            member.tick = tick.wall;
+            assert!(!member.is_dismissed && self.begun.insert(*id));
         }
         if is_anew {
             let held = &self.lanes[self.shared];
@@ -181,7 +221,14 @@ impl Crew<Work> for World {
             self.shared = self.lanes.len() - 1;
         }
         match self.threads_fail && is_anew && self.dice.chance(2) {
-            true => self.ended.extend(kernel),
+            true => {
+                for id in kernel {
+                    let member = self.members.get_mut(&id).unwrap();
+                    member.entry.wait(NO_THREAD, tick.wall);
+                    member.told.condition = Condition::Waiting;
+                    self.ended.push(id);
+                }
+            }
             false if !kernel.is_empty() => self.send(self.shared, kernel),
             false => {}
         }
@@ -196,6 +243,9 @@ impl Crew<Work> for World {
             Notice::Missed(key, _) => {
                 assert!(self.runs(key), "{key:?} has missed a tick while it was not in a run");
                 self.missed.insert(key.clone());
+                let is_it = |member: &&mut Member| member.key == *key && !member.is_dismissed;
+                let told = &mut self.members.values_mut().find(is_it).unwrap().told;
+                (told.condition, told.missed) = (Condition::Late, told.missed + 1);
             }
             Notice::ClockSet(step) => panic!("the clock was not set by {step}"),
             Notice::Waits(key) => assert!(self.runs(key), "{key:?} waits for nothing"),
@@ -208,15 +258,27 @@ impl Crew<Work> for World {
 struct Life {
     world: World,
     table: Timetable<Work>,
+    board: Arc<Board>,
     start: Instant,
     folder: BTreeMap<Key, Content>,
     comparison: Comparison<Work>,
+    /// What the looks have seen of what is in the folders.
+    listed: BTreeMap<Key, Listed>,
     /// Looks that have not come back.
     hanging: BTreeSet<Key>,
     pending: Vec<Difference<Work>>,
     last_turn: Duration,
     /// The last that was taken up before this turn.
     newest: Option<Id>,
+}
+
+/// An entry of a folder as it was seen.
+#[derive(Default)]
+struct Listed {
+    /// It was fine at some time.
+    is_on: bool,
+    /// What is wrong with it.
+    reason: Option<&'static str>,
 }
 
 /// Which of a few dozen checks and scripts, each with a nature that stays.
@@ -266,10 +328,20 @@ impl Life {
             missed: BTreeSet::new(),
             on: Vec::new(),
         };
-        let table = Timetable::new(start, PERIOD);
-        let (folder, comparison) = (BTreeMap::new(), Comparison::default());
-        let (hanging, pending) = (BTreeSet::new(), Vec::new());
-        Life { world, table, start, folder, comparison, hanging, pending, last_turn: Duration::ZERO, newest: None }
+        let board = Arc::new(Board::default());
+        Life {
+            world,
+            table: Timetable::new(start, PERIOD, Arc::clone(&board)),
+            board,
+            start,
+            folder: BTreeMap::new(),
+            comparison: Comparison::default(),
+            listed: BTreeMap::new(),
+            hanging: BTreeSet::new(),
+            pending: Vec::new(),
+            last_turn: Duration::ZERO,
+            newest: None,
+        }
     }
 
     fn moment(&self) -> Moment {
@@ -301,20 +373,24 @@ impl Life {
             let names = self.folder.keys().filter(|key| key.folder == folder);
             self.comparison.list(folder, names.map(|key| (key.clone(), key.name.clone())).collect());
         }
+        self.listed.retain(|key, _| self.folder.contains_key(key));
         let mut due = self.comparison.due(everybody);
         due.extend(std::mem::take(&mut self.hanging));
         due.sort();
         due.dedup();
         for key in due {
             let Some(content) = self.folder.get(&key) else { continue };
-            let seen = match content.sight {
-                Sight::Fine => Ok(prepared(&key, content.version)),
-                Sight::Broken => Err("broken".into()),
+            let reason = match content.sight {
+                Sight::Fine => None,
+                Sight::Broken => Some("broken"),
                 Sight::Hangs => {
                     self.hanging.insert(key.clone());
-                    Err("hangs".into())
+                    Some("hangs")
                 }
             };
+            let listed = self.listed.entry(key.clone()).or_default();
+            (listed.is_on, listed.reason) = (listed.is_on || reason.is_none(), reason);
+            let seen = reason.map_or_else(|| Ok(prepared(&key, content.version)), |reason| Err(reason.into()));
             self.comparison.see(&key, seen);
         }
         self.pending.push(self.comparison.take(true));
@@ -347,9 +423,37 @@ impl Life {
             let is_it = |member: &&Member| member.key == *key && !member.is_dismissed;
             assert!(self.world.members.values().any(|member| is_it(&member)), "{key:?} is on without a thread");
         }
+        // What is published wrongly stays so for a while.
+        if self.world.dice.chance(3) {
+            self.look_at_board();
+        }
         self.last_turn = at;
         self.newest = self.world.members.keys().last().copied();
         next
+    }
+
+    /// What is published is what happened.
+    fn look_at_board(&self) {
+        let published = self.board.states();
+        assert_eq!(published.len(), self.listed.len(), "{published:?}");
+        let members = self.world.members.values().filter(|member| !member.is_dismissed);
+        let members: BTreeMap<&Key, &Member> = members.map(|member| (&member.key, member)).collect();
+        // Both by kind and name.
+        for (state, (key, listed)) in published.iter().zip(&self.listed) {
+            assert_eq!((state.kind, &state.name), (key.kind(), &key.name), "{published:?}");
+            let member = members.get(key);
+            let mut told = member.map_or(Told::NEW, |member| member.told.clone());
+            match (listed.is_on, listed.reason) {
+                (true, Some(_)) if told.condition == Condition::Ok => told.condition = Condition::Fault,
+                (false, _) => told.condition = Condition::Off,
+                _ => {}
+            }
+            assert_eq!(Told::published(state), told, "{state:?}");
+            let needs_why = matches!(state.condition, Condition::Off | Condition::Late | Condition::Fault);
+            assert!(state.why.is_some() || !needs_why, "{state:?}");
+            // A stamp may be ahead by a part of a second.
+            assert!(state.since <= self.moment().wall.as_secs() as i64 + 1, "{state:?}");
+        }
     }
 
     /// Lets time pass until then, with looks and turns, and changes where `changes` says so.

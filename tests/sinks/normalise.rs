@@ -1,7 +1,7 @@
 //! Normalisation: the rules common to all sinks.
 
 use super::*;
-use puypuy::delivery::normalise::{MAX_TAG_VALUE, event_points, normalise, plain};
+use puypuy::delivery::normalise::{MAX_TAG_VALUE, event_points, normalise};
 use puypuy::model::point::{HealthEvent, Level};
 
 fn only(point: Point) -> Point {
@@ -102,6 +102,6 @@ fn health_events_become_a_gauge_or_stay_what_they_are() {
     let [special] = event_points(&[event], true).try_into().unwrap();
     assert_eq!((special.name.as_ref(), special.kind, special.reaction), ("disk_sda", Kind::Special, -1));
     assert_eq!(tags(&special), [("message", "full")]);
-    assert_eq!(&plain(special), point);
-    assert_eq!(&plain(point.clone()), point);
+    assert_eq!(&special.plain(), point);
+    assert_eq!(&point.clone().plain(), point);
 }

@@ -67,6 +67,8 @@ impl Home {
                 text += &format!("{key} = {value}\n");
             }
         }
+        // All daemons of the tests have one machine, and one port.
+        text += "[WebServer]\nwebserver = no\n";
         fs::write(self.path("config.ini"), text).unwrap();
     }
 

@@ -300,3 +300,25 @@ fn scripts_can_be_run() {
         assert_eq!(mode & 0o111, 0o111, "{script} is not executable");
     }
 }
+
+/// Names and messages come from scripts and devices: the page shows them as text and never as a part of itself, and it asks no other
+/// host for anything.
+#[test]
+fn the_page_makes_nothing_of_text_and_names_no_other_host() {
+    let words = ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function", "style="];
+    for path in ["html", "js", "css", "svg"].iter().flat_map(|end| files("src/web/page", end)) {
+        let text = read(&path).replace("http://www.w3.org/2000/svg", "");
+        let shown = path.display();
+        for word in words {
+            assert!(!text.contains(word), "{shown}: `{word}` does not belong on the page");
+        }
+        for scheme in ["http://", "https://", "src=\"//", "href=\"//"] {
+            assert!(!text.contains(scheme), "{shown}: names another host by {scheme}");
+        }
+        if !shown.to_string().ends_with(".js") {
+            let attributes = text.split_whitespace().filter_map(|word| word.split_once('=')).map(|(name, _)| name);
+            let handler = attributes.into_iter().find(|name| name.len() > 3 && name.starts_with("on"));
+            assert_eq!(handler, None, "{shown}: what happens at an event is said in page.js");
+        }
+    }
+}

@@ -1,22 +1,28 @@
 //! The web server through its socket: who may ask, what is answered, and clients that misbehave.
 
+mod charts;
 mod nag;
+mod overview;
+mod page;
 
 use crate::support::{Home, lives, wait_for};
 use puypuy::config::section::Entry;
 use puypuy::config::section::Section;
 use puypuy::delivery::status::Status;
 use puypuy::fetch::program::Programs;
+use puypuy::model::beat::Beat;
 use puypuy::model::point::{Identity, Kind, Point, Tags, Value};
 use puypuy::sink::prometheus::Prometheus;
 use puypuy::sink::{Attempt, Sink};
+use puypuy::state::Board;
 use puypuy::web::allowed::Allowed;
+use puypuy::web::overview::About;
 use puypuy::web::{Pages, configure, start};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-
 use std::os::unix::fs::symlink;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -38,27 +44,60 @@ fn programs() -> Arc<Programs> {
 }
 
 /// A server with one series, on a free port.
+struct Served<'a> {
+    /// Of `[WebServer]`.
+    keys: &'a [(&'a str, &'a str)],
+    store: Option<PathBuf>,
+    /// When the newest tick was.
+    tick: Instant,
+}
+
+impl Default for Served<'_> {
+    fn default() -> Self {
+        Served { keys: &[], store: None, tick: Instant::now() }
+    }
+}
+
+impl Served<'_> {
+    fn start(self) -> SocketAddr {
+        let point = Point {
+            name: "m".into(),
+            value: Value::Int(7),
+            kind: Kind::Rate,
+            time: 1_500_000_000,
+            check_type: "x".into(),
+            tags: Tags::one("q", "a\"\\'b"),
+            host: None,
+            reaction: 0,
+        };
+        let identity =
+            Identity { host: "h".into(), cluster: String::new(), group: String::new(), location: String::new() };
+        let mut sink = Prometheus::new(Duration::from_secs(10));
+        let points = [point];
+        let request = sink.encode(&points, &identity).requests.remove(0);
+        let attempt = Attempt { identity: &identity, wall: points[0].time, until: Instant::now() };
+        sink.send(&request, &points, &attempt);
+        let status = Status { delivered: 3, is_up: true, ..Status::default() };
+        let about = About { host: "h".into(), started: 0, period: Duration::from_secs(10), sink: "Prometheus" };
+        let pages = Pages {
+            about,
+            status: Arc::new(Mutex::new(status)),
+            board: Arc::new(Board::default()),
+            charts: |_| serde_json::Value::Null,
+            unit: |metric| (metric == "m").then_some("bytes"),
+            exposition: sink.exposition(),
+            store: self.store,
+            period: Duration::from_secs(10),
+            beat: Arc::new(Beat::new(self.tick)),
+            programs: programs(),
+        };
+        let web = configure(&section(&[&[("webaddress", "127.0.0.1:0")], self.keys].concat())).unwrap();
+        start(web, pages).unwrap()
+    }
+}
+
 fn serve(allowed: &str) -> SocketAddr {
-    let point = Point {
-        name: "m".into(),
-        value: Value::Int(7),
-        kind: Kind::Rate,
-        time: 1_500_000_000,
-        check_type: "x".into(),
-        tags: Tags::one("q", "a\"\\'b"),
-        host: None,
-        reaction: 0,
-    };
-    let identity = Identity { host: "h".into(), cluster: String::new(), group: String::new(), location: String::new() };
-    let mut sink = Prometheus::new(Duration::from_secs(10));
-    let points = [point];
-    let request = sink.encode(&points, &identity).requests.remove(0);
-    let attempt = Attempt { identity: &identity, wall: points[0].time, until: Instant::now() };
-    sink.send(&request, &points, &attempt);
-    let status = Status { delivered: 3, is_up: true, ..Status::default() };
-    let pages = Pages { status: Arc::new(Mutex::new(status)), exposition: sink.exposition(), programs: programs() };
-    let web = configure(&section(&[("webaddress", "127.0.0.1:0"), ("allowedip", allowed)])).unwrap();
-    start(web, pages).unwrap()
+    Served { keys: &[("allowedip", allowed)], ..Served::default() }.start()
 }
 
 /// Everything the server says to these bytes.
@@ -71,9 +110,20 @@ fn ask(address: SocketAddr, request: &[u8]) -> Vec<u8> {
 }
 
 fn get(address: SocketAddr, path: &str, headers: &str) -> (String, Vec<u8>) {
-    let answer = ask(address, format!("GET {path} HTTP/1.1\r\nHost: x\r\n{headers}\r\n").as_bytes());
+    let answer = ask(address, format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n").as_bytes());
     let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
     (String::from_utf8(answer[..end].to_vec()).unwrap(), answer[end + 4..].to_vec())
+}
+
+/// Status and JSON.
+fn get_json(address: SocketAddr, path: &str) -> (u16, serde_json::Value) {
+    let (head, body) = get(address, path, "");
+    let json = serde_json::from_slice(&body).unwrap_or_else(|_| panic!("{head}\n{}", String::from_utf8_lossy(&body)));
+    (status(&head), json)
+}
+
+fn status(head: &str) -> u16 {
+    head.split(' ').nth(1).unwrap().parse().unwrap()
 }
 
 #[test]
@@ -102,22 +152,22 @@ fn a_scraper_gets_the_page_plain_or_zipped() {
     assert_eq!(plain, page);
     assert!(!get(address, "/metrics", "Accept-Encoding: gzip;q=0\r\n").0.contains("content-encoding"));
 
-    let head = String::from_utf8(ask(address, b"HEAD /metrics HTTP/1.1\r\nHost: x\r\n\r\n")).unwrap();
+    let head = String::from_utf8(ask(address, b"HEAD /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")).unwrap();
     assert!(head.starts_with("HTTP/1.1 200 OK") && head.ends_with("\r\n\r\n"), "{head}");
 }
 
 #[test]
 fn everything_else_is_refused_with_a_word() {
     let address = serve("");
-    assert!(get(address, "/", "").0.starts_with("HTTP/1.1 404"));
+    assert!(get(address, "/other", "").0.starts_with("HTTP/1.1 404"));
     assert!(get(address, "/metrics/..%2f", "").0.starts_with("HTTP/1.1 404"));
-    let posted = ask(address, b"POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
+    let posted = ask(address, b"POST /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n");
     assert!(posted.starts_with(b"HTTP/1.1 405"), "{}", String::from_utf8_lossy(&posted));
     for garbage in [&b"\0\x01\x02\r\n\r\n"[..], b"GET\r\n\r\n", b"GET /metrics HTTP/9.9\r\n\r\n"] {
         let answer = ask(address, garbage);
         assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 400"), "{}", String::from_utf8_lossy(&answer));
     }
-    let long = format!("GET /metrics HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n", "y".repeat(100_000));
+    let long = format!("GET /metrics HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n", "y".repeat(100_000));
     let answer = ask(address, long.as_bytes());
     assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 431"), "{}", String::from_utf8_lossy(&answer));
     assert!(get(address, "/metrics", "").0.starts_with("HTTP/1.1 200"));
@@ -126,7 +176,7 @@ fn everything_else_is_refused_with_a_word() {
 #[test]
 fn who_is_not_allowed_is_let_go_without_a_word() {
     let address = serve("10.0.0.0/8, 192.168.1.1");
-    assert_eq!(ask(address, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"), b"");
+    assert_eq!(ask(address, b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"), b"");
 }
 
 #[test]
@@ -155,7 +205,7 @@ fn silent_connections_keep_no_scraper_out() {
     let mut rest = Vec::new();
     let _ = silent[0].read_to_end(&mut rest);
     assert!(rest.is_empty());
-    silent[1].write_all(b"TP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    silent[1].write_all(b"TP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
     let _ = silent[1].read_to_end(&mut rest);
     assert!(rest.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&rest));
 }
@@ -187,6 +237,10 @@ fn mistakes_in_the_section_name_the_key() {
         ("webaddress", "9898", "webaddress: \"9898\": expected address:port"),
         ("webaddress", "127.0.0.1:99999", "expected address:port"),
         ("allowedip", "127.0.0.1, 10.0.0.0/99", "allowedip: \"10.0.0.0/99\" is no address and no network"),
+        ("allowedhost", "web1, http://web2", "allowedhost: \"http://web2\" is no name of a host"),
+        ("allowedhost", "web1:9898", "no port"),
+        ("webuser", "admin", "webpassword: missing, while webuser is there"),
+        ("webpassword", "secret", "webuser: missing, while webpassword is there"),
     ] {
         let problem = configure(&section(&[(key, value)])).unwrap_err().to_string();
         assert!(problem.contains(wanted), "{problem}");

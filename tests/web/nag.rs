@@ -44,7 +44,7 @@ impl Nag {
     /// Status and body of the answer to a POST with that key.
     fn post(&self, key: &str, body: &str) -> (u16, String) {
         let head = format!("Apikey: {key}\r\nContent-Length: {}\r\n", body.len());
-        self.say(&format!("POST /nag HTTP/1.1\r\nHost: x\r\n{head}\r\n{body}"))
+        self.say(&format!("POST /nag HTTP/1.1\r\nHost: localhost\r\n{head}\r\n{body}"))
     }
 
     fn say(&self, text: &str) -> (u16, String) {
@@ -87,15 +87,15 @@ fn a_plugin_is_run_for_whom_has_the_key() {
         let told = nag.post(key, r#"{"fine": ""}"#);
         assert!(told.0 == 403 && told.1.contains("the header Apikey is missing or wrong"), "{key}: {told:?}");
     }
-    assert_eq!(nag.say("POST /nag HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n").0, 403);
-    assert_eq!(nag.say("GET /nag HTTP/1.1\r\nHost: x\r\n\r\n").0, 405);
+    assert_eq!(nag.say("POST /nag HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n").0, 403);
+    assert_eq!(nag.say("GET /nag HTTP/1.1\r\nHost: localhost\r\n\r\n").0, 405);
     let told = nag.post(KEY, &format!("{{\"fine\": \"{}\"}}", "x".repeat(20_000)));
     assert_eq!(told.0, 413, "{told:?}");
 
     // A body that does not come.
     let begun = Instant::now();
     let mut slow = TcpStream::connect(nag.address).unwrap();
-    write!(slow, "POST /nag HTTP/1.1\r\nHost: x\r\nApikey: {KEY}\r\nContent-Length: 100\r\n\r\n{{").unwrap();
+    write!(slow, "POST /nag HTTP/1.1\r\nHost: localhost\r\nApikey: {KEY}\r\nContent-Length: 100\r\n\r\n{{").unwrap();
     let mut rest = Vec::new();
     let _ = slow.read_to_end(&mut rest);
     assert!(begun.elapsed() < Duration::from_secs(20));
@@ -111,7 +111,7 @@ fn plugins_that_hang_hold_up_neither_pages_nor_more_than_four() {
         let hanging: Vec<_> = (0..5).map(|_| scope.spawn(|| nag.post(KEY, r#"{"hangs": ""}"#).0)).collect();
         wait_for("a plugin", || nag.home.processes().len() > 1);
         let begun = Instant::now();
-        assert_eq!(nag.say("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").0, 200);
+        assert_eq!(nag.say("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").0, 200);
         assert!(begun.elapsed() < Duration::from_secs(1));
         let mut told: Vec<u16> = hanging.into_iter().map(|one| one.join().unwrap()).collect();
         told.sort_unstable();
@@ -142,7 +142,7 @@ fn without_a_key_of_ones_own_nobody_may() {
 #[test]
 fn sixteen_requests_are_heard_to_their_end() {
     let nag = Nag::new(&format!("apikey = {KEY}\n"));
-    let head = format!("POST /nag HTTP/1.1\r\nHost: x\r\nApikey: {KEY}\r\nContent-Length: 3\r\n\r\n");
+    let head = format!("POST /nag HTTP/1.1\r\nHost: localhost\r\nApikey: {KEY}\r\nContent-Length: 3\r\n\r\n");
     let mut asking: Vec<TcpStream> = (0..16).map(|_| TcpStream::connect(nag.address).unwrap()).collect();
     asking.iter_mut().for_each(|stream| stream.write_all(head.as_bytes()).unwrap());
     let mut one_more = TcpStream::connect(nag.address).unwrap();

@@ -1,14 +1,15 @@
-//! The management API of RabbitMQ, of which both checks of it are made: the overview, and the queues page by page (RabbitMQ
-//! documentation, "Management HTTP API").
+//! The management API of RabbitMQ, of which both checks of it are made: the overview, the nodes, and the queues page by page
+//! (RabbitMQ documentation, "Management HTTP API").
 
 use super::with_login;
+use crate::check::chart::Chart;
 use crate::check::{Check, Context, Out};
 use crate::config::section::Section;
 use crate::fetch::http::{Answer, Endpoint, Http, percent_encode};
 use crate::model::error::{Error, Result};
 use crate::model::parse::json;
 use crate::model::point::Tags;
-use crate::model::table::{Field, gauge};
+use crate::model::table::{Field, Row, gauge};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -30,6 +31,39 @@ pub const OVERVIEW: &[Field] = &[
     gauge("/object_totals/exchanges", "rabbitmq_exchanges", "exchanges").int(),
 ];
 
+/// What both tell of each node: one that does not run has nothing but its state, and no numbers come where statistics are off.
+pub const NODE: &[Field] = &[
+    gauge("/mem_used", "rabbitmq_node_mem_used", "bytes").int(),
+    gauge("/mem_limit", "rabbitmq_node_mem_limit", "bytes").int(),
+    gauge("/disk_free", "rabbitmq_node_disk_free", "bytes").int(),
+    gauge("/disk_free_limit", "rabbitmq_node_disk_free_limit", "bytes").int(),
+    gauge("/fd_used", "rabbitmq_node_fd_used", "files").int(),
+    gauge("/fd_total", "rabbitmq_node_fd_total", "files").int(),
+    gauge("/sockets_used", "rabbitmq_node_sockets_used", "sockets").int(),
+    gauge("/sockets_total", "rabbitmq_node_sockets_total", "sockets").int(),
+    gauge("/proc_used", "rabbitmq_node_proc_used", "processes").int(),
+    gauge("/proc_total", "rabbitmq_node_proc_total", "processes").int(),
+    gauge("/run_queue", "rabbitmq_node_run_queue", "processes").int(),
+    gauge("/uptime", "rabbitmq_node_uptime", "s").scale(0.001),
+];
+/// And as 1 or 0.
+pub const NODE_STATE: &[Field] = &[
+    gauge("/running", "rabbitmq_node_running", "0 or 1").int(),
+    gauge("/mem_alarm", "rabbitmq_node_mem_alarm", "0 or 1").int(),
+    gauge("/disk_free_alarm", "rabbitmq_node_disk_free_alarm", "0 or 1").int(),
+    gauge("/being_drained", "rabbitmq_node_being_drained", "0 or 1").int(),
+];
+/// And how many others are out of its reach.
+pub const NODE_PARTITIONS: &[Field] = &[gauge("/partitions", "rabbitmq_node_partitions", "nodes").int()];
+
+/// How both draw the nodes.
+pub const MEMORY: Chart = Chart::new("Nodes: memory").of(&["rabbitmq_node_mem_used"]).each("node");
+pub const DISK: Chart = Chart::new("Nodes: free disk").of(&["rabbitmq_node_disk_free"]).each("node");
+pub const FILES: Chart = Chart::new("Nodes: open files").of(&["rabbitmq_node_fd_used"]).each("node");
+pub const ALARMS: Chart =
+    Chart::new("Nodes: alarms").of(&["rabbitmq_node_mem_alarm", "rabbitmq_node_disk_free_alarm"]).sum();
+pub const PARTITIONS: Chart = Chart::new("Nodes: lost sight of").of(&["rabbitmq_node_partitions"]).each("node");
+
 /// Most queues that the API gives at a time.
 const PAGE: usize = 500;
 /// Most letters of names that are asked for; for more, all queues are.
@@ -37,8 +71,8 @@ const MOST_NAMES: usize = 1000;
 /// The virtual host that is no tag.
 const USUAL_VHOST: &str = "/";
 
-/// A check of a broker: `totals` and [`OVERVIEW`] of its overview with these tags, and `tell` of each queue, of which the cells
-/// of these tables are asked for. `names` are those of the queues that are wanted; none: all.
+/// A check of a broker: `totals` and [`OVERVIEW`] of its overview with these tags, its nodes, and `tell` of each queue, of which
+/// the cells of these tables are asked for. `names` are those of the queues that are wanted; none: all.
 ///
 /// # Errors
 /// A mistake in the section.
@@ -57,12 +91,14 @@ where
         true => Some(List { query: query(queues, &names), names, every: 1, wait: 0 }),
         false => None,
     };
-    Ok(Box::new(Broker { http, totals, list, tell }))
+    let nodes = format!("/api/nodes?columns={}", columns(&["name"], &[NODE, NODE_STATE, NODE_PARTITIONS]));
+    Ok(Box::new(Broker { http, totals, nodes, list, tell }))
 }
 
 struct Broker<T> {
     http: Http,
     totals: (&'static [Field], Tags),
+    nodes: String,
     list: Option<List>,
     tell: T,
 }
@@ -70,27 +106,38 @@ struct Broker<T> {
 impl<T: FnMut(&Queue, &mut Out) + Send> Check for Broker<T> {
     fn run(&mut self, cx: &Context, out: &mut Out) -> Result<()> {
         let answer = cx.get(&mut self.http, "/api/overview")?;
-        tell_overview(&answer, &self.totals, out).map_err(|error| answer.unread(&error))?;
-        let Some(list) = &mut self.list else { return Ok(()) };
-        let listed = list.run(cx, &mut self.http, |queue| (self.tell)(queue, out));
-        match listed {
-            Err(error) => out.fault_of("queues", error.to_string()),
-            Ok(Some(meeting)) => out.absence_of("names of queues", meeting),
-            Ok(None) => {}
+        let may_see_all = tell_overview(&answer, &self.totals, out).map_err(|error| answer.unread(&error))?;
+        if let Some(list) = &mut self.list {
+            let listed = list.run(cx, &mut self.http, |queue| (self.tell)(queue, out));
+            match listed {
+                Err(error) => out.fault_of("queues", error.to_string()),
+                Ok(Some(meeting)) => out.absence_of("names of queues", meeting),
+                Ok(None) => {}
+            }
+            if list.every > 1 {
+                let text =
+                    format!("the broker is slow to list them: they are told at every tick number {}", list.every);
+                out.absence_of("list of queues", text);
+            }
         }
-        if list.every > 1 {
-            let text = format!("the broker is slow to list them: they are told at every tick number {}", list.every);
-            out.absence_of("list of queues", text);
+        // The last: each node of the cluster is asked for it, and one that hangs costs this alone.
+        if may_see_all {
+            let told = cx.get(&mut self.http, &self.nodes).and_then(|answer| tell_nodes(&answer, out));
+            told.unwrap_or_else(|error| out.fault_of("nodes", error.to_string()));
         }
         Ok(())
     }
 }
 
-fn tell_overview(answer: &Answer, (fields, tags): &(&'static [Field], Tags), out: &mut Out) -> Result<()> {
+/// Tells it, and whether the user may see what is of no virtual host.
+fn tell_overview(answer: &Answer, (fields, tags): &(&'static [Field], Tags), out: &mut Out) -> Result<bool> {
     let overview = json::document(&answer.text, "the overview of RabbitMQ's management plugin")?;
     answer.must(overview.get("management_version").is_some(), "the overview of RabbitMQ's management plugin")?;
-    if ["node", "listeners", "contexts"].iter().all(|key| overview.get(key).is_none()) {
-        out.absence_of("user", "needs the tag monitoring in RabbitMQ: what is told is of its own virtual hosts alone");
+    let may_see_all = ["node", "listeners", "contexts"].iter().any(|key| overview.get(key).is_some());
+    if !may_see_all {
+        let text =
+            "needs the tag monitoring in RabbitMQ: what is told is of its own virtual hosts alone, and of no node";
+        out.absence_of("user", text);
     }
     if overview.get("disable_stats") == Some(&Value::Bool(true)) {
         out.absence_of(
@@ -100,6 +147,31 @@ fn tell_overview(answer: &Answer, (fields, tags): &(&'static [Field], Tags), out
     }
     for fields in [*fields, OVERVIEW] {
         out.pick_present(&json::row(&overview, fields), fields, tags);
+    }
+    Ok(may_see_all)
+}
+
+fn tell_nodes(answer: &Answer, out: &mut Out) -> Result<()> {
+    let list = json::document(&answer.text, "a list of nodes").map_err(|error| answer.unread(&error))?;
+    answer.must(list.is_array(), "a list of nodes")?;
+    for node in json::array(&list, "") {
+        let Some(name) = json::text(node, "/name") else { continue };
+        let tags = Tags::one("node", name);
+        // What the system below does not tell is a word.
+        let is_number = |field: &&Field| node.pointer(field.cell).is_some_and(Value::is_number);
+        let numbers =
+            NODE.iter().filter(is_number).filter_map(|field| Some((field.cell, json::cell(node, field.cell)?)));
+        out.pick_present(&Row::of(numbers), NODE, &tags);
+        for field in NODE_STATE {
+            if let Some(is_so) = node.pointer(field.cell).and_then(Value::as_bool) {
+                out.put(field, u64::from(is_so), &tags);
+            }
+        }
+        for field in NODE_PARTITIONS {
+            if let Some(others) = node.pointer(field.cell).and_then(Value::as_array) {
+                out.put(field, others.len() as u64, &tags);
+            }
+        }
     }
     Ok(())
 }
@@ -196,14 +268,19 @@ fn pace(took: Duration, period: Duration) -> u32 {
 
 /// Asks for nothing but these cells, and where they are few, for nothing but these queues.
 fn query(tables: &[&[Field]], names: &[String]) -> String {
-    let cells = tables.iter().copied().flatten().map(|field| field.cell.trim_start_matches('/').replace('/', "."));
-    let columns = ["name".to_string(), "vhost".into()].into_iter().chain(cells).collect::<Vec<_>>().join(",");
+    let columns = columns(&["name", "vhost"], tables);
     let pattern = format!("^({})$", names.iter().map(|name| escaped(name)).collect::<Vec<_>>().join("|"));
     let only = match names {
         [_, ..] if pattern.len() <= MOST_NAMES => format!("&use_regex=true&name={}", percent_encode(&pattern)),
         _ => String::new(),
     };
     format!("&page_size={PAGE}&enable_queue_totals=true&columns={columns}{only}")
+}
+
+/// These, and the cells of the tables, as the API wants to be asked for them.
+fn columns(names: &[&str], tables: &[&[Field]]) -> String {
+    let cells = tables.iter().copied().flatten().map(|field| field.cell.trim_start_matches('/').replace('/', "."));
+    names.iter().map(|name| name.to_string()).chain(cells).collect::<Vec<_>>().join(",")
 }
 
 /// As a regular expression that means these letters.

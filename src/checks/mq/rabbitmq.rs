@@ -15,7 +15,16 @@ pub static SPEC: Spec = Spec {
     section: "RabbitMQ",
     keys: &[&["stats", "queue_details", "plain_tags"], http::KEYS],
     runs: Runs::Own,
-    fields: &[TOTALS, management::OVERVIEW, QUEUE, PUBLISH, DELIVER],
+    fields: &[
+        TOTALS,
+        management::OVERVIEW,
+        management::NODE,
+        management::NODE_STATE,
+        management::NODE_PARTITIONS,
+        QUEUE,
+        PUBLISH,
+        DELIVER,
+    ],
     charts: CHARTS,
     build: |section| {
         let is_plain = section.flag("plain_tags", false)?;
@@ -69,6 +78,11 @@ const CHARTS: &[Chart] = &[
         "rabbitmq_channel_closed_rate",
     ]),
     Chart::new("Gets that found nothing").of(&["rabbitmq_get_empty_rate"]),
+    management::MEMORY,
+    management::DISK,
+    management::FILES,
+    management::ALARMS,
+    management::PARTITIONS,
 ];
 
 const TOTALS: &[Field] = &[

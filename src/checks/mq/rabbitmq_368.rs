@@ -16,7 +16,14 @@ pub static SPEC: Spec = Spec {
     section: "RabbitMQ 3.6",
     keys: &[&["stats", "queue_details", "desired_queues"], http::KEYS],
     runs: Runs::Own,
-    fields: &[TOTALS, management::OVERVIEW, QUEUE],
+    fields: &[
+        TOTALS,
+        management::OVERVIEW,
+        management::NODE,
+        management::NODE_STATE,
+        management::NODE_PARTITIONS,
+        QUEUE,
+    ],
     charts: CHARTS,
     build: |section| {
         let names = section.list("desired_queues").into_iter().map(String::from).collect();
@@ -61,6 +68,11 @@ const CHARTS: &[Chart] = &[
         "rabbitmq_channel_closed_rate",
     ]),
     Chart::new("Gets that found nothing").of(&["rabbitmq_get_empty_rate"]),
+    management::MEMORY,
+    management::DISK,
+    management::FILES,
+    management::ALARMS,
+    management::PARTITIONS,
 ];
 
 /// The tag of the totals.

@@ -27,7 +27,7 @@ pub static SPEC: Spec = Spec {
             let pool = if page.text.starts_with('{') { Some(pool(&page.text)?) } else { None };
             let row = match pool.as_ref().and_then(Value::as_object) {
                 Some(pool) => Row::of(pool.iter().filter_map(|(name, value)| Some((&**name, json::cell(value, "")?)))),
-                None => pairs(&page.text, ":"),
+                None => pairs(page.text.split(PROCESSES).next().unwrap_or_default(), ":"),
             };
             page.must(row.has_any(FIELDS), "the status of a pool: is its pm.status_path this one?")?;
             if let Some(seconds) = row.count("start since") {
@@ -68,8 +68,11 @@ const FIELDS: &[Field] = &[
     gauge("memory peak", "phpfpm_memory_peak", "bytes").optional(),
 ];
 
+/// The line before each process, which `full` adds: in what is behind it there may be anything that somebody asked for.
+const PROCESSES: &str = "\n***";
+
 /// Without its processes, which `full` adds: what is in them is written without escaping, and may be no JSON.
 fn pool(text: &str) -> Result<Value> {
-    let pool = text.split_once(",\"processes\"").map(|(pool, _)| format!("{pool}}}"));
+    let pool = text.split_once("\"processes\":").map(|(pool, _)| format!("{}}}", pool.trim_end_matches([',', ' '])));
     json::document(pool.as_deref().unwrap_or(text), "the status of a pool")
 }

@@ -1,13 +1,15 @@
-//! Local: an embedded SQLite store, time-ordered, with rollups per minute.
+//! Local: an embedded SQLite store, time-ordered, with rollups per minute and quarter of an hour.
 //!
-//! Here is the sink: where the file is, what becomes of a batch, and what is done about a damaged file. `store.rs` writes,
-//! `reader.rs` reads, `schema.rs` is what both know of the tables. Nothing here knows a check or the network.
+//! Here is the sink: where the file is, what becomes of a batch, and what is done about a damaged file. `store.rs` writes points,
+//! `events.rs` health events, `reader.rs` reads, `schema.rs` is what all know of the tables. Nothing here knows a check or the
+//! network.
 
+mod events;
 mod reader;
 mod schema;
 mod store;
 
-pub use reader::{Reader, Series, Summary};
+pub use reader::{Change, Figures, Grain, Reader, Series, Summary};
 
 use super::{Attempt, Encoded, Refused, Request, Sink, Verdict};
 use crate::config::section::Section;
@@ -156,6 +158,15 @@ impl Sink for Local {
 
     fn notes(&mut self) -> Vec<String> {
         std::mem::take(&mut self.notes)
+    }
+
+    /// For the messages, which numbers do not have.
+    fn takes_events(&self) -> bool {
+        true
+    }
+
+    fn takes_errors(&self) -> bool {
+        false
     }
 
     fn is_remote(&self) -> bool {

@@ -1,17 +1,23 @@
 //! Reading: read-only, beside a daemon that writes or without one.
 
-use super::schema;
+use super::schema::{self, MINUTES, QUARTERS, Rollup, Tables};
 use crate::model::error::{Error, Result};
-use crate::model::point::Value;
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
+use crate::model::point::{Level, Value};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row};
 use std::fs;
 use std::ops::RangeInclusive;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// Seeking costs a few lookups a tick for each series, scanning reads all series: this many times fewer are worth seeking.
+/// Seeking costs a few lookups a row for each series, scanning reads all series: this many times fewer are worth seeking.
 const SEEKS: i64 = 8;
+
+/// Series that a scan names in its statement; of more it reads all.
+const NAMED: usize = 100;
+
+/// Steps of SQLite's machine between two looks at the clock.
+const STEPS: i32 = 10_000;
 
 /// A row of the table `series`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,10 +32,28 @@ pub struct Series {
     pub tags: String,
 }
 
-/// One point, or what a minute's points come to.
+/// How finely a span is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grain {
+    Raw,
+    Minute,
+    /// 15 minutes.
+    Quarter,
+}
+
+/// A change of level of a health event.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    pub time: i64,
+    pub event: String,
+    pub level: Level,
+    pub message: String,
+}
+
+/// One point, or what the points of a minute or quarter come to.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Summary {
-    /// Of the point, or the begin of the minute.
+    /// Of the point, or the begin of the stretch.
     pub time: i64,
     pub series: i64,
     pub n: i64,
@@ -39,12 +63,21 @@ pub struct Summary {
     pub last: Value,
 }
 
+/// How much there is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Figures {
+    /// Of the file and its log.
+    pub bytes: u64,
+    /// When the oldest point was, in Unix seconds.
+    pub oldest: Option<i64>,
+    pub series: i64,
+}
+
 /// The store as it was at one moment.
 pub struct Reader {
     db: Connection,
     path: PathBuf,
-    /// Begins of the parts, oldest first.
-    parts: Vec<i64>,
+    tables: Tables,
 }
 
 impl Reader {
@@ -56,7 +89,7 @@ impl Reader {
             Ok(_) => fs::File::open(path).map_err(Error::file("read", path))?,
         };
         match connect(path) {
-            Ok((db, Some(parts))) => Ok(Some(Reader { db, path: path.into(), parts })),
+            Ok((db, Some(tables))) => Ok(Some(Reader { db, path: path.into(), tables })),
             Ok((db, None)) => match schema::is_empty(&db) {
                 Ok(true) => Ok(None),
                 _ => Err(Error::daemon(format!("{}: not a store of PuyPuy", path.display()))),
@@ -115,108 +148,172 @@ impl Reader {
         read().map_err(|error| told(&self.path, &error))
     }
 
-    /// Begin of the newest minute within the span that has been rolled up.
-    pub fn newest_minute(&self, span: &RangeInclusive<i64>) -> Result<Option<i64>> {
-        let read = || {
-            let mut newest = None;
-            for since in self.parts(span) {
-                let time = format!("SELECT max(time) FROM minute_{since} WHERE time BETWEEN ?1 AND ?2");
-                newest = newest
-                    .max(self.db.query_row(&time, [span.start(), span.end()], |row| row.get::<_, Option<i64>>(0))?);
-            }
-            Ok(newest)
-        };
-        read().map_err(|error| told(&self.path, &error))
+    /// How much there is up to then.
+    pub fn figures(&self, until: i64) -> Result<Figures> {
+        let series = self.db.query_row("SELECT count(*) FROM series", [], |row| row.get(0));
+        let series = series.map_err(|error| told(&self.path, &error))?;
+        let bytes = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
+        Ok(Figures {
+            bytes: bytes(&self.path).saturating_add(bytes(&log_of(&self.path))),
+            oldest: self.oldest(&(0..=until))?,
+            series,
+        })
     }
 
-    /// The points of these series (sorted by id) within the span, in order of time.
-    pub fn points(&self, series: &[i64], span: RangeInclusive<i64>, mut each: impl FnMut(Summary)) -> Result<()> {
+    /// From now on whatever is read ends with an error at that time.
+    pub fn limit(&mut self, until: Instant) -> Result<()> {
+        let limited = self.db.progress_handler(STEPS, Some(move || Instant::now() >= until));
+        limited.map_err(|error| told(&self.path, &error))
+    }
+
+    /// The points of these series (sorted by id) within the span, in order of time, summed up so far; what is not rolled up yet
+    /// comes in a finer grain.
+    pub fn read(
+        &self,
+        grain: Grain,
+        series: &[i64],
+        span: RangeInclusive<i64>,
+        mut each: impl FnMut(Summary),
+    ) -> Result<()> {
         let mut read = || {
             let all: i64 = self.db.query_row("SELECT count(*) FROM series", [], |row| row.get(0))?;
+            let is_sought = (series.len() as i64).saturating_mul(SEEKS) <= all;
             for since in self.parts(&span) {
-                match series.len() as i64 * SEEKS <= all {
-                    true => self.seek(since, series, &span, &mut each)?,
-                    false => self.scan(since, series, &span, &mut each)?,
+                let mut from = *span.start();
+                for rollup in self.rollups(grain, since) {
+                    let table = format!("{}_{since}", rollup.table);
+                    let newest = format!("SELECT max(time) FROM {table} WHERE time BETWEEN ?1 AND ?2");
+                    let newest: Option<i64> = self.db.query_row(&newest, [from, *span.end()], |row| row.get(0))?;
+                    let Some(newest) = newest else { continue };
+                    let rows = Rows { table, columns: "n, min, max, sum, last", read: summary };
+                    rows.read(&self.db, series, is_sought, from..=newest, &mut each)?;
+                    from = newest.saturating_add(rollup.length);
                 }
+                let rows = Rows { table: format!("raw_{since}"), columns: "value", read: point };
+                rows.read(&self.db, series, is_sought, from..=*span.end(), &mut each)?;
             }
             Ok(())
         };
         read().map_err(|error| told(&self.path, &error))
     }
 
-    /// The rollups of these series (sorted by id) within the span, in order of time.
-    pub fn minutes(&self, series: &[i64], span: RangeInclusive<i64>, mut each: impl FnMut(Summary)) -> Result<()> {
-        let mut read = || {
-            for since in self.parts(&span) {
-                let mut rows = self.db.prepare(&format!(
-                    "SELECT time, series, n, min, max, sum, last FROM minute_{since} WHERE time BETWEEN ?1 AND ?2"
-                ))?;
-                let mut rows = rows.query([span.start(), span.end()])?;
-                while let Some(row) = rows.next()? {
-                    let id = row.get(1)?;
-                    if series.binary_search(&id).is_ok() {
-                        each(Summary {
-                            time: row.get(0)?,
-                            series: id,
-                            n: row.get(2)?,
-                            min: schema::number(row, 3)?,
-                            max: schema::number(row, 4)?,
-                            sum: row.get::<_, Option<f64>>(5)?.unwrap_or(f64::NAN),
-                            last: schema::number(row, 6)?,
-                        });
-                    }
-                }
-            }
-            Ok(())
+    /// The changes of level within the span, newest first, at most so many.
+    pub fn changes(&self, span: RangeInclusive<i64>, most: usize) -> Result<Vec<Change>> {
+        if !self.tables.has_events {
+            return Ok(Vec::new());
+        }
+        let read = || {
+            let mut rows = self.db.prepare(
+                "SELECT time, name, level, message FROM event WHERE time BETWEEN ?1 AND ?2 \
+                 ORDER BY time DESC, name LIMIT ?3",
+            )?;
+            let most = i64::try_from(most).unwrap_or(i64::MAX);
+            rows.query_map([*span.start(), *span.end(), most], change)?.collect::<rusqlite::Result<_>>()
         };
         read().map_err(|error| told(&self.path, &error))
+    }
+
+    /// The newest change of each event up to then.
+    pub fn newest_changes(&self, until: i64) -> Result<Vec<Change>> {
+        if !self.tables.has_events {
+            return Ok(Vec::new());
+        }
+        let read = || {
+            let newest = "SELECT max(time), name, level, message FROM event WHERE time <= ?1 GROUP BY name";
+            self.db.prepare(newest)?.query_map([until], change)?.collect::<rusqlite::Result<_>>()
+        };
+        read().map_err(|error| told(&self.path, &error))
+    }
+
+    /// The rollups of that part which are read for this grain, the coarsest first.
+    fn rollups(&self, grain: Grain, since: i64) -> Vec<&'static Rollup> {
+        let has_quarters = self.tables.quarters.binary_search(&since).is_ok();
+        match grain {
+            Grain::Raw => Vec::new(),
+            Grain::Quarter if has_quarters => vec![&QUARTERS, &MINUTES],
+            Grain::Minute | Grain::Quarter => vec![&MINUTES],
+        }
     }
 
     /// The parts that may hold times of the span.
     fn parts(&self, span: &RangeInclusive<i64>) -> Vec<i64> {
-        let ends = self.parts.iter().skip(1).copied().chain([i64::MAX]);
-        let parts = self.parts.iter().zip(ends).enumerate();
+        let parts = &self.tables.parts;
+        let ends = parts.iter().skip(1).copied().chain([i64::MAX]);
+        let parts = parts.iter().zip(ends).enumerate();
         parts
             .filter(|(position, (since, end))| (*position == 0 || *since <= span.end()) && end > span.start())
             .map(|(_, (since, _))| *since)
             .collect()
     }
+}
+
+/// The rows of a table of points or rollups, and how one is read.
+struct Rows {
+    table: String,
+    /// Behind time and series.
+    columns: &'static str,
+    /// What a row of that time and series says, its columns counted from there on.
+    read: fn(i64, i64, &Row, usize) -> rusqlite::Result<Summary>,
+}
+
+impl Rows {
+    /// Tells the rows of these series within the span, in order of time.
+    fn read(
+        &self,
+        db: &Connection,
+        series: &[i64],
+        is_sought: bool,
+        span: RangeInclusive<i64>,
+        each: &mut impl FnMut(Summary),
+    ) -> rusqlite::Result<()> {
+        match is_sought {
+            true => self.seek(db, series, span, each),
+            false => self.scan(db, series, span, each),
+        }
+    }
 
     /// Reads every row of the span.
     fn scan(
         &self,
-        since: i64,
+        db: &Connection,
         series: &[i64],
-        span: &RangeInclusive<i64>,
+        span: RangeInclusive<i64>,
         each: &mut impl FnMut(Summary),
     ) -> rusqlite::Result<()> {
-        let mut rows =
-            self.db.prepare(&format!("SELECT time, series, value FROM raw_{since} WHERE time BETWEEN ?1 AND ?2"))?;
+        let Rows { table, columns, read } = self;
+        let ids: Vec<String> = series.iter().take(NAMED + 1).map(i64::to_string).collect();
+        let named = match ids.len() {
+            ..=NAMED => format!("AND series IN ({})", ids.join(", ")),
+            _ => String::new(),
+        };
+        let rows = format!("SELECT time, series, {columns} FROM {table} WHERE time BETWEEN ?1 AND ?2 {named}");
+        let mut rows = db.prepare(&rows)?;
         let mut rows = rows.query([span.start(), span.end()])?;
         while let Some(row) = rows.next()? {
             let id = row.get(1)?;
             if series.binary_search(&id).is_ok() {
-                each(point(row.get(0)?, id, schema::number(row, 2)?));
+                each(read(row.get(0)?, id, row, 2)?);
             }
         }
         Ok(())
     }
 
-    /// Goes from tick to tick by the key, and in each to the series asked for.
+    /// Goes from time to time by the key, and at each to the series asked for.
     fn seek(
         &self,
-        since: i64,
+        db: &Connection,
         series: &[i64],
-        span: &RangeInclusive<i64>,
+        span: RangeInclusive<i64>,
         each: &mut impl FnMut(Summary),
     ) -> rusqlite::Result<()> {
-        let mut next = self.db.prepare(&format!("SELECT min(time) FROM raw_{since} WHERE time BETWEEN ?1 AND ?2"))?;
-        let mut at = self.db.prepare(&format!("SELECT value FROM raw_{since} WHERE time = ?1 AND series = ?2"))?;
+        let Rows { table, columns, read } = self;
+        let mut next = db.prepare(&format!("SELECT min(time) FROM {table} WHERE time BETWEEN ?1 AND ?2"))?;
+        let mut at = db.prepare(&format!("SELECT {columns} FROM {table} WHERE time = ?1 AND series = ?2"))?;
         let mut from = *span.start();
         while let Some(time) = next.query_row([from, *span.end()], |row| row.get::<_, Option<i64>>(0))? {
             for id in series {
-                if let Some(value) = at.query_row([time, *id], |row| schema::number(row, 0)).optional()? {
-                    each(point(time, *id, value));
+                if let Some(summary) = at.query_row([time, *id], |row| read(time, *id, row, 0)).optional()? {
+                    each(summary);
                 }
             }
             let Some(later) = time.checked_add(1) else { break };
@@ -226,17 +323,33 @@ impl Reader {
     }
 }
 
-fn point(time: i64, series: i64, value: Value) -> Summary {
-    Summary { time, series, n: 1, min: value, max: value, sum: value.as_f64(), last: value }
+fn point(time: i64, series: i64, row: &Row, first: usize) -> rusqlite::Result<Summary> {
+    let value = schema::number(row, first)?;
+    Ok(Summary { time, series, n: 1, min: value, max: value, sum: value.as_f64(), last: value })
 }
 
-/// A connection with an open read transaction, and the begins of the parts.
-fn connect(path: &Path) -> rusqlite::Result<(Connection, Option<Vec<i64>>)> {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
+fn summary(time: i64, series: i64, row: &Row, first: usize) -> rusqlite::Result<Summary> {
+    Ok(Summary {
+        time,
+        series,
+        n: row.get(first)?,
+        min: schema::number(row, first + 1)?,
+        max: schema::number(row, first + 2)?,
+        sum: row.get::<_, Option<f64>>(first + 3)?.unwrap_or(f64::NAN),
+        last: schema::number(row, first + 4)?,
+    })
+}
+
+fn change(row: &Row) -> rusqlite::Result<Change> {
+    let level = Level::from_number(row.get(2)?);
+    Ok(Change { time: row.get(0)?, event: row.get(1)?, level, message: row.get(3)? })
+}
+
+/// A connection with an open read transaction, and the tables that it sees.
+fn connect(path: &Path) -> rusqlite::Result<(Connection, Option<Tables>)> {
     // Without a log nobody is writing, and `immutable` needs no right to make files beside this one. With a log that we may not
     // index, what has reached the file itself is better than nothing.
-    match Path::new(&log).exists() {
+    match log_of(path).exists() {
         false => begin(path, "immutable=1"),
         true => begin(path, "mode=ro").or_else(|error| match error.sqlite_error_code() {
             Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly) => begin(path, "immutable=1"),
@@ -245,16 +358,27 @@ fn connect(path: &Path) -> rusqlite::Result<(Connection, Option<Vec<i64>>)> {
     }
 }
 
-fn begin(path: &Path, mode: &str) -> rusqlite::Result<(Connection, Option<Vec<i64>>)> {
+/// The log of newest pages beside the file.
+fn log_of(path: &Path) -> PathBuf {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    log.into()
+}
+
+fn begin(path: &Path, mode: &str) -> rusqlite::Result<(Connection, Option<Tables>)> {
     let name: String = path.as_os_str().as_bytes().iter().map(|byte| format!("%{byte:02x}")).collect();
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(format!("file:{name}?{mode}"), flags)?;
     db.busy_timeout(Duration::from_secs(5))?;
     db.execute_batch("BEGIN")?;
-    let parts = schema::parts(&db)?;
-    Ok((db, parts))
+    let tables = schema::tables(&db)?;
+    Ok((db, tables))
 }
 
 fn told(path: &Path, error: &rusqlite::Error) -> Error {
-    Error::daemon(format!("{}: cannot read the store: {error}", path.display()))
+    let why = match error.sqlite_error_code() {
+        Some(ErrorCode::OperationInterrupted) => "it took too long and was given up; ask for less".into(),
+        _ => error.to_string(),
+    };
+    Error::daemon(format!("{}: cannot read the store: {why}", path.display()))
 }

@@ -1,11 +1,14 @@
 //! What writer and readers know of the tables.
 //!
-//! Points lie in *parts*, a pair of tables for a stretch of time: `raw_<since>` and `minute_<since>`. The views `raw` and
-//! `minute` show all parts as one. A part goes as a whole, because dropping a table writes next to nothing, while deleting its
-//! rows would write every page of them twice.
+//! Points lie in *parts*, three tables for a stretch of time: `raw_<since>`, and their rollups `minute_<since>` and
+//! `quarter_<since>` (15 minutes). A part made by an earlier version has no quarters. The views `raw` and `minute` show all parts
+//! as one. A part goes as a whole, because dropping a table writes next to nothing, while deleting its rows would write every
+//! page of them twice.
 //!
-//! *Invariant:* a part holds only times from its `since` up to the next part's; the oldest part also holds all that is older,
-//! and any part may hold points that were dated more than a day ahead when they came.
+//! *Invariant:* a part holds only points of times from its `since` up to the next part's; the oldest part also holds all that is
+//! older, and any part may hold points that were dated more than a day ahead when they came. A part begins at a minute, which may
+//! lie within a quarter: then both parts have a row of it, which are added up.
+//! *Invariant:* of a part, what is older than the newest row of a rollup is in that rollup; the rest is in the finer tables alone.
 
 use rusqlite::{Connection, Row};
 
@@ -37,17 +40,87 @@ CREATE VIEW minutes AS
     FROM minute JOIN series ON series.id = minute.series;
 ";
 
-/// The two tables of the part that begins at this time.
+/// Changes of level of health events, which earlier versions did not keep.
+pub const CREATE_EVENTS: &str = "
+CREATE TABLE IF NOT EXISTS event (
+    time INTEGER NOT NULL, name TEXT NOT NULL, level INTEGER NOT NULL, message TEXT NOT NULL, PRIMARY KEY (time, name)
+) WITHOUT ROWID;
+";
+
+/// A rollup: what the points of a stretch of time come to, a row a series.
+pub struct Rollup {
+    /// Its tables are called so, with `_<since>` behind it.
+    pub table: &'static str,
+    /// Seconds of a row.
+    pub length: i64,
+    /// The tables that it is made from.
+    pub source: &'static str,
+    /// A row's n, min, max, sum and last, by the columns of the source.
+    columns: [&'static str; 5],
+}
+
+pub const MINUTES: Rollup = Rollup {
+    table: "minute",
+    length: 60,
+    source: "raw",
+    columns: ["count(*)", "min(value)", "max(value)", "total(value)", "value"],
+};
+
+pub const QUARTERS: Rollup = Rollup {
+    table: "quarter",
+    length: 900,
+    source: "minute",
+    columns: ["sum(n)", "min(min)", "max(max)", "total(sum)", "last"],
+};
+
+impl Rollup {
+    /// Begin of the stretch in which this time lies.
+    pub fn begin(&self, time: i64) -> i64 {
+        time.saturating_sub(time.rem_euclid(self.length))
+    }
+
+    /// The last second of the stretch that begins then.
+    pub fn end(&self, begin: i64) -> i64 {
+        begin.saturating_add(self.length - 1)
+    }
+
+    /// Makes the rows, of a part, of the stretch from ?1 to ?2.
+    pub fn make(&self, since: i64) -> String {
+        let Rollup { table, source, columns: [n, min, max, sum, last], .. } = self;
+        format!(
+            "INSERT OR REPLACE INTO {table}_{since} \
+             SELECT ?1, every.series, every.n, every.min, every.max, every.sum, newest.{last} FROM ( \
+                 SELECT series, {n} AS n, {min} AS min, {max} AS max, {sum} AS sum, max(time) AS time \
+                 FROM {source}_{since} WHERE time BETWEEN ?1 AND ?2 GROUP BY series \
+             ) AS every JOIN {source}_{since} AS newest ON newest.time = every.time AND newest.series = every.series"
+        )
+    }
+}
+
+/// The tables of the part that begins at this time.
 pub fn create_part(since: i64) -> String {
+    let rollup = |Rollup { table, .. }: &Rollup| {
+        format!(
+            "CREATE TABLE {table}_{since} (
+                time INTEGER NOT NULL, series INTEGER NOT NULL, n INTEGER NOT NULL, min NOT NULL, max NOT NULL, sum REAL,
+                last NOT NULL, PRIMARY KEY (time, series)
+            ) WITHOUT ROWID;"
+        )
+    };
     format!(
         "CREATE TABLE raw_{since} (
             time INTEGER NOT NULL, series INTEGER NOT NULL, value NOT NULL, PRIMARY KEY (time, series)
         ) WITHOUT ROWID;
-        CREATE TABLE minute_{since} (
-            time INTEGER NOT NULL, series INTEGER NOT NULL, n INTEGER NOT NULL, min NOT NULL, max NOT NULL, sum REAL,
-            last NOT NULL, PRIMARY KEY (time, series)
-        ) WITHOUT ROWID;"
+        {}{}",
+        rollup(&MINUTES),
+        rollup(&QUARTERS)
     )
+}
+
+/// Drops what there is of that part.
+pub fn drop_part(since: i64) -> String {
+    let drop = |table| format!("DROP TABLE IF EXISTS {table}_{since};");
+    ["raw", MINUTES.table, QUARTERS.table].map(drop).concat()
 }
 
 /// The views over these parts, made anew.
@@ -64,8 +137,19 @@ pub fn is_empty(db: &Connection) -> rusqlite::Result<bool> {
     db.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| row.get(0))
 }
 
-/// Where the parts begin, oldest first; `None` when the tables are not those of a store.
-pub fn parts(db: &Connection) -> rusqlite::Result<Option<Vec<i64>>> {
+/// The tables of a store.
+#[derive(Default)]
+pub struct Tables {
+    /// Where the parts begin, oldest first.
+    pub parts: Vec<i64>,
+    /// Where the quarters begin, oldest first: of some parts, and of parts that an earlier version dropped.
+    pub quarters: Vec<i64>,
+    /// Whether it keeps events.
+    pub has_events: bool,
+}
+
+/// `None` when the tables are not those of a store.
+pub fn tables(db: &Connection) -> rusqlite::Result<Option<Tables>> {
     let mut names = db.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'")?;
     let names = names.query_map([], |row| row.get::<_, String>(0))?.collect::<rusqlite::Result<Vec<_>>>()?;
     let begins = |table: &str| {
@@ -74,8 +158,10 @@ pub fn parts(db: &Connection) -> rusqlite::Result<Option<Vec<i64>>> {
         begins.sort_unstable();
         begins
     };
-    let parts = begins("raw");
-    Ok((names.iter().any(|name| name == "series") && parts == begins("minute")).then_some(parts))
+    let has = |table: &str| names.iter().any(|name| name == table);
+    let (parts, minutes) = (begins("raw"), begins(MINUTES.table));
+    let is_store = has("series") && parts == minutes;
+    Ok(is_store.then(|| Tables { parts, quarters: begins(QUARTERS.table), has_events: has("event") }))
 }
 
 /// The number in this column. Integers and floats come back as what they were.

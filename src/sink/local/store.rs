@@ -1,11 +1,13 @@
-//! Writing: one transaction a batch, rollups of the minutes that are over, and what is too old or too much goes.
+//! Writing: one transaction a batch, rollups of the minutes and quarters that are over, and what is too old or too much goes.
 //!
 //! Any trouble ends the [`Store`], so that what it remembers never differs from what the file holds.
 
-use super::schema::{self, APPLICATION, VERSION};
-use crate::model::point::{Point, Tags, Value};
+use super::events::Events;
+use super::schema::{self, APPLICATION, MINUTES, QUARTERS, Rollup, Tables, VERSION};
+use crate::model::point::{Kind, Point, Tags, Value};
 use rusqlite::types::Value as Cell;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior, params};
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write;
 use std::fs::{self, OpenOptions, Permissions};
@@ -32,7 +34,7 @@ const BYTES_PER_POINT: i64 = 32;
 /// SQLite takes 500 tables in a view.
 const MOST_PARTS: usize = 400;
 
-const MINUTE: i64 = 60;
+const MINUTE: i64 = MINUTES.length;
 const DAY: i64 = 86_400;
 
 /// How long another program's write may hold us up.
@@ -58,8 +60,16 @@ pub enum Trouble {
 /// A stretch of time, see [`schema`].
 struct Part {
     since: i64,
+    /// One made by an earlier version has none.
+    has_quarters: bool,
     /// Points in it; `None` until it is first written to.
     points: Option<i64>,
+}
+
+impl Part {
+    fn keeps(&self, rollup: &Rollup) -> bool {
+        self.has_quarters || rollup.table != QUARTERS.table
+    }
 }
 
 /// A series that has its row.
@@ -80,6 +90,7 @@ pub struct Store {
     parts: Vec<Part>,
     /// The newest minute of the previous batch: its rollup is still to be made. `None` before the first.
     open: Option<i64>,
+    events: Events,
 }
 
 impl Store {
@@ -87,8 +98,8 @@ impl Store {
     pub fn open(path: &Path, keep: Keep) -> Result<Store, Trouble> {
         let inode = make_file(path)?;
         let (db, parts) = connect(path).map_err(|error| explain(path, &error))??;
-        let parts = parts.into_iter().map(|since| Part { since, points: None }).collect();
-        Ok(Store { db, inode, keep, known: HashMap::new(), parts, open: None })
+        let events = Events::load(&db).map_err(|error| explain(path, &error))?;
+        Ok(Store { db, inode, keep, known: HashMap::new(), parts, open: None, events })
     }
 
     /// Whether the file of that name is still the one that was opened.
@@ -111,6 +122,7 @@ impl Store {
             None => None,
         };
         insert(&db, &mut self.parts, &mut self.known, points, host)?;
+        self.events.take(&db, points)?;
         // A batch out of the spool can be older than what is stored already.
         let known = match self.open {
             Some(minute) => minute,
@@ -119,7 +131,9 @@ impl Store {
         let newest = if known <= newest.saturating_add(DAY) { newest.max(known) } else { newest };
         roll_up(&db, &self.parts, points, newest, self.open)?;
         self.open = Some(newest);
-        drop_oldest(&db, &mut self.parts, &mut self.known, oldest.min(wall), self.keep)?;
+        if let Some(oldest) = drop_oldest(&db, &mut self.parts, &mut self.known, oldest.min(wall), self.keep)? {
+            self.events.forget(&db, oldest)?;
+        }
         db.commit()?;
         Ok(gap)
     }
@@ -153,8 +167,8 @@ pub fn refusal(path: &Path, doing: &str, error: &io::Error) -> Trouble {
     }
 }
 
-/// Opens the database, makes its tables where it is empty, and says where its parts begin.
-fn connect(path: &Path) -> rusqlite::Result<Result<(Connection, Vec<i64>), Trouble>> {
+/// Opens the database, makes its tables where it has none yet, and tells its parts.
+fn connect(path: &Path) -> rusqlite::Result<Result<(Connection, Vec<Part>), Trouble>> {
     let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     db.busy_timeout(BUSY)?;
     db.set_prepared_statement_cache_capacity(32);
@@ -162,14 +176,14 @@ fn connect(path: &Path) -> rusqlite::Result<Result<(Connection, Vec<i64>), Troub
     let application: i32 = db.pragma_query_value(None, "application_id", |row| row.get(0))?;
     let version: i32 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let shown = path.display();
-    let parts = match (application, schema::parts(&db)?) {
+    let tables = match (application, schema::tables(&db)?) {
         (APPLICATION, _) if version > VERSION => {
             return Ok(Err(Trouble::Refused(format!(
                 "{shown}: written by a newer PuyPuy (schema {version}, this one knows {VERSION}): upgrade this one, \
                  or set `file` in [TSDB] to another place"
             ))));
         }
-        (APPLICATION, Some(parts)) if version == VERSION => parts,
+        (APPLICATION, Some(tables)) if version == VERSION => tables,
         (0, None) if is_empty => {
             db.execute_batch(&format!("PRAGMA page_size = {PAGE}; PRAGMA journal_mode = WAL;"))?;
             let making = Transaction::new_unchecked(&db, TransactionBehavior::Immediate)?;
@@ -177,7 +191,7 @@ fn connect(path: &Path) -> rusqlite::Result<Result<(Connection, Vec<i64>), Troub
             making.pragma_update(None, "application_id", APPLICATION)?;
             making.pragma_update(None, "user_version", VERSION)?;
             making.commit()?;
-            Vec::new()
+            Tables::default()
         }
         (APPLICATION, _) | (_, Some(_)) => {
             return Ok(Err(Trouble::Damaged("header and tables do not belong together".into())));
@@ -194,7 +208,29 @@ fn connect(path: &Path) -> rusqlite::Result<Result<(Connection, Vec<i64>), Troub
         2 * CHECKPOINT * PAGE
     ))?;
     let found: String = db.query_row("PRAGMA quick_check(series)", [], |row| row.get(0))?;
-    Ok(if found == "ok" { Ok((db, parts)) } else { Err(Trouble::Damaged(found)) })
+    if found != "ok" {
+        return Ok(Err(Trouble::Damaged(found)));
+    }
+    bring_up(&db, &tables)?;
+    let Tables { parts, quarters, .. } = tables;
+    let parts = parts.into_iter().map(|since| {
+        let has_quarters = quarters.binary_search(&since).is_ok();
+        Part { since, has_quarters, points: None }
+    });
+    let parts = parts.collect();
+    Ok(Ok((db, parts)))
+}
+
+/// Makes what an earlier version did not know of, and drops the quarters whose part it has dropped.
+fn bring_up(db: &Connection, Tables { parts, quarters, has_events }: &Tables) -> rusqlite::Result<()> {
+    let orphans = quarters.iter().filter(|since| parts.binary_search(since).is_err());
+    let mut sql: String = orphans.map(|since| format!("DROP TABLE {}_{since};", QUARTERS.table)).collect();
+    if !has_events {
+        sql += schema::CREATE_EVENTS;
+    }
+    let bringing = Transaction::new_unchecked(db, TransactionBehavior::Deferred)?;
+    bringing.execute_batch(&sql)?;
+    bringing.commit()
 }
 
 /// What SQLite said, as what is to be done about it.
@@ -238,7 +274,7 @@ fn is_writable_format(path: &Path) -> bool {
 
 /// Begin of the minute in which this time lies.
 fn minute_of(time: i64) -> i64 {
-    time.saturating_sub(time.rem_euclid(MINUTE))
+    MINUTES.begin(time)
 }
 
 /// Which part a time belongs to.
@@ -268,7 +304,7 @@ fn make_part(
         at += 1;
     }
     let since = minute.max(0);
-    parts.insert(at, Part { since, points: Some(0) });
+    parts.insert(at, Part { since, has_quarters: true, points: Some(0) });
     db.execute_batch(&schema::create_part(since))?;
     make_views(db, parts)?;
     Ok(Some(at))
@@ -308,9 +344,13 @@ fn insert(
     let mut key = String::new();
     let mut rows = Vec::with_capacity(points.len());
     for point in points {
+        let point = match point.kind {
+            Kind::Special => Cow::Owned(point.clone().plain()),
+            _ => Cow::Borrowed(point),
+        };
         let at = place(parts, point.time);
         let reach = parts.get(at).map_or(point.time, |part| part.since.max(point.time));
-        rows.push((at, point.time, identify(db, known, &mut key, point, host, reach)?, point.value));
+        rows.push((at, point.time, identify(db, known, &mut key, &point, host, reach)?, point.value));
     }
     // Stable: of two points of a series at one time the later wins.
     rows.sort_by_key(|(_, time, id, _)| (*time, *id));
@@ -397,81 +437,94 @@ fn newest_stored(db: &Connection, parts: &[Part], minute: i64) -> rusqlite::Resu
     Ok(newest)
 }
 
-/// Makes the rollups of the minutes that are over: the one that the previous batch left, and all that this batch came late for.
+/// Makes the rollups of the minutes that are over (the one that the previous batch left, and all that this batch came late for)
+/// and of their quarters.
 fn roll_up(db: &Connection, parts: &[Part], points: &[Point], newest: i64, open: Option<i64>) -> rusqlite::Result<()> {
     let mut minutes: BTreeSet<i64> = points.iter().map(|point| minute_of(point.time)).collect();
     match open {
         Some(minute) => minutes.extend([minute]),
-        None => minutes.extend(forgotten(db, parts, newest)?),
+        None => minutes.extend(forgotten(db, parts, &MINUTES, newest)?),
     }
-    if !is_over(db, parts, newest)? {
+    if !is_over(db, parts, &MINUTES, newest)? {
         minutes.remove(&newest);
     }
-    for minute in minutes {
-        let Some(Part { since, .. }) = parts.get(place(parts, minute)) else { continue };
-        db.prepare_cached(&format!(
-            "INSERT OR REPLACE INTO minute_{since} \
-             SELECT ?1, every.series, every.n, every.min, every.max, every.sum, last.value FROM ( \
-                 SELECT series, count(*) AS n, min(value) AS min, max(value) AS max, total(value) AS sum, max(time) AS time \
-                 FROM raw_{since} WHERE time BETWEEN ?1 AND ?2 GROUP BY series \
-             ) AS every JOIN raw_{since} AS last ON last.time = every.time AND last.series = every.series"
-        ))?
-        .execute([minute, minute.saturating_add(MINUTE - 1)])?;
+    for minute in &minutes {
+        let Some(Part { since, .. }) = parts.get(place(parts, *minute)) else { continue };
+        db.prepare_cached(&MINUTES.make(*since))?.execute([*minute, MINUTES.end(*minute)])?;
+    }
+    let mut quarters: BTreeSet<i64> = minutes.into_iter().map(|minute| QUARTERS.begin(minute)).collect();
+    let newest = QUARTERS.begin(newest);
+    if open.is_none() {
+        quarters.extend(forgotten(db, parts, &QUARTERS, newest)?);
+    }
+    if quarters.contains(&newest) && !is_over(db, parts, &QUARTERS, newest)? {
+        quarters.remove(&newest);
+    }
+    for quarter in quarters {
+        for Part { since, .. } in of_quarter(parts, quarter) {
+            db.prepare_cached(&QUARTERS.make(*since))?.execute([quarter, QUARTERS.end(quarter)])?;
+        }
     }
     Ok(())
 }
 
-/// Whether this minute has been rolled up, or one of the day after it: then points for it are late. Rollups further ahead come
-/// from a clock that was wrong, and do not count.
-fn is_over(db: &Connection, parts: &[Part], minute: i64) -> rusqlite::Result<bool> {
-    for Part { since, .. } in parts.iter().skip(place(parts, minute)).take(2) {
-        let later = format!("SELECT EXISTS (SELECT 1 FROM minute_{since} WHERE time BETWEEN ?1 AND ?2)");
-        if db.prepare_cached(&later)?.query_row([minute, minute.saturating_add(DAY)], |row| row.get(0))? {
+/// The parts that may hold minutes of that quarter, where they have quarters.
+fn of_quarter(parts: &[Part], quarter: i64) -> impl Iterator<Item = &Part> {
+    let places = place(parts, quarter)..=place(parts, QUARTERS.end(quarter));
+    parts.get(places).unwrap_or_default().iter().filter(|part| part.keeps(&QUARTERS))
+}
+
+/// Whether a row of this begin has been rolled up, or one of the day after it: then points for it are late. Rollups further ahead
+/// come from a clock that was wrong, and do not count.
+fn is_over(db: &Connection, parts: &[Part], rollup: &Rollup, begin: i64) -> rusqlite::Result<bool> {
+    for Part { since, .. } in parts.iter().skip(place(parts, begin)).take(2).filter(|part| part.keeps(rollup)) {
+        let later = format!("SELECT EXISTS (SELECT 1 FROM {}_{since} WHERE time BETWEEN ?1 AND ?2)", rollup.table);
+        if db.prepare_cached(&later)?.query_row([begin, begin.saturating_add(DAY)], |row| row.get(0))? {
             return Ok(true);
         }
     }
     Ok(false)
 }
 
-/// Minutes before this one that a process before us did not come to roll up.
-fn forgotten(db: &Connection, parts: &[Part], before: i64) -> rusqlite::Result<Vec<i64>> {
-    let at = place(parts, before);
-    let mut minutes = Vec::new();
-    for Part { since, .. } in parts.iter().take(at + 1).skip(at.saturating_sub(1)) {
-        let rolled = format!("SELECT max(time) FROM minute_{since} WHERE time < ?1");
+/// Begins of the rows, before this one, that a process before us, or one of an earlier version, did not come to make.
+fn forgotten(db: &Connection, parts: &[Part], rollup: &Rollup, before: i64) -> rusqlite::Result<Vec<i64>> {
+    let Rollup { table, source, length, .. } = rollup;
+    let mut begins = Vec::new();
+    for Part { since, .. } in parts.iter().filter(|part| part.keeps(rollup)) {
+        let rolled = format!("SELECT max(time) FROM {table}_{since} WHERE time < ?1");
         let rolled: Option<i64> = db.query_row(&rolled, [before], |row| row.get(0))?;
-        let mut from = rolled.map_or(i64::MIN, |minute| minute.saturating_add(MINUTE));
-        let mut next = db.prepare(&format!("SELECT min(time) FROM raw_{since} WHERE time >= ?1 AND time < ?2"))?;
+        let mut from = rolled.map_or(i64::MIN, |begin| begin.saturating_add(*length));
+        let mut next = db.prepare(&format!("SELECT min(time) FROM {source}_{since} WHERE time >= ?1 AND time < ?2"))?;
         while let Some(time) = next.query_row([from, before], |row| row.get::<_, Option<i64>>(0))? {
-            minutes.push(minute_of(time));
-            from = minute_of(time).saturating_add(MINUTE);
+            begins.push(rollup.begin(time));
+            from = rollup.begin(time).saturating_add(*length);
         }
     }
-    Ok(minutes)
+    Ok(begins)
 }
 
 /// Drops the oldest part, with the series that only it held, when all of it is too old at the time `now` or the file is too
-/// large. One at a time: a part is small enough to be dropped without a pause that anyone notices.
+/// large; where what is left begins then. One at a time: a part is small enough to be dropped without a pause that anyone notices.
 fn drop_oldest(
     db: &Connection,
     parts: &mut Vec<Part>,
     known: &mut HashMap<String, Known>,
     now: i64,
     keep: Keep,
-) -> rusqlite::Result<()> {
-    let [oldest, second, ..] = parts.as_slice() else { return Ok(()) };
+) -> rusqlite::Result<Option<i64>> {
+    let [oldest, second, ..] = parts.as_slice() else { return Ok(None) };
     let (oldest, second) = (oldest.since, second.since);
     // The gaps are looked for only where they can matter.
     let is_old = now.saturating_sub(second) >= keep.seconds && age(db, parts, now, keep)? >= keep.seconds;
     if !is_old && used(db)? <= keep.bytes {
-        return Ok(());
+        return Ok(None);
     }
-    db.execute_batch(&format!("DROP TABLE raw_{oldest}; DROP TABLE minute_{oldest};"))?;
+    db.execute_batch(&schema::drop_part(oldest))?;
     parts.remove(0);
     make_views(db, parts)?;
     db.execute("DELETE FROM series WHERE until < ?1", [second])?;
     known.retain(|_, series| series.until >= second);
-    Ok(())
+    Ok(Some(second))
 }
 
 /// Seconds since the end of the oldest part, without the gaps: a clock that jumps ahead makes nothing older.

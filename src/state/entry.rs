@@ -1,0 +1,159 @@
+//! Where the tick loop and a worker publish what becomes of one taking up of a check, script or own module.
+
+use super::{Condition, Kind, Run, State};
+use std::fmt::{self, Display, Write};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Bytes of a reason; what is longer is cut.
+const LONGEST: usize = 1000;
+
+/// One taking up. Its lock is held for as long as a few numbers are written or read.
+pub struct Entry {
+    period: Duration,
+    now: Mutex<Now>,
+}
+
+/// How it is now.
+struct Now {
+    health: Health,
+    is_running: bool,
+    missed: u64,
+    /// The further servers of a check, in the order of its sections.
+    servers: Vec<Server>,
+}
+
+/// What is known of a check as a whole, and of each of its servers.
+struct Health {
+    condition: Condition,
+    why: Sentence,
+    since: i64,
+    last: Option<Run>,
+    faults: u64,
+}
+
+struct Server {
+    name: String,
+    health: Health,
+}
+
+impl Entry {
+    /// One that has not run. `wall` is always the time now, in unix seconds.
+    pub fn new(period: Duration, wall: i64) -> Entry {
+        let now = Now { health: Health::new(wall), is_running: false, missed: 0, servers: Vec::new() };
+        Entry { period, now: Mutex::new(now) }
+    }
+
+    /// It cannot begin yet, for that reason; with an empty one it just has not begun.
+    pub fn wait(&self, why: &str, wall: i64) {
+        let now = &mut *self.lock();
+        now.is_running = false;
+        now.health.enter(Condition::Waiting, wall);
+        now.health.why.set(&why);
+    }
+
+    /// A run of it begins.
+    pub fn begin(&self) {
+        self.lock().is_running = true;
+    }
+
+    /// It has missed a tick: its run has not ended within this time.
+    pub fn miss(&self, limit: Duration, wall: i64) {
+        let now = &mut *self.lock();
+        now.missed += 1;
+        // The run may have ended since the loop looked.
+        if now.is_running && now.health.enter(Condition::Late, wall) {
+            now.health.why.set(&format_args!("has not come back after {} s", limit.as_secs_f64()));
+        }
+    }
+
+    /// A run of it has ended. `why` says what it could not tell.
+    pub fn ran(&self, run: Run, why: Option<&dyn Display>) {
+        let now = &mut *self.lock();
+        now.is_running = false;
+        now.health.ran(run, why);
+    }
+
+    /// In the run that ends now, that further server has brought this.
+    pub fn server_ran(&self, name: &str, run: Run, why: Option<&dyn Display>) {
+        let servers = &mut self.lock().servers;
+        let place = servers.iter().position(|server| server.name == name).unwrap_or(servers.len());
+        if place == servers.len() {
+            servers.push(Server { name: name.into(), health: Health::new(run.tick) });
+        }
+        servers.iter_mut().skip(place).take(1).for_each(|server| server.health.ran(run, why));
+    }
+
+    /// Copies of how it is, and how each of its servers is.
+    pub(super) fn states(&self, kind: Kind, name: &str) -> Vec<State> {
+        let now = &*self.lock();
+        let state = |server: Option<&String>, health: &Health| State {
+            kind,
+            name: name.into(),
+            server: server.cloned(),
+            condition: health.condition,
+            why: Some(&health.why.0).filter(|why| !why.is_empty()).cloned(),
+            since: health.since,
+            period: self.period,
+            last: health.last,
+            faults: health.faults,
+            missed: now.missed,
+        };
+        let servers = now.servers.iter().map(|server| state(Some(&server.name), &server.health));
+        std::iter::once(state(None, &now.health)).chain(servers).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Now> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Health {
+    fn new(wall: i64) -> Health {
+        Health { condition: Condition::Waiting, why: Sentence::default(), since: wall, last: None, faults: 0 }
+    }
+
+    /// `false`: it is in that condition already.
+    fn enter(&mut self, condition: Condition, wall: i64) -> bool {
+        let is_new = self.condition != condition;
+        if is_new {
+            (self.condition, self.since) = (condition, wall);
+        }
+        is_new
+    }
+
+    fn ran(&mut self, run: Run, why: Option<&dyn Display>) {
+        let took = i64::try_from(run.took.as_secs()).unwrap_or(i64::MAX);
+        let condition = if run.faults == 0 { Condition::Ok } else { Condition::Fault };
+        self.enter(condition, run.tick.saturating_add(took));
+        self.last = Some(run);
+        self.faults = self.faults.saturating_add(run.faults as u64);
+        self.why.set(why.unwrap_or(&""));
+    }
+}
+
+/// A line of bounded length, written again and again into the same memory. What could begin another line is a blank: reasons
+/// quote what others wrote.
+#[derive(Default)]
+struct Sentence(String);
+
+impl Sentence {
+    fn set(&mut self, text: &dyn Display) {
+        self.0.clear();
+        // It ends where it is full.
+        let _ = write!(self, "{text}");
+    }
+}
+
+impl Write for Sentence {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for letter in text.chars() {
+            if self.0.len() >= LONGEST {
+                self.0.push('…');
+                return Err(fmt::Error);
+            }
+            self.0.push(if letter.is_control() { ' ' } else { letter });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,139 @@
+//! Answers out of the local store: its series, points in columns, events.
+
+use super::Unit;
+use super::answer::Answer;
+use super::columns::{self, Axis};
+use super::overview;
+use super::query::{Question, Window};
+use crate::model::error::Result;
+use crate::model::point::{HEALTH_STATUS, Level, Value};
+use crate::sink::local::{Change, Figures, Grain, Reader, Series};
+use hyper::StatusCode;
+use serde_json::{Map, json};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// A query that takes longer is given up.
+const LIMIT: Duration = Duration::from_secs(2);
+/// Most changes of events in an answer; of more the newest.
+const MOST_EVENTS: usize = 1_000;
+/// How far back a judgement may lie that still holds: three periods of the slowest check.
+const JUDGED: i64 = 3 * 3_600;
+const MINUTE: i64 = 60;
+/// Periods after which a judgement does not hold any more.
+const FRESH: i64 = 3;
+
+/// How much there is up to `now`; `None` where it cannot be read in time.
+pub fn figures(file: &Path, now: i64) -> Option<overview::Store> {
+    let mut store = Reader::open(file).ok()??;
+    store.limit(Instant::now() + LIMIT).ok()?;
+    let Figures { bytes, oldest, series } = store.figures(now).ok()?;
+    Some(overview::Store { bytes, oldest, series: u64::try_from(series).unwrap_or_default() })
+}
+
+/// Answers, when it is `now`.
+pub fn ask(file: &Path, question: Question, now: i64, period: Duration, unit: Unit) -> Answer {
+    match answer(file, question, now, period, unit) {
+        Ok(json) => Answer::fine(json),
+        Err(error) => Answer::wrong(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
+    }
+}
+
+fn answer(file: &Path, question: Question, now: i64, period: Duration, unit: Unit) -> Result<String> {
+    let mut store = Reader::open(file)?;
+    if let Some(store) = &mut store {
+        store.limit(Instant::now() + LIMIT)?;
+    }
+    let store = store.as_ref();
+    let seconds = period.as_secs_f64();
+    let whole = seconds.ceil() as i64;
+    match question {
+        Question::Series => {
+            let all = store.map_or(Ok(Vec::new()), Reader::series)?;
+            let all: Vec<_> = all.iter().map(|known| series(known, unit)).collect();
+            Ok(json!({ "series": all }).to_string())
+        }
+        Question::Points { ids, window, width } => {
+            let axis = Axis::new(window, width, whole);
+            let series = columns::read(store, &ids, axis)?;
+            let (from, to, step) = (axis.from, axis.to(), axis.step);
+            let level = match axis.grain {
+                Grain::Raw => "raw",
+                Grain::Minute => "minute",
+                Grain::Quarter => "quarter",
+            };
+            Ok(format!(
+                "{{\"now\":{now},\"from\":{from},\"to\":{to},\"step\":{step},\"level\":\"{level}\",\"period\":{seconds},\
+                 \"series\":{series}}}"
+            ))
+        }
+        Question::Events(Window { from, to }) => {
+            let (changes, open) = match store {
+                Some(store) => (store.changes(from..=to, MOST_EVENTS)?, open(store, now, whole)?),
+                None => (Vec::new(), Vec::new()),
+            };
+            let list = |changes: Vec<Change>| changes.iter().map(change).collect::<Vec<_>>();
+            Ok(json!({ "now": now, "events": list(changes), "open": list(open) }).to_string())
+        }
+    }
+}
+
+fn series(series: &Series, unit: Unit) -> serde_json::Value {
+    let Series { id, name, host, check_type, kind, tags } = series;
+    let tags: Map<String, serde_json::Value> = serde_json::from_str(tags).unwrap_or_default();
+    json!({ "id": id, "name": name, "host": host, "type": check_type, "kind": kind, "tags": tags, "unit": unit(name) })
+}
+
+fn change(Change { time, event, level, message }: &Change) -> serde_json::Value {
+    json!({ "time": time, "event": event, "level": level.word(), "message": message })
+}
+
+/// The last two minutes in which an event was judged, and the level at last.
+struct Judged {
+    before: Option<i64>,
+    last: i64,
+    level: Value,
+}
+
+/// The events that are not well, the worst first, since when, as far as they were judged lately: within three of the distances at
+/// which they are, to the minute.
+fn open(store: &Reader, now: i64, period: i64) -> Result<Vec<Change>> {
+    let names: BTreeMap<i64, String> = store
+        .series()?
+        .into_iter()
+        .filter(|series| series.name == HEALTH_STATUS)
+        .filter_map(|series| {
+            let tags: Map<String, serde_json::Value> = serde_json::from_str(&series.tags).ok()?;
+            Some((series.id, tags.get("event")?.as_str()?.to_string()))
+        })
+        .collect();
+    let ids: Vec<i64> = names.keys().copied().collect();
+    let mut judged: BTreeMap<i64, Judged> = BTreeMap::new();
+    store.read(Grain::Minute, &ids, now.saturating_sub(JUDGED)..=now, |summary| {
+        let last = summary.time.saturating_sub(summary.time.rem_euclid(MINUTE));
+        let before = judged
+            .get(&summary.series)
+            .and_then(|known| if known.last < last { Some(known.last) } else { known.before });
+        judged.insert(summary.series, Judged { before, last, level: summary.last });
+    })?;
+    let mut since: BTreeMap<String, Change> =
+        store.newest_changes(now)?.into_iter().map(|change| (change.event.clone(), change)).collect();
+    let holds = |judged: &Judged| {
+        let distance = judged.before.map_or(MINUTE, |before| judged.last.saturating_sub(before)).max(period);
+        now.saturating_sub(judged.last) <= distance.saturating_mul(FRESH)
+    };
+    let mut open: Vec<Change> = judged
+        .iter()
+        .filter(|(_, judged)| holds(judged))
+        .filter_map(|(id, Judged { last, level, .. })| {
+            let level = Level::from_number(level.as_f64());
+            let event = names.get(id)?.clone();
+            let known = since.remove(&event);
+            let (time, message) = known.map_or((*last, String::new()), |change| (change.time, change.message));
+            (level != Level::Ok).then_some(Change { time, event, level, message })
+        })
+        .collect();
+    open.sort_by(|a, b| b.level.cmp(&a.level).then(b.time.cmp(&a.time)));
+    Ok(open)
+}

@@ -1,0 +1,349 @@
+//! The page in a browser: Debian's Chromium, told what to do through its own driver (WebDriver, JSON over HTTP).
+
+use crate::server::{Program, free_port, program, wait};
+use serde_json::{Value, json};
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
+use tempfile::TempDir;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+const CHECKS: &[&str] = &["cpustats", "disks", "load_average", "memory", "network_bytes", "pressure", "tcpconn"];
+/// What a script tells as a tag, and a page must show as the text that it is.
+const HOSTILE: &str = "<img src=x onerror=alert(1)>";
+const ESCAPE: &str = "\u{e00c}";
+const RIGHT: &str = "\u{e014}";
+
+/// A daemon with the checks of the host, every second.
+struct Host {
+    home: TempDir,
+    port: u16,
+    daemon: Option<Program>,
+}
+
+impl Host {
+    fn start() -> Host {
+        let home = TempDir::new().unwrap();
+        let inside = |name: &str| home.path().join(name);
+        for folder in ["conf", "checks_enabled", "scripts_enabled"] {
+            fs::create_dir(inside(folder)).unwrap();
+        }
+        for check in CHECKS {
+            symlink("../x", inside(&format!("checks_enabled/check_{check}.ini"))).unwrap();
+        }
+        fs::write(inside("conf/scripts.ini"), "[check_hostile.sh]\nformat = prometheus\n").unwrap();
+        let script = inside("scripts_enabled/check_hostile.sh");
+        let once = "mkdir told 2>/dev/null && echo told_once 1";
+        fs::write(&script, format!("#!/bin/sh\necho 'hostile_depth{{queue=\"{HOSTILE}\"}} 5'\n{once}\nexit 0\n"))
+            .unwrap();
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+        let port = free_port();
+        let config = format!(
+            "[SelfConfig]\ncheck_period_seconds = 1\nlog_file = {}\n[TSDB]\ntsdtype = Local\nfile = store.db\n\
+             [WebServer]\nwebserver = yes\nwebaddress = 127.0.0.1:{port}\n",
+            inside("log").display()
+        );
+        fs::write(inside("config.ini"), config).unwrap();
+        let mut host = Host { home, port, daemon: None };
+        host.run();
+        host
+    }
+
+    fn run(&mut self) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_puypuy"));
+        command.arg("--home").arg(self.home.path()).arg("run");
+        self.daemon = Some(Program::start(&mut command, &self.home.path().join("output")));
+        wait("the page to be served", PATIENCE, || TcpStream::connect(("127.0.0.1", self.port)).is_ok());
+    }
+
+    fn kill(&mut self) {
+        self.daemon = None;
+    }
+
+    fn address(&self, behind: &str) -> String {
+        format!("http://127.0.0.1:{}/{behind}", self.port)
+    }
+}
+
+/// A browser without a screen.
+struct Browser {
+    _driver: Program,
+    _folder: TempDir,
+    port: u16,
+    session: String,
+}
+
+impl Browser {
+    fn start() -> Result<Browser, String> {
+        let chromium = program("chromium", "chromium")?;
+        let driver = program("chromedriver", "chromium-driver")?;
+        let (folder, port) = (TempDir::new().unwrap(), free_port());
+        let driver = Program::start(Command::new(driver).arg(format!("--port={port}")), &folder.path().join("log"));
+        wait("the driver to listen", PATIENCE, || TcpStream::connect(("127.0.0.1", port)).is_ok());
+        let profile = format!("--user-data-dir={}", folder.path().join("profile").display());
+        let capabilities = json!({ "capabilities": { "alwaysMatch": {
+            "goog:loggingPrefs": { "browser": "ALL" },
+            "goog:chromeOptions": {
+                "binary": chromium,
+                "args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", profile],
+            },
+        } } });
+        let session = exchange(port, "POST", "/session", &capabilities);
+        let session = session["sessionId"].as_str().unwrap_or_else(|| panic!("no session: {session}")).to_string();
+        Ok(Browser { _driver: driver, _folder: folder, port, session })
+    }
+
+    fn ask(&self, method: &str, path: &str, body: Value) -> Value {
+        exchange(self.port, method, &format!("/session/{}{path}", self.session), &body)
+    }
+
+    /// What an expression comes to in the page.
+    fn tell(&self, expression: &str) -> Value {
+        self.ask("POST", "/execute/sync", json!({ "script": format!("return {expression}"), "args": [] }))
+    }
+
+    /// Waits until an expression is true.
+    fn until(&self, expression: &str) {
+        wait(expression, PATIENCE, || self.tell(expression) == json!(true));
+    }
+
+    /// A command of the browser's own protocol.
+    fn order(&self, command: &str, params: Value) -> Value {
+        self.ask("POST", "/goog/cdp/execute", json!({ "cmd": command, "params": params }))
+    }
+
+    fn open(&self, address: &str) {
+        self.ask("POST", "/url", json!({ "url": address }));
+    }
+
+    /// Until numbers of some charts are drawn.
+    fn open_charts(&self, address: &str) {
+        self.open(address);
+        self.until("document.querySelectorAll('.drawn .line[d^=M]').length > 3");
+    }
+
+    fn screen(&self, width: u32, height: u32) {
+        let screen = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500 });
+        self.order("Emulation.setDeviceMetricsOverride", screen);
+    }
+
+    fn keys(&self, keys: &[&str]) {
+        let press = |key: &&str| ["keyDown", "keyUp"].map(|kind| json!({ "type": kind, "value": key }));
+        let actions: Vec<Value> = keys.iter().flat_map(press).collect();
+        self.ask("POST", "/actions", json!({ "actions": [{ "type": "key", "id": "keys", "actions": actions }] }));
+    }
+
+    /// Presses at the first of these places of the first chart, in shares of its width, and lets go at the last.
+    fn drag(&self, kind: &str, shares: &[f64]) {
+        let edge = self.tell(
+            "(() => { const { x, y, width, height } = document.querySelector('.drawn .plot').getBoundingClientRect(); \
+             return [x, y + height / 2, width]; })()",
+        );
+        let number = |place: usize| edge[place].as_f64().unwrap();
+        let to = |share: &f64| {
+            let x = (number(0) + number(2) * share).round();
+            json!({ "type": "pointerMove", "x": x, "y": number(1).round(), "duration": 20 })
+        };
+        let mut actions: Vec<Value> = shares.iter().map(to).collect();
+        actions.insert(1, json!({ "type": "pointerDown", "button": 0 }));
+        actions.push(json!({ "type": "pointerUp", "button": 0 }));
+        let pointer =
+            json!({ "type": "pointer", "id": kind, "parameters": { "pointerType": kind }, "actions": actions });
+        self.ask("POST", "/actions", json!({ "actions": [pointer] }));
+    }
+
+    /// The lines in the console since the last time.
+    fn console(&self) -> Value {
+        self.ask("POST", "/se/log", json!({ "type": "browser" }))
+    }
+}
+
+impl Drop for Browser {
+    /// The browser ends with its session, not with the driver.
+    fn drop(&mut self) {
+        self.ask("DELETE", "", json!({}));
+    }
+}
+
+/// A request to the driver, and the value of its answer.
+fn exchange(port: u16, method: &str, path: &str, body: &Value) -> Value {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let body = body.to_string();
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: {}\r\n\r\n", body.len());
+    stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
+    let mut answer = BufReader::new(stream);
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        answer.read_line(&mut line).unwrap();
+        match line.trim().to_ascii_lowercase().split_once(':') {
+            Some(("content-length", number)) => length = number.trim().parse().unwrap(),
+            None if line.trim().is_empty() => break,
+            _ => {}
+        }
+    }
+    let mut text = vec![0; length];
+    answer.read_exact(&mut text).unwrap();
+    let mut answer: Value = serde_json::from_slice(&text).unwrap();
+    answer["value"].take()
+}
+
+/// The least contrast of what is read, and of lines, against what is behind it (WCAG 2.2, 1.4.3).
+const CONTRAST: &str = "(() => {
+    const light = (color) => {
+        const [r, g, b] = color.match(/[\\d.]+/g).map((part) => part / 255)
+            .map((part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const behind = light(getComputedStyle(document.querySelector('.card')).backgroundColor);
+    const contrast = (node, what) => {
+        const own = light(getComputedStyle(node)[what]);
+        return (Math.max(own, behind) + 0.05) / (Math.min(own, behind) + 0.05);
+    };
+    const all = (choice, what) => [...document.querySelectorAll(choice)].map((node) => contrast(node, what));
+    return Math.min(...all('h3, .said, .legend span, .legend b, .tile span, .tile b, #verdict', 'color'),
+        ...all('.drawn svg text', 'fill'), ...all('.drawn .line', 'stroke'));
+})()";
+
+/// All that is done with the page while the daemon is well.
+pub fn page() -> Result<(), String> {
+    let browser = Browser::start()?;
+    let host = Host::start();
+    browser.screen(1280, 900);
+    browser.open_charts(&host.address(""));
+    looks(&browser);
+    pointer(&browser);
+    keyboard(&browser);
+    hostile(&browser, &host);
+    assert_eq!(browser.console(), json!([]));
+    Ok(())
+}
+
+fn looks(browser: &Browser) {
+    browser.until("document.querySelectorAll('.tile').length === 6");
+    let mut grounds = Vec::new();
+    for scheme in ["light", "dark"] {
+        let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
+        browser.order("Emulation.setEmulatedMedia", json!({ "features": features }));
+        grounds.push(browser.tell("getComputedStyle(document.body).backgroundColor"));
+        let contrast = browser.tell(CONTRAST).as_f64().unwrap();
+        assert!(contrast >= 4.6, "{scheme}: {contrast}");
+    }
+    assert_ne!(grounds[0], grounds[1]);
+    for width in [1280, 390, 320] {
+        browser.screen(width, 800);
+        browser.until(&format!("innerWidth === {width}"));
+        browser.until("document.documentElement.scrollWidth <= document.documentElement.clientWidth");
+        let small = "[...document.querySelectorAll('button')].filter((button) => button.offsetParent \
+                     && (button.offsetHeight < 24 || !(button.textContent.trim() || button.ariaLabel))) \
+                     .map((button) => button.outerHTML)";
+        assert_eq!(browser.tell(small), json!([]), "{width}: buttons too small, or without a name");
+    }
+    browser.screen(1280, 900);
+}
+
+fn pointer(browser: &Browser) {
+    browser.drag("mouse", &[0.5, 0.6, 0.9]);
+    browser.until("location.hash.startsWith('#from=')");
+    browser.until("document.querySelector('#live').ariaPressed === 'false'");
+    browser.keys(&[ESCAPE]);
+    browser.until("!location.hash.startsWith('#from=')");
+    // A tap is no zoom, and the cursor stays.
+    browser.until("document.querySelectorAll('.drawn .line[d^=M]').length > 3");
+    browser.drag("touch", &[0.7]);
+    browser.until("document.querySelectorAll('.cursor[visibility=visible]').length > 3");
+    assert_eq!(browser.tell("location.hash.startsWith('#from=')"), json!(false));
+    browser.until("/^\\d\\d:\\d\\d:\\d\\d/.test(document.querySelector('.drawn .said').textContent)");
+}
+
+fn keyboard(browser: &Browser) {
+    for (key, hash) in [("1", "#span=900"), ("5", "#span=604800"), ("2", "#span=3600")] {
+        browser.keys(&[key]);
+        browser.until(&format!("location.hash === '{hash}'"));
+    }
+    browser.keys(&["-"]);
+    browser.until("location.hash.startsWith('#from=')");
+    browser.keys(&[" "]);
+    browser.until("location.hash === '#span=3600'");
+    browser.keys(&[" "]);
+    browser.until("document.querySelector('#live').textContent === 'Paused'");
+    browser.keys(&[" "]);
+    browser.until("document.querySelector('#live').textContent === 'Live'");
+    browser.keys(&["?"]);
+    browser.until("document.querySelector('dialog').open");
+    browser.keys(&[ESCAPE]);
+    browser.until("!document.querySelector('dialog').open");
+    browser.until("document.querySelectorAll('.drawn .line[d^=M]').length > 3");
+    browser.tell("document.querySelector('.drawn svg').focus()");
+    browser.keys(&[RIGHT]);
+    browser.until("/^\\d\\d:\\d\\d:\\d\\d: /.test(document.querySelector('#spoken').textContent)");
+}
+
+fn hostile(browser: &Browser, host: &Host) {
+    browser.keys(&["/"]);
+    browser.keys(&["h", "o", "s", "t", "i", "l", "e"]);
+    browser.until("document.querySelectorAll('#found .card.drawn').length === 1");
+    browser.until("location.hash.endsWith('&find=hostile')");
+    browser.keys(&[ESCAPE]);
+    browser.until("document.querySelector('#found').hidden && !document.querySelector('#charts').hidden");
+    // An address shows the same to everybody.
+    let find = "%3Cimg%20onerror";
+    browser.open("about:blank");
+    browser.open(&host.address(&format!("#span=900&find={find}")));
+    browser.until("document.querySelectorAll('#found .card.drawn').length === 1");
+    let shown = format!("document.querySelector('#found svg').ariaLabel.includes('{HOSTILE}')");
+    browser.until(&shown);
+    assert_eq!(browser.tell("document.querySelector('main img')"), Value::Null);
+    // A line of one point, as all begin.
+    browser.open("about:blank");
+    browser.open(&host.address("#span=3600&find=told_once"));
+    browser.until("document.querySelectorAll('#found .drawn .line[d^=M]').length === 1");
+}
+
+/// The daemon is killed and comes back: the picture stays, greyed, with its time, and goes on.
+pub fn outage() -> Result<(), String> {
+    let browser = Browser::start()?;
+    let mut host = Host::start();
+    browser.screen(1280, 900);
+    browser.open_charts(&host.address(""));
+    host.kill();
+    browser.until("document.querySelector('#verdict').textContent === 'No answer'");
+    browser.until("/of \\d\\d:\\d\\d:\\d\\d/.test(document.querySelector('#silence').textContent)");
+    browser.until("document.body.classList.contains('silent')");
+    let line = "document.querySelector('.drawn .line[d^=M]').getAttribute('d')";
+    let before = browser.tell(line);
+    assert!(before.as_str().is_some_and(|path| path.len() > 10), "{before}");
+    host.run();
+    browser.until("document.querySelector('#silence').hidden && !document.body.classList.contains('silent')");
+    wait("a line that goes on", PATIENCE, || browser.tell(line) != before);
+    Ok(())
+}
+
+/// Ten minutes live at a period of a second: neither the heap nor the number of nodes grows.
+pub fn soak() -> Result<(), String> {
+    let browser = Browser::start()?;
+    let host = Host::start();
+    browser.screen(1280, 900);
+    browser.open_charts(&host.address("#span=900"));
+    let weigh = || {
+        browser.order("HeapProfiler.collectGarbage", json!({}));
+        let heap = browser.order("Runtime.getHeapUsage", json!({}))["usedSize"].as_f64().unwrap();
+        let nodes = browser.tell("document.querySelectorAll('#charts *').length").as_f64().unwrap();
+        println!("live: {:.2} MiB, {nodes} nodes", heap / (1 << 20) as f64);
+        (heap, nodes)
+    };
+    let mut weights = Vec::new();
+    for _ in 0..10 {
+        sleep(Duration::from_secs(60));
+        weights.push(weigh());
+    }
+    let [(heap, nodes), .., (heap_at_last, nodes_at_last)] = weights[..] else { panic!("{weights:?}") };
+    assert!(heap_at_last < heap * 1.2 && nodes_at_last < nodes * 1.1, "{weights:?}");
+    assert_eq!(browser.console(), json!([]));
+    Ok(())
+}
