@@ -1,7 +1,7 @@
 //! The only door to the world that a check has.
 
 use crate::fetch::file::KernelFile;
-use crate::fetch::http::{Answer, Http, Question};
+use crate::fetch::http::{Answer, Body, Http, Question};
 use crate::fetch::link_news::LinkNews;
 use crate::fetch::mounts::{Mounted, Mounts};
 use crate::fetch::program::Programs;
@@ -90,6 +90,11 @@ impl Context<'_> {
     /// The page of that path and query on a server; `""` for its address itself.
     pub fn get(&self, http: &mut Http, path: &str) -> Result<Answer> {
         http.ask(Question::get(path), self.due())
+    }
+
+    /// The same of a page that may be long: `read` is given it while it comes.
+    pub fn stream<T>(&self, http: &mut Http, path: &str, read: impl FnOnce(&mut Body) -> Result<T>) -> Result<T> {
+        http.stream(Question::get(path), self.due(), read)
     }
 
     /// What a server answers to a body.

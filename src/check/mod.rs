@@ -8,6 +8,7 @@ pub mod instances;
 mod jolokia;
 pub mod jvm;
 mod out;
+mod pace;
 mod page;
 pub mod samples;
 mod series;
@@ -18,7 +19,8 @@ pub use command::Command;
 pub use context::{Context, World};
 pub use jolokia::{Beans, jolokia};
 pub use out::{Fault, Faults, Measurement, OfDevice, Out, ServerRun};
-pub use page::{page, pages};
+pub use pace::Pace;
+pub use page::{long_page, page, pages};
 pub use spec::{COMMON_KEYS, CommonSettings, DEFAULT_MAX_SERIES, DEVICES, Runs, Spec};
 
 use crate::model::error::Result;

@@ -2,7 +2,7 @@
 
 use super::{Check, Context, Out};
 use crate::config::section::Section;
-use crate::fetch::http::{Answer, Endpoint, Http, Question};
+use crate::fetch::http::{Answer, Body, Endpoint, Http, Question};
 use crate::model::error::Result;
 
 /// A check of one page. Its address is the value of the first of these keys, with the values of the others behind it.
@@ -25,6 +25,25 @@ impl<T: FnMut(&Answer, &mut Out) -> Result<()> + Send> Check for Page<T> {
     fn run(&mut self, cx: &Context, out: &mut Out) -> Result<()> {
         let answer = cx.get(&mut self.http, "")?;
         (self.tell)(&answer, out).map_err(|error| answer.unread(&error))
+    }
+}
+
+/// A check of one page that may be long: `tell` is given it while it comes.
+pub fn long_page<T>(endpoint: Endpoint, tell: T) -> Box<dyn Check>
+where
+    T: FnMut(&mut Body, &mut Out) -> Result<()> + Send + 'static,
+{
+    Box::new(LongPage { http: Http::new(endpoint), tell })
+}
+
+struct LongPage<T> {
+    http: Http,
+    tell: T,
+}
+
+impl<T: FnMut(&mut Body, &mut Out) -> Result<()> + Send> Check for LongPage<T> {
+    fn run(&mut self, cx: &Context, out: &mut Out) -> Result<()> {
+        cx.stream(&mut self.http, "", |body| (self.tell)(body, out).map_err(|error| body.head.unread(&error)))
     }
 }
 

@@ -2,7 +2,9 @@
 //!
 //! A family is a folder named after its `conf/*.ini`; a check is one file in it, its stem the check's name without `check_`.
 
+pub mod bigdata;
 pub mod docker;
+pub mod k8s;
 pub mod loadbalancer;
 pub mod mq;
 pub mod nagios;
@@ -18,7 +20,9 @@ use crate::check::chart::drawn_unit;
 
 /// The families, each an alphabetical list of its checks.
 const FAMILIES: &[&[&Spec]] = &[
+    bigdata::SPECS,
     docker::SPECS,
+    k8s::SPECS,
     loadbalancer::SPECS,
     mq::SPECS,
     nagios::SPECS,

@@ -18,6 +18,7 @@ use rustls::ClientConfig;
 use rustls::client::Resumption;
 use std::collections::HashMap;
 use std::fs;
+use std::io::{self, BufRead, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -31,6 +32,9 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const MOST_BYTES: usize = 32 << 20;
 /// Most pages that are asked for at a time.
 const AT_ONCE: usize = 64;
+/// Most bytes of a page that is read while it comes, and of a line of it.
+const STREAM_BYTES: usize = 128 << 20;
+const LINE_BYTES: usize = 1 << 20;
 /// Connections that are kept from tick to tick.
 const SPARE: usize = 4;
 /// Most bytes of a page that a probe keeps.
@@ -49,6 +53,8 @@ pub struct Endpoint {
     /// The socket where the server is not reached over TCP.
     socket: Option<PathBuf>,
     authorization: Option<HeaderValue>,
+    /// The keys of that.
+    login: &'static str,
     /// Whether requests say that they come from a page of this server.
     has_origin: bool,
     /// Whether the server itself is what is asked for, see [`Endpoint::probed`].
@@ -79,7 +85,21 @@ impl Endpoint {
         let tls = if base.scheme() == "https" { Tls::of_check(section)? } else { Tls::default() };
         let timeout = section.timeout(TIMEOUT)?;
         let base = without_credentials(base);
-        Ok(Endpoint { base, socket, authorization, has_origin: false, is_probed: false, tls, timeout })
+        let login = "user and password";
+        Ok(Endpoint { base, socket, authorization, login, has_origin: false, is_probed: false, tls, timeout })
+    }
+
+    /// The same server, shown the secret under that key where there is one, as `SCHEME SECRET` and instead of user and password.
+    /// `login` names the keys of all ways to log in.
+    pub fn with_secret(mut self, section: &Section, key: &str, scheme: &str, login: &'static str) -> Result<Endpoint> {
+        self.login = login;
+        if let Some(secret) = section.text(key).filter(|secret| !secret.is_empty()) {
+            let value = HeaderValue::from_str(&format!("{scheme} {secret}"));
+            let mut value = value.map_err(|_| section.problem(key, "has letters that cannot be sent"))?;
+            value.set_sensitive(true);
+            self.authorization = Some(value);
+        }
+        Ok(self)
     }
 
     /// The same server, not for what is on a page: any status is an answer, a new connection is made each time, and of a long
@@ -352,6 +372,35 @@ impl Http {
         common.tidy();
     }
 
+    /// The page of that path, given to `read` while it comes: of a long one, nothing is kept but what `read` keeps. It is read to
+    /// its end in any case: some servers take it for a failure of theirs when nobody does.
+    ///
+    /// # Errors
+    /// As of [`Http::ask`]; what `read` says where the whole page came.
+    pub fn stream<T>(
+        &mut self,
+        question: Question,
+        deadline: Instant,
+        read: impl FnOnce(&mut Body) -> Result<T>,
+    ) -> Result<T> {
+        let nobody = self.failure("no answer");
+        let common = Common::get().map_err(|problem| self.failure(&problem))?;
+        common.tidy();
+        let Some(server) = self.0.get_mut(question.server) else { return Err(nobody) };
+        let client = server.client(common);
+        let client = client.map_err(|problem| Error::Fetch { address: server.endpoint.shown(""), problem })?;
+        let asking = Asking::new(&server.endpoint, client, &question, STREAM_BYTES, deadline);
+        let told = Body::begin(asking, common).and_then(|mut body| {
+            let told = read(&mut body);
+            body.end().map(|()| told)
+        });
+        if matches!(told, Err(Error::Fetch { .. })) {
+            (server.client, server.has_failed) = (None, true);
+            common.tidy();
+        }
+        told?
+    }
+
     fn failure(&self, problem: &str) -> Error {
         Error::Fetch { address: self.address(), problem: problem.into() }
     }
@@ -404,6 +453,7 @@ struct Asking {
     /// Of the server, and of the page on it.
     server: String,
     page: String,
+    login: &'static str,
     socket: Option<PathBuf>,
     is_probe: bool,
     /// Most bytes, and those of them that are kept.
@@ -421,6 +471,7 @@ impl Asking {
             json: question.json.clone(),
             server: endpoint.shown(""),
             page: endpoint.shown(&question.path),
+            login: endpoint.login,
             socket: endpoint.socket.clone(),
             is_probe: endpoint.is_probed,
             limit: if endpoint.is_probed { MOST_BYTES } else { limit },
@@ -430,16 +481,30 @@ impl Asking {
     }
 
     async fn ask(&self) -> Result<Answer> {
+        self.in_time(Instant::now(), self.converse(Instant::now())).await
+    }
+
+    /// What comes of that as long as there is patience.
+    async fn in_time<T>(&self, begun: Instant, work: impl Future<Output = Result<T>>) -> Result<T> {
         if self.patience.is_zero() {
             return Err(self.failure("no time was left to ask before the tick was over".into()));
         }
-        tokio::time::timeout(self.patience, self.converse(Instant::now())).await.unwrap_or_else(|_| {
+        tokio::time::timeout_at((begun + self.patience).into(), work).await.unwrap_or_else(|_| {
             let seconds = (self.patience.as_secs_f64() * 10.0).round() / 10.0;
             Err(self.failure(format!("no whole answer within {seconds} s")))
         })
     }
 
     async fn converse(&self, begun: Instant) -> Result<Answer> {
+        let (response, head) = self.begin(begun).await?;
+        let (body, size) = read(response, self.limit, self.kept).await.map_err(|cut| self.cut(cut))?;
+        let text =
+            String::from_utf8(body).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+        Ok(Answer { text, size, took: begun.elapsed(), ..head })
+    }
+
+    /// The answer without its body, which is to come.
+    async fn begin(&self, begun: Instant) -> Result<(Response, Answer)> {
         let response = self.response().await?;
         let first_byte = begun.elapsed();
         let status = response.status().as_u16();
@@ -450,16 +515,15 @@ impl Asking {
         let content_type = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_string();
         let certificate = response.extensions().get::<TlsInfo>().and_then(TlsInfo::peer_certificate);
         let valid_until = certificate.and_then(tls::valid_until);
-        match read(response, self.limit, self.kept).await {
-            Ok((body, size)) => {
-                let text = String::from_utf8(body)
-                    .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
-                let (address, took) = (self.page.clone(), begun.elapsed());
-                Ok(Answer { address, status, content_type, text, size, first_byte, took, valid_until })
-            }
-            Err(Cut::TooLong) => Err(self.failure(format!("the answer is longer than {}", size(self.limit)))),
-            Err(Cut::Broken(why)) => Err(self.failure(format!("the answer broke off: {why}"))),
-        }
+        let address = self.page.clone();
+        Ok((response, Answer { address, status, content_type, first_byte, valid_until, ..Answer::default() }))
+    }
+
+    fn cut(&self, cut: Cut) -> Error {
+        self.failure(match cut {
+            Cut::TooLong => format!("the answer is longer than {}", size(self.limit)),
+            Cut::Broken(why) => format!("the answer broke off: {why}"),
+        })
     }
 
     /// A connection that was kept may have died unseen: then the page is asked for at once on a new one.
@@ -504,7 +568,7 @@ impl Asking {
             .and_then(|(body, _)| serde_json::from_slice(&body).ok());
         let said = json.as_ref().and_then(complaint).map(|said| format!(": {}", quote(&said)));
         let problem = match status {
-            401 | 403 => "; check user and password".into(),
+            401 | 403 => format!("; check {}", self.login),
             300..=399 => format!(": redirected{}, name the final place", redirection(location.as_deref())),
             _ => String::new(),
         };
@@ -514,6 +578,105 @@ impl Asking {
 
     fn failure(&self, problem: String) -> Error {
         Error::Fetch { address: self.page.clone(), problem }
+    }
+}
+
+/// A page while it comes.
+pub struct Body<'c> {
+    /// What is known of the page before it is there; its text is the first letters.
+    pub head: Answer,
+    asking: Asking,
+    begun: Instant,
+    response: Response,
+    common: &'c Common,
+    /// What came last, and where in it what nobody has read begins.
+    came: Vec<u8>,
+    at: usize,
+    is_whole: bool,
+    failed: Option<Error>,
+}
+
+impl<'c> Body<'c> {
+    fn begin(asking: Asking, common: &'c Common) -> Result<Body<'c>> {
+        let begun = Instant::now();
+        let (response, head) = common.runtime.block_on(asking.in_time(begun, asking.begin(begun)))?;
+        if response.content_length().is_some_and(|length| length > asking.limit as u64) {
+            return Err(asking.cut(Cut::TooLong));
+        }
+        let (came, at, is_whole, failed) = (Vec::new(), 0, false, None);
+        Ok(Body { head, asking, begun, response, common, came, at, is_whole, failed })
+    }
+
+    /// The next line, its end included; `false` behind the last.
+    ///
+    /// # Errors
+    /// The page broke off, or the line is too long.
+    pub fn line(&mut self, line: &mut Vec<u8>) -> Result<bool> {
+        line.clear();
+        let count = self.by_ref().take(LINE_BYTES as u64).read_until(b'\n', line);
+        let count = count.map_err(|error| self.asking.failure(error.to_string()))?;
+        if count == LINE_BYTES && !line.ends_with(b"\n") {
+            return Err(self.asking.failure(format!("a line of it is longer than {}", size(LINE_BYTES))));
+        }
+        Ok(count > 0)
+    }
+
+    /// Reads on until something is there, or all was.
+    fn advance(&mut self) -> Result<()> {
+        let Body { asking, response, .. } = self;
+        let next = async {
+            let chunk = response.chunk().await;
+            chunk.map_err(|error| asking.cut(Cut::Broken(innermost(&error.without_url()))))
+        };
+        let chunk = self.common.runtime.block_on(asking.in_time(self.begun, next))?;
+        let Some(chunk) = chunk else {
+            self.is_whole = true;
+            return Ok(());
+        };
+        self.head.size += chunk.len();
+        if self.head.size > asking.limit {
+            return Err(asking.cut(Cut::TooLong));
+        }
+        if self.head.text.len() < SHOWN {
+            let first = chunk.get(..4 * SHOWN).unwrap_or(&chunk);
+            self.head.text.push_str(&String::from_utf8_lossy(first));
+        }
+        self.came.clear();
+        self.came.extend_from_slice(&chunk);
+        self.at = 0;
+        Ok(())
+    }
+
+    /// Reads what nobody wants.
+    fn end(mut self) -> Result<()> {
+        while self.fill_buf().is_ok_and(|rest| !rest.is_empty()) {
+            self.at = self.came.len();
+        }
+        self.failed.map_or(Ok(()), Err)
+    }
+}
+
+impl BufRead for Body<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        while self.at >= self.came.len() && !self.is_whole && self.failed.is_none() {
+            self.failed = self.advance().err();
+        }
+        if self.failed.is_some() {
+            return Err(io::Error::other("the answer broke off"));
+        }
+        Ok(self.came.get(self.at..).unwrap_or_default())
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.at += count;
+    }
+}
+
+impl Read for Body<'_> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        let count = self.fill_buf()?.read(to)?;
+        self.consume(count);
+        Ok(count)
     }
 }
 

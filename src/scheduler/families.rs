@@ -17,8 +17,9 @@ use std::path::Path;
 
 /// Folder of the checks' files below home.
 const FOLDER: &str = "conf";
-/// Further names of sections: spelt right where the original was wrong, and one as it was called before.
-const SPELT: &[(&str, &str)] = &[("Coturn", "Cotrun"), ("Gazan", "Aralez")];
+/// Further names of sections: spelt right where the original was wrong, as one was called before, and one that descends from
+/// another.
+const SPELT: &[(&str, &str)] = &[("Coturn", "Cotrun"), ("Gazan", "Aralez"), ("OpenSearch", "ElasticSearch")];
 /// Files that name programs, or as whom they are run.
 const NAMES_PROGRAMS: [&str; 3] = [scripts::CONF, module::CONF, "conf/nagios.ini"];
 /// What a file of programs may say.

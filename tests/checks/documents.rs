@@ -7,6 +7,7 @@ use puypuy::check::{COMMON_KEYS, DEVICES, Spec};
 use puypuy::checks;
 use puypuy::model::point::Kind;
 use puypuy::model::table::{Field, How};
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -240,6 +241,9 @@ fn shipped_sections() -> Vec<String> {
             old.split(&begin).nth(1).and_then(|rest| rest.split("\n[").next()).unwrap_or_default().to_string()
         };
         let specs = checks::all().map(|spec| spec as &Spec).filter(is_made).filter(|spec| spec.conf == file);
+        // Two checks of one server, of which only one runs, have one section: that of the first.
+        let mut known = HashSet::new();
+        let specs = specs.filter(|spec| known.insert(spec.section));
         let sections = specs.map(|spec| format!("\n[{}]\n{}", spec.section, section(spec, &part(spec))));
         wrong.extend(settle(&relative, &(HEAD.to_string() + &sections.collect::<String>())));
     }

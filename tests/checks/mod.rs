@@ -34,6 +34,7 @@ mod snmp;
 #[cfg(feature = "snmp")]
 mod snmp_agent;
 mod sockets;
+mod streams;
 mod this_host;
 mod true_numbers;
 mod variants;

@@ -9,7 +9,7 @@
 //! GET /nginx_status = status.txt
 //! ```
 //! `{http}` is the server's URL, `{host}` and `{port}` its parts, `{NAME}` the path of a program of a `PROGRAM NAME` line.
-//! Questions: `GET PATH`, `POST TEXT` (in its body), `MBEAN NAME` (asked of Jolokia), `TCP TEXT` (in what is said),
+//! Questions: `GET PATH` (`PATH?*` with any query), `POST TEXT` (in its body), `MBEAN NAME` (asked of Jolokia), `TCP TEXT` (in what is said),
 //! `CONNECT` (said unasked), `SQL STATEMENT` (asked of MySQL), `MONGO COMMAND` (JSON, as of MongoDB), `PROGRAM NAME`. An
 //! answer is a file of `tick1`, `tick2`, or of the folder itself; or an HTTP status or number of an error, with a file behind
 //! it or without; `{transaction}` in it is the one of the question. A line `SECONDS N` says how far apart the two ticks are, 10
@@ -298,7 +298,7 @@ impl Shared {
             return (200, serde_json::Value::Array(asked.iter().map(one).collect()).to_string().into());
         }
         let is_asked = |route: &Route| match &*route.kind {
-            "GET" => body.is_empty() && route.question == path,
+            "GET" => body.is_empty() && is_path(&route.question, path),
             "POST" => !body.is_empty() && body.contains(&route.question),
             _ => false,
         };
@@ -337,6 +337,11 @@ impl Shared {
         };
         to.write_all(&bytes).is_ok()
     }
+}
+
+fn is_path(question: &str, path: &str) -> bool {
+    let begin = question.strip_suffix("?*").map(|begin| path.split('?').next() == Some(begin));
+    begin.unwrap_or(question == path)
 }
 
 enum Request {

@@ -18,6 +18,7 @@ mod golang;
 mod grafana;
 mod influxdb;
 mod jolokia;
+mod k8s;
 mod kafka;
 mod kairosdb;
 mod loadbalancer;
@@ -71,6 +72,7 @@ const CASES: &[Case] = &[
     ("Podman: what its own command shows", docker::podman),
     #[cfg(all(feature = "local", feature = "mongodb", feature = "mysql"))]
     ("MariaDB: every kind of login, what its own client says, stopped", databases::mariadb),
+    ("etcd: in the open and with certificates, what its page tells, and an outage", k8s::etcd),
     ("HAProxy: what its own socket shows, and an outage", loadbalancer::haproxy),
     ("Twemproxy: what it writes itself, and an outage", loadbalancer::twemproxy),
     ("Envoy: what its own page shows in another form, and an outage", loadbalancer::envoy),

@@ -3,14 +3,13 @@
 
 use super::CONF;
 use crate::check::chart::Chart;
-use crate::check::samples::samples;
+use crate::check::samples::{Sums, samples};
 use crate::check::{Out, Runs, Spec, page};
 use crate::fetch::http::{self, Answer};
 use crate::model::error::Result;
 use crate::model::parse::prometheus::Sample;
 use crate::model::point::Tags;
 use crate::model::table::{Field, counter, gauge, rate};
-use std::collections::HashMap;
 
 pub static SPEC: Spec = Spec {
     name: "check_traefik",
@@ -97,12 +96,13 @@ fn tell(page: &Answer, out: &mut Out) -> Result<()> {
         |name: &str| DURATIONS.iter().find(|field| name.starts_with("traefik_") && name.ends_with(field.cell));
     let of_service = |name: &str| REQUESTS.iter().find(|(own, _)| *own == name).map(|(_, label)| label);
     let is_wanted = |name: &str| plain(name).is_some() || duration(name).is_some() || of_service(name).is_some();
-    let mut services: HashMap<String, HashMap<String, f64>> = HashMap::new();
+    let mut sums = Sums::default();
     samples(page, "Traefik", is_wanted, out, |sample, out| {
         let Sample { name, labels, value, .. } = sample;
         let label = |wanted: &str| labels.iter().find(|(key, _)| key == wanted).map(|(_, text)| text.as_str());
         if let Some(service) = of_service(&name).and_then(|key| label(key)) {
-            services.entry(service.into()).or_default().insert(format!("{labels:?}"), value);
+            sums.add(&SERVICE, Tags::one("service", service), &labels, value);
+            sums.add(&TOTAL, Tags::default(), &labels, value);
         } else if let Some(field) = plain(&name) {
             out.put(field, value, &Tags::from_iter(labels));
         } else if let Some((field, protocol)) = duration(&name).zip(label("protocol")) {
@@ -112,12 +112,6 @@ fn tell(page: &Answer, out: &mut Out) -> Result<()> {
             out.put_as(&name, field, value, &code.into_iter().chain(others).collect());
         }
     })?;
-    for (service, counters) in &services {
-        out.put_sum(&SERVICE, counters, &Tags::one("service", service));
-    }
-    let all: HashMap<_, _> = services.into_values().flatten().collect();
-    if !all.is_empty() {
-        out.put_sum(&TOTAL, &all, &Tags::default());
-    }
+    sums.put(out);
     Ok(())
 }

@@ -3,7 +3,7 @@
 
 use super::with_login;
 use crate::check::chart::Chart;
-use crate::check::{Check, Context, Out};
+use crate::check::{Check, Context, Out, Pace};
 use crate::config::section::Section;
 use crate::fetch::http::{Answer, Endpoint, Http, percent_encode};
 use crate::model::error::{Error, Result};
@@ -12,7 +12,7 @@ use crate::model::point::Tags;
 use crate::model::table::{Field, Row, gauge};
 use serde_json::Value;
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// What both tell of the overview, beside what each does.
 pub const OVERVIEW: &[Field] = &[
@@ -88,7 +88,7 @@ where
 {
     let http = Http::new(Endpoint::read(&with_login(section), &["stats"])?);
     let list = match section.flag("queue_details", false)? {
-        true => Some(List { query: query(queues, &names), names, every: 1, wait: 0 }),
+        true => Some(List { query: query(queues, &names), names, pace: Pace::default() }),
         false => None,
     };
     let nodes = format!("/api/nodes?columns={}", columns(&["name"], &[NODE, NODE_STATE, NODE_PARTITIONS]));
@@ -114,9 +114,7 @@ impl<T: FnMut(&Queue, &mut Out) + Send> Check for Broker<T> {
                 Ok(Some(meeting)) => out.absence_of("names of queues", meeting),
                 Ok(None) => {}
             }
-            if list.every > 1 {
-                let text =
-                    format!("the broker is slow to list them: they are told at every tick number {}", list.every);
+            if let Some(text) = list.pace.slowness("the broker is slow to list them") {
                 out.absence_of("list of queues", text);
             }
         }
@@ -205,23 +203,18 @@ fn cleaned(text: &str) -> String {
 struct List {
     query: String,
     names: Vec<String>,
-    /// At every tick of that number, 1 unless the broker is slow.
-    every: u32,
-    /// Ticks until the next.
-    wait: u32,
+    pace: Pace,
 }
 
 impl List {
     /// Tells each queue once, whose names do not meet with those of others; the first that do are the answer.
     fn run(&mut self, cx: &Context, http: &mut Http, tell: impl FnMut(&Queue)) -> Result<Option<String>> {
-        if self.wait > 0 {
-            self.wait -= 1;
+        if !self.pace.is_due() {
             return Ok(None);
         }
         let begun = Instant::now();
         let listed = self.pages(cx, http, tell);
-        self.every = pace(begun.elapsed(), cx.tick.period);
-        self.wait = self.every - 1;
+        self.pace.took(begun.elapsed(), cx.tick.period);
         listed
     }
 
@@ -257,13 +250,6 @@ impl List {
         }
         Ok(meeting)
     }
-}
-
-/// At every how manieth tick it may be done when it takes so long: more than a third of a period is too much, then less than a
-/// tenth of all the time.
-fn pace(took: Duration, period: Duration) -> u32 {
-    let share = took.as_secs_f64() / period.as_secs_f64().max(0.1);
-    if share > 1.0 / 3.0 { (share * 10.0).ceil() as u32 } else { 1 }
 }
 
 /// Asks for nothing but these cells, and where they are few, for nothing but these queues.

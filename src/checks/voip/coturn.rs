@@ -2,13 +2,11 @@
 
 use super::CONF;
 use crate::check::chart::Chart;
-use crate::check::samples::samples;
+use crate::check::samples::{Sums, samples};
 use crate::check::{Runs, Spec, page};
 use crate::fetch::http;
 use crate::model::parse::prometheus::Sample;
-use crate::model::point::Tags;
 use crate::model::table::{Field, counter, gauge, rate};
-use std::collections::HashMap;
 
 pub static SPEC: Spec = Spec {
     name: "check_coturn",
@@ -23,12 +21,12 @@ pub static SPEC: Spec = Spec {
     build: |section| {
         let by_user = section.flag("users", false)?;
         page(section, &["metrics"], move |page, out| {
-            let mut sums: HashMap<(usize, Tags), HashMap<String, f64>> = HashMap::new();
+            let mut sums = Sums::default();
             let is_wanted = |name: &str| TRAFFIC.iter().chain(FIELDS).any(|field| field.cell == name);
             samples(page, "coturn", is_wanted, out, |Sample { name, labels, value, .. }, out| {
-                if let Some(at) = TRAFFIC.iter().position(|field| field.cell == name) {
+                if let Some(field) = TRAFFIC.iter().find(|field| field.cell == name) {
                     let told = labels.iter().filter(|(label, _)| by_user || label != "user").cloned();
-                    sums.entry((at, told.collect())).or_default().insert(format!("{labels:?}"), value);
+                    sums.add(field, told.collect(), &labels, value);
                     return;
                 }
                 // All of them together, in old versions.
@@ -39,9 +37,7 @@ pub static SPEC: Spec = Spec {
                 let tags = labels.into_iter().map(|(label, text)| (tag(label), text)).collect();
                 FIELDS.iter().filter(|field| field.cell == name).for_each(|field| out.put(field, value, &tags));
             })?;
-            for ((at, tags), counters) in sums {
-                TRAFFIC.get(at).into_iter().for_each(|field| out.put_sum(field, &counters, &tags));
-            }
+            sums.put(out);
             Ok(())
         })
     },

@@ -7,6 +7,7 @@ pub mod dict;
 pub mod jmxproxy;
 pub mod jolokia;
 pub mod json;
+pub mod json_stream;
 pub mod line_protocol;
 pub mod mounts;
 pub mod nagios;

@@ -150,39 +150,50 @@ fn quoted_text(text: &str) -> Option<(String, &str)> {
     None
 }
 
-/// Reads a whole page: `tell` is given each sample whose name is wanted, with the kind that the page declares for it. Returns
-/// what is wrong with the first line that cannot be read, and how many there are.
-pub fn read<'a>(
-    page: &'a str,
-    is_wanted: impl Fn(&str) -> bool,
-    mut tell: impl FnMut(Sample<'a>, Option<&'a str>),
-) -> Option<String> {
-    let (mut declared, mut unread, mut first) = (None, 0_usize, None);
-    for line in page.lines() {
+/// A page that is read line by line, and of which some names are wanted.
+#[derive(Default)]
+pub struct Page {
+    /// Whether there was anything but blank lines.
+    pub has_lines: bool,
+    /// Whether it declares a wanted name or has a sample of it: some servers declare what they count long before they have
+    /// counted any of it.
+    pub is_known: bool,
+    unread: usize,
+    first: Option<String>,
+}
+
+impl Page {
+    /// The sample of that line, where its name is wanted.
+    pub fn line<'l>(&mut self, line: &'l str, is_wanted: impl Fn(&str) -> bool) -> Option<Sample<'l>> {
         let line = line.trim_start();
+        self.has_lines |= !line.is_empty();
         if line.starts_with('#') {
-            if let Ok(Line::Type { name, kind }) = parse(line) {
-                declared = Some((name, kind));
-            }
-            continue;
+            self.is_known = self.is_known || matches!(parse(line), Ok(Line::Type { name, .. }) if is_wanted(&name));
+            return None;
         }
         // A name that is given in quotes stands behind the brace.
-        let name = line.split(['{', ' ', '\t']).next().unwrap_or_default();
+        let end = line.bytes().position(|byte| matches!(byte, b'{' | b' ' | b'\t'));
+        let name = line.get(..end.unwrap_or(line.len())).unwrap_or_default();
         if !name.is_empty() && !is_wanted(name) {
-            continue;
+            return None;
         }
         match parse(line) {
             Ok(Line::Sample(sample)) if is_wanted(&sample.name) => {
-                let kind =
-                    declared.as_ref().filter(|(name, _)| sample.name.starts_with(&**name)).map(|(_, kind)| *kind);
-                tell(sample, kind);
+                self.is_known = true;
+                return Some(sample);
             }
             Ok(_) => {}
             Err(why) => {
-                unread += 1;
-                first.get_or_insert_with(|| format!("{why}: {}", quote(line)));
+                self.unread += 1;
+                self.first.get_or_insert_with(|| format!("{why}: {}", quote(line)));
             }
         }
+        None
     }
-    first.map(|first| if unread > 1 { format!("{unread} lines cannot be read, the first: {first}") } else { first })
+
+    /// What is wrong with the first line that cannot be read, and how many there are.
+    pub fn unread(self) -> Option<String> {
+        let first = self.first?;
+        Some(if self.unread > 1 { format!("{} lines cannot be read, the first: {first}", self.unread) } else { first })
+    }
 }

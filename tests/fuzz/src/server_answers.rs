@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use puypuy::model::parse::bson::Document;
 use puypuy::model::parse::csv::Csv;
 use puypuy::model::parse::jolokia::{Bean, read_bulk, read_one};
-use puypuy::model::parse::{dict, jmxproxy, json, pairs, prometheus, resp, varnishstat};
+use puypuy::model::parse::{dict, jmxproxy, json, json_stream, pairs, prometheus, resp, varnishstat};
 use puypuy::model::table::{Field, gauge};
 
 const BEANS: &[Bean] = &[Bean { name: "a:type=B", attributes: &[] }, Bean { name: "a:type=*", attributes: &["C"] }];
@@ -16,7 +16,11 @@ fuzz_target!(|bytes: &[u8]| {
     let Some((which, bytes)) = bytes.split_first() else { return };
     let text = String::from_utf8_lossy(bytes);
     match which % 10 {
-        0 => drop(prometheus::read(&text, |name| name.len() % 2 == 0, |sample, _| assert!(!sample.name.is_empty()))),
+        0 => {
+            let mut page = prometheus::Page::default();
+            let samples = text.lines().filter_map(|line| page.line(line, |name| name.len() % 2 == 0));
+            samples.for_each(|sample| assert!(!sample.name.is_empty()));
+        }
         1 => {
             if let Ok(csv) = Csv::read(&text) {
                 csv.rows(&["# pxname", "svname", "scur"], |row| assert!(row.get("nothing").is_none()));
@@ -34,6 +38,8 @@ fuzz_target!(|bytes: &[u8]| {
         8 => drop((varnishstat::newest_vcl(&text), varnishstat::backend(&text))),
         _ => {
             drop(dict::texts(&text));
+            let is_sound = |_: &str, cells: &json_stream::Cells| assert!(cells.iter().count() <= bytes.len());
+            drop(json_stream::each(bytes, ("a", &["/b", "/*/c"]), &["/c/0"], is_sound));
             if let Ok(document) = json::document(&text, "a document") {
                 drop(json::row(&document, FIELDS));
             }

@@ -1,0 +1,293 @@
+//! kube-state-metrics: replicas, addresses of services, containers, nodes, from its Prometheus page (kube-state-metrics
+//! documentation, "Exposed metrics"), of which each line is told as it comes: it may have hundreds of megabytes.
+
+use super::CONF;
+use crate::check::chart::Chart;
+use crate::check::samples::{Sums, streamed, tags};
+use crate::check::{Out, Runs, Spec, long_page};
+use crate::config::section::Section;
+use crate::fetch::http::{self, Endpoint};
+use crate::model::error::Result;
+use crate::model::parse::prometheus::Sample;
+use crate::model::point::Tags;
+use crate::model::table::{Field, counter, gauge};
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
+
+pub static SPEC: Spec = Spec {
+    name: "check_kube_state_metrics",
+    purpose: "replicas, addresses of services, containers and nodes of Kubernetes",
+    check_type: "kube-state-metrics",
+    conf: CONF,
+    section: "kube-state-metrics",
+    keys: &[&["metrics", "podinfo", "namespace_tag", "namespaces", "nodes", "token"], http::KEYS],
+    runs: Runs::Own,
+    fields: &[REPLICAS, STATEFULSETS, DAEMONSETS, AUTOSCALERS, ADDRESSES, CONTAINERS, PODS, WAITING, NODES, CONDITIONS],
+    charts: CHARTS,
+    build: |section| {
+        let wanted = Wanted::read(section)?;
+        // Large clusters take their time.
+        let section = if section.text("timeout_seconds").is_some() {
+            section.clone()
+        } else {
+            section.with("timeout_seconds", "30")
+        };
+        let login = "token, or auth, user and pass";
+        let endpoint = Endpoint::read(&section, &["metrics"])?.with_secret(&section, "token", "Bearer", login)?;
+        Ok(long_page(endpoint, move |body, out| {
+            let (mut sums, mut addresses) = (Sums::default(), Addresses::default());
+            streamed(body, "kube-state-metrics", is_wanted, out, |sample, out| {
+                wanted.tell(&sample, &mut sums, &mut addresses, out);
+            })?;
+            sums.put(out);
+            addresses.put(&wanted, out);
+            Ok(())
+        }))
+    },
+};
+
+const CHARTS: &[Chart] = &[
+    Chart::new("Replicas that are missing").of(&["kube_deployment_status_replicas_unavailable"]).each("deployment"),
+    Chart::new("Replicas").of(&["kube_deployment_status_replicas_available"]).each("deployment"),
+    Chart::new("Ready in stateful sets").of(&["kube_statefulset_status_replicas_ready"]).each("statefulset"),
+    Chart::new("Missing in daemon sets").of(&["kube_daemonset_status_number_unavailable"]).each("daemonset"),
+    Chart::new("Replicas of autoscalers")
+        .of(&["kube_horizontalpodautoscaler_status_current_replicas"])
+        .each("horizontalpodautoscaler"),
+    Chart::new("Addresses of services").of(&["kube_endpoint_address_available"]).each("endpoint"),
+    Chart::new("Pods").of(&["kube_namespace_pods"]).each("phase"),
+    Chart::new("Containers that wait").of(&["kube_namespace_containers_waiting"]).each("reason"),
+    Chart::new("Restarts of containers").of(&["kube_pod_container_status_restarts_total"]).each("pod"),
+    Chart::new("Conditions of nodes").of(&["kube_node_status_condition"]).each("condition"),
+    Chart::new("Nodes that take no pods").of(&["kube_node_spec_unschedulable"]).each("node"),
+];
+
+const REPLICAS: &[Field] = &[
+    gauge("kube_deployment_status_replicas", "kube_deployment_status_replicas", "replicas"),
+    gauge("kube_deployment_status_replicas_available", "kube_deployment_status_replicas_available", "replicas"),
+    gauge("kube_deployment_status_replicas_unavailable", "kube_deployment_status_replicas_unavailable", "replicas"),
+    gauge("kube_deployment_status_replicas_updated", "kube_deployment_status_replicas_updated", "replicas"),
+    gauge("kube_deployment_status_replicas_ready", "kube_deployment_status_replicas_ready", "replicas"),
+    gauge("kube_deployment_spec_replicas", "kube_deployment_spec_replicas", "replicas"),
+];
+
+const STATEFULSETS: &[Field] = &[
+    gauge("kube_statefulset_replicas", "kube_statefulset_replicas", "replicas"),
+    gauge("kube_statefulset_status_replicas_ready", "kube_statefulset_status_replicas_ready", "replicas"),
+];
+
+const DAEMONSETS: &[Field] = &[
+    gauge("kube_daemonset_status_desired_number_scheduled", "kube_daemonset_status_desired_number_scheduled", "pods"),
+    gauge("kube_daemonset_status_number_ready", "kube_daemonset_status_number_ready", "pods"),
+    gauge("kube_daemonset_status_number_unavailable", "kube_daemonset_status_number_unavailable", "pods"),
+];
+
+const AUTOSCALERS: &[Field] = &[
+    gauge(
+        "kube_horizontalpodautoscaler_status_current_replicas",
+        "kube_horizontalpodautoscaler_status_current_replicas",
+        "replicas",
+    ),
+    gauge(
+        "kube_horizontalpodautoscaler_status_desired_replicas",
+        "kube_horizontalpodautoscaler_status_desired_replicas",
+        "replicas",
+    ),
+];
+
+/// As it is told until 2.13, and the samples that are counted since: of endpoints where they are told, else of slices.
+const ADDRESSES: &[Field] = &[
+    gauge("kube_endpoint_address_available", "kube_endpoint_address_available", "addresses"),
+    gauge("kube_endpoint_address", "kube_endpoint_address_available", "addresses"),
+    gauge("kube_endpointslice_endpoints", "kube_endpoint_address_available", "addresses"),
+];
+
+/// Behind a slash stands the label `resource`; the limits had names of their own until 1.9.
+const CONTAINERS: &[Field] = &[
+    gauge("kube_pod_container_status_waiting", "kube_pod_container_status_waiting", "0 or 1").reaction(-3),
+    gauge(
+        "kube_pod_container_resource_limits_memory_bytes",
+        "kube_pod_container_resource_limits_memory_bytes",
+        "bytes",
+    )
+    .reaction(-3),
+    gauge("kube_pod_container_resource_limits/memory", "kube_pod_container_resource_limits_memory_bytes", "bytes")
+        .reaction(-3),
+    gauge("kube_pod_container_resource_limits_cpu_cores", "kube_pod_container_resource_limits_cpu_cores", "cores")
+        .reaction(-3),
+    gauge("kube_pod_container_resource_limits/cpu", "kube_pod_container_resource_limits_cpu_cores", "cores")
+        .reaction(-3),
+    counter("kube_pod_container_status_restarts_total", "kube_pod_container_status_restarts_total", "times").float(),
+];
+
+const PODS: &[Field] = &[gauge("kube_pod_status_phase", "kube_namespace_pods", "pods")];
+
+const WAITING: &[Field] =
+    &[gauge("kube_pod_container_status_waiting_reason", "kube_namespace_containers_waiting", "containers")];
+
+const NODES: &[Field] = &[
+    gauge("kube_node_spec_unschedulable", "kube_node_spec_unschedulable", "0 or 1"),
+    gauge("kube_node_status_allocatable/cpu", "kube_node_status_allocatable_cpu_cores", "cores"),
+    gauge("kube_node_status_allocatable/memory", "kube_node_status_allocatable_memory_bytes", "bytes"),
+    gauge("kube_node_status_allocatable_cpu_cores", "kube_node_status_allocatable_cpu_cores", "cores"),
+    gauge("kube_node_status_allocatable_memory_bytes", "kube_node_status_allocatable_memory_bytes", "bytes"),
+];
+
+/// Of its three lines, one for each status, that of `true`.
+const CONDITIONS: &[Field] = &[gauge("kube_node_status_condition", "kube_node_status_condition", "0 or 1")];
+
+/// Tables of what is told as it is, and the labels that are tags beside the namespace.
+const FAMILIES: &[(&[Field], &[&str])] = &[
+    (REPLICAS, &["deployment"]),
+    (STATEFULSETS, &["statefulset"]),
+    (DAEMONSETS, &["daemonset"]),
+    (AUTOSCALERS, &["horizontalpodautoscaler"]),
+    (NODES, &["node"]),
+    (CONDITIONS, &["node", "condition"]),
+];
+/// The same of what `podinfo` switches.
+const OF_PODS: &[(&[Field], &[&str])] = &[(CONTAINERS, &["container", "pod"])];
+/// The same of what is added up.
+const SUMMED: &[(&[Field], &[&str])] = &[(PODS, &["phase"]), (WAITING, &["reason"])];
+
+/// An endpoint that has addresses or none, as it is called until now, and a slice of one, and what says of which service.
+const ENDPOINT: &str = "kube_endpoint_info";
+const SLICE: &str = "kube_endpointslice_info";
+const SLICE_LABELS: &str = "kube_endpointslice_labels";
+const SERVICE: &str = "label_kubernetes_io_service_name";
+
+fn is_wanted(name: &str) -> bool {
+    let is_of =
+        |field: &Field| field.cell.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    name.starts_with("kube_")
+        && ([ENDPOINT, SLICE, SLICE_LABELS].contains(&name) || SPEC.fields.iter().copied().flatten().any(is_of))
+}
+
+fn label<'s>(sample: &'s Sample, wanted: &str) -> Option<&'s str> {
+    sample.labels.iter().find(|(name, _)| name == wanted).map(|(_, text)| text.as_str())
+}
+
+/// What the section says.
+struct Wanted {
+    has_pods: bool,
+    has_namespace: bool,
+    /// Empty: all.
+    namespaces: Vec<String>,
+    nodes: Vec<String>,
+}
+
+impl Wanted {
+    fn read(section: &Section) -> Result<Wanted> {
+        let list = |key: &str| section.list(key).into_iter().map(String::from).collect();
+        Ok(Wanted {
+            has_pods: section.flag("podinfo", true)?,
+            has_namespace: section.flag("namespace_tag", true)?,
+            namespaces: list("namespaces"),
+            nodes: list("nodes"),
+        })
+    }
+
+    fn tell(&self, sample: &Sample, sums: &mut Sums, addresses: &mut Addresses, out: &mut Out) {
+        let is_among = |wanted: &[String], name: &str| {
+            wanted.is_empty() || label(sample, name).is_none_or(|text| wanted.iter().any(|own| own == text))
+        };
+        let is_other_status = label(sample, "status").is_some_and(|status| status != "true");
+        if !is_among(&self.namespaces, "namespace") || !is_among(&self.nodes, "node") || is_other_status {
+            return;
+        }
+        addresses.add(sample);
+        let cell = match label(sample, "resource") {
+            Some(resource) => &format!("{}/{resource}", sample.name),
+            None => &*sample.name,
+        };
+        let tags = |names: &[&str]| {
+            let namespace = self.has_namespace.then_some("namespace");
+            tags(&sample.labels, &names.iter().copied().chain(namespace).collect::<Vec<_>>())
+        };
+        let field = |table: &'static [Field]| table.iter().find(|field| field.cell == cell);
+        let of_pods = if self.has_pods { OF_PODS } else { &[] };
+        for (table, names) in FAMILIES.iter().chain(of_pods) {
+            field(table).into_iter().for_each(|field| out.put(field, sample.value, &tags(names)));
+        }
+        for (table, names) in SUMMED {
+            field(table).into_iter().for_each(|field| sums.add(field, tags(names), &sample.labels, sample.value));
+        }
+    }
+}
+
+/// Which addresses services have, as the page tells it. The places are namespaces with the names of endpoints, or of slices.
+#[derive(Default)]
+struct Addresses {
+    told: HashMap<(String, String), f64>,
+    endpoints: HashMap<(String, String), Ready>,
+    slices: HashMap<(String, String), Ready>,
+    services: HashMap<(String, String), String>,
+    hashes: RandomState,
+}
+
+/// The hashes of addresses that are ready, of which a cluster may have hundreds of thousands.
+type Ready = HashSet<u64>;
+
+impl Addresses {
+    fn add(&mut self, sample: &Sample) {
+        let place = |name: &str| {
+            let namespace = label(sample, "namespace").unwrap_or_default();
+            (namespace.to_string(), label(sample, name).unwrap_or_default().to_string())
+        };
+        let is_ready = label(sample, "ready") == Some("true");
+        let address =
+            |name: &str| label(sample, name).filter(|_| is_ready).map(|address| self.hashes.hash_one(address));
+        match &*sample.name {
+            "kube_endpoint_address_available" => _ = self.told.insert(place("endpoint"), sample.value),
+            ENDPOINT | "kube_endpoint_address" => {
+                let found = address("ip");
+                self.endpoints.entry(place("endpoint")).or_default().extend(found);
+            }
+            SLICE | "kube_endpointslice_endpoints" => {
+                let found = address("address");
+                self.slices.entry(place("endpointslice")).or_default().extend(found);
+            }
+            SLICE_LABELS => {
+                if let Some(service) = label(sample, SERVICE) {
+                    self.services.insert(place("endpointslice"), service.into());
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Addresses {
+    /// What old versions tell themselves, else how many each endpoint has, else how many the slices of each service have together.
+    fn put(self, wanted: &Wanted, out: &mut Out) {
+        let Some(field) = ADDRESSES.first() else { return };
+        let Addresses { told, endpoints, slices, services, .. } = self;
+        let counts = |ready: HashMap<(String, String), Ready>| {
+            ready.into_iter().map(|(place, ready)| (place, ready.len() as f64)).collect()
+        };
+        let counted: HashMap<(String, String), f64> = if !told.is_empty() {
+            told
+        } else if !endpoints.is_empty() {
+            counts(endpoints)
+        } else {
+            let mut of_services: HashMap<(String, String), Ready> = HashMap::new();
+            for (place, ready) in slices {
+                let service = services.get(&place).map_or(service(&place.1), String::as_str).to_string();
+                of_services.entry((place.0, service)).or_default().extend(ready);
+            }
+            counts(of_services)
+        };
+        for ((namespace, endpoint), count) in counted {
+            let tags = Tags::one("endpoint", &endpoint);
+            let tags = if wanted.has_namespace { tags.with("namespace", &namespace) } else { tags };
+            out.put(field, count, &tags);
+        }
+    }
+}
+
+/// Kubernetes calls the slices of a service by its name with five letters and digits behind it.
+fn service(slice: &str) -> &str {
+    let is_made =
+        |end: &str| end.len() == 5 && end.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    slice.rsplit_once('-').filter(|(_, end)| is_made(end)).map_or(slice, |(service, _)| service)
+}

@@ -1,0 +1,11 @@
+//! Parts of Kubernetes: the checks of `conf/k8s.ini`.
+
+pub mod coredns;
+pub mod etcd;
+pub mod kube_state_metrics;
+
+use crate::check::Spec;
+
+const CONF: &str = "k8s.ini";
+
+pub const SPECS: &[&Spec] = &[&coredns::SPEC, &etcd::SPEC, &kube_state_metrics::SPEC];

@@ -1,0 +1,332 @@
+//! JSON that is read while it comes: of a long document, one item after the other, and of each nothing but what is wanted.
+
+use crate::model::error::quote;
+use crate::model::table::Raw;
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::de::SliceRead;
+use std::fmt;
+use std::io::Read;
+
+/// Bytes that are read at a time.
+const WINDOW: usize = 256 << 10;
+/// Most bytes of an item.
+const MOST: usize = 8 << 20;
+
+/// Reads a document that is an object: `tell` is given the name and the wanted cells of each item of the object `list` in it,
+/// as soon as it is whole. What is wanted beside these comes back. A place is that of [`super::json::cell`], in which `*` stands for
+/// any name.
+///
+/// # Errors
+/// It is no JSON, is not whole, or an item is too long: says where. What was told before is true.
+pub fn each(
+    from: impl Read,
+    (list, of_items): (&str, &[&str]),
+    beside: &[&str],
+    mut tell: impl FnMut(&str, &Cells),
+) -> Result<Cells, String> {
+    let mut json = Window { from, text: Vec::new(), at: 0, passed: 0, has_ended: false };
+    let mut found = Cells::default();
+    json.members(|json, key| {
+        if key == list {
+            return json.members(|json, name| {
+                let item = json.parse(|json| Picked::of(of_items.to_vec(), String::new()).read(json))?;
+                tell(&name, &item);
+                Ok(())
+            });
+        }
+        let wanted: Vec<&str> = beside.iter().filter_map(|place| below(place, &key)).collect();
+        found.0.extend(json.parse(|json| Picked::of(wanted.clone(), format!("/{key}")).read(json))?.0);
+        Ok(())
+    })?;
+    match json.peek()? {
+        None => Ok(found),
+        Some(_) => Err(json.unread("there is more behind its end")),
+    }
+}
+
+/// What stands in wanted places of a document.
+#[derive(Debug, Default, PartialEq)]
+pub struct Cells(Vec<(String, Cell)>);
+
+#[derive(Debug, PartialEq)]
+enum Cell {
+    Count(u64),
+    Int(i64),
+    Float(f64),
+    Text(String),
+}
+
+impl Cell {
+    fn raw(&self) -> Raw<'_> {
+        match self {
+            Cell::Count(count) => Raw::Count(*count),
+            Cell::Int(number) => Raw::Int(*number),
+            Cell::Float(number) => Raw::Float(*number),
+            Cell::Text(text) => Raw::Text(text),
+        }
+    }
+}
+
+impl Cells {
+    /// Each with its place: the cells of a row.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Raw<'_>)> {
+        self.0.iter().map(|(place, cell)| (place.as_str(), cell.raw()))
+    }
+
+    /// The text in that place.
+    pub fn text(&self, place: &str) -> Option<&str> {
+        self.iter().find_map(|(own, raw)| match raw {
+            Raw::Text(text) if own == place => Some(text),
+            _ => None,
+        })
+    }
+
+    /// What stands in the places of that pattern, each with the name for which its `*` stands.
+    pub fn each<'c>(&'c self, pattern: &'c str) -> impl Iterator<Item = (&'c str, Raw<'c>)> {
+        let (begin, end) = pattern.split_once('*').unwrap_or((pattern, ""));
+        self.iter().filter_map(move |(place, raw)| {
+            let name = place.strip_prefix(begin)?.strip_suffix(end)?;
+            (!name.contains('/')).then_some((name, raw))
+        })
+    }
+}
+
+/// What is left of a place behind that name.
+fn below<'p>(place: &'p str, name: &str) -> Option<&'p str> {
+    let place = place.strip_prefix('/')?;
+    let rest = place.strip_prefix(name).filter(|rest| rest.is_empty() || rest.starts_with('/'));
+    rest.or_else(|| place.strip_prefix('*'))
+}
+
+/// Reads a value, and keeps of it what is wanted.
+struct Picked<'w> {
+    /// Below the place.
+    wanted: Vec<&'w str>,
+    place: String,
+    found: Cells,
+}
+
+impl<'w> Picked<'w> {
+    fn of(wanted: Vec<&'w str>, place: String) -> Picked<'w> {
+        Picked { wanted, place, found: Cells::default() }
+    }
+
+    fn read<'de>(mut self, json: impl Deserializer<'de, Error = serde_json::Error>) -> serde_json::Result<Cells> {
+        (&mut self).deserialize(json)?;
+        Ok(self.found)
+    }
+
+    fn keep(&mut self, cell: Cell) {
+        if self.wanted.contains(&"") {
+            self.found.0.push((self.place.clone(), cell));
+        }
+    }
+
+    /// Goes below that name; `None`: nothing is wanted there. [`Picked::leave`] takes what is returned.
+    fn enter(&mut self, name: &str) -> Option<(Vec<&'w str>, usize)> {
+        let wanted: Vec<&str> = self.wanted.iter().filter_map(|place| below(place, name)).collect();
+        if wanted.is_empty() {
+            return None;
+        }
+        let above = (std::mem::replace(&mut self.wanted, wanted), self.place.len());
+        self.place.push('/');
+        self.place.push_str(name);
+        Some(above)
+    }
+
+    fn leave(&mut self, (wanted, length): (Vec<&'w str>, usize)) {
+        self.wanted = wanted;
+        self.place.truncate(length);
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for &mut Picked<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        json.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for &mut Picked<'_> {
+    type Value = ();
+
+    fn expecting(&self, to: &mut fmt::Formatter) -> fmt::Result {
+        to.write_str("JSON")
+    }
+
+    fn visit_u64<E: Error>(self, count: u64) -> Result<(), E> {
+        self.keep(Cell::Count(count));
+        Ok(())
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<(), E> {
+        self.keep(Cell::Int(number));
+        Ok(())
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<(), E> {
+        self.keep(Cell::Float(number));
+        Ok(())
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
+        if !text.is_empty() {
+            self.keep(Cell::Text(text.into()));
+        }
+        Ok(())
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        for number in 0_usize.. {
+            let is_over = match self.enter(&number.to_string()) {
+                Some(above) => {
+                    let item = items.next_element_seed(&mut *self)?;
+                    self.leave(above);
+                    item.is_none()
+                }
+                None => items.next_element::<IgnoredAny>()?.is_none(),
+            };
+            if is_over {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        while let Some(name) = members.next_key::<String>()? {
+            match self.enter(&name) {
+                Some(above) => {
+                    members.next_value_seed(&mut *self)?;
+                    self.leave(above);
+                }
+                None => drop(members.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The part of a document that is in memory.
+struct Window<R> {
+    from: R,
+    text: Vec<u8>,
+    /// Where in it what is not yet understood begins.
+    at: usize,
+    /// Bytes of the document before the window.
+    passed: usize,
+    has_ended: bool,
+}
+
+impl<R: Read> Window<R> {
+    fn rest(&self) -> &[u8] {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
+    /// Puts more behind what is not yet understood; twice as much where that did not do. Whether there is more.
+    fn more(&mut self) -> Result<bool, String> {
+        if self.has_ended {
+            return Ok(false);
+        }
+        self.text.drain(..self.at);
+        (self.passed, self.at) = (self.passed + self.at, 0);
+        if self.text.len() >= MOST {
+            return Err(self.unread(&format!("a part of it is longer than {} MiB", MOST >> 20)));
+        }
+        let before = self.text.len();
+        let wanted = before.max(WINDOW).min(MOST - before);
+        // Of what breaks off, the whole items that came are true; the document will be found to be not whole.
+        let read = (&mut self.from).take(wanted as u64).read_to_end(&mut self.text);
+        let count = self.text.len() - before;
+        self.has_ended = read.is_err() || count < wanted;
+        Ok(count > 0)
+    }
+
+    /// The next byte that is no blank, which stays; `None` at the end.
+    fn peek(&mut self) -> Result<Option<u8>, String> {
+        loop {
+            let blanks = self.rest().iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+            self.at += blanks;
+            match self.rest().first().copied() {
+                Some(byte) => return Ok(Some(byte)),
+                None if self.more()? => {}
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// Takes one of these; the text says what should be there.
+    fn take(&mut self, one_of: &[u8], wanted: &str) -> Result<u8, String> {
+        match self.peek()? {
+            Some(byte) if one_of.contains(&byte) => {
+                self.at += 1;
+                Ok(byte)
+            }
+            Some(_) => Err(self.unread(wanted)),
+            None => Err(self.unread("it ends in the middle")),
+        }
+    }
+
+    /// Goes through an object: `read` is given each name when its value is next.
+    fn members(&mut self, mut read: impl FnMut(&mut Self, String) -> Result<(), String>) -> Result<(), String> {
+        self.take(b"{", "expected an object")?;
+        if self.peek()? == Some(b'}') {
+            self.at += 1;
+            return Ok(());
+        }
+        loop {
+            let name = self.parse(|json| String::deserialize(json))?;
+            self.take(b":", "expected a colon")?;
+            read(self, name)?;
+            if self.take(b",}", "expected a comma or the end of an object")? == b'}' {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The next value, when it is whole.
+    fn parse<T>(
+        &mut self,
+        read: impl Fn(&mut serde_json::Deserializer<SliceRead>) -> serde_json::Result<T>,
+    ) -> Result<T, String> {
+        loop {
+            let mut json = serde_json::Deserializer::from_slice(self.rest());
+            let value = read(&mut json);
+            let end = self.at + json.into_iter::<IgnoredAny>().byte_offset();
+            // What ends with the window may go on behind it.
+            let may_go_on = match &value {
+                Ok(_) => end >= self.text.len(),
+                Err(error) => error.is_eof(),
+            };
+            if may_go_on && self.more()? {
+                continue;
+            }
+            return match value {
+                Ok(value) => {
+                    self.at = end;
+                    Ok(value)
+                }
+                Err(error) if error.is_eof() => Err(self.unread("it ends in the middle")),
+                Err(_) => Err(self.unread("it is no JSON")),
+            };
+        }
+    }
+
+    fn unread(&self, problem: &str) -> String {
+        let next: Vec<u8> = self.rest().iter().take(60).copied().collect();
+        let place = self.passed + self.at;
+        match next.is_empty() {
+            true => problem.into(),
+            false => format!("{problem}, at byte {place}: {}", quote(&String::from_utf8_lossy(&next))),
+        }
+    }
+}
