@@ -189,6 +189,7 @@ pub const MEASURES: &[&str] = &[
     "unix us",
     "Mbit/s",
     "MHz",
+    "MiB",
     "mW",
     "°C",
 ];

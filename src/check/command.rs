@@ -5,7 +5,7 @@ use crate::config::section::Section;
 use crate::fetch::program::run::run;
 use crate::fetch::program::{Privileges, Program, safety};
 use crate::model::error::{Error, Result, quote};
-use nix::unistd::geteuid;
+use nix::unistd::{User, geteuid};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -45,11 +45,25 @@ impl Command {
 
     /// Where the daemon is not root and the program refuses it, sudo runs it as that user, and asks for no password.
     pub fn or_as(mut self, user: &str) -> Command {
-        let Program { path, words, .. } = &self.program;
-        let begin = ["-n", "-u", user, "--"].map(String::from).into_iter().chain([path.display().to_string()]);
-        let words = begin.chain(words.iter().cloned()).collect();
-        self.other = Some(Program { path: SUDO.into(), words, ..self.program.clone() });
+        self.other = Some(through_sudo(&self.program, user));
         self
+    }
+
+    /// What it writes with these words at its end, run as that user, and as nobody else: by root itself, by others through sudo.
+    ///
+    /// # Errors
+    /// As [`Command::ask`].
+    pub fn ask_as(&self, user: Option<&str>, more: &[&str], cx: &Context) -> Result<String> {
+        safety::check_conf(&cx.programs.home.join(&self.conf))?;
+        let mut program = self.program.clone();
+        program.words.extend(more.iter().map(ToString::to_string));
+        let own = User::from_uid(geteuid()).ok().flatten();
+        match user.filter(|user| own.is_none_or(|own| own.name != *user)) {
+            Some(user) if geteuid().is_root() => program.privileges.user = Some(user.into()),
+            Some(user) => program = through_sudo(&program, user),
+            None => {}
+        }
+        self.run(&program, cx)
     }
 
     /// What it writes.
@@ -81,7 +95,19 @@ impl Command {
             return Ok(String::from_utf8_lossy(&ran.stdout).into_owned());
         };
         let said = String::from_utf8_lossy(&ran.stderr);
-        let said = said.lines().last().map(|line| format!("; it says {}", quote(line))).unwrap_or_default();
+        let said = said
+            .lines()
+            .rfind(|line| !line.trim().is_empty())
+            .map(|line| format!("; it says {}", quote(line)))
+            .unwrap_or_default();
         Err(Error::Fetch { address: program.path.display().to_string(), problem: format!("{why}{said}") })
     }
+}
+
+/// The same program, run as that user by sudo, which asks for no password.
+fn through_sudo(program: &Program, user: &str) -> Program {
+    let Program { path, words, .. } = program;
+    let begin = ["-n", "-u", user, "--"].map(String::from).into_iter().chain([path.display().to_string()]);
+    let words = begin.chain(words.iter().cloned()).collect();
+    Program { path: SUDO.into(), words, ..program.clone() }
 }

@@ -1,6 +1,7 @@
 //! Checks of a Java server through Jolokia: each is a list of MBeans, and what it tells of them.
 //!
-//! All are asked for in one POST a tick (Jolokia reference, "Bulk requests"); where that is refused, each in a GET of its own.
+//! All are asked for in one POST a tick (Jolokia reference, "Bulk requests"); where that is refused, by the server or by the policy
+//! of Jolokia, each in a GET of its own.
 
 use super::{Check, Context, Out};
 use crate::config::section::Section;
@@ -52,6 +53,7 @@ impl<T: FnMut(&Beans, &mut Out) -> Result<()> + Send> Check for Jolokia<T> {
         let failed: Vec<_> =
             self.beans.iter().zip(&found).filter_map(|(bean, found)| Some((bean, found.as_ref().err()?))).collect();
         if let Some((bean, why)) = failed.first().filter(|_| failed.len() == found.len()) {
+            self.singly = false;
             return Err(Error::Fetch { address: self.http.address(), problem: format!("{}: {why}", bean.name) });
         }
         for (bean, why) in failed {
@@ -66,7 +68,13 @@ impl<T> Jolokia<T> {
         let mut refusal = None;
         if !self.singly {
             match cx.post(&mut self.http, "/", post_body(self.beans)) {
-                Ok(answer) => return read_bulk(&answer.text, self.beans).map_err(|error| answer.unread(&error)),
+                Ok(answer) => match read_bulk(&answer.text, self.beans) {
+                    Ok(found) if found.iter().any(Result::is_ok) => return Ok(found),
+                    Err(error @ Error::Parse { .. }) => return Err(answer.unread(&error)),
+                    // A policy that takes no POST says so once, or of each bean.
+                    Ok(_) => {}
+                    Err(error) => refusal = Some(answer.unread(&error)),
+                },
                 Err(error @ Error::Status { status, .. }) if REFUSED.contains(&status) => refusal = Some(error),
                 Err(error) => return Err(error),
             }

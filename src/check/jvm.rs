@@ -5,6 +5,7 @@ use crate::model::parse::jolokia::{Bean, Found};
 use crate::model::parse::json;
 use crate::model::point::Tags;
 use crate::model::table::{Field, Raw};
+use serde_json::Value;
 
 /// Heap and the rest, each as committed, init, max and used: cells as `/HeapMemoryUsage/used`.
 pub const MEMORY: Bean = Bean { name: "java.lang:type=Memory", attributes: &["HeapMemoryUsage", "NonHeapMemoryUsage"] };
@@ -21,8 +22,8 @@ pub const COLLECTORS: Bean = Bean {
     attributes: &["Name", "CollectionCount", "CollectionTime", "LastGcInfo"],
 };
 
-/// When the virtual machine started, which tells it from the one before.
-pub const RUNTIME: Bean = Bean { name: "java.lang:type=Runtime", attributes: &["StartTime"] };
+/// When the virtual machine started, which tells it from the one before, and for how many milliseconds it has run.
+pub const RUNTIME: Bean = Bean { name: "java.lang:type=Runtime", attributes: &["StartTime", "Uptime"] };
 
 /// What is told from here on was counted by this virtual machine.
 pub fn counted(found: &[Found], out: &mut Out) {
@@ -31,16 +32,51 @@ pub fn counted(found: &[Found], out: &mut Out) {
     }
 }
 
-/// A level that is -1 is not known, and not told.
+/// A level that is -1 or NaN is not known, and not told.
 pub fn tell(found: &[Found], fields: &'static [Field], tags: &Tags, out: &mut Out) {
     for found in found {
+        tell_known(&found.attributes, fields, tags, out);
+    }
+}
+
+/// The same of any document.
+pub fn tell_known(document: &Value, fields: &'static [Field], tags: &Tags, out: &mut Out) {
+    for field in fields {
+        if let Some(raw) = json::cell(document, field.cell).filter(|raw| is_known(*raw)) {
+            out.put(field, raw, tags);
+        }
+    }
+}
+
+/// Beans that differ in these properties, the values of which stand first in the cells, with a blank between: `Hits KeyCache/Count`.
+/// Others become tags.
+pub fn tell_of(
+    found: &[Found],
+    properties: &[&str],
+    tags: &[(&'static str, &str)],
+    fields: &'static [Field],
+    out: &mut Out,
+) {
+    for found in found {
+        let words: Vec<_> = properties.iter().filter_map(|property| found.property(property)).collect();
+        let bean = words.join(" ");
+        let tags = tags.iter().filter_map(|(tag, property)| Some((*tag, found.property(property)?))).collect();
         for field in fields {
-            match json::cell(&found.attributes, field.cell) {
-                Some(Raw::Int(..0)) | None => {}
-                Some(Raw::Text(text)) if text.starts_with('-') => {}
-                Some(raw) => out.put(field, raw, tags),
+            let place = field.cell.strip_prefix(&*bean).filter(|place| place.starts_with('/'));
+            let raw = place.and_then(|place| json::cell(&found.attributes, place));
+            if let Some(raw) = raw.filter(|raw| is_known(*raw)) {
+                out.put(field, raw, &tags);
             }
         }
+    }
+}
+
+fn is_known(raw: Raw) -> bool {
+    match raw {
+        Raw::Int(n) => n >= 0,
+        Raw::Float(n) => n >= 0.0,
+        Raw::Text(text) => !text.starts_with('-') && text != "NaN",
+        Raw::Count(_) => true,
     }
 }
 
@@ -67,6 +103,23 @@ pub fn tell_collectors(found: &[Found], fields: &'static [Field], short: bool, o
     for found in found {
         let tags = Tags::one("gctype", &collector_of(found, short));
         tell(std::slice::from_ref(found), fields, &tags, out);
+    }
+}
+
+/// Each collector under metrics of its own: one that is known by the lines beside its name, any other by lines whose metric has
+/// `{gc}` for it.
+pub fn tell_named(found: &[Found], known: &[(&str, &'static [Field])], other: &'static [Field], out: &mut Out) {
+    for found in found {
+        let gc = collector_of(found, true);
+        if let Some((_, fields)) = known.iter().find(|(own, _)| *own == gc) {
+            tell(std::slice::from_ref(found), fields, &Tags::default(), out);
+            continue;
+        }
+        for field in other {
+            if let Some(count) = json::count(&found.attributes, field.cell) {
+                out.put_as(&field.metric.replace("{gc}", &gc), field, count, &Tags::default());
+            }
+        }
     }
 }
 

@@ -18,6 +18,9 @@ const FORGET_AFTER_PERIODS: u32 = 10;
 /// Faults that a sentence shows of many.
 const SHOWN: usize = 3;
 
+/// A rate that decays comes nearer to 0 for ever: what is smaller than this is 0.
+const NOTHING: f64 = 1e-100;
+
 /// What rounding may put on top of a bound.
 const ROUNDED: f64 = 1.0 + 1e-9;
 
@@ -205,7 +208,16 @@ impl Out {
     /// The sum of the rates of several counters, each known by a word that no other counter of this metric has. One that is new,
     /// or that fell, adds nothing until it is seen again; where none adds anything, there is no point.
     pub fn put_sum(&mut self, field: &'static Field, counters: &HashMap<String, f64>, tags: &Tags) {
-        let (name, check_type) = (Text::Borrowed(field.metric), self.check_type.clone());
+        self.put_sum_named(Text::Borrowed(field.metric), field, counters, tags);
+    }
+
+    /// The same for a line whose metric is a pattern: told under that name.
+    pub fn put_sum_as(&mut self, name: &str, field: &'static Field, counters: &HashMap<String, f64>, tags: &Tags) {
+        self.put_sum_named(Text::Owned(name.into()), field, counters, tags);
+    }
+
+    fn put_sum_named(&mut self, name: Text, field: &'static Field, counters: &HashMap<String, f64>, tags: &Tags) {
+        let check_type = self.check_type.clone();
         let series = Series { name, check_type, host: None, tags: tags.clone() };
         let (at, time) = (self.when_read(), self.tick.wall);
         let mut sum = None;
@@ -493,6 +505,7 @@ impl OfDevice<'_> {
 /// cannot be.
 fn plain(field: &Field, raw: Raw) -> Result<Option<Value>, &'static str> {
     let scaled = float(raw) * field.scale;
+    let scaled = if scaled.abs() < NOTHING { 0.0 } else { scaled };
     match (raw, field.most) {
         (Raw::Count(NO_COUNT..), _) => Err(BELOW_ZERO),
         (_, Some(most)) if scaled > most * ROUNDED => Err(TOO_MUCH),

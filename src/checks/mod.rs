@@ -4,6 +4,9 @@
 
 pub mod bigdata;
 pub mod docker;
+pub mod hadoop;
+pub mod hashicorp;
+pub mod java;
 pub mod k8s;
 pub mod loadbalancer;
 pub mod mq;
@@ -22,6 +25,9 @@ use crate::check::chart::drawn_unit;
 const FAMILIES: &[&[&Spec]] = &[
     bigdata::SPECS,
     docker::SPECS,
+    hadoop::SPECS,
+    hashicorp::SPECS,
+    java::SPECS,
     k8s::SPECS,
     loadbalancer::SPECS,
     mq::SPECS,

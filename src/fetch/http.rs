@@ -11,7 +11,7 @@ use crate::net::names::{self, Lookup, is_loopback};
 use crate::net::proxy::Proxying;
 use crate::net::tls::{self, Tls};
 use nix::unistd::{Gid, Group};
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, ORIGIN};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, ORIGIN};
 use reqwest::tls::TlsInfo;
 use reqwest::{Client, Method, Request, Response};
 use rustls::ClientConfig;
@@ -21,7 +21,7 @@ use std::fs;
 use std::io::{self, BufRead, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::task::{JoinSet, yield_now};
@@ -41,6 +41,9 @@ const SPARE: usize = 4;
 const PROBE_BYTES: usize = MOST_BYTES / AT_ONCE;
 /// Most bytes of an answer that refuses, which may say why.
 const REFUSAL_BYTES: usize = 4096;
+/// Most bytes of a file that holds a token.
+const TOKEN_BYTES: u64 = 64 << 10;
+const UNSENDABLE: &str = "has letters that cannot be sent";
 /// Most letters that an error shows of a page.
 const SHOWN: usize = 60;
 /// What the URLs of requests over a unix socket begin with.
@@ -59,9 +62,48 @@ pub struct Endpoint {
     has_origin: bool,
     /// Whether the server itself is what is asked for, see [`Endpoint::probed`].
     is_probed: bool,
+    /// Statuses of refusals that are answers, see [`Endpoint::hearing`].
+    heard: &'static [u16],
+    token: Option<(HeaderName, Token)>,
     tls: Tls,
     timeout: Duration,
 }
+
+/// The secret in a header of each request.
+#[derive(Clone)]
+enum Token {
+    Text(HeaderValue),
+    /// Read at each request: who writes such files writes them anew before the token in them ends.
+    File(PathBuf),
+}
+
+impl Token {
+    fn value(&self) -> Result<HeaderValue, String> {
+        let path = match self {
+            Token::Text(value) => return Ok(value.clone()),
+            Token::File(path) => path,
+        };
+        let mut text = String::new();
+        // A pipe would be waited for.
+        let file = match fs::metadata(path) {
+            Ok(found) if !found.is_file() => return Err(format!("token_file {} is no file", path.display())),
+            _ => fs::File::open(path),
+        };
+        file.and_then(|file| file.take(TOKEN_BYTES).read_to_string(&mut text))
+            .map_err(|error| format!("cannot read token_file {}: {}", path.display(), plain(&error)))?;
+        secret(text.trim()).ok_or_else(|| format!("token_file {} holds no token", path.display()))
+    }
+}
+
+/// As the value of a header; `None` for what cannot be one.
+fn secret(text: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(text).ok().filter(|value| !value.is_empty())?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// The keys that [`Endpoint::with_token`] reads.
+pub const TOKEN_KEYS: &[&str] = &["token", "token_file"];
 
 /// The keys that [`Endpoint::read`] reads beside those of the address.
 pub const KEYS: &[&str] = &["auth", "user", "pass", "verify", "ca_file", "client_cert", "client_key"];
@@ -86,18 +128,27 @@ impl Endpoint {
         let timeout = section.timeout(TIMEOUT)?;
         let base = without_credentials(base);
         let login = "user and password";
-        Ok(Endpoint { base, socket, authorization, login, has_origin: false, is_probed: false, tls, timeout })
+        Ok(Endpoint {
+            base,
+            socket,
+            authorization,
+            login,
+            has_origin: false,
+            is_probed: false,
+            heard: &[],
+            token: None,
+            tls,
+            timeout,
+        })
     }
 
     /// The same server, shown the secret under that key where there is one, as `SCHEME SECRET` and instead of user and password.
     /// `login` names the keys of all ways to log in.
     pub fn with_secret(mut self, section: &Section, key: &str, scheme: &str, login: &'static str) -> Result<Endpoint> {
         self.login = login;
-        if let Some(secret) = section.text(key).filter(|secret| !secret.is_empty()) {
-            let value = HeaderValue::from_str(&format!("{scheme} {secret}"));
-            let mut value = value.map_err(|_| section.problem(key, "has letters that cannot be sent"))?;
-            value.set_sensitive(true);
-            self.authorization = Some(value);
+        if let Some(text) = section.text(key).filter(|text| !text.is_empty()) {
+            let value = secret(&format!("{scheme} {text}"));
+            self.authorization = Some(value.ok_or_else(|| section.problem(key, UNSENDABLE))?);
         }
         Ok(self)
     }
@@ -109,10 +160,43 @@ impl Endpoint {
         self
     }
 
+    /// The same server, whose answers of these statuses are no failures: the check knows what they mean.
+    pub fn hearing(mut self, statuses: &'static [u16]) -> Endpoint {
+        self.heard = statuses;
+        self
+    }
+
+    /// The same server, shown in that header what `token` says, or the file that `token_file` names, where one of them is set.
+    ///
+    /// # Errors
+    /// A token that no header can carry.
+    pub fn with_token(mut self, section: &Section, header: &'static str) -> Result<Endpoint> {
+        let written = |key| section.text(key).filter(|text| !text.is_empty());
+        let token = match (written("token"), written("token_file")) {
+            (Some(text), _) => {
+                let problem = || section.problem("token", UNSENDABLE);
+                Some(Token::Text(secret(text).ok_or_else(problem)?))
+            }
+            (None, file) => file.map(|path| Token::File(path.into())),
+        };
+        self.token = token.map(|token| (HeaderName::from_static(header), token));
+        Ok(self)
+    }
+
+    /// Whether it is shown a token.
+    pub fn has_token(&self) -> bool {
+        self.token.is_some()
+    }
+
     /// Its name or address, without brackets, and its port.
     pub fn host_and_port(&self) -> (&str, u16) {
         let host = self.base.host_str().unwrap_or_default();
         (host.trim_matches(['[', ']']), self.base.port_or_known_default().unwrap_or_default())
+    }
+
+    /// The path of its address.
+    pub fn path(&self) -> &str {
+        self.base.path()
     }
 
     /// The same server, told at each request that a page of its own asks: some answer nobody else.
@@ -201,7 +285,8 @@ impl Answer {
         }
         let begin: String = self.text.trim_start().chars().take(SHOWN).collect();
         let kind = if self.content_type.is_empty() { "a page of no type" } else { &self.content_type };
-        let problem = format!("expected {wanted}; answered {kind}: {}", quote(&begin));
+        let status = if self.status >= 300 { format!("HTTP {} with ", self.status) } else { String::new() };
+        let problem = format!("expected {wanted}; answered {status}{kind}: {}", quote(&begin));
         Err(Error::Fetch { address: self.address.clone(), problem })
     }
 
@@ -227,6 +312,22 @@ struct Server {
 }
 
 impl Server {
+    /// All that asking it takes.
+    fn asking(
+        &mut self,
+        common: &Common,
+        question: &Question,
+        limit: usize,
+        deadline: Instant,
+    ) -> Result<Asking, String> {
+        let token = match &self.endpoint.token {
+            Some((name, token)) => Some((name.clone(), token.value()?)),
+            None => None,
+        };
+        let client = self.client(common)?;
+        Ok(Asking { token, ..Asking::new(&self.endpoint, client, question, limit, deadline) })
+    }
+
     /// Its client, made anew when there is none or it is too old.
     fn client(&mut self, common: &Common) -> Result<Client, String> {
         if let Some(made) = self.client.as_ref().filter(|made| made.born.elapsed() < MAX_AGE) {
@@ -249,8 +350,29 @@ struct Common {
     /// Driven by those who wait on it, one at a time; each waits for no other than its own pages.
     runtime: Runtime,
     lookup: Lookup,
-    /// Whom servers with the same keys of TLS trust, and when that was read; `None` is for plain HTTP.
-    trusts: Mutex<HashMap<Option<Tls>, (ClientConfig, Instant)>>,
+    /// By the keys of TLS; `None` is for plain HTTP.
+    trusts: Mutex<HashMap<Option<Tls>, SharedTrust>>,
+}
+
+/// `None` until somebody has read it.
+type SharedTrust = Arc<Mutex<Option<Trust>>>;
+
+/// Whom servers with the same keys of TLS trust.
+#[derive(Clone)]
+struct Trust {
+    config: ClientConfig,
+    born: Instant,
+}
+
+impl Trust {
+    fn read(tls: Option<&Tls>) -> Result<Trust, String> {
+        let config = tls.map_or_else(Tls::none, Tls::config).map_err(|error| error.to_string())?;
+        Ok(Trust { config, born: Instant::now() })
+    }
+
+    fn is_fresh(&self) -> bool {
+        self.born.elapsed() < MAX_AGE
+    }
 }
 
 /// Made at the first request: before the daemon forks there must be none.
@@ -273,30 +395,32 @@ impl Common {
         });
     }
 
-    /// With `is_anew` it is read now, and for the one who asks alone: what is wrong with one server changes no other.
-    fn trust(&self, tls: Option<&Tls>, is_anew: bool) -> Result<(ClientConfig, Instant), String> {
-        let read = || {
-            let config = tls.map_or_else(Tls::none, Tls::config).map_err(|error| error.to_string())?;
-            Ok((config, Instant::now()))
-        };
+    /// As one of those read it who have the same keys, and wait for it: files may hang. With `is_anew` it is read now, for the one
+    /// who asks alone: what is wrong with one server changes no other.
+    fn trust(&self, tls: Option<&Tls>, is_anew: bool) -> Result<Trust, String> {
         if is_anew && tls.is_some() {
-            return read();
+            return Trust::read(tls);
         }
-        let known = |trusts: &mut HashMap<Option<Tls>, (ClientConfig, Instant)>| {
-            trusts.retain(|_, (_, born)| born.elapsed() < MAX_AGE);
-            trusts.get(&tls.cloned()).cloned()
+        let shared = {
+            let mut trusts = lock(&self.trusts);
+            trusts.retain(|_, trust| is_worth_keeping(trust));
+            Arc::clone(trusts.entry(tls.cloned()).or_default())
         };
-        if let Some(known) = known(&mut self.trusts()) {
-            return Ok(known);
+        let mut trust = lock(&shared);
+        match &*trust {
+            Some(trust) if trust.is_fresh() => Ok(trust.clone()),
+            _ => Ok(trust.insert(Trust::read(tls)?).clone()),
         }
-        // Files may hang; nobody else must wait for them.
-        let new = read()?;
-        Ok(self.trusts().entry(tls.cloned()).or_insert(new).clone())
     }
+}
 
-    fn trusts(&self) -> MutexGuard<'_, HashMap<Option<Tls>, (ClientConfig, Instant)>> {
-        self.trusts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// One that is being read, or is not too old.
+fn is_worth_keeping(trust: &SharedTrust) -> bool {
+    trust.try_lock().map_or(true, |trust| trust.as_ref().is_some_and(Trust::is_fresh))
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Http {
@@ -342,9 +466,8 @@ impl Http {
             {
                 let place = question.server;
                 let Some(server) = self.0.get_mut(place) else { continue };
-                match server.client(common) {
-                    Ok(client) => {
-                        let asking = Asking::new(&server.endpoint, client, question, limit, deadline);
+                match server.asking(common, question, limit, deadline) {
+                    Ok(asking) => {
                         running.spawn_on(async move { (at, place, asking.ask().await) }, common.runtime.handle());
                     }
                     Err(problem) => tell(at, Err(Error::Fetch { address: server.endpoint.shown(""), problem })),
@@ -387,9 +510,8 @@ impl Http {
         let common = Common::get().map_err(|problem| self.failure(&problem))?;
         common.tidy();
         let Some(server) = self.0.get_mut(question.server) else { return Err(nobody) };
-        let client = server.client(common);
-        let client = client.map_err(|problem| Error::Fetch { address: server.endpoint.shown(""), problem })?;
-        let asking = Asking::new(&server.endpoint, client, &question, STREAM_BYTES, deadline);
+        let asking = server.asking(common, &question, STREAM_BYTES, deadline);
+        let asking = asking.map_err(|problem| Error::Fetch { address: server.endpoint.shown(""), problem })?;
         let told = Body::begin(asking, common).and_then(|mut body| {
             let told = read(&mut body);
             body.end().map(|()| told)
@@ -421,7 +543,7 @@ impl Endpoint {
         let env = |name: &str| std::env::var(name).ok();
         let proxy = if is_near { None } else { Proxying::choose(None, self.base.scheme(), &env) };
         let is_plain = self.base.scheme() == "http" && proxy.as_ref().is_none_or(|proxy| !proxy.is_https());
-        let (mut tls, born) = common.trust((!is_plain).then_some(&self.tls), is_anew)?;
+        let Trust { config: mut tls, born } = common.trust((!is_plain).then_some(&self.tls), is_anew)?;
         if self.is_probed {
             // The certificate that is in use, not the one that was.
             tls.resumption = Resumption::disabled();
@@ -450,12 +572,14 @@ struct Asking {
     client: Client,
     url: Url,
     json: Option<String>,
+    token: Option<(HeaderName, HeaderValue)>,
     /// Of the server, and of the page on it.
     server: String,
     page: String,
     login: &'static str,
     socket: Option<PathBuf>,
     is_probe: bool,
+    heard: &'static [u16],
     /// Most bytes, and those of them that are kept.
     limit: usize,
     kept: usize,
@@ -469,11 +593,13 @@ impl Asking {
             client,
             url: below(&endpoint.base, &question.path),
             json: question.json.clone(),
+            token: None,
             server: endpoint.shown(""),
             page: endpoint.shown(&question.path),
             login: endpoint.login,
             socket: endpoint.socket.clone(),
             is_probe: endpoint.is_probed,
+            heard: endpoint.heard,
             limit: if endpoint.is_probed { MOST_BYTES } else { limit },
             kept: if endpoint.is_probed { PROBE_BYTES } else { limit },
             patience: endpoint.timeout.min(deadline.saturating_duration_since(Instant::now())),
@@ -500,6 +626,7 @@ impl Asking {
         let (body, size) = read(response, self.limit, self.kept).await.map_err(|cut| self.cut(cut))?;
         let text =
             String::from_utf8(body).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+        let text = if head.status >= 300 { self.without_token(text) } else { text };
         Ok(Answer { text, size, took: begun.elapsed(), ..head })
     }
 
@@ -508,7 +635,7 @@ impl Asking {
         let response = self.response().await?;
         let first_byte = begun.elapsed();
         let status = response.status().as_u16();
-        if status >= 300 && !self.is_probe {
+        if status >= 300 && !self.is_probe && !self.heard.contains(&status) {
             return Err(self.refusal(status, response).await);
         }
         let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
@@ -529,10 +656,13 @@ impl Asking {
     /// A connection that was kept may have died unseen: then the page is asked for at once on a new one.
     async fn response(&self) -> Result<Response> {
         let request = || {
-            let Some(json) = &self.json else { return Request::new(Method::GET, self.url.clone()) };
-            let mut request = Request::new(Method::POST, self.url.clone());
-            request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            *request.body_mut() = Some(json.clone().into());
+            let method = if self.json.is_some() { Method::POST } else { Method::GET };
+            let mut request = Request::new(method, self.url.clone());
+            request.headers_mut().extend(self.token.clone());
+            if let Some(json) = &self.json {
+                request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                *request.body_mut() = Some(json.clone().into());
+            }
             request
         };
         let mut came = self.client.execute(request()).await;
@@ -566,7 +696,7 @@ impl Asking {
             .await
             .ok()
             .and_then(|(body, _)| serde_json::from_slice(&body).ok());
-        let said = json.as_ref().and_then(complaint).map(|said| format!(": {}", quote(&said)));
+        let said = json.as_ref().and_then(complaint).map(|said| format!(": {}", quote(&self.without_token(said))));
         let problem = match status {
             401 | 403 => format!("; check {}", self.login),
             300..=399 => format!(": redirected{}, name the final place", redirection(location.as_deref())),
@@ -574,6 +704,12 @@ impl Asking {
         };
         let problem = format!("HTTP {status}{}{problem}", said.unwrap_or_default());
         Error::Status { address: self.page.clone(), status, problem }
+    }
+
+    /// A refusal, of which some repeat what they were shown.
+    fn without_token(&self, text: String) -> String {
+        let token = self.token.as_ref().and_then(|(_, token)| token.to_str().ok());
+        token.map(|token| text.replace(token, "***")).unwrap_or(text)
     }
 
     fn failure(&self, problem: String) -> Error {

@@ -42,6 +42,11 @@ impl Error {
         Error::Daemon(sentence.into())
     }
 
+    /// Whether nothing listens at the address that was asked, in the words of the system.
+    pub fn is_of_nobody(&self) -> bool {
+        matches!(self, Error::Fetch { problem, .. } if problem.ends_with(": connection refused"))
+    }
+
     /// Whether the thing asked for is simply not there (any more): a device that left between two reads is no fault.
     pub fn is_gone(&self) -> bool {
         match self {

@@ -13,6 +13,7 @@ mod host;
 mod hostile;
 mod http;
 mod instances;
+mod jmx;
 mod machine;
 mod manual;
 #[cfg(feature = "mongodb")]

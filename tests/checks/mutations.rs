@@ -28,7 +28,8 @@ pub fn cases(folder: &Path) -> Vec<(&'static Spec, Vec<PathBuf>)> {
 }
 
 /// A login that shows where it must not, and no patience with what never comes.
-pub const LOGIN: &[(&str, &str)] = &[("auth", "True"), ("user", SECRET), ("pass", SECRET), ("timeout_seconds", "1")];
+pub const LOGIN: &[(&str, &str)] =
+    &[("auth", "True"), ("user", SECRET), ("pass", SECRET), ("token", SECRET), ("timeout_seconds", "1")];
 
 /// A check, and the server that it asks.
 pub struct Trial {

@@ -10,6 +10,7 @@
 //! ```
 //! `{http}` is the server's URL, `{host}` and `{port}` its parts, `{NAME}` the path of a program of a `PROGRAM NAME` line.
 //! Questions: `GET PATH` (`PATH?*` with any query), `POST TEXT` (in its body), `MBEAN NAME` (asked of Jolokia), `TCP TEXT` (in what is said),
+//! `ONCE TEXT` (the same, of a server that closes behind its answer),
 //! `CONNECT` (said unasked), `SQL STATEMENT` (asked of MySQL), `MONGO COMMAND` (JSON, as of MongoDB), `PROGRAM NAME`. An
 //! answer is a file of `tick1`, `tick2`, or of the folder itself; or an HTTP status or number of an error, with a file behind
 //! it or without; `{transaction}` in it is the one of the question. A line `SECONDS N` says how far apart the two ticks are, 10
@@ -245,13 +246,16 @@ impl Shared {
                 Request::Unfinished => true,
                 Request::Other => {
                     let said = String::from_utf8_lossy(&heard).into_owned();
-                    let mut asked: Vec<_> = self.case.routes.iter().filter(|route| route.kind == "TCP").collect();
+                    let is_kind = |route: &&Route| ["TCP", "ONCE"].contains(&&*route.kind);
+                    let mut asked: Vec<_> = self.case.routes.iter().filter(is_kind).collect();
                     asked.retain(|route| said.contains(&route.question));
                     let told: Vec<u8> = asked.iter().flat_map(|route| self.file(route, tick)).collect();
                     heard.clear();
                     // Of what is changed nobody knows its end.
                     let is_changed = matches!(trouble, Trouble::Body(_));
-                    self.say(&mut stream, &trouble, &told, |body| body) && !is_changed
+                    let is_over =
+                        asked.iter().any(|route| route.kind == "ONCE") && !matches!(trouble, Trouble::Silence);
+                    self.say(&mut stream, &trouble, &told, |body| body) && !is_changed && !is_over
                 }
             };
             if !is_kept {

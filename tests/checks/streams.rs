@@ -23,8 +23,8 @@ fn state_metrics(server: &str) -> Measurement {
 }
 
 fn search(server: &str) -> Measurement {
-    let section = [("host", server), ("stats", "/_nodes/stats"), ("cluster_stats", "no"), ("timeout_seconds", "5")];
-    Worker::new(spec("check_elasticsearch"), &section).tick(&Roots::default())
+    let section = [("host", server), ("stats", "/_nodes/stats"), ("cluster_stats", "no"), ("timeout_seconds", "60")];
+    Worker::new(spec("check_elasticsearch"), &section).tick_of(&Roots::default(), 60)
 }
 
 fn names(told: &Measurement) -> Vec<&str> {
@@ -88,10 +88,10 @@ fn no_part_of_an_answer_is_endless() {
     let told = state_metrics(&pages.address());
     assert!(told.faults[0].ends_with("a line of it is longer than 1 MiB"), "{:?}", told.faults);
 
-    let document = long("{\"nodes\":{\"a\":{\"name\":\"", 9 << 20);
+    let document = long("{\"nodes\":{\"a\":{\"name\":\"", 5 << 20);
     let pages = Pages::on_port(move |_| Page::body(document.clone()));
     let told = search(&pages.address());
-    assert!(told.faults[0].contains("a part of it is longer than 8 MiB"), "{:?}", told.faults);
+    assert!(told.faults[0].contains("a part of it is longer than 4 MiB"), "{:?}", told.faults);
 }
 
 #[test]
@@ -255,6 +255,14 @@ fn secrets_are_sent_and_never_shown() {
     let section = super::machine::section(spec("check_elasticsearch"), &[("host", "x"), ("apikey", "Zauber\ntrank")]);
     let error = (spec("check_elasticsearch").build)(&section).err().unwrap().to_string();
     assert!(error.ends_with("apikey: has letters that cannot be sent"), "{error}");
+}
+
+#[test]
+fn a_server_that_is_away_is_told_once() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let section = [("host", &*format!("http://{closed}")), ("stats", "/_nodes/_local/stats")];
+    let told = Worker::new(spec("check_elasticsearch"), &section).tick(&Roots::default());
+    assert_eq!(told.faults, [format!("error: http://{closed}: cannot connect: connection refused")]);
 }
 
 #[test]

@@ -80,11 +80,15 @@ pub fn etcd() -> Result<(), String> {
     drop(watched);
     let watched =
         Watched::start("check_etcd", "k8s.ini", &format!("[etcd]\nmetrics: http://127.0.0.1:{open}/metrics\n"));
-    watched.outage(
-        "etcd_server_has_leader",
-        &[],
-        || server.borrow_mut().take().into_iter().for_each(Program::end),
-        || *server.borrow_mut() = Some(start()),
-    );
+    watched.now("etcd_server_has_leader", &[]);
+    server.take().into_iter().for_each(Program::end);
+    wait("a line about the server that went", START, || !watched.said().is_empty());
+    let told = || watched.points("etcd_server_has_leader", &[]).len();
+    let gone = told();
+    server.replace(Some(start()));
+    wait("points when the server is back", START, || told() > gone);
+    wait("a line that it is back", START, || watched.said().last().is_some_and(|line| line.contains("works again")));
+    // While it starts, it takes a second to answer: another line.
+    assert!(watched.said().len() <= 3, "{:#?}", watched.said());
     Ok(())
 }

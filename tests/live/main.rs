@@ -39,6 +39,7 @@ mod victoria;
 mod voip;
 mod watched;
 mod webservers;
+mod zookeeper;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -76,6 +77,7 @@ const CASES: &[Case] = &[
     ("HAProxy: what its own socket shows, and an outage", loadbalancer::haproxy),
     ("Twemproxy: what it writes itself, and an outage", loadbalancer::twemproxy),
     ("Envoy: what its own page shows in another form, and an outage", loadbalancer::envoy),
+    ("ZooKeeper: by mntr, through its AdminServer, an outage", zookeeper::zookeeper),
     ("Janus: sessions and handles, an outage, a wrong secret", voip::janus),
     ("Redis: rates, databases, logins, an outage", sql_cache::redis),
     ("memcached: rates, a login, an outage", sql_cache::memcached),

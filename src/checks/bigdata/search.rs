@@ -183,8 +183,14 @@ struct Node {
 impl Check for Search {
     fn run(&mut self, cx: &Context, out: &mut Out) -> Result<()> {
         let told = self.tell_nodes(cx, out);
-        if !self.is_told_here(cx, out) {
-            return told;
+        match self.is_told_here(cx, out) {
+            Ok(true) => {}
+            Ok(false) => return told,
+            Err(_) if told.is_err() => return told,
+            Err(error) => {
+                out.fault_of("master", error.to_string());
+                return Ok(());
+            }
         }
         let health = self.tell_health(cx, out);
         let size = self.tell_size(cx, out);
@@ -242,20 +248,13 @@ impl Search {
     }
 
     /// Whether the numbers of the cluster are told by this node; which node is the master, each knows.
-    fn is_told_here(&mut self, cx: &Context, out: &mut Out) -> bool {
+    fn is_told_here(&mut self, cx: &Context, out: &mut Out) -> Result<bool> {
         if self.from != From::Master {
-            return self.from == From::Here;
+            return Ok(self.from == From::Here);
         }
         let path = "/_cluster/state/master_node?local=true&filter_path=master_node,cluster_manager_node";
-        let answer = cx.get(&mut self.http, path);
-        let told = answer.and_then(|answer| json::document(&answer.text, "the master of the cluster"));
-        let state = match told {
-            Ok(state) => state,
-            Err(error) => {
-                out.fault_of("master", error.to_string());
-                return false;
-            }
-        };
+        let answer = cx.get(&mut self.http, path)?;
+        let state = json::document(&answer.text, "the master of the cluster").map_err(|error| answer.unread(&error))?;
         let master = ["/master_node", "/cluster_manager_node"].iter().find_map(|place| json::text(&state, place));
         let is_master = master.is_some() && self.id.as_deref().is_none_or(|id| master == Some(id));
         out.put(&IS_MASTER, u64::from(is_master), &Tags::default());
@@ -264,7 +263,7 @@ impl Search {
                 "told by the elected master alone, which is another node; cluster_stats: True tells it here, too";
             out.absence_of("cluster", text);
         }
-        is_master
+        Ok(is_master)
     }
 
     fn tell_health(&mut self, cx: &Context, out: &mut Out) -> Result<()> {

@@ -36,6 +36,7 @@ pub static SPEC: Spec = Spec {
         let endpoint = Endpoint::read(&section, &["metrics"])?.with_secret(&section, "token", "Bearer", login)?;
         Ok(long_page(endpoint, move |body, out| {
             let (mut sums, mut addresses) = (Sums::default(), Addresses::default());
+            let is_wanted = |name: &str| wanted.names.contains(name);
             streamed(body, "kube-state-metrics", is_wanted, out, |sample, out| {
                 wanted.tell(&sample, &mut sums, &mut addresses, out);
             })?;
@@ -156,61 +157,64 @@ const SLICE: &str = "kube_endpointslice_info";
 const SLICE_LABELS: &str = "kube_endpointslice_labels";
 const SERVICE: &str = "label_kubernetes_io_service_name";
 
-fn is_wanted(name: &str) -> bool {
-    let is_of =
-        |field: &Field| field.cell.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    name.starts_with("kube_")
-        && ([ENDPOINT, SLICE, SLICE_LABELS].contains(&name) || SPEC.fields.iter().copied().flatten().any(is_of))
-}
-
 fn label<'s>(sample: &'s Sample, wanted: &str) -> Option<&'s str> {
     sample.labels.iter().find(|(name, _)| name == wanted).map(|(_, text)| text.as_str())
 }
 
 /// What the section says.
 struct Wanted {
-    has_pods: bool,
+    /// Of samples.
+    names: HashSet<&'static str>,
+    /// What is told of a cell.
+    lines: HashMap<&'static str, Line>,
     has_namespace: bool,
     /// Empty: all.
     namespaces: Vec<String>,
     nodes: Vec<String>,
 }
 
+struct Line {
+    field: &'static Field,
+    tags: &'static [&'static str],
+    is_summed: bool,
+}
+
 impl Wanted {
     fn read(section: &Section) -> Result<Wanted> {
         let list = |key: &str| section.list(key).into_iter().map(String::from).collect();
-        Ok(Wanted {
-            has_pods: section.flag("podinfo", true)?,
-            has_namespace: section.flag("namespace_tag", true)?,
-            namespaces: list("namespaces"),
-            nodes: list("nodes"),
-        })
+        let of_pods = if section.flag("podinfo", true)? { OF_PODS } else { &[] };
+        let plain = FAMILIES.iter().chain(of_pods).map(|family| (family, false));
+        let mut lines = HashMap::new();
+        for ((table, tags), is_summed) in plain.chain(SUMMED.iter().map(|family| (family, true))) {
+            lines.extend(table.iter().map(|field| (field.cell, Line { field, tags, is_summed })));
+        }
+        let cells = lines.keys().copied().chain(ADDRESSES.iter().map(|field| field.cell));
+        let names = cells.map(|cell| cell.split('/').next().unwrap_or(cell));
+        let names = names.chain([ENDPOINT, SLICE, SLICE_LABELS]).collect();
+        let has_namespace = section.flag("namespace_tag", true)?;
+        Ok(Wanted { names, lines, has_namespace, namespaces: list("namespaces"), nodes: list("nodes") })
     }
 
     fn tell(&self, sample: &Sample, sums: &mut Sums, addresses: &mut Addresses, out: &mut Out) {
         let is_among = |wanted: &[String], name: &str| {
             wanted.is_empty() || label(sample, name).is_none_or(|text| wanted.iter().any(|own| own == text))
         };
-        let is_other_status = label(sample, "status").is_some_and(|status| status != "true");
-        if !is_among(&self.namespaces, "namespace") || !is_among(&self.nodes, "node") || is_other_status {
+        if !is_among(&self.namespaces, "namespace") || !is_among(&self.nodes, "node") {
             return;
         }
-        addresses.add(sample);
-        let cell = match label(sample, "resource") {
-            Some(resource) => &format!("{}/{resource}", sample.name),
-            None => &*sample.name,
-        };
-        let tags = |names: &[&str]| {
-            let namespace = self.has_namespace.then_some("namespace");
-            tags(&sample.labels, &names.iter().copied().chain(namespace).collect::<Vec<_>>())
-        };
-        let field = |table: &'static [Field]| table.iter().find(|field| field.cell == cell);
-        let of_pods = if self.has_pods { OF_PODS } else { &[] };
-        for (table, names) in FAMILIES.iter().chain(of_pods) {
-            field(table).into_iter().for_each(|field| out.put(field, sample.value, &tags(names)));
+        let line = self.lines.get(&*sample.name).or_else(|| {
+            let resource = label(sample, "resource")?;
+            self.lines.get(&*format!("{}/{resource}", sample.name))
+        });
+        let Some(Line { field, tags: names, is_summed }) = line else { return addresses.add(sample) };
+        if label(sample, "status").is_some_and(|status| status != "true") {
+            return;
         }
-        for (table, names) in SUMMED {
-            field(table).into_iter().for_each(|field| sums.add(field, tags(names), &sample.labels, sample.value));
+        let namespace = self.has_namespace.then_some("namespace");
+        let tags = tags(&sample.labels, &names.iter().copied().chain(namespace).collect::<Vec<_>>());
+        match is_summed {
+            true => sums.add(field, tags, &sample.labels, sample.value),
+            false => out.put(field, sample.value, &tags),
         }
     }
 }

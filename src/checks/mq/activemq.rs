@@ -3,18 +3,18 @@
 
 use super::{CONF, with_login};
 use crate::check::chart::Chart;
-use crate::check::{Beans, Measurement, Out, Runs, Spec, jolokia, jvm};
+use crate::check::{Beans, Out, Runs, Spec, jolokia, jvm};
 use crate::fetch::http;
 use crate::model::error::{Error, Result, quote};
 use crate::model::parse::jolokia::{Bean, Found};
 use crate::model::parse::json;
-use crate::model::point::{Tags, Value};
-use crate::model::table::{Field, Raw, counter, gauge, rate};
+use crate::model::point::Tags;
+use crate::model::table::{Field, counter, gauge, rate};
 
 pub static SPEC: Spec = Spec {
     name: "check_activemq",
     purpose: "messages, queues and JVM of ActiveMQ Classic",
-    check_type: TYPE,
+    check_type: "activemq",
     conf: CONF,
     section: "ActiveMQ",
     keys: &[&["stats", "brokername", "queue_details"], http::KEYS],
@@ -80,8 +80,6 @@ const CHARTS: &[Chart] = &[
         "activemq_{gc}_collectioncount",
     ]),
 ];
-
-const TYPE: &str = "activemq";
 
 const BEANS: &[Bean] = &[
     jvm::MEMORY,
@@ -198,9 +196,7 @@ fn tell(beans: &Beans, name: &str, out: &mut Out) -> Result<()> {
     for place in 0..2 {
         jvm::tell(beans.at(place), JVM, &none, out);
     }
-    for found in beans.at(2) {
-        tell_collector(found, out);
-    }
+    jvm::tell_named(beans.at(2), COLLECTORS, OTHER, out);
     for found in &broker {
         jvm::tell(std::slice::from_ref(*found), BROKER, &none, out);
     }
@@ -217,21 +213,5 @@ fn tell(beans: &Beans, name: &str, out: &mut Out) -> Result<()> {
             Err(Error::daemon(format!("no broker is called {}: set brokername to {}", quote(name), names.join(" or "))))
         }
         _ => Ok(()),
-    }
-}
-
-fn tell_collector(found: &Found, out: &mut Out) {
-    let gc = jvm::collector_of(found, true);
-    if let Some((_, fields)) = COLLECTORS.iter().find(|(own, _)| *own == gc) {
-        return jvm::tell(std::slice::from_ref(found), fields, &Tags::default(), out);
-    }
-    for field in OTHER {
-        let name = field.metric.replace("{gc}", &gc);
-        if let Some(Raw::Count(count)) = json::cell(&found.attributes, field.cell)
-            && let Some(number) = out.integer(&name, count)
-        {
-            let (value, how, tags) = (Value::Int(number), field.how, Tags::default());
-            out.tell(Measurement { name: &name, value, how, check_type: TYPE, tags, time: None });
-        }
     }
 }

@@ -112,14 +112,23 @@ fn read(mut answer: Value, bean: &Bean) -> Result<Vec<Found>, String> {
         (Some(200) | None, Some(Value::Object(value))) if is_pattern(bean.name) => {
             Ok(value.into_iter().filter(|(_, own)| own.is_object()).map(|(name, own)| Found::new(&name, own)).collect())
         }
-        (Some(200) | None, Some(value @ Value::Object(_))) => Ok(vec![Found::new(bean.name, value)]),
         (Some(200), Some(Value::Null) | None) | (Some(NOT_FOUND), _) => Ok(Vec::new()),
+        (Some(200) | None, Some(value)) if is_bare(&value, bean) => {
+            let attributes = bean.attributes.iter().map(|name| (name.to_string(), value.clone())).collect();
+            Ok(vec![Found::new(bean.name, Value::Object(attributes))])
+        }
+        (Some(200) | None, Some(value @ Value::Object(_))) => Ok(vec![Found::new(bean.name, value)]),
         _ => {
             let said = answer.get("error").and_then(Value::as_str).map(quote);
             let status = status.map_or("no status".into(), |status| format!("status {status}"));
             Err(said.map_or(status.clone(), |said| format!("{status}: {said}")))
         }
     }
+}
+
+/// Whether that is the value of the one attribute that was asked for, as it comes to GET.
+fn is_bare(value: &Value, bean: &Bean) -> bool {
+    matches!(bean.attributes, [only] if value.get(only).is_none())
 }
 
 fn is_pattern(name: &str) -> bool {

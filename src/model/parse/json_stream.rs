@@ -10,7 +10,7 @@ use std::io::Read;
 /// Bytes that are read at a time.
 const WINDOW: usize = 256 << 10;
 /// Most bytes of an item.
-const MOST: usize = 8 << 20;
+const MOST: usize = 4 << 20;
 
 /// Reads a document that is an object: `tell` is given the name and the wanted cells of each item of the object `list` in it,
 /// as soon as it is whole. What is wanted beside these comes back. A place is that of [`super::json::cell`], in which `*` stands for

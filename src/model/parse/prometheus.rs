@@ -56,7 +56,8 @@ pub fn parse(text: &str) -> Result<Line<'_>, &'static str> {
         None if is_name(name) => Cow::Borrowed(name),
         None => return Err("the name has characters that a metric cannot have"),
     };
-    let rest = rest.split_once(" # ").map_or(rest, |(rest, _exemplar)| rest);
+    let exemplar = if rest.contains('#') { rest.find(" # ") } else { None };
+    let rest = exemplar.and_then(|at| rest.get(..at)).unwrap_or(rest);
     let mut words = rest.split_ascii_whitespace();
     let value = words.next().and_then(|word| word.parse().ok()).ok_or("the value is no number")?;
     let time = match words.next() {
@@ -94,10 +95,11 @@ fn of_comment(comment: &str) -> Line<'_> {
 }
 
 type Labels = Vec<(String, String)>;
+const USUAL_LABELS: usize = 8;
 
 /// `name="value",...}`: the name of the metric where it stands among them in quotes, the labels, and what stands behind.
 fn labels(mut rest: &str) -> Result<(Option<String>, Labels, &str), &'static str> {
-    let (mut metric, mut labels) = (None, Vec::new());
+    let (mut metric, mut labels) = (None, Vec::with_capacity(USUAL_LABELS));
     loop {
         rest = rest.trim_start();
         if let Some(behind) = rest.strip_prefix('}') {
@@ -178,7 +180,7 @@ impl Page {
             return None;
         }
         match parse(line) {
-            Ok(Line::Sample(sample)) if is_wanted(&sample.name) => {
+            Ok(Line::Sample(sample)) if !name.is_empty() || is_wanted(&sample.name) => {
                 self.is_known = true;
                 return Some(sample);
             }

@@ -1,0 +1,96 @@
+//! What the checks of both kinds of a standalone Spark are made of: the JVM through Jolokia, and the page of Spark's own web
+//! interface as JSON (Spark documentation, "Monitoring"; org.apache.spark.deploy.JsonProtocol).
+
+use crate::check::{Beans, Check, Context, Out, jolokia, jvm};
+use crate::config::section::Section;
+use crate::fetch::http::{Endpoint, Http};
+use crate::model::error::Result;
+use crate::model::parse::jolokia::Bean;
+use crate::model::parse::json;
+use crate::model::point::Tags;
+use crate::model::table::Field;
+use serde_json::Value;
+
+/// The keys of both, beside those of a page.
+pub const KEYS: &[&str] = &["stats", "webui"];
+
+/// Megabytes of Spark in bytes.
+pub const MEGABYTE: f64 = 1_048_576.0;
+
+const BEANS: &[Bean] = &[jvm::RUNTIME, jvm::MEMORY, jvm::THREADS, jvm::COLLECTORS];
+/// The place of the last of them.
+const COLLECTORS: usize = 3;
+/// The page of the web interface.
+const PAGE: &str = "/json/";
+
+/// The tables of one kind.
+pub struct Tables {
+    /// What the page is called where another one came.
+    pub wanted: &'static str,
+    /// A cell that every page of that kind has.
+    pub sure: &'static str,
+    pub jvm: &'static [Field],
+    /// Of collectors that have names of their own.
+    pub collectors: &'static [(&'static str, &'static [Field])],
+    /// Of any other.
+    pub other: &'static [Field],
+}
+
+/// A check of one kind; `tell` is given the page of the web interface, where the section names it.
+///
+/// # Errors
+/// A mistake in the section.
+pub fn check(section: &Section, tables: &'static Tables, tell: fn(&Value, &mut Out)) -> Result<Box<dyn Check>> {
+    let jvm = jolokia(section, "stats", BEANS, |beans, out| {
+        tell_jvm(beans, tables, out);
+        Ok(())
+    })?;
+    // Another server, which user and password of Jolokia do not concern.
+    let strange = section.without("auth");
+    let has_web = section.text("webui").is_some_and(|text| !text.is_empty());
+    let web = if has_web { Some(Http::new(Endpoint::read(&strange, &["webui"])?)) } else { None };
+    Ok(Box::new(Spark { jvm, web, tables, tell }))
+}
+
+struct Spark {
+    jvm: Box<dyn Check>,
+    web: Option<Http>,
+    tables: &'static Tables,
+    tell: fn(&Value, &mut Out),
+}
+
+impl Check for Spark {
+    /// The web interface costs what it would have told.
+    fn run(&mut self, cx: &Context, out: &mut Out) -> Result<()> {
+        let jvm = self.jvm.run(cx, out);
+        if let Some(web) = &mut self.web
+            && let Err(error) = tell_page(cx, web, self.tables, self.tell, out)
+        {
+            out.fault_of("webui", error.to_string());
+        }
+        jvm
+    }
+}
+
+fn tell_page(cx: &Context, web: &mut Http, tables: &Tables, tell: fn(&Value, &mut Out), out: &mut Out) -> Result<()> {
+    let answer = cx.get(web, PAGE)?;
+    let page: Value = serde_json::from_str(&answer.text).unwrap_or_default();
+    answer.must(page.pointer(tables.sure).is_some(), tables.wanted)?;
+    tell(&page, out);
+    Ok(())
+}
+
+fn tell_jvm(beans: &Beans, tables: &Tables, out: &mut Out) {
+    jvm::counted(beans.at(0), out);
+    for place in 1..COLLECTORS {
+        jvm::tell(beans.at(place), tables.jvm, &Tags::default(), out);
+    }
+    jvm::tell_named(beans.at(COLLECTORS), tables.collectors, tables.other, out);
+}
+
+/// How many elements the array in the cell of that line has.
+pub fn tell_length(page: &Value, field: &'static Field, out: &mut Out) {
+    if page.pointer(field.cell).is_some_and(Value::is_array) {
+        out.put(field, json::array(page, field.cell).len() as u64, &Tags::default());
+    }
+}

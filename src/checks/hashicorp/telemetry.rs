@@ -1,0 +1,285 @@
+//! What the library go-metrics tells of a server: as JSON, of the last ten seconds that are over, or as Prometheus text, since
+//! the start (go-metrics, `inmem_endpoint.go` and `prometheus/prometheus.go`). Names come without the server's name, and without
+//! that of its host, which some settings put behind it.
+
+use crate::check::Out;
+use crate::fetch::http::Answer;
+use crate::model::error::Result;
+use crate::model::parse::json;
+use crate::model::parse::prometheus::{Line, Sample, parse};
+use crate::model::point::Tags;
+use crate::model::table::{Field, gauge, rate};
+use serde_json::Value;
+use std::collections::{BTreeMap, HashMap};
+
+/// The seconds of which the JSON document tells.
+const WINDOW: f64 = 10.0;
+/// Gauges of which every server has one: what stands before it in its name is the server, and maybe its host.
+const LANDMARKS: [[&str; 2]; 3] = [["runtime", "alloc_bytes"], ["core", "unsealed"], ["session_ttl", "active"]];
+/// What names begin with unless a setting says otherwise.
+const SERVERS: [&str; 3] = ["consul", "nomad", "vault"];
+/// By which a page names the process that counted.
+const START: &str = "process_start_time_seconds";
+
+/// A level.
+pub struct Gauge {
+    pub name: String,
+    pub labels: Vec<(String, String)>,
+    pub value: f64,
+}
+
+/// What happened under one name with the same labels; NaN for what is not told.
+struct Event {
+    labels: String,
+    count: f64,
+    /// Of what the events came to: milliseconds, or 1 each.
+    sum: f64,
+    max: f64,
+}
+
+impl Event {
+    fn new(labels: String) -> Event {
+        Event { labels, count: f64::NAN, sum: f64::NAN, max: f64::NAN }
+    }
+}
+
+/// Events by their names.
+#[derive(Default)]
+pub struct Events(BTreeMap<String, Vec<Event>>);
+
+/// What is told of events.
+#[derive(Clone, Copy)]
+pub enum Part {
+    /// How much they came to in a second.
+    PerSecond,
+    /// How many there were in ten seconds.
+    Count,
+    /// How much they came to in ten seconds.
+    Sum,
+}
+
+/// The three lines of a table for events: as a server has reckoned it, and from the change of a count, for a second and for ten.
+pub const fn events(metric: &'static str, unit: &'static str) -> [Field; 3] {
+    [gauge("", metric, unit), rate("", metric, unit), rate("", metric, unit).scale(WINDOW)]
+}
+
+/// All that a server tells.
+#[derive(Default)]
+pub struct Telemetry {
+    gauges: Vec<Gauge>,
+    pub counters: Events,
+    pub samples: Events,
+    /// Of events since the start, not of ten seconds.
+    is_since_start: bool,
+}
+
+impl Telemetry {
+    /// # Errors
+    /// It is something else than the metrics of that server.
+    pub fn read(answer: &Answer, server: &str, out: &mut Out) -> Result<Telemetry> {
+        let wanted = format!("the metrics of {server}");
+        let (all, divider) = if answer.text.trim_start().starts_with('{') {
+            let document = json::document(&answer.text, "the metrics of go-metrics as JSON")?;
+            answer.must(document.get("Gauges").is_some(), &wanted)?;
+            (of_json(&document), '.')
+        } else {
+            let page = of_page(&answer.text, out);
+            answer.must(!page.is_empty(), &wanted)?;
+            (page, '_')
+        };
+        let was_empty = all.is_empty();
+        let told = all.renamed(&server.to_lowercase(), divider);
+        answer.must(was_empty || !told.is_empty(), &wanted)?;
+        Ok(told)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.gauges.is_empty() && self.counters.0.is_empty() && self.samples.0.is_empty()
+    }
+
+    /// With the names that tables have.
+    fn renamed(self, server: &str, divider: char) -> Telemetry {
+        let landmarks = LANDMARKS.map(|[first, second]| format!("{divider}{first}{divider}{second}"));
+        let before =
+            self.gauges.iter().filter_map(|gauge| landmarks.iter().find_map(|end| gauge.name.strip_suffix(end)));
+        let host = before.min_by_key(|name| name.len()).unwrap_or(server).to_string();
+        let own = host.split(divider).next().unwrap_or(server).to_string();
+        let is_another = own != server && SERVERS.contains(&&*own);
+        let behind = |name: &str| {
+            if is_another {
+                return None;
+            }
+            let rest = [&host, &own].into_iter().find_map(|begin| name.strip_prefix(&**begin)?.strip_prefix(divider));
+            rest.map(cleaned)
+        };
+        let gauges = self.gauges.into_iter().filter_map(|gauge| Some(Gauge { name: behind(&gauge.name)?, ..gauge }));
+        Telemetry {
+            gauges: gauges.collect(),
+            counters: self.counters.named(&behind),
+            samples: self.samples.named(&behind),
+            ..self
+        }
+    }
+
+    pub fn gauges(&self) -> &[Gauge] {
+        &self.gauges
+    }
+
+    /// The gauge of that name, which may have several sets of labels: their sum.
+    pub fn gauge(&self, name: &str) -> Option<f64> {
+        let values = self.gauges.iter().filter(|gauge| gauge.name == name).map(|gauge| gauge.value);
+        values.reduce(|sum, value| sum + value)
+    }
+
+    /// The sums of the gauges of all names.
+    pub fn sums(&self) -> BTreeMap<&str, f64> {
+        let mut sums = BTreeMap::new();
+        self.gauges.iter().for_each(|gauge| *sums.entry(&*gauge.name).or_default() += gauge.value);
+        sums
+    }
+
+    /// Tells the gauges of a table that are there.
+    pub fn tell(&self, fields: &'static [Field], out: &mut Out) {
+        for field in fields {
+            if let Some(value) = self.gauge(field.cell) {
+                out.put(field, value, &Tags::default());
+            }
+        }
+    }
+
+    /// Tells of the samples in these tables the mean and the greatest, which a page of totals does not have.
+    pub fn tell_each(&self, means: &'static [Field], greatest: &'static [Field], out: &mut Out) {
+        if self.is_since_start {
+            return;
+        }
+        let told = |field: &Field| self.samples.0.get(field.cell);
+        for field in means {
+            let all = told(field).into_iter().flatten();
+            let (count, sum) = all.fold((0.0, 0.0), |(count, sum), event| (count + event.count, sum + event.sum));
+            if count > 0.0 {
+                out.put(field, sum / count, &Tags::default());
+            }
+        }
+        for field in greatest {
+            if let Some(most) = told(field).into_iter().flatten().map(|event| event.max).reduce(f64::max) {
+                out.put(field, most, &Tags::default());
+            }
+        }
+    }
+
+    /// Tells that part of what happened under that name as a metric, by the lines that [`events`] has made.
+    pub fn tell_events(
+        &self,
+        found: &Events,
+        name: &str,
+        part: Part,
+        lines: &'static [Field; 3],
+        metric: &str,
+        out: &mut Out,
+    ) {
+        let [as_told, change, of_window] = lines;
+        let Some(all) = found.0.get(name) else { return };
+        let number = |event: &Event| if matches!(part, Part::Count) { event.count } else { event.sum };
+        let numbers = all.iter().map(|event| (event, number(event))).filter(|(_, number)| number.is_finite());
+        if self.is_since_start {
+            let line = if matches!(part, Part::PerSecond) { change } else { of_window };
+            let counts: HashMap<_, _> = numbers.map(|(event, number)| (event.labels.clone(), number)).collect();
+            return out.put_sum_as(metric, line, &counts, &Tags::default());
+        }
+        if let Some(sum) = numbers.map(|(_, number)| number).reduce(|sum, number| sum + number) {
+            let told = if matches!(part, Part::PerSecond) { sum / WINDOW } else { sum };
+            out.put_as(metric, as_told, told, &Tags::default());
+        }
+    }
+}
+
+impl Events {
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    fn add(&mut self, name: &str, event: Event) {
+        self.0.entry(name.into()).or_default().push(event);
+    }
+
+    fn named(self, behind: &impl Fn(&str) -> Option<String>) -> Events {
+        let mut all = Events::default();
+        for (name, events) in self.0 {
+            if let Some(name) = behind(&name) {
+                all.0.entry(name).or_default().extend(events);
+            }
+        }
+        all
+    }
+}
+
+/// As a metric may be called.
+fn cleaned(name: &str) -> String {
+    let letter = |letter: char| if letter.is_alphanumeric() || letter == ':' { letter } else { '_' };
+    name.to_lowercase().chars().map(letter).collect()
+}
+
+fn of_json(document: &Value) -> Telemetry {
+    let mut all = Telemetry::default();
+    let number = |entry: &Value, place| entry.pointer(place).and_then(Value::as_f64);
+    for entry in json::array(document, "/Gauges") {
+        if let (Some(name), Some(value)) = (json::text(entry, "/Name"), number(entry, "/Value")) {
+            let labels = entry.pointer("/Labels").and_then(Value::as_object).into_iter().flatten();
+            let labels = labels.filter_map(|(label, text)| Some((label.clone(), text.as_str()?.to_string())));
+            all.gauges.push(Gauge { name: name.into(), labels: labels.collect(), value });
+        }
+    }
+    for (place, events) in [("/Counters", &mut all.counters), ("/Samples", &mut all.samples)] {
+        for entry in json::array(document, place) {
+            let [count, sum, max] = ["/Count", "/Sum", "/Max"].map(|place| number(entry, place).unwrap_or(f64::NAN));
+            if let Some(name) = json::text(entry, "/Name") {
+                events.add(name, Event { labels: String::new(), count, sum, max });
+            }
+        }
+    }
+    all
+}
+
+/// Gauges, counters and summaries of a page, without quantiles.
+fn of_page(page: &str, out: &mut Out) -> Telemetry {
+    let mut all = Telemetry { is_since_start: true, ..Telemetry::default() };
+    let mut kinds: HashMap<String, &str> = HashMap::new();
+    let mut summaries: BTreeMap<(String, String), Event> = BTreeMap::new();
+    let mut unread = None;
+    for line in page.lines() {
+        let Sample { name, labels, value, .. } = match parse(line) {
+            Ok(Line::Type { name, kind }) => {
+                kinds.insert(name.into_owned(), kind);
+                continue;
+            }
+            Ok(Line::Sample(sample)) if sample.value.is_finite() => sample,
+            Ok(_) => continue,
+            Err(why) => {
+                unread.get_or_insert(why);
+                continue;
+            }
+        };
+        if name == START {
+            out.counted_by(&value.to_string());
+        }
+        let word = format!("{labels:?}");
+        let kind = |name: &str| kinds.get(name).copied().unwrap_or_default();
+        let of_summary = |end| name.strip_suffix(end).filter(|name| kind(name) == "summary").map(String::from);
+        if kind(&name) == "gauge" {
+            all.gauges.push(Gauge { name: name.into_owned(), labels, value });
+        } else if kind(&name) == "counter" {
+            all.counters.add(&name, Event { count: value, sum: value, ..Event::new(word) });
+        } else if let Some(name) = of_summary("_sum") {
+            summaries.entry((name, word.clone())).or_insert_with(|| Event::new(word)).sum = value;
+        } else if let Some(name) = of_summary("_count") {
+            summaries.entry((name, word.clone())).or_insert_with(|| Event::new(word)).count = value;
+        }
+    }
+    for ((name, _), event) in summaries {
+        all.samples.add(&name, event);
+    }
+    if let Some(why) = unread {
+        out.fault(format!("lines cannot be read, the first: {why}"));
+    }
+    all
+}

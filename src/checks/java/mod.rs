@@ -1,0 +1,11 @@
+//! Virtual machines of Java, whatever runs in them: the checks of `conf/java.ini`.
+
+pub mod jmx;
+pub mod jolokia;
+mod machine;
+
+use crate::check::Spec;
+
+const CONF: &str = "java.ini";
+
+pub const SPECS: &[&Spec] = &[&jmx::SPEC, &jolokia::SPEC];
