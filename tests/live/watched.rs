@@ -67,7 +67,7 @@ impl Watched {
         let Some(store) = Reader::open(&self.home.path().join("store.db")).unwrap() else { return 0 };
         let ids: Vec<i64> = store.series().unwrap().into_iter().map(|series| series.id).collect();
         let mut count = 0;
-        store.points(&ids, 0..=i64::MAX, |_| count += 1).unwrap();
+        store.read(Grain::Raw, &ids, 0..=i64::MAX, |_| count += 1).unwrap();
         count
     }
 
