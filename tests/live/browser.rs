@@ -310,12 +310,13 @@ pub fn outage() -> Result<(), String> {
     let browser = Browser::start()?;
     let mut host = Host::start();
     browser.screen(1280, 900);
-    browser.open_charts(&host.address(""));
+    browser.open_charts(&host.address("#span=900"));
+    let line = "document.querySelector('.drawn .line[d^=M]').getAttribute('d')";
+    browser.until(&format!("{line}.length > 10"));
     host.kill();
     browser.until("document.querySelector('#verdict').textContent === 'No answer'");
     browser.until("/of \\d\\d:\\d\\d:\\d\\d/.test(document.querySelector('#silence').textContent)");
     browser.until("document.body.classList.contains('silent')");
-    let line = "document.querySelector('.drawn .line[d^=M]').getAttribute('d')";
     let before = browser.tell(line);
     assert!(before.as_str().is_some_and(|path| path.len() > 10), "{before}");
     host.run();
