@@ -1,8 +1,8 @@
 //! Elasticsearch from 2 on, and OpenSearch: searches, indexing, memory, collectors, disk and threads of a node, health and size of
 //! its cluster.
 
-use super::CONF;
-use super::search::{INGEST, IS_MASTER, KEYS, NODE, Own, POOLS, REJECTED, SHARDS, SIZE, TRIPPED, search};
+use super::search::{INGEST, IS_MASTER, KEYS, NODE, Own, POOLS, REJECTED, SHARDS, SIZE, TRIPPED};
+use super::{CONF, search};
 use crate::check::chart::Chart;
 use crate::check::{Runs, Spec};
 use crate::fetch::http;
@@ -31,7 +31,7 @@ pub static SPEC: Spec = Spec {
     charts: CHARTS,
     build: |section| {
         let node: &[&[Field]] = &[OWN, &[TRIPPED]];
-        search(
+        search::search(
             section,
             Own { node, query_cache: QUERY_CACHE, collections: COLLECTIONS, health: HEALTH, has_pools: true },
         )
@@ -47,23 +47,15 @@ const CHARTS: &[Chart] = &[
             "elasticsearch_delayed_unassigned_shards",
         ])
         .events(&["ElasticSearch-Health"]),
-    Chart::new("Searches").of(&["elasticsearch_search_total", "elasticsearch_fetch_total", "elasticsearch_get_total"]),
-    Chart::new("Time of searches").of(&[
-        "elasticsearch_search_search_time",
-        "elasticsearch_fetch_time",
-        "elasticsearch_get_time",
-    ]),
-    Chart::new("Indexing").of(&["elasticsearch_index_total", "elasticsearch_delete_total"]),
-    Chart::new("Time of indexing").of(&[
-        "elasticsearch_index_time",
-        "elasticsearch_refresh_time",
-        "elasticsearch_merge_time",
-    ]),
+    search::SEARCHES,
+    search::SEARCH_TIME,
+    search::INDEXING,
+    search::INDEXING_TIME,
     Chart::new("Memory in use").of(&["elasticsearch_heap_used_percent"]).full(100.0),
     Chart::new("Heap").of(&["elasticsearch_heap_used", "elasticsearch_heap_commited"]),
     Chart::new("Time of a collection of garbage")
         .of(&["elasticsearch_gc_young_time_ms", "elasticsearch_gc_old_time_ms"]),
-    Chart::new("Collections of garbage").of(&["elasticsearch_gc_young_count", "elasticsearch_gc_old_count"]),
+    search::COLLECTION_COUNT,
     Chart::new("Processor").of(&["elasticsearch_cpu_percent"]).full(100.0),
     Chart::new("Disk").of(&["elasticsearch_fs_available", "elasticsearch_fs_total"]),
     Chart::new("Requests refused to save memory").of(&["elasticsearch_breaker_tripped"]).each("breaker"),
@@ -75,13 +67,13 @@ const CHARTS: &[Chart] = &[
         "elasticsearch_query_cache_evictions",
     ]),
     Chart::new("Merges").of(&["elasticsearch_merge_size"]),
-    Chart::new("Documents of the cluster").of(&["elasticsearch_cluster_docs"]),
+    search::DOCUMENTS,
     Chart::new("New documents of the cluster").of(&["elasticsearch_cluster_ingest_rate"]),
-    Chart::new("Size of the cluster").of(&["elasticsearch_cluster_storage_usage"]),
+    search::STORAGE,
     Chart::new("Nodes").of(&["elasticsearch_nodes", "elasticsearch_data_nodes"]),
     Chart::new("Tasks of the master that wait").of(&["elasticsearch_pending_tasks"]),
-    Chart::new("Open files").of(&["elasticsearch_open_files"]),
-    Chart::new("Connections").of(&["elasticsearch_http_connections"]),
+    search::OPEN_FILES,
+    search::CONNECTIONS,
 ];
 
 const HEALTH: &[Field] = &[

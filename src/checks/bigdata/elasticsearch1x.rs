@@ -1,7 +1,7 @@
 //! Elasticsearch 1: the same as of later ones, with the names and the meaning that the original gave to its numbers.
 
-use super::CONF;
-use super::search::{FILTER_CACHE, INGEST, IS_MASTER, KEYS, NODE, Own, SHARDS, SIZE, search};
+use super::search::{FILTER_CACHE, INGEST, IS_MASTER, KEYS, NODE, Own, SHARDS, SIZE};
+use super::{CONF, search};
 use crate::check::chart::Chart;
 use crate::check::{Runs, Spec};
 use crate::fetch::http;
@@ -19,31 +19,26 @@ pub static SPEC: Spec = Spec {
     charts: CHARTS,
     build: |section| {
         let none: &[Field] = &[];
-        search(section, Own { node: &[OWN], query_cache: none, collections: none, health: none, has_pools: false })
+        search::search(
+            section,
+            Own { node: &[OWN], query_cache: none, collections: none, health: none, has_pools: false },
+        )
     },
 };
 
 const CHARTS: &[Chart] = &[
-    Chart::new("Searches").of(&["elasticsearch_search_total", "elasticsearch_fetch_total", "elasticsearch_get_total"]),
-    Chart::new("Time of searches").of(&[
-        "elasticsearch_search_search_time",
-        "elasticsearch_fetch_time",
-        "elasticsearch_get_time",
-    ]),
-    Chart::new("Indexing").of(&["elasticsearch_index_total", "elasticsearch_delete_total"]),
-    Chart::new("Time of indexing").of(&[
-        "elasticsearch_index_time",
-        "elasticsearch_refresh_time",
-        "elasticsearch_merge_time",
-    ]),
+    search::SEARCHES,
+    search::SEARCH_TIME,
+    search::INDEXING,
+    search::INDEXING_TIME,
     Chart::new("Heap").of(&["elasticsearch_heap_used", "elasticsearch_heap_committed"]),
     Chart::new("Time in collections of garbage")
         .of(&["elasticsearch_gc_young_time_ms", "elasticsearch_gc_old_time_ms"]),
-    Chart::new("Collections of garbage").of(&["elasticsearch_gc_young_count", "elasticsearch_gc_old_count"]),
-    Chart::new("Documents of the cluster").of(&["elasticsearch_cluster_docs"]),
-    Chart::new("Size of the cluster").of(&["elasticsearch_cluster_storage_usage"]),
-    Chart::new("Open files").of(&["elasticsearch_open_files"]),
-    Chart::new("Connections").of(&["elasticsearch_http_connections"]),
+    search::COLLECTION_COUNT,
+    search::DOCUMENTS,
+    search::STORAGE,
+    search::OPEN_FILES,
+    search::CONNECTIONS,
 ];
 
 const OWN: &[Field] = &[

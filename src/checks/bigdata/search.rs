@@ -1,6 +1,7 @@
 //! Elasticsearch and OpenSearch, of which both checks of them are made: the statistics of the node that is asked or of all, and
 //! from one node of a cluster its health and size (Elasticsearch documentation, "Nodes stats", "Cluster health", "Index stats").
 
+use crate::check::chart::Chart;
 use crate::check::{Check, Context, Measurement, Out, Pace};
 use crate::config::section::Section;
 use crate::fetch::http::{Endpoint, Http};
@@ -39,6 +40,27 @@ pub const NODE: &[Field] = &[
     gauge("/process/open_file_descriptors", "elasticsearch_open_files", "files").int(),
     gauge("/http/current_open", "elasticsearch_http_connections", "connections").int(),
 ];
+
+/// How both draw what both tell.
+pub const SEARCHES: Chart =
+    Chart::new("Searches").of(&["elasticsearch_search_total", "elasticsearch_fetch_total", "elasticsearch_get_total"]);
+pub const SEARCH_TIME: Chart = Chart::new("Time of searches").of(&[
+    "elasticsearch_search_search_time",
+    "elasticsearch_fetch_time",
+    "elasticsearch_get_time",
+]);
+pub const INDEXING: Chart = Chart::new("Indexing").of(&["elasticsearch_index_total", "elasticsearch_delete_total"]);
+pub const INDEXING_TIME: Chart = Chart::new("Time of indexing").of(&[
+    "elasticsearch_index_time",
+    "elasticsearch_refresh_time",
+    "elasticsearch_merge_time",
+]);
+pub const COLLECTION_COUNT: Chart =
+    Chart::new("Collections of garbage").of(&["elasticsearch_gc_young_count", "elasticsearch_gc_old_count"]);
+pub const DOCUMENTS: Chart = Chart::new("Documents of the cluster").of(&["elasticsearch_cluster_docs"]);
+pub const STORAGE: Chart = Chart::new("Size of the cluster").of(&["elasticsearch_cluster_storage_usage"]);
+pub const OPEN_FILES: Chart = Chart::new("Open files").of(&["elasticsearch_open_files"]);
+pub const CONNECTIONS: Chart = Chart::new("Connections").of(&["elasticsearch_http_connections"]);
 
 /// Of the cluster, what both tell.
 pub const SIZE: &[Field] = &[

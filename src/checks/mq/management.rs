@@ -56,7 +56,16 @@ pub const NODE_STATE: &[Field] = &[
 /// And how many others are out of its reach.
 pub const NODE_PARTITIONS: &[Field] = &[gauge("/partitions", "rabbitmq_node_partitions", "nodes").int()];
 
-/// How both draw the nodes.
+/// How both draw what has no queue, connections and channels, and the nodes.
+pub const UNROUTABLE: Chart =
+    Chart::new("Messages without a queue").of(&["rabbitmq_return_unroutable_rate", "rabbitmq_drop_unroutable_rate"]);
+pub const CHURN: Chart = Chart::new("Connections and channels opened and closed").of(&[
+    "rabbitmq_connection_created_rate",
+    "rabbitmq_connection_closed_rate",
+    "rabbitmq_channel_created_rate",
+    "rabbitmq_channel_closed_rate",
+]);
+pub const EMPTY_GETS: Chart = Chart::new("Gets that found nothing").of(&["rabbitmq_get_empty_rate"]);
 pub const MEMORY: Chart = Chart::new("Nodes: memory").of(&["rabbitmq_node_mem_used"]).each("node");
 pub const DISK: Chart = Chart::new("Nodes: free disk").of(&["rabbitmq_node_disk_free"]).each("node");
 pub const FILES: Chart = Chart::new("Nodes: open files").of(&["rabbitmq_node_fd_used"]).each("node");

@@ -28,9 +28,9 @@ impl Events {
     /// Takes in the judgements of a batch, the points of [`Kind::Special`]. Of several of one event and time the worst counts.
     pub fn take(&mut self, db: &Connection, points: &[Point]) -> rusqlite::Result<()> {
         let mut events: Vec<&Point> = points.iter().filter(|point| point.kind == Kind::Special).collect();
-        let order = |event: &Point| (event.time, event.name.clone());
-        events.sort_by(|a, b| order(a).cmp(&order(b)).then(b.value.as_f64().total_cmp(&a.value.as_f64())));
-        events.dedup_by(|next, first| order(next) == order(first));
+        let order = |a: &Point, b: &Point| (a.time, &a.name).cmp(&(b.time, &b.name));
+        events.sort_by(|a, b| order(a, b).then(b.value.as_f64().total_cmp(&a.value.as_f64())));
+        events.dedup_by(|next, first| order(next, first).is_eq());
         events.into_iter().try_for_each(|event| self.judge(db, event))
     }
 
