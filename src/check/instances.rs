@@ -79,7 +79,7 @@ impl Check for Instances {
         {
             return Err(error);
         }
-        failed.into_iter().for_each(|(name, error)| out.fault_of(&name, error.to_string()));
+        failed.into_iter().for_each(|(name, error)| out.failure_of(&name, &error));
         Ok(())
     }
 }

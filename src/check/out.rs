@@ -8,6 +8,7 @@ use crate::model::point::{Batch, HealthEvent, Kind, Level, Point, Series, Tags, 
 use crate::model::rates::{Backward, Before, Change, Count};
 use crate::model::table::{Field, How, NO_COUNT, Raw, Row, Share};
 use crate::state::Run;
+use crate::sys::logging::FaultKind;
 use std::collections::HashMap;
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -47,10 +48,25 @@ pub struct Fault {
     /// The device, plugin or container that it is about; empty where it is the check as a whole.
     pub item: String,
     pub text: String,
-    /// Logged once, not again and again.
-    pub is_lasting: bool,
+    pub kind: FaultKind,
     /// The event about it is called after the item, not after the check.
     pub names_event: bool,
+}
+
+impl Fault {
+    /// The failure of a check as a whole.
+    pub fn whole(error: &Error) -> Fault {
+        Fault { item: String::new(), text: error.to_string(), kind: kind_of(error), names_event: false }
+    }
+}
+
+/// As what the log tells it.
+fn kind_of(error: &Error) -> FaultKind {
+    match error {
+        Error::Absent(_) => FaultKind::Lasting,
+        _ if error.is_away() => FaultKind::Away,
+        _ => FaultKind::Passing,
+    }
 }
 
 impl fmt::Display for Fault {
@@ -465,21 +481,26 @@ impl Out {
 
     /// The same of one of several things that fail and recover each for itself: it has log lines of its own.
     pub fn fault_of(&mut self, item: &str, what: impl Into<String>) {
-        self.push_fault(item, what, false, false);
+        self.push_fault(item, what, FaultKind::Passing, false);
+    }
+
+    /// The same, with a server that is away told as one.
+    pub fn failure_of(&mut self, item: &str, error: &Error) {
+        self.push_fault(item, error.to_string(), kind_of(error), false);
     }
 
     /// The same of what is not there, and most likely will not be: the log tells it once.
     pub fn absence_of(&mut self, item: &str, what: impl Into<String>) {
-        self.push_fault(item, what, true, false);
+        self.push_fault(item, what, FaultKind::Lasting, false);
     }
 
     /// As [`Out::fault_of`], of an item that a sink which takes events knows by its own name.
     pub fn fault_by(&mut self, item: &str, what: impl Into<String>) {
-        self.push_fault(item, what, false, true);
+        self.push_fault(item, what, FaultKind::Passing, true);
     }
 
-    fn push_fault(&mut self, item: &str, what: impl Into<String>, is_lasting: bool, names_event: bool) {
-        self.faults.push(Fault { item: item.into(), text: what.into(), is_lasting, names_event });
+    fn push_fault(&mut self, item: &str, what: impl Into<String>, kind: FaultKind, names_event: bool) {
+        self.faults.push(Fault { item: item.into(), text: what.into(), kind, names_event });
     }
 }
 

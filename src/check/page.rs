@@ -80,7 +80,7 @@ impl<T: FnMut(usize, &Answer, &mut Out) -> Result<()> + Send> Check for Pages<T>
             return Err(first);
         }
         for (at, error) in errors {
-            out.fault_of(questions.get(at).map_or("", |question| &question.path), error.to_string());
+            out.failure_of(questions.get(at).map_or("", |question| &question.path), &error);
         }
         Ok(())
     }

@@ -27,6 +27,15 @@ pub enum Error {
     Absent(String),
 }
 
+/// How the problem begins that `net/` and `fetch/` tell of a server with which there is no conversation.
+const AWAY: [&str; 5] = [
+    "cannot connect",
+    "connection lost before the answer",
+    "no whole answer",
+    "the answer broke off",
+    "the server closed the connection",
+];
+
 impl Error {
     /// Use as `.map_err(Error::file("open", &path))`.
     pub fn file(doing: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Error {
@@ -40,6 +49,11 @@ impl Error {
 
     pub fn daemon(sentence: impl Into<String>) -> Error {
         Error::Daemon(sentence.into())
+    }
+
+    /// Whether there was no conversation, or it broke off: a server that is stopped, hangs, or starts again.
+    pub fn is_away(&self) -> bool {
+        matches!(self, Error::Fetch { problem, .. } if AWAY.iter().any(|begin| problem.starts_with(begin)))
     }
 
     /// Whether nothing listens at the address that was asked, in the words of the system.

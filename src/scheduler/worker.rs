@@ -96,10 +96,9 @@ impl Unit {
         let context = world.at(tick);
         let whole = match catch_unwind(AssertUnwindSafe(|| check.run(&context, out))) {
             Ok(Ok(())) => None,
-            Ok(Err(error)) => Some((error.to_string(), matches!(error, Error::Absent(_)))),
-            Err(_) => Some(("panicked; this is a bug, please report it with the log".into(), false)),
+            Ok(Err(error)) => Some(Fault::whole(&error)),
+            Err(_) => Some(Fault::whole(&Error::daemon("panicked; this is a bug, please report it with the log"))),
         };
-        let whole = whole.map(|(text, is_lasting)| Fault { item: String::new(), text, is_lasting, names_event: false });
         let failure = whole.as_ref().map(|whole| format!("{}: {whole}", self.name));
         let (mut batch, mut faults) = out.finish();
         let (now, mut lines) = (Instant::now(), Vec::new());
@@ -113,10 +112,7 @@ impl Unit {
                 "" => self.name.to_string(),
                 item => format!("{}: {item}", self.name),
             };
-            let line = match fault.is_lasting {
-                true => folding.complain_once(&subject, &fault.text, now),
-                false => folding.complain(&subject, &fault.text, now),
-            };
+            let line = folding.complain_of(fault.kind, &subject, &fault.text, now);
             lines.extend(line.map(|line| (Level::Warn, line)));
             ailing.push(subject);
             let (called, told) = match fault.names_event {
@@ -126,8 +122,12 @@ impl Unit {
             let event = errors.as_mut().and_then(|errors| errors.event(&called, &self.check_type, &told, tick));
             batch.events.extend(event);
         }
-        for subject in before.iter().filter(|subject| !ailing.contains(subject)) {
-            lines.extend(folding.recovered(subject, now).map(|line| (Level::Info, line)));
+        for subject in before.into_iter().filter(|subject| !ailing.contains(subject)).collect::<Vec<_>>() {
+            match has_failed {
+                // Nothing is known of the items of a check that failed as a whole.
+                true => ailing.push(subject),
+                false => lines.extend(folding.recovered(&subject, now).map(|line| (Level::Info, line))),
+            }
         }
         Ran { batch, lines, failure, run, faults, servers: out.take_servers() }
     }

@@ -117,3 +117,50 @@ fn each_further_server_costs_one_descriptor() {
     assert_eq!(open() - before, 10);
     signal(pid, "TERM");
 }
+
+#[test]
+fn a_server_that_fails_when_all_do_is_not_told_as_working() {
+    let ((first, first_is_down), (shop, shop_is_down)) = (nginx(1), nginx(2));
+    let home = home(&[section("NginX", &first), section("NginX:shop", &shop)]).with("check_period_seconds", "0.2");
+    let pid = home.start();
+    wait_for("the first of both", || shop.asked().len() > 2 && first.asked().len() > 2);
+    shop_is_down.store(true, Ordering::SeqCst);
+    wait_for("one line", || home.log().contains("check_nginx: shop: "));
+    first_is_down.store(true, Ordering::SeqCst);
+    let asked = first.asked().len();
+    wait_for("both to be down", || first.asked().len() > asked + 4);
+    first_is_down.store(false, Ordering::SeqCst);
+    wait_for("the first to be back", || home.log().contains("check_nginx: works again"));
+    assert!(!home.log().contains("check_nginx: shop: works again"), "{}", home.log());
+    shop_is_down.store(false, Ordering::SeqCst);
+    wait_for("both to be back", || home.log().contains("check_nginx: shop: works again"));
+    signal(pid, "TERM");
+}
+
+#[test]
+fn a_server_that_is_away_in_several_ways_is_one_line() {
+    let (way, asked) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let (chosen, count) = (Arc::clone(&way), Arc::clone(&asked));
+    let pages = Pages::on_port(move |_| {
+        count.fetch_add(1, Ordering::SeqCst);
+        match chosen.load(Ordering::SeqCst) {
+            0 => Page::body(
+                "Active connections: 1 \nserver accepts handled requests\n 1 1 1 \nReading: 0 Writing: 1 Waiting: 0 \n",
+            ),
+            1 => Page::Raw(Vec::new()),
+            2 => Page::Raw(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nActive".to_vec()),
+            _ => Page::Silence,
+        }
+    });
+    let home = home(&[section("NginX", &pages)]).with("check_period_seconds", "0.2");
+    let pid = home.start();
+    for next in [1, 2, 3, 0] {
+        let before = asked.load(Ordering::SeqCst);
+        wait_for("requests", || asked.load(Ordering::SeqCst) > before + 4);
+        way.store(next, Ordering::SeqCst);
+    }
+    wait_for("the end of it", || home.log().contains("check_nginx: works again"));
+    let lines = home.log().lines().filter(|line| line.contains("WARN check_nginx")).count();
+    assert_eq!(lines, 1, "{}", home.log());
+    signal(pid, "TERM");
+}

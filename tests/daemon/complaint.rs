@@ -1,6 +1,6 @@
 //! What happens again and again does not fill the log.
 
-use puypuy::sys::logging::Folding;
+use puypuy::sys::logging::{FaultKind, Folding};
 use std::time::{Duration, Instant};
 
 /// Complains every `step` seconds; the lines with the second they came at.
@@ -99,8 +99,9 @@ fn subjects_without_end_are_cut_and_forgotten() {
 fn what_is_not_on_this_host_is_told_once() {
     let (mut folding, begun) = (Folding::default(), Instant::now());
     let at = |second| begun + Duration::from_secs(second);
-    let told: Vec<String> =
-        (0..7200).filter_map(|second| folding.complain_once("check_x", "no driver", at(second))).collect();
+    let told: Vec<String> = (0..7200)
+        .filter_map(|second| folding.complain_of(FaultKind::Lasting, "check_x", "no driver", at(second)))
+        .collect();
     assert_eq!(told, ["check_x: no driver"]);
     assert_eq!(folding.recovered("check_x", at(7200)).unwrap(), "check_x: works again after 2 h (7200 failures)");
 }

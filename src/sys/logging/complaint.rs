@@ -10,11 +10,24 @@ const PER_MINUTE: usize = 3;
 const PER_HOUR: usize = 12;
 /// Texts of one subject that are told apart.
 const TEXTS: usize = 4;
+/// Stands for all texts of a server that is away.
+const AWAY: &str = "is away";
 /// Lines about repeats of all subjects together.
 const REPEATS_PER_HOUR: usize = 100;
 const SUBJECTS: usize = 512;
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
+
+/// What a complaint is about, which decides when it is told again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    /// Other words are another fault and a line at once; repeats are lines at growing gaps.
+    Passing,
+    /// The same, and repeats are never lines.
+    Lasting,
+    /// A server that cannot be talked with: refused, late and broken off are one fault.
+    Away,
+}
 
 /// Logs complaints as warnings, folded by [`Folding`].
 #[derive(Default)]
@@ -34,7 +47,7 @@ impl Complaint {
 
     /// The same of what lasts: its repeats are never lines.
     pub fn complain_once(&mut self, subject: &str, message: &str, now: Instant) {
-        if let Some(line) = self.0.complain_once(subject, message, now) {
+        if let Some(line) = self.0.complain_of(FaultKind::Lasting, subject, message, now) {
             log::warn!("{line}");
         }
     }
@@ -87,15 +100,11 @@ struct Subject {
 impl Folding {
     /// The line to log, if this complaint shall be one.
     pub fn complain(&mut self, subject: &str, message: &str, now: Instant) -> Option<String> {
-        self.fold(subject, message, now, false)
+        self.complain_of(FaultKind::Passing, subject, message, now)
     }
 
-    /// The line to log, if this complaint shall be one; a repeat never is.
-    pub fn complain_once(&mut self, subject: &str, message: &str, now: Instant) -> Option<String> {
-        self.fold(subject, message, now, true)
-    }
-
-    fn fold(&mut self, subject: &str, message: &str, now: Instant, is_lasting: bool) -> Option<String> {
+    /// The same of a fault of that kind.
+    pub fn complain_of(&mut self, kind: FaultKind, subject: &str, message: &str, now: Instant) -> Option<String> {
         if !self.subjects.contains_key(subject) {
             if self.subjects.len() >= SUBJECTS && !self.make_room(now) {
                 return self.too_many(now);
@@ -115,10 +124,11 @@ impl Folding {
         entry.times += 1;
         entry.held += 1;
 
-        let fresh = !entry.told || !entry.texts.iter().any(|text| text == message);
+        let text = if kind == FaultKind::Away { AWAY } else { message };
+        let fresh = !entry.told || !entry.texts.iter().any(|known| known == text);
         let wait = GAPS.get(entry.gap).copied().unwrap_or_default();
         let is_time = repeats_left && now.saturating_duration_since(entry.last) >= wait;
-        let due = fresh || (!is_lasting && is_time);
+        let due = fresh || (kind != FaultKind::Lasting && is_time);
         if !due || !entry.may_speak(now) {
             return None;
         }
@@ -129,7 +139,7 @@ impl Folding {
         if fresh {
             entry.gap = 0;
             entry.texts.truncate(TEXTS - 1);
-            entry.texts.insert(0, message.into());
+            entry.texts.insert(0, text.into());
         } else {
             entry.gap = (entry.gap + 1).min(GAPS.len() - 1);
             self.repeats.push_back(now);

@@ -5,7 +5,7 @@
 mod complaint;
 mod rotating;
 
-pub use complaint::{Complaint, Folding};
+pub use complaint::{Complaint, FaultKind, Folding};
 pub use rotating::{RotatingFile, Rotation};
 
 use crate::model::error::{Error, Result};
