@@ -237,10 +237,13 @@ impl Out {
         let series = Series { name, check_type, host: None, tags: tags.clone() };
         let (at, time) = (self.when_read(), self.tick.wall);
         let mut sum = None;
-        for (word, count) in counters {
-            let Some(known) = self.known.of(&series, Some(word), time) else { return };
-            let rate = known.before.per_second(Count::Real(*count), at, field.backward).number();
-            sum = rate.map(|rate| rate + sum.unwrap_or(0.0)).or(sum);
+        if !self.known.refuses(&series) {
+            let mut parts = self.known.parts(&series.name);
+            for (word, count) in counters {
+                let change = |before: &mut Before| before.per_second(Count::Real(*count), at, field.backward);
+                let rate = parts.change(word, time, change).number();
+                sum = rate.map(|rate| rate + sum.unwrap_or(0.0)).or(sum);
+            }
         }
         let told = (field.how, time, field.reaction);
         self.push(series, None, told, |_| Value::finite(sum? * field.scale));

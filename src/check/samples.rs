@@ -3,7 +3,7 @@
 use super::Out;
 use crate::fetch::http::{Answer, Body};
 use crate::model::error::Result;
-use crate::model::parse::prometheus::{Page, Sample};
+use crate::model::parse::prometheus::{Labels, Page, Sample};
 use crate::model::point::Tags;
 use crate::model::table::{Field, How};
 use std::borrow::Cow;
@@ -83,12 +83,6 @@ fn end(page: Page, answer: &Answer, server: &str, out: &mut Out) -> Result<()> {
     answer.must(is_known, &format!("the metrics of {server} as Prometheus text"))
 }
 
-/// The labels of these names as tags, in the order of the names.
-pub fn tags(labels: &[(String, String)], names: &[&str]) -> Tags {
-    let label = |name: &&str| labels.iter().find(|(label, _)| label == name).cloned();
-    names.iter().filter_map(label).collect()
-}
-
 /// Sums over samples that differ in labels which are no tags.
 #[derive(Default)]
 pub struct Sums(HashMap<(&'static str, Tags), Sum>);
@@ -102,11 +96,11 @@ struct Sum {
 
 impl Sums {
     /// Adds the sample with these labels to the sum of these tags.
-    pub fn add(&mut self, field: &'static Field, tags: Tags, labels: &[(String, String)], value: f64) {
+    pub fn add(&mut self, field: &'static Field, tags: Tags, labels: &Labels, value: f64) {
         let new = || Sum { field, level: 0.0, counters: HashMap::new() };
         let sum = self.0.entry((field.metric, tags)).or_insert_with(new);
         match field.how {
-            How::Rate | How::Delta => _ = sum.counters.insert(format!("{labels:?}"), value),
+            How::Rate | How::Delta => _ = sum.counters.insert(labels.word(), value),
             How::Gauge | How::Percent | How::Counter => sum.level += value,
         }
     }

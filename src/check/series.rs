@@ -14,8 +14,8 @@ const FORGET_AFTER: u32 = 10;
 pub struct KnownSeries {
     most: usize,
     known: HashMap<Series, Known>,
-    /// Counters of devices that have other names than their series, by device and metric.
-    devices: HashMap<Text, HashMap<Text, Counter>>,
+    /// Counters that have another name than their series, as that of a device, by metric and name.
+    parts: HashMap<Text, HashMap<Box<str>, Counter>>,
     run: u32,
     refused: usize,
 }
@@ -38,6 +38,33 @@ struct Counter {
     told: Option<(u32, i64)>,
 }
 
+impl Counter {
+    /// What was before, when it is told in that run for that time. One that is told again has its sample taken back.
+    fn told_in(&mut self, run: u32, time: i64) -> &mut Before {
+        if self.told.replace((run, time)) == Some((run, time)) {
+            self.before.take_back();
+        }
+        &mut self.before
+    }
+}
+
+/// The counters of one metric that have names of their own.
+pub struct Parts<'a> {
+    counters: &'a mut HashMap<Box<str>, Counter>,
+    run: u32,
+}
+
+impl Parts<'_> {
+    /// What that makes of what was before of the one with that name, which is told now for that time.
+    pub fn change<T>(&mut self, name: &str, time: i64, of: impl FnOnce(&mut Before) -> T) -> T {
+        // Nearly all are known: only a new one needs a copy of its name.
+        match self.counters.get_mut(name) {
+            Some(counter) => of(counter.told_in(self.run, time)),
+            None => of(self.counters.entry(name.into()).or_default().told_in(self.run, time)),
+        }
+    }
+}
+
 /// What is remembered of a series that is told now.
 pub struct Remembered<'a> {
     pub before: &'a mut Before,
@@ -46,7 +73,7 @@ pub struct Remembered<'a> {
 
 impl KnownSeries {
     pub fn new(most: usize) -> KnownSeries {
-        KnownSeries { most, known: HashMap::new(), devices: HashMap::new(), run: 0, refused: 0 }
+        KnownSeries { most, known: HashMap::new(), parts: HashMap::new(), run: 0, refused: 0 }
     }
 
     pub fn begin_run(&mut self) {
@@ -54,11 +81,11 @@ impl KnownSeries {
         self.refused = 0;
     }
 
-    /// Forgets what was not seen for long, and of devices what was not seen in this run: one that comes back starts anew. With
+    /// Forgets what was not seen for long, and of parts what was not seen in this run: one that comes back starts anew. With
     /// the bound, how many series were refused in this run.
     pub fn end_run(&mut self) -> (usize, usize) {
         let is_seen = |counter: &Counter| counter.told.is_some_and(|(run, _)| run == self.run);
-        self.devices.retain(|_, counters| {
+        self.parts.retain(|_, counters| {
             counters.retain(|_, counter| is_seen(counter));
             !counters.is_empty()
         });
@@ -69,6 +96,17 @@ impl KnownSeries {
     /// Whether a new one would be refused.
     pub fn is_full(&self) -> bool {
         self.known.len() >= self.most
+    }
+
+    /// Whether this one would be.
+    pub fn refuses(&self, series: &Series) -> bool {
+        self.is_full() && !self.known.contains_key(series)
+    }
+
+    /// What was before of the counters of that metric which have names of their own.
+    pub fn parts(&mut self, metric: &Text) -> Parts<'_> {
+        let run = self.run;
+        Parts { counters: self.parts.entry(metric.clone()).or_default(), run }
     }
 
     /// What is remembered of it, or of that device's counter of its name; `None`: refused. A counter that is told again in this
@@ -87,22 +125,16 @@ impl KnownSeries {
             (known.seen, known.place) = (self.run, None);
         }
         let counter = match device {
-            Some(device) => {
-                let counters = self.devices.entry(Text::Owned(device.into())).or_default();
-                counters.entry(series.name.clone()).or_default()
-            }
+            Some(device) => self.parts.entry(series.name.clone()).or_default().entry(device.into()).or_default(),
             None => &mut known.counter,
         };
-        if counter.told.replace((self.run, time)) == Some((self.run, time)) {
-            counter.before.take_back();
-        }
-        Some(Remembered { before: &mut counter.before, place: &mut known.place })
+        Some(Remembered { before: counter.told_in(self.run, time), place: &mut known.place })
     }
 
     /// Lets every series start anew.
     pub fn begin_anew(&mut self) {
         self.known.values_mut().for_each(|known| known.counter = Counter::default());
-        self.devices.clear();
+        self.parts.clear();
     }
 
     /// Lets every series start anew that has all tags of one of these.

@@ -231,7 +231,7 @@ fn tell_text(answer: &Answer, out: &mut Out) -> Result<()> {
     let is_wanted = |name: &str| name == NODE.cell || TEXT.contains(&name);
     samples(answer, "Solr 10", is_wanted, out, |sample, _| {
         if sample.name == NODE.cell {
-            requests.insert(format!("{:?}", sample.labels), sample.value);
+            requests.insert(sample.labels.word(), sample.value);
         }
         for (name, value) in as_before(&sample) {
             *sums.entry(name).or_default() += value;
@@ -258,10 +258,7 @@ const TEXT: &[&str] = &[
 
 /// What older versions call that sample, and its number in their unit.
 fn as_before(sample: &Sample) -> Vec<(String, f64)> {
-    let label = |name: &str| {
-        let own = sample.labels.iter().find(|(own, _)| own == name);
-        own.map(|(_, text)| text.as_str()).unwrap_or_default()
-    };
+    let label = |name: &str| sample.labels.get(name).unwrap_or_default();
     let memory =
         |cell: &str| vec![(format!("memory.{}.{cell}", label("jvm_memory_type").replace('_', "-")), sample.value)];
     let collector = |cell: &str, unit: f64| {

@@ -179,7 +179,7 @@ fn tell_jobs(told: &Telemetry, has_children: bool, out: &mut Out) {
 
 /// The job, runs of it under its own name; `None` for what is of none.
 fn tags(gauge: &Gauge, has_children: bool) -> Option<Tags> {
-    let label = |name: &str| gauge.labels.iter().find(|(label, _)| label == name).map(|(_, text)| text.as_str());
+    let label = |name: &str| gauge.labels.iter().find(|(label, _)| *label == name).map(|(_, text)| text);
     let job = label("job")?;
     let parent = label("parent_id").filter(|parent| !parent.is_empty());
     let parent = parent.or_else(|| CHILDREN.iter().find_map(|begin| Some(job.split_once(begin)?.0)));

@@ -24,7 +24,7 @@ const START: &str = "process_start_time_seconds";
 /// A level.
 pub struct Gauge {
     pub name: String,
-    pub labels: Vec<(String, String)>,
+    pub labels: Tags,
     pub value: f64,
 }
 
@@ -225,7 +225,7 @@ fn of_json(document: &Value) -> Telemetry {
     for entry in json::array(document, "/Gauges") {
         if let (Some(name), Some(value)) = (json::text(entry, "/Name"), number(entry, "/Value")) {
             let labels = entry.pointer("/Labels").and_then(Value::as_object).into_iter().flatten();
-            let labels = labels.filter_map(|(label, text)| Some((label.clone(), text.as_str()?.to_string())));
+            let labels = labels.filter_map(|(label, text)| Some((label.clone(), text.as_str()?)));
             all.gauges.push(Gauge { name: name.into(), labels: labels.collect(), value });
         }
     }
@@ -262,11 +262,11 @@ fn of_page(page: &str, out: &mut Out) -> Telemetry {
         if name == START {
             out.counted_by(&value.to_string());
         }
-        let word = format!("{labels:?}");
+        let word = labels.word();
         let kind = |name: &str| kinds.get(name).copied().unwrap_or_default();
         let of_summary = |end| name.strip_suffix(end).filter(|name| kind(name) == "summary").map(String::from);
         if kind(&name) == "gauge" {
-            all.gauges.push(Gauge { name: name.into_owned(), labels, value });
+            all.gauges.push(Gauge { name: name.into_owned(), labels: labels.tags(), value });
         } else if kind(&name) == "counter" {
             all.counters.add(&name, Event { count: value, sum: value, ..Event::new(word) });
         } else if let Some(name) = of_summary("_sum") {

@@ -3,7 +3,7 @@
 
 use super::CONF;
 use crate::check::chart::Chart;
-use crate::check::samples::{Sums, samples, tags};
+use crate::check::samples::{Sums, samples};
 use crate::check::{Runs, Spec, page};
 use crate::fetch::http;
 use crate::model::parse::prometheus::Sample;
@@ -37,7 +37,7 @@ pub static SPEC: Spec = Spec {
                 }
                 for (table, kept) in SUMS {
                     for field in table.iter().filter(|field| field.cell == name && !labels.is_empty()) {
-                        sums.add(field, tags(&labels, kept), &labels, value);
+                        sums.add(field, labels.tags_of(kept), &labels, value);
                     }
                 }
             })?;

@@ -3,7 +3,7 @@
 
 use super::CONF;
 use crate::check::chart::Chart;
-use crate::check::samples::{Sums, streamed, tags};
+use crate::check::samples::{Sums, streamed};
 use crate::check::{Out, Runs, Spec, long_page};
 use crate::config::section::Section;
 use crate::fetch::http::{self, Endpoint};
@@ -157,10 +157,6 @@ const SLICE: &str = "kube_endpointslice_info";
 const SLICE_LABELS: &str = "kube_endpointslice_labels";
 const SERVICE: &str = "label_kubernetes_io_service_name";
 
-fn label<'s>(sample: &'s Sample, wanted: &str) -> Option<&'s str> {
-    sample.labels.iter().find(|(name, _)| name == wanted).map(|(_, text)| text.as_str())
-}
-
 /// What the section says.
 struct Wanted {
     /// Of samples.
@@ -197,21 +193,21 @@ impl Wanted {
 
     fn tell(&self, sample: &Sample, sums: &mut Sums, addresses: &mut Addresses, out: &mut Out) {
         let is_among = |wanted: &[String], name: &str| {
-            wanted.is_empty() || label(sample, name).is_none_or(|text| wanted.iter().any(|own| own == text))
+            wanted.is_empty() || sample.labels.get(name).is_none_or(|text| wanted.iter().any(|own| own == text))
         };
         if !is_among(&self.namespaces, "namespace") || !is_among(&self.nodes, "node") {
             return;
         }
         let line = self.lines.get(&*sample.name).or_else(|| {
-            let resource = label(sample, "resource")?;
+            let resource = sample.labels.get("resource")?;
             self.lines.get(&*format!("{}/{resource}", sample.name))
         });
         let Some(Line { field, tags: names, is_summed }) = line else { return addresses.add(sample) };
-        if label(sample, "status").is_some_and(|status| status != "true") {
+        if sample.labels.get("status").is_some_and(|status| status != "true") {
             return;
         }
         let namespace = self.has_namespace.then_some("namespace");
-        let tags = tags(&sample.labels, &names.iter().copied().chain(namespace).collect::<Vec<_>>());
+        let tags = sample.labels.tags_of(&names.iter().copied().chain(namespace).collect::<Vec<_>>());
         match is_summed {
             true => sums.add(field, tags, &sample.labels, sample.value),
             false => out.put(field, sample.value, &tags),
@@ -235,12 +231,12 @@ type Ready = HashSet<u64>;
 impl Addresses {
     fn add(&mut self, sample: &Sample) {
         let place = |name: &str| {
-            let namespace = label(sample, "namespace").unwrap_or_default();
-            (namespace.to_string(), label(sample, name).unwrap_or_default().to_string())
+            let namespace = sample.labels.get("namespace").unwrap_or_default();
+            (namespace.to_string(), sample.labels.get(name).unwrap_or_default().to_string())
         };
-        let is_ready = label(sample, "ready") == Some("true");
+        let is_ready = sample.labels.get("ready") == Some("true");
         let address =
-            |name: &str| label(sample, name).filter(|_| is_ready).map(|address| self.hashes.hash_one(address));
+            |name: &str| sample.labels.get(name).filter(|_| is_ready).map(|address| self.hashes.hash_one(address));
         match &*sample.name {
             "kube_endpoint_address_available" => _ = self.told.insert(place("endpoint"), sample.value),
             ENDPOINT | "kube_endpoint_address" => {
@@ -252,7 +248,7 @@ impl Addresses {
                 self.slices.entry(place("endpointslice")).or_default().extend(found);
             }
             SLICE_LABELS => {
-                if let Some(service) = label(sample, SERVICE) {
+                if let Some(service) = sample.labels.get(SERVICE) {
                     self.services.insert(place("endpointslice"), service.into());
                 }
             }

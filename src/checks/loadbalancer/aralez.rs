@@ -82,12 +82,12 @@ fn tell(page: &Answer, before: &mut [Histogram; 2], out: &mut Out) -> Result<()>
     samples(page, "Aralez", is_wanted, out, |sample, out| {
         let Sample { name, labels, value, .. } = sample;
         if name.ends_with("_bucket") {
-            let bound = labels.iter().find(|(label, _)| label == "le").and_then(|(_, bound)| bound.parse().ok());
+            let bound = labels.get("le").and_then(|bound| bound.parse().ok());
             let buckets = histogram(&name).and_then(|at| buckets.get_mut(at));
             bound.zip(buckets).into_iter().for_each(|(bound, buckets)| buckets.push((bound, value)));
             return;
         }
-        let tags = Tags::from_iter(labels);
+        let tags = labels.tags();
         let mut own = FIELDS.iter().filter(|field| field.cell == name).peekable();
         match other(&name) {
             Some(field) if own.peek().is_none() => out.put_as(&name, field, value, &tags),

@@ -7,7 +7,6 @@ use crate::check::samples::samples;
 use crate::check::{Runs, Spec, page};
 use crate::fetch::http;
 use crate::model::parse::prometheus::Sample;
-use crate::model::point::Tags;
 use crate::model::table::{Field, counter, gauge};
 
 pub static SPEC: Spec = Spec {
@@ -31,7 +30,7 @@ pub static SPEC: Spec = Spec {
                     let Sample { name, labels, value, .. } = sample;
                     let is_admins = labels.iter().any(|(_, text)| text == "admin");
                     if let Some(field) = field(&name).filter(|_| !is_admins) {
-                        out.put_as(&name, field, value, &Tags::from_iter(labels));
+                        out.put_as(&name, field, value, &labels.tags());
                     }
                 },
             )

@@ -99,17 +99,17 @@ fn tell(page: &Answer, out: &mut Out) -> Result<()> {
     let mut sums = Sums::default();
     samples(page, "Traefik", is_wanted, out, |sample, out| {
         let Sample { name, labels, value, .. } = sample;
-        let label = |wanted: &str| labels.iter().find(|(key, _)| key == wanted).map(|(_, text)| text.as_str());
-        if let Some(service) = of_service(&name).and_then(|key| label(key)) {
+        if let Some(service) = of_service(&name).and_then(|key| labels.get(key)) {
             sums.add(&SERVICE, Tags::one("service", service), &labels, value);
             sums.add(&TOTAL, Tags::default(), &labels, value);
         } else if let Some(field) = plain(&name) {
-            out.put(field, value, &Tags::from_iter(labels));
-        } else if let Some((field, protocol)) = duration(&name).zip(label("protocol")) {
+            out.put(field, value, &labels.tags());
+        } else if let Some((field, protocol)) = duration(&name).zip(labels.get("protocol")) {
             let name = name.replace("request", &protocol.replace('-', "_"));
-            let code = label("code").map(|code| ("status_code".to_string(), code.to_string()));
-            let others = labels.iter().filter(|(key, _)| key != "code" && key != "protocol").cloned();
-            out.put_as(&name, field, value, &code.into_iter().chain(others).collect());
+            let code = labels.get("code").map(|code| ("status_code", code));
+            let others = labels.iter().filter(|(key, _)| !["code", "protocol"].contains(key));
+            let tags = code.into_iter().chain(others).map(|(key, text)| (key.to_string(), text));
+            out.put_as(&name, field, value, &tags.collect());
         }
     })?;
     sums.put(out);

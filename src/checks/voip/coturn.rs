@@ -25,16 +25,17 @@ pub static SPEC: Spec = Spec {
             let is_wanted = |name: &str| TRAFFIC.iter().chain(FIELDS).any(|field| field.cell == name);
             samples(page, "coturn", is_wanted, out, |Sample { name, labels, value, .. }, out| {
                 if let Some(field) = TRAFFIC.iter().find(|field| field.cell == name) {
-                    let told = labels.iter().filter(|(label, _)| by_user || label != "user").cloned();
+                    let told = labels.iter().filter(|(label, _)| by_user || *label != "user");
+                    let told = told.map(|(label, text)| (label.to_string(), text));
                     sums.add(field, told.collect(), &labels, value);
                     return;
                 }
                 // All of them together, in old versions.
-                if labels.iter().any(|(label, text)| label == "type" && text == "all") {
+                if labels.get("type") == Some("all") {
                     return;
                 }
-                let tag = |label: String| if label == "type" { "transport".to_string() } else { label };
-                let tags = labels.into_iter().map(|(label, text)| (tag(label), text)).collect();
+                let tag = |label: &str| if label == "type" { "transport" } else { label }.to_string();
+                let tags = labels.iter().map(|(label, text)| (tag(label), text)).collect();
                 FIELDS.iter().filter(|field| field.cell == name).for_each(|field| out.put(field, value, &tags));
             })?;
             sums.put(out);

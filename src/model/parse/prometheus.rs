@@ -4,6 +4,7 @@
 
 use super::time::whole;
 use crate::model::error::quote;
+use crate::model::point::Tags;
 use std::borrow::Cow;
 
 /// What one line says.
@@ -21,11 +22,50 @@ pub enum Line<'a> {
     Sample(Sample<'a>),
 }
 
+/// Name and value of each label, as they stand.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Labels<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+
+impl Labels<'_> {
+    /// The value of the label with that name.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.iter().find(|(label, _)| *label == name).map(|(_, value)| value)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_ref(), value.as_ref()))
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// All of them as tags.
+    pub fn tags(&self) -> Tags {
+        self.iter().map(|(name, value)| (name.to_string(), value)).collect()
+    }
+
+    /// Those of these names as tags, in the order of the names.
+    pub fn tags_of(&self, names: &[&str]) -> Tags {
+        names.iter().filter_map(|name| Some((name.to_string(), self.get(name)?))).collect()
+    }
+
+    /// One word for all of them, which no other labels of a page have.
+    pub fn word(&self) -> String {
+        let mut word = String::with_capacity(self.iter().map(|(name, value)| name.len() + value.len() + 2).sum());
+        for part in self.iter().flat_map(|(name, value)| [name, value]) {
+            word.push_str(part);
+            word.push('\0');
+        }
+        word
+    }
+}
+
 /// One number.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample<'a> {
     pub name: Cow<'a, str>,
-    pub labels: Vec<(String, String)>,
+    pub labels: Labels<'a>,
     /// May be NaN or infinite: the format has words for both.
     pub value: f64,
     /// As written: milliseconds since 1970, or seconds in OpenMetrics; without a fraction.
@@ -48,10 +88,10 @@ pub fn parse(text: &str) -> Result<Line<'_>, &'static str> {
     let (name, rest) = text.split_at_checked(end).ok_or("no value behind the name")?;
     let (quoted, labels, rest) = match rest.trim_start().strip_prefix('{') {
         Some(rest) => labels(rest)?,
-        None => (None, Vec::new(), rest),
+        None => (None, Labels::default(), rest),
     };
     let name = match quoted {
-        Some(quoted) if name.is_empty() && !quoted.is_empty() => Cow::Owned(quoted),
+        Some(quoted) if name.is_empty() && !quoted.is_empty() => quoted,
         Some(_) => return Err("the name is given twice, or is empty"),
         None if is_name(name) => Cow::Borrowed(name),
         None => return Err("the name has characters that a metric cannot have"),
@@ -84,7 +124,7 @@ fn of_comment(comment: &str) -> Line<'_> {
     let typed = || {
         let rest = comment.strip_prefix("TYPE")?.strip_prefix(|c: char| c.is_ascii_whitespace())?.trim_start();
         let (name, kind) = match rest.strip_prefix('"') {
-            Some(quoted) => quoted_text(quoted).map(|(name, kind)| (Cow::Owned(name), kind))?,
+            Some(quoted) => quoted_text(quoted)?,
             None => {
                 rest.split_once(|c: char| c.is_ascii_whitespace()).map(|(name, kind)| (Cow::Borrowed(name), kind))?
             }
@@ -94,22 +134,23 @@ fn of_comment(comment: &str) -> Line<'_> {
     typed().unwrap_or(Line::Nothing)
 }
 
-type Labels = Vec<(String, String)>;
 const USUAL_LABELS: usize = 8;
 
 /// `name="value",...}`: the name of the metric where it stands among them in quotes, the labels, and what stands behind.
-fn labels(mut rest: &str) -> Result<(Option<String>, Labels, &str), &'static str> {
+fn labels(mut rest: &str) -> Result<(Option<Cow<'_, str>>, Labels<'_>, &str), &'static str> {
     let (mut metric, mut labels) = (None, Vec::with_capacity(USUAL_LABELS));
     loop {
         rest = rest.trim_start();
         if let Some(behind) = rest.strip_prefix('}') {
-            return Ok((metric, labels, behind));
+            return Ok((metric, Labels(labels), behind));
         }
         let (name, behind) = match rest.strip_prefix('"') {
             Some(quoted) => quoted_text(quoted).ok_or("a name in quotes has no end")?,
             None => {
                 let end = rest.find(['=', '}']).ok_or("the labels have no end")?;
-                rest.split_at_checked(end).map(|(name, behind)| (name.trim().into(), behind)).unwrap_or_default()
+                rest.split_at_checked(end)
+                    .map(|(name, behind)| (Cow::Borrowed(name.trim()), behind))
+                    .unwrap_or_default()
             }
         };
         let behind = behind.trim_start();
@@ -136,12 +177,16 @@ fn labels(mut rest: &str) -> Result<(Option<String>, Labels, &str), &'static str
 }
 
 /// Up to the closing quote, and what stands behind it. `\n`, `\"` and `\\` stand for what they mean.
-fn quoted_text(text: &str) -> Option<(String, &str)> {
-    let mut value = String::new();
-    let mut letters = text.char_indices();
+fn quoted_text(text: &str) -> Option<(Cow<'_, str>, &str)> {
+    let (plain, rest) = text.split_at_checked(text.bytes().position(|byte| matches!(byte, b'"' | b'\\'))?)?;
+    if let Some(behind) = rest.strip_prefix('"') {
+        return Some((plain.into(), behind));
+    }
+    let mut value = String::from(plain);
+    let mut letters = rest.char_indices();
     while let Some((at, letter)) = letters.next() {
         match letter {
-            '"' => return Some((value, text.get(at + 1..)?)),
+            '"' => return Some((value.into(), rest.get(at + 1..)?)),
             '\\' => match letters.next()?.1 {
                 'n' => value.push('\n'),
                 other => value.push(other),
