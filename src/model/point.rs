@@ -86,6 +86,11 @@ impl Tags {
         Tags(Arc::new([(key.into(), value.into())]))
     }
 
+    /// Of names and values that were read.
+    pub fn of<'a>(tags: impl IntoIterator<Item = (&'a str, &'a str)>) -> Tags {
+        tags.into_iter().map(|(key, value)| (key.to_string(), value)).collect()
+    }
+
     /// These, and that one behind them.
     pub fn with(&self, key: impl Into<Text>, value: &str) -> Tags {
         Tags(self.0.iter().cloned().chain([(key.into(), value.into())]).collect())

@@ -164,7 +164,7 @@ impl Reader {
         let time = seconds(sample.time, now)?;
         // A summary of nothing is NaN: there is no number to tell.
         let Some(value) = Value::finite(sample.value) else { return Ok(()) };
-        let tags = sample.labels.tags();
+        let tags = Tags::of(sample.labels.iter());
         out.tell(Measurement { name: &sample.name, value, how, check_type: TYPE, tags, time });
         Ok(())
     }

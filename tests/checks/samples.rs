@@ -62,7 +62,7 @@ fn page(text: &str) -> Answer {
 fn tell_samples(page: &Answer, server: &str, fields: &'static [Field], out: &mut Out) -> Result<()> {
     let is_wanted = |name: &str| fields.iter().any(|field| field.cell == name);
     samples(page, server, is_wanted, out, |Sample { name, labels, value, .. }, out| {
-        let tags = labels.tags();
+        let tags = Tags::of(labels.iter());
         fields.iter().filter(|field| field.cell == name).for_each(|field| out.put(field, value, &tags));
     })
 }

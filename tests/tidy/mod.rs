@@ -105,7 +105,7 @@ const LAYERS: &[(&[&str], &[&str])] = &[
     (&["scheduler/"], &["crate::checks::system", "crate::sink", "reqwest"]),
     (&["config/"], &["std::net", "std::process", "std::thread", "log::"]),
     (&["web/"], &["crate::check::"]),
-    (&["", "!net/", "!sink/http_post.rs", "!fetch/http.rs"], &["reqwest::"]),
+    (&["", "!net/", "!sink/http_post.rs", "!fetch/http/"], &["reqwest::"]),
     (&["", "!config/ini.rs"], &["::ini::Ini", "use ini"]),
     (&["", "!daemon/fork.rs"], &["daemonize::"]),
     (&["", "!fetch/nvml.rs"], &["nvml_wrapper"]),

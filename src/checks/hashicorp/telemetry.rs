@@ -266,7 +266,7 @@ fn of_page(page: &str, out: &mut Out) -> Telemetry {
         let kind = |name: &str| kinds.get(name).copied().unwrap_or_default();
         let of_summary = |end| name.strip_suffix(end).filter(|name| kind(name) == "summary").map(String::from);
         if kind(&name) == "gauge" {
-            all.gauges.push(Gauge { name: name.into_owned(), labels: labels.tags(), value });
+            all.gauges.push(Gauge { name: name.into_owned(), labels: Tags::of(labels.iter()), value });
         } else if kind(&name) == "counter" {
             all.counters.add(&name, Event { count: value, sum: value, ..Event::new(word) });
         } else if let Some(name) = of_summary("_sum") {

@@ -37,7 +37,7 @@ pub static SPEC: Spec = Spec {
                 }
                 for (table, kept) in SUMS {
                     for field in table.iter().filter(|field| field.cell == name && !labels.is_empty()) {
-                        sums.add(field, labels.tags_of(kept), &labels, value);
+                        sums.add(field, Tags::of(labels.of(kept)), &labels, value);
                     }
                 }
             })?;

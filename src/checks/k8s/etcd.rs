@@ -7,6 +7,7 @@ use crate::check::samples::{Sums, streamed};
 use crate::check::{Runs, Spec, long_page};
 use crate::fetch::http::{self, Endpoint};
 use crate::model::parse::prometheus::Sample;
+use crate::model::point::Tags;
 use crate::model::table::{Field, counter, gauge, rate};
 
 pub static SPEC: Spec = Spec {
@@ -25,10 +26,10 @@ pub static SPEC: Spec = Spec {
             let is_wanted = |name: &str| name == HANDLED.cell || field(name).is_some();
             streamed(body, "etcd", is_wanted, out, |Sample { name, labels, value, .. }, out| {
                 if name == HANDLED.cell {
-                    sums.add(&HANDLED, labels.tags_of(&["grpc_code"]), &labels, value);
+                    sums.add(&HANDLED, Tags::of(labels.of(&["grpc_code"])), &labels, value);
                 } else if let Some(field) = field(&name) {
                     let told = if field.metric.contains('{') { with_prefix(&name) } else { field.metric.into() };
-                    out.put_as(&told, field, value, &labels.tags());
+                    out.put_as(&told, field, value, &Tags::of(labels.iter()));
                 }
             })?;
             sums.put(out);

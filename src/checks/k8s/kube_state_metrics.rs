@@ -207,7 +207,7 @@ impl Wanted {
             return;
         }
         let namespace = self.has_namespace.then_some("namespace");
-        let tags = sample.labels.tags_of(&names.iter().copied().chain(namespace).collect::<Vec<_>>());
+        let tags = Tags::of(sample.labels.of(&names.iter().copied().chain(namespace).collect::<Vec<_>>()));
         match is_summed {
             true => sums.add(field, tags, &sample.labels, sample.value),
             false => out.put(field, sample.value, &tags),

@@ -87,7 +87,7 @@ fn tell(page: &Answer, before: &mut [Histogram; 2], out: &mut Out) -> Result<()>
             bound.zip(buckets).into_iter().for_each(|(bound, buckets)| buckets.push((bound, value)));
             return;
         }
-        let tags = labels.tags();
+        let tags = Tags::of(labels.iter());
         let mut own = FIELDS.iter().filter(|field| field.cell == name).peekable();
         match other(&name) {
             Some(field) if own.peek().is_none() => out.put_as(&name, field, value, &tags),

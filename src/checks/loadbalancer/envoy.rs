@@ -7,6 +7,7 @@ use crate::check::samples::samples;
 use crate::check::{Runs, Spec, page};
 use crate::fetch::http;
 use crate::model::parse::prometheus::Sample;
+use crate::model::point::Tags;
 use crate::model::table::{Field, counter, gauge};
 
 pub static SPEC: Spec = Spec {
@@ -30,7 +31,7 @@ pub static SPEC: Spec = Spec {
                     let Sample { name, labels, value, .. } = sample;
                     let is_admins = labels.iter().any(|(_, text)| text == "admin");
                     if let Some(field) = field(&name).filter(|_| !is_admins) {
-                        out.put_as(&name, field, value, &labels.tags());
+                        out.put_as(&name, field, value, &Tags::of(labels.iter()));
                     }
                 },
             )

@@ -103,7 +103,7 @@ fn tell(page: &Answer, out: &mut Out) -> Result<()> {
             sums.add(&SERVICE, Tags::one("service", service), &labels, value);
             sums.add(&TOTAL, Tags::default(), &labels, value);
         } else if let Some(field) = plain(&name) {
-            out.put(field, value, &labels.tags());
+            out.put(field, value, &Tags::of(labels.iter()));
         } else if let Some((field, protocol)) = duration(&name).zip(labels.get("protocol")) {
             let name = name.replace("request", &protocol.replace('-', "_"));
             let code = labels.get("code").map(|code| ("status_code", code));

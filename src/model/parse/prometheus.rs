@@ -4,7 +4,6 @@
 
 use super::time::whole;
 use crate::model::error::quote;
-use crate::model::point::Tags;
 use std::borrow::Cow;
 
 /// What one line says.
@@ -40,14 +39,9 @@ impl Labels<'_> {
         self.0.is_empty()
     }
 
-    /// All of them as tags.
-    pub fn tags(&self) -> Tags {
-        self.iter().map(|(name, value)| (name.to_string(), value)).collect()
-    }
-
-    /// Those of these names as tags, in the order of the names.
-    pub fn tags_of(&self, names: &[&str]) -> Tags {
-        names.iter().filter_map(|name| Some((name.to_string(), self.get(name)?))).collect()
+    /// Those of these names, in the order of the names.
+    pub fn of<'n>(&'n self, names: &'n [&str]) -> impl Iterator<Item = (&'n str, &'n str)> {
+        names.iter().filter_map(|name| Some((*name, self.get(name)?)))
     }
 
     /// One word for all of them, which no other labels of a page have.

@@ -1,0 +1,140 @@
+//! The body of a page: whole, or read while it comes.
+
+use super::asking::Asking;
+use super::shared::Common;
+use super::{Answer, SHOWN};
+use crate::model::error::{Error, Result};
+use crate::net::http::innermost;
+use reqwest::Response;
+use std::io::{self, BufRead, Read};
+use std::time::Instant;
+
+/// Most bytes of a line of a page that is read while it comes.
+const LINE_BYTES: usize = 1 << 20;
+
+/// A page while it comes.
+pub struct Body<'c> {
+    /// What is known of the page before it is there; its text is the first letters.
+    pub head: Answer,
+    asking: Asking,
+    begun: Instant,
+    response: Response,
+    common: &'c Common,
+    /// What came last, and where in it what nobody has read begins.
+    came: Vec<u8>,
+    at: usize,
+    is_whole: bool,
+    failed: Option<Error>,
+}
+
+impl<'c> Body<'c> {
+    pub(super) fn begin(asking: Asking, common: &'c Common) -> Result<Body<'c>> {
+        let begun = Instant::now();
+        let (response, head) = common.runtime.block_on(asking.in_time(begun, asking.begin(begun)))?;
+        if response.content_length().is_some_and(|length| length > asking.limit as u64) {
+            return Err(asking.cut(Cut::TooLong));
+        }
+        let (came, at, is_whole, failed) = (Vec::new(), 0, false, None);
+        Ok(Body { head, asking, begun, response, common, came, at, is_whole, failed })
+    }
+
+    /// The next line, its end included; `false` behind the last.
+    ///
+    /// # Errors
+    /// The page broke off, or the line is too long.
+    pub fn line(&mut self, line: &mut Vec<u8>) -> Result<bool> {
+        line.clear();
+        let count = self.by_ref().take(LINE_BYTES as u64).read_until(b'\n', line);
+        let count = count.map_err(|error| self.asking.failure(error.to_string()))?;
+        if count == LINE_BYTES && !line.ends_with(b"\n") {
+            return Err(self.asking.failure(format!("a line of it is longer than {}", size(LINE_BYTES))));
+        }
+        Ok(count > 0)
+    }
+
+    /// Reads on until something is there, or all was.
+    fn advance(&mut self) -> Result<()> {
+        let Body { asking, response, .. } = self;
+        let next = async {
+            let chunk = response.chunk().await;
+            chunk.map_err(|error| asking.cut(Cut::Broken(innermost(&error.without_url()))))
+        };
+        let chunk = self.common.runtime.block_on(asking.in_time(self.begun, next))?;
+        let Some(chunk) = chunk else {
+            self.is_whole = true;
+            return Ok(());
+        };
+        self.head.size += chunk.len();
+        if self.head.size > asking.limit {
+            return Err(asking.cut(Cut::TooLong));
+        }
+        if self.head.text.len() < SHOWN {
+            let first = chunk.get(..4 * SHOWN).unwrap_or(&chunk);
+            self.head.text.push_str(&String::from_utf8_lossy(first));
+        }
+        self.came.clear();
+        self.came.extend_from_slice(&chunk);
+        self.at = 0;
+        Ok(())
+    }
+
+    /// Reads what nobody wants.
+    pub(super) fn end(mut self) -> Result<()> {
+        while self.fill_buf().is_ok_and(|rest| !rest.is_empty()) {
+            self.at = self.came.len();
+        }
+        self.failed.map_or(Ok(()), Err)
+    }
+}
+
+impl BufRead for Body<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        while self.at >= self.came.len() && !self.is_whole && self.failed.is_none() {
+            self.failed = self.advance().err();
+        }
+        if self.failed.is_some() {
+            return Err(io::Error::other("the answer broke off"));
+        }
+        Ok(self.came.get(self.at..).unwrap_or_default())
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.at += count;
+    }
+}
+
+impl Read for Body<'_> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        let count = self.fill_buf()?.read(to)?;
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+/// Why there is no whole body.
+pub(super) enum Cut {
+    TooLong,
+    Broken(String),
+}
+
+/// The first bytes of the body, and how many it has.
+pub(super) async fn read(mut response: Response, limit: usize, kept: usize) -> Result<(Vec<u8>, usize), Cut> {
+    let promised = response.content_length().map_or(Ok(0), usize::try_from).unwrap_or(usize::MAX);
+    if promised > limit {
+        return Err(Cut::TooLong);
+    }
+    let (mut body, mut size) = (Vec::with_capacity(promised.min(kept)), 0);
+    while let Some(chunk) = response.chunk().await.map_err(|error| Cut::Broken(innermost(&error.without_url())))? {
+        if chunk.len() > limit - size {
+            return Err(Cut::TooLong);
+        }
+        size += chunk.len();
+        body.extend_from_slice(chunk.get(..kept - body.len()).unwrap_or(&chunk));
+    }
+    Ok((body, size))
+}
+
+/// As an error shows it.
+pub(super) fn size(bytes: usize) -> String {
+    if bytes >= 1 << 20 { format!("{} MiB", bytes >> 20) } else { format!("{} KiB", bytes >> 10) }
+}
