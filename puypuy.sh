@@ -9,7 +9,7 @@
 # Description:       Runs checks on a schedule and keeps what it saw, locally or in a time series database.
 ### END INIT INFO
 #
-# Finds the program and gives it the same words: ./puypuy.sh start|stop|restart|status|run|check NAME|list|spool ls|...
+# Finds the program and gives it the same words: ./puypuy.sh start|stop|restart|reload|status|run|check NAME|list|spool ls|...
 # Works from any folder and through a symlink. The user that the daemon runs as is run_user in config.ini.
 
 say() {
@@ -39,7 +39,7 @@ else
     if [ ! -x "$program" ]; then
         for word; do
             case $word in
-                status | stop | --version | -V)
+                status | stop | reload | --version | -V)
                     say "there is no program yet at $program, and $word builds none; $0 start does"
                     exit 1
                     ;;

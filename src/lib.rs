@@ -22,5 +22,6 @@ pub mod scheduler;
 pub mod scripts;
 pub mod sink;
 pub mod state;
+pub mod status;
 pub mod sys;
 pub mod web;

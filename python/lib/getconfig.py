@@ -5,12 +5,41 @@ from __future__ import annotations
 import configparser
 import glob
 import os
-from typing import Dict, List, Union
+import re
+from typing import Any, Dict, List, Union
 
 from lib import _channel
 
-#: As the original had it: no interpolation, keys in lower case.
-config = configparser.RawConfigParser(strict=False)
+
+class _Places(configparser.Interpolation):
+    """Values that stand elsewhere, as the daemon reads them: `file:/path` and `cred:NAME`."""
+
+    def before_get(self, parser: Any, section: str, option: str, value: Any, defaults: Any) -> Any:
+        kind, _, name = str(value).partition(":")
+        if kind == "file" and name.startswith("/") and "\n" not in name:
+            return self._read(section, option, name)
+        folder = _channel.order.get("credentials")
+        if kind == "cred" and re.fullmatch(r"[\w-][\w.-]*", name, re.ASCII) and folder:
+            return self._read(section, option, os.path.join(str(folder), name))
+        if kind == "env" and re.fullmatch(r"\w+", name, re.ASCII):
+            raise _unread(section, option, "the environment of the daemon is not given to modules; write file:/path")
+        return value
+
+    @staticmethod
+    def _read(section: str, option: str, path: str) -> str:
+        try:
+            with open(path, encoding="utf-8") as file:
+                return file.read().rstrip("\r\n")
+        except (OSError, ValueError) as error:
+            raise _unread(section, option, getattr(error, "strerror", None) or "it is no text in UTF-8") from None
+
+
+def _unread(section: str, option: str, why: str) -> configparser.Error:
+    return configparser.Error("[%s] %s: cannot be read from where it stands: %s" % (section, option, why))
+
+
+#: As the original had it: keys in lower case, and no `%(name)s`.
+config = configparser.RawConfigParser(strict=False, interpolation=_Places())
 
 
 def _read() -> None:

@@ -122,12 +122,15 @@ fn look(part: &Part, home: &Path, draft: Option<&Settings>) -> Said {
         (Part::Check(name), _) => checks::find(name).map(|spec| families::try_check(home, spec)),
         (Part::Store(_), Some(draft)) => {
             let of = |section: &Section| {
-                let tsdb = Tsdb { section: section.clone(), ..draft.tsdb.clone() };
+                let tsdb = Tsdb { section: section.clone().readable()?, ..draft.tsdb.clone() };
                 sink::build(&Settings { tsdb, ..draft.clone() })
             };
             Some(mistakes::of(&draft.tsdb.section, of))
         }
-        (Part::Web(_), Some(draft)) => draft.web.as_ref().map(|section| mistakes::of(section, web::configure)),
+        (Part::Web(_), Some(draft)) => {
+            let of = |section: &Section| web::configure(&section.clone().readable()?);
+            draft.web.as_ref().map(|section| mistakes::of(section, of))
+        }
         (Part::Store(_) | Part::Web(_), None) => None,
     };
     Said { errors: errors.unwrap_or_default(), warnings: Vec::new() }

@@ -3,15 +3,19 @@
 mod apart;
 mod check_config;
 pub mod commands;
+mod events;
 mod render;
 #[cfg(feature = "local")]
 pub mod show;
 mod spool;
+mod status;
 
+use crate::config::secret;
 use crate::config::settings::{self, Loaded, SelfConfig, Settings};
 use crate::daemon;
 use crate::model::error::{Error, Result};
 use crate::scheduler::difference::Taken;
+use crate::sys::clock::unix_now;
 use clap::{Args, Parser, Subcommand};
 use commands::{Paths, Sampling};
 use render::Format;
@@ -24,8 +28,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 const FAILURE: u8 = 1;
-/// What init scripts mean by it.
-const NOT_RUNNING: u8 = 3;
+/// How far `show` looks back.
+const LAST_NUMBERS: Duration = Duration::from_secs(600);
+const LAST_EVENTS: Duration = Duration::from_secs(86_400);
 
 /// Runs checks on a schedule and keeps what it saw, locally or in a time series database.
 #[derive(Debug, Parser)]
@@ -49,8 +54,14 @@ enum Command {
     Stop,
     /// Try whether a new daemon could start, then stop the old one and start it
     Restart,
-    /// Tell whether the daemon runs: exit code 0, or 3 when it does not
-    Status,
+    /// Have the daemon take over a changed configuration; with any mistake it goes on as before
+    Reload,
+    /// Tell how the daemon is, first of all what is wrong: exit code 0 well, 1 not, 3 not running, 4 not yours to know
+    Status {
+        /// All of it as one JSON object
+        #[arg(long)]
+        json: bool,
+    },
     /// Serve in the foreground, for systemd and containers
     #[command(alias = "systemd")]
     Run,
@@ -77,13 +88,13 @@ enum Command {
         #[arg(long)]
         strict: bool,
     },
-    /// Show what the local store holds
+    /// Show what the local store holds, or with `events` how health events were judged
     Show {
-        /// Part of the names of the metrics to show
+        /// Part of the names of the metrics to show, or `events`
         pattern: Option<String>,
-        /// How far to look back, as 90s, 10m, 2h or 1d
-        #[arg(long, value_name = "TIME", default_value = "10m", value_parser = span)]
-        last: Duration,
+        /// How far to look back, as 90s, 10m, 2h or 1d [default: 10m, for events 1d]
+        #[arg(long, value_name = "TIME", value_parser = span)]
+        last: Option<Duration>,
     },
     /// Look at batches that wait for delivery, and put them in order
     #[command(subcommand)]
@@ -133,7 +144,7 @@ struct CheckArgs {
     format: Format,
 }
 
-/// The whole program. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 `status` of a daemon that does not run.
+/// The whole program. Exit codes: 0 done, 1 failed, 2 wrong usage; of `status` 3 and 4, too.
 pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(words) {
         Ok(cli) => cli,
@@ -175,16 +186,23 @@ fn obey(cli: Cli) -> Result<ExitCode> {
             say(out, daemon::stop(&settings.own)?);
             return start(paths, out);
         }
-        Command::Status => {
-            let (runs, line) = daemon::status(&own(paths)?)?;
-            say(out, line);
-            if !runs {
-                return Ok(ExitCode::from(NOT_RUNNING));
+        Command::Reload => {
+            borrow_environment(paths);
+            // As the user that the daemon is; with every mistake, not only those that it would meet.
+            let looked = apart::run(|| code(check_config::check_config(paths, false, out)))?;
+            if looked != ExitCode::SUCCESS {
+                complain("nothing was reloaded");
+                return Ok(looked);
             }
+            daemon::reload(&own(paths)?)?.iter().for_each(complain);
+            say(&mut screen, "reloaded");
+        }
+        Command::Status { json } => {
+            let found = daemon::status(&own(paths)?)?;
             // Its configuration may be in disorder meanwhile.
-            if let Some(settings) = settings::load(paths.home, paths.config).settings {
-                say_page(&settings, out);
-            }
+            let settings = settings::load(paths.home, paths.config).settings;
+            let page = settings.as_ref().and_then(daemon::page);
+            return Ok(ExitCode::from(status::tell(found, page.as_deref(), json, out)));
         }
         Command::Run => {
             let signals = daemon::listen_for_service_manager()?;
@@ -193,6 +211,7 @@ fn obey(cli: Cli) -> Result<ExitCode> {
             daemon::run(settings, &warnings, signals)?;
         }
         Command::Check(CheckArgs { name, samples, every, format }) => {
+            borrow_environment(paths);
             commands::check(&load(paths)?.0, &name, Sampling { samples, every, format }, out)?;
         }
         Command::List => {
@@ -211,9 +230,15 @@ fn obey(cli: Cli) -> Result<ExitCode> {
         }
         Command::Disable { moves, names } => commands::disable(paths.home, &names, moves, out)?,
         Command::CheckConfig { strict } => {
+            borrow_environment(paths);
             return apart::run(|| code(check_config::check_config(paths, strict, out)));
         }
-        Command::Show { pattern, last } => commands::show(&load(paths)?.0, pattern.as_deref(), last, out)?,
+        Command::Show { pattern: Some(word), last } if word == "events" => {
+            events::show(&load(paths)?.0, last.unwrap_or(LAST_EVENTS), unix_now(), out)?;
+        }
+        Command::Show { pattern, last } => {
+            commands::show(&load(paths)?.0, pattern.as_deref(), last.unwrap_or(LAST_NUMBERS), out)?;
+        }
         Command::Spool(what) => obey_spool(&load(paths)?.0, what, out)?,
         Command::Quickstart => return quickstart(paths, out),
     }
@@ -258,12 +283,12 @@ fn obey_spool(settings: &Settings, what: SpoolCommand, out: &mut dyn Write) -> R
 
 fn quickstart(paths: Paths, out: &mut dyn Write) -> Result<ExitCode> {
     commands::enable_first(paths.home, out)?;
-    let begun = match daemon::status(&own(paths)?)? {
-        (true, line) => {
-            say(out, line);
+    let begun = match daemon::running(&own(paths)?)? {
+        Some(pid) => {
+            say(out, format!("running, pid {pid}"));
             ExitCode::SUCCESS
         }
-        (false, _) => start(paths, out)?,
+        None => start(paths, out)?,
     };
     if begun == ExitCode::SUCCESS {
         let (settings, _) = load(paths)?;
@@ -355,6 +380,12 @@ fn load(paths: Paths) -> Result<(Settings, Vec<String>)> {
 fn own(paths: Paths) -> Result<SelfConfig> {
     let Loaded { own, errors, .. } = settings::load(paths.home, paths.config);
     own.ok_or_else(|| all(&errors))
+}
+
+/// What stands in the environment is that of the daemon that runs, where one does.
+fn borrow_environment(paths: Paths) {
+    let environment = own(paths).ok().and_then(|own| daemon::environment(&own));
+    environment.into_iter().for_each(secret::borrow_environment);
 }
 
 /// Fails where there is one.

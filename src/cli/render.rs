@@ -1,4 +1,4 @@
-//! How the points of `puypuy check` are shown.
+//! How points, ages and tables are shown.
 
 use crate::delivery::normalise::normalise;
 use crate::model::point::{Batch, Identity, Value};
@@ -52,4 +52,36 @@ pub fn influx(batch: Batch, identity: &Identity) -> String {
     let (points, ..) = normalise(batch.points);
     let encoded = LineProtocol::new().encode(&points, identity, Limits { points: usize::MAX, bytes: usize::MAX });
     encoded.requests.iter().map(|request| String::from_utf8_lossy(&request.body)).collect()
+}
+
+/// Rows with columns as wide as they must be; those of numbers to the right.
+pub fn columns<const N: usize>(rows: &[[String; N]], numbers: &[usize]) -> String {
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| {
+            if numbers.contains(&column) { format!("{cell:>width$}") } else { format!("{cell:width$}") }
+        });
+        let line = cells.collect::<Vec<_>>().join("  ");
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+    text
+}
+
+/// In the largest unit of which there are two.
+pub fn readable_age(seconds: i64) -> String {
+    match seconds.max(0) {
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds @ 120..7_200 => format!("{} min", seconds / 60),
+        seconds @ 7_200..172_800 => format!("{} h", seconds / 3_600),
+        seconds => format!("{} d", seconds / 86_400),
+    }
+}
+
+/// What comes from elsewhere gives a terminal no orders.
+pub fn printable(text: &str) -> String {
+    text.replace(char::is_control, " ")
 }

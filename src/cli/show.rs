@@ -1,6 +1,7 @@
 //! `puypuy show`: what the local store holds of a span, a line a series.
 
 use super::commands::Wanted;
+use super::render::{columns, readable_age};
 use crate::model::error::{Error, Result};
 use crate::model::point::Value;
 use crate::sink::local::{Grain, Reader, Series, Summary};
@@ -135,16 +136,6 @@ fn row(series: &Series, line: &Line, now: i64, hosts: bool, group: usize) -> [St
     [series.name.clone(), tags.join(" "), last, age, min, max, sparkline(line, group)]
 }
 
-/// In the largest unit of which there are two.
-fn readable_age(seconds: i64) -> String {
-    match seconds.max(0) {
-        seconds @ 0..120 => format!("{seconds} s"),
-        seconds @ 120..7_200 => format!("{} min", seconds / 60),
-        seconds @ 7_200..172_800 => format!("{} h", seconds / 3_600),
-        seconds => format!("{} d", seconds / 86_400),
-    }
-}
-
 /// At most three decimals; more than a metric of this size can mean is not shown.
 fn readable(value: Value) -> String {
     match value {
@@ -182,13 +173,7 @@ fn sparkline(line: &Line, group: usize) -> String {
     text.trim_end().to_string()
 }
 
-/// Columns as wide as they must be, numbers to the right.
 fn print(mut rows: Vec<[String; 7]>, out: &mut dyn Write) {
     rows.insert(0, ["metric", "tags", "last", "age", "min", "max", ""].map(String::from));
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
-    let [name, tags, last, age, min, max] = [0, 1, 2, 3, 4, 5].map(|column| width(column).unwrap_or(0));
-    for [a, b, c, d, e, f, spark] in &rows {
-        let line = format!("{a:name$}  {b:tags$}  {c:>last$}  {d:>age$}  {e:>min$}  {f:>max$}  {spark}");
-        let _ = writeln!(out, "{}", line.trim_end());
-    }
+    let _ = out.write_all(columns(&rows, &[2, 3, 4, 5]).as_bytes());
 }

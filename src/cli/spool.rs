@@ -235,7 +235,7 @@ impl Folders<'_> {
 
     /// The spool, locked: whoever changes it must be alone.
     fn hold(&self) -> Result<Spool> {
-        if daemon::status(&self.settings.own)?.0 {
+        if daemon::running(&self.settings.own)?.is_some() {
             return Err(Error::daemon("the daemon runs and is at work there; stop it first with `./puypuy.sh stop`"));
         }
         let Settings { own, tsdb, .. } = self.settings;

@@ -29,10 +29,10 @@ impl Ini {
     }
 }
 
-/// Reads a file. Bytes that are not UTF-8 become U+FFFD. `shown` is how messages name it.
+/// Reads a file, and the values that it says stand elsewhere. Bytes that are not UTF-8 become U+FFFD. `shown` is how messages name it.
 ///
 /// # Errors
-/// The file cannot be read; mistakes in it are in [`Ini::errors`].
+/// The file cannot be read; mistakes in it are in [`Ini::errors`], and in [`Section::unread`].
 pub fn load(path: &Path, shown: &str) -> Result<Ini> {
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes));
@@ -43,15 +43,18 @@ pub fn load(path: &Path, shown: &str) -> Result<Ini> {
             path.display()
         )));
     }
-    Ok(parse(&String::from_utf8_lossy(&bytes), shown))
+    let mut read = parse(&String::from_utf8_lossy(&bytes), shown);
+    read.sections.iter_mut().for_each(Section::fetch);
+    Ok(read)
 }
 
 /// The section of that name in a file below home; the stand-in where the file has none, or is not there.
 ///
 /// # Errors
-/// The file cannot be read, or has a mistake anywhere: it could be in the very section that is asked for.
+/// The file cannot be read, or has a mistake anywhere: it could be in the very section that is asked for. A value of that section
+/// cannot be read.
 pub fn section(home: &Path, shown: &str, name: &str) -> Result<Section> {
-    Ok(whole(home, shown)?.section(name).cloned().unwrap_or_else(|| Section::missing(shown, name)))
+    whole(home, shown)?.section(name).cloned().unwrap_or_else(|| Section::missing(shown, name)).readable()
 }
 
 /// A file below home; empty where it is not there.
@@ -225,7 +228,7 @@ impl Scan<'_> {
                 entries.extend(missing);
             }
             let (file, name, line) = (self.shown.into(), name.clone(), *line);
-            sections.push(Section { file, name, line, entries, devices: Vec::new() });
+            sections.push(Section { file, name, line, entries, ..Section::default() });
         }
         Ini { sections, errors: self.errors }
     }

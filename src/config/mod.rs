@@ -5,6 +5,7 @@
 pub mod ini;
 pub mod mistakes;
 pub mod number;
+pub mod secret;
 pub mod section;
 pub mod settings;
 pub mod spelling;

@@ -1,9 +1,15 @@
 //! One section of an ini file as a check or a sink asks it: typed values, and errors that name file, line, section and key.
 
 use super::number::{self, Number};
+use super::secret::{self, Fetched};
 use crate::model::error::{Error, Result, quote};
+use std::fs;
 use std::ops::RangeInclusive;
+use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
+
+/// Keys whose files are read when whatever has them is built.
+const FILES: [&str; 4] = ["ca_file", "ca_path", "client_cert", "client_key"];
 
 /// One `key = value` and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +33,10 @@ pub struct Section {
     pub entries: Vec<Entry>,
     /// The other sections of its files, for a check whose devices have one each.
     pub devices: Vec<Section>,
+    /// Which values were read from elsewhere.
+    pub fetched: Vec<Fetched>,
+    /// When the certificates that it names were changed last.
+    pub certificates: Vec<(i64, i64)>,
 }
 
 impl Section {
@@ -35,16 +45,61 @@ impl Section {
         Section { file: file.into(), name: name.into(), ..Section::default() }
     }
 
+    /// Reads the values that stand elsewhere, and how old the certificates are; what cannot be read is empty, and told by [`Section::unread`].
+    pub fn fetch(&mut self) {
+        for entry in &mut self.entries {
+            if let Some((value, fetched)) = secret::fetch(&entry.key, &entry.value) {
+                entry.value = value;
+                self.fetched.push(fetched);
+            }
+            if FILES.contains(&&*entry.key) {
+                let about = fs::metadata(&entry.value).ok();
+                self.certificates.extend(about.map(|about| (about.ctime(), about.ctime_nsec())));
+            }
+        }
+    }
+
+    /// An error for each value that stands elsewhere and could not be read, those of its devices included.
+    pub fn unread(&self) -> Vec<Error> {
+        self.about_fetched(|fetched| fetched.problem.as_deref())
+    }
+
+    /// A warning for each that others can read, too.
+    pub fn exposed(&self) -> Vec<Error> {
+        self.about_fetched(|fetched| fetched.doubt.as_deref())
+    }
+
+    fn about_fetched(&self, what: fn(&Fetched) -> Option<&str>) -> Vec<Error> {
+        let about =
+            |fetched: &Fetched| Some(self.problem(&fetched.key, &format!("{}: {}", fetched.place, what(fetched)?)));
+        let own = self.fetched.iter().filter_map(about);
+        own.chain(self.devices.iter().flat_map(|device| device.about_fetched(what))).collect()
+    }
+
+    /// The section, where all of its values could be read.
+    ///
+    /// # Errors
+    /// The first of [`Section::unread`].
+    pub fn readable(self) -> Result<Section> {
+        self.unread().into_iter().next().map_or(Ok(self), Err)
+    }
+
+    fn fetched(&self, key: &str) -> Option<&Fetched> {
+        self.fetched.iter().find(|fetched| fetched.key.eq_ignore_ascii_case(key))
+    }
+
     /// Whether it was not written by the user.
     pub fn is_missing(&self) -> bool {
         self.line == 0
     }
 
-    /// Whether it has the same keys and values in the same order, and so have its devices; their lines do not matter.
+    /// Whether it has the same keys and values in the same order, no certificate was changed, and so it is with its devices; their lines
+    /// do not matter.
     pub fn says_the_same(&self, other: &Section) -> bool {
         let pair = |entry: &Entry| (entry.key.clone(), entry.value.clone());
         self.name == other.name
             && self.entries.iter().map(pair).eq(other.entries.iter().map(pair))
+            && self.certificates == other.certificates
             && self.devices.len() == other.devices.len()
             && self.devices.iter().zip(&other.devices).all(|(one, other)| one.says_the_same(other))
     }
@@ -143,7 +198,7 @@ impl Section {
 
     /// The same section with that value under the key.
     pub fn with(&self, key: &str, value: &str) -> Section {
-        let mut section = self.clone();
+        let mut section = self.without_place(key);
         match section.entries.iter_mut().find(|entry| entry.key.eq_ignore_ascii_case(key)) {
             Some(entry) => entry.value = value.into(),
             None => section.entries.push(Entry { key: key.into(), value: value.into(), line: self.line }),
@@ -153,25 +208,36 @@ impl Section {
 
     /// The same section without the key.
     pub fn without(&self, key: &str) -> Section {
-        let mut section = self.clone();
+        let mut section = self.without_place(key);
         section.entries.retain(|entry| !entry.key.eq_ignore_ascii_case(key));
         section
     }
 
-    /// The error for a value that is there and wrong: quotes it.
+    fn without_place(&self, key: &str) -> Section {
+        let mut section = self.clone();
+        section.fetched.retain(|fetched| !fetched.key.eq_ignore_ascii_case(key));
+        section
+    }
+
+    /// The error for a value that is there and wrong: quotes it, or names the place that it was read from.
     pub fn wrong(&self, key: &str, expected: &str) -> Error {
-        let value = self.text(key).map(quote).unwrap_or_default();
+        let value = match self.fetched(key) {
+            Some(Fetched { place, .. }) => format!("what {place} holds"),
+            None => self.text(key).map(quote).unwrap_or_default(),
+        };
         self.problem(key, &format!("{value}: {expected}"))
     }
 
-    /// An error about this key, at its line where it has one.
+    /// An error about this key, at its line where it has one. A value that was read from elsewhere is not shown.
     pub fn problem(&self, key: &str, problem: &str) -> Error {
+        let is_read = self.fetched(key).is_some_and(|fetched| fetched.problem.is_none());
+        let secret = self.text(key).filter(|_| is_read).unwrap_or_default();
         Error::Config {
             file: self.file.clone(),
             line: self.entry(key).map_or(self.line, |entry| entry.line),
             section: self.name.clone(),
             key: key.into(),
-            problem: problem.into(),
+            problem: secret::mask(problem, secret),
         }
     }
 }

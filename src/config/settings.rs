@@ -45,6 +45,8 @@ pub struct SelfConfig {
     pub max_cache: usize,
     /// User to become when started as root.
     pub run_user: Option<String>,
+    /// Whether the daemon's own numbers go to the sink; `None`: as fits the sink.
+    pub self_metrics: Option<bool>,
     /// What own Python modules are run with: a path, or a name that is looked up.
     pub python: String,
     pub roots: Roots,
@@ -86,7 +88,8 @@ pub struct Loaded {
     /// As far as they could be read, with the defaults in the place of mistakes: to look for more of these. `None` where it is not
     /// known which store is meant.
     pub draft: Option<Settings>,
-    /// What could be read of `[SelfConfig]`, so that a daemon can be stopped whatever else is wrong; `None` without a file.
+    /// What could be read of `[SelfConfig]`, so that a daemon can be stopped whatever else is wrong; `None` without a file, and where a
+    /// value of it stands in a place that cannot be read.
     pub own: Option<SelfConfig>,
     pub errors: Vec<Error>,
     pub warnings: Vec<Error>,
@@ -134,6 +137,7 @@ const OWN_KEYS: &[&str] = &[
     // The name of the 2017 original.
     "puypuy_user",
     "error_handler",
+    "self_metrics",
     "python",
     "modules_verify",
     "proc_root",
@@ -199,7 +203,12 @@ pub fn load(home: &Path, named: Option<&Path>) -> Loaded {
     let is_left_open = web.text("webserver").is_none_or(str::is_empty);
     let web = (web_is_needed || is_left_open && is_of(SinkKind::Local)).then_some(web);
     loaded.errors.extend(read.errors);
-    loaded.own = Some(own.clone());
+    let known = [Some(&own.section), tsdb.as_ref().map(|tsdb| &tsdb.section), web.as_ref()];
+    for section in known.into_iter().flatten() {
+        loaded.errors.extend(section.unread());
+        loaded.warnings.extend(section.exposed());
+    }
+    loaded.own = own.section.unread().is_empty().then(|| own.clone());
     loaded.draft = tsdb.map(|tsdb| Settings { home: home.into(), file, own, tsdb, web, web_is_needed });
     loaded.settings = loaded.draft.clone().filter(|_| loaded.errors.is_empty());
     loaded
@@ -248,6 +257,7 @@ fn read_own(home: &Path, own: &Section, problems: &mut Problems) -> SelfConfig {
         tmpdir: path("tmpdir", "var/tmp"),
         max_cache: problems.or(own.number("max_cache", 50_000), 50_000),
         run_user: text("run_user").or_else(|| text("puypuy_user")),
+        self_metrics: text("self_metrics").map(|_| problems.or(own.flag("self_metrics", true), true)),
         python: match text("python") {
             Some(path) if path.contains('/') => home.join(path).display().to_string(),
             name => name.unwrap_or_else(|| "python3".into()),

@@ -3,7 +3,7 @@
 use crate::config::settings::SelfConfig;
 use crate::model::point::Identity;
 use crate::sys::host_names;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -64,6 +64,11 @@ fn is_no_name(name: &str) -> bool {
 /// Who this daemon is, and the warning of [`host_name`].
 pub fn identity(own: &SelfConfig) -> (Identity, Option<String>) {
     let (host, warning) = host_name(own);
+    (named(host.into(), own), warning)
+}
+
+/// This daemon on a host of that name.
+pub fn named(host: Arc<str>, own: &SelfConfig) -> Identity {
     let (cluster, group, location) = (own.cluster_name.clone(), own.host_group.clone(), own.location.clone());
-    (Identity { host: host.into(), cluster, group, location }, warning)
+    Identity { host, cluster, group, location }
 }

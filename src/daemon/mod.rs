@@ -2,22 +2,29 @@
 //!
 //! What lives here knows processes, files and users. It knows no check, no sink and no metric.
 
+mod answering;
+mod asking;
 mod fork;
 pub mod hostname;
 mod last_run;
 pub mod pidfile;
 mod places;
 pub mod privileges;
+mod reload;
 mod running;
+mod self_metrics;
+mod service_manager;
 mod serving;
 mod side_thread;
 mod signals;
 mod sockets;
 mod threads;
 mod trial;
+mod word;
 
+pub use asking::record_of;
 pub use fork::Ready;
-pub use running::{page, status, stop};
+pub use running::{Found, environment, page, reload, running, status, stop};
 pub use signals::Listening;
 pub use trial::trial;
 
@@ -25,7 +32,6 @@ use crate::config::settings::{SelfConfig, Settings};
 use crate::model::error::{Error, Result};
 use crate::scheduler::difference::Taken;
 use crate::sys::{logging, memory, process};
-use log::LevelFilter;
 use logging::Rotation;
 use nix::sys::stat::{Mode, umask};
 use pidfile::PidFile;
@@ -42,6 +48,8 @@ const LOOKS_EVERY: u32 = 10;
 pub struct Control<'a> {
     /// One message when the process shall stop.
     pub stop: &'a Receiver<()>,
+    /// One message when the configuration shall be read anew.
+    pub reload: Receiver<()>,
     /// To be called once, when everything runs, with what became of the checks: lets `start` return (or tells systemd).
     pub ready: &'a dyn Fn(Taken) -> Result<()>,
     /// Stops the process in the usual way, with exit code 1.
@@ -117,8 +125,7 @@ fn serve(settings: Settings, warnings: &[String], target: Target, launch: Launch
         signals.keep(file, own.check_period * LOOKS_EVERY);
     }
     let rotation = Rotation { every: own.log_rotate, backups: own.log_rotate_backups };
-    let level = if own.debug_log { LevelFilter::Debug } else { LevelFilter::Info };
-    logging::start(&own.log_file, rotation, level, launch.echo)?;
+    logging::start(&own.log_file, rotation, reload::level(own), launch.echo)?;
     if let Err(errno) = process::raise_descriptors() {
         log::warn!("cannot have more files open than the usual 1024 or so: {errno}; set LimitNOFILE or ulimit -n");
     }
@@ -135,8 +142,9 @@ fn serve(settings: Settings, warnings: &[String], target: Target, launch: Launch
         log::info!("ready");
         ready(taken)
     };
-    let control = Control { stop: &signals.stop, ready: &ready, fail: signals::stop_failed };
-    let ended = catch_unwind(AssertUnwindSafe(|| serving::serve(&settings, control)));
+    let Listening { stop, reload, .. } = signals;
+    let control = Control { stop: &stop, reload, ready: &ready, fail: signals::stop_failed };
+    let ended = catch_unwind(AssertUnwindSafe(|| serving::serve(&settings, warnings, control)));
     let ended = ended.unwrap_or_else(|_| Err(Error::daemon("stopped by a fault of its own: see the log")));
     match &ended {
         Ok(()) => log::info!("stopped"),

@@ -1,33 +1,87 @@
-//! What can be done with a daemon that runs: ask how it is, and stop it.
+//! What can be done with a daemon that runs: ask how it is, have it reload, and stop it.
 
+use super::asking::{self, Answer};
 use super::pidfile::{Daemon, look};
+use super::word::{self, Stage, Word};
 use super::{sockets, threads};
 use crate::config::settings::{SelfConfig, Settings};
-use crate::model::error::{Error, Result};
+use crate::model::error::{Error, Result, plain};
 use crate::sys::clock;
 use crate::web;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, SysconfVar, sysconf};
+use serde_json::Value;
 use std::fs;
 use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+/// How long a daemon that is asked may think.
+const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 const STOP_LIMIT: Duration = Duration::from_secs(10);
+/// How long the word of a daemon that was just started, and that on a reload, are waited for.
+const FIRST_WORD: Duration = Duration::from_secs(3);
+const RELOAD_LIMIT: Duration = Duration::from_secs(30);
 /// The lock is given back shortly before the process ends. One that hangs in the kernel then is nobody's concern any more.
 const EXIT_LIMIT: Duration = Duration::from_millis(500);
 
-/// One line about the daemon of that pid file, and whether it runs.
-pub fn status(own: &SelfConfig) -> Result<(bool, String)> {
-    let path = pid_file(own)?;
-    match look(path)? {
-        Daemon::Gone => Ok((false, "not running".into())),
-        Daemon::Unknown(who) => Err(foreign(path, &who)),
-        Daemon::Running(pid) => {
-            let since = started(pid).map(|since| format!(" since {since}")).unwrap_or_default();
-            Ok((true, format!("running, pid {pid}{since}, log {}", own.log_file.display())))
+/// How a daemon is, for whoever asks from outside.
+pub enum Found {
+    Gone,
+    /// It says so itself: `document` is that of `/api/status` without what the page draws.
+    Told {
+        line: String,
+        document: Value,
+    },
+    /// It does not answer as it should, for that reason.
+    Ailing {
+        line: String,
+        why: String,
+    },
+    /// Whoever asks may not know.
+    Closed {
+        line: String,
+        why: String,
+    },
+}
+
+/// How the daemon of these settings is; first a line about who it is.
+///
+/// # Errors
+/// The lock is held by something else, or there is no way to know whether it runs.
+pub fn status(own: &SelfConfig) -> Result<Found> {
+    let (pid, socket) = (running(own)?, asking::socket_of(own));
+    let log = own.log_file.display();
+    let line = |pid: Option<i32>| {
+        let since = pid.and_then(started).map(|since| format!(" since {since}")).unwrap_or_default();
+        let pid = pid.map(|pid| format!(", pid {pid}")).unwrap_or_default();
+        format!("running{pid}{since}, log {log}")
+    };
+    let place = socket.display();
+    Ok(match asking::ask(&socket, "status", pid, ANSWER_LIMIT) {
+        Answer::Document(document) => {
+            let told = document.get("pid").and_then(Value::as_i64).and_then(|pid| i32::try_from(pid).ok());
+            Found::Told { line: line(pid.or(told)), document }
         }
-    }
+        Answer::Silent => {
+            let limit = ANSWER_LIMIT.as_secs();
+            let threads = pid.map(|pid| format!("; its threads: {}", threads::describe(&pid.to_string())));
+            let why = format!("it hangs: no answer at {place} within {limit} s{}", threads.unwrap_or_default());
+            Found::Ailing { line: line(pid), why }
+        }
+        // With a pid file its lock is the truth, and what lies there is what a killed daemon left.
+        Answer::Closed { .. } | Answer::Nobody(_) if pid.is_none() && own.pid_file.is_some() => Found::Gone,
+        Answer::Closed { group } => {
+            let why = format!("only root and the group {group} may ask how it is ({place}): sudo, or become a member");
+            Found::Closed { line: line(pid), why }
+        }
+        Answer::Nobody(_) if pid.is_none() => Found::Gone,
+        Answer::Nobody(error) => {
+            let error = plain(&error);
+            let why = format!("nobody answers at {place}: {error}; it starts or stops just now, or needs a restart");
+            Found::Ailing { line: line(pid), why }
+        }
+    })
 }
 
 /// Where the daemon of these settings shows its page; `None` where none runs, or it does not listen.
@@ -67,6 +121,62 @@ pub fn stop(own: &SelfConfig) -> Result<String> {
     Err(Error::daemon(format!(
         "pid {pid} did not stop within {limit} s, its threads: {threads}; kill -9 {pid} ends it"
     )))
+}
+
+/// Has the daemon read its configuration anew, and waits for its word: what there is to know.
+///
+/// # Errors
+/// None runs, or it says why it goes on as before, a line each; or it says nothing.
+pub fn reload(own: &SelfConfig) -> Result<Vec<String>> {
+    let path = pid_file(own)?;
+    let pid = match look(path)? {
+        Daemon::Gone => return Err(Error::daemon("not running; `puypuy start` starts it with this configuration")),
+        Daemon::Unknown(who) => return Err(foreign(path, &who)),
+        Daemon::Running(pid) => pid,
+    };
+    let of_daemon = || word::read(own).filter(|word| word.pid == pid);
+    let begun = Instant::now();
+    // The last that began: what begins from now on reads what is there now.
+    let last = loop {
+        if let Some(word) = of_daemon() {
+            break word.number;
+        }
+        // It has just been started.
+        if begun.elapsed() > FIRST_WORD {
+            let place = word::path(own).display().to_string();
+            return Err(Error::daemon(format!(
+                "{place}: pid {pid} has written no word there: tmpdir in [SelfConfig] was changed, which takes effect at the next \
+                 restart, or the disk is full; `kill -HUP {pid}` reloads all else, and the log says what came of it"
+            )));
+        }
+        sleep(Duration::from_millis(10));
+    };
+    match kill(Pid::from_raw(pid), Signal::SIGHUP) {
+        Err(nix::Error::EPERM) => {
+            return Err(Error::daemon(format!("pid {pid} belongs to another user: reload it as that user or as root")));
+        }
+        Err(error) => return Err(Error::daemon(format!("cannot reach pid {pid}: {error}"))),
+        Ok(()) => {}
+    }
+    let begun = Instant::now();
+    while begun.elapsed() < RELOAD_LIMIT {
+        match of_daemon().filter(|word| word.number > last) {
+            Some(Word { stage: Stage::Done, lines, .. }) => return Ok(lines),
+            Some(Word { stage: Stage::Refused, lines, .. }) => {
+                let lines = lines.join("\n");
+                return Err(Error::daemon(format!("{lines}\nnothing was reloaded; pid {pid} goes on as before")));
+            }
+            _ if !lives(pid) => return Err(Error::daemon(format!("pid {pid} ended meanwhile; its log says why"))),
+            _ => sleep(Duration::from_millis(10)),
+        }
+    }
+    let (limit, log) = (RELOAD_LIMIT.as_secs(), own.log_file.display());
+    Err(Error::daemon(format!("pid {pid} did not say within {limit} s what came of it; see {log}")))
+}
+
+/// The environment that the daemon was started with, as the kernel shows it; `None` where none runs, or it is none of this user's.
+pub fn environment(own: &SelfConfig) -> Option<Vec<u8>> {
+    fs::read(format!("/proc/{}/environ", running(own).ok()??)).ok()
 }
 
 /// The number of the daemon of that pid file, if one runs; `None` as well without a pid file.

@@ -3,8 +3,9 @@
 use crate::check::Spec;
 use crate::check::chart::{Drawn, charts};
 use crate::checks;
-use crate::config::settings::Settings;
-use crate::daemon::{Control, hostname};
+use crate::config::settings::{Settings, SinkKind};
+use crate::daemon::reload::Reloading;
+use crate::daemon::{Control, answering, asking, hostname, self_metrics, service_manager};
 use crate::delivery::disk::Folder;
 use crate::delivery::queue::Queue;
 use crate::delivery::rejected::Rejected;
@@ -12,16 +13,20 @@ use crate::delivery::spool::{Bounds, Spool};
 use crate::delivery::{Delivery, Moment, cached};
 use crate::fetch::program::Programs;
 use crate::model::beat::Beat;
-use crate::model::error::{Error, Result};
+use crate::model::error::{Error, Result, plain};
 use crate::net::random;
 use crate::scheduler::Scheduler;
 use crate::scheduler::assembly::Assembly;
+use crate::scheduler::changes::Changes;
 use crate::sink;
+use crate::sink::prometheus::Exposition;
 use crate::state::Board;
-use crate::sys::clock::unix_now;
-use crate::web::overview::About;
+use crate::status::Sources;
+use crate::status::overview::About;
+use crate::sys::clock;
+use crate::sys::record::Record;
 use crate::web::{self, Pages};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
@@ -32,16 +37,54 @@ const LAST_DELIVERY: Duration = Duration::from_millis(2500);
 const STACK: usize = 1 << 20;
 
 /// The charts of the checks of these names, each check once.
-fn charts_of(names: &[&str]) -> Value {
+fn drawn(names: &[&str]) -> Vec<Drawn> {
     let specs = checks::all().filter(|spec| names.contains(&spec.name));
-    charts(specs.map(|spec| spec as &Spec)).iter().map(Drawn::to_json).collect()
+    charts(specs.map(|spec| spec as &Spec))
 }
 
-/// Runs until told to stop. Called after the fork: from here on there are threads.
+fn charts_of(names: &[&str]) -> Value {
+    drawn(names).iter().map(Drawn::to_json).collect()
+}
+
+/// The same, and those of the daemon itself.
+fn charts_with_own(names: &[&str]) -> Value {
+    drawn(names).into_iter().chain(self_metrics::charts()).map(|chart| chart.to_json()).collect()
+}
+
+/// What a metric is told in, be it of a check or of the daemon itself.
+fn unit(metric: &str) -> Option<&'static str> {
+    checks::unit(metric).or_else(|| self_metrics::unit(metric))
+}
+
+/// What stays while other things are exchanged.
+pub struct Around {
+    pub queue: Arc<Queue>,
+    pub programs: Arc<Programs>,
+    pub sources: Sources,
+}
+
+impl Around {
+    /// What the web server shows of a daemon with these settings.
+    pub fn pages(&self, settings: &Settings, exposition: Option<Arc<Exposition>>) -> Pages {
+        let Settings { home, own, tsdb, .. } = settings;
+        Pages {
+            sources: self.sources.clone(),
+            charts: if self_metrics::are_told(settings) { charts_with_own } else { charts_of },
+            unit,
+            exposition,
+            store: sink::local_file(tsdb, home).ok(),
+            period: own.check_period,
+            programs: Arc::clone(&self.programs),
+        }
+    }
+}
+
+/// Runs until told to stop. Called after the fork: from here on there are threads. `warnings` about the settings are told already.
 ///
 /// # Errors
 /// What keeps the daemon from starting: another daemon at the same spool, no thread to be had.
-pub fn serve(settings: &Settings, control: Control) -> Result<()> {
+pub fn serve(settings: &Settings, warnings: &[String], control: Control) -> Result<()> {
+    let read = clock::both().1;
     let sink = sink::build(settings)?;
     let web = settings.web.as_ref().map(web::configure).transpose()?;
     let Settings { home, file, own, tsdb, .. } = settings;
@@ -61,41 +104,51 @@ pub fn serve(settings: &Settings, control: Control) -> Result<()> {
     }
     let seconds = own.check_period.as_secs_f64();
     log::info!("host {}, every {seconds} s, to {}", identity.host, sink.name());
-    let (tells_errors, exposition) = (sink.takes_errors(), sink.exposition());
-    let host = identity.host.to_string();
-    let about = About { host, started: unix_now(), period: own.check_period, sink: sink.name() };
+    let (tells_errors, exposition, name) = (sink.takes_errors(), sink.exposition(), sink.name());
     let board = Arc::new(Board::default());
     let queue = Arc::new(Queue::default());
+    // The local store keeps them itself.
+    let changes = match tsdb.kind {
+        SinkKind::Local => Changes::default(),
+        _ => Changes::recorded(Record::at(asking::record_of(own))),
+    };
     let (period, begin) = (own.check_period, (Moment::now(), random()));
     let delivery = Delivery::new(sink, identity.clone(), Arc::clone(&queue), spool, rejected, period, begin);
-    let programs = Programs::new(home.clone(), identity).with_python(own.python.clone(), file.clone());
+    let programs = Programs::new(home.clone(), identity.clone()).with_python(own.python.clone(), file.clone());
     let programs = Arc::new(programs);
     let beat = Arc::new(Beat::new(Instant::now()));
-    if let Some(web) = web {
-        let pages = Pages {
-            about,
-            status: delivery.status(),
-            board: Arc::clone(&board),
-            charts: charts_of,
-            unit: checks::unit,
-            exposition,
-            store: sink::local_file(tsdb, home).ok(),
-            period,
-            beat: Arc::clone(&beat),
-            programs: Arc::clone(&programs),
-        };
-        match web::start(web, pages) {
-            Err(error) if !settings.web_is_needed => log::warn!("{error}; it goes on without the page"),
-            started => started.map(|_| ())?,
+    let around = Around {
+        queue: Arc::clone(&queue),
+        programs: Arc::clone(&programs),
+        sources: Sources::new(
+            About::of(settings, &identity, name, clock::unix_now()),
+            delivery.status(),
+            Arc::clone(&board),
+            Arc::clone(&beat),
+        ),
+    };
+    let sources = around.sources.clone();
+    let web = match web.map(|web| web::start(web, around.pages(settings, exposition.clone()))) {
+        Some(Err(error)) if !settings.web_is_needed => {
+            log::warn!("{error}; it goes on without the page");
+            None
         }
+        started => started.transpose()?,
+    };
+    let socket = asking::socket_of(own);
+    let every = own.check_period * super::LOOKS_EVERY;
+    let answering = answering::start(socket.clone(), every, answers(sources.clone()));
+    if let Err(error) = &answering {
+        let (place, why) = (socket.display(), plain(error));
+        log::warn!("{place}: cannot be made: {why}; it goes on, and `puypuy status` tells only that it runs");
     }
     let delivery = thread::Builder::new()
         .name("delivery".into())
         .stack_size(STACK)
         .spawn(move || deliver(delivery, control.fail))
         .map_err(|error| Error::daemon(format!("no thread for delivery: {error}")))?;
-    let assembly = Arc::new(Assembly::new(Arc::clone(&queue)));
-    let scheduler = Scheduler::start(
+    let assembly = Arc::new(Assembly::new(Arc::clone(&queue), changes));
+    let mut scheduler = Scheduler::start(
         Arc::clone(&programs),
         own.check_period,
         own.roots.clone(),
@@ -104,7 +157,33 @@ pub fn serve(settings: &Settings, control: Control) -> Result<()> {
         tells_errors,
         board,
     )?;
+    if self_metrics::are_told(settings) {
+        let sources = sources.clone();
+        scheduler.tell_itself(Box::new(move |tick| self_metrics::points(&sources, tick)));
+    }
+    let (reloads, renewals) = scheduler.reloads();
+    let reloading = Reloading {
+        settings: settings.clone(),
+        identity,
+        sink: name,
+        exposition,
+        tells_errors,
+        web,
+        around,
+        reloads,
+        scheduler: renewals,
+        warnings: warnings.to_vec(),
+        read,
+        number: 0,
+        is_told: false,
+    };
+    thread::Builder::new()
+        .name("reload".into())
+        .stack_size(STACK)
+        .spawn(move || reloading.run(control.reload))
+        .map_err(|error| Error::daemon(format!("no thread for reloads: {error}")))?;
     (control.ready)(scheduler.taken())?;
+    service_manager::watch(sources);
 
     scheduler.run(control.stop, &beat);
     let deadline = Instant::now() + LAST_DELIVERY;
@@ -121,6 +200,19 @@ pub fn serve(settings: &Settings, control: Control) -> Result<()> {
         return Ok(());
     }
     delivery.join().unwrap_or_else(|_| Err(Error::daemon("delivery ended by a fault of its own: see the log")))
+}
+
+/// What is answered to a word over the socket.
+fn answers(sources: Sources) -> impl Fn(&str) -> Value + Send + 'static {
+    move |word| match word {
+        "status" => {
+            let mut members = sources.overview(sources.now());
+            let About { file, newer, .. } = &*sources.about();
+            members.insert("config".into(), json!({ "file": file, "newer": newer }));
+            members.into()
+        }
+        _ => json!({ "error": format!("{word:?} is no word that is answered here; there is status") }),
+    }
 }
 
 /// Delivery to its end. One that fails ends the daemon: collecting for nobody would look well and be lost.

@@ -1,4 +1,4 @@
-//! What signals mean: TERM and INT stop, a second one at once, HUP opens the log file again.
+//! What signals mean: TERM and INT stop, a second one at once, HUP opens the log file again and has the configuration read anew.
 //!
 //! They are blocked in every thread from the first moment on, and one thread takes them from a descriptor: whatever else
 //! hangs, the main thread in a system call that cannot be interrupted as well, does not keep it from them.
@@ -57,6 +57,8 @@ pub fn stop_failed() {
 pub struct Listening {
     /// One message comes when the process shall stop. When it has not ended 5 s later, it is ended, and the pid file removed.
     pub stop: Receiver<()>,
+    /// One message comes with each HUP.
+    pub reload: Receiver<()>,
     kept: Arc<OnceLock<Kept>>,
 }
 
@@ -79,11 +81,12 @@ pub fn listen(stopping: fn()) -> Result<Listening> {
     hold();
     let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
     let signals = SignalFd::with_flags(&ours(), flags).map_err(|error| failed(error.into()))?;
-    let (stop, stopped) = channel();
+    let ((stop, stopped), (reload, reloads)) = (channel(), channel());
     let kept = Arc::new(OnceLock::new());
     let taker = Taker {
         signals,
         stop,
+        reload,
         stopping,
         kept: Arc::clone(&kept),
         words: SideThread::start("words")?,
@@ -92,12 +95,13 @@ pub fn listen(stopping: fn()) -> Result<Listening> {
     };
     let thread = thread::Builder::new().name("signals".into()).stack_size(STACK);
     thread.spawn(move || taker.obey()).map_err(failed)?;
-    Ok(Listening { stop: stopped, kept })
+    Ok(Listening { stop: stopped, reload: reloads, kept })
 }
 
 struct Taker {
     signals: SignalFd,
     stop: Sender<()>,
+    reload: Sender<()>,
     stopping: fn(),
     kept: Arc<OnceLock<Kept>>,
     /// Writes to the log, which may hang.
@@ -114,10 +118,14 @@ impl Taker {
         loop {
             let until = stop_at.unwrap_or_else(|| Instant::now() + self.period());
             match (self.next(until), stop_at) {
-                (Some(Signal::SIGHUP), _) => self.words.ask(|| {
-                    logging::reopen();
-                    log::info!("SIGHUP: log file opened again");
-                }),
+                (Some(Signal::SIGHUP), _) => {
+                    self.words.ask(|| {
+                        logging::reopen();
+                        log::info!("SIGHUP: log file opened again");
+                    });
+                    // Nobody listens before the daemon serves, and at its end.
+                    let _ = self.reload.send(());
+                }
                 (Some(_), Some(_)) => self.leave(),
                 (Some(signal), None) => {
                     stop_at = Some(Instant::now() + STOP_LIMIT);

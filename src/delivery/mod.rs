@@ -38,7 +38,7 @@ use queue::{Queue, Weighed};
 use rejected::Rejected;
 use reporter::{Reporter, Waiting};
 use settle::Proof;
-use spool::Spool;
+use spool::{Bounds, Spool};
 use status::Status;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -112,6 +112,16 @@ impl Exchange {
 pub struct Answer {
     sink: Box<dyn Sink>,
     verdicts: Vec<Verdict>,
+}
+
+/// What delivery goes on with when the configuration has changed.
+pub struct Renewal {
+    /// In the place of the one that it has, where it is another.
+    pub sink: Option<Box<dyn Sink>>,
+    pub identity: Identity,
+    pub period: Duration,
+    pub bounds: Bounds,
+    pub rejected_max_bytes: u64,
 }
 
 /// A new batch, which waits in memory.
@@ -223,6 +233,11 @@ impl Delivery {
             self.answered(answer, now);
         }
         self.take_in(now);
+        if self.out.is_none()
+            && let Some(renewal) = self.queue.take_renewal()
+        {
+            self.renew(renewal, now);
+        }
         let closing = self.queue.closing();
         match closing {
             Some(_) => self.keep_all(now),
@@ -242,6 +257,24 @@ impl Delivery {
             _ => self.tell(now, false),
         }
         turn
+    }
+
+    /// Goes on with another sink, other names and bounds. What waits stays where it is; what was encoded for the sink before goes to
+    /// the spool, points as they are.
+    fn renew(&mut self, renewal: Renewal, now: Moment) {
+        let Renewal { sink, identity, period, bounds, rejected_max_bytes } = renewal;
+        (self.identity, self.period) = (Arc::new(identity), period);
+        self.spool.set_bounds(bounds);
+        self.rejected.set_bound(rejected_max_bytes);
+        let Some(sink) = sink else { return };
+        self.settle_all(now);
+        self.takes_events = sink.takes_events();
+        self.reporter = Reporter::new(sink.name());
+        self.rejected.set_sink(sink.name());
+        (self.line, self.throttle, self.proof, self.last) = Default::default();
+        (self.status.is_up, self.status.why, self.status.since) = (true, None, now.wall);
+        self.spool.forgive();
+        self.sink = Some(sink);
     }
 
     /// Takes what the workers handed over.
@@ -500,6 +533,7 @@ impl Delivery {
         status.is_up = self.line.is_up();
         status.next_attempt = self.line.probe_at();
         status.spool_oldest = self.spool.oldest();
+        status.set_aside = self.spool.were_set_aside();
         (status.spool_batches, status.spool_bytes) = (self.spool.files(), self.spool.bytes());
         let live = self.live.iter().map(|live| live.batch.len()).sum::<usize>();
         let loaded = self.live_load.as_ref().map_or(0, Load::memory_points);

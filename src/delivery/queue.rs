@@ -1,5 +1,6 @@
 //! The live queue between collection and delivery: pushing never blocks, and never grows without bound.
 
+use super::Renewal;
 use super::dropped::{Bound, Dropped};
 use crate::model::point::{Batch, HealthEvent, Point};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -33,6 +34,8 @@ struct Inner {
     dropped: Dropped,
     /// Set at the end: when delivery has to be over.
     closing: Option<Instant>,
+    /// What delivery shall go on with.
+    renewal: Option<Renewal>,
     /// Something happened since the last wait.
     is_woken: bool,
 }
@@ -95,6 +98,20 @@ impl Queue {
     pub fn wake(&self) {
         self.lock().is_woken = true;
         self.changed.notify_one();
+    }
+
+    /// Delivery goes on with that as soon as nothing is out.
+    pub fn renew(&self, renewal: Renewal) {
+        let mut inner = self.lock();
+        // A sink that was not taken yet is still the newest.
+        let before = inner.renewal.take().and_then(|before| before.sink);
+        inner.renewal = Some(Renewal { sink: renewal.sink.or(before), ..renewal });
+        drop(inner);
+        self.wake();
+    }
+
+    pub fn take_renewal(&self) -> Option<Renewal> {
+        self.lock().renewal.take()
     }
 
     /// Points given up by [`Queue::push`] since the last call.

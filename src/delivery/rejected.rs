@@ -23,6 +23,15 @@ impl Rejected {
         Rejected { disk, sink, max_bytes }
     }
 
+    /// From now on points are refused by that sink.
+    pub fn set_sink(&mut self, sink: &'static str) {
+        self.sink = sink;
+    }
+
+    pub fn set_bound(&mut self, max_bytes: u64) {
+        self.max_bytes = max_bytes;
+    }
+
     /// The file that grows.
     pub fn file(&self) -> PathBuf {
         self.disk.path().join(self.name())

@@ -46,6 +46,10 @@ impl Delivery {
         if delivered > 0 {
             self.proof.steady = self.proof.steady.saturating_add(u32::from(!load.is_suspect()));
             self.status.last_success = Some(now.wall);
+            if kind == LoadKind::Live {
+                let since = load.sources.iter().map(|source| source.since).min();
+                self.status.waited = since.map(|since| now.at.saturating_duration_since(since));
+            }
             self.decide_isolated(now);
         }
         if delivered > 0 || has_part {

@@ -63,6 +63,8 @@ pub struct Spool {
     out: BTreeSet<u64>,
     memory_points: usize,
     dropped: Dropped,
+    /// Damaged files since it was opened.
+    set_aside: u64,
     notes: Vec<String>,
 }
 
@@ -97,6 +99,7 @@ impl Spool {
             out: BTreeSet::new(),
             memory_points: 0,
             dropped: Dropped::default(),
+            set_aside: 0,
             notes: Vec::new(),
         };
         match spool.hold() {
@@ -128,6 +131,16 @@ impl Spool {
         self.next = begin.max(last.saturating_add(1));
         self.is_known = true;
         Ok(())
+    }
+
+    /// How much it may hold from the next batch on.
+    pub fn set_bounds(&mut self, bounds: Bounds) {
+        self.bounds = bounds;
+    }
+
+    /// What became of its batches says nothing any more: they will be tried with another sink.
+    pub fn forgive(&mut self) {
+        self.histories.clear();
     }
 
     pub fn is_empty(&self) -> bool {
@@ -170,6 +183,11 @@ impl Spool {
     /// Points dropped since the last call, by the bound that was reached.
     pub fn take_dropped(&mut self) -> Dropped {
         std::mem::take(&mut self.dropped)
+    }
+
+    /// How many damaged files were set aside since it was opened.
+    pub fn were_set_aside(&self) -> u64 {
+        self.set_aside
     }
 
     /// Sentences for the log since the last call: what was set aside, what cannot be read.
@@ -385,6 +403,7 @@ impl Spool {
                 let from = self.files.path_of(sequence);
                 self.notes.push(format!("{}: {why}; set aside as {}", from.display(), to.display()));
                 self.forget(sequence);
+                self.set_aside += 1;
                 Read::Gone
             }
             Err(error) => self.not_now(sequence, &format!("{why}, and cannot be set aside: {error}"), now),

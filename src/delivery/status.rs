@@ -31,14 +31,23 @@ pub struct Status {
     pub spool_bytes: u64,
     /// Unix seconds since when the oldest batch waits.
     pub spool_oldest: Option<i64>,
+    /// Damaged files of the spool that were set aside.
+    pub set_aside: u64,
     /// Unix seconds when the sink last took points.
     pub last_success: Option<i64>,
+    /// How long the newest live points waited until the sink took them.
+    pub waited: Option<Duration>,
 }
 
 impl Status {
     /// Wait before the next attempt; `None` while it is up.
     pub fn backoff(&self, now: Instant) -> Option<Duration> {
         self.next_attempt.map(|at| at.saturating_duration_since(now))
+    }
+
+    /// How long live points wait until the sink takes them; `None` while it takes none.
+    pub fn lateness(&self) -> Option<Duration> {
+        self.waited.filter(|_| self.is_up)
     }
 
     /// The line to the sink has changed, for that reason. `wall` is the time now.

@@ -1,5 +1,6 @@
 //! Where the outcomes of a tick meet: the last worker to finish hands the batch to delivery, nobody waits for anybody.
 
+use super::changes::Changes;
 use crate::delivery::queue::Queue;
 use crate::model::point::Batch;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,6 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub struct Assembly {
     inner: Mutex<Inner>,
     queue: Arc<Queue>,
+    /// Where health events are told whose level changes.
+    pub changes: Changes,
 }
 
 #[derive(Default)]
@@ -19,8 +22,8 @@ struct Inner {
 }
 
 impl Assembly {
-    pub fn new(queue: Arc<Queue>) -> Assembly {
-        Assembly { inner: Mutex::default(), queue }
+    pub fn new(queue: Arc<Queue>, changes: Changes) -> Assembly {
+        Assembly { inner: Mutex::default(), queue, changes }
     }
 
     /// Begins a tick for that many workers, and returns its number. A tick that is not finished is handed over as far as it is:

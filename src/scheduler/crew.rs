@@ -6,13 +6,16 @@ use super::prepared::{Folder, Key, Prepared};
 use super::timetable::{Begin, Crew, Id, NO_THREAD, Notice};
 use super::worker::{Job, Surroundings, Task, Unit, Worker};
 use crate::check::{Check, Runs};
-use crate::model::point::Batch;
+use crate::model::point::{Batch, Tick};
 use crate::state::Entry;
 use crate::sys::logging::Complaint;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// What the daemon tells of itself at a tick. It reads what is published and waits for nothing.
+pub type Own = Box<dyn FnMut(Tick) -> Batch + Send>;
 
 /// Threads, and what is run on them.
 pub struct Threads {
@@ -23,6 +26,9 @@ pub struct Threads {
     /// The shared thread.
     kernel: Option<Worker>,
     complaint: Complaint,
+    own: Option<Own>,
+    /// When that was told last.
+    told: Option<Instant>,
 }
 
 struct Member {
@@ -41,7 +47,31 @@ impl Member {
 impl Threads {
     pub fn new(around: Surroundings, period: Duration, tells_errors: bool) -> Threads {
         let (members, complaint) = (HashMap::new(), Complaint::default());
-        Threads { around, period, tells_errors, members, kernel: None, complaint }
+        Threads { around, period, tells_errors, members, kernel: None, complaint, own: None, told: None }
+    }
+
+    /// From now on.
+    pub fn tell_itself(&mut self, own: Own) {
+        self.own = Some(own);
+    }
+
+    /// What the daemon tells of itself in the batch of that tick; nothing between two ticks of its own period.
+    fn own_batch(&mut self, tick: Tick) -> Batch {
+        // Ticks of the same period lie a little less apart, too.
+        let is_early = self.told.is_some_and(|told| tick.at.saturating_duration_since(told) < self.period / 2);
+        match &mut self.own {
+            Some(own) if !is_early => {
+                self.told = Some(tick.at);
+                own(tick)
+            }
+            _ => Batch::default(),
+        }
+    }
+
+    /// What the daemon's own period is from now on, and whether errors of checks are health events.
+    pub fn set(&mut self, period: Duration, tells_errors: bool) {
+        (self.period, self.tells_errors) = (period, tells_errors);
+        self.members.values().for_each(|member| member.unit.tell_errors(tells_errors));
     }
 
     /// Hands over what has been told, at the end.
@@ -74,7 +104,7 @@ impl Crew<Box<dyn Check>> for Threads {
             Runs::Kernel if self.kernel.is_some() || self.start_shared().is_ok() => None,
             Runs::Kernel => return Some(prepared),
         };
-        prepared.warning.iter().for_each(|warning| log::warn!("{warning}"));
+        prepared.warnings.iter().for_each(|warning| log::warn!("{warning}"));
         let unit = Arc::new(Unit::new(prepared, now.at, self.period, self.tells_errors));
         self.members.insert(id, Member { unit, entry: Arc::clone(entry), own });
         None
@@ -93,7 +123,8 @@ impl Crew<Box<dyn Check>> for Threads {
         if is_anew {
             self.kernel = None;
         }
-        let number = self.around.assembly.open(own.len() + usize::from(!kernel.is_empty()));
+        // The loop itself is the last of those who bring something.
+        let number = self.around.assembly.open(own.len() + usize::from(!kernel.is_empty()) + 1);
         if !kernel.is_empty() {
             let task = |id: &Id| self.members.get(id).map(|member| member.task(*id));
             let job = Job { number, tick, tasks: kernel.iter().filter_map(task).collect() };
@@ -123,6 +154,8 @@ impl Crew<Box<dyn Check>> for Threads {
                 worker.send(Job { number, tick, tasks: vec![member.task(id)] });
             }
         }
+        let own = self.own_batch(tick);
+        self.around.assembly.add(number, own);
     }
 
     fn tell(&mut self, notice: Notice, Moment { at, .. }: Moment) {

@@ -1,5 +1,5 @@
 //! What differs between the checks and scripts as they were taken up and as their folders and sections are now. Pure: what
-//! was seen comes in as data. A later reload is this difference and nothing else.
+//! was seen comes in as data. A reload is this difference, taken up as a whole or not at all.
 
 use super::prepared::{Folder, Key, Prepared};
 use crate::check::Check;
@@ -147,6 +147,11 @@ impl<W> Comparison<W> {
     pub fn due(&self, everybody: bool) -> Vec<Key> {
         let is_due = |entry: &Entry| everybody || entry.on.is_none() || entry.reason.is_some();
         self.entries.iter().filter(|(_, entry)| is_due(entry)).map(|(key, _)| key.clone()).collect()
+    }
+
+    /// Whether that entry was not told to be broken for that reason.
+    pub fn is_news(&self, key: &Key, reason: &str) -> bool {
+        self.entries.get(key).is_none_or(|entry| entry.reason.as_deref() != Some(reason))
     }
 
     /// What a look at an entry has brought: what it would be now, or why it cannot be.

@@ -11,10 +11,11 @@ use crate::config::ini;
 use crate::config::spelling;
 use crate::model::error::{Error, Result};
 use crate::scripts::{self, Permits};
+use crate::sys::clock;
 use crate::sys::logging::Complaint;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -26,6 +27,8 @@ const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 const PIECE: Duration = Duration::from_millis(200);
 /// Between two looks at the folders' time stamps.
 const RHYTHM: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+/// How long a reload waits for a look at everything.
+const WHOLE_LOOK: Duration = Duration::from_secs(10);
 const STACK: usize = 512 << 10;
 const HANGS: &str = "does not answer: its file, its section or its run_user is looked up in a place that hangs";
 const WAITS: &str = "was not looked at: others do not answer, or no thread is to be had";
@@ -35,7 +38,48 @@ pub struct Enabled {
     differences: Receiver<Difference>,
     /// When the look that is under way began.
     begun: Arc<Mutex<Option<Instant>>>,
-    _end: Sender<()>,
+    reloads: Reloads,
+}
+
+/// By which a reload has everything looked at.
+#[derive(Clone)]
+pub struct Reloads {
+    asked: Sender<Ask>,
+    /// When everything was looked at last, since 1970.
+    looked: Arc<Mutex<Duration>>,
+}
+
+/// What a reload asks for.
+struct Ask {
+    /// Of the daemon from then on.
+    period: Duration,
+    /// Without room: who has given up waiting does not take it.
+    answer: SyncSender<Result<(), Vec<Error>>>,
+}
+
+impl Reloads {
+    /// Has everything that is switched on taken up as its folders and sections are now: all of it, or nothing where something is
+    /// broken that was not.
+    ///
+    /// # Errors
+    /// What is broken; or the look did not come to its end.
+    pub fn take_up(&self, period: Duration) -> Result<(), Vec<Error>> {
+        let (answer, answered) = sync_channel(0);
+        let hangs = || {
+            let folders = format!("{}, {}", links::ENABLED, scripts::ENABLED);
+            let limit = WHOLE_LOOK.as_secs();
+            vec![Error::daemon(format!(
+                "{folders} or conf was not read within {limit} s: is one of them on a mount that does not answer?"
+            ))]
+        };
+        self.asked.send(Ask { period, answer }).map_err(|_| hangs())?;
+        answered.recv_timeout(WHOLE_LOOK).map_err(|_| hangs())?
+    }
+
+    /// When everything was looked at last, since 1970.
+    pub fn looked(&self) -> Duration {
+        *self.looked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Enabled {
@@ -45,25 +89,42 @@ impl Enabled {
     /// The system has no thread to give.
     pub fn start(home: &Path, find: Find, period: Duration) -> Result<Enabled> {
         let (sender, differences) = channel();
-        let (end, ended) = channel();
+        let (asked, asks) = channel::<Ask>();
         let begun = Arc::new(Mutex::new(Some(Instant::now())));
-        let (mut look, is_under_way) = (Look::new(home, find), Arc::clone(&begun));
-        let rhythm = (period / 2).clamp(RHYTHM.0, RHYTHM.1);
+        let looked = Arc::default();
+        let (mut look, is_under_way) = (Look::new(home, find, Arc::clone(&looked)), Arc::clone(&begun));
+        let rhythm = |period: Duration| (period / 2).clamp(RHYTHM.0, RHYTHM.1);
         let set = move |begun| *is_under_way.lock().unwrap_or_else(PoisonError::into_inner) = begun;
         let work = move || {
+            let (mut wait, mut ask) = (rhythm(period), None);
             loop {
                 set(Some(Instant::now()));
-                let is_heard = look.again(Instant::now(), &mut |difference| sender.send(difference).is_ok());
+                let mut hand_over = |difference| sender.send(difference).is_ok();
+                let is_heard = match ask.take() {
+                    None => look.again(Instant::now(), &mut hand_over),
+                    Some(Ask { period, answer }) => {
+                        wait = rhythm(period);
+                        look.reload(&answer, &mut hand_over)
+                    }
+                };
                 set(None);
-                if !is_heard || ended.recv_timeout(rhythm) != Err(RecvTimeoutError::Timeout) {
-                    return;
+                match asks.recv_timeout(wait) {
+                    _ if !is_heard => return,
+                    Ok(next) => ask = Some(next),
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => return,
                 }
             }
         };
         thread::Builder::new().name("enabled".into()).stack_size(STACK).spawn(work).map_err(|error| {
             Error::daemon(format!("no thread to look at {} and {}: {error}", links::ENABLED, scripts::ENABLED))
         })?;
-        Ok(Enabled { differences, begun, _end: end })
+        Ok(Enabled { differences, begun, reloads: Reloads { asked, looked } })
+    }
+
+    /// By which a reload has everything looked at.
+    pub fn reloads(&self) -> Reloads {
+        self.reloads.clone()
     }
 
     /// What differs since this was asked last.
@@ -106,7 +167,7 @@ pub fn look_once(home: &Path, find: Find, is_asked: impl Fn(&Key) -> bool) -> (D
     due.retain(is_asked);
     for folder in Folder::ALL {
         for (key, answer) in looks(home, find).ask_once(of(folder, &due)) {
-            see(&mut comparison, &key, answer);
+            comparison.see(&key, result(answer));
         }
     }
     (comparison.take(true), unlisted)
@@ -126,10 +187,12 @@ struct Look {
     /// When everything was looked at last, and how long after it that is done again.
     last: Option<Instant>,
     pause: Duration,
+    /// See [`Reloads::looked`].
+    looked: Arc<Mutex<Duration>>,
 }
 
 impl Look {
-    fn new(home: &Path, find: Find) -> Look {
+    fn new(home: &Path, find: Find, looked: Arc<Mutex<Duration>>) -> Look {
         Look {
             home: home.into(),
             find,
@@ -139,7 +202,51 @@ impl Look {
             complaint: Complaint::default(),
             last: None,
             pause: AGAIN.0,
+            looked,
         }
+    }
+
+    /// Sections are read from here on.
+    fn begin_to_read(&self) {
+        *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = clock::both().1;
+    }
+
+    /// Looks at everything and hands over what differs, unless something is broken that was not, or nobody waits for the answer
+    /// any more; `false` when nobody takes it.
+    fn reload(
+        &mut self,
+        answer: &SyncSender<Result<(), Vec<Error>>>,
+        hand_over: &mut dyn FnMut(Difference) -> bool,
+    ) -> bool {
+        self.begin_to_read();
+        let (mut listed, mut seen, mut wrong) = (Vec::new(), Vec::new(), Vec::new());
+        for (folder, looks) in &mut self.looks {
+            match list(&self.home, self.find, *folder) {
+                Ok(entries) => {
+                    looks.ask(entries.keys().cloned().collect(), |key, answer| seen.push((key, result(answer))));
+                    let of_folder = seen.iter().filter(|(key, _)| key.folder == *folder);
+                    let news = |(key, seen): &(Key, Seen)| {
+                        let reason = seen.as_ref().err().filter(|reason| self.comparison.is_news(key, reason))?;
+                        let name = entries.get(key).unwrap_or(&key.name);
+                        Some(Error::daemon(format!("{}/{name}: {reason}", folder.name())))
+                    };
+                    wrong.extend(of_folder.filter_map(news));
+                    listed.push((*folder, entries));
+                }
+                Err(error) => wrong.push(error),
+            }
+        }
+        if !wrong.is_empty() {
+            let _ = answer.send(Err(wrong));
+            return true;
+        }
+        if answer.send(Ok(())).is_err() {
+            return true;
+        }
+        listed.into_iter().for_each(|(folder, entries)| self.comparison.list(folder, entries));
+        seen.into_iter().for_each(|(key, result)| self.comparison.see(&key, result));
+        let difference = self.comparison.take(true);
+        difference.is_empty() || hand_over(difference)
     }
 
     /// Looks at what may have changed, and hands over what differs; `false` when nobody takes it.
@@ -171,12 +278,15 @@ impl Look {
             self.last = Some(now);
             self.pause = if has_changed { AGAIN.0 } else { (self.pause * 2).min(AGAIN.1) };
         }
+        if has_changed {
+            self.begin_to_read();
+        }
         let due = if has_changed || is_time { self.comparison.due(has_changed) } else { Vec::new() };
         let (mut piece, mut is_heard) = (Instant::now(), true);
         let Look { looks, comparison, .. } = self;
         for (folder, looks) in looks {
             looks.ask(of(*folder, &due), |key, answer| {
-                see(comparison, &key, answer);
+                comparison.see(&key, result(answer));
                 if piece.elapsed() > PIECE {
                     is_heard &= hand_over(comparison.take(false));
                     piece = Instant::now();
@@ -195,13 +305,12 @@ fn of(folder: Folder, keys: &[Key]) -> Vec<Key> {
     keys.iter().filter(|key| key.folder == folder).cloned().collect()
 }
 
-fn see(comparison: &mut Comparison<Box<dyn Check>>, key: &Key, answer: Answer<Seen>) {
-    let seen = match answer {
+fn result(answer: Answer<Seen>) -> Seen {
+    match answer {
         Answer::Seen(seen) => seen,
         Answer::Hangs => Err(HANGS.into()),
         Answer::Waits => Err(WAITS.into()),
-    };
-    comparison.see(key, seen);
+    }
 }
 
 /// What an entry is for, whatever it points to.

@@ -59,7 +59,7 @@ const DAEMONS: &[&str] = &["SelfConfig", "TSDB", "WebServer", ini::DEFAULT];
 /// same name, as `conf/snmp/*.ini`. For any other check these are the sections `[NAME:INSTANCE]` of further servers.
 ///
 /// # Errors
-/// A mistake in the family's files: it could be the very section that is asked for.
+/// A mistake in the family's files: it could be the very section that is asked for. A value that stands elsewhere and cannot be read.
 pub fn section_for(home: &Path, spec: &Spec) -> Result<Section> {
     let shown = format!("{FOLDER}/{}", spec.conf);
     let missing = || Section::missing(&shown, spec.section);
@@ -69,7 +69,7 @@ pub fn section_for(home: &Path, spec: &Spec) -> Result<Section> {
     let own = ini::whole(home, &shown)?;
     if !spec.has_key(DEVICES) {
         let elsewhere = || files(home, FOLDER).ok()?.into_iter().find_map(|(_, read)| of_check(spec, &read.ok()?));
-        return Ok(of_check(spec, &own).or_else(elsewhere).unwrap_or_else(missing));
+        return of_check(spec, &own).or_else(elsewhere).unwrap_or_else(missing).readable();
     }
     let mut section = own.section(spec.section).cloned().unwrap_or_else(missing);
     for read in iter::once(Ok(own)).chain(files(home, &device_folder(spec))?.into_iter().map(|(_, read)| read)) {
@@ -80,7 +80,7 @@ pub fn section_for(home: &Path, spec: &Spec) -> Result<Section> {
         let is_device = |section: &Section| ![spec.section, ini::DEFAULT].contains(&&*section.name);
         section.devices.extend(read.sections.into_iter().filter(is_device));
     }
-    Ok(section)
+    section.readable()
 }
 
 /// The section of the check in that file, with those of its further servers.
@@ -135,6 +135,10 @@ pub fn look_over(home: &Path, shown: &str) -> Said {
         Err(error) => return error.into(),
     };
     let mut said = Said::default();
+    for section in &read.sections {
+        said.errors.extend(section.unread());
+        said.warnings.extend(section.exposed());
+    }
     if shown == scripts::CONF {
         for section in &read.sections {
             said.errors.extend(mistakes::of(section, ScriptConfig::read));

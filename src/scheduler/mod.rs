@@ -5,6 +5,7 @@
 //! others.
 
 pub mod assembly;
+pub mod changes;
 pub mod clock;
 mod crew;
 pub mod difference;
@@ -28,12 +29,12 @@ use crate::sys::logging::Complaint;
 use crate::sys::{clock as system_clock, memory};
 use assembly::Assembly;
 use clock::Moment;
-use crew::Threads;
+use crew::{Own, Threads};
 use difference::Taken;
-use enabled::Enabled;
+use enabled::{Enabled, Reloads};
 use links::Find;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 use timetable::{Id, Timetable};
 use worker::Surroundings;
@@ -47,6 +48,13 @@ const FIRST_LOOK: Duration = Duration::from_secs(2);
 /// A look at the folders that takes longer is told.
 const LONG_LOOK: Duration = Duration::from_secs(20);
 
+/// What the loop goes on with when the configuration has changed.
+pub struct Renewal {
+    pub period: Duration,
+    /// The errors of checks are health events, too.
+    pub tells_errors: bool,
+}
+
 /// Runs the enabled checks, period by period.
 pub struct Scheduler {
     world: Arc<World>,
@@ -54,6 +62,7 @@ pub struct Scheduler {
     /// The first look has come to its end.
     has_looked: bool,
     ended: Receiver<Id>,
+    renewals: (Sender<Renewal>, Receiver<Renewal>),
     table: Timetable<Box<dyn Check>>,
     crew: Threads,
     complaint: Complaint,
@@ -88,6 +97,7 @@ impl Scheduler {
             enabled,
             has_looked: false,
             ended,
+            renewals: channel(),
             table: Timetable::new(Instant::now(), period, board),
             crew: Threads::new(around, period, tells_errors),
             complaint: Complaint::default(),
@@ -106,6 +116,16 @@ impl Scheduler {
         self.taken.clone()
     }
 
+    /// At each tick of the daemon's own period in which something runs, this goes with the numbers of the checks.
+    pub fn tell_itself(&mut self, own: Own) {
+        self.crew.tell_itself(own);
+    }
+
+    /// By which a reload has checks taken up, and the loop go on otherwise.
+    pub fn reloads(&self) -> (Reloads, Sender<Renewal>) {
+        (self.enabled.reloads(), self.renewals.0.clone())
+    }
+
     /// Ticks until something arrives on `stop`.
     pub fn run(mut self, stop: &Receiver<()>, beat: &Beat) {
         let mut next = Instant::now();
@@ -113,10 +133,14 @@ impl Scheduler {
         while stop.recv_timeout(next.saturating_duration_since(Instant::now())) == Err(RecvTimeoutError::Timeout) {
             let now = now();
             self.ended.try_iter().for_each(|id| self.table.ended(id));
+            if let Some(Renewal { period, tells_errors }) = self.renewals.1.try_iter().last() {
+                self.table.set_period(period, now.at);
+                self.crew.set(period, tells_errors);
+            }
             let differences = self.enabled.differences();
             self.follow(differences, now);
-            if self.table.is_base(now.at) {
-                beat.tick(now.at);
+            if let Some(lateness) = self.table.base_lateness(now.at) {
+                beat.tick(now.at, lateness);
                 self.watch_look(now.at);
                 self.sweep_orphans(now.at);
                 ticks = ticks.saturating_add(1);

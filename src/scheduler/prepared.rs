@@ -59,10 +59,15 @@ pub struct Prepared<W = Box<dyn Check>> {
     /// What it has gathered is asked for once more at the end.
     pub is_stream: bool,
     /// What the log is told when it is switched on.
-    pub warning: Option<String>,
+    pub warnings: Vec<String>,
     /// What it was built from.
     pub section: Section,
     pub work: W,
+}
+
+/// Secrets of that section that others can read.
+fn exposed(section: &Section) -> Vec<String> {
+    section.exposed().iter().map(ToString::to_string).collect()
 }
 
 /// A check as its section says.
@@ -73,14 +78,15 @@ pub fn check(home: &Path, spec: &'static Spec) -> Result<Prepared> {
     let section = families::section_for(home, spec)?;
     let (common, work) = (CommonSettings::read(&section)?, instances::build(spec, &section)?);
     let key = Key { folder: Folder::Checks, name: spec.name.into() };
-    let warning = section.unverified("verify", false).filter(|_| spec.has_key("verify"));
+    let mut warnings = exposed(&section);
+    warnings.extend(section.unverified("verify", false).filter(|_| spec.has_key("verify")));
     Ok(Prepared {
         key,
         check_type: spec.check_type.into(),
         common,
         runs: spec.runs,
         is_stream: false,
-        warning,
+        warnings,
         section,
         work,
     })
@@ -104,7 +110,7 @@ pub fn script(home: &Path, folder: &str, name: &str, permits: &Arc<Permits>) -> 
         common,
         runs: Runs::Own,
         is_stream,
-        warning: None,
+        warnings: exposed(&section),
         section,
         work,
     })
@@ -122,5 +128,14 @@ pub fn module(home: &Path, folder: &str, name: &str) -> Result<Prepared> {
     let (common, check_type) = (config.common, Text::Owned(Module::check_type(name).into()));
     let work = Box::new(Module::new(path, config));
     let key = Key { folder: Folder::Checks, name: name.into() };
-    Ok(Prepared { key, check_type, common, runs: Runs::Own, is_stream: false, warning: None, section, work })
+    Ok(Prepared {
+        key,
+        check_type,
+        common,
+        runs: Runs::Own,
+        is_stream: false,
+        warnings: exposed(&section),
+        section,
+        work,
+    })
 }

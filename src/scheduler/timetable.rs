@@ -125,9 +125,25 @@ impl<W> Timetable<W> {
         }
     }
 
-    /// Whether a tick of the daemon's own period has come.
-    pub fn is_base(&self, now: Instant) -> bool {
-        self.base <= now
+    /// How long a tick of the daemon's own period is due; `None` where none is.
+    pub fn base_lateness(&self, now: Instant) -> Option<Duration> {
+        now.checked_duration_since(self.base)
+    }
+
+    /// The daemon's own period is another from now on. What has a period of its own is not touched.
+    pub fn set_period(&mut self, period: Duration, now: Instant) {
+        if period == self.period {
+            return;
+        }
+        (self.period, self.base) = (period, next_due(self.epoch, period, now));
+        for slot in self.slots.iter_mut().filter(|slot| slot.common.period.is_none()) {
+            slot.due = self.base;
+            slot.entry.set_period(period);
+        }
+        for waiting in self.waiting.iter().filter(|waiting| waiting.prepared.common.period.is_none()) {
+            waiting.entry.set_period(period);
+        }
+        self.board.set_period(period);
     }
 
     /// Whether nothing is on or about to be.

@@ -30,6 +30,8 @@ pub struct Unit {
     check_type: Text,
     common: CommonSettings,
     is_dismissed: AtomicBool,
+    /// Its errors are health events, too.
+    tells_errors: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -39,8 +41,7 @@ struct State {
     folding: Folding,
     /// What complained in the last run, as the log calls it.
     ailing: Vec<String>,
-    /// `None` where errors are only logged.
-    errors: Option<Errors>,
+    errors: Errors,
 }
 
 /// What a run has brought.
@@ -56,6 +57,8 @@ pub struct Ran {
     pub faults: Vec<Fault>,
     /// Of the further servers of the check.
     pub servers: Vec<ServerRun>,
+    /// How many of the events of the batch it has judged; the others tell what is wrong with itself.
+    pub judged: usize,
 }
 
 impl Unit {
@@ -68,12 +71,18 @@ impl Unit {
             out: Out::new(check_type.clone(), common.max_series, tick),
             folding: Folding::default(),
             ailing: Vec::new(),
-            errors: tells_errors.then(Errors::default),
+            errors: Errors::default(),
         };
         let event = key.name.strip_suffix(".py").filter(|_| key.folder == Folder::Checks).unwrap_or(&key.name);
         let event = Text::Owned(event.into());
         let name = key.name.into();
-        Unit { name, event, check_type, common, is_dismissed: AtomicBool::new(false), state: Mutex::new(state) }
+        let (is_dismissed, tells_errors) = (AtomicBool::new(false), AtomicBool::new(tells_errors));
+        Unit { name, event, check_type, common, is_dismissed, tells_errors, state: Mutex::new(state) }
+    }
+
+    /// Whether its errors are health events from the next run on.
+    pub fn tell_errors(&self, tells: bool) {
+        self.tells_errors.store(tells, Ordering::Relaxed);
     }
 
     /// No run begins from now on.
@@ -91,6 +100,7 @@ impl Unit {
     pub fn run(&self, tick: Tick, world: &World) -> Ran {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let State { check, out, folding, ailing, errors } = &mut *state;
+        let tells_errors = self.tells_errors.load(Ordering::Relaxed);
         let begun = Instant::now();
         out.begin(tick);
         let context = world.at(tick);
@@ -104,7 +114,7 @@ impl Unit {
         let (now, mut lines) = (Instant::now(), Vec::new());
         faults.splice(0..0, whole);
         let took = now.saturating_duration_since(begun);
-        let (points, has_failed) = (batch.len(), failure.is_some());
+        let (points, judged, has_failed) = (batch.len(), batch.events.len(), failure.is_some());
         let run = Run { tick: tick.wall, took, points, faults: faults.len(), has_failed };
         let before = std::mem::take(ailing);
         for fault in &faults {
@@ -119,8 +129,9 @@ impl Unit {
                 true => (Text::Owned(fault.item.clone()), fault.text.clone()),
                 false => (self.event.clone(), fault.to_string()),
             };
-            let event = errors.as_mut().and_then(|errors| errors.event(&called, &self.check_type, &told, tick));
-            batch.events.extend(event);
+            if tells_errors {
+                batch.events.extend(errors.event(&called, &self.check_type, &told, tick));
+            }
         }
         for subject in before.into_iter().filter(|subject| !ailing.contains(subject)).collect::<Vec<_>>() {
             match has_failed {
@@ -129,7 +140,7 @@ impl Unit {
                 false => lines.extend(folding.recovered(&subject, now).map(|line| (Level::Info, line))),
             }
         }
-        Ran { batch, lines, failure, run, faults, servers: out.take_servers() }
+        Ran { batch, lines, failure, run, faults, servers: out.take_servers(), judged }
     }
 }
 
@@ -211,6 +222,9 @@ fn perform(job: Job, is_over: &AtomicBool, around: &Surroundings) {
             entry.server_ran(name, *run, why.as_ref().map(|why| why as &dyn Display));
         }
         entry.ran(ran.run, Some(&Faults(&ran.faults)));
+        for change in entry.judge(ran.batch.events.get(..ran.judged).unwrap_or_default()) {
+            around.assembly.changes.tell(&unit.name, &change, Instant::now());
+        }
         ran.lines.iter().for_each(|(level, line)| log::log!(*level, "{line}"));
         batch.append(ran.batch);
     }

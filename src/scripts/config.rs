@@ -95,6 +95,7 @@ pub fn section(home: &Path, conf: &str, common: &str, name: &str) -> Result<Sect
     safety::check_conf(&home.join(conf))?;
     let (mut own, common) = (ini::section(home, conf, name)?, ini::section(home, conf, common)?);
     own.entries.extend(common.entries);
+    own.fetched.extend(common.fetched);
     Ok(own)
 }
 

@@ -101,7 +101,7 @@ impl Script {
     /// Takes over what the stream has written since the last tick, and starts it when it does not run.
     fn follow(&mut self, context: &Context, out: &mut Out) -> Result<()> {
         let Some(stream) = &self.stream else { return self.start_stream(context.programs) };
-        let is_outdated = stream.is_outdated(&self.program.path);
+        let is_outdated = stream.is_outdated(&self.program.path, context.programs);
         if is_outdated {
             stream.stop();
         }

@@ -5,6 +5,7 @@ use crate::fetch::program::guards::Stopper;
 use crate::fetch::program::run::{Ran, Running, STDERR_BYTES};
 use crate::fetch::program::{Program, Programs};
 use crate::model::error::{Error, Result};
+use crate::model::point::Identity;
 use crate::sys::clock::unix_now;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -41,6 +42,8 @@ pub struct Stream {
     news: Arc<Mutex<News>>,
     stopper: Stopper,
     version: Version,
+    /// What it was told of this daemon.
+    identity: Arc<Identity>,
     pub begun: Instant,
 }
 
@@ -54,7 +57,7 @@ impl Stream {
     /// As [`Running::start`]; or the system has no thread to give.
     pub fn start(program: &Program, programs: &Programs) -> Result<Stream> {
         let script = &program.path;
-        let version = version(script);
+        let (version, identity) = (version(script), programs.identity());
         let running = Running::start(program, programs, NEVER)?;
         let news = Arc::new(Mutex::new(News::default()));
         let (inbox, most) = (Arc::clone(&news), program.max_output);
@@ -62,7 +65,7 @@ impl Stream {
         let name = script.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let thread = thread::Builder::new().name(name).stack_size(STACK);
         thread.spawn(move || listen(running, &inbox, most)).map_err(Error::file("read from", script))?;
-        Ok(Stream { news, stopper, version, begun: Instant::now() })
+        Ok(Stream { news, stopper, version, identity, begun: Instant::now() })
     }
 
     /// What has come.
@@ -70,9 +73,9 @@ impl Stream {
         std::mem::take(&mut *self.news.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Whether another file stands in its place by now.
-    pub fn is_outdated(&self, script: &Path) -> bool {
-        self.version != version(script)
+    /// Whether another file stands in its place by now, or it was told other names of this daemon.
+    pub fn is_outdated(&self, script: &Path, programs: &Programs) -> bool {
+        self.version != version(script) || !Arc::ptr_eq(&self.identity, &programs.identity())
     }
 
     /// Has it ended; the news will tell when it is.

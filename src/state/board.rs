@@ -50,6 +50,11 @@ impl Board {
         }
     }
 
+    /// Of the daemon, from now on.
+    pub fn set_period(&self, period: Duration) {
+        self.lock().values_mut().filter_map(|place| place.broken.as_mut()).for_each(|broken| broken.period = period);
+    }
+
     /// Copies of all states, by kind and name.
     pub fn states(&self) -> Vec<State> {
         self.lock().iter().flat_map(|((kind, name), place)| place.states(*kind, name)).collect()
@@ -82,6 +87,7 @@ impl Place {
                 last: None,
                 faults: 0,
                 missed: 0,
+                open: Vec::new(),
             }),
         }
         states

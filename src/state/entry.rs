@@ -1,6 +1,8 @@
 //! Where the tick loop and a worker publish what becomes of one taking up of a check, script or own module.
 
+use super::judged::{Change, Judged};
 use super::{Condition, Kind, Run, State};
+use crate::model::point::HealthEvent;
 use std::fmt::{self, Display, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,17 +12,18 @@ const LONGEST: usize = 1000;
 
 /// One taking up. Its lock is held for as long as a few numbers are written or read.
 pub struct Entry {
-    period: Duration,
     now: Mutex<Now>,
 }
 
 /// How it is now.
 struct Now {
+    period: Duration,
     health: Health,
     is_running: bool,
     missed: u64,
     /// The further servers of a check, in the order of its sections.
     servers: Vec<Server>,
+    judged: Judged,
 }
 
 /// What is known of a check as a whole, and of each of its servers.
@@ -40,8 +43,20 @@ struct Server {
 impl Entry {
     /// One that has not run. `wall` is always the time now, in unix seconds.
     pub fn new(period: Duration, wall: i64) -> Entry {
-        let now = Now { health: Health::new(wall), is_running: false, missed: 0, servers: Vec::new() };
-        Entry { period, now: Mutex::new(now) }
+        let now = Now {
+            period,
+            health: Health::new(wall),
+            is_running: false,
+            missed: 0,
+            servers: Vec::new(),
+            judged: Judged::default(),
+        };
+        Entry { now: Mutex::new(now) }
+    }
+
+    /// It runs so often from now on.
+    pub fn set_period(&self, period: Duration) {
+        self.lock().period = period;
     }
 
     /// It cannot begin yet, for that reason; with an empty one it just has not begun.
@@ -84,6 +99,11 @@ impl Entry {
         servers.iter_mut().skip(place).take(1).for_each(|server| server.health.ran(run, why));
     }
 
+    /// What a run has judged; which events have another level than before.
+    pub fn judge(&self, events: &[HealthEvent]) -> Vec<Change> {
+        if events.is_empty() { Vec::new() } else { self.lock().judged.take(events) }
+    }
+
     /// Copies of how it is, and how each of its servers is.
     pub(super) fn states(&self, kind: Kind, name: &str) -> Vec<State> {
         let now = &*self.lock();
@@ -94,10 +114,11 @@ impl Entry {
             condition: health.condition,
             why: Some(&health.why.0).filter(|why| !why.is_empty()).cloned(),
             since: health.since,
-            period: self.period,
+            period: now.period,
             last: health.last,
             faults: health.faults,
             missed: now.missed,
+            open: if server.is_none() { now.judged.open() } else { Vec::new() },
         };
         let servers = now.servers.iter().map(|server| state(Some(&server.name), &server.health));
         std::iter::once(state(None, &now.health)).chain(servers).collect()

@@ -5,9 +5,11 @@
 
 mod board;
 mod entry;
+mod judged;
 
 pub use board::Board;
 pub use entry::Entry;
+pub use judged::{Change, Open};
 
 use std::time::Duration;
 
@@ -88,9 +90,19 @@ pub struct State {
     pub faults: u64,
     /// Ticks that it missed since it was taken up, because it was busy.
     pub missed: u64,
+    /// Its health events that are not well.
+    pub open: Vec<Open>,
 }
 
 impl State {
+    /// With the server that it is about, `check_nginx:shop`.
+    pub fn full_name(&self) -> String {
+        match &self.server {
+            Some(server) => format!("{}:{server}", self.name),
+            None => self.name.clone(),
+        }
+    }
+
     /// Whether it runs, and its last run did not fail as a whole.
     pub fn is_up(&self) -> bool {
         let has_run = matches!(self.condition, Condition::Ok | Condition::Fault);

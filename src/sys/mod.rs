@@ -11,6 +11,8 @@ pub mod locks;
 pub mod logging;
 pub mod memory;
 pub mod process;
+pub mod record;
 pub mod tcp;
+pub mod usage;
 pub mod users;
 pub mod zone;

@@ -8,38 +8,38 @@ mod files;
 mod hosts;
 mod login;
 mod nag;
-pub mod overview;
 pub mod query;
 mod server;
-mod status;
 #[cfg(feature = "local")]
 mod store;
 
 use crate::config::section::Section;
-use crate::delivery::Moment;
-use crate::delivery::status::Status;
 use crate::fetch::program::Programs;
-use crate::model::beat::Beat;
 use crate::model::error::{Error, Result};
 use crate::sink::prometheus::Exposition;
-use crate::state::{Board, Kind};
-use crate::sys::{host_names, zone};
+use crate::state::Kind;
+use crate::status::Sources;
+use crate::sys::host_names;
 use allowed::Allowed;
 use hosts::Hosts;
 use login::Login;
-use overview::{About, Overview, Store};
-use serde_json::Value;
+use serde_json::{Value, json};
+use server::{Doors, Elsewhere, News};
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 /// Nobody but this machine, unless told otherwise.
 const ADDRESS: &str = "127.0.0.1:9898";
 /// Compressing a page takes some 300 kB of it; only what is touched costs memory.
 const STACK: usize = 1 << 20;
+/// How long a server may take to move to another address.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// `[WebServer]`.
 #[derive(Clone, Debug)]
@@ -70,11 +70,8 @@ pub type Unit = fn(&str) -> Option<&'static str>;
 
 /// What the pages are made of.
 pub struct Pages {
-    pub about: About,
-    /// Of delivery.
-    pub status: Arc<Mutex<Status>>,
-    /// Of the checks.
-    pub board: Arc<Board>,
+    /// How the daemon is.
+    pub sources: Sources,
     /// The charts of the checks of these names, as the page reads them.
     pub charts: fn(&[&str]) -> Value,
     /// The unit of a metric; `None` where no check knows it.
@@ -85,26 +82,34 @@ pub struct Pages {
     pub store: Option<PathBuf>,
     /// Of the daemon.
     pub period: Duration,
-    /// When the newest tick was.
-    pub beat: Arc<Beat>,
     /// For `/nag`.
     pub programs: Arc<Programs>,
 }
 
 impl Pages {
-    /// How delivery is now.
-    fn delivery(&self) -> Status {
-        self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// `/api/status`, with what the page alone draws.
+    fn overview(&self, store: Option<Figures>) -> String {
+        let now = self.sources.now();
+        let checks = now.checks.iter().filter(|check| check.kind == Kind::Check);
+        let charts = (self.charts)(&checks.map(|check| check.name.as_str()).collect::<Vec<_>>());
+        let mut members = self.sources.overview(now);
+        members.insert("store".into(), store.map_or(Value::Null, Figures::json));
+        members.insert("charts".into(), charts);
+        Value::Object(members).to_string()
     }
+}
 
-    /// `/api/status`.
-    fn overview(&self, store: Option<Store>) -> String {
-        let (delivery, checks) = (self.delivery(), self.board.states());
-        let (about, now, zone) = (&self.about, Moment::now(), zone::name());
-        let names: Vec<&str> =
-            checks.iter().filter(|check| check.kind == Kind::Check).map(|check| check.name.as_str()).collect();
-        let charts = (self.charts)(&names);
-        Overview { about, now, zone: &zone, delivery: &delivery, store, checks, charts }.json().to_string()
+/// Of the local store.
+pub struct Figures {
+    pub bytes: u64,
+    /// Unix seconds of its first point.
+    pub oldest: Option<i64>,
+    pub series: u64,
+}
+
+impl Figures {
+    fn json(self) -> Value {
+        json!({ "bytes": self.bytes, "oldest": self.oldest, "series": self.series })
     }
 }
 
@@ -141,7 +146,7 @@ mod store {
     use std::path::Path;
     use std::time::Duration;
 
-    pub fn figures(_: &Path, _: i64) -> Option<super::Store> {
+    pub fn figures(_: &Path, _: i64) -> Option<super::Figures> {
         None
     }
 
@@ -155,29 +160,115 @@ fn refused(web: &Web, what: &str, error: std::io::Error) -> Error {
     Error::daemon(format!("web server: {what} {}: {cause}; set webaddress in [WebServer]", web.shown))
 }
 
-/// Listens, and serves in a thread of its own from then on. Returns where it listens.
+/// Listens there; serves nobody yet.
 ///
 /// # Errors
 /// The address cannot be listened at.
-pub fn start(web: Web, pages: Pages) -> Result<SocketAddr> {
+pub fn listen(web: &Web) -> Result<TcpListener> {
+    TcpListener::bind(web.addresses.as_slice()).map_err(|error| refused(web, "cannot listen at", error))
+}
+
+/// A server, which serves until this is dropped.
+pub struct Running {
+    pub address: SocketAddr,
+    /// Where it was told to listen.
+    asked: Vec<SocketAddr>,
+    news: UnboundedSender<News>,
+}
+
+/// Listens, and serves in a thread of its own from then on.
+///
+/// # Errors
+/// The address cannot be listened at.
+pub fn start(web: Web, pages: Pages) -> Result<Running> {
+    let listener = listen(&web)?;
+    serve(web, listener, pages)
+}
+
+/// Serves in a thread of its own from then on.
+///
+/// # Errors
+/// There is no thread to be had.
+pub fn serve(web: Web, listener: TcpListener, pages: Pages) -> Result<Running> {
     let refused = |what: &str, error: std::io::Error| refused(&web, what, error);
-    let listener = TcpListener::bind(web.addresses.as_slice()).map_err(|error| refused("cannot listen at", error))?;
-    listener.set_nonblocking(true).map_err(|error| refused("cannot listen at", error))?;
     let address = listener.local_addr().map_err(|error| refused("cannot listen at", error))?;
+    let (doors, asked) = (doors(&web, address, &pages), web.addresses.clone());
+    let (news, heard) = unbounded_channel();
+    thread::Builder::new()
+        .name("web".into())
+        .stack_size(STACK)
+        .spawn(move || server::serve(listener, doors, pages, heard))
+        .map_err(|error| refused("no thread to serve", error))?;
     log::info!("web server: listening at {address}");
-    if !address.ip().is_loopback() && web.allowed.admits_others() && !web.login.is_needed() {
+    Ok(Running { address, asked, news })
+}
+
+/// Where a server goes on.
+pub enum Move {
+    Stays,
+    /// There.
+    To(TcpListener),
+    /// At another address of the same port, which can be had only when the one before is let go.
+    Instead,
+}
+
+impl Running {
+    /// What it takes to go on as that section says; nothing is changed yet.
+    ///
+    /// # Errors
+    /// The address cannot be listened at.
+    pub fn prepare(&self, web: &Web) -> Result<Move> {
+        if web.addresses == self.asked {
+            return Ok(Move::Stays);
+        }
+        let is_own_port = web.addresses.iter().any(|address| address.port() == self.address.port());
+        match TcpListener::bind(web.addresses.as_slice()) {
+            Ok(listener) => Ok(Move::To(listener)),
+            Err(error) if error.kind() == ErrorKind::AddrInUse && is_own_port => Ok(Move::Instead),
+            Err(error) => Err(refused(web, "cannot listen at", error)),
+        }
+    }
+
+    /// Goes on so with those who come from now on.
+    ///
+    /// # Errors
+    /// It cannot be listened there after all, so it goes on where it was.
+    pub fn renew(&mut self, web: Web, to: Move, pages: Pages) -> Result<()> {
+        let gone = |error| refused(&web, "is not there any more to listen at", error);
+        let (place, heard) = match to {
+            Move::Stays => (None, None),
+            Move::To(listener) => {
+                self.address = listener.local_addr().map_err(gone)?;
+                (Some(Elsewhere::Listener(listener)), None)
+            }
+            Move::Instead => {
+                self.address = web.addresses.first().copied().unwrap_or(self.address);
+                let (outcome, heard) = channel();
+                (Some(Elsewhere::Instead(web.addresses.clone(), outcome)), Some(heard))
+            }
+        };
+        let (doors, is_moved) = (doors(&web, self.address, &pages), place.is_some());
+        self.news.send(News { doors, pages, place }).map_err(|_| gone(ErrorKind::NotConnected.into()))?;
+        if let Some(Ok(Err(error))) = heard.map(|heard| heard.recv_timeout(PATIENCE)) {
+            return Err(refused(&web, "goes on where it was, because it cannot listen at", error));
+        }
+        self.asked.clone_from(&web.addresses);
+        if is_moved {
+            log::info!("web server: listening at {}", self.address);
+        }
+        Ok(())
+    }
+}
+
+/// Who may ask a server at that address, and by which names.
+fn doors(web: &Web, address: SocketAddr, pages: &Pages) -> Doors {
+    let Web { allowed, hosts, login, nag, .. } = web.clone();
+    if !address.ip().is_loopback() && allowed.admits_others() && !login.is_needed() {
         log::warn!(
             "web server: allowedip lets other machines see the page, and nobody has to log in: \
              set webuser and webpassword in [WebServer]"
         );
     }
-    let Web { allowed, hosts, login, nag, .. } = web.clone();
-    let hosts = hosts.with(&[&pages.programs.identity.host, &host_names::node_name()]);
-    let doors = server::Doors { allowed, hosts, login, nag };
-    thread::Builder::new()
-        .name("web".into())
-        .stack_size(STACK)
-        .spawn(move || server::serve(listener, doors, pages))
-        .map_err(|error| refused("no thread to serve", error))?;
-    Ok(address)
+    let hosts = hosts.with(&[&pages.programs.identity().host, &host_names::node_name()]);
+    Doors { allowed, hosts, login, nag }
 }

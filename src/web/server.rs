@@ -9,7 +9,8 @@ use super::hosts::Hosts;
 use super::login::{Login, Proof};
 use super::nag::{BODY_BYTES, Rules};
 use super::query::{self, Question};
-use super::{Pages, overview, status, store};
+use super::{Figures, Pages, store};
+use crate::status::{health, numbers};
 use crate::sys::clock::unix_now;
 use crate::sys::logging::Complaint;
 use flate2::Compression;
@@ -23,13 +24,18 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
-use std::net::{IpAddr, TcpListener};
+use std::future::poll_fn;
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio::runtime::Builder;
 use tokio::sync::Semaphore;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinHandle;
 
 /// Connections at once. For one more the oldest that has not asked yet is closed.
@@ -51,9 +57,6 @@ const QUERIES: usize = 2;
 const TURN: Duration = Duration::from_secs(2);
 /// Before a wrong password is refused.
 const PAUSE: Duration = Duration::from_secs(1);
-/// A daemon is well while its newest tick is no older than so many periods, and this.
-const FRESH: u32 = 3;
-const LEAST: Duration = Duration::from_secs(3);
 /// A shorter answer is not worth compressing.
 const WORTH: usize = 1_000;
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -80,18 +83,58 @@ pub struct Doors {
     pub nag: Rules,
 }
 
-/// Serves until the process ends.
-pub fn serve(listener: TcpListener, doors: Doors, pages: Pages) {
+/// What is served from now on, to those who come from now on.
+pub struct News {
+    pub doors: Doors,
+    pub pages: Pages,
+    /// Where to listen instead.
+    pub place: Option<Elsewhere>,
+}
+
+/// Another place to listen at.
+pub enum Elsewhere {
+    Listener(TcpListener),
+    /// It can be had when the place that is listened at now is let go. Where that fails it is taken back; who asked hears of it.
+    Instead(Vec<SocketAddr>, Sender<io::Result<()>>),
+}
+
+/// Serves until there can be no news any more.
+pub fn serve(listener: TcpListener, doors: Doors, pages: Pages, news: UnboundedReceiver<News>) {
     let (plugins, queries) = (Arc::new(()), Arc::new(Semaphore::new(QUERIES)));
-    let shared = Shared { doors, pages, files: files::all(), plugins, queries };
+    let shared = Shared { doors, pages, common: Arc::new(Common { files: files::all(), plugins, queries }) };
     let built = Builder::new_current_thread().enable_all().max_blocking_threads(PLUGINS + QUERIES).build();
     let served = built.and_then(|runtime| {
-        let _context = runtime.enter();
-        let listener = tokio::net::TcpListener::from_std(listener)?;
-        runtime.block_on(accept(listener, Arc::new(shared)))
+        let served = runtime.block_on(async { accept(listen(listener)?, shared, news).await });
+        // Plugins and queries that run have nobody who waits for their answers.
+        runtime.shutdown_background();
+        served
     });
     if let Err(error) = served {
         log::error!("web server: {error}; it does not listen any more");
+    }
+}
+
+fn listen(listener: TcpListener) -> io::Result<tokio::net::TcpListener> {
+    listener.set_nonblocking(true)?;
+    tokio::net::TcpListener::from_std(listener)
+}
+
+/// Listens at the other place, or again at the one before.
+fn go_on_at(place: Elsewhere, before: tokio::net::TcpListener) -> io::Result<tokio::net::TcpListener> {
+    match place {
+        Elsewhere::Listener(listener) => listen(listener),
+        Elsewhere::Instead(addresses, heard) => {
+            let old = before.local_addr()?;
+            drop(before);
+            let bound = TcpListener::bind(addresses.as_slice()).and_then(listen);
+            let (listener, outcome) = match bound {
+                Ok(listener) => (Ok(listener), Ok(())),
+                Err(error) => (TcpListener::bind(old).and_then(listen), Err(error)),
+            };
+            // Nobody waits for it any more.
+            let _ = heard.send(outcome);
+            listener
+        }
     }
 }
 
@@ -99,6 +142,11 @@ pub fn serve(listener: TcpListener, doors: Doors, pages: Pages) {
 struct Shared {
     doors: Doors,
     pages: Pages,
+    common: Arc<Common>,
+}
+
+/// The same whatever the news are.
+struct Common {
     files: Vec<File>,
     /// Held once by each plugin that runs.
     plugins: Arc<()>,
@@ -106,14 +154,37 @@ struct Shared {
     queries: Arc<Semaphore>,
 }
 
-async fn accept(listener: tokio::net::TcpListener, shared: Arc<Shared>) -> std::io::Result<()> {
+/// What ends a wait.
+enum Event {
+    News(Option<News>),
+    Connection(io::Result<(TcpStream, SocketAddr)>),
+}
+
+async fn accept(
+    mut listener: tokio::net::TcpListener,
+    shared: Shared,
+    mut news: UnboundedReceiver<News>,
+) -> io::Result<()> {
+    let mut shared = Arc::new(shared);
     let mut complaint = Complaint::new();
     // The oldest first.
     let mut conversations: Vec<Conversation> = Vec::with_capacity(CONNECTIONS);
     loop {
-        let (stream, peer) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
+        let event = poll_fn(|context| match news.poll_recv(context) {
+            Poll::Ready(news) => Poll::Ready(Event::News(news)),
+            Poll::Pending => listener.poll_accept(context).map(Event::Connection),
+        });
+        let (stream, peer) = match event.await {
+            Event::Connection(Ok(accepted)) => accepted,
+            Event::News(None) => return Ok(()),
+            Event::News(Some(News { doors, pages, place })) => {
+                shared = Arc::new(Shared { doors, pages, common: Arc::clone(&shared.common) });
+                if let Some(place) = place {
+                    listener = go_on_at(place, listener)?;
+                }
+                continue;
+            }
+            Event::Connection(Err(error)) => {
                 complaint.complain("web server", &error.to_string(), Instant::now());
                 // Out of descriptors, most likely: trying at once would only burn time.
                 tokio::time::sleep(Duration::from_millis(100)).await;
@@ -206,7 +277,7 @@ async fn respond(
         "/health" => Place::Health,
         "/metrics" => Place::Metrics,
         "/nag" => Place::Nag,
-        path => match (path.strip_prefix("/api/"), shared.files.iter().find(|file| file.path == path)) {
+        path => match (path.strip_prefix("/api/"), shared.common.files.iter().find(|file| file.path == path)) {
             (Some(rest), _) => Place::Api(rest),
             (None, Some(file)) => Place::File(file),
             (None, None) => {
@@ -296,7 +367,7 @@ async fn ask_store(question: Question, shared: &Shared, is_zipped: bool) -> Resu
         let why = "the numbers go to the server named in [TSDB]; only tsdtype Local keeps any here";
         return Err(Answer::wrong(StatusCode::NOT_FOUND, why));
     };
-    let turn = tokio::time::timeout(TURN, Arc::clone(&shared.queries).acquire_owned()).await;
+    let turn = tokio::time::timeout(TURN, Arc::clone(&shared.common.queries).acquire_owned()).await;
     let Ok(Ok(turn)) = turn else {
         let why = format!("{QUERIES} queries run already, and none ended within {} s: ask again", TURN.as_secs());
         return Err(Answer::wrong(StatusCode::SERVICE_UNAVAILABLE, &why));
@@ -311,9 +382,9 @@ async fn ask_store(question: Question, shared: &Shared, is_zipped: bool) -> Resu
 }
 
 /// Of the store, where it answers in time.
-async fn figures(shared: &Shared) -> Option<overview::Store> {
+async fn figures(shared: &Shared) -> Option<Figures> {
     let file = shared.pages.store.clone()?;
-    let turn = tokio::time::timeout(TURN, Arc::clone(&shared.queries).acquire_owned()).await.ok()?.ok()?;
+    let turn = tokio::time::timeout(TURN, Arc::clone(&shared.common.queries).acquire_owned()).await.ok()?.ok()?;
     let asked = tokio::task::spawn_blocking(move || {
         let figures = store::figures(&file, unix_now());
         drop(turn);
@@ -323,13 +394,13 @@ async fn figures(shared: &Shared) -> Option<overview::Store> {
 }
 
 fn health(pages: &Pages) -> Response<Full<Bytes>> {
-    let age = pages.beat.newest().elapsed();
-    if age <= (pages.period * FRESH).max(LEAST) {
-        return say(StatusCode::OK, TEXT, "ok\n".into());
+    match pages.sources.beat.silence(pages.period) {
+        None => say(StatusCode::OK, TEXT, "ok\n".into()),
+        Some(age) => {
+            let why = format!("{}\n", health::silent(age, pages.period));
+            say(StatusCode::SERVICE_UNAVAILABLE, TEXT, why.into())
+        }
     }
-    let (age, period) = (age.as_secs_f64(), pages.period.as_secs_f64());
-    let why = format!("the newest tick is {age:.0} s old, one every {period} s is due\n");
-    say(StatusCode::SERVICE_UNAVAILABLE, TEXT, why.into())
 }
 
 /// The key is looked at before anything else, and the body before a plugin is.
@@ -341,8 +412,8 @@ async fn nag(request: Request<Incoming>, shared: &Shared, more: &AtomicU64) -> R
         .map_err(|_| Answer::wrong(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long, or did not arrive whole"))?;
     let programs = Arc::clone(&shared.pages.programs);
     let asked = shared.doors.nag.choose(&body.to_bytes(), &programs)?;
-    let place = Arc::clone(&shared.plugins);
-    // One is the one in `Shared` itself.
+    let place = Arc::clone(&shared.common.plugins);
+    // One is the one in `Common` itself.
     if Arc::strong_count(&place) > PLUGINS + 1 {
         return Err(Answer::wrong(StatusCode::SERVICE_UNAVAILABLE, "too many plugins run at this moment"));
     }
@@ -358,7 +429,7 @@ async fn nag(request: Request<Incoming>, shared: &Shared, more: &AtomicU64) -> R
 
 fn metrics(pages: &Pages, is_zipped: bool) -> Response<Full<Bytes>> {
     let mut page = pages.exposition.as_ref().map(|exposition| exposition.page(Instant::now())).unwrap_or_default();
-    status::push(&mut page, &pages.delivery(), &pages.board.states(), Instant::now());
+    numbers::push(&mut page, &pages.sources.now());
     match is_zipped {
         true => zip(say(StatusCode::OK, METRICS, zipped(page.as_bytes(), Compression::fast()).into())),
         false => say(StatusCode::OK, METRICS, page.into()),

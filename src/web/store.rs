@@ -3,7 +3,6 @@
 use super::Unit;
 use super::answer::Answer;
 use super::columns::{self, Axis};
-use super::overview;
 use super::query::{Question, Window};
 use crate::model::error::Result;
 use crate::model::point::{HEALTH_STATUS, Level, Value};
@@ -25,11 +24,11 @@ const MINUTE: i64 = 60;
 const FRESH: i64 = 3;
 
 /// How much there is up to `now`; `None` where it cannot be read in time.
-pub fn figures(file: &Path, now: i64) -> Option<overview::Store> {
+pub fn figures(file: &Path, now: i64) -> Option<super::Figures> {
     let mut store = Reader::open(file).ok()??;
     store.limit(Instant::now() + LIMIT).ok()?;
     let Figures { bytes, oldest, series } = store.figures(now).ok()?;
-    Some(overview::Store { bytes, oldest, series: u64::try_from(series).unwrap_or_default() })
+    Some(super::Figures { bytes, oldest, series: u64::try_from(series).unwrap_or_default() })
 }
 
 /// Answers, when it is `now`.

@@ -37,7 +37,7 @@ pub fn section(spec: &Spec, lines: &[(&str, &str)]) -> Section {
         name: spec.section.into(),
         line: 1,
         entries: lines.iter().enumerate().map(entry).collect(),
-        devices: Vec::new(),
+        ..Section::default()
     }
 }
 

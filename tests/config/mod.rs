@@ -4,5 +4,6 @@ mod every_mistake;
 mod ini;
 mod mistakes;
 mod python;
+mod secrets;
 mod shipped;
 mod switches;

@@ -52,7 +52,8 @@ fn what_stays_off_is_told_where_it_was_asked_for() {
         assert!(said.err.contains(unknown) && said.err.contains(broken), "{words:?}: {said:?}");
         assert!(said.err.contains("nothing of what is switched on can run"), "{words:?}: {said:?}");
     }
-    assert_eq!(home.puypuy(&["status"]).code, 0);
+    let said = home.puypuy(&["status"]);
+    assert!(said.code == 1 && said.out.contains(" is switched on and stays off since "), "{said:?}");
     let said = home.puypuy(&["enable", "cpustats"]);
     assert!(said.code == 1 && said.err.contains(broken), "{said:?}");
     let said = home.puypuy(&["enable", "memory"]);

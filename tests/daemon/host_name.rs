@@ -25,6 +25,7 @@ pub fn settings(log: Option<&Path>) -> SelfConfig {
         tmpdir: "/nonexistent".into(),
         max_cache: 0,
         run_user: None,
+        self_metrics: None,
         python: "python3".into(),
         roots: Default::default(),
         section: Default::default(),

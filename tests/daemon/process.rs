@@ -1,9 +1,12 @@
 //! start, status, stop, restart, run: exit codes, sentences, and what kind of process comes out.
 
 use crate::support::{Home, PROGRAM, lives, mode, signal, wait_for};
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use std::collections::BTreeSet;
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -25,8 +28,8 @@ fn start_status_restart_stop() {
     assert_eq!(said.out, format!("started, pid {first}, log {}\n{nothing}\n", log.display()));
     let said = home.puypuy(&["status"]);
     assert_eq!(said.code, 0);
-    assert!(said.out.starts_with(&format!("running, pid {first} since 20")), "{said:?}");
-    assert!(said.out.ends_with(&format!(", log {}\n", log.display())), "{said:?}");
+    assert!(said.out.starts_with(&format!("all is well\nrunning, pid {first} since 20")), "{said:?}");
+    assert!(said.out.contains(&format!(", log {}\n", log.display())), "{said:?}");
 
     let said = home.puypuy(&["restart"]);
     let second = home.pid();
@@ -209,16 +212,57 @@ fn systemd_is_told() {
     let address = home.path("notify");
     let socket = UnixDatagram::bind(&address).unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    let mut child = home.command(&["run"]).env("NOTIFY_SOCKET", &address).stderr(Stdio::null()).spawn().unwrap();
+    let mut command = home.command(&["run"]);
+    command.env("NOTIFY_SOCKET", &address).env("WATCHDOG_USEC", "400000").stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
     let receive = || {
         let mut text = [0; 256];
         let length = socket.recv(&mut text).unwrap();
         String::from_utf8_lossy(&text[..length]).into_owned()
     };
+    let until = |text: &str| while receive() != text {};
     assert_eq!(receive(), "READY=1\n");
+    until("WATCHDOG=1\n");
+    until("STATUS=all is well: 0 checks, to Local\n");
+    until("WATCHDOG=1\n");
+    symlink("x", home.path("checks_enabled/check_nothing.ini")).unwrap();
+    let told = |begin: &str| while !receive().starts_with(begin) {};
+    told("STATUS=check_nothing is switched on and stays off since ");
     signal(child.id() as i32, "TERM");
-    assert_eq!(receive(), "STOPPING=1\n");
+    until("STOPPING=1\n");
     assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+/// The tick loop hangs, here in a log that nobody reads, and all else goes on: who asks, and the watchdog, hear of it.
+#[test]
+fn the_watchdog_is_fed_only_while_ticks_come() {
+    let home = Home::new();
+    fs::create_dir(home.path("log")).unwrap();
+    let log = home.path("log/puypuy.log");
+    mkfifo(&log, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+    let mut pipe = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(&log).unwrap();
+    let address = home.path("notify");
+    let socket = UnixDatagram::bind(&address).unwrap();
+    let mut command = home.command(&["run"]);
+    command.env("NOTIFY_SOCKET", &address).env("WATCHDOG_USEC", "400000").stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let mut text = [0; 256];
+    let mut receive = || {
+        let length = socket.recv(&mut text)?;
+        Ok::<_, std::io::Error>(String::from_utf8_lossy(&text[..length]).into_owned())
+    };
+    while receive().unwrap() != "WATCHDOG=1\n" {}
+    let line = [b'x'; 1000];
+    while pipe.write(&line).is_ok() {}
+    while pipe.write(b"x").is_ok() {}
+    symlink("x", home.path("checks_enabled/check_memory.ini")).unwrap();
+    while !receive().unwrap().starts_with("STATUS=the newest tick is ") {}
+    socket.set_read_timeout(Some(Duration::from_millis(1500))).unwrap();
+    assert!(receive().is_err() || !receive().is_ok_and(|text| text == "WATCHDOG=1\n"));
+    let said = home.puypuy(&["status"]);
+    assert!(said.code == 1 && said.out.starts_with("the newest tick is "), "{said:?}");
+    signal(child.id() as i32, "KILL");
+    child.wait().unwrap();
 }
 
 #[test]
@@ -227,13 +271,14 @@ fn without_a_pid_file_nothing_is_made_and_stop_says_so() {
     let mut child = home.command(&["run"]).stderr(Stdio::null()).spawn().unwrap();
     wait_for("the daemon to be ready", || home.log().contains("INFO ready\n"));
     assert!(!home.path("run").exists());
-    for word in ["stop", "status"] {
-        let said = home.puypuy(&[word]);
-        assert_eq!(said.code, 1);
-        assert!(said.err.contains("pid_file is empty"), "{said:?}");
-    }
+    let said = home.puypuy(&["stop"]);
+    assert!(said.code == 1 && said.err.contains("pid_file is empty"), "{said:?}");
+    let said = home.puypuy(&["status"]);
+    let running = format!("all is well\nrunning, pid {} since ", child.id());
+    assert!(said.code == 0 && said.out.starts_with(&running), "{said:?}");
     signal(child.id() as i32, "TERM");
     assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(home.puypuy(&["status"]).code, 3);
 }
 
 #[test]

@@ -16,7 +16,7 @@ fn an_unknown_user_is_a_sentence() {
         assert_eq!(said.code, 1);
         assert_eq!(
             said.err,
-            "puypuy: config.ini:8 [SelfConfig] run_user: there is no user nosuchuser on this host: useradd -r nosuchuser, or name another\n"
+            "puypuy: config.ini:9 [SelfConfig] run_user: there is no user nosuchuser on this host: useradd -r nosuchuser, or name another\n"
         );
         assert!(home.processes().is_empty());
     } else {
@@ -114,10 +114,13 @@ fn who_is_not_root_stays_and_is_warned() {
     assert_eq!(as_nobody(&home, "status").code, 0);
     assert_eq!(as_nobody(&home, "stop").code, 0);
 
-    // The daemon of root is not nobody's to stop, but everybody may ask for it.
+    // The daemon of root is not nobody's to stop; that it runs everybody may know, and how it is only root's group.
     let roots = Home::new();
     let pid = roots.start();
-    assert_eq!(as_nobody(&roots, "status").code, 0);
+    let said = as_nobody(&roots, "status");
+    let expected = "only root and the group root may ask how it is (";
+    assert!(said.code == 4 && said.out.starts_with(expected), "{said:?}");
+    assert!(said.out.contains(&format!("\nrunning, pid {pid} since ")), "{said:?}");
     let said = as_nobody(&roots, "stop");
     let expected = format!("puypuy: pid {pid} belongs to another user: stop it as that user or as root\n");
     assert_eq!((said.code, said.err), (1, expected));

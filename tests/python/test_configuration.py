@@ -2,7 +2,7 @@ import configparser
 import os
 
 from kept import HOME, Kept
-from lib import commonclient, getconfig, puylogger, sharedvars
+from lib import _channel, commonclient, getconfig, puylogger, sharedvars
 
 
 def write(name, data):
@@ -35,6 +35,21 @@ class Configuration(Kept):
         self.assertIs(getconfig.getparam("Own", "YES"), False)
         self.assertEqual((getconfig.own("tmpdir"), getconfig.own("x", "y")), ("/t", "y"))
         self.assertEqual([getconfig.own_number(key, 2) for key in ("max", "bad", "x")], [5, 2, 2])
+
+    def test_values_that_stand_elsewhere_are_read_there(self):
+        self.files.append(write("secret", b"p@ss word\n"))
+        place = "file:" + os.path.join(HOME.name, "secret")
+        text = "[S]\nin = %s\nout = file:/nowhere\nenv = env:X\ncred = cred:secret\nplain = file:x\n" % place
+        self.files.append(write("conf/c.ini", text.encode()))
+        _channel.order["credentials"] = HOME.name
+        self.addCleanup(_channel.order.pop, "credentials")
+        getconfig._read()
+        self.assertEqual(getconfig.getparam("S", "in"), "p@ss word")
+        self.assertEqual(getconfig.getparam("S", "cred"), "p@ss word")
+        self.assertEqual(getconfig.getparam("S", "plain"), "file:x")
+        for key, why in (("out", "No such file"), ("env", "is not given to modules")):
+            with self.assertRaisesRegex(configparser.Error, why):
+                getconfig.getparam("S", key)
 
     def test_what_is_missing_raises_as_before(self):
         with self.assertRaises(configparser.NoSectionError):

@@ -322,7 +322,7 @@ fn without_a_thread_a_check_is_not_on_and_is_tried_again() {
         fs::create_dir(home.path(folder)).unwrap();
         chown(home.path(folder), Some(nobodys), Some(nobodys)).unwrap();
     }
-    let limited = format!("ulimit -S -u 9; exec {PROGRAM} --home {} run", home.path("").display());
+    let limited = format!("ulimit -S -u 10; exec {PROGRAM} --home {} run", home.path("").display());
     let mut daemon = Command::new("setpriv");
     daemon.args(["--reuid", &nobodys.to_string(), "--clear-groups", "bash", "-c", &limited]);
     let mut daemon = daemon.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();

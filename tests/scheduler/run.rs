@@ -11,6 +11,7 @@ use puypuy::model::roots::Roots;
 use puypuy::model::table::{Field, gauge};
 use puypuy::scheduler::Scheduler;
 use puypuy::scheduler::assembly::Assembly;
+use puypuy::scheduler::changes::Changes;
 use puypuy::scheduler::errors::Errors;
 use puypuy::state::{Board, Condition, Entry, Kind, Run};
 use std::cell::RefCell;
@@ -104,7 +105,7 @@ fn start_at(period: Duration, links: &[&str], tells_errors: bool) -> Running {
     let home = TempDir::new().unwrap();
     links.iter().for_each(|name| link(home.path(), name));
     let queue = Arc::new(Queue::default());
-    let assembly = Arc::new(Assembly::new(queue.clone()));
+    let assembly = Arc::new(Assembly::new(queue.clone(), Changes::default()));
     let find: fn(&str) -> Option<&'static Spec> = |name| SPECS.iter().find(|spec| spec.name == name);
     let (text, board) = (String::new, Arc::new(Board::default()));
     let identity = Identity { host: "h".into(), cluster: text(), group: text(), location: text() };

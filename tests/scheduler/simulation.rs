@@ -307,7 +307,7 @@ fn prepared(key: &Key, version: u64) -> Prepared<Work> {
         common: CommonSettings { period, timeout: None, max_series: 1 },
         runs,
         is_stream: number % 3 == 1,
-        warning: None,
+        warnings: Vec::new(),
         section: Section { entries, ..Section::default() },
         work: Work { version, nature },
     }

@@ -27,14 +27,15 @@ pub struct Home {
 }
 
 impl Home {
-    /// Period 1 s, everything below the home, local store, no check enabled.
+    /// Period 1 s, everything below the home, local store, no check enabled, no numbers of the daemon itself.
     pub fn new() -> Home {
         let folder = TempDir::new().unwrap();
         // Other users than the one of the test pass through.
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
         fs::create_dir(folder.path().join("checks_enabled")).unwrap();
         let mut home = Home { folder, own: Vec::new(), tsdb: vec![("tsdtype".into(), "Local".into())] };
-        for (key, value) in [("check_period_seconds", "1"), ("cluster_name", "test"), ("host_group", "test")] {
+        let keys = [("check_period_seconds", "1"), ("cluster_name", "test"), ("host_group", "test")];
+        for (key, value) in keys.into_iter().chain([("self_metrics", "no")]) {
             home.own.push((key.into(), value.into()));
         }
         for (key, file) in [("log_file", "log/puypuy.log"), ("pid_file", "run/puypuy.pid"), ("tmpdir", "tmp")] {

@@ -5,7 +5,8 @@ use super::{configured, free_port, get};
 use crate::support::pages::{Page, Pages};
 use crate::support::server::Server;
 use crate::support::{Home, is_installed, wait_for};
-use puypuy::web::overview::{About, Overview, Store};
+use puypuy::status::Now;
+use puypuy::status::overview::{About, Overview};
 use serde_json::{Value, json};
 use std::fs::{self, Permissions};
 use std::net::SocketAddr;
@@ -290,32 +291,26 @@ fn a_sink_that_is_away_is_shown_with_what_waits_for_it() {
 
 #[test]
 fn the_answer_has_the_members_that_were_agreed() {
-    let about = About { host: "web1".into(), started: 100, period: Duration::from_secs(10), sink: "Local" };
-    let now = puypuy::delivery::Moment { at: Instant::now(), wall: 200 };
-    let store = Some(Store { bytes: 7, oldest: Some(150), series: 3 });
+    let (period, file) = (Duration::from_secs(10), "config.ini".into());
+    let about = About { host: "web1".into(), started: 100, period, sink: "Local", file, newer: None };
+    let at = puypuy::delivery::Moment { at: Instant::now(), wall: 200 };
     let delivery = puypuy::delivery::status::Status {
-        next_attempt: Some(now.at + Duration::from_millis(1500)),
+        next_attempt: Some(at.at + Duration::from_millis(1500)),
         why: Some("is away".into()),
+        is_up: true,
         since: 190,
         ..Default::default()
     };
-    let told = Overview {
-        about: &about,
-        now,
-        zone: "UTC+2",
-        delivery: &delivery,
-        store,
-        checks: Vec::new(),
-        charts: json!([]),
-    }
-    .json();
+    let (age, lateness) = (Duration::from_millis(1250), Duration::from_millis(3));
+    let now = Now { at, delivery, checks: Vec::new(), age, lateness, silence: None, usage: None };
+    let told = serde_json::Value::Object(Overview { about: &about, zone: "UTC+2", now }.json());
     let expected = json!({
         "now": 200, "host": "web1", "version": env!("CARGO_PKG_VERSION"), "started": 100, "zone": "UTC+2", "period": 10.0,
-        "sink": {"type": "Local", "up": false, "since": 190, "backoff": 1.5, "last": null, "why": "is away"},
-        "spool": {"batches": 0, "bytes": 0, "oldest": null, "memory": 0},
+        "wrong": [], "pid": std::process::id(), "tick": {"age": 1.25, "late": 0.003}, "process": null,
+        "sink": {"type": "Local", "up": true, "since": 190, "backoff": 1.5, "last": null, "why": "is away"},
+        "spool": {"batches": 0, "bytes": 0, "oldest": null, "memory": 0, "set_aside": 0},
         "points": {"collected": 0, "delivered": 0, "dropped": 0, "refused": 0},
-        "store": {"bytes": 7, "oldest": 150, "series": 3},
-        "checks": [], "charts": [],
+        "events": [], "checks": [],
     });
     assert_eq!(told, expected);
 }

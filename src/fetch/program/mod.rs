@@ -15,7 +15,7 @@ use crate::model::point::Identity;
 use crate::sys::users;
 use guards::Guards;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -61,7 +61,7 @@ impl Privileges {
 #[derive(Debug)]
 pub struct Programs {
     pub home: PathBuf,
-    pub identity: Identity,
+    identity: Mutex<Arc<Identity>>,
     /// The daemon's configuration file.
     pub config: PathBuf,
     /// What own Python modules are run with: a path, or a name.
@@ -74,12 +74,23 @@ pub struct Programs {
 impl Programs {
     pub fn new(home: PathBuf, identity: Identity) -> Programs {
         let (config, python) = (home.join("config.ini"), "python3".into());
+        let identity = Mutex::new(Arc::new(identity));
         Programs { home, identity, config, python, guard: "/proc/self/exe".into(), guards: Arc::default() }
     }
 
     /// With that configuration file, and that Python.
     pub fn with_python(self, python: String, config: PathBuf) -> Programs {
         Programs { python, config, ..self }
+    }
+
+    /// What programs are told of this daemon: its host and tags.
+    pub fn identity(&self) -> Arc<Identity> {
+        Arc::clone(&self.identity.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Tells other names to programs that are started from now on.
+    pub fn set_identity(&self, identity: Identity) {
+        *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(identity);
     }
 
     /// The same of a program that knows no orders, as that of the tests: PuyPuy itself is there.

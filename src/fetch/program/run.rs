@@ -121,7 +121,7 @@ impl Running {
     pub fn start(program: &Program, programs: &Programs, limit: Duration) -> Result<Running> {
         programs.admit(program)?;
         let Program { path, max_output, .. } = program;
-        let identity = &programs.identity;
+        let identity = programs.identity();
         let begun = (|| {
             let (socket, theirs) = UnixStream::pair()?;
             socket.set_nonblocking(true)?;

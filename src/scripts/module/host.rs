@@ -3,11 +3,14 @@
 use super::answer::{self, Answer};
 use super::{Module, ModuleConfig};
 use crate::check::{Context, Out};
+use crate::config::secret;
 use crate::fetch::program::run::{Running, find};
 use crate::fetch::program::{Program, Programs};
 use crate::model::error::{Error, Result, quote};
+use crate::model::point::Identity;
 use serde_json::json;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// What Python is given to begin with: the rest comes over its standard input.
@@ -48,6 +51,8 @@ pub enum Asked {
 pub struct Host {
     running: Running,
     program: Program,
+    /// What it was told of this daemon.
+    identity: Arc<Identity>,
     /// How long its import may take.
     import: Duration,
     is_ready: bool,
@@ -70,18 +75,24 @@ impl Host {
         let words = ["-I", "-B", "-c", FIRST, &shown].map(String::from).to_vec();
         let (privileges, max_output, import) = (config.privileges.clone(), config.max_output, config.import);
         let program = Program { path: path.into(), interpreter: Some(python), words, privileges, max_output };
+        let identity = programs.identity();
         let mut running = Running::start(&program, programs, NEVER)?;
         let lib: serde_json::Map<String, serde_json::Value> =
             LIB.iter().map(|(name, text)| (name.to_string(), (*text).into())).collect();
         let order = json!({
             "host": HOST, "lib": lib, "module": shown, "home": programs.home, "config": programs.config,
-            "type": Module::check_type(&name), "limit": import.as_secs_f64(),
+            "credentials": secret::credentials(), "type": Module::check_type(&name), "limit": import.as_secs_f64(),
         });
         let until = Instant::now() + LAST_WORD;
         // What keeps it from reading is told by its end.
         let _ = running.ask(format!("{order}\n").as_bytes(), until);
         let (said, traces) = (Vec::new(), Vec::new());
-        Ok(Host { running, program, import, is_ready: false, begun: Instant::now(), asked: 0, said, traces })
+        Ok(Host { running, program, identity, import, is_ready: false, begun: Instant::now(), asked: 0, said, traces })
+    }
+
+    /// Whether it was told what this daemon is called now.
+    pub fn knows_names(&self, programs: &Programs) -> bool {
+        Arc::ptr_eq(&self.identity, &programs.identity())
     }
 
     /// Has the module run, and tells what it tells.

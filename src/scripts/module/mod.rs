@@ -121,12 +121,13 @@ impl Module {
         stem.strip_prefix("check_").unwrap_or(stem)
     }
 
-    /// The host, new where there is none or where another file lies in the place of the one that it has imported.
+    /// The host, new where there is none, where another file lies in the place of the one that it has imported, or where this daemon
+    /// has other names.
     fn host(&mut self, context: &Context) -> Result<Host> {
         let now = version(&self.path);
         let is_same = std::mem::replace(&mut self.version, now) == now;
         if let Some(host) = self.host.take() {
-            if is_same {
+            if is_same && host.knows_names(context.programs) {
                 return Ok(host);
             }
             host.end(context.tick.deadline);

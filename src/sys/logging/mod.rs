@@ -14,12 +14,15 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use simplelog::{ConfigBuilder, WriteLogger};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 /// Longer messages are cut: a line is one write, and nobody reads more.
 const LONGEST: usize = 8 * 1024;
 
 static REOPEN: AtomicBool = AtomicBool::new(false);
+/// What takes the place of the file at the next line.
+static NEXT: Mutex<Option<RotatingFile>> = Mutex::new(None);
 static LOST: AtomicU64 = AtomicU64::new(0);
 
 /// Opens the log file, missing folders included, and makes it the log of this process. With `echo` every line also goes
@@ -34,7 +37,7 @@ pub fn start(file: &Path, rotation: Rotation, level: LevelFilter, echo: bool) ->
         .set_target_level(LevelFilter::Off)
         .set_location_level(LevelFilter::Off)
         .build();
-    log::set_boxed_logger(Box::new(Lines(WriteLogger::new(level, bare, file))))
+    log::set_boxed_logger(Box::new(Lines(WriteLogger::new(LevelFilter::Debug, bare, file))))
         .map_err(|_| Error::daemon("this process has a log already"))?;
     log::set_max_level(level);
     std::panic::set_hook(Box::new(|panic| {
@@ -51,6 +54,11 @@ fn said(payload: &dyn std::any::Any) -> &str {
         Some(text) => text,
         None => payload.downcast_ref::<String>().map_or("no message", String::as_str),
     }
+}
+
+/// Has the log go on in another file, or with another rotation, from the next line on.
+pub fn go_on_in(file: RotatingFile) {
+    *NEXT.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
 }
 
 /// Makes the next line open the file anew: for logrotate, by SIGHUP.
@@ -87,7 +95,7 @@ struct Lines<L>(L);
 impl<L: Log> Log for Lines<L> {
     fn enabled(&self, metadata: &Metadata) -> bool {
         let ours = metadata.target().split("::").next() == Some("puypuy");
-        (ours || metadata.level() <= Level::Warn) && self.0.enabled(metadata)
+        (ours || metadata.level() <= Level::Warn) && metadata.level() <= log::max_level()
     }
 
     fn log(&self, record: &Record) {

@@ -1,6 +1,6 @@
 //! The file behind the log: whole lines in one write each, rotated as Python's TimedRotatingFileHandler does it.
 
-use super::{LOST, REOPEN};
+use super::{LOST, NEXT, REOPEN};
 use crate::model::error::{Error, Result};
 use crate::sys::clock;
 use log::Level;
@@ -9,6 +9,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -66,6 +67,9 @@ impl RotatingFile {
 
     fn put_line(&mut self) {
         let now = clock::unix_now();
+        if let Some(next) = NEXT.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            *self = RotatingFile { line: std::mem::take(&mut self.line), echo: self.echo, ..next };
+        }
         if REOPEN.swap(false, Ordering::Relaxed) {
             self.reopen(now);
         }

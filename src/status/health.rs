@@ -1,0 +1,52 @@
+//! What is wrong with the daemon, in words. Pure: all that is known comes in.
+
+use super::Now;
+use super::overview::About;
+use crate::state::{Condition, State};
+use crate::sys::clock;
+use std::time::Duration;
+
+/// Ticks do not come: the newest is that old.
+pub fn silent(age: Duration, period: Duration) -> String {
+    format!("the newest tick is {:.0} s old, one every {} s is due", age.as_secs_f64(), period.as_secs_f64())
+}
+
+/// A sentence for everything that needs somebody, the gravest first; none where all is well.
+pub fn wrong(about: &About, now: &Now) -> Vec<String> {
+    let ticks = now.silence.map(|age| silent(age, about.period));
+    let mut checks: Vec<&State> = now.checks.iter().filter(|check| needs_somebody(check.condition)).collect();
+    checks.sort_by_key(|check| check.condition);
+    ticks.into_iter().chain(sink(about, now)).chain(checks.into_iter().map(check)).collect()
+}
+
+fn needs_somebody(condition: Condition) -> bool {
+    matches!(condition, Condition::Fault | Condition::Late | Condition::Off)
+}
+
+fn sink(about: &About, now: &Now) -> Option<String> {
+    let delivery = &now.delivery;
+    if delivery.is_up {
+        return None;
+    }
+    let why = delivery.why.as_deref().unwrap_or("for no known reason");
+    let next = delivery.backoff(now.at.at).map(|wait| format!("; next attempt in {:.0} s", wait.as_secs_f64()));
+    let next = next.unwrap_or_default();
+    Some(format!("{} takes no points since {}: {why}{next}", about.sink, local(delivery.since)))
+}
+
+fn check(check: &State) -> String {
+    let (name, since) = (check.full_name(), local(check.since));
+    let what = match check.condition {
+        Condition::Off => "is switched on and stays off",
+        Condition::Late => "is late",
+        _ if check.last.is_some_and(|last| last.has_failed) => "fails",
+        _ => "does not tell all",
+    };
+    let why = check.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+    format!("{name} {what} since {since}{why}")
+}
+
+/// As people read it.
+fn local(time: i64) -> String {
+    clock::local_time(time, c"%Y-%m-%d %H:%M:%S")
+}

@@ -1,0 +1,155 @@
+//! The daemon's own numbers, a line each: what `/metrics` shows as Prometheus text, and what goes to the sink as points.
+
+use super::Now;
+use crate::model::table::{Field, How, counter, gauge};
+use crate::sink::prometheus::{push_escaped, push_head};
+use crate::state::{Condition, State};
+
+/// A number of a `T`.
+pub struct Number<T> {
+    pub field: Field,
+    help: &'static str,
+    /// `None` while there is none.
+    pub of: fn(&T) -> Option<f64>,
+}
+
+const fn number<T>(field: Field, help: &'static str, of: fn(&T) -> Option<f64>) -> Number<T> {
+    Number { field, help, of }
+}
+
+/// Unit of the moments at which something was last seen: each point tells its own time, so they are for `/metrics` alone.
+pub const MOMENT: &str = "unix s";
+
+/// Of the daemon and its delivery.
+pub const OF_DAEMON: &[Number<Now>] = &[
+    number(
+        counter("", "puypuy_points_collected_total", "points"),
+        "Points that delivery took from the checks.",
+        |now| Some(now.delivery.collected as f64),
+    ),
+    number(counter("", "puypuy_points_delivered_total", "points"), "Points that the sink took.", |now| {
+        Some(now.delivery.delivered as f64)
+    }),
+    number(counter("", "puypuy_points_spooled_total", "points"), "Points that had to wait in the spool.", |now| {
+        Some(now.delivery.spooled as f64)
+    }),
+    number(
+        counter("", "puypuy_points_merged_total", "points"),
+        "Points replaced by a later one of the same series and time.",
+        |now| Some(now.delivery.merged as f64),
+    ),
+    number(
+        counter("", "puypuy_points_dropped_total", "points"),
+        "Points given up because a bound was reached.",
+        |now| Some(now.delivery.dropped as f64),
+    ),
+    number(counter("", "puypuy_points_refused_total", "points"), "Points in the rejected area.", |now| {
+        Some(now.delivery.refused as f64)
+    }),
+    number(gauge("", "puypuy_sink_up", "0 or 1").int(), "Whether the sink takes points.", |now| {
+        Some(f64::from(u8::from(now.delivery.is_up)))
+    }),
+    number(gauge("", "puypuy_backoff_seconds", "s"), "Wait before the next attempt.", |now| {
+        Some(now.delivery.backoff(now.at.at).unwrap_or_default().as_secs_f64())
+    }),
+    number(
+        gauge("", "puypuy_live_lateness_seconds", "s"),
+        "How long the newest points waited from their collection until the sink took them.",
+        |now| now.delivery.lateness().map(|wait| wait.as_secs_f64()),
+    ),
+    number(gauge("", "puypuy_spool_batches", "batches").int(), "Batches that wait.", |now| {
+        Some(now.delivery.spool_batches as f64)
+    }),
+    number(gauge("", "puypuy_memory_points", "points").int(), "Points in memory alone.", |now| {
+        Some(now.delivery.memory_points as f64)
+    }),
+    number(gauge("", "puypuy_spool_bytes", "bytes").int(), "Bytes of the batches that wait in files.", |now| {
+        Some(now.delivery.spool_bytes as f64)
+    }),
+    number(
+        gauge("", "puypuy_spool_oldest_timestamp_seconds", MOMENT).int(),
+        "Since when the oldest batch waits.",
+        |now| now.delivery.spool_oldest.map(|time| time as f64),
+    ),
+    number(
+        gauge("", "puypuy_last_success_timestamp_seconds", MOMENT).int(),
+        "When the sink last took points.",
+        |now| now.delivery.last_success.map(|time| time as f64),
+    ),
+    number(gauge("", "puypuy_tick_lateness_seconds", "s"), "How long after it was due the newest tick began.", |now| {
+        Some(now.lateness.as_secs_f64())
+    }),
+    number(gauge("", "puypuy_resident_memory_bytes", "bytes").int(), "Memory of the daemon.", |now| {
+        now.usage.map(|usage| usage.memory as f64)
+    }),
+    number(counter("", "puypuy_cpu_seconds_total", "s").float(), "Processor time of the daemon.", |now| {
+        now.usage.map(|usage| usage.cpu.as_secs_f64())
+    }),
+    number(gauge("", "puypuy_open_descriptors", "descriptors").int(), "Descriptors that the daemon has open.", |now| {
+        now.usage.map(|usage| usage.descriptors as f64)
+    }),
+    number(gauge("", "puypuy_threads", "threads").int(), "Threads of the daemon.", |now| {
+        now.usage.map(|usage| usage.threads as f64)
+    }),
+];
+
+/// Of each check, script and own module.
+pub const OF_CHECKS: &[Number<State>] = &[
+    number(
+        gauge("", "puypuy_check_up", "0 or 1").int(),
+        "Whether the check runs, and its last run did not fail as a whole.",
+        |check| {
+            let has_begun = check.condition != Condition::Waiting || check.why.is_some();
+            has_begun.then(|| f64::from(u8::from(check.is_up())))
+        },
+    ),
+    number(gauge("", "puypuy_check_duration_seconds", "s"), "How long the last run took.", |check| {
+        check.last.map(|run| run.took.as_secs_f64())
+    }),
+    number(gauge("", "puypuy_check_points", "points").int(), "Points that the last run told.", |check| {
+        check.last.map(|run| run.points as f64)
+    }),
+    number(
+        gauge("", "puypuy_check_last_run_timestamp_seconds", MOMENT).int(),
+        "The tick of the last run that has ended.",
+        |check| check.last.map(|run| run.tick as f64),
+    ),
+    number(counter("", "puypuy_check_faults_total", "faults"), "What could not be told, in all runs.", |check| {
+        Some(check.faults as f64)
+    }),
+    number(counter("", "puypuy_check_missed_total", "ticks"), "Ticks missed because the check was busy.", |check| {
+        Some(check.missed as f64)
+    }),
+];
+
+/// Appends all of them as Prometheus text.
+pub fn push(page: &mut String, now: &Now) {
+    for number in OF_DAEMON {
+        if let Some(value) = (number.of)(now) {
+            number.push_head(page);
+            page.extend([number.field.metric, " ", &value.to_string(), "\n"]);
+        }
+    }
+    for number in OF_CHECKS {
+        let mut samples = now.checks.iter().filter_map(|check| Some((check, (number.of)(check)?))).peekable();
+        if samples.peek().is_some() {
+            number.push_head(page);
+        }
+        for (check, value) in samples {
+            page.extend([number.field.metric, "{check=\""]);
+            push_escaped(page, &check.name);
+            if let Some(server) = &check.server {
+                page.push_str("\",server=\"");
+                push_escaped(page, server);
+            }
+            page.extend(["\"} ", &value.to_string(), "\n"]);
+        }
+    }
+}
+
+impl<T> Number<T> {
+    fn push_head(&self, page: &mut String) {
+        let kind = if self.field.how == How::Counter { "counter" } else { "gauge" };
+        push_head(page, self.field.metric, kind, self.help);
+    }
+}

@@ -1,0 +1,131 @@
+//! The daemon, its checks and its delivery as JSON, for `/api/status` and `puypuy status`. Pure: all that is known comes in.
+
+use super::{Now, health};
+use crate::config::settings::Settings;
+use crate::model::point::Identity;
+use crate::state::{Open, State};
+use crate::sys::usage::Usage;
+use serde_json::{Map, Value, json};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The daemon, as its configuration has it.
+#[derive(Clone)]
+pub struct About {
+    pub host: String,
+    /// Unix seconds.
+    pub started: i64,
+    pub period: Duration,
+    /// Name of the sink.
+    pub sink: &'static str,
+    /// The configuration that was read.
+    pub file: PathBuf,
+    /// A file of it that was changed after it was read, as it is shown.
+    pub newer: Option<String>,
+}
+
+impl About {
+    /// With settings that were just read; `started` in unix seconds.
+    pub fn of(settings: &Settings, identity: &Identity, sink: &'static str, started: i64) -> About {
+        let (host, period) = (identity.host.to_string(), settings.own.check_period);
+        About { host, started, period, sink, file: settings.file.clone(), newer: None }
+    }
+}
+
+/// What there is to tell at a moment.
+pub struct Overview<'a> {
+    pub about: &'a About,
+    /// Of the host, as people name it.
+    pub zone: &'a str,
+    pub now: Now,
+}
+
+impl Overview<'_> {
+    /// Those that need somebody are the first of the checks.
+    pub fn json(self) -> Map<String, Value> {
+        let Overview { about, zone, mut now } = self;
+        now.checks.sort_by_key(|check| check.condition);
+        let Now { at, delivery, usage, .. } = &now;
+        let backoff = delivery.backoff(at.at);
+        let members = json!({
+            "now": at.wall,
+            "wrong": health::wrong(about, &now),
+            "host": about.host,
+            "version": env!("CARGO_PKG_VERSION"),
+            "pid": std::process::id(),
+            "started": about.started,
+            "zone": zone,
+            "period": about.period.as_secs_f64(),
+            "tick": {
+                "age": thousandths(now.age.as_secs_f64()),
+                "late": thousandths(now.lateness.as_secs_f64()),
+            },
+            "process": usage.map(process),
+            "sink": {
+                "type": about.sink,
+                "up": delivery.is_up,
+                "since": delivery.since,
+                "backoff": backoff.map(|wait| thousandths(wait.as_secs_f64())),
+                "last": delivery.last_success,
+                "why": delivery.why.as_deref(),
+            },
+            "spool": {
+                "batches": delivery.spool_batches,
+                "bytes": delivery.spool_bytes,
+                "oldest": delivery.spool_oldest,
+                "memory": delivery.memory_points,
+                "set_aside": delivery.set_aside,
+            },
+            "points": {
+                "collected": delivery.collected,
+                "delivered": delivery.delivered,
+                "dropped": delivery.dropped,
+                "refused": delivery.refused,
+            },
+            "events": now.checks.iter().flat_map(|check| events(check, at.wall)).collect::<Vec<_>>(),
+            "checks": now.checks.iter().map(check).collect::<Vec<_>>(),
+        });
+        match members {
+            Value::Object(members) => members,
+            _ => Map::new(),
+        }
+    }
+}
+
+fn process(usage: Usage) -> Value {
+    json!({
+        "memory": usage.memory,
+        "cpu": usage.cpu.as_secs_f64(),
+        "descriptors": usage.descriptors,
+        "threads": usage.threads,
+    })
+}
+
+/// Health events of a check that are not well.
+fn events(check: &State, now: i64) -> impl Iterator<Item = Value> {
+    let period = i64::try_from(check.period.as_secs()).unwrap_or(i64::MAX);
+    let open = check.open.iter().filter(move |open| open.holds(now, period.saturating_add(1)));
+    open.map(|Open { event, level, message, since, .. }| {
+        json!({ "check": check.name, "event": event, "level": level.word(), "since": since, "message": message })
+    })
+}
+
+fn check(state: &State) -> Value {
+    json!({
+        "name": state.full_name(),
+        "kind": state.kind.word(),
+        "state": state.condition.word(),
+        "why": state.why,
+        "since": state.since,
+        "ms": state.last.map(|run| thousandths(run.took.as_secs_f64() * 1e3)),
+        "points": state.last.map(|run| run.points),
+        "faults": state.last.map(|run| run.faults),
+        "last": state.last.map(|run| run.tick),
+        "missed": state.missed,
+        "period": state.period.as_secs_f64(),
+    })
+}
+
+fn thousandths(number: f64) -> f64 {
+    (number * 1e3).round() / 1e3
+}

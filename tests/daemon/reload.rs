@@ -1,0 +1,295 @@
+//! A changed configuration is taken over while everything runs, as a whole or not at all.
+
+use crate::support::server::{Server, Step};
+use crate::support::{Home, is_root, signal, wait_for};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File, Permissions};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::time::{Duration, SystemTime};
+
+/// The fields of InfluxDB.
+fn influx(server: &str) -> Vec<(&'static str, String)> {
+    vec![("tsdtype", "InfluxDB".into()), ("address", server.into()), ("database", "d".into())]
+}
+
+fn to(home: Home, tsdb: &[(&'static str, String)]) -> Home {
+    let tsdb: Vec<(&str, &str)> = tsdb.iter().map(|(key, value)| (*key, value.as_str())).collect();
+    home.to(&tsdb)
+}
+
+/// Long ago: after a change of the folder all sections are read anew.
+fn enable(home: &Home, checks: &[&str]) {
+    for check in checks {
+        symlink("../x", home.path(&format!("checks_enabled/check_{check}.ini"))).unwrap();
+    }
+    let folder = File::open(home.path("checks_enabled")).unwrap();
+    folder.set_modified(SystemTime::now() - Duration::from_secs(3600)).unwrap();
+}
+
+fn conf(home: &Home, text: &str) {
+    fs::create_dir_all(home.path("conf")).unwrap();
+    // Never half written where the daemon may look.
+    fs::write(home.path("new"), text).unwrap();
+    fs::rename(home.path("new"), home.path("conf/system.ini")).unwrap();
+}
+
+/// Lines that a server got, of that metric.
+fn lines(server: &Server, metric: &str) -> Vec<String> {
+    let bodies: Vec<String> = server.requests().iter().map(|request| request.text().to_string()).collect();
+    let lines = bodies.iter().flat_map(|body| body.lines()).filter(|line| line.starts_with(&format!("{metric},")));
+    lines.map(String::from).collect()
+}
+
+/// What the daemon said of its reload of that number.
+fn said(home: &Home, number: u64) -> Option<String> {
+    let word = home.read("tmp/reload");
+    let mut words = word.lines().next()?.split(' ').skip(1);
+    let (told, stage) = (words.next()?.parse::<u64>().ok()?, words.next()?);
+    (told == number && stage != "begun").then(|| stage.to_string())
+}
+
+fn names(pid: i32, folder: &str) -> BTreeSet<String> {
+    let entries = fs::read_dir(format!("/proc/{pid}/{folder}")).unwrap().flatten();
+    entries.map(|entry| entry.file_name().to_str().unwrap().to_string()).collect()
+}
+
+/// Threads by their numbers, but for those that come and go.
+fn threads(pid: i32) -> BTreeMap<String, String> {
+    let name = |thread: &String| fs::read_to_string(format!("/proc/{pid}/task/{thread}/comm")).unwrap_or_default();
+    let all = names(pid, "task").into_iter().map(|thread| (name(&thread), thread));
+    all.filter(|(name, _)| !name.starts_with("look-up")).map(|(name, thread)| (thread, name)).collect()
+}
+
+/// `RELOADS=1000` for as many as one likes.
+#[test]
+fn hundreds_of_reloads_cost_no_tick_no_thread_and_no_descriptor() {
+    let server = Server::always(204);
+    let home = to(Home::new(), &influx(&server.url()));
+    enable(&home, &["cpustats", "load_average", "openfiles"]);
+    conf(&home, "[CPU Stats]\nhigh = 90\n");
+    let pid = home.start();
+    wait_for("the first ticks", || lines(&server, "sys_load_1").len() >= 3);
+    let count: u64 = std::env::var("RELOADS").map_or(100, |count| count.parse().unwrap());
+    let (before, mut descriptors) = (threads(pid), 0);
+    for number in 1..=count {
+        let (value, stage) = if number % 2 == 0 { ("8x", "refused") } else { ("8", "done") };
+        conf(&home, &format!("[CPU Stats]\nhigh = {value}{}\n", number % 10));
+        signal(pid, "HUP");
+        wait_for("the word of the daemon", || said(&home, number).as_deref() == Some(stage));
+        if number == 2 {
+            descriptors = names(pid, "fd").len();
+        }
+    }
+    let ticks = lines(&server, "sys_load_1").len();
+    wait_for("two more ticks", || lines(&server, "sys_load_1").len() >= ticks + 2);
+    assert_eq!(threads(pid), before, "threads");
+    let now = names(pid, "fd").len();
+    assert!(now <= descriptors + 2, "{now} descriptors, {descriptors} before");
+    for metric in ["sys_load_1", "file_handles_allocated"] {
+        let times: Vec<i64> =
+            lines(&server, metric).iter().map(|line| line.rsplit(' ').next().unwrap().parse().unwrap()).collect();
+        assert!(!times.is_empty(), "{metric}");
+        let wanted: Vec<i64> = (times[0]..).take(times.len()).collect();
+        assert_eq!(times, wanted, "{metric}: a tick was lost or came twice");
+    }
+    let log = home.log();
+    assert_eq!(log.matches("INFO reloaded\n").count() as u64, count.div_ceil(2), "{log}");
+    assert!(log.contains("check_cpustats: its section has changed"), "{log}");
+    assert!(!log.contains("check_load_average: its section has changed"), "{log}");
+}
+
+#[test]
+fn with_any_mistake_all_goes_on_as_before() {
+    let server = Server::always(204);
+    let home = to(Home::new(), &influx(&server.url()));
+    enable(&home, &["load_average", "cpustats"]);
+    let said = home.puypuy(&["reload"]);
+    assert!(said.code == 1 && said.err.contains("not running; `puypuy start` starts it"), "{said:?}");
+    let pid = home.start();
+    let good = home.read("config.ini");
+    let refused = |text: &str, parts: &[&str]| {
+        fs::write(home.path("config.ini"), text).unwrap();
+        let said = home.puypuy(&["reload"]);
+        let all = said.out.clone() + &said.err;
+        assert_eq!(said.code, 1, "{said:?}");
+        parts.iter().for_each(|part| assert!(all.contains(part), "{part}: {all}"));
+        assert!(all.contains("nothing was reloaded"), "{all}");
+    };
+    refused(
+        &good.replace("check_period_seconds = 1", "check_period_seconds = x"),
+        &["config.ini:2 [SelfConfig] check_period_seconds"],
+    );
+    refused(&good.replace("cluster_name = test", "cluster_name = other\nhost_group test"), &["config.ini:4 "]);
+    conf(&home, "[CPU Stats]\nhigh = 1\n[Load Average]\nhigh = x\n");
+    refused(
+        &good.replace("cluster_name = test", "cluster_name = other"),
+        &["conf/system.ini:4 [Load Average] high: \"x\""],
+    );
+    // The same without the command, which looks first.
+    signal(pid, "HUP");
+    wait_for("the daemon's own look", || {
+        home.log().contains("ERROR reload: checks_enabled/check_load_average.ini: conf/system.ini:4 ")
+    });
+    wait_for("its end", || home.log().contains("ERROR nothing was reloaded; everything goes on as before"));
+    let before = lines(&server, "sys_load_1").len();
+    wait_for("two more ticks", || lines(&server, "sys_load_1").len() > before + 1);
+    assert!(lines(&server, "sys_load_1").iter().all(|line| line.contains("cluster=test")));
+    assert!(!home.log().contains("its section has changed"), "{}", home.log());
+    // What was mended is taken.
+    conf(&home, "");
+    fs::write(home.path("config.ini"), good).unwrap();
+    assert_eq!(home.puypuy(&["reload"]).code, 0);
+    assert_eq!(home.pid(), pid);
+}
+
+#[test]
+fn what_changed_is_exchanged_and_what_waits_is_delivered() {
+    let (silent, server) = (TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap(), Server::always(204));
+    let home = to(Home::new().with("host_group", "before"), &influx(&format!("http://{silent}")));
+    enable(&home, &["load_average"]);
+    fs::create_dir(home.path("scripts_enabled")).unwrap();
+    let script = home.path("scripts_enabled/check_group");
+    fs::write(&script, "#!/bin/sh\necho group 1 test stack of=$PUYPUY_GROUP\n").unwrap();
+    fs::set_permissions(&script, Permissions::from_mode(0o755)).unwrap();
+    let pid = home.start();
+    wait_for("the spool to be used", || home.log().contains("points are kept in the spool"));
+    let home = to(home.with("host_group", "after"), &influx(&server.url()));
+    let home = home.with("log_file", "log/other.log").with("debug_log", "yes").with("check_period_seconds", "0.5");
+    let said = home.puypuy(&["reload"]);
+    assert_eq!((said.code, said.out.lines().last()), (0, Some("reloaded")), "{said:?}");
+    assert_eq!(said.err, "", "{said:?}");
+    wait_for("the other log", || home.read("log/other.log").contains("INFO reloaded\n"));
+    // Both from the spool and new ones, under the new name: who we are is not in the spool.
+    wait_for("points of before and after", || {
+        let times: BTreeSet<String> =
+            lines(&server, "sys_load_1").iter().map(|line| line.rsplit(' ').next().unwrap().to_string()).collect();
+        times.len() >= 4
+    });
+    assert!(lines(&server, "sys_load_1").iter().all(|line| line.contains("group=after")));
+    wait_for("a script that knows", || lines(&server, "group").iter().any(|line| line.contains("of=after")));
+    assert_eq!(home.pid(), pid);
+    // What was refused or waits longer than the backoff of the server before would be seen here.
+    wait_for("an empty spool", || home.puypuy(&["spool", "ls"]).out.contains("nothing waits"));
+}
+
+#[test]
+fn the_web_server_moves_closes_and_opens() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let home = Home::new();
+    enable(&home, &["load_average"]);
+    let plain = home.read("config.ini");
+    let web = |text: &str| fs::write(home.path("config.ini"), plain.replace("webserver = no\n", text)).unwrap();
+    let ask = |path: &str| {
+        let at = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let mut answer = String::new();
+        let Ok(mut stream) = TcpStream::connect(at) else { return answer };
+        let _ = write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let _ = stream.read_to_string(&mut answer);
+        answer
+    };
+    web(&format!("webaddress = 127.0.0.1:{port}\n"));
+    home.start();
+    assert!(ask("/api/status").starts_with("HTTP/1.1 200"));
+    let reload = || {
+        let said = home.puypuy(&["reload"]);
+        assert_eq!(said.code, 0, "{said:?}");
+    };
+    web(&format!("webaddress = 0.0.0.0:{port}\nwebuser = a\nwebpassword = b\n"));
+    reload();
+    assert!(home.log().contains(&format!("web server: listening at 0.0.0.0:{port}")), "{}", home.log());
+    assert!(ask("/api/status").starts_with("HTTP/1.1 401"));
+    web("webserver = no\n");
+    reload();
+    wait_for("the end of the server", || ask("/health").is_empty());
+    web(&format!("webserver = yes\nwebaddress = 127.0.0.1:{port}\n"));
+    reload();
+    assert!(ask("/api/status").starts_with("HTTP/1.1 200"));
+    // Somebody else has the place: nothing changes.
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    web(&format!("webserver = yes\nwebaddress = {}\n", taken.local_addr().unwrap()));
+    let said = home.puypuy(&["reload"]);
+    assert!(said.code == 1 && said.err.contains("web server: cannot listen at"), "{said:?}");
+    assert!(ask("/health").starts_with("HTTP/1.1 200"));
+}
+
+#[test]
+fn what_waits_for_a_restart_is_told_and_so_is_what_waits_for_a_reload() {
+    let home = Home::new();
+    enable(&home, &["load_average"]);
+    home.start();
+    let old = home.read("config.ini");
+    wait_for("a second to pass since the start", || home.log().contains("ready"));
+    fs::write(
+        home.path("config.ini"),
+        old.replace("cluster_name = test", "run_user = nobody\nrootfs = /\nproc_root = /p\ncluster_name = new"),
+    )
+    .unwrap();
+    let word = "WARN config.ini was changed after it was read; `puypuy reload` takes it over\n";
+    wait_for("the word", || home.log().contains(word));
+    let said = home.puypuy(&["reload"]);
+    if !is_root() {
+        assert_eq!(said.code, 0, "{said:?}");
+        for key in ["run_user", "proc_root"] {
+            assert!(said.err.contains(&format!("[SelfConfig] {key}: takes effect at the next restart")), "{said:?}");
+        }
+        assert!(!said.err.contains("rootfs"), "{said:?}");
+    }
+    assert_eq!(home.log().matches(word).count(), 1);
+    // Another place for the word: the daemon is found, and says nothing there.
+    let home = home.with("tmpdir", "elsewhere");
+    let said = home.puypuy(&["reload"]);
+    assert!(
+        said.code == 1
+            && said.err.contains("tmpdir in [SelfConfig] was changed, which takes effect at the next restart"),
+        "{said:?}"
+    );
+}
+
+/// A request is out and never answered: the reload waits for nothing, and the new sink is used when the old one has had its time.
+#[test]
+fn a_sink_that_hangs_holds_up_no_reload() {
+    let (hangs, server) = (Server::start(vec![Step::Silence]), Server::always(204));
+    let mut tsdb = influx(&hangs.url());
+    tsdb.push(("timeout", "2".into()));
+    let home = to(Home::new(), &tsdb);
+    enable(&home, &["load_average"]);
+    home.start();
+    wait_for("a request that hangs", || !hangs.requests().is_empty());
+    let home = to(home, &influx(&server.url()));
+    assert_eq!(home.puypuy(&["reload"]).code, 0);
+    let first = {
+        wait_for("all of it at the other", || lines(&server, "sys_load_1").len() >= 4);
+        let mut times: Vec<i64> =
+            lines(&server, "sys_load_1").iter().map(|line| line.rsplit(' ').next().unwrap().parse().unwrap()).collect();
+        times.sort_unstable();
+        times
+    };
+    let wanted: Vec<i64> = (first[0]..).take(first.len()).collect();
+    assert_eq!(first, wanted);
+}
+
+#[test]
+fn a_secret_is_read_again() {
+    let server = Server::always(204);
+    let home = Home::new();
+    fs::write(home.path("pass"), "one").unwrap();
+    let mut tsdb = influx(&server.url());
+    tsdb.extend([
+        ("auth", "yes".into()),
+        ("user", "a".into()),
+        ("pass", format!("file:{}", home.path("pass").display())),
+    ]);
+    let home = to(home, &tsdb);
+    enable(&home, &["load_average"]);
+    home.start();
+    let has = |wanted: &str| server.requests().iter().any(|request| request.header("Authorization") == Some(wanted));
+    wait_for("the first password", || has("Basic YTpvbmU="));
+    fs::write(home.path("pass"), "two").unwrap();
+    assert_eq!(home.puypuy(&["reload"]).code, 0);
+    wait_for("the second password", || has("Basic YTp0d28="));
+    fs::remove_file(home.path("pass")).unwrap();
+    let said = home.puypuy(&["reload"]);
+    assert!(said.code == 1 && said.out.contains("[TSDB] pass: file:"), "{said:?}");
+}
