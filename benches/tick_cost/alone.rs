@@ -118,29 +118,45 @@ pub fn measure(watched: &Watched, scratch: &Path, recorder: &Recorder, seconds: 
     write_table("all-system", all, cost(None), |name| cost(Some(name)));
 }
 
-/// Each check that has recorded answers, at the longest of them.
-pub fn measure_services(scratch: &Path, recorder: &Recorder, seconds: u64) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/checks");
-    let size = |case: &PathBuf| {
-        let answers = fs::read_dir(case.join("tick2")).into_iter().flatten().flatten();
-        answers.filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum::<u64>()
-    };
-    let longest = |name: &str| {
-        let cases =
-            fs::read_dir(folder.join(name.trim_start_matches("check_"))).ok()?.flatten().map(|case| case.path());
-        cases.filter(|case| case.join("case.txt").is_file()).max_by_key(|case| (size(case), case.clone()))
-    };
-    let shown = |name: &str| Some((format!("{name} ({})", longest(name)?.file_name()?.to_str()?), name.to_string()));
-    let all: Vec<_> = checks::all().filter_map(|spec| shown(spec.name)).collect();
-    let all = all.iter().map(|(shown, name)| (shown.clone(), name.as_str()));
-    let idle = cost(None, |_| (), scratch, recorder, seconds);
-    write_table("services", all, idle, |name| {
-        let (spec, replay) = (checks::find(name).unwrap(), Replay::start(Case::read(&longest(name).unwrap())));
-        let lines: String = replay.section().iter().map(|(key, value)| format!("{key}: {value}\n")).collect();
-        let section = format!("[{}]\n{lines}", spec.section);
-        let configure = |home: &Path| fs::write(home.join("conf").join(spec.conf), &section).unwrap();
-        cost(Some(name), configure, scratch, recorder, seconds)
-    });
+/// Families of checks whose costs are one table.
+pub struct Group {
+    pub name: &'static str,
+    conf: &'static [&'static str],
+}
+
+pub const GROUPS: &[Group] = &[
+    Group { name: "services", conf: &["loadbalancer.ini", "mq.ini", "sql_cache.ini", "voip.ini", "webservers.ini"] },
+    Group { name: "platforms", conf: &["bigdata.ini", "hashicorp.ini", "java.ini", "k8s.ini"] },
+    Group { name: "platforms-2", conf: &["hadoop.ini", "mesos.ini"] },
+];
+
+impl Group {
+    /// Each of its checks, at the longest of the answers that were recorded for it.
+    pub fn measure(&self, scratch: &Path, recorder: &Recorder, seconds: u64) {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/checks");
+        let size = |case: &PathBuf| {
+            let answers = fs::read_dir(case.join("tick2")).into_iter().flatten().flatten();
+            answers.filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum::<u64>()
+        };
+        let longest = |name: &str| {
+            let cases =
+                fs::read_dir(folder.join(name.trim_start_matches("check_"))).ok()?.flatten().map(|case| case.path());
+            cases.filter(|case| case.join("case.txt").is_file()).max_by_key(|case| (size(case), case.clone()))
+        };
+        let shown =
+            |name: &str| Some((format!("{name} ({})", longest(name)?.file_name()?.to_str()?), name.to_string()));
+        let all: Vec<_> =
+            checks::all().filter(|spec| self.conf.contains(&spec.conf)).filter_map(|spec| shown(spec.name)).collect();
+        let all = all.iter().map(|(shown, name)| (shown.clone(), name.as_str()));
+        let idle = cost(None, |_| (), scratch, recorder, seconds);
+        write_table(self.name, all, idle, |name| {
+            let (spec, replay) = (checks::find(name).unwrap(), Replay::start(Case::read(&longest(name).unwrap())));
+            let lines: String = replay.section().iter().map(|(key, value)| format!("{key}: {value}\n")).collect();
+            let section = format!("[{}]\n{lines}", spec.section);
+            let configure = |home: &Path| fs::write(home.join("conf").join(spec.conf), &section).unwrap();
+            cost(Some(name), configure, scratch, recorder, seconds)
+        });
+    }
 }
 
 fn write_table<'n>(

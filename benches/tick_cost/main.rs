@@ -3,7 +3,8 @@
 //!
 //! `cargo bench --bench tick_cost [-- SECONDS]` with the five checks that `quickstart` switches on, and with
 //! `--checks all-system` all that watch this host, then each of them alone: that table goes into docs/checks.md. With
-//! `--checks services` each of the others alone, at a server on loopback that answers as a recorded one did: another table there.
+//! `--checks services`, `platforms` or `platforms-2` each of those alone, at a server on loopback that answers as a recorded one
+//! did: a table there each.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod alone;
@@ -70,8 +71,8 @@ fn main() {
     let scratch = Path::new(env!("CARGO_TARGET_TMPDIR")).join("tick_cost");
     let _ = fs::remove_dir_all(&scratch);
     fs::create_dir_all(scratch.join("checks_enabled")).unwrap();
-    if wants("services") {
-        return alone::measure_services(&scratch, &record(), seconds_alone);
+    if let Some(group) = alone::GROUPS.iter().find(|group| wants(group.name)) {
+        return group.measure(&scratch, &record(), seconds_alone);
     }
     for check in &checks {
         fs::write(scratch.join("checks_enabled").join(format!("{check}.ini")), "").unwrap();

@@ -88,19 +88,38 @@ impl Command {
         }
     }
 
+    /// What it writes with these words at its end, and what was wrong with it where something was: what it wrote until then is
+    /// true by itself.
+    ///
+    /// # Errors
+    /// It cannot be run.
+    pub fn ask_for(&self, more: &[&str], cx: &Context) -> Result<(String, Option<Error>)> {
+        safety::check_conf(&cx.programs.home.join(&self.conf))?;
+        let mut program = self.program.clone();
+        program.words.extend(more.iter().map(ToString::to_string));
+        self.said(&program, cx)
+    }
+
     fn run(&self, program: &Program, cx: &Context) -> Result<String> {
+        match self.said(program, cx)? {
+            (text, None) => Ok(text),
+            (_, Some(error)) => Err(error),
+        }
+    }
+
+    fn said(&self, program: &Program, cx: &Context) -> Result<(String, Option<Error>)> {
         let deadline = cx.due().min(Instant::now() + self.timeout);
         let ran = run(program, cx.programs, deadline)?;
-        let Some(why) = ran.complaint(program) else {
-            return Ok(String::from_utf8_lossy(&ran.stdout).into_owned());
-        };
+        let text = String::from_utf8_lossy(&ran.stdout).into_owned();
+        let Some(why) = ran.complaint(program) else { return Ok((text, None)) };
         let said = String::from_utf8_lossy(&ran.stderr);
         let said = said
             .lines()
             .rfind(|line| !line.trim().is_empty())
             .map(|line| format!("; it says {}", quote(line)))
             .unwrap_or_default();
-        Err(Error::Fetch { address: program.path.display().to_string(), problem: format!("{why}{said}") })
+        let problem = format!("{why}{said}");
+        Ok((text, Some(Error::Fetch { address: program.path.display().to_string(), problem })))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The only door to the world that a check has.
 
 use crate::fetch::file::KernelFile;
+use crate::fetch::host_names::HostNames;
 use crate::fetch::http::{Answer, Body, Http, Question};
 use crate::fetch::link_news::LinkNews;
 use crate::fetch::mounts::{Mounted, Mounts};
@@ -14,7 +15,7 @@ use crate::model::error::Result;
 use crate::model::parse::procfs::Device;
 use crate::model::point::Tick;
 use crate::model::roots::Roots;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -107,6 +108,15 @@ impl Context<'_> {
         http.ask_all(questions, self.due(), tell);
     }
 
+    /// The same, by their places in `questions`, when all are there or have failed.
+    pub fn answers(&self, http: &mut Http, questions: &[Question]) -> HashMap<usize, Result<Answer>> {
+        let mut answers = HashMap::new();
+        self.ask_all(http, questions, |at, answer| {
+            answers.insert(at, answer);
+        });
+        answers
+    }
+
     /// What a server with a protocol of its own answers, until that is whole.
     pub fn ask(&self, server: &mut Server, question: &[u8], is_whole: impl Fn(&[u8]) -> bool) -> Result<Vec<u8>> {
         server.ask(question, self.due(), is_whole)
@@ -124,6 +134,11 @@ impl Context<'_> {
         let now = Instant::now();
         let left = self.tick.left(now);
         now + (left - SPARE.min(left / 10))
+    }
+
+    /// The host that a node of a cluster names itself after; `None`: that of the daemon.
+    pub fn host_of(&self, names: &mut HostNames, node: &str) -> Option<String> {
+        names.of(node, self.due())
     }
 
     /// Whether that is a file.

@@ -1,4 +1,5 @@
-//! More than one server for a check: beside `[NginX]` each section `[NginX:NAME]` is one, told with the tag `instance`.
+//! More than one server for a check: beside `[NginX]` each section `[NginX:NAME]` is one, told with the tag `instance`; or one
+//! section names several.
 
 use super::{Check, CommonSettings, Context, Out, Spec};
 use crate::config::section::Section;
@@ -18,11 +19,29 @@ pub fn build(spec: &'static Spec, section: &Section) -> Result<Box<dyn Check>> {
         return (spec.build)(section);
     }
     let first = if section.is_missing() { None } else { Some((spec.build)(section)?) };
-    let more = section.devices.iter().map(|section| Instance::build(spec, section)).collect::<Result<_>>()?;
-    Ok(Box::new(Instances { first, more }))
+    let more = section.devices.iter().map(|section| {
+        let name = section.name.split_once(':').map_or("", |(_, name)| name.trim());
+        Instance::new(spec.check_type, section, name, (spec.build)(section)?)
+    });
+    Ok(Box::new(Instances { tag: TAG, first, more: more.collect::<Result<_>>()? }))
+}
+
+/// A check of several servers that one section names: each by its own check, told with its name in that tag.
+///
+/// # Errors
+/// A mistake in the section.
+pub fn several(
+    check_type: &'static str,
+    section: &Section,
+    tag: &'static str,
+    servers: Vec<(String, Box<dyn Check>)>,
+) -> Result<Box<dyn Check>> {
+    let more = servers.into_iter().map(|(name, check)| Instance::new(check_type, section, &name, check));
+    Ok(Box::new(Instances { tag, first: None, more: more.collect::<Result<_>>()? }))
 }
 
 struct Instances {
+    tag: &'static str,
     first: Option<Box<dyn Check>>,
     more: Vec<Instance>,
 }
@@ -37,10 +56,9 @@ struct Instance {
 }
 
 impl Instance {
-    fn build(spec: &Spec, section: &Section) -> Result<Instance> {
-        let name = section.name.split_once(':').map_or("", |(_, name)| name.trim()).to_string();
-        let (max_series, check) = (CommonSettings::read(section)?.max_series, (spec.build)(section)?);
-        Ok(Instance { name, max_series, check_type: spec.check_type, check, out: None })
+    fn new(check_type: &'static str, section: &Section, name: &str, check: Box<dyn Check>) -> Result<Instance> {
+        let max_series = CommonSettings::read(section)?.max_series;
+        Ok(Instance { name: name.into(), max_series, check_type, check, out: None })
     }
 
     fn run(&mut self, cx: &Context) -> (&mut Out, Result<()>, Duration) {
@@ -56,7 +74,7 @@ impl Instance {
 impl Check for Instances {
     /// All of them at the same time. One that fails costs what it would have told; where all fail, so does the run.
     fn run(&mut self, cx: &Context, out: &mut Out) -> Result<()> {
-        let Instances { first, more } = self;
+        let Instances { tag, first, more } = self;
         let (mut failed, all) = (Vec::new(), more.len() + usize::from(first.is_some()));
         thread::scope(|scope| {
             let running: Vec<_> = more
@@ -70,7 +88,7 @@ impl Check for Instances {
             failed.extend(own.err().map(|error| (String::new(), error)));
             for (name, running) in running {
                 let (told, result, took) = running.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-                out.take_over(told, TAG, &name, (took, result.as_ref().err()));
+                out.take_over(told, tag, &name, (took, result.as_ref().err()));
                 failed.extend(result.err().map(|error| (name, error)));
             }
         });

@@ -11,6 +11,7 @@ use crate::state::Run;
 use crate::sys::logging::FaultKind;
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Periods after which an event that is not judged any more is forgotten.
@@ -108,6 +109,8 @@ pub struct Out {
     tick: Tick,
     /// When what is told was read; `None` until something is told.
     read: Option<Instant>,
+    /// See [`Out::set_host`].
+    host: Option<Arc<str>>,
     batch: Batch,
     faults: Vec<Fault>,
     servers: Vec<ServerRun>,
@@ -126,6 +129,7 @@ impl Out {
             check_type: check_type.into(),
             tick,
             read: None,
+            host: None,
             batch: Batch::default(),
             faults: Vec::new(),
             servers: Vec::new(),
@@ -138,7 +142,7 @@ impl Out {
 
     /// Starts the next run.
     pub fn begin(&mut self, tick: Tick) {
-        (self.tick, self.read) = (tick, None);
+        (self.tick, self.read, self.host) = (tick, None, None);
         self.batch = Batch { points: Vec::with_capacity(self.expected), events: Vec::new() };
         self.faults.clear();
         self.servers.clear();
@@ -169,6 +173,11 @@ impl Out {
         }
     }
 
+    /// The machine that is told from here on, where that is another than the daemon's; `None`, as at the beginning of a run: its own.
+    pub fn set_host(&mut self, host: Option<&str>) {
+        self.host = host.map(Into::into);
+    }
+
     /// What is told with the numbers of a device that is known by that, and by nothing else: its major and minor number, the
     /// index of an interface. Its name is a tag, which another device may have at the next tick. One that was not told in
     /// the run before starts anew.
@@ -196,6 +205,13 @@ impl Out {
     /// The same where any cell may be missing: kinds and versions of a server differ.
     pub fn pick_present(&mut self, row: &Row, fields: &'static [Field], tags: &Tags) {
         self.pick_of(row, fields, tags, None, true);
+    }
+
+    /// The same as numbers of that type: a check may tell of several kinds of things under the same names.
+    pub fn pick_present_as(&mut self, check_type: &'static str, row: &Row, fields: &'static [Field], tags: &Tags) {
+        let own = std::mem::replace(&mut self.check_type, check_type.into());
+        self.pick_present(row, fields, tags);
+        self.check_type = own;
     }
 
     fn pick_of(&mut self, row: &Row, fields: &'static [Field], tags: &Tags, device: Option<&str>, are_optional: bool) {
@@ -234,7 +250,7 @@ impl Out {
 
     fn put_sum_named(&mut self, name: Text, field: &'static Field, counters: &HashMap<String, f64>, tags: &Tags) {
         let check_type = self.check_type.clone();
-        let series = Series { name, check_type, host: None, tags: tags.clone() };
+        let series = Series { name, check_type, host: self.host.clone(), tags: tags.clone() };
         let (at, time) = (self.when_read(), self.tick.wall);
         let mut sum = None;
         if !self.known.refuses(&series) {
@@ -246,7 +262,7 @@ impl Out {
             }
         }
         let told = (field.how, time, field.reaction);
-        self.push(series, None, told, |_| Value::finite(sum? * field.scale));
+        self.push(series, None, told, |_| Some(told_as(field, Value::finite(sum? * field.scale)?)));
     }
 
     fn put_of(&mut self, field: &'static Field, raw: Raw, tags: &Tags, device: Option<&str>) {
@@ -261,7 +277,7 @@ impl Out {
             },
             raw => raw,
         };
-        let series = Series { name, check_type: self.check_type.clone(), host: None, tags: tags.clone() };
+        let series = Series { name, check_type: self.check_type.clone(), host: self.host.clone(), tags: tags.clone() };
         let (count, at) = (count(raw), self.when_read());
         let told = (field.how, self.tick.wall, field.reaction);
         let as_read = match field.how {
@@ -282,8 +298,7 @@ impl Out {
                 (How::Gauge | How::Percent | How::Counter, _) => return as_read,
             };
             is_impossible = change == Change::Impossible;
-            let told = Value::finite(change.number()? * field.scale)?;
-            Some(if field.int { Value::Int(told.as_f64().round() as i64) } else { told })
+            Some(told_as(field, Value::finite(change.number()? * field.scale)?))
         });
         if is_impossible {
             self.refuse(field.metric, TOO_FAST);
@@ -336,7 +351,7 @@ impl Out {
     pub fn tell_with(&mut self, told: Measurement, backward: Backward) {
         let Measurement { name, value, how, check_type, tags, time } = told;
         let (name, check_type) = (Text::Owned(name.into()), Text::Owned(check_type.into()));
-        let series = Series { name, check_type, host: None, tags };
+        let series = Series { name, check_type, host: self.host.clone(), tags };
         let count = match value {
             Value::Int(number) if number >= 0 => Count::Whole(number as u64),
             other => Count::Real(other.as_f64()),
@@ -391,7 +406,7 @@ impl Out {
     pub fn counted_for(&mut self, seconds: f64) -> bool {
         let is_new = self.origin.is_new_by_uptime(seconds, self.tick.at);
         if is_new {
-            self.known.begin_anew();
+            self.begin_anew();
         }
         is_new
     }
@@ -399,8 +414,13 @@ impl Out {
     /// The same by a word that tells a process from others: its pid, the id of its run.
     pub fn counted_by(&mut self, process: &str) {
         if self.origin.is_new_by_name(process) {
-            self.known.begin_anew();
+            self.begin_anew();
         }
+    }
+
+    /// What is told of this machine from here on is counted by another process than before: all its counters begin anew.
+    pub fn begin_anew(&mut self) {
+        self.known.begin_anew(self.host.as_deref());
     }
 
     /// What was told of one of several servers: its points get that tag, its events and faults its name.
@@ -541,6 +561,11 @@ fn plain(field: &Field, raw: Raw) -> Result<Option<Value>, &'static str> {
         _ if field.int => Ok(Some(Value::Int(scaled as i64))),
         (_, most) => Ok(Some(Value::Float(most.map_or(scaled, |most| scaled.min(most))))),
     }
+}
+
+/// What was computed, in the type that its line declares.
+fn told_as(field: &Field, told: Value) -> Value {
+    if field.int { Value::Int(told.as_f64().round() as i64) } else { told }
 }
 
 /// Whether it may be the count of something.

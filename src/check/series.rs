@@ -131,9 +131,10 @@ impl KnownSeries {
         Some(Remembered { before: counter.told_in(self.run, time), place: &mut known.place })
     }
 
-    /// Lets every series start anew.
-    pub fn begin_anew(&mut self) {
-        self.known.values_mut().for_each(|known| known.counter = Counter::default());
+    /// Lets every series of that host start anew, and every device.
+    pub fn begin_anew(&mut self, host: Option<&str>) {
+        let own = self.known.iter_mut().filter(|(series, _)| series.host.as_deref() == host);
+        own.for_each(|(_, known)| known.counter = Counter::default());
         self.parts.clear();
     }
 

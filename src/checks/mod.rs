@@ -9,6 +9,7 @@ pub mod hashicorp;
 pub mod java;
 pub mod k8s;
 pub mod loadbalancer;
+pub mod mesos;
 pub mod mq;
 pub mod nagios;
 #[cfg(feature = "snmp")]
@@ -30,6 +31,7 @@ const FAMILIES: &[&[&Spec]] = &[
     java::SPECS,
     k8s::SPECS,
     loadbalancer::SPECS,
+    mesos::SPECS,
     mq::SPECS,
     nagios::SPECS,
     #[cfg(feature = "snmp")]

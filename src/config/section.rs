@@ -35,7 +35,7 @@ pub struct Section {
     pub devices: Vec<Section>,
     /// Which values were read from elsewhere.
     pub fetched: Vec<Fetched>,
-    /// When the certificates that it names were changed last.
+    /// When the certificates that it names were changed last, where that was looked at.
     pub certificates: Vec<(i64, i64)>,
 }
 
@@ -45,18 +45,23 @@ impl Section {
         Section { file: file.into(), name: name.into(), ..Section::default() }
     }
 
-    /// Reads the values that stand elsewhere, and how old the certificates are; what cannot be read is empty, and told by [`Section::unread`].
+    /// Reads the values that stand elsewhere; what cannot be read is empty, and told by [`Section::unread`].
     pub fn fetch(&mut self) {
         for entry in &mut self.entries {
             if let Some((value, fetched)) = secret::fetch(&entry.key, &entry.value) {
                 entry.value = value;
                 self.fetched.push(fetched);
             }
-            if FILES.contains(&&*entry.key) {
-                let about = fs::metadata(&entry.value).ok();
-                self.certificates.extend(about.map(|about| (about.ctime(), about.ctime_nsec())));
-            }
         }
+    }
+
+    /// Looks when the certificates that it names were changed last, so that [`Section::says_the_same`] knows. They may lie where
+    /// nothing answers.
+    pub fn look_at_certificates(&mut self) {
+        let files = self.entries.iter().filter(|entry| FILES.contains(&&*entry.key));
+        let changed = files.filter_map(|entry| fs::metadata(&entry.value).ok());
+        self.certificates = changed.map(|about| (about.ctime(), about.ctime_nsec())).collect();
+        self.devices.iter_mut().for_each(Section::look_at_certificates);
     }
 
     /// An error for each value that stands elsewhere and could not be read, those of its devices included.
@@ -204,6 +209,21 @@ impl Section {
             None => section.entries.push(Entry { key: key.into(), value: value.into(), line: self.line }),
         }
         section
+    }
+
+    /// The section as one that logs in where it names a user, unless `auth` is off: sections of the original have no `auth`, or one
+    /// that was not read.
+    pub fn with_login(&self) -> Section {
+        let has_user = self.text("user").is_some_and(|user| !user.is_empty());
+        let is_off = matches!(self.flag("auth", true), Ok(false));
+        if has_user && !is_off { self.with("auth", "True") } else { self.clone() }
+    }
+
+    /// The section as one that must log in, unless `auth` says otherwise, or the address under that key brings user and password.
+    pub fn with_demanded_login(&self, address: &str) -> Section {
+        let has_credentials = self.text(address).is_some_and(|address| address.contains('@'));
+        let is_told = self.text("auth").is_some_and(|auth| !auth.is_empty());
+        if is_told || has_credentials { self.clone() } else { self.with("auth", "True") }
     }
 
     /// The same section without the key.

@@ -23,6 +23,17 @@ pub struct Settings {
     pub web_is_needed: bool,
 }
 
+impl Settings {
+    /// Whether the daemon's own numbers go to the sink: as configured, else with the local store alone. For Prometheus they are
+    /// on its page anyway.
+    pub fn tells_itself(&self) -> bool {
+        match self.tsdb.kind {
+            SinkKind::Prometheus => false,
+            kind => self.own.self_metrics.unwrap_or(kind == SinkKind::Local),
+        }
+    }
+}
+
 /// `[SelfConfig]`. Paths are absolute.
 #[derive(Clone, Debug)]
 pub struct SelfConfig {

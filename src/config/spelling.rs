@@ -7,11 +7,14 @@ const MAX_EDITS: usize = 2;
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase();
     let known: Vec<&str> = known.into_iter().collect();
-    let distance = |name: &&'a str| (edits(&word, &name.to_lowercase()), *name);
-    let best = known.iter().map(distance).min_by_key(|(edits, _)| *edits)?;
-    let is_short = word.chars().count() <= 3;
-    if best.0 <= if is_short { 1 } else { MAX_EDITS } {
-        return Some(best.1);
+    let length = word.chars().count();
+    let is_short = length <= 3;
+    let most = if is_short { 1 } else { MAX_EDITS };
+    // Longer or shorter by more is farther away: thousands of names may be looked at.
+    let near = known.iter().filter(|name| name.chars().count().abs_diff(length) <= most);
+    let distances = near.map(|name| (edits(&word, &name.to_lowercase()), *name));
+    if let Some((_, best)) = distances.min_by_key(|(edits, _)| *edits).filter(|(edits, _)| *edits <= most) {
+        return Some(best);
     }
     let mut longer = known.into_iter().filter(|name| !is_short && name.to_lowercase().starts_with(&word));
     let first = longer.next()?;
@@ -29,7 +32,8 @@ fn edits(one: &str, other: &str) -> usize {
     let mut before: Vec<usize> = Vec::new();
     let mut last: Vec<usize> = (0..=other.len()).collect();
     for (i, a) in one.iter().enumerate() {
-        let mut row = vec![i + 1];
+        let mut row = Vec::with_capacity(other.len() + 1);
+        row.push(i + 1);
         for (j, b) in other.iter().enumerate() {
             let at = |row: &[usize], place: usize| row.get(place).copied().unwrap_or(usize::MAX - 1);
             let mut best = (at(&last, j) + usize::from(a != b)).min(at(&last, j + 1) + 1).min(at(&row, j) + 1);

@@ -135,6 +135,7 @@ impl Reloading {
 
     /// Builds all that is another than what runs, but for checks.
     fn build(&mut self, mut settings: Settings, warnings: Vec<String>) -> Result<Built> {
+        settings.tsdb.section.look_at_certificates();
         let mut notes = keep_until_restart(&self.settings.own, &mut settings.own);
         places::check(&settings, &[], Attempt::Trial)?;
         places::make(&settings)?;
@@ -202,7 +203,10 @@ impl Reloading {
         });
         let started = self.around.sources.about().started;
         self.around.sources.renew(About::of(&self.settings, &self.identity, self.sink, started));
-        let is_other_page = is_renamed || is_other_sink || new.check_period != was.check_period;
+        let is_other_page = is_renamed
+            || is_other_sink
+            || new.check_period != was.check_period
+            || self.settings.tells_itself() != old.tells_itself();
         let is_same_section = match (&old.web, &self.settings.web) {
             (Some(old), Some(new)) => old.says_the_same(new),
             _ => false,

@@ -146,7 +146,7 @@ pub fn reload(own: &SelfConfig) -> Result<Vec<String>> {
             let place = word::path(own).display().to_string();
             return Err(Error::daemon(format!(
                 "{place}: pid {pid} has written no word there: tmpdir in [SelfConfig] was changed, which takes effect at the next \
-                 restart, or the disk is full; `kill -HUP {pid}` reloads all else, and the log says what came of it"
+                 restart, or somebody removed it, or the disk is full; `kill -HUP {pid}` reloads all else, and the log says what came of it"
             )));
         }
         sleep(Duration::from_millis(10));

@@ -1,7 +1,6 @@
 //! What the daemon tells of itself: at each tick its own numbers as points beside those of the checks, and how they are drawn.
 
 use crate::check::chart::{Chart, Drawn, drawn_unit};
-use crate::config::settings::{Settings, SinkKind};
 use crate::model::point::{Batch, Kind, Point, Tags, Tick, Value};
 use crate::model::table::{Field, How};
 use crate::status::Sources;
@@ -10,18 +9,13 @@ use crate::status::numbers::{MOMENT, Number, OF_CHECKS, OF_DAEMON};
 /// The `type` tag, and the heading of the charts.
 const TYPE: &str = "puypuy";
 
-/// Whether it tells them to the sink: as configured, else with the local store alone. For Prometheus they are on its page anyway.
-pub fn are_told(settings: &Settings) -> bool {
-    match settings.tsdb.kind {
-        SinkKind::Prometheus => false,
-        kind => settings.own.self_metrics.unwrap_or(kind == SinkKind::Local),
-    }
-}
-
-/// All of them, as they are at that tick.
+/// All of them, as they are at that tick; none where they are switched off.
 pub fn points(sources: &Sources, tick: Tick) -> Batch {
-    let now = sources.now();
     let mut batch = Batch::default();
+    if !sources.about().tells_itself {
+        return batch;
+    }
+    let now = sources.now();
     let none = Tags::default();
     tell(&mut batch, OF_DAEMON, &now, &none, tick);
     for check in &now.checks {

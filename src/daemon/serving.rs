@@ -69,7 +69,7 @@ impl Around {
         let Settings { home, own, tsdb, .. } = settings;
         Pages {
             sources: self.sources.clone(),
-            charts: if self_metrics::are_told(settings) { charts_with_own } else { charts_of },
+            charts: if settings.tells_itself() { charts_with_own } else { charts_of },
             unit,
             exposition,
             store: sink::local_file(tsdb, home).ok(),
@@ -85,6 +85,8 @@ impl Around {
 /// What keeps the daemon from starting: another daemon at the same spool, no thread to be had.
 pub fn serve(settings: &Settings, warnings: &[String], control: Control) -> Result<()> {
     let read = clock::both().1;
+    let mut runs = settings.clone();
+    runs.tsdb.section.look_at_certificates();
     let sink = sink::build(settings)?;
     let web = settings.web.as_ref().map(web::configure).transpose()?;
     let Settings { home, file, own, tsdb, .. } = settings;
@@ -157,13 +159,11 @@ pub fn serve(settings: &Settings, warnings: &[String], control: Control) -> Resu
         tells_errors,
         board,
     )?;
-    if self_metrics::are_told(settings) {
-        let sources = sources.clone();
-        scheduler.tell_itself(Box::new(move |tick| self_metrics::points(&sources, tick)));
-    }
+    let told = sources.clone();
+    scheduler.tell_itself(Box::new(move |tick| self_metrics::points(&told, tick)));
     let (reloads, renewals) = scheduler.reloads();
     let reloading = Reloading {
-        settings: settings.clone(),
+        settings: runs,
         identity,
         sink: name,
         exposition,

@@ -5,6 +5,7 @@
 pub mod btrfs;
 pub mod file;
 pub mod host;
+pub mod host_names;
 pub mod http;
 pub mod link_news;
 #[cfg(feature = "mongodb")]

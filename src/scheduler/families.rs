@@ -19,7 +19,15 @@ use std::path::Path;
 const FOLDER: &str = "conf";
 /// Further names of sections: spelt right where the original was wrong, as one was called before, and one that descends from
 /// another.
-const SPELT: &[(&str, &str)] = &[("Coturn", "Cotrun"), ("Gazan", "Aralez"), ("OpenSearch", "ElasticSearch")];
+const SPELT: &[(&str, &str)] = &[
+    ("Couchbase", "CouchBase"),
+    ("Couchbase5x", "CouchBase5x"),
+    ("Coturn", "Cotrun"),
+    ("Gazan", "Aralez"),
+    ("Marathon", "Mesos-Marathon"),
+    ("OpenSearch", "ElasticSearch"),
+    ("Scylla", "Scilla"),
+];
 /// Files that name programs, or as whom they are run.
 const NAMES_PROGRAMS: [&str; 3] = [scripts::CONF, module::CONF, "conf/nagios.ini"];
 /// What a file of programs may say.

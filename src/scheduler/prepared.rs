@@ -75,7 +75,8 @@ fn exposed(section: &Section) -> Vec<String> {
 /// # Errors
 /// A mistake in the section or its files.
 pub fn check(home: &Path, spec: &'static Spec) -> Result<Prepared> {
-    let section = families::section_for(home, spec)?;
+    let mut section = families::section_for(home, spec)?;
+    section.look_at_certificates();
     let (common, work) = (CommonSettings::read(&section)?, instances::build(spec, &section)?);
     let key = Key { folder: Folder::Checks, name: spec.name.into() };
     let mut warnings = exposed(&section);

@@ -185,8 +185,10 @@ impl<W> Timetable<W> {
             self.await_turn(prepared, false, wall);
         }
         for prepared in difference.changed {
-            self.waiting.retain(|waiting| waiting.prepared.key != prepared.key);
-            let is_change = self.let_go(&prepared.key, false, crew);
+            let of_key = |waiting: &Waiting<W>| waiting.prepared.key == prepared.key;
+            let was_change = self.waiting.iter().any(|waiting| of_key(waiting) && waiting.is_change);
+            self.waiting.retain(|waiting| !of_key(waiting));
+            let is_change = self.let_go(&prepared.key, false, crew) || was_change;
             self.await_turn(prepared, is_change, wall);
         }
     }

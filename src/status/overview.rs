@@ -20,6 +20,8 @@ pub struct About {
     pub sink: &'static str,
     /// The configuration that was read.
     pub file: PathBuf,
+    /// Its own numbers go to the sink.
+    pub tells_itself: bool,
     /// A file of it that was changed after it was read, as it is shown.
     pub newer: Option<String>,
 }
@@ -27,8 +29,15 @@ pub struct About {
 impl About {
     /// With settings that were just read; `started` in unix seconds.
     pub fn of(settings: &Settings, identity: &Identity, sink: &'static str, started: i64) -> About {
-        let (host, period) = (identity.host.to_string(), settings.own.check_period);
-        About { host, started, period, sink, file: settings.file.clone(), newer: None }
+        About {
+            host: identity.host.to_string(),
+            started,
+            period: settings.own.check_period,
+            sink,
+            file: settings.file.clone(),
+            tells_itself: settings.tells_itself(),
+            newer: None,
+        }
     }
 }
 

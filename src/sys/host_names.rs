@@ -1,4 +1,4 @@
-//! The names of this host, as its resolver knows them.
+//! The names of this host and of others, as its resolver knows them.
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
@@ -12,6 +12,12 @@ pub fn fqdn() -> String {
     let own = node_name();
     let names = names_of(&own);
     names.iter().find(|name| name.contains('.')).or(names.first()).cloned().unwrap_or(own)
+}
+
+/// The name that the resolver has for the address of that host, as Python's `socket.gethostbyaddr()` finds it. Waits as
+/// [`fqdn`] does.
+pub fn name_of(host: &str) -> Option<String> {
+    names_of(host).into_iter().next()
 }
 
 /// What `uname -n` says; never asks the resolver.

@@ -173,7 +173,7 @@ pub struct Running {
     pub address: SocketAddr,
     /// Where it was told to listen.
     asked: Vec<SocketAddr>,
-    news: UnboundedSender<News>,
+    news: UnboundedSender<Box<News>>,
 }
 
 /// Listens, and serves in a thread of its own from then on.
@@ -235,24 +235,22 @@ impl Running {
     /// It cannot be listened there after all, so it goes on where it was.
     pub fn renew(&mut self, web: Web, to: Move, pages: Pages) -> Result<()> {
         let gone = |error| refused(&web, "is not there any more to listen at", error);
-        let (place, heard) = match to {
-            Move::Stays => (None, None),
-            Move::To(listener) => {
-                self.address = listener.local_addr().map_err(gone)?;
-                (Some(Elsewhere::Listener(listener)), None)
-            }
+        let (address, place, heard) = match to {
+            Move::Stays => (self.address, None, None),
+            Move::To(listener) => (listener.local_addr().map_err(gone)?, Some(Elsewhere::Listener(listener)), None),
             Move::Instead => {
-                self.address = web.addresses.first().copied().unwrap_or(self.address);
+                let address = web.addresses.first().copied().unwrap_or(self.address);
                 let (outcome, heard) = channel();
-                (Some(Elsewhere::Instead(web.addresses.clone(), outcome)), Some(heard))
+                (address, Some(Elsewhere::Instead(web.addresses.clone(), outcome)), Some(heard))
             }
         };
-        let (doors, is_moved) = (doors(&web, self.address, &pages), place.is_some());
-        self.news.send(News { doors, pages, place }).map_err(|_| gone(ErrorKind::NotConnected.into()))?;
+        let (doors, is_moved) = (doors(&web, address, &pages), place.is_some());
+        self.news.send(Box::new(News { doors, pages, place })).map_err(|_| gone(ErrorKind::NotConnected.into()))?;
         if let Some(Ok(Err(error))) = heard.map(|heard| heard.recv_timeout(PATIENCE)) {
             return Err(refused(&web, "goes on where it was, because it cannot listen at", error));
         }
         self.asked.clone_from(&web.addresses);
+        self.address = address;
         if is_moved {
             log::info!("web server: listening at {}", self.address);
         }

@@ -99,7 +99,7 @@ pub enum Elsewhere {
 }
 
 /// Serves until there can be no news any more.
-pub fn serve(listener: TcpListener, doors: Doors, pages: Pages, news: UnboundedReceiver<News>) {
+pub fn serve(listener: TcpListener, doors: Doors, pages: Pages, news: UnboundedReceiver<Box<News>>) {
     let (plugins, queries) = (Arc::new(()), Arc::new(Semaphore::new(QUERIES)));
     let shared = Shared { doors, pages, common: Arc::new(Common { files: files::all(), plugins, queries }) };
     let built = Builder::new_current_thread().enable_all().max_blocking_threads(PLUGINS + QUERIES).build();
@@ -156,14 +156,14 @@ struct Common {
 
 /// What ends a wait.
 enum Event {
-    News(Option<News>),
+    News(Option<Box<News>>),
     Connection(io::Result<(TcpStream, SocketAddr)>),
 }
 
 async fn accept(
     mut listener: tokio::net::TcpListener,
     shared: Shared,
-    mut news: UnboundedReceiver<News>,
+    mut news: UnboundedReceiver<Box<News>>,
 ) -> io::Result<()> {
     let mut shared = Arc::new(shared);
     let mut complaint = Complaint::new();
@@ -177,7 +177,8 @@ async fn accept(
         let (stream, peer) = match event.await {
             Event::Connection(Ok(accepted)) => accepted,
             Event::News(None) => return Ok(()),
-            Event::News(Some(News { doors, pages, place })) => {
+            Event::News(Some(news)) => {
+                let News { doors, pages, place } = *news;
                 shared = Arc::new(Shared { doors, pages, common: Arc::clone(&shared.common) });
                 if let Some(place) = place {
                     listener = go_on_at(place, listener)?;

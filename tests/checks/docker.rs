@@ -516,7 +516,7 @@ fn the_daemon_asks_from_the_thread_of_the_check_and_from_no_other() {
     wait_for("two ticks", || engine.asked().iter().filter(|path| path.contains("/stats?")).count() >= 6);
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
     let names: Vec<_> = tasks.map(|task| fs::read_to_string(task.path().join("comm")).unwrap_or_default()).collect();
-    let of_daemon = ["delivery", "enabled", "pid file", "puypuy", "signals", "sink", "words"];
+    let of_daemon = ["answers", "delivery", "enabled", "pid file", "puypuy", "reload", "signals", "sink", "words"];
     let others: Vec<_> = names.iter().map(|name| name.trim_end()).filter(|name| !of_daemon.contains(name)).collect();
     assert_eq!(others, ["check_docker_st"]);
     assert!(!home.log().contains("docker.sock"), "{}", home.log());

@@ -13,8 +13,34 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Rates that the original sent as integers, which stores keep them as.
-const INT_RATES: &[&str] = &["jetty_requests_rate"];
+/// Rates that the original sent as integers, which stores keep them as; those of check_couchdb_1x are floats.
+const INT_RATES: &[&str] = &[
+    "couchdb_bulk_requests",
+    "couchdb_database_reads",
+    "couchdb_database_writes",
+    "couchdb_document_inserts",
+    "couchdb_document_writes",
+    "couchdb_requests",
+    "couchdb_requests_methods",
+    "couchdb_status_codes",
+    "couchdb_temporary_view_reads",
+    "couchdb_view_reads",
+    "jetty_requests_rate",
+    "scylla_cache_row_hits",
+    "scylla_cache_row_misses",
+    "scylla_cql_batches",
+    "scylla_cql_deletes",
+    "scylla_cql_inserts",
+    "scylla_cql_reads",
+    "scylla_cql_updates",
+    "scylla_transport_requests_served",
+];
+
+/// Types of points beside that of their check.
+const OTHER_TYPES: &[(&str, &[&str])] = &[
+    ("elasticsearch", &["active", "queue"]),
+    ("storm_topology", &["storm_spout", "storm_bolt", "storm_cluster", "storm_supervisor"]),
+];
 
 /// The checks that read this machine's kernel files.
 pub fn kernel_checks() -> impl Iterator<Item = &'static Spec> {
@@ -114,7 +140,8 @@ pub fn line(point: &Point, value: Option<&str>) -> String {
         Value::Float(n) => (n.to_string(), "float"),
     };
     let (name, kind, reaction) = (&point.name, point.kind.word(), point.reaction);
-    format!("{name} {} {kind} {form} {{{}}} {reaction}\n", value.unwrap_or(&own), tags.join(","))
+    let host = point.host.as_ref().map(|host| format!(" of {host}")).unwrap_or_default();
+    format!("{name} {} {kind} {form} {{{}}} {reaction}{host}\n", value.unwrap_or(&own), tags.join(","))
 }
 
 /// What a check told in one tick.
@@ -159,12 +186,12 @@ impl Measurement {
             assert!(number.is_finite(), "{what}: {point:?}");
             if matches!(point.kind, puypuy::model::point::Kind::Rate | puypuy::model::point::Kind::Percent) {
                 assert!(number >= 0.0, "{what}: {point:?}");
-                let is_int = INT_RATES.contains(&&*point.name);
-                assert_eq!(matches!(point.value, Value::Int(_)), is_int, "{what}: {point:?}");
+                let is_float = matches!(point.value, Value::Float(_));
+                assert!(is_float || INT_RATES.contains(&&*point.name), "{what}: {point:?}");
             }
-            let is_pool =
-                point.name == "elasticsearch_thread_pool" && ["active", "queue"].contains(&&*point.check_type);
-            assert!(is_pool || point.check_type == check_type, "{what}: {point:?}");
+            let mut others = OTHER_TYPES.iter().filter(|(own, _)| *own == check_type).flat_map(|(_, types)| *types);
+            let is_known = point.check_type == check_type || others.any(|other| *other == point.check_type);
+            assert!(is_known, "{what}: {point:?}");
         }
     }
 }

@@ -3,12 +3,14 @@
 mod btrfs;
 mod cgroups;
 pub mod charts;
+mod clusters;
 pub mod dead_mount;
 mod docker;
 mod documents;
 #[cfg(all(feature = "mongodb", feature = "mysql"))]
 mod failing;
 pub mod golden;
+mod hadoop;
 mod host;
 mod hostile;
 mod http;
@@ -25,6 +27,7 @@ mod mysql;
 mod nvidia;
 mod oddeye;
 mod openfiles;
+mod original;
 mod properties;
 mod recorded;
 mod replay;

@@ -11,8 +11,8 @@
 //! `{http}` is the server's URL, `{host}` and `{port}` its parts, `{NAME}` the path of a program of a `PROGRAM NAME` line.
 //! Questions: `GET PATH` (`PATH?*` with any query), `POST TEXT` (in its body), `MBEAN NAME` (asked of Jolokia), `TCP TEXT` (in what is said),
 //! `ONCE TEXT` (the same, of a server that closes behind its answer),
-//! `CONNECT` (said unasked), `SQL STATEMENT` (asked of MySQL), `MONGO COMMAND` (JSON, as of MongoDB), `PROGRAM NAME`. An
-//! answer is a file of `tick1`, `tick2`, or of the folder itself; or an HTTP status or number of an error, with a file behind
+//! `CONNECT` (said unasked), `SQL STATEMENT` (asked of MySQL), `MONGO COMMAND` (JSON, as of MongoDB), `PROGRAM NAME` or, where it
+//! answers by words among its arguments, `PROGRAM NAME WORDS`; a status before the file of a program is the one it ends with. An answer is a file of `tick1`, `tick2`, or of the folder itself; or an HTTP status or number of an error, with a file behind
 //! it or without; `{transaction}` in it is the one of the question. A line `SECONDS N` says how far apart the two ticks are, 10
 //! without it; `VARIES NAME` names a metric whose number is another one in each run.
 
@@ -85,7 +85,16 @@ impl Case {
 
     /// Whether it is a program that answers.
     pub fn is_program(&self) -> bool {
-        self.routes.iter().any(|route| route.kind == "PROGRAM")
+        self.programs().next().is_some()
+    }
+
+    /// Each answer of a program, its name, and the words to which it is one.
+    fn programs(&self) -> impl Iterator<Item = (&Route, &str, &str)> {
+        let programs = self.routes.iter().filter(|route| route.kind == "PROGRAM");
+        programs.map(|route| {
+            let (name, words) = route.question.split_once(' ').unwrap_or((&route.question, ""));
+            (route, name, words)
+        })
     }
 }
 
@@ -143,26 +152,38 @@ impl Replay {
 
     /// The tick from which answers come from now on, and what is done with them.
     pub fn set(&self, tick: usize, trouble: Trouble) {
-        for route in self.shared.case.routes.iter().filter(|route| route.kind == "PROGRAM") {
-            self.write_program(route, tick, &trouble);
+        let programs: Vec<_> = self.shared.case.programs().collect();
+        for (place, (route, name, words)) in programs.iter().enumerate() {
+            let text = self.write_output(route, (place, name), tick, &trouble);
+            let earlier = programs.iter().take(place).any(|(_, own, _)| own == name);
+            self.write_program(name, words, &text, earlier);
         }
         *self.shared.now.lock().unwrap() = (tick, trouble);
     }
 
-    fn write_program(&self, route: &Route, tick: usize, trouble: &Trouble) {
-        let path = self.programs.path().join(&route.question);
-        let output = path.with_extension("out");
+    /// The lines of a shell that answer so.
+    fn write_output(&self, route: &Route, (place, name): (usize, &str), tick: usize, trouble: &Trouble) -> String {
+        let output = self.programs.path().join(format!("{name}.{place}.out"));
         let body = self.shared.file(route, tick);
+        let own = if route.status == 200 { 0 } else { route.status };
         let (body, code) = match trouble {
-            Trouble::None => (body, 0),
-            Trouble::Body(change) => (change(&body), 0),
+            Trouble::None => (body, own),
+            Trouble::Body(change) => (change(&body), own),
             Trouble::Raw(bytes) => (bytes.clone(), 1),
             Trouble::Silence | Trouble::Drip | Trouble::Endless => (Vec::new(), 2),
         };
         fs::write(&output, body).unwrap();
+        format!("cat '{}'; exit {code}", output.display())
+    }
+
+    /// One that answers so to these words, and to others what it did.
+    fn write_program(&self, name: &str, words: &str, answer: &str, is_known: bool) {
+        let path = self.programs.path().join(name);
+        let before = if is_known { fs::read_to_string(&path).unwrap() } else { "#!/bin/sh\n".into() };
         // Beside the old one: a program that runs cannot be written to.
         let new = path.with_extension("new");
-        fs::write(&new, format!("#!/bin/sh\ncat '{}'\nexit {code}\n", output.display())).unwrap();
+        let words = if words.is_empty() { String::new() } else { format!("' {words} '*") };
+        fs::write(&new, format!("{before}case \" $* \" in *{words}) {answer};; esac\n")).unwrap();
         fs::set_permissions(&new, Permissions::from_mode(0o755)).unwrap();
         fs::rename(&new, &path).unwrap();
     }
@@ -172,9 +193,9 @@ impl Replay {
         let fill = |value: &str| {
             let value = value.replace("{http}", &format!("http://127.0.0.1:{}", self.port));
             let mut value = value.replace("{host}", "127.0.0.1").replace("{port}", &self.port.to_string());
-            for route in self.shared.case.routes.iter().filter(|route| route.kind == "PROGRAM") {
-                let path = self.programs.path().join(&route.question);
-                value = value.replace(&format!("{{{}}}", route.question), path.to_str().unwrap());
+            for (_, name, _) in self.shared.case.programs() {
+                let path = self.programs.path().join(name);
+                value = value.replace(&format!("{{{name}}}"), path.to_str().unwrap());
             }
             value
         };
@@ -185,6 +206,7 @@ impl Replay {
     pub fn shown(&self, text: &str) -> String {
         let text = text.replace(&format!("127.0.0.1:{}", self.port), "SERVER");
         let text = text.replace(&format!("127_0_0_1_{}", self.port), "SERVER");
+        let text = text.replace(&format!("=\"{}\"", self.port), "=\"PORT\"");
         text.replace(self.programs.path().to_str().unwrap(), "PROGRAMS")
     }
 }

@@ -1,6 +1,7 @@
 //! A changed configuration is taken over while everything runs, as a whole or not at all.
 
 use crate::support::server::{Server, Step};
+use crate::support::tls::authority;
 use crate::support::{Home, is_root, signal, wait_for};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, Permissions};
@@ -71,7 +72,7 @@ fn hundreds_of_reloads_cost_no_tick_no_thread_and_no_descriptor() {
     conf(&home, "[CPU Stats]\nhigh = 90\n");
     let pid = home.start();
     wait_for("the first ticks", || lines(&server, "sys_load_1").len() >= 3);
-    let count: u64 = std::env::var("RELOADS").map_or(100, |count| count.parse().unwrap());
+    let count: u64 = std::env::var("RELOADS").map_or(300, |count| count.parse().unwrap());
     let (before, mut descriptors) = (threads(pid), 0);
     for number in 1..=count {
         let (value, stage) = if number % 2 == 0 { ("8x", "refused") } else { ("8", "done") };
@@ -268,6 +269,28 @@ fn a_sink_that_hangs_holds_up_no_reload() {
     };
     let wanted: Vec<i64> = (first[0]..).take(first.len()).collect();
     assert_eq!(first, wanted);
+}
+
+/// A certificate that was renewed in its place is read, though no section says anything else.
+#[test]
+fn a_renewed_certificate_is_read() {
+    let server = Server::always(204);
+    let home = Home::new();
+    let ca = home.path("ca.pem");
+    fs::write(&ca, authority().pem()).unwrap();
+    let mut tsdb = influx(&server.url());
+    tsdb.push(("ca_file", ca.display().to_string()));
+    let home = to(home, &tsdb);
+    enable(&home, &["load_average"]);
+    home.start();
+    wait_for("the first request", || !server.requests().is_empty());
+    let connection = || server.requests().last().unwrap().connection;
+    let before = connection();
+    assert_eq!(home.puypuy(&["reload"]).code, 0);
+    fs::write(&ca, authority().pem()).unwrap();
+    assert_eq!(connection(), before);
+    assert_eq!(home.puypuy(&["reload"]).code, 0);
+    wait_for("a connection of another sink", || connection() > before);
 }
 
 #[test]

@@ -80,8 +80,11 @@ fn the_first_line_says_what_is_wrong_or_that_nothing_is() {
     // A configuration that was changed and not taken up is told, and no fault.
     let config = home.read("config.ini");
     fs::write(home.path("config.ini"), format!("{config}# changed\n")).unwrap();
-    let said = home.puypuy(&["status"]);
-    assert!(said.code == 0 && said.out.contains("config.ini; it was changed since it was read"), "{said:?}");
+    wait_for("a word about it", || {
+        let said = home.puypuy(&["status"]);
+        assert_eq!(said.code, 0, "{said:?}");
+        said.out.contains("; config.ini was changed after it was read: reload to use it")
+    });
     assert_eq!(home.puypuy(&["stop"]).code, 0);
     let (code, told) = json(&home);
     assert_eq!((code, told), (3, json!({"running": false, "page": null, "wrong": ["not running"]})));

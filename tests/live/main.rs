@@ -9,6 +9,7 @@ mod browser;
 mod cache;
 mod carbon;
 mod cases;
+mod ceph;
 #[cfg(all(feature = "local", feature = "mongodb", feature = "mysql"))]
 mod databases;
 mod docker;
@@ -16,6 +17,7 @@ mod docker;
 mod documents;
 mod golang;
 mod grafana;
+mod hadoop;
 mod influxdb;
 mod jolokia;
 mod k8s;
@@ -35,6 +37,7 @@ mod server;
 mod snmp;
 mod sql_cache;
 mod store;
+mod storm;
 mod victoria;
 mod voip;
 mod watched;
@@ -84,6 +87,7 @@ const CASES: &[Case] = &[
     ("RabbitMQ: queues, users, nodes, an outage", rabbitmq::rabbitmq),
     ("ActiveMQ 5.18: what its own tools sent and took, and an outage", activemq::shipped),
     ("Kafka 4: what its own tool sent, and an outage", kafka::newest),
+    ("Storm: two workers, and one of them stopped", storm::workers),
     ("OpenTSDB: hostile points, a death under load, a storage that stands still, a bad point", opentsdb::all),
     ("OpenTSDB: the way back", opentsdb::way_back),
     ("nginx: what its page tells, and an outage", webservers::nginx),
@@ -108,8 +112,10 @@ const CASES: &[Case] = &[
 
 /// Those that need more than a minute to be set up for the first time: `--all`, or a name.
 const LONG: &[Case] = &[
+    ("Ceph: traffic, an OSD that goes, a monitor that hangs", ceph::ceph),
     ("ActiveMQ 5.16 and 6.1: the same", activemq::others),
     ("Kafka 1.1, 2.8 and 3.7: the same", kafka::older),
+    ("HDFS: what its own pages say, folders, an outage", hadoop::hdfs),
     #[cfg(all(feature = "local", feature = "mongodb", feature = "mysql"))]
     ("FerretDB: every kind of login, stopped", databases::ferretdb),
     #[cfg(all(feature = "local", feature = "mongodb", feature = "mysql"))]

@@ -81,7 +81,8 @@ impl Served<'_> {
         sink.send(&request, &points, &attempt);
         let status = Status { delivered: 3, is_up: true, ..Status::default() };
         let (period, file) = (Duration::from_secs(10), "config.ini".into());
-        let about = About { host: "h".into(), started: 0, period, sink: "Prometheus", file, newer: None };
+        let about =
+            About { host: "h".into(), started: 0, period, sink: "Prometheus", file, tells_itself: false, newer: None };
         let (status, board) = (Arc::new(Mutex::new(status)), Arc::new(Board::default()));
         let sources = Sources::new(about, status, board, Arc::new(Beat::new(self.tick)));
         let pages = Pages {

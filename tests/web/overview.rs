@@ -292,7 +292,8 @@ fn a_sink_that_is_away_is_shown_with_what_waits_for_it() {
 #[test]
 fn the_answer_has_the_members_that_were_agreed() {
     let (period, file) = (Duration::from_secs(10), "config.ini".into());
-    let about = About { host: "web1".into(), started: 100, period, sink: "Local", file, newer: None };
+    let about =
+        About { host: "web1".into(), started: 100, period, sink: "Local", file, tells_itself: false, newer: None };
     let at = puypuy::delivery::Moment { at: Instant::now(), wall: 200 };
     let delivery = puypuy::delivery::status::Status {
         next_attempt: Some(at.at + Duration::from_millis(1500)),

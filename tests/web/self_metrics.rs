@@ -82,6 +82,11 @@ fn to_a_server_they_go_where_somebody_says_so_and_to_prometheus_never() {
             let alone = |text: &str| text.lines().all(|line| line.starts_with("puypuy_"));
             assert!(!server.requests().iter().any(|request| alone(request.text())), "{}", sent(&server));
         }
+        if key == "no" {
+            let home = home.with("self_metrics", "yes");
+            assert_eq!(home.puypuy(&["reload"]).code, 0, "{}", home.log());
+            wait_for("its own numbers", || tells("puypuy_check_duration_seconds"));
+        }
     }
     let (home, port) = (Home::new().with("self_metrics", "yes"), free_port());
     symlink("x", home.path("checks_enabled/check_load_average.ini")).unwrap();

@@ -1,7 +1,7 @@
 //! ActiveMQ Classic through its Jolokia: memory, threads and collectors of the JVM, and the broker with its queues (ActiveMQ
 //! documentation, "JMX"; org.apache.activemq.broker.jmx.BrokerViewMBean).
 
-use super::{CONF, with_login};
+use super::CONF;
 use crate::check::chart::Chart;
 use crate::check::{Beans, Out, Runs, Spec, jolokia, jvm};
 use crate::fetch::http;
@@ -25,7 +25,7 @@ pub static SPEC: Spec = Spec {
         let name = section.required("brokername", "localhost")?.to_string();
         let is_wanted = section.flag("queue_details", false)?;
         let beans = BEANS.get(..if is_wanted { BEANS.len() } else { QUEUES }).unwrap_or_default();
-        jolokia(&with_login(section), "stats", beans, move |beans, out| tell(beans, &name, out))
+        jolokia(&section.with_login(), "stats", beans, move |beans, out| tell(beans, &name, out))
     },
 };
 

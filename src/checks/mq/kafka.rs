@@ -1,7 +1,7 @@
 //! A broker of Kafka through Jolokia: memory and collectors of its JVM, traffic, requests and partitions (Kafka documentation,
 //! "Monitoring"; KIP-272 for the versions of requests).
 
-use super::{CONF, with_login};
+use super::CONF;
 use crate::check::chart::Chart;
 use crate::check::{Beans, Out, Runs, Spec, jolokia, jvm};
 use crate::fetch::http;
@@ -24,7 +24,7 @@ pub static SPEC: Spec = Spec {
     charts: CHARTS,
     build: |section| {
         let mut meters: Vec<_> = REQUESTS.iter().map(|_| Default::default()).collect();
-        jolokia(&with_login(section), "jolokia", BEANS, move |beans, out| {
+        jolokia(&section.with_login(), "jolokia", BEANS, move |beans, out| {
             tell(beans, &mut meters, out);
             Ok(())
         })

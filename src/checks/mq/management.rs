@@ -1,7 +1,6 @@
 //! The management API of RabbitMQ, of which both checks of it are made: the overview, the nodes, and the queues page by page
 //! (RabbitMQ documentation, "Management HTTP API").
 
-use super::with_login;
 use crate::check::chart::Chart;
 use crate::check::{Check, Context, Out, Pace};
 use crate::config::section::Section;
@@ -95,7 +94,7 @@ pub fn broker<T>(
 where
     T: FnMut(&Queue, &mut Out) + Send + 'static,
 {
-    let http = Http::new(Endpoint::read(&with_login(section), &["stats"])?);
+    let http = Http::new(Endpoint::read(&section.with_login(), &["stats"])?);
     let list = match section.flag("queue_details", false)? {
         true => Some(List { query: query(queues, &names), names, pace: Pace::default() }),
         false => None,

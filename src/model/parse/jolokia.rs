@@ -135,8 +135,8 @@ fn is_pattern(name: &str) -> bool {
     name.contains(['*', '?'])
 }
 
-/// `domain:key=value,key="quoted, value"`
-fn properties(name: &str) -> Vec<(String, String)> {
+/// The properties of an MBean's name, `domain:key=value,key="quoted, value"`, without quotes.
+pub fn properties(name: &str) -> Vec<(String, String)> {
     let mut rest = name.split_once(':').map_or("", |(_, rest)| rest);
     let mut all = Vec::new();
     while let Some((key, behind)) = rest.split_once('=') {

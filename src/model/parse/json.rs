@@ -1,5 +1,6 @@
 //! JSON into rows: the cell of a table line is the place of a number in the document, as `/memory_stats/usage`.
 
+use super::json_lenient::Lenient;
 use crate::model::error::{Error, Result};
 use crate::model::table::{Field, Raw, Row};
 use serde_json::Value;
@@ -9,9 +10,21 @@ pub fn document(text: &str, wanted: &'static str) -> Result<Value> {
     serde_json::from_str(text).map_err(|_| Error::parse(wanted, text))
 }
 
+/// The same of a server that writes NaN and the like in the place of numbers.
+pub fn tolerant(text: &str, wanted: &'static str) -> Result<Value> {
+    serde_json::from_reader(Lenient::new(text.as_bytes())).map_err(|_| Error::parse(wanted, text))
+}
+
 /// What the document has of the cells of a table.
 pub fn row<'a>(json: &'a Value, fields: &[Field]) -> Row<'a> {
     Row::of(fields.iter().filter_map(|field| Some((field.cell, cell(json, field.cell)?))))
+}
+
+/// The same without words: `undefined` stands for what is not known.
+pub fn numbers<'a>(json: &'a Value, fields: &[Field]) -> Row<'a> {
+    let is_number = |text: &str| text.trim().parse::<f64>().is_ok_and(f64::is_finite);
+    let is_told = |raw: &Raw| !matches!(raw, Raw::Text(text) if !is_number(text));
+    Row::of(fields.iter().filter_map(|field| Some((field.cell, cell(json, field.cell).filter(is_told)?))))
 }
 
 /// The number in that place, in digits or as a text; an empty text is none.

@@ -24,7 +24,7 @@ pub fn each(
     beside: &[&str],
     mut tell: impl FnMut(&str, &Cells),
 ) -> Result<Cells, String> {
-    let mut json = Window { from, text: Vec::new(), at: 0, passed: 0, has_ended: false };
+    let mut json = Window::new(from);
     let mut found = Cells::default();
     json.members(|json, key| {
         if key == list {
@@ -38,17 +38,61 @@ pub fn each(
         found.0.extend(json.parse(|json| Picked::of(wanted.clone(), format!("/{key}")).read(json))?.0);
         Ok(())
     })?;
-    match json.peek()? {
-        None => Ok(found),
-        Some(_) => Err(json.unread("there is more behind its end")),
-    }
+    json.end()?;
+    Ok(found)
+}
+
+/// Reads a document that is an object with a list of objects in it, in each of which the member `key` says what it is before all
+/// else. `wanted` tells which places are wanted of what is called so, and `tell` is given their cells as soon as it is whole. An
+/// item may be longer than what is in memory. Whether there was such a list.
+///
+/// # Errors
+/// It is no JSON, is not whole, or a member of an item is too long: says where. What was told before is true.
+pub fn named<'w>(
+    from: impl Read,
+    (list, key): (&str, &str),
+    wanted: impl Fn(&str) -> Vec<&'w str>,
+    mut tell: impl FnMut(&str, Cells),
+) -> Result<bool, String> {
+    let mut json = Window::new(from);
+    let mut is_there = false;
+    json.members(|json, member| {
+        if member != list {
+            return json.parse(|json| IgnoredAny::deserialize(json)).map(drop);
+        }
+        is_there = true;
+        json.elements(|json| {
+            let (mut name, mut places, mut cells) = (None, Vec::new(), Cells::default());
+            json.members(|json, member| {
+                if name.is_none() && member == key {
+                    let found = json.parse(|json| Picked::of(vec![""], String::new()).read(json))?;
+                    name = found.text("").map(String::from);
+                    places = name.as_deref().map(&wanted).unwrap_or_default();
+                    return Ok(());
+                }
+                let wanted: Vec<&str> = places.iter().filter_map(|place| below(place, &member)).collect();
+                if wanted.is_empty() {
+                    return json.parse(|json| IgnoredAny::deserialize(json)).map(drop);
+                }
+                let place = format!("/{member}");
+                cells.0.extend(json.parse(|json| Picked::of(wanted.clone(), place.clone()).read(json))?.0);
+                Ok(())
+            })?;
+            if let Some(name) = name {
+                tell(&name, cells);
+            }
+            Ok(())
+        })
+    })?;
+    json.end()?;
+    Ok(is_there)
 }
 
 /// What stands in wanted places of a document.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Cells(Vec<(String, Cell)>);
 
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 enum Cell {
     Count(u64),
     Int(i64),
@@ -68,6 +112,10 @@ impl Cell {
 }
 
 impl Cells {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Each with its place: the cells of a row.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Raw<'_>)> {
         self.0.iter().map(|(place, cell)| (place.as_str(), cell.raw()))
@@ -228,6 +276,18 @@ struct Window<R> {
 }
 
 impl<R: Read> Window<R> {
+    fn new(from: R) -> Window<R> {
+        Window { from, text: Vec::new(), at: 0, passed: 0, has_ended: false }
+    }
+
+    /// Behind the document there may be nothing else.
+    fn end(mut self) -> Result<(), String> {
+        match self.peek()? {
+            None => Ok(()),
+            Some(_) => Err(self.unread("there is more behind its end")),
+        }
+    }
+
     fn rest(&self) -> &[u8] {
         self.text.get(self.at..).unwrap_or_default()
     }
@@ -288,6 +348,21 @@ impl<R: Read> Window<R> {
             self.take(b":", "expected a colon")?;
             read(self, name)?;
             if self.take(b",}", "expected a comma or the end of an object")? == b'}' {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Goes through an array: `read` takes each item.
+    fn elements(&mut self, mut read: impl FnMut(&mut Self) -> Result<(), String>) -> Result<(), String> {
+        self.take(b"[", "expected an array")?;
+        if self.peek()? == Some(b']') {
+            self.at += 1;
+            return Ok(());
+        }
+        loop {
+            read(self)?;
+            if self.take(b",]", "expected a comma or the end of an array")? == b']' {
                 return Ok(());
             }
         }

@@ -6,6 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use puypuy::model::parse::bson::Document;
 use puypuy::model::parse::csv::Csv;
 use puypuy::model::parse::jolokia::{Bean, read_bulk, read_one};
+use puypuy::model::parse::jmx_servlet::{self, Wanted};
 use puypuy::model::parse::{dict, jmxproxy, json, json_stream, pairs, prometheus, resp, varnishstat};
 use puypuy::model::table::{Field, gauge};
 
@@ -40,6 +41,7 @@ fuzz_target!(|bytes: &[u8]| {
             drop(dict::texts(&text));
             let is_sound = |_: &str, cells: &json_stream::Cells| assert!(cells.iter().count() <= bytes.len());
             drop(json_stream::each(bytes, ("a", &["/b", "/*/c"]), &["/c/0"], is_sound));
+            drop(jmx_servlet::read(bytes, &[Wanted { pattern: "Hadoop:a=*", places: vec!["/b", "/c/0"] }]));
             if let Ok(document) = json::document(&text, "a document") {
                 drop(json::row(&document, FIELDS));
             }
