@@ -145,7 +145,8 @@ impl Chart {
         self
     }
 
-    fn names(&self) -> impl Iterator<Item = &'static str> {
+    /// Its metrics, above the axis and below.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
         self.metrics.iter().chain(self.look.below).copied()
     }
 

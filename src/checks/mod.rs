@@ -12,6 +12,7 @@ pub mod loadbalancer;
 pub mod mesos;
 pub mod mq;
 pub mod nagios;
+pub mod signs;
 #[cfg(feature = "snmp")]
 pub mod snmp;
 pub mod sql_cache;
@@ -21,6 +22,7 @@ pub mod webservers;
 
 use crate::check::Spec;
 use crate::check::chart::drawn_unit;
+use crate::model::table::Field;
 
 /// The families, each an alphabetical list of its checks.
 const FAMILIES: &[&[&Spec]] = &[
@@ -55,7 +57,11 @@ pub fn find(name: &str) -> Option<&'static Spec> {
 /// The unit in which that metric is drawn: by its own line, else by the first whose pattern it fits; `None` where no check tells
 /// it, or its unit differs from series to series.
 pub fn unit(metric: &str) -> Option<&'static str> {
-    let fields = || all().flat_map(|spec| spec.fields.iter().copied().flatten());
-    let field = fields().find(|field| field.metric == metric).or_else(|| fields().find(|field| field.tells(metric)))?;
-    Some(drawn_unit(field)).filter(|unit| !unit.is_empty())
+    Some(drawn_unit(field(metric, |_| true)?)).filter(|unit| !unit.is_empty())
+}
+
+/// The line of a table that tells that metric: its own, else the first whose pattern it fits.
+pub fn field(metric: &str, is_meant: fn(&Field) -> bool) -> Option<&'static Field> {
+    let fields = || all().flat_map(|spec| spec.fields.iter().copied().flatten()).filter(|field| is_meant(field));
+    fields().find(|field| field.metric == metric).or_else(|| fields().find(|field| field.tells(metric)))
 }

@@ -3,10 +3,14 @@
 
 use crate::model::error::{Error, Result};
 use crate::sys::process;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::close;
 use std::io::{self, PipeWriter, Read, Write};
+use std::os::fd::AsFd;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// What a shell adds to the number of the signal that ended a program.
 const BY_SIGNAL: i32 = 128;
@@ -16,6 +20,18 @@ const BY_SIGNAL: i32 = 128;
 /// # Errors
 /// There is no process to be had.
 pub fn run(command: impl FnOnce() -> u8) -> Result<ExitCode> {
+    go(command, PollTimeout::NONE)
+}
+
+/// The same for at most so long: then it is killed, and left behind where that cannot be.
+///
+/// # Errors
+/// As [`run`]; or it hangs.
+pub fn run_within(limit: Duration, command: impl FnOnce() -> u8) -> Result<ExitCode> {
+    go(command, PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX))
+}
+
+fn go(command: impl FnOnce() -> u8, limit: PollTimeout) -> Result<ExitCode> {
     let failed = |error: io::Error| Error::daemon(format!("cannot begin a process: {error}"));
     let (mut reader, writer) = io::pipe().map_err(failed)?;
     let Some(child) = process::fork().map_err(failed)? else {
@@ -23,6 +39,13 @@ pub fn run(command: impl FnOnce() -> u8) -> Result<ExitCode> {
         leave(writer, command())
     };
     drop(writer);
+    if poll(&mut [PollFd::new(reader.as_fd(), PollFlags::POLLIN)], limit) == Ok(0) {
+        // Where it hangs in the kernel it ends as soon as that comes back.
+        let _ = kill(child, Signal::SIGKILL);
+        return Err(Error::daemon(
+            "given up: config.ini, or a place that it names, does not answer; is it on a mount that hangs?",
+        ));
+    }
     let mut code = [0];
     if reader.read_exact(&mut code).is_ok() {
         return Ok(ExitCode::from(code[0]));

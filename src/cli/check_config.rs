@@ -1,6 +1,7 @@
 //! `puypuy check-config`: every mistake of the configuration, whatever else is wrong with it and whatever hangs.
 
 use super::commands::{self, Paths};
+use super::reach;
 use crate::checks;
 use crate::config::mistakes;
 use crate::config::section::Section;
@@ -12,7 +13,7 @@ use crate::scheduler::enabled::look_once;
 use crate::scheduler::families::{self, Said};
 use crate::scheduler::links;
 use crate::scheduler::lookups::{self, Answer, HANGS, Lookups};
-use crate::scheduler::prepared::Folder;
+use crate::scheduler::prepared::{Folder, Prepared};
 use crate::scripts::module;
 use crate::sink;
 use crate::web;
@@ -44,15 +45,48 @@ impl Part {
     }
 }
 
-/// Tells every mistake of `config.ini` and `conf/*.ini`, a line each, as the user that the daemon would be.
+/// Tells every mistake of `config.ini` and `conf/*.ini`, a line each, as the user that the daemon would be; with `connect` also
+/// whether the store would take points.
 ///
 /// # Errors
-/// There are mistakes, or with `strict` warnings.
-pub fn check_config(paths: Paths, strict: bool, out: &mut dyn Write) -> Result<()> {
-    let Loaded { draft, own, errors, warnings, .. } = settings::load(paths.home, paths.config);
+/// There are mistakes, or with `strict` warnings, or the store would take none.
+pub fn check_config(paths: Paths, strict: bool, connect: bool, out: &mut dyn Write) -> Result<()> {
+    let loaded = settings::load(paths.home, paths.config);
+    let became = loaded.own.as_ref().map_or(Ok(()), commands::become_run_user);
+    let asked = loaded.settings.as_ref().filter(|_| connect).map(|settings| (settings.clone(), reach::ask(settings)));
+    let mut said = look_over(paths, loaded).said;
+    said.errors.extend(became.err());
+    let told = tell(&said, strict, out);
+    let reached = match asked {
+        None if !connect => return told,
+        None => Err("the store was not asked: mend the mistakes first".to_string()),
+        Some((settings, asked)) => asked.wait(reach::LIMIT).map_err(|why| reach::refused(&settings, &why).to_string()),
+    };
+    match reached {
+        Ok(reached) => {
+            let _ = writeln!(out, "the store: {}", reached.who);
+            told
+        }
+        Err(why) => {
+            let _ = writeln!(out, "error: {why}");
+            told.and(Err(Error::daemon("the store would take no points")))
+        }
+    }
+}
+
+/// What was seen of a configuration.
+pub struct Looked {
+    /// In the order of the files and their lines.
+    pub said: Said,
+    /// What is switched on and can run.
+    pub on: Vec<Prepared>,
+}
+
+/// Every mistake of a configuration, and every doubt about it. Whoever asks is the user that the daemon would be.
+pub fn look_over(paths: Paths, loaded: Loaded) -> Looked {
+    let Loaded { draft, own, errors, warnings, .. } = loaded;
     let mut said = Said { errors, warnings };
     if let Some(own) = &own {
-        said.errors.extend(commands::become_run_user(own).err());
         said.warnings.extend(hostname::identity(own).1.map(Error::daemon));
     }
     let (seen, unlisted) = look_once(paths.home, checks::find, |_| true);
@@ -70,7 +104,7 @@ pub fn check_config(paths: Paths, strict: bool, out: &mut dyn Write) -> Result<(
     said.warnings.extend(lines.into_iter().map(Error::daemon));
     said.errors.sort_by_key(place_of);
     said.warnings.sort_by_key(place_of);
-    tell(&said, strict, out)
+    Looked { said, on: seen.added }
 }
 
 /// In the order of the files and their lines; what is about no file comes last.

@@ -1,32 +1,26 @@
-//! The commands that need no daemon: try a check, switch checks on and off, show the store.
+//! The commands that need no daemon: switch checks on and off, begin from nothing.
 
-use super::render::{self, Format};
 use super::say;
 #[cfg(feature = "local")]
 use super::show;
-use crate::check::{Spec, World};
+use crate::check::Spec;
 use crate::checks;
-use crate::config::ini;
 use crate::config::settings::{SelfConfig, Settings, SinkKind};
 use crate::config::spelling;
-use crate::daemon::{hostname, privileges};
-use crate::fetch::program::Programs;
+use crate::daemon::privileges;
 use crate::model::error::{Error, Result};
-use crate::model::point::Tick;
-use crate::scheduler::difference::{Difference, Taken};
+use crate::scheduler::difference::Taken;
 use crate::scheduler::enabled::look_once;
 use crate::scheduler::links;
 use crate::scheduler::lookups;
-use crate::scheduler::prepared::{self, Folder, Key, Prepared};
-use crate::scheduler::worker::{Ran, Unit};
-use crate::scripts::{self, Permits};
+use crate::scheduler::prepared::{Folder, Key};
+use crate::scripts;
 use crate::sink;
 use crate::sys::clock::unix_now;
 use nix::unistd::geteuid;
 use std::borrow::Cow;
 use std::io::Write;
 use std::path::Path;
-use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -54,86 +48,22 @@ pub struct Wanted<'a> {
     pub last: Duration,
     /// Of the daemon.
     pub period: Duration,
+    /// All series; else without a pattern those that matter first.
+    pub all: bool,
+    pub manner: Manner,
 }
 
-/// How `check` runs a check.
-#[derive(Clone, Copy, Debug)]
-pub struct Sampling {
-    /// At least 1; rates need two.
-    pub samples: u32,
-    /// Time between two samples.
-    pub every: Duration,
-    pub format: Format,
-}
-
-/// `puypuy check`: runs one check that many times, that far apart, and prints what the last run told, and what the daemon's log
-/// would hear.
-///
-/// # Errors
-/// No check of that name, a mistake in its section, or a last run that failed as a whole. What it told before is printed.
-pub fn check(settings: &Settings, name: &str, sampling: Sampling, out: &mut dyn Write) -> Result<()> {
-    let Sampling { samples, every, format } = sampling;
-    let own = &settings.own;
-    let prepared = prepare(&settings.home, name)?;
-    // A run may take as long as in the daemon, however often it is run here.
-    let limit = prepared.common.limit(own.check_period);
-    let unit = Unit::new(prepared, Instant::now(), every, false);
-    let (identity, _) = hostname::identity(own);
-    let programs = Programs::new(settings.home.clone(), identity.clone());
-    let programs = programs.with_python(own.python.clone(), settings.file.clone());
-    let world = World { roots: own.roots.clone(), programs: Arc::new(programs) };
-    let run = || {
-        let at = Instant::now();
-        unit.run(Tick { wall: unix_now(), at, deadline: at + limit, period: every }, &world)
-    };
-    let mut ran = run();
-    let mut lines = std::mem::take(&mut ran.lines);
-    for _ in 1..samples {
-        thread::sleep(every);
-        ran = run();
-        lines.append(&mut ran.lines);
-    }
-    let Ran { batch, failure, .. } = ran;
-    lines.retain(|(_, line)| failure.as_ref() != Some(line));
-    let text = match format {
-        Format::Table if batch.is_empty() && lines.is_empty() && failure.is_none() => {
-            "# nothing to tell: what it watches is not there, or has no numbers yet\n".into()
-        }
-        Format::Table => render::table(&batch),
-        Format::Json => render::json(&batch, &identity),
-        Format::Influx => render::influx(batch, &identity),
-    };
-    let _ = out.write_all(text.as_bytes());
-    lines.iter().for_each(|(_, line)| say(out, format!("# {line}")));
-    failure.map_or(Ok(()), |failure| Err(Error::daemon(failure)))
-}
-
-/// A script by the name of its file, else a check.
-fn prepare(home: &Path, name: &str) -> Result<Prepared> {
-    match folder_of(home, name)? {
-        Some(folder) => {
-            let permits = Permits::read(&ini::section(home, scripts::CONF, scripts::COMMON)?)?;
-            prepared::script(home, folder, name, &Arc::new(permits)).map_err(|error| of_file(folder, name, error))
-        }
-        None => match module_of(home, name)? {
-            Some((folder, module)) => {
-                prepared::module(home, folder, &module).map_err(|error| of_file(folder, &module, error))
-            }
-            None => prepared::check(home, named(name)?),
-        },
-    }
-}
-
-/// An error of a file in a folder below home, whose sentence has no subject.
-fn of_file(folder: &str, name: &str, error: Error) -> Error {
-    match error {
-        Error::Daemon(sentence) | Error::Absent(sentence) => Error::daemon(format!("{folder}/{name}: {sentence}")),
-        error => error,
-    }
+/// How `show` shows it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    Table,
+    /// The table again and again.
+    Watch,
+    Json,
 }
 
 /// The own module of that name, with or without `check_` and `.py`, and where it lies; those that are switched on first.
-fn module_of(home: &Path, name: &str) -> Result<Option<(&'static str, String)>> {
+pub fn module_of(home: &Path, name: &str) -> Result<Option<(&'static str, String)>> {
     let stem = name.strip_suffix(".py").unwrap_or(name);
     for folder in [links::ENABLED, links::AVAILABLE] {
         let is_meant = |module: &String| {
@@ -148,7 +78,7 @@ fn module_of(home: &Path, name: &str) -> Result<Option<(&'static str, String)>> 
 }
 
 /// Where a script of that name lies; those that are switched on first.
-fn folder_of(home: &Path, name: &str) -> Result<Option<&'static str>> {
+pub fn folder_of(home: &Path, name: &str) -> Result<Option<&'static str>> {
     for folder in [scripts::ENABLED, scripts::AVAILABLE] {
         if scripts::names(home, folder)?.iter().any(|known| known == name) {
             return Ok(Some(folder));
@@ -157,55 +87,13 @@ fn folder_of(home: &Path, name: &str) -> Result<Option<&'static str>> {
     Ok(None)
 }
 
-fn named(name: &str) -> Result<&'static Spec> {
+pub fn named(name: &str) -> Result<&'static Spec> {
     let stem = name.strip_suffix(".ini").or_else(|| name.strip_suffix(".py")).unwrap_or(name);
     let with_prefix = format!("check_{stem}");
     checks::find(stem).or_else(|| checks::find(&with_prefix)).ok_or_else(|| {
         let near = spelling::hint(stem, checks::all().map(|spec| spec.name));
         Error::daemon(format!("{name}: no check of that name{near}; `puypuy list` shows all"))
     })
-}
-
-/// `puypuy list`: every check, whether it is switched on, and what it is for; and what stays off although it is linked.
-///
-/// # Errors
-/// A folder that cannot be listed; all else is told.
-pub fn list(home: &Path, out: &mut dyn Write) -> Result<()> {
-    let (Difference { added, broken, .. }, unlisted) = look_once(home, checks::find, |_| true);
-    let width = checks::all().map(|spec| spec.name.len()).max().unwrap_or(0);
-    let is_on = |folder, name: &str| added.iter().any(|on| on.key.folder == folder && on.key.name == name);
-    let off = |folder| broken.iter().filter(move |broken| broken.folder == folder).flat_map(|broken| &broken.names);
-    for spec in checks::all() {
-        let mark = match () {
-            () if is_on(Folder::Checks, spec.name) => "on ",
-            () if off(Folder::Checks).any(|name| links::stem(name) == spec.name) => "?  ",
-            () => "off",
-        };
-        say(out, format!("{mark}  {:width$}  {}", spec.name, spec.purpose));
-    }
-    for on in added.iter().filter(|on| on.key.folder == Folder::Scripts) {
-        say(out, format!("on   {:width$}  script", on.key.name));
-    }
-    let of_home = home.to_path_buf();
-    let available =
-        lookups::once(move || scripts::names(&of_home, scripts::AVAILABLE)).transpose()?.unwrap_or_default();
-    let is_linked = |name: &String| is_on(Folder::Scripts, name) || off(Folder::Scripts).any(|linked| linked == name);
-    for name in available.iter().filter(|name| !is_linked(name)) {
-        say(out, format!("off  {name:width$}  script"));
-    }
-    for on in added.iter().filter(|on| links::is_module(&on.key.name) && on.key.folder == Folder::Checks) {
-        say(out, format!("on   {:width$}  own module", on.key.name));
-    }
-    let of_home = home.to_path_buf();
-    let modules = lookups::once(move || links::modules(&of_home, links::AVAILABLE)).transpose()?.unwrap_or_default();
-    let is_linked = |name: &String| is_on(Folder::Checks, name) || off(Folder::Checks).any(|linked| linked == name);
-    for name in modules.iter().filter(|name| !is_linked(name)) {
-        say(out, format!("off  {name:width$}  own module"));
-    }
-    for (name, reason) in broken.iter().flat_map(|broken| broken.names.iter().map(|name| (name, &broken.reason))) {
-        say(out, format!("?    {name:width$}  stays off: {reason}"));
-    }
-    super::none_of(&unlisted)
 }
 
 /// Becomes the user that the daemon would be, so that what is looked at next is seen with its rights. Nobody but root can.
@@ -297,22 +185,21 @@ pub fn disable(home: &Path, names: &[String], moves: bool, out: &mut dyn Write) 
 ///
 /// # Errors
 /// Another sink is configured, or the store cannot be read.
-pub fn show(settings: &Settings, pattern: Option<&str>, last: Duration, out: &mut dyn Write) -> Result<()> {
-    let wanted = Wanted { pattern, last, period: settings.own.check_period };
+pub fn show(settings: &Settings, wanted: Wanted, out: &mut dyn Write) -> Result<()> {
     show::show(&sink::local_file(&settings.tsdb, &settings.home)?, wanted, unix_now(), out)
 }
 
-/// First half of `puypuy quickstart`: where no check is enabled, the first five are.
-pub fn enable_first(home: &Path, out: &mut dyn Write) -> Result<()> {
+/// First half of `puypuy quickstart`: where no check is enabled, the first five are. `Ok(false)`: some are, by somebody's choice.
+pub fn enable_first(home: &Path, out: &mut dyn Write) -> Result<bool> {
     if links::read(home, checks::find)?
         .iter()
         .any(|link| checks::find(&link.name).is_some() || links::is_module(&link.name))
     {
-        return Ok(());
+        return Ok(false);
     }
     // Without a look at what they are: that takes threads, and the daemon forks next. Its log tells.
     make_links(home, FIRST_CHECKS)?.iter().for_each(|link| say_on(link, out));
-    Ok(())
+    Ok(true)
 }
 
 /// Second half of `puypuy quickstart`, when the daemon runs: waits for its first two looks and shows what it stored.
@@ -340,7 +227,8 @@ pub fn show_first(settings: &Settings, out: &mut dyn Write) -> Result<()> {
         }
         thread::sleep(Duration::from_millis(100));
     }
-    show::show(&file, Wanted { pattern: None, last: 2 * period + PATIENCE, period }, unix_now(), out)
+    let last = 2 * period + PATIENCE;
+    show::show(&file, Wanted { pattern: None, last, period, all: true, manner: Manner::Table }, unix_now(), out)
 }
 
 /// Stands where the local store was left out of the program.

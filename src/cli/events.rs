@@ -5,6 +5,7 @@ use super::say;
 use crate::config::settings::Settings;
 use crate::daemon;
 use crate::model::error::Result;
+use crate::model::point::without_level;
 use crate::sink;
 use crate::sys::{clock, record};
 use serde_json::Value;
@@ -40,7 +41,7 @@ pub fn show(settings: &Settings, last: Duration, now: i64, out: &mut dyn Write) 
     }
     let row = |row: &Row| {
         let time = clock::local_time(row.time, c"%Y-%m-%d %H:%M:%S");
-        [time, row.level.clone(), printable(&row.event), printable(&row.message)]
+        [time, row.level.clone(), printable(&row.event), printable(without_level(&row.level, &row.message))]
     };
     let head = ["when", "level", "event", "message"].map(String::from);
     let rows: Vec<_> = std::iter::once(head).chain(rows.iter().map(row)).collect();

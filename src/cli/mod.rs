@@ -1,14 +1,23 @@
 //! The command line.
 
 mod apart;
+mod check;
 mod check_config;
 pub mod commands;
+mod discover;
+mod doctor;
 mod events;
+mod explain;
+mod list;
+mod migrate;
+mod reach;
 mod render;
 #[cfg(feature = "local")]
 pub mod show;
 mod spool;
 mod status;
+mod support_bundle;
+mod tar;
 
 use crate::config::secret;
 use crate::config::settings::{self, Loaded, SelfConfig, Settings};
@@ -16,13 +25,17 @@ use crate::daemon;
 use crate::model::error::{Error, Result};
 use crate::scheduler::difference::Taken;
 use crate::sys::clock::unix_now;
+use crate::sys::users::name_of;
+use check::{Sampling, View};
 use clap::{Args, Parser, Subcommand};
-use commands::{Paths, Sampling};
+use commands::{Manner, Paths, Wanted};
+use nix::unistd::{Uid, geteuid};
 use render::Format;
 use spool::Folders;
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{self, Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -49,32 +62,43 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Start the daemon in the background; returns when it serves
+    #[command(after_help = "Example:\n  puypuy start")]
     Start,
     /// Stop the daemon and wait until it has ended
+    #[command(after_help = "Example:\n  puypuy stop")]
     Stop,
     /// Try whether a new daemon could start, then stop the old one and start it
+    #[command(after_help = "Example:\n  puypuy restart")]
     Restart,
     /// Have the daemon take over a changed configuration; with any mistake it goes on as before
+    #[command(after_help = "Example:\n  puypuy reload")]
     Reload,
     /// Tell how the daemon is, first of all what is wrong: exit code 0 well, 1 not, 3 not running, 4 not yours to know
+    #[command(after_help = "Examples:\n  puypuy status\n  puypuy status --json | jq .wrong")]
     Status {
         /// All of it as one JSON object
         #[arg(long)]
         json: bool,
     },
     /// Serve in the foreground, for systemd and containers
-    #[command(alias = "systemd")]
+    #[command(alias = "systemd", after_help = "Example:\n  puypuy --home /srv/puypuy run")]
     Run,
     /// Run one check now and show its points
+    #[command(
+        after_help = "Examples:\n  puypuy check memory\n  puypuy check nginx --samples 5 --every 2s --format influx\n  sudo puypuy check nginx --explain --as-service"
+    )]
     Check(CheckArgs),
-    /// List all checks
+    /// List all checks by family, with scripts and own modules: on or off, how often, how it is, what for
+    #[command(after_help = "Examples:\n  puypuy list\n  puypuy list | grep '^on'")]
     List,
     /// Enable checks
+    #[command(after_help = "Examples:\n  puypuy enable nginx redis\n  puypuy enable check_random.sh")]
     Enable {
         #[arg(required = true, value_name = "NAME")]
         names: Vec<String>,
     },
     /// Disable checks
+    #[command(after_help = "Examples:\n  puypuy disable nginx\n  puypuy disable --move check_mine.py")]
     Disable {
         /// A file that is no link goes to checks_available or scripts_available
         #[arg(long = "move")]
@@ -82,39 +106,87 @@ enum Command {
         #[arg(required = true, value_name = "NAME")]
         names: Vec<String>,
     },
+    /// Look which checks fit this host, and what is missing where one does not get its numbers
+    #[command(after_help = "Examples:\n  puypuy discover\n  sudo puypuy discover --enable")]
+    Discover {
+        /// Switch on what answers, and write its address into conf/ where it is another than the shipped one
+        #[arg(long)]
+        enable: bool,
+    },
+    /// Take over checks, sections, scripts and modules from a folder of the Python daemon: a plan, and with --apply the deed
+    #[command(after_help = "Examples:\n  puypuy migrate /opt/puypuy\n  puypuy migrate /opt/puypuy --apply")]
+    Migrate {
+        /// The folder that its puypuy.sh is in; it is never changed
+        #[arg(value_name = "DIR")]
+        from: PathBuf,
+        /// Carry the plan out; what was changed in this home is left
+        #[arg(long)]
+        apply: bool,
+    },
     /// Show every mistake of the configuration
+    #[command(after_help = "Examples:\n  puypuy check-config --strict\n  puypuy check-config --connect")]
     CheckConfig {
         /// Take warnings for mistakes
         #[arg(long)]
         strict: bool,
+        /// Ask the store, too, whether it would take points; nothing is written there
+        #[arg(long)]
+        connect: bool,
+    },
+    /// Look for what is wrong, here and on the way to the store; exit code 1 when something needs a hand
+    #[command(after_help = "Example:\n  sudo puypuy doctor")]
+    Doctor,
+    /// Write what somebody needs to help you into a tar file, without passwords
+    #[command(after_help = "Example:\n  sudo puypuy support-bundle /tmp/puypuy.tar")]
+    SupportBundle {
+        /// The file to be made [default: puypuy-support-HOST-TIME.tar in this folder]
+        file: Option<PathBuf>,
     },
     /// Show what the local store holds, or with `events` how health events were judged
+    #[command(
+        after_help = "Examples:\n  puypuy show\n  puypuy show 'cpu_*' --last 2h\n  puypuy show drive_percent --watch\n  puypuy show --json | jq .last\n  puypuy show events --last 7d"
+    )]
     Show {
         /// Part of the names of the metrics to show, or `events`
         pattern: Option<String>,
         /// How far to look back, as 90s, 10m, 2h or 1d [default: 10m, for events 1d]
         #[arg(long, value_name = "TIME", value_parser = span)]
         last: Option<Duration>,
+        /// All series; without it, and without a part of a name, the twenty that matter first
+        #[arg(long)]
+        all: bool,
+        /// Again and again, once a period, until Ctrl-C
+        #[arg(long)]
+        watch: bool,
+        /// All series as JSON, an object a line
+        #[arg(long, conflicts_with = "watch")]
+        json: bool,
     },
     /// Look at batches that wait for delivery, and put them in order
+    #[command(after_help = "Examples:\n  puypuy spool ls\n  puypuy spool requeue")]
     #[command(subcommand)]
     Spool(SpoolCommand),
     /// From nothing to numbers on the screen
+    #[command(after_help = "Example:\n  puypuy quickstart")]
     Quickstart,
 }
 
 #[derive(Debug, Subcommand)]
 enum SpoolCommand {
     /// List the batches that wait, oldest first
+    #[command(after_help = "Example:\n  puypuy spool ls")]
     Ls,
     /// Read every batch whole; exit code 1 when one is damaged
+    #[command(after_help = "Example:\n  puypuy spool verify")]
     Verify,
     /// Show the points of a batch, one JSON object a line
+    #[command(after_help = "Example:\n  puypuy spool show $(puypuy spool ls | awk 'NR == 2 { print $1 }')")]
     Show {
         /// A name as in `ls`, or a path
         file: PathBuf,
     },
     /// Remove batches; the daemon must not run
+    #[command(after_help = "Example:\n  puypuy spool drop --all")]
     Drop {
         /// Names as in `ls`
         #[arg(required_unless_present = "all", conflicts_with = "all", value_name = "FILE")]
@@ -124,10 +196,13 @@ enum SpoolCommand {
         all: bool,
     },
     /// Show the points of all batches
+    #[command(after_help = "Example:\n  puypuy spool export > points.json")]
     Export,
     /// Let refused points wait for delivery again; the daemon must not run
+    #[command(after_help = "Example:\n  puypuy stop && puypuy spool requeue && puypuy start")]
     Requeue,
     /// Take over the *.cached files of the Python original; the daemon must not run
+    #[command(after_help = "Example:\n  puypuy stop && puypuy spool import && puypuy start")]
     Import,
 }
 
@@ -142,6 +217,15 @@ struct CheckArgs {
     every: Duration,
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
+    /// Where each setting stands, each request and its answer, and the exact bytes for the store
+    #[arg(long, conflicts_with = "format")]
+    explain: bool,
+    /// With --explain: the bytes for that store, such as influxdb, instead of the one that is configured
+    #[arg(long, value_name = "TYPE", requires = "explain")]
+    sink: Option<String>,
+    /// As the user that the daemon is, with the environment of the daemon that runs
+    #[arg(long)]
+    as_service: bool,
 }
 
 /// The whole program. Exit codes: 0 done, 1 failed, 2 wrong usage; of `status` 3 and 4, too.
@@ -161,7 +245,20 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 /// The exit code of what has ended so; tells why it failed.
 fn code(ended: Result<()>) -> u8 {
-    ended.inspect_err(|error| complain(error)).map_or(FAILURE, |()| 0)
+    ended.inspect_err(|error| complain(format!("{error}{}", way_in(error)))).map_or(FAILURE, |()| 0)
+}
+
+/// What to do where this user may not do it, behind the sentence that says so.
+fn way_in(error: &Error) -> String {
+    let Error::File { path, source, .. } = error else { return String::new() };
+    if source.kind() != io::ErrorKind::PermissionDenied || geteuid().is_root() {
+        return String::new();
+    }
+    let owner = path.ancestors().find_map(|place| Some(place.symlink_metadata().ok()?.uid()));
+    match owner.map(Uid::from_raw).filter(|owner| *owner != geteuid() && !owner.is_root()) {
+        Some(owner) => format!("; run it as {} or as root", name_of(owner)),
+        None => "; run it as root".into(),
+    }
 }
 
 fn obey(cli: Cli) -> Result<ExitCode> {
@@ -182,14 +279,14 @@ fn obey(cli: Cli) -> Result<ExitCode> {
         Command::Restart => {
             // Before the old one is stopped: whatever would keep the new one from starting leaves it running.
             let (settings, _) = load(paths)?;
-            daemon::trial(&settings)?;
+            daemon::trial(&settings, &daemon::BEFORE_RESTART)?;
             say(out, daemon::stop(&settings.own)?);
             return start(paths, out);
         }
         Command::Reload => {
             borrow_environment(paths);
             // As the user that the daemon is; with every mistake, not only those that it would meet.
-            let looked = apart::run(|| code(check_config::check_config(paths, false, out)))?;
+            let looked = apart::run(|| code(check_config::check_config(paths, false, false, out)))?;
             if looked != ExitCode::SUCCESS {
                 complain("nothing was reloaded");
                 return Ok(looked);
@@ -210,15 +307,19 @@ fn obey(cli: Cli) -> Result<ExitCode> {
             warnings.extend(daemon::user_warning(&settings.own)?);
             daemon::run(settings, &warnings, signals)?;
         }
-        Command::Check(CheckArgs { name, samples, every, format }) => {
+        Command::Check(CheckArgs { as_service: true, .. }) => check::as_service(paths, &own(paths)?)?,
+        Command::Check(CheckArgs { name, samples, every, format, explain, sink, .. }) => {
             borrow_environment(paths);
-            commands::check(&load(paths)?.0, &name, Sampling { samples, every, format }, out)?;
+            let view = if explain { View::Explained { store: sink.as_deref() } } else { View::Points(format) };
+            check::check(&load(paths)?.0, &name, Sampling { samples, every }, view, out)?;
         }
         Command::List => {
             return apart::run(|| {
+                let own = own(paths).ok();
+                let states = own.as_ref().map(list::states).unwrap_or_default();
                 // What is wrong with that user is told by other commands.
-                let _ = own(paths).and_then(|own| commands::become_run_user(&own));
-                code(commands::list(paths.home, out))
+                let _ = own.as_ref().map(commands::become_run_user);
+                code(list::list(paths.home, own.map(|own| own.check_period), &states, out))
             });
         }
         Command::Enable { names } => {
@@ -229,15 +330,45 @@ fn obey(cli: Cli) -> Result<ExitCode> {
             });
         }
         Command::Disable { moves, names } => commands::disable(paths.home, &names, moves, out)?,
-        Command::CheckConfig { strict } => {
-            borrow_environment(paths);
-            return apart::run(|| code(check_config::check_config(paths, strict, out)));
+        Command::Discover { enable } => {
+            let own = own(paths)?;
+            return apart::run(|| code(discover::discover(paths.home, &own, enable, out)));
         }
-        Command::Show { pattern: Some(word), last } if word == "events" => {
+        Command::Migrate { from, apply } => {
+            let (roots, from) = (own(paths).map(|own| own.roots).unwrap_or_default(), absolute(from)?);
+            return apart::run(|| code(migrate::migrate(paths, &roots, &from, apply, out)));
+        }
+        Command::CheckConfig { strict, connect } => {
+            borrow_environment(paths);
+            return apart::run(|| code(check_config::check_config(paths, strict, connect, out)));
+        }
+        Command::Doctor => {
+            return apart::run_within(doctor::LONGEST, || {
+                borrow_environment(paths);
+                doctor::look(paths).tell(out)
+            });
+        }
+        Command::SupportBundle { file } => {
+            return apart::run_within(support_bundle::LONGEST, || {
+                borrow_environment(paths);
+                code(support_bundle::write(paths, file.as_deref(), out))
+            });
+        }
+        Command::Show { pattern: Some(word), last, all, watch, json } if word == "events" => {
+            if all || watch || json {
+                return Err(Error::daemon("show events takes none of --all, --watch and --json: leave it out"));
+            }
             events::show(&load(paths)?.0, last.unwrap_or(LAST_EVENTS), unix_now(), out)?;
         }
-        Command::Show { pattern, last } => {
-            commands::show(&load(paths)?.0, pattern.as_deref(), last.unwrap_or(LAST_NUMBERS), out)?;
+        Command::Show { pattern, last, all, watch, json } => {
+            let manner = match (watch, json) {
+                (true, _) => Manner::Watch,
+                (_, true) => Manner::Json,
+                _ => Manner::Table,
+            };
+            let (settings, _) = load(paths)?;
+            let (last, period) = (last.unwrap_or(LAST_NUMBERS), settings.own.check_period);
+            commands::show(&settings, Wanted { pattern: pattern.as_deref(), last, period, all, manner }, out)?;
         }
         Command::Spool(what) => obey_spool(&load(paths)?.0, what, out)?,
         Command::Quickstart => return quickstart(paths, out),
@@ -282,7 +413,11 @@ fn obey_spool(settings: &Settings, what: SpoolCommand, out: &mut dyn Write) -> R
 }
 
 fn quickstart(paths: Paths, out: &mut dyn Write) -> Result<ExitCode> {
-    commands::enable_first(paths.home, out)?;
+    if commands::enable_first(paths.home, out)? {
+        let own = own(paths)?;
+        // In a process of its own: the daemon forks before there is any thread.
+        apart::run(|| code(discover::enable_servers(paths.home, &own, out)))?;
+    }
     let begun = match daemon::running(&own(paths)?)? {
         Some(pid) => {
             say(out, format!("running, pid {pid}"));
@@ -372,14 +507,24 @@ fn load(paths: Paths) -> Result<(Settings, Vec<String>)> {
     let Loaded { settings, errors, warnings, .. } = settings::load(paths.home, paths.config);
     match settings {
         Some(settings) => Ok((settings, warnings.iter().map(Error::to_string).collect())),
-        None => Err(all(&errors)),
+        None => Err(unread(&errors)),
+    }
+}
+
+/// Why there are no settings.
+fn unread(errors: &[Error]) -> Error {
+    match errors {
+        [missing] if missing.is_gone() => {
+            Error::daemon(format!("{missing}; --home names the folder of config.ini, --config another file"))
+        }
+        errors => all(errors),
     }
 }
 
 /// Where the daemon's files are. A mistake elsewhere does not keep a daemon from being stopped.
 fn own(paths: Paths) -> Result<SelfConfig> {
     let Loaded { own, errors, .. } = settings::load(paths.home, paths.config);
-    own.ok_or_else(|| all(&errors))
+    own.ok_or_else(|| unread(&errors))
 }
 
 /// What stands in the environment is that of the daemon that runs, where one does.

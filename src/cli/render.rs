@@ -45,7 +45,9 @@ pub fn table(batch: &Batch) -> String {
 }
 
 pub fn json(batch: &Batch, identity: &Identity) -> String {
-    batch.points.iter().map(|point| format!("{}\n", point.to_json(&identity.host))).collect()
+    let points = batch.points.iter().map(|point| point.to_json(&identity.host));
+    let events = batch.events.iter().map(|event| event.to_json(&identity.host));
+    points.chain(events).map(|line| format!("{line}\n")).collect()
 }
 
 pub fn influx(batch: Batch, identity: &Identity) -> String {

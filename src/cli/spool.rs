@@ -19,6 +19,17 @@ use std::path::{Path, PathBuf};
 /// Points of one batch that is put into the spool.
 const BATCH: usize = 5_000;
 
+/// What lies in the folders, in numbers.
+pub struct Count {
+    pub batches: usize,
+    pub bytes: u64,
+    /// When the oldest batch was stored, in Unix seconds.
+    pub oldest: Option<i64>,
+    pub damaged: usize,
+    /// Bytes of refused points.
+    pub refused: u64,
+}
+
 /// Where everything lies.
 pub struct Folders<'a> {
     settings: &'a Settings,
@@ -58,7 +69,7 @@ impl Folders<'_> {
         if quarantined > 0 {
             say(out, format!("{quarantined} damaged files in {}", self.quarantine.display()));
         }
-        let rejected: u64 = self.rejected_files()?.iter().filter_map(|path| Some(fs::metadata(path).ok()?.len())).sum();
+        let rejected = self.refused_bytes()?;
         if rejected > 0 {
             let place = self.rejected.display();
             say(out, format!("{rejected} bytes of refused points in {place}; `puypuy spool requeue` sends them again"));
@@ -69,6 +80,23 @@ impl Folders<'_> {
             say(out, format!("{count} old *.cached files ({bytes} bytes); `puypuy spool import` takes them over"));
         }
         Ok(())
+    }
+
+    /// How much of everything there is.
+    pub fn count(&self) -> Result<Count> {
+        let files = files::in_folder(&self.spool)?;
+        let oldest = files.first().and_then(|oldest| codec::read(&fs::read(oldest).ok()?).ok());
+        Ok(Count {
+            batches: files.len(),
+            bytes: files.iter().filter_map(|path| Some(fs::metadata(path).ok()?.len())).sum(),
+            oldest: oldest.map(|(header, _)| header.stored),
+            damaged: files::in_folder(&self.quarantine)?.len(),
+            refused: self.refused_bytes()?,
+        })
+    }
+
+    fn refused_bytes(&self) -> Result<u64> {
+        Ok(self.rejected_files()?.iter().filter_map(|path| Some(fs::metadata(path).ok()?.len())).sum())
     }
 
     /// `None` for a file that vanished meanwhile: the daemon may be at work.
@@ -114,7 +142,7 @@ impl Folders<'_> {
 
     /// `show`: the points and events of a file, one JSON object a line.
     pub fn show(&self, file: &Path, out: &mut dyn Write) -> Result<()> {
-        let path = self.find(file);
+        let path = self.find(file)?;
         let bytes = fs::read(&path).map_err(Error::file("read", &path))?;
         let (_, batch) = codec::read(&bytes).map_err(|why| Error::daemon(format!("{}: {why}", path.display())))?;
         self.print(&batch, out);
@@ -140,9 +168,11 @@ impl Folders<'_> {
     }
 
     /// A name as in `ls`, or a path.
-    fn find(&self, file: &Path) -> PathBuf {
-        let inside = [self.spool.join(file), self.quarantine.join(file)];
-        inside.into_iter().find(|path| path.is_file()).unwrap_or_else(|| file.into())
+    fn find(&self, file: &Path) -> Result<PathBuf> {
+        let places = [self.spool.join(file), self.quarantine.join(file), file.into()];
+        // What may not be looked at is told as such when it is read.
+        let found = places.into_iter().find(|path| !matches!(path.try_exists(), Ok(false)));
+        found.ok_or_else(|| no_such(file))
     }
 
     /// `drop`: those files, or all.
@@ -166,9 +196,7 @@ impl Folders<'_> {
     fn inside(&self, file: &Path) -> Result<PathBuf> {
         let known = files::in_folder(&self.spool)?.into_iter().chain(files::in_folder(&self.quarantine)?);
         let mut named = known.filter(|path| path == file || path.file_name() == Some(file.as_os_str()));
-        named.next().ok_or_else(|| {
-            Error::daemon(format!("{}: no such file in the spool, see `puypuy spool ls`", file.display()))
-        })
+        named.next().ok_or_else(|| no_such(file))
     }
 
     /// `requeue`: refused points, and damaged files that can be read after all, wait for delivery again.
@@ -256,6 +284,10 @@ impl Folders<'_> {
         });
         Ok(paths)
     }
+}
+
+fn no_such(file: &Path) -> Error {
+    Error::daemon(format!("{}: no such file in the spool, see `puypuy spool ls`", file.display()))
 }
 
 /// The point of a line of the rejected area.

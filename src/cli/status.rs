@@ -3,6 +3,7 @@
 use super::render::{columns, printable, readable_age};
 use super::{FAILURE, say};
 use crate::daemon::Found;
+use crate::model::point::without_level;
 use crate::sys::clock;
 use serde_json::{Map, Value, json};
 use std::io::Write;
@@ -130,11 +131,9 @@ fn show(document: &Map<String, Value>, out: &mut dyn Write) {
     let _ = out.write_all(columns(&rows.map(|row| row.map(str::to_string)), &[]).as_bytes());
     for event in top("events").as_array().into_iter().flatten() {
         let of = |name: &str| event.get(name).unwrap_or(&Value::Null);
-        let since = local(of("since"));
-        say(
-            out,
-            format!("event {} is {} since {since}: {}", text(of("event")), text(of("level")), text(of("message"))),
-        );
+        let (since, level, message) = (local(of("since")), text(of("level")), text(of("message")));
+        let words = without_level(&level, &message);
+        say(out, format!("event {} is {level} since {since}: {words}", text(of("event"))));
     }
     let checks: Vec<&Value> = top("checks").as_array().into_iter().flatten().collect();
     if checks.is_empty() {

@@ -2,10 +2,13 @@
 //!
 //! Nothing here opens a connection or starts anything: reading a configuration can be done at any time, by anybody.
 
+pub mod edit;
 pub mod ini;
+pub mod masking;
 pub mod mistakes;
 pub mod number;
 pub mod secret;
 pub mod section;
 pub mod settings;
+pub mod shipped;
 pub mod spelling;

@@ -93,6 +93,11 @@ impl Section {
         self.fetched.iter().find(|fetched| fetched.key.eq_ignore_ascii_case(key))
     }
 
+    /// Where the value of that key was read from, as it is written: `file:/run/secrets/db`; `None`: it stands there itself.
+    pub fn place(&self, key: &str) -> Option<&str> {
+        self.fetched(key).map(|fetched| fetched.place.as_str())
+    }
+
     /// Whether it was not written by the user.
     pub fn is_missing(&self) -> bool {
         self.line == 0

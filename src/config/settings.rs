@@ -299,15 +299,25 @@ fn read_tsdb(section: Section, error_handler: u32, problems: &mut Problems) -> O
 
 fn kind_of(section: &Section) -> Result<SinkKind> {
     let Some(word) = section.text("tsdtype") else { return Ok(SinkKind::Local) };
-    if let Some((_, kind, _)) = TYPES.iter().find(|(name, ..)| name.eq_ignore_ascii_case(word)) {
-        return Ok(*kind);
+    if let Some(kind) = kind_named(word) {
+        return Ok(kind);
     }
     if word.eq_ignore_ascii_case("BlueFlood") {
         return Err(section.wrong("tsdtype", "was named in old samples and never existed; use another back end"));
     }
+    Err(section.wrong("tsdtype", &unknown_kind(word)))
+}
+
+/// The store of that name, in any case.
+pub fn kind_named(word: &str) -> Option<SinkKind> {
+    TYPES.iter().find(|(name, ..)| name.eq_ignore_ascii_case(word)).map(|(_, kind, _)| *kind)
+}
+
+/// What is said of a word that names no store.
+pub fn unknown_kind(word: &str) -> String {
     let names = || TYPES.iter().map(|(name, ..)| *name);
     let known = names().collect::<Vec<_>>().join(", ");
-    Err(section.wrong("tsdtype", &format!("unknown, expected one of {known}{}", hint(word, names()))))
+    format!("unknown, expected one of {known}{}", hint(word, names()))
 }
 
 /// Sections and keys that mean nothing.

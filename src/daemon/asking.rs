@@ -84,7 +84,7 @@ fn converse(path: &Path, word: &str, pid: Option<i32>, limit: Duration) -> io::R
 }
 
 /// The name of the group that may ask there, or its number.
-fn group_of(path: &Path) -> String {
+pub fn group_of(path: &Path) -> String {
     let mut places = path.ancestors().filter_map(|place| fs::metadata(place).ok());
     let gid = Gid::from_raw(places.next().map_or(0, |about| about.gid()));
     Group::from_gid(gid).ok().flatten().map_or_else(|| gid.to_string(), |group| group.name)

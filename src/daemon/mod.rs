@@ -26,7 +26,7 @@ pub use asking::record_of;
 pub use fork::Ready;
 pub use running::{Found, environment, page, reload, running, status, stop};
 pub use signals::Listening;
-pub use trial::trial;
+pub use trial::{BEFORE_RESTART, BRIEF, trial};
 
 use crate::config::settings::{SelfConfig, Settings};
 use crate::model::error::{Error, Result};

@@ -12,6 +12,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, SysconfVar, sysconf};
 use serde_json::Value;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -50,8 +51,18 @@ pub enum Found {
 /// # Errors
 /// The lock is held by something else, or there is no way to know whether it runs.
 pub fn status(own: &SelfConfig) -> Result<Found> {
-    let (pid, socket) = (running(own)?, asking::socket_of(own));
-    let log = own.log_file.display();
+    let (socket, log) = (asking::socket_of(own), own.log_file.display());
+    let closed = |group: &str, place: &Path| {
+        let place = place.display();
+        format!("only root and the group {group} may ask how it is ({place}): sudo, or become a member")
+    };
+    let pid = match running(own) {
+        Err(Error::File { path, source, .. }) if source.kind() == ErrorKind::PermissionDenied => {
+            let why = closed(&asking::group_of(&path), &path);
+            return Ok(Found::Closed { line: format!("log {log}"), why });
+        }
+        pid => pid?,
+    };
     let line = |pid: Option<i32>| {
         let since = pid.and_then(started).map(|since| format!(" since {since}")).unwrap_or_default();
         let pid = pid.map(|pid| format!(", pid {pid}")).unwrap_or_default();
@@ -71,10 +82,7 @@ pub fn status(own: &SelfConfig) -> Result<Found> {
         }
         // With a pid file its lock is the truth, and what lies there is what a killed daemon left.
         Answer::Closed { .. } | Answer::Nobody(_) if pid.is_none() && own.pid_file.is_some() => Found::Gone,
-        Answer::Closed { group } => {
-            let why = format!("only root and the group {group} may ask how it is ({place}): sudo, or become a member");
-            Found::Closed { line: line(pid), why }
-        }
+        Answer::Closed { group } => Found::Closed { line: line(pid), why: closed(&group, &socket) },
         Answer::Nobody(_) if pid.is_none() => Found::Gone,
         Answer::Nobody(error) => {
             let error = plain(&error);

@@ -112,7 +112,8 @@ pub fn serve(settings: &Settings, warnings: &[String], control: Control) -> Resu
     // The local store keeps them itself.
     let changes = match tsdb.kind {
         SinkKind::Local => Changes::default(),
-        _ => Changes::recorded(Record::at(asking::record_of(own))),
+        _ => Changes::recorded(Record::at(asking::record_of(own)))
+            .map_err(|error| Error::daemon(format!("no thread to record health events: {error}")))?,
     };
     let (period, begin) = (own.check_period, (Moment::now(), random()));
     let delivery = Delivery::new(sink, identity.clone(), Arc::clone(&queue), spool, rejected, period, begin);

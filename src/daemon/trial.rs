@@ -13,21 +13,28 @@ use nix::unistd::User;
 use std::path::Path;
 use std::time::Duration;
 
-/// It only looks at files, so it is soon done.
-const TRIAL: Awaited = Awaited {
+/// How long a restart waits for it: it only looks at files, so it is soon done.
+pub const BEFORE_RESTART: Awaited = Awaited {
     limit: Duration::from_secs(10),
     late: "a start was tried and hangs, given up after 10 s: a folder, file or name in config.ini is looked up in a place that does not answer; nothing was stopped or started",
     dead: "a start was tried and ended without a word: it was killed, or memory is short; nothing was stopped or started",
+};
+
+/// For somebody who has more to look at.
+pub const BRIEF: Awaited = Awaited {
+    limit: Duration::from_secs(3),
+    late: "a start was tried and hangs, given up after 3 s: a folder, file or name in config.ini is looked up in a place that does not answer; unmount that, or name another",
+    ..BEFORE_RESTART
 };
 
 /// Tries everything that can be tried.
 ///
 /// # Errors
 /// What would keep a daemon with these settings from starting.
-pub fn trial(settings: &Settings) -> Result<()> {
+pub fn trial(settings: &Settings, awaited: &Awaited) -> Result<()> {
     let (target, _) = privileges::target(&settings.own)?;
     let old = running::running(&settings.own)?;
-    let tried = fork::daemonize(Path::new("/"), &TRIAL, |report| {
+    let tried = fork::daemonize(Path::new("/"), awaited, |report| {
         signals::let_go();
         let tried = as_user(settings, target, old).and_then(|()| report.ready(&Ready::new(Taken::default())));
         i32::from(tried.inspect_err(|error| report.failed(error)).is_err())

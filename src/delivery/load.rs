@@ -5,7 +5,7 @@ use super::line::{Gate, Probe};
 use super::shipment::{Refusal, Shipment, Trust};
 use super::spool::{Read, Spool};
 use super::{Delivery, Live, MAX_POINTS, Moment, normalise};
-use crate::model::point::{Batch, Kind, Point};
+use crate::model::point::{Batch, Point};
 use std::ops::Range;
 use std::time::Instant;
 
@@ -114,15 +114,7 @@ impl Delivery {
 
     /// Appends the points of a batch as every sink may rely on them; where they are. Those that no sink can take are refused.
     fn append(&mut self, points: &mut Vec<Point>, batch: Batch, now: Moment) -> Range<usize> {
-        let Batch { points: mut own, events } = batch;
-        if !self.takes_events {
-            // Events that were spooled for another sink, which took them.
-            let specials = own.iter_mut().filter(|point| point.kind == Kind::Special);
-            specials.for_each(|point| *point = point.clone().plain());
-        }
-        // Events go before the numbers: people wait for them.
-        own.splice(0..0, normalise::event_points(&events, self.takes_events));
-        let (own, unusable, merged) = normalise::normalise(own);
+        let (own, unusable, merged) = normalise::points_of(batch, self.takes_events);
         self.status.merged += merged as u64;
         let unusable = unusable.into_iter().map(|(point, why)| Refusal { point, status: 0, why });
         self.refuse(unusable.collect(), now);

@@ -1,12 +1,25 @@
 //! What every sink may rely on: clean names and tags, no empty tag, no two points of one series at one time.
 
-use crate::model::point::{HealthEvent, Kind, MESSAGE, Point, Tags, Text, Value};
+use crate::model::point::{Batch, HealthEvent, Kind, MESSAGE, Point, Tags, Text, Value};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Longest tag value in bytes; what is longer is cut at a character.
 pub const MAX_TAG_VALUE: usize = 1024;
+
+/// The points of a batch as every sink may rely on them, as [`normalise`] tells it. Events go before the numbers: people wait for
+/// them.
+pub fn points_of(batch: Batch, takes_events: bool) -> (Vec<Point>, Vec<(Point, String)>, usize) {
+    let Batch { mut points, events } = batch;
+    if !takes_events {
+        // Events that were spooled for another sink, which took them.
+        let specials = points.iter_mut().filter(|point| point.kind == Kind::Special);
+        specials.for_each(|point| *point = point.clone().plain());
+    }
+    points.splice(0..0, event_points(&events, takes_events));
+    normalise(points)
+}
 
 /// The clean points in their order, the points that have no name left and why, and how many points were replaced by a
 /// later one of the same series and time.

@@ -8,6 +8,7 @@ pub mod host;
 pub mod host_names;
 pub mod http;
 pub mod link_news;
+pub mod listeners;
 #[cfg(feature = "mongodb")]
 pub mod mongodb;
 pub mod mounts;
@@ -22,4 +23,5 @@ pub mod sockets;
 pub mod stacks;
 pub mod statvfs;
 pub mod tcp;
+pub mod trace;
 pub mod tree;

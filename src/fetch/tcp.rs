@@ -3,6 +3,7 @@
 //! *Invariant:* nothing here waits past its deadline, or keeps more than its limit.
 
 use super::host::Host;
+use super::trace::Note;
 use crate::config::section::Section;
 use crate::model::error::{Error, Result, plain};
 use crate::net::http::why_broken;
@@ -68,7 +69,15 @@ impl Server {
     /// [`Error::Fetch`] where there is no answer in time, or it has no end.
     pub fn ask(&mut self, question: &[u8], deadline: Instant, is_whole: impl Fn(&[u8]) -> bool) -> Result<Vec<u8>> {
         let deadline = self.limited(deadline);
-        let answer = self.connect(deadline).and_then(|mut wire| converse(&mut *wire, question, deadline, is_whole));
+        let mut note = self.note();
+        let answer = self.connect(deadline, &mut note).and_then(|mut wire| {
+            let is_whole = |answer: &[u8], count: usize| {
+                note.heard(answer.get(answer.len() - count..).unwrap_or_default());
+                is_whole(answer)
+            };
+            converse(&mut *wire, question, deadline, is_whole)
+        });
+        note.ended(|| answer.as_ref().map_or_else(Clone::clone, |_| ANSWERED.into()));
         answer.map_err(|problem| Error::Fetch { address: self.address(), problem })
     }
 
@@ -77,8 +86,22 @@ impl Server {
     /// # Errors
     /// In words, why there is none.
     pub fn open(&mut self, deadline: Instant) -> Result<Connection, String> {
-        let deadline = self.limited(deadline);
-        Ok(Connection { wire: self.connect(deadline)?, deadline, read: Vec::new() })
+        let (deadline, mut note) = (self.limited(deadline), self.note());
+        match self.connect(deadline, &mut note) {
+            Ok(wire) => {
+                note.ended(|| ANSWERED.into());
+                Ok(Connection { wire, deadline, read: Vec::new(), note })
+            }
+            Err(why) => {
+                note.ended(|| why.clone());
+                Err(why)
+            }
+        }
+    }
+
+    /// Of the conversation that begins.
+    fn note(&self) -> Note {
+        Note::begin(|| format!("{}{}", if self.tls.is_some() { "TLS " } else { "" }, self.address()))
     }
 
     fn limited(&self, deadline: Instant) -> Instant {
@@ -90,7 +113,13 @@ impl Server {
         matches!(self.place, Place::Socket(_))
     }
 
-    fn connect(&mut self, deadline: Instant) -> Result<Box<dyn Wire>, String> {
+    fn connect(&mut self, deadline: Instant, note: &mut Note) -> Result<Box<dyn Wire>, String> {
+        let wire = self.reach(deadline)?;
+        note.connected();
+        Ok(wire)
+    }
+
+    fn reach(&mut self, deadline: Instant) -> Result<Box<dyn Wire>, String> {
         match &mut self.place {
             Place::Socket(path) => match UnixStream::connect(path) {
                 Ok(stream) => Ok(Box::new(stream)),
@@ -117,6 +146,7 @@ pub struct Connection {
     deadline: Instant,
     /// Heard, and not taken yet.
     read: Vec<u8>,
+    note: Note,
 }
 
 impl Connection {
@@ -153,9 +183,16 @@ impl Connection {
             self.wire.limit(left(self.deadline).ok_or(LATE)?).map_err(|error| plain(&error))?;
             match self.wire.read(&mut buffer) {
                 Ok(0) => return Err(CLOSED.into()),
-                Ok(count) => self.read.extend_from_slice(buffer.get(..count).unwrap_or_default()),
+                Ok(count) => {
+                    let came = buffer.get(..count).unwrap_or_default();
+                    self.note.heard(came);
+                    self.read.extend_from_slice(came);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(why(&error)),
+                Err(error) => {
+                    self.note.ended(|| why(&error));
+                    return Err(why(&error));
+                }
             }
         }
         let rest = self.read.split_off(count);
@@ -170,6 +207,7 @@ impl Connection {
 
 const LATE: &str = "no whole answer in time";
 const CLOSED: &str = "the server closed the connection without an answer";
+const ANSWERED: &str = "answered";
 const PARTING: Duration = Duration::from_millis(50);
 
 /// What went wrong on the wire, and with TLS who is not trusted and why.
@@ -193,11 +231,12 @@ fn left(deadline: Instant) -> Option<Duration> {
     Some(deadline.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())
 }
 
+/// Asks, and hears the answer until that holds for all of it and how many bytes came last.
 fn converse(
     wire: &mut dyn Wire,
     question: &[u8],
     deadline: Instant,
-    is_whole: impl Fn(&[u8]) -> bool,
+    mut is_whole: impl FnMut(&[u8], usize) -> bool,
 ) -> Result<Vec<u8>, String> {
     let mut answer = Vec::new();
     let mut buffer = [0; 16 << 10];
@@ -206,18 +245,21 @@ fn converse(
     let asked = wire.write_all(question).and_then(|()| wire.flush());
     loop {
         wire.limit(left(deadline).ok_or(LATE)?).map_err(|error| plain(&error))?;
-        match wire.read(&mut buffer) {
+        let last = match wire.read(&mut buffer) {
             Ok(0) if answer.is_empty() => return Err(asked.err().map_or(CLOSED.into(), |error| why(&error))),
             Ok(0) => return Ok(answer),
-            Ok(count) => answer.extend_from_slice(buffer.get(..count).unwrap_or_default()),
+            Ok(count) => {
+                answer.extend_from_slice(buffer.get(..count).unwrap_or_default());
+                count
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
                 return Err(LATE.into());
             }
             Err(_) if !answer.is_empty() => return Ok(answer),
             Err(error) => return Err(why(&error)),
-        }
-        if is_whole(&answer) {
+        };
+        if is_whole(&answer, last) {
             return Ok(answer);
         }
         if answer.len() > MOST_BYTES {

@@ -299,6 +299,11 @@ impl Level {
     }
 }
 
+/// The words of a message behind the level that it may begin with, for a line that says the level itself.
+pub fn without_level<'a>(level: &str, message: &'a str) -> &'a str {
+    message.strip_prefix(level).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(message)
+}
+
 /// A judgement of a check about what it watches, sent on every tick in which it was made.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HealthEvent {

@@ -111,6 +111,11 @@ fn is_named(spec: &Spec, name: &str) -> bool {
     is(spec.section) || SPELT.iter().any(|(right, section)| *section == spec.section && is(right))
 }
 
+/// The first check that reads sections of that name, those of further servers included.
+pub fn reader(section: &str) -> Option<&'static Spec> {
+    checks::all().find(|spec| is_named(spec, section) || is_instance(spec, section))
+}
+
 /// What there is to say of a part of the configuration.
 #[derive(Default)]
 pub struct Said {

@@ -17,6 +17,8 @@ pub struct Answer {
     /// How long the server asks us to wait: 1 to 3600 s.
     pub retry_after: Option<Duration>,
     pub location: Option<String>,
+    /// The time by the server's clock, in Unix seconds.
+    pub date: Option<u64>,
     /// `X-InfluxDB-Error`: the start of the error text.
     pub error: Option<String>,
     /// Never longer than asked for.

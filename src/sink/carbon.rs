@@ -8,7 +8,7 @@
 use super::claims::{Claims, describe};
 use super::cutter::Limits;
 use super::http_post::{no_answer, seconds};
-use super::{Attempt, Encoded, Refused, Request, Sink, Verdict};
+use super::{Attempt, Encoded, Reached, Refused, Request, Sink, Verdict};
 use crate::config::section::Section;
 use crate::model::error::{Result, plain};
 use crate::model::point::{Identity, Point};
@@ -285,6 +285,17 @@ impl Sink for Carbon {
         Encoded { requests: if rows.is_empty() { Vec::new() } else { vec![request] }, refused }
     }
 
+    /// Connects and hangs up: a receiver says nothing that could be asked for.
+    fn probe(&mut self, until: Instant) -> std::result::Result<Reached, String> {
+        let place = self.place();
+        let why = |why: String| format!("{place}: {why}");
+        let runtime = names::runtime().map_err(|error| why(plain(&error)))?;
+        let connected = runtime.block_on(self.connect(until));
+        runtime.shutdown_background();
+        connected.map_err(why)?;
+        Ok(Reached { who: format!("{place} takes connections"), ahead: None })
+    }
+
     fn send(&mut self, request: &Request, _: &[Point], attempt: &Attempt) -> Verdict {
         let runtime = match self.runtime.take().map_or_else(names::runtime, Ok) {
             Ok(runtime) => runtime,
@@ -314,9 +325,14 @@ impl Sink for Carbon {
 }
 
 impl Carbon {
-    fn verdict(&self, failure: Failure, attempt: &Attempt) -> Verdict {
+    /// As it is shown.
+    fn place(&self) -> String {
         let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
-        let place = format!("{host}:{}", self.port);
+        format!("{host}:{}", self.port)
+    }
+
+    fn verdict(&self, failure: Failure, attempt: &Attempt) -> Verdict {
+        let place = self.place();
         let retry = |why, is_suspect| Verdict::Retry { why: format!("{place}: {why}"), after: None, is_suspect };
         match failure {
             Failure::NotConnected(why) => retry(why, false),

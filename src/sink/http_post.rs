@@ -3,7 +3,7 @@
 //! *Invariant:* nothing here waits without a limit, follows a redirect, or shows a credential.
 
 use super::answer::{Answer, Cause, End, Failure};
-use super::retry_after::retry_after;
+use super::retry_after::{http_date, retry_after};
 use crate::config::section::Section;
 use crate::model::error::{Result, plain};
 pub use crate::net::address::Url;
@@ -17,7 +17,7 @@ use crate::net::proxy::{Between, Proxying};
 use crate::net::tls::Tls;
 pub use reqwest::header::HeaderValue;
 use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName};
-use reqwest::header::{LOCATION, RETRY_AFTER};
+use reqwest::header::{DATE, LOCATION, RETRY_AFTER};
 use reqwest::{Client, Method, Request, Response};
 use std::borrow::Cow;
 use std::io::{Read, Write};
@@ -32,6 +32,8 @@ const WHOLE_ANSWER: Duration = Duration::from_secs(30);
 /// The same where the status has said all that matters.
 const REFUSAL: Duration = Duration::from_secs(2);
 const GAVE_UP: &str = "gave up waiting for the answer";
+/// Most bytes that are read of a page that is asked for.
+const PAGE: usize = 64 << 10;
 /// Smaller bodies are not worth compressing.
 const GZIP_FROM: usize = 1024;
 
@@ -264,6 +266,18 @@ impl HttpPost {
         came
     }
 
+    /// Asks for a page.
+    ///
+    /// # Errors
+    /// There is no answer, for that reason.
+    pub fn get(&mut self, url: &Url, until: Instant) -> Result<Answer, Failure> {
+        let (client, open) = self.client()?;
+        let runtime = self.runtime.as_ref().ok_or_else(|| self.peer.failure(Cause::Setup, "no runtime"))?;
+        let (peer, request) = (self.peer.clone(), Request::new(Method::GET, url.clone()));
+        let asking = Asking { client, peer, request, limit: PAGE, until, is_open: open > 0 };
+        runtime.block_on(asking.ask())
+    }
+
     fn form<'a>(&self, body: &'a [u8]) -> Form<'a> {
         match self.compresses && body.len() > GZIP_FROM {
             true => Form { bytes: gzip(body).into(), is_zipped: true },
@@ -446,6 +460,7 @@ async fn read_answer(peer: &Peer, response: Response, limit: usize, left: Durati
         status: response.status().as_u16(),
         retry_after: header(RETRY_AFTER).and_then(|value| retry_after(value, SystemTime::now())),
         location: header(LOCATION).map(String::from),
+        date: header(DATE).and_then(http_date),
         error: header(HeaderName::from_static("x-influxdb-error")).map(String::from),
         body: Vec::new(),
         end: End::Broken,

@@ -3,13 +3,14 @@
 
 use super::answer::{Answer, Failure};
 use super::cutter::{Bounds, Limits};
-use super::http_post::{Call, HttpPost};
+use super::http_post::{Call, HttpPost, Url};
 use super::judge::judge;
-use super::{Attempt, Encoded, Request, Sink, Verdict};
+use super::{Attempt, Encoded, Reached, Request, Sink, Verdict};
 use crate::model::error::Result;
 use crate::model::point::{Identity, Point};
 use crate::net::names::Lookup;
-use std::time::Duration;
+use crate::sys::clock::unix_now;
+use std::time::{Duration, Instant};
 
 /// How one kind of server is spoken to.
 pub trait Protocol: Send {
@@ -21,6 +22,14 @@ pub trait Protocol: Send {
 
     /// Where and how a body is posted.
     fn call(&self) -> Call<'_>;
+
+    /// A page that says who the server is, and stores nothing.
+    fn page(&self, http: &HttpPost) -> Url;
+
+    /// A body without a point, which the server judges as any other and of which it stores nothing; `None`: there is no such.
+    fn empty(&self) -> Option<&'static [u8]> {
+        None
+    }
 
     /// What an answer means where it is more than the status says. `None`: the rules for any server hold.
     fn meaning(&mut self, answer: &Answer, sent: &Sent) -> Option<Verdict>;
@@ -121,6 +130,32 @@ impl<P: Protocol> Sink for HttpSink<P> {
         verdicts
     }
 
+    fn look_at(&mut self, points: &[Point]) {
+        self.protocol.look_at(points);
+    }
+
+    fn probe(&mut self, until: Instant) -> std::result::Result<Reached, String> {
+        let page = self.protocol.page(&self.http);
+        let answer = self.http.get(&page, until).map_err(|failure| failure.why)?;
+        let date = answer.date.and_then(|date| i64::try_from(date).ok());
+        let ahead = date.map(|date| unix_now().saturating_sub(date));
+        let version = answer.json().and_then(|json| Some(format!(", version {}", json.get("version")?.as_str()?)));
+        let who = format!("{} answers{}", answer.address, version.unwrap_or_default());
+        // Others that take the same points need not have that page.
+        let has_no_page = matches!(answer.status, 400 | 404 | 405 | 410 | 501);
+        if !has_no_page {
+            let own = answer.is_success().then_some(Verdict::Delivered);
+            objection(judge(&answer, own, self.http.address_key()))?;
+        }
+        if let Some(body) = self.protocol.empty() {
+            let came = self.http.post(self.protocol.call(), &[body], until).pop();
+            let request = Request { body: body.to_vec(), points: 0..0 };
+            let verdict = came.map(|came| self.judge(came, &request, &[]));
+            verdict.map_or(Ok(()), objection)?;
+        }
+        Ok(Reached { who, ahead })
+    }
+
     fn lanes(&self) -> usize {
         self.http.lanes()
     }
@@ -145,6 +180,14 @@ impl<P: Protocol> Sink for HttpSink<P> {
 
     fn is_remote(&self) -> bool {
         !self.http.is_loopback()
+    }
+}
+
+/// Why points would stay here.
+fn objection(verdict: Verdict) -> std::result::Result<(), String> {
+    match verdict {
+        Verdict::Retry { why, .. } | Verdict::Pause { why } => Err(why),
+        Verdict::Delivered | Verdict::Split { .. } | Verdict::Part { .. } | Verdict::Reject { .. } => Ok(()),
     }
 }
 

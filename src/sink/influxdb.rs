@@ -96,6 +96,15 @@ impl Protocol for Influx {
         self.lines.encode(points, identity, limits)
     }
 
+    fn page(&self, http: &HttpPost) -> Url {
+        http.url("ping", &[])
+    }
+
+    /// No line at all: user or token, database or bucket, and the right to write there are looked at before it.
+    fn empty(&self) -> Option<&'static [u8]> {
+        Some(b"")
+    }
+
     fn call(&self) -> Call<'_> {
         Call {
             url: &self.write,

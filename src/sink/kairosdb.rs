@@ -62,6 +62,10 @@ impl Protocol for Kairos {
         self.json.encode(points, identity, limits)
     }
 
+    fn page(&self, http: &HttpPost) -> Url {
+        http.url("/api/v1/version", &[])
+    }
+
     fn call(&self) -> Call<'_> {
         Call { url: &self.put, content_type: "application/json", limit: ANSWER_BYTES, is_unread: is_unread_gzip }
     }

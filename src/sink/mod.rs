@@ -24,6 +24,7 @@ pub mod prometheus;
 mod retry_after;
 mod tags;
 
+use crate::config::section::Section;
 use crate::config::settings::{Settings, SinkKind, Tsdb};
 use crate::model::error::{Error, Result};
 use crate::model::point::{Identity, Point};
@@ -104,6 +105,15 @@ pub struct Attempt<'a> {
     pub until: Instant,
 }
 
+/// What was found where a sink would take points.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reached {
+    /// Who answers, in words.
+    pub who: String,
+    /// Seconds by which the clock of this host is ahead of its clock, where it tells the time.
+    pub ahead: Option<i64>,
+}
+
 /// One output, driven by the delivery thread alone. Made before the fork, so it opens nothing until its first `send`.
 pub trait Sink: Send {
     /// The `tsdtype` in its usual spelling; names the rejected file and stands in log lines.
@@ -131,6 +141,17 @@ pub trait Sink: Send {
 
     /// Forgets what it learned of the size of requests: the server refused every size.
     fn forget_sizes(&mut self) {}
+
+    /// Takes note of points that are about to be sent, where there is something to say about them.
+    fn look_at(&mut self, _: &[Point]) {}
+
+    /// Tries whether it would take points, and stores none. Bounded in time as [`Sink::send`], and by `until`.
+    ///
+    /// # Errors
+    /// In words, why not, and what helps.
+    fn probe(&mut self, _: Instant) -> std::result::Result<Reached, String> {
+        Ok(Reached { who: "nothing has to be reached: it waits to be asked".into(), ahead: None })
+    }
 
     /// Sentences for the log that came up since the last call; asked for after each `send`.
     fn notes(&mut self) -> Vec<String> {
@@ -176,6 +197,24 @@ pub fn build(settings: &Settings) -> Result<Box<dyn Sink>> {
         SinkKind::InfluxDb2 => Ok(Box::new(influxdb::configure_2(&tsdb.section)?)),
         SinkKind::Prometheus => Ok(Box::new(prometheus::Prometheus::new(own.check_period))),
     }
+}
+
+/// What the keys that a sink needs could be, where there is no server of its kind.
+const SAMPLES: &[(&str, &str)] = &[
+    ("address", "http://127.0.0.1"),
+    ("url", "http://127.0.0.1"),
+    ("database", "puypuy"),
+    ("organization", "puypuy"),
+    ("bucket", "puypuy"),
+    ("token", "TOKEN"),
+    ("uuid", "UUID"),
+];
+
+/// A sink of that kind which nobody has configured, to see what it makes of points. Nothing is sent with it.
+pub fn sample(kind: SinkKind, settings: &Settings) -> Result<Box<dyn Sink>> {
+    let section = Section::missing(&settings.tsdb.section.file, &settings.tsdb.section.name);
+    let section = SAMPLES.iter().fold(section, |section, (key, value)| section.with(key, value));
+    build(&Settings { tsdb: Tsdb { kind, section, ..settings.tsdb.clone() }, ..settings.clone() })
 }
 
 /// The file of the local store.

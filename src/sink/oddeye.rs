@@ -88,6 +88,14 @@ impl Protocol for Barlus {
         self.notes.extend(self.crowded.notes(points, &DIALECT));
     }
 
+    /// There is none that says anything: the address of the server itself, without the path that takes points.
+    fn page(&self, http: &HttpPost) -> Url {
+        let mut url = http.url("", &[]);
+        url.set_path("/");
+        url.set_query(None);
+        url
+    }
+
     fn call(&self) -> Call<'_> {
         let content_type = "application/x-www-form-urlencoded";
         Call { url: &self.url, content_type, limit: ANSWER_BYTES, is_unread: |_| false }

@@ -119,6 +119,10 @@ impl Protocol for Tsd {
         self.notes.extend(self.crowded.notes(points, &DIALECT));
     }
 
+    fn page(&self, http: &HttpPost) -> Url {
+        http.url("/api/version", &[])
+    }
+
     fn call(&self) -> Call<'_> {
         Call { url: &self.put, content_type: "application/json", limit: ANSWER_BYTES, is_unread: is_unread_gzip }
     }

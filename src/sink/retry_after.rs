@@ -1,4 +1,4 @@
-//! The header `Retry-After`: how long a server asks us to wait.
+//! Times in the headers of an answer: how long a server asks us to wait (`Retry-After`), and a date.
 
 use crate::model::parse::time::unix_seconds;
 use std::time::{Duration, SystemTime};
@@ -17,7 +17,7 @@ pub fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
 }
 
 /// Unix seconds of a date as HTTP writes it.
-fn http_date(text: &str) -> Option<u64> {
+pub fn http_date(text: &str) -> Option<u64> {
     const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let mut words = text.split(' ').skip(1);
     let day = words.next()?.parse().ok().filter(|day| (1..=31).contains(day))?;

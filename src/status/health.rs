@@ -6,21 +6,33 @@ use crate::state::{Condition, State};
 use crate::sys::clock;
 use std::time::Duration;
 
+/// How long a check may wait until it can begin: so many of its periods, and this.
+const PATIENCE: u32 = 3;
+const LEAST: Duration = Duration::from_secs(10);
+
 /// Ticks do not come: the newest is that old.
 pub fn silent(age: Duration, period: Duration) -> String {
     format!("the newest tick is {:.0} s old, one every {} s is due", age.as_secs_f64(), period.as_secs_f64())
 }
 
-/// A sentence for everything that needs somebody, the gravest first; none where all is well.
+/// A sentence for everything that needs somebody, the gravest first; none where all is well. Each is one line: names and reasons
+/// come from elsewhere.
 pub fn wrong(about: &About, now: &Now) -> Vec<String> {
     let ticks = now.silence.map(|age| silent(age, about.period));
-    let mut checks: Vec<&State> = now.checks.iter().filter(|check| needs_somebody(check.condition)).collect();
+    let mut checks: Vec<&State> = now.checks.iter().filter(|check| needs_somebody(check, now)).collect();
     checks.sort_by_key(|check| check.condition);
-    ticks.into_iter().chain(sink(about, now)).chain(checks.into_iter().map(check)).collect()
+    let sentences = ticks.into_iter().chain(sink(about, now)).chain(checks.into_iter().map(check));
+    sentences.map(|sentence| sentence.replace(char::is_control, " ")).collect()
 }
 
-fn needs_somebody(condition: Condition) -> bool {
-    matches!(condition, Condition::Fault | Condition::Late | Condition::Off)
+/// What waits for something else may do so for a while.
+fn needs_somebody(check: &State, now: &Now) -> bool {
+    let waits = Duration::from_secs(u64::try_from(now.at.wall.saturating_sub(check.since)).unwrap_or_default());
+    match check.condition {
+        Condition::Fault | Condition::Late | Condition::Off => true,
+        Condition::Waiting => check.why.is_some() && waits > (check.period * PATIENCE).max(LEAST),
+        Condition::Ok => false,
+    }
 }
 
 fn sink(about: &About, now: &Now) -> Option<String> {
@@ -39,6 +51,7 @@ fn check(check: &State) -> String {
     let what = match check.condition {
         Condition::Off => "is switched on and stays off",
         Condition::Late => "is late",
+        Condition::Waiting => "cannot begin",
         _ if check.last.is_some_and(|last| last.has_failed) => "fails",
         _ => "does not tell all",
     };

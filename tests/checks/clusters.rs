@@ -37,6 +37,17 @@ fn a_worker_of_storm_that_is_silent_costs_itself() {
 }
 
 #[test]
+fn a_daemon_of_spark_that_is_away_is_one_failure() {
+    // Nobody listens on ports 1 and 2.
+    let keys = [("stats", "http://127.0.0.1:1/jolokia/read"), ("webui", "http://127.0.0.1:2")];
+    for check in ["check_spark_master", "check_spark_worker"] {
+        let told = Worker::new(spec(check), &keys).tick(&Roots::default());
+        let [said] = &told.faults[..] else { panic!("{check}: {:?}", told.faults) };
+        assert!(["127.0.0.1:1/", "; webui: ", "127.0.0.1:2"].iter().all(|part| said.contains(part)), "{said}");
+    }
+}
+
+#[test]
 fn levels_of_storm_have_types_of_their_own() {
     let storm = replay("storm_api/1.2.3");
     let section = storm.section();

@@ -77,7 +77,7 @@ fn judge_three_times(home: &Home) {
 
 #[test]
 fn each_change_of_level_is_a_line_and_is_in_the_store() {
-    let home = Home::new().with("check_period_seconds", "0.2");
+    let home = Home::new();
     judge_three_times(&home);
     assert!(!home.path("tmp/events.jsonl").exists());
 }
@@ -87,7 +87,7 @@ fn with_another_sink_each_change_is_recorded() {
     let server = Server::always(204);
     let url = server.url();
     let influx = [("tsdtype", "InfluxDB"), ("address", url.as_str()), ("database", "d")];
-    let home = Home::new().to(&influx).with("check_period_seconds", "0.2");
+    let home = Home::new().to(&influx);
     judge_three_times(&home);
     assert_eq!(mode(home.path("tmp/events.jsonl")), 0o640);
     // A line that was cut off is none.

@@ -2,7 +2,9 @@
 
 mod command_line;
 mod complaint;
+mod doctor;
 mod events;
+mod explain;
 mod host_name;
 mod log;
 mod pid_file;
@@ -12,4 +14,5 @@ mod restart;
 mod script;
 mod signals;
 mod status;
+mod support_bundle;
 mod user;

@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Stdio;
 
@@ -171,6 +172,12 @@ fn the_socket_is_for_the_user_and_the_group_that_the_daemon_becomes() {
     let nobody = nix::unistd::User::from_name("nobody").unwrap().unwrap();
     assert_eq!((about.uid(), about.gid()), (nobody.uid.as_raw(), nobody.gid.as_raw()));
     until(&home, 0, "all is well\n");
+
+    // Whoever may not even see whether it runs is told whom to ask.
+    fs::set_permissions(home.path("run"), fs::Permissions::from_mode(0o750)).unwrap();
+    let said = home.command(&["status"]).uid(1).gid(1).output().unwrap();
+    let out = String::from_utf8_lossy(&said.stdout);
+    assert!(said.status.code() == Some(4) && out.starts_with("only root and the group "), "{said:?}");
 }
 
 #[test]

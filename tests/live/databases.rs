@@ -164,7 +164,7 @@ pub fn mysql() -> Result<(), String> {
 
 pub fn ferretdb() -> Result<(), String> {
     let version = [("build/version/version.txt", "v1.24.0\n")];
-    let path = golang::program("github.com/FerretDB/FerretDB@v1.24.0", "./cmd/ferretdb", &version)?;
+    let path = golang::program("github.com/FerretDB/FerretDB@v1.24.0", "./cmd/ferretdb", &version, &[])?;
     let folder = TempDir::new().unwrap();
     let state = folder.path().display().to_string();
     let port = free_port();

@@ -1,10 +1,11 @@
 //! The checks of HDFS against a NameNode and a DataNode of Maven Central, compared with what their own pages say.
 
 use crate::maven::{Artifact, class_path, java};
-use crate::server::{Program, free_port, http, wait};
+use crate::server::{Program, free_port, http, user, wait};
 use crate::watched::Watched;
 use serde_json::Value;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -48,11 +49,7 @@ impl Hdfs {
             ("dfs.namenode.datanode.registration.ip-hostname-check", "false".into()),
         ];
         for (file, lines) in [("core-site.xml", &core[..]), ("hdfs-site.xml", &own[..])] {
-            let line = |(name, value): &(&str, String)| {
-                format!("<property><name>{name}</name><value>{value}</value></property>")
-            };
-            let text: String = lines.iter().map(line).collect();
-            fs::write(hdfs.folder.path().join(file), format!("<configuration>{text}</configuration>")).unwrap();
+            configure(&hdfs.folder.path().join(file), lines);
         }
         let formatted = hdfs.command("namenode.NameNode")?.args(["-format", "-nonInteractive"]).output().unwrap();
         assert!(formatted.status.success(), "{}", String::from_utf8_lossy(&formatted.stderr));
@@ -82,13 +79,16 @@ impl Hdfs {
     }
 }
 
-/// Who is the superuser: who has started it.
-fn user() -> String {
-    String::from_utf8(Command::new("id").arg("-un").output().unwrap().stdout).unwrap().trim().into()
+/// Writes a file of properties as all of Hadoop read them.
+pub fn configure(file: &Path, properties: &[(&str, String)]) {
+    let line =
+        |(name, value): &(&str, String)| format!("<property><name>{name}</name><value>{value}</value></property>");
+    let text: String = properties.iter().map(line).collect();
+    fs::write(file, format!("<configuration>{text}</configuration>")).unwrap();
 }
 
 /// The number that a page has of that attribute; `None` while there is none.
-fn number(port: u16, bean: &str, attribute: &str) -> Option<f64> {
+pub fn number(port: u16, bean: &str, attribute: &str) -> Option<f64> {
     let (_, page) = http(port, "GET", &format!("/jmx?qry=Hadoop:{bean}"))?;
     serde_json::from_str::<Value>(&page).ok()?["beans"][0][attribute].as_f64()
 }

@@ -9,20 +9,27 @@ mod browser;
 mod cache;
 mod carbon;
 mod cases;
+mod cassandra;
 mod ceph;
+mod coredns;
 #[cfg(all(feature = "local", feature = "mongodb", feature = "mysql"))]
 mod databases;
 mod docker;
 #[path = "../support/documents.rs"]
 mod documents;
+mod exposition;
 mod golang;
 mod grafana;
 mod hadoop;
+mod hashicorp;
+mod hbase;
 mod influxdb;
+mod java;
 mod jolokia;
 mod k8s;
 mod kafka;
 mod kairosdb;
+mod kube_state_metrics;
 mod loadbalancer;
 mod maven;
 mod modules;
@@ -32,9 +39,12 @@ mod postgres;
 mod prometheus;
 mod pypi;
 mod rabbitmq;
+mod search;
 mod server;
 #[cfg(feature = "snmp")]
 mod snmp;
+mod solr;
+mod spark;
 mod sql_cache;
 mod store;
 mod storm;
@@ -112,10 +122,20 @@ const CASES: &[Case] = &[
 
 /// Those that need more than a minute to be set up for the first time: `--all`, or a name.
 const LONG: &[Case] = &[
+    ("CoreDNS: a file, the cache and a server behind it, and an outage", coredns::coredns),
+    ("kube-state-metrics: what its own page tells, a change, and an outage", kube_state_metrics::kube_state_metrics),
+    ("Consul: what its API tells, a wrong token, and an outage", hashicorp::consul),
     ("Ceph: traffic, an OSD that goes, a monitor that hangs", ceph::ceph),
     ("ActiveMQ 5.16 and 6.1: the same", activemq::others),
     ("Kafka 1.1, 2.8 and 3.7: the same", kafka::older),
     ("HDFS: what its own pages say, folders, an outage", hadoop::hdfs),
+    ("Jolokia, agents 1.7 and 2.2: what jcmd shows, and an outage", java::jolokia),
+    ("JMX: an agent of Jolokia loaded into a running machine, and again when that is started anew", java::jmx),
+    ("HBase 2.6: a region server and the REST gateway, what that did, and its outage", hbase::all),
+    ("Cassandra 4.1: what its client did and nodetool shows, and an outage", cassandra::three),
+    ("Solr 9: what its other pages say, and an outage", solr::solr),
+    ("Elasticsearch 7 and OpenSearch 2: what their other pages say, and an outage", search::all),
+    ("Spark 4: a master and a worker with an application, and their outages", spark::standalone),
     #[cfg(all(feature = "local", feature = "mongodb", feature = "mysql"))]
     ("FerretDB: every kind of login, stopped", databases::ferretdb),
     #[cfg(all(feature = "local", feature = "mongodb", feature = "mysql"))]

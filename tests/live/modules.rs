@@ -62,6 +62,8 @@ pub fn as_the_text_says() -> Result<(), String> {
     assert_eq!(last(&influx, "seed_rate", "").as_f64(), Some(0.0));
     puypuy("stop");
     let log = fs::read_to_string(folder.path().join("oddeye.log")).unwrap();
-    assert!(!log.contains("WARN") && !log.contains("ERROR"), "{log}");
+    // A machine that runs tests may well be under an alarming load.
+    let complains = |line: &str| !line.contains(": event ") && ["WARN", "ERROR"].iter().any(|word| line.contains(word));
+    assert!(!log.lines().any(complains), "{log}");
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use crate::cases;
 use crate::grafana;
+use crate::hadoop::configure;
 use crate::maven::{Artifact, class_path, java};
 use crate::server::{Program, encoded, free_port, http, wait};
 use crate::store::{Row, Store, few, json_number, point, tags};
@@ -72,10 +73,7 @@ impl HBase {
             ("hbase.regionserver.port", free_port().to_string()),
             ("hbase.regionserver.info.port", "-1".into()),
         ];
-        let property =
-            |(name, value): &(&str, String)| format!("<property><name>{name}</name><value>{value}</value></property>");
-        let site: String = properties.iter().map(property).collect();
-        fs::write(inside("conf/hbase-site.xml"), format!("<configuration>{site}</configuration>")).unwrap();
+        configure(&inside("conf/hbase-site.xml"), &properties);
         let quiet = "log4j.rootLogger=WARN,A\nlog4j.appender.A=org.apache.log4j.ConsoleAppender\n\
                      log4j.appender.A.layout=org.apache.log4j.PatternLayout\n";
         fs::write(inside("conf/log4j.properties"), quiet).unwrap();

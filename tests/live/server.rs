@@ -1,5 +1,6 @@
 //! Real programs on loopback: installing them, free ports, starting, waiting for an answer, ending.
 
+use serde_json::Value;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -39,6 +40,11 @@ fn install(package: &str) {
 pub fn needs_root(what: &str) -> Result<(), String> {
     let uid = Command::new("id").arg("-u").output().unwrap().stdout;
     if uid.trim_ascii() == b"0" { Ok(()) } else { Err(format!("it takes root {what}")) }
+}
+
+/// The name of the account of the test.
+pub fn user() -> String {
+    String::from_utf8(Command::new("id").arg("-un").output().unwrap().stdout).unwrap().trim().into()
 }
 
 pub fn free_port() -> u16 {
@@ -83,6 +89,14 @@ pub fn http(port: u16, method: &str, path: &str) -> Option<(u16, String)> {
 pub fn post(port: u16, method: &str, path: &str, body: &str) -> Option<(u16, String)> {
     let (status, _, body) = exchange(port, &format!("{method} {path} HTTP/1.0"), body)?;
     Some((status, body))
+}
+
+/// The same with a body that is JSON, and an answer that is.
+pub fn json(port: u16, method: &str, path: &str, body: &str) -> Option<(u16, Value)> {
+    let kind = "application/json";
+    let begin = format!("{method} {path} HTTP/1.0\r\nContent-Type: {kind}\r\nAccept: {kind}");
+    let (status, _, body) = exchange(port, &begin, body)?;
+    Some((status, serde_json::from_str(&body).unwrap_or_default()))
 }
 
 /// A page of a server that takes nothing older than HTTP/1.1.

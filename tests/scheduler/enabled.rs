@@ -245,6 +245,8 @@ fn a_home_that_is_not_there_is_not_made() {
         &["enable", "memory"],
         &["disable", "memory"],
         &["check-config"],
+        &["discover"],
+        &["migrate", "/"],
         &["show"],
         &["spool", "ls"],
         &["quickstart"],

@@ -119,6 +119,7 @@ const LAYERS: &[(&[&str], &[&str])] = &[
             "!sys/memory.rs",
             "!sys/process.rs",
             "!sys/tcp.rs",
+            "!sys/terminal.rs",
         ],
         &["unsafe ", "allow(unsafe_code)"],
     ),

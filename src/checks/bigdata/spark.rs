@@ -4,7 +4,7 @@
 use crate::check::{Beans, Check, Context, Out, jolokia, jvm};
 use crate::config::section::Section;
 use crate::fetch::http::{Endpoint, Http};
-use crate::model::error::Result;
+use crate::model::error::{Error, Result};
 use crate::model::parse::jolokia::Bean;
 use crate::model::parse::json;
 use crate::model::point::Tags;
@@ -60,15 +60,18 @@ struct Spark {
 }
 
 impl Check for Spark {
-    /// The web interface costs what it would have told.
+    /// The web interface costs what it would have told. Where both fail, that is one failure: both are of one process.
     fn run(&mut self, cx: &Context, out: &mut Out) -> Result<()> {
         let jvm = self.jvm.run(cx, out);
-        if let Some(web) = &mut self.web
-            && let Err(error) = tell_page(cx, web, self.tables, self.tell, out)
-        {
-            out.fault_of("webui", error.to_string());
+        let Some(web) = &mut self.web else { return jvm };
+        match (jvm, tell_page(cx, web, self.tables, self.tell, out)) {
+            (Err(jvm), Err(web)) => Err(Error::daemon(format!("{jvm}; webui: {web}"))),
+            (jvm, Err(web)) => {
+                out.fault_of("webui", web.to_string());
+                jvm
+            }
+            (jvm, Ok(())) => jvm,
         }
-        jvm
     }
 }
 

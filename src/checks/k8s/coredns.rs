@@ -18,7 +18,7 @@ pub static SPEC: Spec = Spec {
     section: "coredns",
     keys: &[&["metrics"], http::KEYS],
     runs: Runs::Own,
-    fields: &[QUERIES, ANSWERS, TIME, CACHED, UNCACHED, FORWARDED, FORWARD_ANSWERS, FIELDS, OTHERS],
+    fields: &[QUERIES, ANSWERS, TIME, CACHED, UNCACHED, FORWARDED, FORWARD_ANSWERS, HOSTS, FIELDS, OTHERS],
     charts: CHARTS,
     build: |section| {
         page(section, &["metrics"], |page, out| {
@@ -26,7 +26,7 @@ pub static SPEC: Spec = Spec {
             let is_wanted = |name: &str| BEGINS.iter().any(|begin| name.starts_with(begin));
             samples(page, "CoreDNS", is_wanted, out, |Sample { name, labels, value, .. }, out| {
                 if labels.is_empty() {
-                    let own = FIELDS.iter().find(|field| field.cell == name);
+                    let own = HOSTS.iter().chain(FIELDS).find(|field| field.cell == name);
                     if let Some(field) = own.or_else(|| OTHERS.iter().find(|field| name.ends_with(field.cell))) {
                         out.put_as(&with_prefix(&name), field, value, &Tags::default());
                     }
@@ -83,6 +83,7 @@ const SUMS: &[(&[Field], &[&str])] = &[
     (UNCACHED, &[]),
     (FORWARDED, &["to"]),
     (FORWARD_ANSWERS, &["to", "rcode"]),
+    (HOSTS, &[]),
 ];
 
 /// As it is called from 1.7 on, and before.
@@ -124,12 +125,14 @@ const FORWARD_ANSWERS: &[Field] = &[
     rate("coredns_forward_response_rcode_count_total", "coredns_forward_responses", "1/s"),
 ];
 
+/// With a label for each file in new versions, without one before.
+const HOSTS: &[Field] = &[gauge("coredns_hosts_entries", "coredns_hosts_entries", "entries")];
+
 /// What has no label.
 const FIELDS: &[Field] = &[
     counter("coredns_panics_total", "coredns_panics_total", "times").float(),
     counter("coredns_panic_count_total", "coredns_panic_count_total", "times").float(),
     counter("coredns_reload_failed_total", "coredns_reload_failed_total", "times").float(),
-    gauge("coredns_hosts_entries", "coredns_hosts_entries", "entries"),
     gauge("coredns_hosts_reload_timestamp_seconds", "coredns_hosts_reload_timestamp_seconds", "unix s"),
     counter("coredns_health_request_duration_seconds_sum", "coredns_health_request_duration_seconds_sum", "s").float(),
     counter(

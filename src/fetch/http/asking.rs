@@ -2,6 +2,7 @@
 
 use super::body::{Cut, read, size};
 use super::{AT_ONCE, Answer, Endpoint, MOST_BYTES, Question};
+use crate::fetch::trace::Note;
 use crate::model::error::{Error, Result, quote};
 use crate::net::address::{Url, below};
 use crate::net::http::{self, Cause, complaint, redirection};
@@ -66,7 +67,18 @@ impl Asking {
     }
 
     pub(super) async fn ask(&self) -> Result<Answer> {
-        self.in_time(Instant::now(), self.converse(Instant::now())).await
+        let (begun, mut note) = (Instant::now(), self.note());
+        let came = self.in_time(begun, self.converse(begun, &mut note)).await;
+        note.ended(|| outcome(came.as_ref().map(|answer| answer.status)));
+        came
+    }
+
+    /// Of the conversation that begins.
+    pub(super) fn note(&self) -> Note {
+        Note::begin(|| match &self.json {
+            Some(json) => format!("POST {} with {} bytes of JSON", self.page, json.len()),
+            None => format!("GET {}", self.page),
+        })
     }
 
     /// What comes of that as long as there is patience.
@@ -80,9 +92,10 @@ impl Asking {
         })
     }
 
-    async fn converse(&self, begun: Instant) -> Result<Answer> {
-        let (response, head) = self.begin(begun).await?;
+    async fn converse(&self, begun: Instant, note: &mut Note) -> Result<Answer> {
+        let (response, head) = self.begin(begun, note).await?;
         let (body, size) = read(response, self.limit, self.kept).await.map_err(|cut| self.cut(cut))?;
+        note.heard(&body);
         let text =
             String::from_utf8(body).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
         let text = if head.status >= 300 { self.without_token(text) } else { text };
@@ -90,12 +103,13 @@ impl Asking {
     }
 
     /// The answer without its body, which is to come.
-    pub(super) async fn begin(&self, begun: Instant) -> Result<(Response, Answer)> {
+    pub(super) async fn begin(&self, begun: Instant, note: &mut Note) -> Result<(Response, Answer)> {
         let response = self.response().await?;
+        note.answered();
         let first_byte = begun.elapsed();
         let status = response.status().as_u16();
         if status >= 300 && !self.is_probe && !self.heard.contains(&status) {
-            return Err(self.refusal(status, response).await);
+            return Err(self.refusal(status, response, note).await);
         }
         let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let content_type = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_string();
@@ -149,12 +163,11 @@ impl Asking {
         format!("{why}; {remedy}")
     }
 
-    async fn refusal(&self, status: u16, response: Response) -> Error {
+    async fn refusal(&self, status: u16, response: Response, note: &mut Note) -> Error {
         let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok()).map(String::from);
-        let json = read(response, REFUSAL_BYTES, REFUSAL_BYTES)
-            .await
-            .ok()
-            .and_then(|(body, _)| serde_json::from_slice(&body).ok());
+        let body = read(response, REFUSAL_BYTES, REFUSAL_BYTES).await.map(|(body, _)| body).unwrap_or_default();
+        note.heard(&body);
+        let json: Option<serde_json::Value> = serde_json::from_slice(&body).ok();
         let said = json.as_ref().and_then(complaint).map(|said| format!(": {}", quote(&self.without_token(said))));
         let problem = match status {
             401 | 403 => format!("; check {}", self.login),
@@ -173,6 +186,15 @@ impl Asking {
 
     pub(super) fn failure(&self, problem: String) -> Error {
         Error::Fetch { address: self.page.clone(), problem }
+    }
+}
+
+/// In words, by the status or why there is none.
+pub(super) fn outcome(came: Result<u16, &Error>) -> String {
+    match came {
+        Ok(status) => format!("HTTP {status}"),
+        Err(Error::Fetch { problem, .. } | Error::Status { problem, .. }) => problem.clone(),
+        Err(error) => error.to_string(),
     }
 }
 

@@ -1,8 +1,9 @@
 //! The body of a page: whole, or read while it comes.
 
-use super::asking::Asking;
+use super::asking::{Asking, outcome};
 use super::shared::Common;
 use super::{Answer, SHOWN};
+use crate::fetch::trace::Note;
 use crate::model::error::{Error, Result};
 use crate::net::http::innermost;
 use reqwest::Response;
@@ -25,17 +26,20 @@ pub struct Body<'c> {
     at: usize,
     is_whole: bool,
     failed: Option<Error>,
+    note: Note,
 }
 
 impl<'c> Body<'c> {
     pub(super) fn begin(asking: Asking, common: &'c Common) -> Result<Body<'c>> {
-        let begun = Instant::now();
-        let (response, head) = common.runtime.block_on(asking.in_time(begun, asking.begin(begun)))?;
+        let (begun, mut note) = (Instant::now(), asking.note());
+        let came = common.runtime.block_on(asking.in_time(begun, asking.begin(begun, &mut note)));
+        note.ended(|| outcome(came.as_ref().map(|(_, head)| head.status)));
+        let (response, head) = came?;
         if response.content_length().is_some_and(|length| length > asking.limit as u64) {
             return Err(asking.cut(Cut::TooLong));
         }
         let (came, at, is_whole, failed) = (Vec::new(), 0, false, None);
-        Ok(Body { head, asking, begun, response, common, came, at, is_whole, failed })
+        Ok(Body { head, asking, begun, response, common, came, at, is_whole, failed, note })
     }
 
     /// The next line, its end included; `false` behind the last.
@@ -64,6 +68,7 @@ impl<'c> Body<'c> {
             self.is_whole = true;
             return Ok(());
         };
+        self.note.heard(&chunk);
         self.head.size += chunk.len();
         if self.head.size > asking.limit {
             return Err(asking.cut(Cut::TooLong));
@@ -82,6 +87,9 @@ impl<'c> Body<'c> {
     pub(super) fn end(mut self) -> Result<()> {
         while self.fill_buf().is_ok_and(|rest| !rest.is_empty()) {
             self.at = self.came.len();
+        }
+        if let Some(error) = &self.failed {
+            self.note.ended(|| outcome(Err(error)));
         }
         self.failed.map_or(Ok(()), Err)
     }

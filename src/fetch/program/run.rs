@@ -4,6 +4,7 @@ use super::end::ProgramEnd;
 use super::guard::GRACE;
 use super::guards::{Awaited, Stopper};
 use super::{Program, Programs, order, orphans};
+use crate::fetch::trace::Note;
 use crate::model::error::{Error, Result};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -110,6 +111,7 @@ pub struct Running {
     pub err: Pipe,
     /// The last word of the guard.
     word: Pipe,
+    note: Note,
 }
 
 impl Running {
@@ -119,8 +121,12 @@ impl Running {
     /// It may not be run: others can change what root would run, or an earlier copy lives. Or the system has no process or
     /// pipe to give.
     pub fn start(program: &Program, programs: &Programs, limit: Duration) -> Result<Running> {
-        programs.admit(program)?;
         let Program { path, max_output, .. } = program;
+        let mut note = Note::begin(|| format!("run {}", path.display()));
+        if let Err(error) = programs.admit(program) {
+            note.ended(|| error.to_string());
+            return Err(error);
+        }
         let identity = programs.identity();
         let begun = (|| {
             let (socket, theirs) = UnixStream::pair()?;
@@ -149,7 +155,7 @@ impl Running {
             let (stdout, stderr) = (guard.stdout.take().map(OwnedFd::from), guard.stderr.take().map(OwnedFd::from));
             let stdout = stdout.or(talk.map(OwnedFd::from));
             let guard = Awaited::new(&programs.guards, program, Pid::from_raw(guard.id() as i32), socket);
-            Ok(Running { guard, out: Pipe::new(stdout, *max_output), err: Pipe::new(stderr, STDERR_BYTES), word })
+            Ok(Running { guard, out: Pipe::new(stdout, *max_output), err: Pipe::new(stderr, STDERR_BYTES), word, note })
         })();
         begun.map_err(Error::file("run", path))
     }
@@ -161,9 +167,10 @@ impl Running {
 
     /// Waits for something to read, at most until then, and reads it.
     pub fn read(&mut self, until: Instant) {
-        let Running { out, err, word, .. } = self;
+        let Running { out, err, word, note, .. } = self;
         wait([&*out, err, word], until);
-        [out, err, word].into_iter().for_each(Pipe::read);
+        read(out, note);
+        [err, word].into_iter().for_each(Pipe::read);
     }
 
     /// Sends a question to a program with an interpreter, at most until then.
@@ -196,8 +203,9 @@ impl Running {
 
     /// Its output to the last byte, and what became of it.
     pub fn end(self) -> Ran {
-        let Running { guard, mut out, mut err, word } = self;
-        [&mut out, &mut err].into_iter().for_each(Pipe::read);
+        let Running { guard, mut out, mut err, word, mut note } = self;
+        read(&mut out, &mut note);
+        err.read();
         let end = match ProgramEnd::parse(&String::from_utf8_lossy(&word.bytes)) {
             Some(end @ ProgramEnd::Stuck(_)) => {
                 guard.give_up();
@@ -216,8 +224,16 @@ impl Running {
                 ProgramEnd::Ending
             }
         };
+        note.ended(|| end.complaint().unwrap_or_else(|| "exit code 0".into()));
         Ran { is_cut: out.is_full, stdout: out.bytes, stderr: err.bytes, end }
     }
+}
+
+/// Reads what a program has written.
+fn read(out: &mut Pipe, note: &mut Note) {
+    let before = out.bytes.len();
+    out.read();
+    note.heard(out.bytes.get(before..).unwrap_or_default());
 }
 
 /// Until one of them has something, or the time has come.

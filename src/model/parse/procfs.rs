@@ -1,6 +1,7 @@
 //! The line formats of /proc and /sys files, each from the kernel's own documentation.
 
 use crate::model::table::{Field, Row};
+use core::net::{IpAddr, Ipv6Addr};
 
 /// A line of numbers as a row: the first column becomes the cell of the first name, and so on. Columns beyond the names
 /// (newer kernels) are left out, names beyond the columns (older ones) have no cell.
@@ -149,4 +150,31 @@ pub fn io_stat(text: &str) -> impl Iterator<Item = (Device, &str, u64)> {
         let (name, number) = word.split_once('=')?;
         Some((now?, name, number.parse().ok()?))
     })
+}
+
+/// A TCP socket that listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listening {
+    pub address: IpAddr,
+    pub port: u16,
+    pub inode: u64,
+}
+
+/// A line of /proc/net/tcp or tcp6 (proc(5)): `None` for the heading, and for a socket that does not listen. Addresses are words of
+/// four bytes, each written as the number that it is on this machine.
+pub fn listening(line: &str) -> Option<Listening> {
+    const LISTEN: &str = "0A";
+    let mut words = line.split_ascii_whitespace();
+    let (address, port) = words.nth(1)?.split_once(':')?;
+    words.nth(1).filter(|state| *state == LISTEN)?;
+    let inode = words.nth(5)?.parse().ok()?;
+    let mut bytes = Vec::with_capacity(16);
+    for at in (0..address.len()).step_by(8) {
+        bytes.extend(u32::from_str_radix(address.get(at..at + 8)?, 16).ok()?.to_ne_bytes());
+    }
+    let address = match <[u8; 4]>::try_from(&*bytes) {
+        Ok(four) => IpAddr::from(four),
+        Err(_) => Ipv6Addr::from(<[u8; 16]>::try_from(&*bytes).ok()?).to_canonical(),
+    };
+    Some(Listening { address, port: u16::from_str_radix(port, 16).ok()?, inode })
 }

@@ -11,7 +11,7 @@ mod store;
 
 pub use reader::{Change, Figures, Grain, Reader, Series, Summary};
 
-use super::{Attempt, Encoded, Refused, Request, Sink, Verdict};
+use super::{Attempt, Encoded, Reached, Refused, Request, Sink, Verdict};
 use crate::config::section::Section;
 use crate::model::error::Result;
 use crate::model::point::{Identity, Point, Value};
@@ -20,6 +20,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 use store::{Keep, Store, Trouble};
 
 /// The log of newest pages and its index, which stand beside the database, and then itself: a log that stays behind would be
@@ -150,6 +151,15 @@ impl Sink for Local {
                 is_suspect: false,
             },
         }
+    }
+
+    fn probe(&mut self, _: Instant) -> std::result::Result<Reached, String> {
+        let path = self.path.display();
+        let who = match Reader::open(&self.path).map_err(|error| error.to_string())? {
+            Some(_) => format!("{path} can be read"),
+            None => format!("{path} is made with the first points"),
+        };
+        Ok(Reached { who, ahead: None })
     }
 
     fn full_request(&self) -> usize {

@@ -1,10 +1,17 @@
 //! `puypuy show`: what the local store holds of a span, a line a series.
 
-use super::commands::Wanted;
-use super::render::{columns, readable_age};
+mod matters;
+mod watch;
+
+use super::commands::{Manner, Wanted};
+use super::render::{columns, printable, readable_age};
+use crate::checks;
 use crate::model::error::{Error, Result};
-use crate::model::point::Value;
+use crate::model::point::{Kind, Value};
+use crate::model::table::{Field, How};
 use crate::sink::local::{Grain, Reader, Series, Summary};
+use matters::Ranks;
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::ops::RangeInclusive;
@@ -17,6 +24,9 @@ const POINTWISE: i64 = 2 * 3600;
 const COLUMNS: i64 = 32;
 
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+
+/// Rows that are shown where nobody asks for more.
+const ROWS: usize = 20;
 
 /// Periods after which a daemon that runs should have stored something.
 const FRESH: u32 = 3;
@@ -42,25 +52,44 @@ struct Axis {
     step: i64,
 }
 
+/// Series of a span with what their points come to, those that matter first.
+struct Shown {
+    series: Vec<(Series, Line)>,
+    now: i64,
+    /// That the newest number of all is old.
+    old: Option<String>,
+    /// How many of the series are rows of a table.
+    rows: usize,
+}
+
 /// Prints the series of such a name that have a point in the span up to `now`; before them a line where the newest number of all
 /// is old.
 ///
 /// # Errors
 /// No store there yet, nothing in it of that name or in that span, or it cannot be read.
 pub fn show(file: &Path, wanted: Wanted, now: i64, out: &mut dyn Write) -> Result<()> {
-    let Wanted { pattern, last, period } = wanted;
+    let text = match wanted.manner {
+        Manner::Watch => return watch::watch(file, wanted),
+        Manner::Table => read(file, wanted, now)?.table(),
+        Manner::Json => read(file, wanted, now)?.json(),
+    };
+    let _ = out.write_all(text.as_bytes());
+    Ok(())
+}
+
+fn read(file: &Path, wanted: Wanted, now: i64) -> Result<Shown> {
+    let Wanted { pattern, last, period, all, .. } = wanted;
     let Some(store) = Reader::open(file)? else {
         return Err(Error::daemon(format!("{}: no store there yet; `puypuy start` begins one", file.display())));
     };
-    let pattern = pattern.unwrap_or_default();
     let mut series = store.series()?;
-    series.retain(|series| holds(&series.name, pattern));
+    series.retain(|series| holds(&series.name, pattern.unwrap_or_default()));
     if series.is_empty() {
-        let of = if pattern.is_empty() { String::new() } else { format!(" whose name holds {pattern:?}") };
+        let of = pattern.map(|pattern| format!(" whose name holds {pattern:?}")).unwrap_or_default();
         return Err(Error::daemon(format!("{}: no series{of}", file.display())));
     }
     let span = now.saturating_sub_unsigned(last.as_secs())..=now;
-    let lines = gather(&store, &series, span)?;
+    let mut lines = gather(&store, &series, span)?;
     let newest = store.newest(now)?.map(|time| now.saturating_sub(time));
     let old = newest.filter(|age| *age > (period * FRESH).as_secs_f64().ceil().max(LEAST) as i64).map(|age| {
         let (age, periods, seconds) = (readable_age(age), FRESH, period.as_secs_f64());
@@ -75,15 +104,62 @@ pub fn show(file: &Path, wanted: Wanted, now: i64, out: &mut dyn Write) -> Resul
         let (file, span) = (file.display(), last.as_secs());
         return Err(Error::daemon(format!("{file}: no such point in the last {span} s{newest}")));
     }
-    if let Some(old) = old {
-        let _ = writeln!(out, "# {old}");
+    let mut series: Vec<_> =
+        series.into_iter().filter_map(|series| lines.remove(&series.id).map(|line| (series, line))).collect();
+    let mut rows = series.len();
+    if pattern.is_none() && !all {
+        let mut ranks = Ranks::default();
+        series.sort_by_cached_key(|(series, _)| ranks.of(&series.name, &tags(series)));
+        rows = rows.min(ROWS);
     }
-    let hosts = series.iter().any(|one| series.first().is_some_and(|first| first.host != one.host));
-    let group = width_of_a_bar(&lines);
-    let rows =
-        series.iter().filter_map(|series| lines.get(&series.id).map(|line| row(series, line, now, hosts, group)));
-    print(rows.collect(), out);
-    Ok(())
+    Ok(Shown { series, now, old, rows })
+}
+
+impl Shown {
+    /// For people.
+    fn table(&self) -> String {
+        let shown = self.series.get(..self.rows).unwrap_or_default();
+        let hosts = shown.iter().any(|(one, _)| shown.first().is_some_and(|(first, _)| first.host != one.host));
+        let group = width_of_a_bar(shown.iter().map(|(_, line)| line));
+        let head = ["metric", "tags", "last", "unit", "age", "min", "max", ""].map(String::from);
+        let rows = shown.iter().map(|(series, line)| row(series, line, self.now, hosts, group));
+        let table = columns(&std::iter::once(head).chain(rows).collect::<Vec<_>>(), &[2, 4, 5, 6]);
+        let old = self.old.as_ref().map(|old| format!("# {old}\n")).unwrap_or_default();
+        let (rows, all) = (self.rows, self.series.len());
+        let more = format!("# {rows} of {all} series; a part of a name shows those that hold it, --all shows all\n");
+        format!("{old}{table}{}", if rows < all { &more } else { "" })
+    }
+
+    /// For programs: an object a line, of all series.
+    fn json(&self) -> String {
+        let object = |(series, line): &(Series, Line)| {
+            let tags: serde_json::Value = serde_json::from_str(&series.tags).unwrap_or_default();
+            let [last, min, max] = [line.last, line.min, line.max].map(|value| match value {
+                Value::Int(number) => json!(number),
+                Value::Float(number) => json!(number),
+            });
+            let (age, unit) = (self.now.saturating_sub(line.time), unit(series));
+            let about = json!({
+                "name": series.name, "host": series.host, "type": series.check_type, "kind": series.kind, "tags": tags,
+                "last": last, "time": line.time, "age": age, "min": min, "max": max, "unit": unit,
+            });
+            format!("{about}\n")
+        };
+        self.series.iter().map(object).collect()
+    }
+}
+
+/// Of the number as it is stored, which of a counter is the count.
+fn unit(series: &Series) -> Option<&'static str> {
+    let is_counter = |field: &Field| matches!(field.how, How::Counter);
+    let counter = if series.kind == Kind::Counter.word() { checks::field(&series.name, is_counter) } else { None };
+    counter.map(|field| field.unit).or_else(|| checks::unit(&series.name)).filter(|unit| !unit.is_empty())
+}
+
+/// As `key=value`.
+fn tags(series: &Series) -> Vec<String> {
+    let tags: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&series.tags).unwrap_or_default();
+    tags.iter().map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default())).collect()
 }
 
 /// Whether the pieces of the pattern between its stars come one after the other in the name.
@@ -126,14 +202,13 @@ fn add(lines: &mut BTreeMap<i64, Line>, axis: Axis, of: Summary) {
     }
 }
 
-fn row(series: &Series, line: &Line, now: i64, hosts: bool, group: usize) -> [String; 7] {
-    let tags: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&series.tags).unwrap_or_default();
+fn row(series: &Series, line: &Line, now: i64, hosts: bool, group: usize) -> [String; 8] {
     let host = hosts.then(|| format!("host={}", series.host));
-    let tags = tags.iter().map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()));
-    let tags: Vec<String> = host.into_iter().chain(tags).collect();
+    let tags: Vec<String> = host.into_iter().chain(tags(series)).collect();
     let [last, min, max] = [line.last, line.min, line.max].map(readable);
     let age = readable_age(now.saturating_sub(line.time));
-    [series.name.clone(), tags.join(" "), last, age, min, max, sparkline(line, group)]
+    let (name, tags, unit) = (printable(&series.name), printable(&tags.join(" ")), unit(series).unwrap_or_default());
+    [name, tags, last, unit.into(), age, min, max, sparkline(line, group)]
 }
 
 /// At most three decimals; more than a metric of this size can mean is not shown.
@@ -149,10 +224,10 @@ fn readable(value: Value) -> String {
 }
 
 /// How many columns make a bar, so that the series with the most points has one in each.
-fn width_of_a_bar(lines: &BTreeMap<i64, Line>) -> usize {
+fn width_of_a_bar<'a>(lines: impl Iterator<Item = &'a Line> + Clone) -> usize {
     let used = |line: &Line| line.columns.iter().rposition(|(_, n)| *n > 0).map_or(1, |last| last + 1);
     let points = |line: &Line| line.columns.iter().map(|(_, n)| *n as usize).sum::<usize>();
-    let (used, points) = (lines.values().map(used).max(), lines.values().map(points).max());
+    let (used, points) = (lines.clone().map(used).max(), lines.map(points).max());
     used.unwrap_or(1).div_ceil(points.unwrap_or(1).max(1))
 }
 
@@ -171,9 +246,4 @@ fn sparkline(line: &Line, group: usize) -> String {
     };
     let text: String = means.iter().map(|mean| mean.map_or(' ', bar)).collect();
     text.trim_end().to_string()
-}
-
-fn print(mut rows: Vec<[String; 7]>, out: &mut dyn Write) {
-    rows.insert(0, ["metric", "tags", "last", "age", "min", "max", ""].map(String::from));
-    let _ = out.write_all(columns(&rows, &[2, 3, 4, 5]).as_bytes());
 }

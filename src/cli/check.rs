@@ -1,0 +1,161 @@
+//! `puypuy check`: one check, script or own module, run here and now.
+
+use super::commands::{Paths, folder_of, module_of, named};
+use super::explain::Explanation;
+use super::render::{self, Format};
+use super::say;
+use crate::check::World;
+use crate::config::ini;
+use crate::config::settings::{SelfConfig, Settings};
+use crate::daemon::{self, hostname, privileges};
+use crate::fetch::program::Programs;
+use crate::model::error::{Error, Result, plain};
+use crate::model::point::Tick;
+use crate::scheduler::prepared::{self, Prepared};
+use crate::scheduler::worker::{Ran, Unit};
+use crate::scripts::{self, Permits};
+use crate::sys::clock::unix_now;
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The word by which a command is run as the daemon would run it.
+pub const AS_SERVICE: &str = "--as-service";
+
+/// How a check is run.
+#[derive(Clone, Copy, Debug)]
+pub struct Sampling {
+    /// At least 1; rates need two.
+    pub samples: u32,
+    /// Time between two samples.
+    pub every: Duration,
+}
+
+/// What is shown of it.
+#[derive(Clone, Copy, Debug)]
+pub enum View<'a> {
+    Points(Format),
+    /// Everything there is to say of it; the bytes are those for the store of that name.
+    Explained {
+        store: Option<&'a str>,
+    },
+}
+
+/// Runs one check that many times, that far apart, and prints what the last run told, and what the daemon's log would hear.
+///
+/// # Errors
+/// No check of that name, a mistake in its section, or a last run that failed as a whole. What it told before is printed.
+pub fn check(settings: &Settings, name: &str, sampling: Sampling, view: View, out: &mut dyn Write) -> Result<()> {
+    let Sampling { samples, every } = sampling;
+    let own = &settings.own;
+    let prepared = prepare(&settings.home, name)?;
+    let explanation = match view {
+        View::Points(_) => None,
+        View::Explained { store } => Some(Explanation::begin(settings, &prepared, store)?),
+    };
+    // A run may take as long as in the daemon, however often it is run here.
+    let limit = prepared.common.limit(own.check_period);
+    let unit = Unit::new(prepared, Instant::now(), every, false);
+    let (identity, _) = hostname::identity(own);
+    let programs = Programs::new(settings.home.clone(), identity.clone());
+    let programs = programs.with_python(own.python.clone(), settings.file.clone());
+    let world = World { roots: own.roots.clone(), programs: Arc::new(programs) };
+    let mut begun = Vec::new();
+    let mut run = || {
+        let at = Instant::now();
+        begun.push(at);
+        unit.run(Tick { wall: unix_now(), at, deadline: at + limit, period: every }, &world)
+    };
+    let mut ran = run();
+    let mut lines = std::mem::take(&mut ran.lines);
+    for _ in 1..samples {
+        thread::sleep(every);
+        ran = run();
+        lines.append(&mut ran.lines);
+    }
+    // Conversations that are kept from run to run end here.
+    drop(unit);
+    let Ran { batch, failure, .. } = ran;
+    lines.retain(|(_, line)| failure.as_ref() != Some(line));
+    let nothing = "# nothing to tell: what it watches is not there, or has no numbers yet\n";
+    let is_nothing = batch.is_empty() && lines.is_empty() && failure.is_none();
+    let points = |batch| if is_nothing { nothing.into() } else { render::table(batch) };
+    let mut tell = |text: String| {
+        let _ = out.write_all(text.as_bytes());
+        lines.iter().for_each(|(_, line)| say(out, format!("# {line}")));
+    };
+    match (view, explanation) {
+        (View::Points(Format::Json), _) => tell(render::json(&batch, &identity)),
+        (View::Points(Format::Influx), _) => tell(render::influx(batch, &identity)),
+        (View::Points(Format::Table), _) | (_, None) => tell(points(&batch)),
+        (_, Some(explanation)) => {
+            let head = explanation.head(&begun);
+            tell(format!("{head}\npoints\n{}", points(&batch)));
+            let _ = out.write_all(explanation.foot(batch, &identity).as_bytes());
+        }
+    }
+    failure.map_or(Ok(()), |failure| Err(Error::daemon(failure)))
+}
+
+/// A script by the name of its file, else a check.
+fn prepare(home: &Path, name: &str) -> Result<Prepared> {
+    match folder_of(home, name)? {
+        Some(folder) => {
+            let permits = Permits::read(&ini::section(home, scripts::CONF, scripts::COMMON)?)?;
+            prepared::script(home, folder, name, &Arc::new(permits)).map_err(|error| of_file(folder, name, error))
+        }
+        None => match module_of(home, name)? {
+            Some((folder, module)) => {
+                prepared::module(home, folder, &module).map_err(|error| of_file(folder, &module, error))
+            }
+            None => prepared::check(home, named(name)?),
+        },
+    }
+}
+
+/// An error of a file in a folder below home, whose sentence has no subject.
+fn of_file(folder: &str, name: &str, error: Error) -> Error {
+    match error {
+        Error::Daemon(sentence) | Error::Absent(sentence) => Error::daemon(format!("{folder}/{name}: {sentence}")),
+        error => error,
+    }
+}
+
+/// Begins this program anew, without [`AS_SERVICE`], as the user that the daemon is, with the environment of the daemon that runs.
+/// Does not return.
+///
+/// # Errors
+/// This user cannot become that one, or the program cannot be begun.
+pub fn as_service(paths: Paths, own: &SelfConfig) -> Result<()> {
+    let (target, doubt) = privileges::target(own)?;
+    if let Some(doubt) = doubt {
+        return Err(Error::daemon(format!("{doubt}; {AS_SERVICE} needs root: sudo")));
+    }
+    let environment = daemon::environment(own);
+    if environment.is_none() {
+        super::complain("no daemon runs whose environment this user may see: that of this shell is used");
+    }
+    privileges::drop_to(target)?;
+    let words = env::args_os().skip(1).filter(|word| word != AS_SERVICE);
+    let mut anew = Command::new("/proc/self/exe");
+    anew.arg0("puypuy").arg("--home").arg(paths.home).args(words);
+    if let Some(environment) = environment {
+        let pairs = environment.split(|byte| *byte == 0).filter_map(pair);
+        anew.env_clear().envs(pairs);
+    }
+    Err(Error::daemon(format!("cannot begin this program anew: {}", plain(&anew.exec()))))
+}
+
+/// Name and value of a line of an environment.
+fn pair(line: &[u8]) -> Option<(OsString, OsString)> {
+    let at = line.iter().position(|byte| *byte == b'=')?;
+    let of = |bytes: &[u8]| OsStr::from_bytes(bytes).to_os_string();
+    Some((of(line.get(..at)?), of(line.get(at + 1..)?)))
+}

@@ -1,0 +1,110 @@
+//! check_hashicorp_consul against Consul that asks for tokens, compared with what its API says.
+
+use crate::golang;
+use crate::server::{Program, free_port, http, post, wait};
+use crate::watched::Watched;
+use serde_json::Value;
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+use tempfile::TempDir;
+
+const START: Duration = Duration::from_secs(60);
+/// Consul tells of ten seconds that are over, and counts what it holds every ten seconds.
+const TOLD: Duration = Duration::from_secs(60);
+const TOKEN: &str = "5f1c0e3a-7f0b-4a31-9d55-0c6a4e1b2d77";
+const KEYS: usize = 30;
+
+pub fn consul() -> Result<(), String> {
+    let own = ["api", "proto-public", "sdk"].map(|name| format!("github.com/hashicorp/consul/{name}"));
+    let consul = golang::program("github.com/hashicorp/consul@v1.14.11", ".", &[], &own)?;
+    let folder = TempDir::new().unwrap();
+    let inside = |name: &str| folder.path().join(name);
+    let port = free_port();
+    let [names, raft, lan, wan] = [free_port(), free_port(), free_port(), free_port()];
+    let config = format!(
+        "acl {{\n enabled = true\n default_policy = \"deny\"\n tokens {{\n initial_management = \"{TOKEN}\"\n agent = \"{TOKEN}\"\n }}\n}}\n\
+         ports {{\n http = {port}\n dns = {names}\n grpc = -1\n grpc_tls = -1\n server = {raft}\n serf_lan = {lan}\n serf_wan = {wan}\n}}\n"
+    );
+    fs::write(inside("consul.hcl"), config).unwrap();
+    // Asks its API.
+    let api = |method: &str, path: &str, body: &str| {
+        let (status, text) = post(port, method, &format!("/v1/{path}token={TOKEN}"), body)?;
+        (status == 200).then(|| serde_json::from_str::<Value>(&text).unwrap_or_default())
+    };
+    let start = || {
+        let mut command = Command::new(&consul);
+        command.args(["agent", "-dev", "-bind", "127.0.0.1", "-client", "127.0.0.1", "-node", "n1", "-config-file"]);
+        let server = Program::start(command.arg(inside("consul.hcl")), &inside("log"));
+        wait("Consul", START, || {
+            let nodes = api("GET", "catalog/nodes?", "").unwrap_or_default();
+            nodes.as_array().is_some_and(|nodes| nodes.len() == 1)
+        });
+        server
+    };
+    let server = start();
+    let place = format!("telemetery: http://127.0.0.1:{port}/v1/agent/metrics\n");
+    let section = format!(
+        "[Hashicorp-Consul]\n{place}token: {TOKEN}\n[Hashicorp-Consul:nobody]\n{place}token: {}\n",
+        TOKEN.replace('7', "8")
+    );
+    let watched = Watched::start("check_hashicorp_consul", "hashicorp.ini", &section);
+    assert_eq!(watched.now("consul_server_isleader", &[]), 1.0);
+    wait("a line about the token that is none", START, || !watched.said().is_empty());
+    let said = watched.said();
+    assert!(matches!(&said[..], [line] if line.contains("nobody: ") && line.contains("agent:read")), "{said:#?}");
+    assert!(!said[0].contains("5f1c0e3a"), "{said:#?}");
+    drop(watched);
+
+    let watched = Watched::start(
+        "check_hashicorp_consul",
+        "hashicorp.ini",
+        &format!("[Hashicorp-Consul]\n{place}token: {TOKEN}\n"),
+    );
+    for key in 0..KEYS {
+        assert_eq!(api("PUT", &format!("kv/live/{key}?"), "value"), Some(Value::Bool(true)));
+    }
+    assert!(api("PUT", "agent/service/register?", "{\"Name\": \"web\", \"Port\": 80}").is_some());
+    let length = |path: &str| -> f64 {
+        let told = api("GET", path, "").unwrap();
+        told.as_array().map(Vec::len).or(told.as_object().map(|all| all.len())).unwrap() as f64
+    };
+    // What it holds, by the numbers of its API.
+    for (metric, path) in [
+        ("consul_state_kv_entries", "kv/live/?keys=true&"),
+        ("consul_state_services", "catalog/services?"),
+        ("consul_state_nodes", "catalog/nodes?"),
+        ("consul_members_servers", "agent/members?"),
+    ] {
+        let own = length(path);
+        wait(&format!("{metric} {own}"), TOLD, || {
+            watched.points(metric, &[]).last().is_some_and(|(_, value)| *value == own)
+        });
+    }
+    assert_eq!(length("kv/live/?keys=true&"), KEYS as f64);
+    assert_eq!(watched.now("consul_autopilot_healthy", &[]), 1.0);
+
+    // The same numbers as on its page, of which the last window is written.
+    let gauge = |name: &str| -> Option<f64> {
+        let page = api("GET", "agent/metrics?", "")?;
+        page["Gauges"].as_array()?.iter().find(|gauge| gauge["Name"] == name)?["Value"].as_f64()
+    };
+    for (metric, name) in [
+        ("consul_raft_last_index", "consul.raft.last_index"),
+        ("consul_runtime_sys_bytes", "consul.runtime.sys_bytes"),
+        ("consul_runtime_num_goroutines", "consul.runtime.num_goroutines"),
+    ] {
+        watched.until(metric, &[], |value| gauge(name) == Some(value));
+    }
+    // Writes are timed: one window has those of this run.
+    for _ in 0..KEYS {
+        assert_eq!(api("PUT", "kv/live/again?", "value"), Some(Value::Bool(true)));
+    }
+    let most = |metric: &str| watched.points(metric, &[]).into_iter().map(|(_, value)| value).fold(0.0, f64::max);
+    wait("writes that are timed", TOLD, || most("consul_kvs_apply_mean") > 0.0 && most("consul_raft_apply") > 1.0);
+    assert!(most("consul_kvs_apply_max") >= most("consul_kvs_apply_mean"));
+    assert!(watched.said().is_empty(), "{:#?}", watched.said());
+    assert_eq!(http(port, "GET", "/v1/agent/metrics").map(|(status, _)| status), Some(403), "asked without a token");
+    watched.outage("consul_runtime_alloc_bytes", &[], server, Program::end, start);
+    Ok(())
+}
