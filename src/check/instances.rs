@@ -92,12 +92,9 @@ impl Check for Instances {
                 failed.extend(result.err().map(|error| (name, error)));
             }
         });
-        if failed.len() == all
-            && let Some((_, error)) = failed.pop()
-        {
-            return Err(error);
-        }
+        // That of the section without a name, where there is one.
+        let whole = (failed.len() == all && all > 0).then(|| failed.remove(0));
         failed.into_iter().for_each(|(name, error)| out.failure_of(&name, &error));
-        Ok(())
+        whole.map_or(Ok(()), |(_, error)| Err(error))
     }
 }

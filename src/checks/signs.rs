@@ -98,12 +98,7 @@ pub const SIGNS: &[Sign] = &[
         remedies: NO_JOLOKIA,
         ..BARE
     },
-    Sign {
-        check: "check_ceph",
-        programs: &["ceph-mon", "ceph-mgr", "ceph-osd"],
-        remedies: &[(Wrong::Otherwise, "set client and keyring in its section, which the user of the daemon can read")],
-        ..BARE
-    },
+    Sign { check: "check_ceph", programs: &["ceph-mon", "ceph-mgr", "ceph-osd"], ..BARE },
     by_hand("check_couchbase_4x", "is for Couchbase 4; later ones are found by check_couchbase_5x"),
     Sign {
         check: "check_couchbase_5x",

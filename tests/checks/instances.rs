@@ -164,3 +164,15 @@ fn a_server_that_is_away_in_several_ways_is_one_line() {
     assert_eq!(lines, 1, "{}", home.log());
     signal(pid, "TERM");
 }
+
+#[test]
+fn where_all_fail_each_is_told_by_its_name() {
+    let ((first, first_is_down), (shop, shop_is_down)) = (nginx(1), nginx(2));
+    [first_is_down, shop_is_down].iter().for_each(|is_down| is_down.store(true, Ordering::SeqCst));
+    let home = home(&[section("NginX", &first), section("NginX:shop", &shop)]);
+    let pid = home.start();
+    wait_for("both", || {
+        ["WARN check_nginx: http", "WARN check_nginx: shop: "].iter().all(|line| home.log().contains(line))
+    });
+    signal(pid, "TERM");
+}

@@ -50,10 +50,10 @@ pub fn consul() -> Result<(), String> {
     );
     let watched = Watched::start("check_hashicorp_consul", "hashicorp.ini", &section);
     assert_eq!(watched.now("consul_server_isleader", &[]), 1.0);
-    wait("a line about the token that is none", START, || !watched.said().is_empty());
-    let said = watched.said();
-    assert!(matches!(&said[..], [line] if line.contains("nobody: ") && line.contains("agent:read")), "{said:#?}");
-    assert!(!said[0].contains("5f1c0e3a"), "{said:#?}");
+    // Consul may know no token at all in its first seconds.
+    let is_told = |line: &String| line.contains("nobody: ") && line.contains("agent:read");
+    wait("a line about the token that is none", START, || watched.said().iter().any(is_told));
+    assert!(!watched.said().concat().contains("5f1c0e3a"), "{:#?}", watched.said());
     drop(watched);
 
     let watched = Watched::start(
