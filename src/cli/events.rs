@@ -40,7 +40,7 @@ pub fn show(settings: &Settings, last: Duration, now: i64, out: &mut dyn Write) 
         return Ok(());
     }
     let row = |row: &Row| {
-        let time = clock::local_time(row.time, c"%Y-%m-%d %H:%M:%S");
+        let time = clock::local(row.time);
         [time, row.level.clone(), printable(&row.event), printable(without_level(&row.level, &row.message))]
     };
     let head = ["when", "level", "event", "message"].map(String::from);

@@ -324,7 +324,7 @@ fn tell_dropped(spool: &mut Spool, out: &mut dyn Write) {
 }
 
 fn date(seconds: i64) -> String {
-    clock::local_time(seconds, c"%Y-%m-%d %H:%M:%S")
+    clock::local(seconds)
 }
 
 fn age(seconds: i64) -> String {

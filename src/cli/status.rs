@@ -158,7 +158,7 @@ fn whole(value: Option<&Value>) -> i64 {
 }
 
 fn local(time: &Value) -> String {
-    clock::local_time(whole(Some(time)), c"%Y-%m-%d %H:%M:%S")
+    clock::local(whole(Some(time)))
 }
 
 /// In the largest unit of which there is one.

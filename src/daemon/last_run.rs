@@ -18,7 +18,7 @@ pub fn end(settings: &Settings, pid: i32) -> Option<String> {
         written.push(store);
     }
     let last = written.iter().filter_map(|path| Some(fs::metadata(path).ok()?.mtime())).max()?;
-    let last = clock::local_time(last, c"%Y-%m-%d %H:%M:%S");
+    let last = clock::local(last);
     Some(format!(
         "the last run, pid {pid}, was not stopped but ended abruptly: killed, or the machine went down; it was last seen alive at {last}"
     ))

@@ -223,5 +223,5 @@ fn started(pid: i32) -> Option<String> {
     let per_second = sysconf(SysconfVar::CLK_TCK).ok()??;
     let kernel = fs::read_to_string("/proc/stat").ok()?;
     let boot: i64 = kernel.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
-    Some(clock::local_time(boot + ticks / per_second.max(1), c"%Y-%m-%d %H:%M:%S"))
+    Some(clock::local(boot + ticks / per_second.max(1)))
 }

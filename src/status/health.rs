@@ -43,11 +43,11 @@ fn sink(about: &About, now: &Now) -> Option<String> {
     let why = delivery.why.as_deref().unwrap_or("for no known reason");
     let next = delivery.backoff(now.at.at).map(|wait| format!("; next attempt in {:.0} s", wait.as_secs_f64()));
     let next = next.unwrap_or_default();
-    Some(format!("{} takes no points since {}: {why}{next}", about.sink, local(delivery.since)))
+    Some(format!("{} takes no points since {}: {why}{next}", about.sink, clock::local(delivery.since)))
 }
 
 fn check(check: &State) -> String {
-    let (name, since) = (check.full_name(), local(check.since));
+    let (name, since) = (check.full_name(), clock::local(check.since));
     let what = match check.condition {
         Condition::Off => "is switched on and stays off",
         Condition::Late => "is late",
@@ -57,9 +57,4 @@ fn check(check: &State) -> String {
     };
     let why = check.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
     format!("{name} {what} since {since}{why}")
-}
-
-/// As people read it.
-fn local(time: i64) -> String {
-    clock::local_time(time, c"%Y-%m-%d %H:%M:%S")
 }

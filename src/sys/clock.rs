@@ -30,6 +30,11 @@ pub fn unix_now() -> i64 {
     i64::try_from(wall().as_secs()).unwrap_or(i64::MAX)
 }
 
+/// Seconds since 1970 as people here read them: `2026-11-28 18:25:42`, in local time.
+pub fn local(seconds: i64) -> String {
+    local_time(seconds, c"%Y-%m-%d %H:%M:%S")
+}
+
 /// Seconds since 1970 as local time in a strftime format. Follows daylight saving, because the offset is asked each time.
 /// Empty for a time that the C library cannot show.
 pub fn local_time(seconds: i64, format: &CStr) -> String {

@@ -74,7 +74,7 @@ pub fn lost_lines() -> u64 {
 /// A line without its end. Everything that could begin another line or move a terminal's cursor becomes a blank, since
 /// messages quote what foreign servers answered.
 pub fn line(seconds: i64, level: Level, message: &str) -> String {
-    let mut line = clock::local_time(seconds, c"%Y-%m-%d %H:%M:%S");
+    let mut line = clock::local(seconds);
     line.push(' ');
     line.push_str(level.as_str());
     line.push(' ');
