@@ -55,6 +55,7 @@ mod webservers;
 mod zookeeper;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
 
 /// Name of the server, and what is done with it; `Err` says why it cannot be had.
 type Case = (&'static str, fn() -> Result<(), String>);
@@ -156,9 +157,10 @@ struct Outcome {
 impl Outcome {
     fn run(&mut self, (name, case): Case) {
         println!("live: {name} ...");
+        let begun = Instant::now();
         match catch_unwind(AssertUnwindSafe(case)) {
             Ok(Ok(())) => {
-                println!("live: {name}: ok");
+                println!("live: {name}: ok, {} s", begun.elapsed().as_secs());
                 self.passed += 1;
             }
             Ok(Err(why)) => {
