@@ -74,13 +74,19 @@ impl Error {
     }
 }
 
-/// Text from outside made fit for one log line: in quotes, control characters escaped, at most 80 characters.
+/// Makes text from outside fit for one log line: in quotes, with control characters escaped. At most 80 characters are
+/// shown, escapes counted as they are written.
 pub fn quote(text: &str) -> String {
-    let mut shown: String = text.chars().take(80).collect();
-    if shown.len() < text.len() {
-        shown.push('…');
+    const SHOWN: usize = 80;
+    let mut width = 0;
+    let beyond = text.char_indices().find(|(_, letter)| {
+        width += if *letter == '\'' { 1 } else { letter.escape_debug().len() };
+        width > SHOWN
+    });
+    match beyond.and_then(|(end, _)| text.get(..end)) {
+        Some(begin) => format!("{:?}", format!("{begin}…")),
+        None => format!("{text:?}"),
     }
-    format!("{shown:?}")
 }
 
 /// The same without that secret, which some servers repeat.

@@ -104,6 +104,8 @@ fn troubles(is_http: bool) -> Vec<(String, Trouble)> {
         ("a page".into(), body(|_| b"<!DOCTYPE html><html><body><h1>It works!</h1></body></html>".to_vec())),
         ("half".into(), body(|told| told[..told.len() / 2].to_vec())),
         ("binary".into(), body(|told| told.iter().map(|byte| byte.wrapping_mul(167).wrapping_add(13)).collect())),
+        ("control characters".into(), body(|_| vec![4; 4096])),
+        ("no UTF-8".into(), body(|_| vec![0xff; 4096])),
         ("twice".into(), body(|told| [told, told].concat())),
         ("null".into(), body(|_| b"null".to_vec())),
         ("an empty list".into(), body(|_| b"[]".to_vec())),
