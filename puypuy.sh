@@ -6,20 +6,20 @@
 # Default-Start:     2 3 4 5
 # Default-Stop:      0 1 6
 # Short-Description: PuyPuy metrics daemon
-# Description:       Runs checks on a schedule and keeps what it saw, locally or in a time series database.
+# Description:       Runs checks on a schedule and stores their metrics locally or in a time series database.
 ### END INIT INFO
 #
-# Finds the program and gives it the same words: ./puypuy.sh start|stop|restart|reload|status|run|check NAME|list|spool ls|...
-# Works from any folder and through a symlink. The user that the daemon runs as is run_user in config.ini.
+# Finds (or builds) the program and runs it with the same arguments: ./puypuy.sh start|stop|restart|reload|status|run|...
+# `./puypuy.sh help` lists all commands. Works from any folder and through a symlink. run_user in config.ini sets the daemon's user.
 
 say() {
     echo "puypuy.sh: $*" >&2
 }
 
-# With it, cd goes elsewhere and says so.
+# With CDPATH set, cd may change to another folder and prints its path.
 unset CDPATH
 
-# The file itself, behind all symlinks that lead to it.
+# Resolves the symlinks that lead to this file.
 script=$0
 while [ -L "$script" ]; do
     target=$(readlink "$script") || exit 1
@@ -45,7 +45,7 @@ else
                     ;;
             esac
         done
-        # sudo and init give a short PATH; rustup puts cargo into the home folder.
+        # The PATH of sudo and init is short; rustup installs cargo in the home folder.
         [ -n "$HOME" ] && PATH=$PATH:$HOME/.cargo/bin
         if ! command -v cargo >/dev/null 2>&1; then
             say "there is no program yet, and no cargo to build it: install Rust from https://rustup.rs and try again," \

@@ -1,6 +1,6 @@
-//! What check_cgroups costs: 10,000 groups made of files, with all their series and with as many as are usual.
+//! The cost of check_cgroups: 10,000 groups made of files, with all their series and with the usual limit.
 //!
-//! `cargo bench --bench cgroup_cost`. On tmpfs where there is one, which answers about as fast as the kernel's own files.
+//! `cargo bench --bench cgroup_cost`. Uses tmpfs if there is one, which is about as fast as the kernel's own files.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use nix::time::{ClockId, clock_gettime};
@@ -14,14 +14,14 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 const GROUPS: usize = 10_000;
-/// Of so few each costs less, because the processor's caches hold what is known of them.
+/// With this few groups each is cheaper, because their data fits into the CPU caches.
 const FEW: usize = 1_000;
 const CACHES: u32 = 3;
 const TICKS: u32 = 5;
-/// What a group may cost at a tick when `max_series` is as it is.
+/// What a group may cost per tick with the default `max_series`.
 const GOAL: Duration = Duration::from_micros(20);
 
-/// As Linux 6 writes them.
+/// In the format of Linux 6.
 const FILES: &[(&str, &str)] = &[
     ("memory.current", "12345678\n"),
     ("memory.max", "max\n"),
@@ -36,12 +36,12 @@ const FILES: &[(&str, &str)] = &[
     ("io.stat", "254:0 rbytes=4096 wbytes=8192 rios=1 wios=2 dbytes=0 dios=0\n"),
 ];
 
-/// Time that this thread has had of a processor.
+/// CPU time that this thread has used.
 fn spent() -> Duration {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap().into()
 }
 
-/// A machine of so many groups, on which the check runs; the least that a group cost at a tick.
+/// A machine with this many groups, on which the check runs; returns the minimum cost of a group per tick.
 fn cost(groups: usize, max_series: usize) -> Duration {
     let place = Path::new("/dev/shm");
     let scratch = if place.is_dir() { tempfile::tempdir_in(place) } else { tempfile::tempdir() }.unwrap();

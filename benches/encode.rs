@@ -1,4 +1,4 @@
-//! How fast points become bytes for each sink, with how many allocations, and how fast they go through the spool.
+//! The speed and allocations of encoding points for each sink, and the speed of the spool.
 //!
 //! `cargo bench --bench encode`. A batch is 5,000 points of 50 devices with 100 metrics each: one float, six tags.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
@@ -44,7 +44,8 @@ fn points() -> Vec<Point> {
     devices.flat_map(|tags| (0..100).map(move |metric| point(&tags, metric))).collect()
 }
 
-/// The same points, no two neighbours with the same tags: nothing can be kept from one to the next.
+/// The same points in an order in which no two neighbours have the same tags, so nothing can be reused from one to the
+/// next.
 fn shuffled() -> Vec<Point> {
     let points = points();
     (0..POINTS).map(|place| points[place % 50 * 100 + place / 50].clone()).collect()
@@ -58,7 +59,7 @@ fn section(more: &[(&str, &str)]) -> Section {
 }
 
 fn sink(name: &str) -> Box<dyn Sink> {
-    // One request for all of them: what an encoder does, without the seams.
+    // One request for all of them, to measure only the encoder.
     let whole = [("batch_points", "5000"), ("batch_bytes", "16777216"), ("gzip", "no")];
     match name {
         "line protocol" => Box::new(influxdb::configure(&section(&whole)).unwrap()),
@@ -91,7 +92,7 @@ fn encode_all_tags_different(bencher: Bencher, name: &str) {
     bencher.counter(ItemsCount::new(POINTS)).bench_local(|| sink.encode(black_box(&points), &identity));
 }
 
-/// Onto the page that a scraper is given.
+/// Adds them to the page for a scraper.
 #[divan::bench]
 fn prometheus_take(bencher: Bencher) {
     let (mut sink, points, identity) = (Prometheus::new(Duration::from_secs(10)), points(), identity());
@@ -100,7 +101,7 @@ fn prometheus_take(bencher: Bencher) {
     bencher.counter(ItemsCount::new(POINTS)).bench_local(|| sink.send(&request, black_box(&points), &attempt));
 }
 
-/// The yardstick: the same data, already a tree, written by serde_json.
+/// For comparison: the same data, already a tree, written by serde_json.
 #[divan::bench]
 fn serde_json_to_vec(bencher: Bencher) {
     let own = identity();
@@ -120,12 +121,12 @@ fn spool(folder: &TempDir) -> Spool {
     Spool::open(Box::new(Folder::new(folder.path().join("spool"))), bounds, Moment::now()).unwrap()
 }
 
-/// Where `cargo bench` writes, so that it is a disk and no memory.
+/// The build folder of cargo, which is on a disk and not in memory.
 fn folder() -> TempDir {
     TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
 }
 
-/// Into a file and onto the disk, with everything that makes it stay there.
+/// Written to a file and flushed to the disk, with everything that makes it durable.
 #[divan::bench(sample_count = 40, sample_size = 1)]
 fn spool_write(bencher: Bencher) {
     let folder = folder();
@@ -137,7 +138,7 @@ fn spool_write(bencher: Bencher) {
         .bench_local_values(|batch| spool.store(batch, 1_700_000_000, Moment::now()).1.unwrap());
 }
 
-/// Read back from files that the kernel still remembers, and let go of.
+/// Read from files in the page cache, and removed.
 #[divan::bench(sample_count = 40, sample_size = 1)]
 fn spool_drain(bencher: Bencher) {
     let folder = folder();

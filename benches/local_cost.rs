@@ -1,10 +1,10 @@
-//! What the local store costs: bytes written to the disk for a point, time of a batch, time of a query.
+//! The cost of the local store: bytes written to the disk per point, time of a batch, time of a query.
 //!
-//! `cargo bench --bench local_cost`. An hour of ticks is written as fast as it goes. Bytes are `write_bytes` of
-//! `/proc/self/io`, which counts pages of 4 KiB when they become dirty, so the folder must lie on a real disk: it is
-//! `target/tmp`. The column *flushed* is the same with all files flushed every 30 s of the ticks' own time, as the kernel does
-//! with pages that old while a daemon runs: then a page that is written to again counts again. *handed* is what was
-//! given to `write`.
+//! `cargo bench --bench local_cost`. An hour of ticks is written as fast as possible. Bytes are `write_bytes` of
+//! `/proc/self/io`, which counts pages of 4 KiB when they become dirty, so the folder must be on a real disk: it is
+//! `target/tmp`. The column *flushed* is the same with all files flushed every 30 s of simulated time, as the kernel
+//! does with pages of that age while a daemon runs: then a page that is written again is counted again. *handed* is the
+//! number of bytes passed to `write`.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use puypuy::config::section::Entry;
@@ -33,7 +33,7 @@ fn main() {
     }
 }
 
-/// A store in a folder of its own, deleted with it.
+/// A store in its own folder, which is deleted with it.
 struct Bench {
     folder: PathBuf,
     sink: Local,
@@ -70,7 +70,7 @@ impl Bench {
         self.seed
     }
 
-    /// One tick: a third of the series is constant, a third makes small steps, a third is noise with two decimals.
+    /// One tick: a third of the series is constant, a third changes in small steps, a third is noise with two decimals.
     fn tick(&mut self, time: i64) -> Duration {
         for position in 0..self.series.len() {
             let random = self.random();
@@ -92,7 +92,8 @@ impl Bench {
         begin.elapsed()
     }
 
-    /// The database, its log and the log's index. Not to be closed while the sink is in use: that would end its locks.
+    /// The database, its log and the log's index. They must not be closed while the sink is in use, because that would
+    /// release its locks.
     fn files(&self) -> Vec<File> {
         let folder = fs::read_dir(self.sink.path().parent().unwrap()).unwrap();
         folder.map(|file| File::open(file.unwrap().path()).unwrap()).collect()
@@ -105,7 +106,7 @@ impl Drop for Bench {
     }
 }
 
-/// Bytes that reached the page cache for writing, and bytes handed to `write`.
+/// Bytes that reached the page cache for writing, and bytes passed to `write`.
 fn io() -> (u64, u64) {
     let text = fs::read_to_string("/proc/self/io").unwrap();
     let of = |name| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok()).unwrap();

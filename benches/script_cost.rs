@@ -1,5 +1,5 @@
-//! What scripts cost: COUNT of them, each with its guard, at a period of a second, on the release binary. Fails when one in
-//! a hundred numbers is missing, or when anything is left after the end.
+//! The cost of scripts: COUNT of them, each with its guard, with a period of a second, on the release binary. Fails if
+//! one in a hundred numbers is missing, or if any process is left after the end.
 //!
 //! `cargo bench --bench script_cost [-- SECONDS [COUNT]]`
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]

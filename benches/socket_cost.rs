@@ -1,4 +1,4 @@
-//! What counting sockets costs with 100,000 of them open on this machine: over netlink, and from /proc/net.
+//! The cost of counting sockets with 100,000 of them open on this machine: by netlink, and from /proc/net.
 //!
 //! `cargo bench --bench socket_cost`
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
@@ -11,13 +11,13 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 const SOCKETS: usize = 100_000;
-/// A process may not have many more files open.
+/// A process can hardly have more open files.
 const CONNECTIONS_EACH: usize = 5_000;
 const HOLD: &str = "hold";
 const ROUNDS: usize = 10;
 const MOST: Duration = Duration::from_millis(20);
 
-/// Has both ends of many connections open until its input ends.
+/// Keeps both ends of many connections open until its input ends.
 fn hold() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

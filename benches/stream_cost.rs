@@ -1,7 +1,7 @@
-//! What answers of 20 MB cost that are read while they come: a page of 100,000 series of kube-state-metrics, statistics of 200 nodes
-//! of Elasticsearch.
+//! The cost of responses of 20 MB that are read as streams: a page of 100,000 series of kube-state-metrics, and
+//! statistics of 200 nodes of Elasticsearch.
 //!
-//! `cargo bench --bench stream_cost`; it fails when one costs more memory or time of a processor than it may.
+//! `cargo bench --bench stream_cost`; it fails if one costs more memory or CPU time than its limit.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use nix::time::{ClockId, clock_gettime};
@@ -65,7 +65,7 @@ fn page() -> String {
     page
 }
 
-/// As a node of 7.17 answers where nothing is filtered, with as many clients as make it that long.
+/// The unfiltered response of a 7.17 node, with enough clients to reach this length.
 fn nodes() -> String {
     let folder = "tests/checks/elasticsearch/7.17.28/tick2/nodes_stats.json";
     let told: serde_json::Value = serde_json::from_str(&fs::read_to_string(folder).unwrap()).unwrap();
@@ -79,7 +79,7 @@ fn nodes() -> String {
     format!("{{\"nodes\":{{{}}}}}", (0..NODES).map(of).collect::<Vec<_>>().join(","))
 }
 
-/// Answers everything with that; its port.
+/// Responds to everything with this body; returns its port.
 fn serve(body: String) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -105,7 +105,7 @@ fn memory(line: &str) -> u64 {
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
 }
 
-/// Whether it costs no more than it may.
+/// Returns whether it costs no more than its limit.
 fn measure(name: &str, keys: &[(&str, &str)], body: String) -> bool {
     let (size, port) = (body.len(), serve(body));
     let spec = checks::find(name).unwrap();

@@ -1,7 +1,7 @@
-"""The process in which one own module runs: imports it once, runs it at each request, and hands over what it tells.
+"""The process that runs one Python module: imports it once, runs it at each request, and sends its points.
 
-The daemon sends this text and those of `lib` over standard input, so nothing of ours lies where others could change it.
-Standard input is a socket: requests come over it, a JSON object a line, and answers go back the same way.
+The daemon sends this source and that of `lib` over standard input, so they are in no file that others could change.
+Standard input is a socket: requests arrive on it, one JSON object per line, and answers are sent back the same way.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ import sys
 from types import CodeType, ModuleType
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
-#: Names of the original that are not ours, with what to use instead.
+#: Modules of the Python daemon that do not exist here, with their replacement.
 GONE = {
     "jolostart": "do_joloikia is not part of PuyPuy: use the built-in checks check_jolokia and check_jmx",
 }
 
 
 class Sources(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds `lib` and what is in it, also by the bare names, in the texts that the daemon has sent."""
+    """Imports `lib` and its modules, also without the prefix `lib.`, from the sources that the daemon has sent."""
 
     def __init__(self, texts: Dict[str, str], home: str) -> None:
         self.texts = texts
@@ -36,7 +36,7 @@ class Sources(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     ) -> Optional[importlib.machinery.ModuleSpec]:
         if fullname == "lib":
             spec = importlib.machinery.ModuleSpec(fullname, self, origin="puypuy/lib/__init__.py", is_package=True)
-            # Helpers of the authors' own beside ours.
+            # The user's own modules in the folder `lib` are found, too.
             spec.submodule_search_locations = [os.path.join(self.home, "lib")]
             return spec
         package, _, name = fullname.rpartition(".")
@@ -56,7 +56,7 @@ class Sources(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 def refuse_for_root(path: str) -> None:
-    """Root runs nothing that others can change: neither the file nor any folder or link on the way to it."""
+    """Raises ImportError if root would run a file that others can change, directly or by a folder or link."""
     way, steps = "", path.split("/")[::-1] if os.geteuid() == 0 else []
     while steps:
         step = steps.pop()
@@ -67,7 +67,7 @@ def refuse_for_root(path: str) -> None:
         place = "%s/%s" % (way, step)
         about = os.lstat(place)
         is_link = stat.S_ISLNK(about.st_mode)
-        # Nobody removes what is not theirs from a folder as /tmp.
+        # In a sticky folder such as /tmp users cannot remove the files of others.
         is_kept = stat.S_ISDIR(about.st_mode) and about.st_mode & stat.S_ISVTX
         if about.st_uid != 0 or (about.st_mode & 0o022 and not is_link and not is_kept):
             raise ImportError(
@@ -82,7 +82,7 @@ def refuse_for_root(path: str) -> None:
 
 
 class AsWritten(importlib.machinery.SourceFileLoader):
-    """Reads what is written there now, and never what somebody has compiled of it before."""
+    """Compiles the current source, and never uses a compiled file (`__pycache__`)."""
 
     def get_code(self, fullname: str) -> CodeType:
         path = self.get_filename(fullname)
@@ -92,7 +92,7 @@ class AsWritten(importlib.machinery.SourceFileLoader):
 
 
 class Compiled(importlib.machinery.ExtensionFileLoader):
-    """Of another language."""
+    """Loads extension modules, which root only loads if nobody else can change them."""
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
         refuse_for_root(self.path)
@@ -100,7 +100,7 @@ class Compiled(importlib.machinery.ExtensionFileLoader):
 
 
 def in_the_home(home: str) -> Callable[[str], importlib.abc.PathEntryFinder]:
-    """Finds what the module imports of the home's own folders. A virtual environment there is none of them."""
+    """A path hook for imports from the home folder, except from a virtual environment in it."""
     find = importlib.machinery.FileFinder.path_hook(
         (Compiled, importlib.machinery.EXTENSION_SUFFIXES), (AsWritten, importlib.machinery.SOURCE_SUFFIXES)
     )
@@ -115,12 +115,12 @@ def in_the_home(home: str) -> Callable[[str], importlib.abc.PathEntryFinder]:
 
 
 def is_below(path: str, folder: str) -> bool:
-    """Whether it lies there, or is that."""
+    """Whether the path is the folder or below it."""
     return (path + "/").startswith(folder.rstrip("/") + "/")
 
 
 def load(path: str) -> ModuleType:
-    """Imports the module by its stem, from that path and no other."""
+    """Imports the module from exactly this path, under its file name without `.py`."""
     stem = os.path.basename(path)[: -len(".py")]
     spec = importlib.util.spec_from_file_location(stem, path, loader=AsWritten(stem, path))
     if spec is None or spec.loader is None:
@@ -132,7 +132,7 @@ def load(path: str) -> ModuleType:
 
 
 def run(module: ModuleType, pushdata: ModuleType) -> None:
-    """Calls what the module has, in any of its forms, and takes what comes back. Its function goes before its class."""
+    """Calls `runcheck()` of the module, or else of its class `Check`, and sends the result."""
     kind = getattr(module, "Check", None)
     check_type = getattr(module, "check_type", None)
     if callable(getattr(module, "runcheck", None)):
@@ -148,7 +148,7 @@ def run(module: ModuleType, pushdata: ModuleType) -> None:
 
 
 def main(order: Dict[str, Any]) -> None:
-    """The whole life of the process."""
+    """Imports the module, then serves requests until the daemon closes the socket."""
     from lib import _channel, _faults
 
     path, home = order["module"], order["home"]
@@ -164,7 +164,7 @@ def main(order: Dict[str, Any]) -> None:
 
     for name in order["lib"]:
         part = importlib.import_module("lib." + name)
-        # The folder `lib` itself was on the path.
+        # The Python daemon had the folder `lib` on the path, so modules import its parts by bare name.
         if not name.startswith("_"):
             sys.modules[name] = part
     own = os.getpid()
@@ -175,15 +175,15 @@ def main(order: Dict[str, Any]) -> None:
         try:
             work()
             return None
-        except BaseException as error:  # A module that calls sys.exit() shall not end its host.
+        except BaseException as error:  # A module that calls sys.exit() must not end this process.
             return _faults.sentence(error)
         finally:
             if os.getpid() != own:
-                # A child that the module has forked and not ended: there is one host.
+                # A child that the module has forked must not continue as a second host.
                 os._exit(0)
             faulthandler.cancel_dump_traceback_later()
             for stream in (sys.stdout, sys.stderr):
-                # The module may have put anything in its place.
+                # The module may have replaced the stream by anything.
                 with contextlib.suppress(Exception):
                     stream.flush()
 
@@ -196,7 +196,7 @@ def main(order: Dict[str, Any]) -> None:
             break
         failure = attempt(request["limit"], lambda: run(loaded[0], pushdata))
         _channel.send({"done": request["tick"], "error": failure})
-    # Threads of the module keep nobody waiting.
+    # Does not wait for threads of the module.
     os._exit(0)
 
 

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Nothing flows backwards: collection never waits for the network, delivery never looks at a check.
-//! `docs/architecture.md` is the map with its invariants; `tests/tidy` holds what a program can hold of it.
+//! `docs/architecture.md` describes the parts and their invariants; `tests/tidy` checks what a program can check.
 
 pub mod check;
 pub mod checks;

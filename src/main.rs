@@ -7,7 +7,7 @@ use std::env::args_os;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // First: the command line must not see the words of other programs that are in an order.
+    // This comes first: an order contains the arguments of another program, which must not be parsed as ours.
     match Order::read(args_os()) {
         Some(order) => guard::obey(order),
         None => cli::run(args_os()),

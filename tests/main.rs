@@ -1,4 +1,4 @@
-//! All integration tests in one program: linking ten of them is slow.
+//! All integration tests in one program, because linking many programs is slow.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod checks;

@@ -1,4 +1,4 @@
-//! What the benches share: a server that counts what it is sent, and what processes cost.
+//! Shared by the benchmarks: a server that counts what it receives, and the resource usage of processes.
 
 use nix::time::{clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-/// A daemon that sends all it has to the recorder, each second.
+/// A daemon that sends all points to the recorder, each second.
 pub fn config(recorder: &Recorder) -> String {
     format!(
         "[SelfConfig]\ncheck_period_seconds = 1\ncluster_name = prod\nhost_group = web\nlocation = eu\n\
@@ -20,7 +20,7 @@ pub fn config(recorder: &Recorder) -> String {
     )
 }
 
-/// Counts what arrives at `/write` and answers 204 to everything.
+/// Counts the requests to `/write` and responds 204 to everything.
 #[derive(Clone)]
 pub struct Recorder {
     pub port: u16,
@@ -71,13 +71,13 @@ fn answer(stream: TcpStream, counters: &Recorder) {
     }
 }
 
-/// Nanoseconds on a CPU of all threads so far, those that have ended included.
+/// CPU nanoseconds of all threads so far, including ended ones.
 pub fn cpu(pid: u32) -> u64 {
     let spent = clock_getcpuclockid(Pid::from_raw(pid as i32)).and_then(clock_gettime).unwrap();
     Duration::from(spent).as_nanos() as u64
 }
 
-/// The same of all children that have ended; the kernel counts in hundredths of a second.
+/// The same of all ended children; the kernel counts in hundredths of a second.
 pub fn cpu_of_children(pid: u32) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let fields = stat.rsplit(')').next().unwrap().split_whitespace();
@@ -90,7 +90,7 @@ pub fn pss_kib(pid: u32) -> u64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-/// Killed when it goes.
+/// Killed when dropped.
 pub struct Killed(pub Child);
 
 impl Drop for Killed {

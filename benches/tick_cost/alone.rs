@@ -1,4 +1,5 @@
-//! Each check alone: what the daemon spends on it, and what the programs spend that it runs. The table goes into docs/checks.md.
+//! The cost of each check alone: CPU time of the daemon, and of the programs that it runs. The table goes into
+//! docs/checks.md.
 
 use crate::measured::{Recorder, config, cpu, cpu_of_children, start};
 use crate::replay::{Case, Replay};
@@ -14,10 +15,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-/// How long each is measured, unless it is said.
+/// The default time for which each is measured.
 pub const SECONDS: u64 = 15;
 const SETTLE: Duration = Duration::from_secs(3);
-/// A table stands between such lines.
+/// A table is between these lines.
 const END: &str = "<!-- end -->\n";
 
 fn watches_this_host(spec: &&'static Spec) -> bool {
@@ -28,7 +29,7 @@ pub fn all_system() -> Vec<&'static str> {
     checks::all().filter(watches_this_host).map(|spec| spec.name).collect()
 }
 
-/// What is watched beside the machine itself: three containers, a device, a plugin, a page and a process.
+/// What is monitored in addition to the machine itself: three containers, a device, a plugin, a page and a process.
 pub struct Watched {
     conf: Vec<(&'static str, String)>,
     _containers: Pages,
@@ -69,7 +70,7 @@ fn object(number: u32) -> Vec<u32> {
     vec![1, 3, 6, 1, 4, 1, 50000, number]
 }
 
-/// Of a Docker with API 1.41, as the tests have it recorded.
+/// The recorded responses of a Docker with API 1.41, from the tests.
 fn container_page(path: &str) -> Page {
     let path = path.split('?').next().unwrap().trim_start_matches("/v1.41").trim_start_matches('/');
     let file = match path {
@@ -87,7 +88,7 @@ struct Cost {
     programs: f64,
 }
 
-/// Milliseconds of a processor that a tick costs with that check alone, or with none.
+/// CPU milliseconds per tick with only this check, or with none.
 fn cost(name: Option<&str>, configure: impl Fn(&Path), scratch: &Path, recorder: &Recorder, seconds: u64) -> Cost {
     let home = scratch.join(name.unwrap_or("none"));
     fs::create_dir_all(home.join("checks_enabled")).unwrap();
@@ -118,7 +119,7 @@ pub fn measure(watched: &Watched, scratch: &Path, recorder: &Recorder, seconds: 
     write_table("all-system", all, cost(None), |name| cost(Some(name)));
 }
 
-/// Families of checks whose costs are one table.
+/// Families of checks whose costs are in one table.
 pub struct Group {
     pub name: &'static str,
     conf: &'static [&'static str],
@@ -131,7 +132,7 @@ pub const GROUPS: &[Group] = &[
 ];
 
 impl Group {
-    /// Each of its checks, at the longest of the answers that were recorded for it.
+    /// Each check of the family, with the longest of its recorded responses.
     pub fn measure(&self, scratch: &Path, recorder: &Recorder, seconds: u64) {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/checks");
         let size = |case: &PathBuf| {

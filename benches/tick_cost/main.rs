@@ -1,10 +1,10 @@
-//! What a tick costs: CPU, memory and threads of the release binary at a period of a second, beside the physical floor of the
-//! same work on the same machine in the same minute.
+//! The cost of a tick: CPU, memory and threads of the release binary with a period of a second, compared with a minimal
+//! program that does the same reads on the same machine at the same time.
 //!
-//! `cargo bench --bench tick_cost [-- SECONDS]` with the five checks that `quickstart` switches on, and with
-//! `--checks all-system` all that watch this host, then each of them alone: that table goes into docs/checks.md. With
-//! `--checks services`, `platforms` or `platforms-2` each of those alone, at a server on loopback that answers as a recorded one
-//! did: a table there each.
+//! `cargo bench --bench tick_cost [-- SECONDS]` runs the five checks that `quickstart` enables; `--checks all-system`
+//! runs all that monitor this host, and then each of them alone: this table goes into docs/checks.md. `--checks
+//! services`, `platforms` or `platforms-2` runs each of those alone, with a loopback server that replays recorded
+//! responses: a table each.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod alone;
@@ -36,7 +36,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-/// What a bare collector of the same numbers has to read.
+/// The files that a bare collector of the same numbers has to read.
 const FEWEST_FILES: &[&str] =
     &["/proc/stat", "/proc/diskstats", "/proc/loadavg", "/proc/meminfo", "/proc/net/dev", "/proc/mounts"];
 const SETTLE: Duration = Duration::from_secs(5);
@@ -51,7 +51,7 @@ fn by_thread(pid: u32) -> Vec<(String, u64)> {
     threads.filter_map(|path| line(&path)).collect()
 }
 
-/// Files of /proc and /sys that the daemon holds open: those it reads at every tick.
+/// Files of /proc and /sys that the daemon holds open: those that it reads at every tick.
 fn files_read(pid: u32) -> Vec<String> {
     let open = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
     let targets = open.filter_map(|fd| fs::read_link(fd.path()).ok()).map(|path| path.to_string_lossy().into_owned());

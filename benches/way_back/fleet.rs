@@ -1,11 +1,12 @@
 //! A hundred deliveries and the server that they share, in simulated time.
 //!
-//! The server takes 50 ms of one of its four workers for a request, whatever its size; what comes while all are busy waits.
+//! The server takes 50 ms of one of its four workers for a request, whatever its size; requests wait while all workers
+//! are busy.
 //!
-//! The goal is no more than twice the requests of the busiest second before. Eight hours cannot have it together with the goal
-//! that one daemon is through within a minute: of their 3,500 full requests some twelve fall in each of the 300 s over which
-//! the line's waits spread a fleet, beside ten of live data, and chance does the rest. Two thirds of the pace gave the same.
-//! So for them more is allowed.
+//! The goal is at most twice the requests of the busiest second before the outage. For eight hours this cannot be met
+//! together with the goal that one daemon is finished within a minute: of their 3,500 full requests about twelve fall
+//! into each of the 300 s over which backoff spreads a fleet, in addition to ten of live data, and the rest is random
+//! variation. Two thirds of the pace gave the same result. So for eight hours more is allowed.
 
 use crate::{identity, judged, point};
 use puypuy::delivery::disk::Disk;
@@ -31,13 +32,13 @@ const POINTS: usize = 60;
 const FULL: usize = 5_000;
 const WORKERS: usize = 4;
 const WORK: Duration = Duration::from_millis(50);
-/// A sink waits no longer for an answer.
+/// The sink's timeout.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// How long all is well before the outage.
+/// How long everything works before the outage.
 const BEFORE: Duration = Duration::from_secs(600);
-/// And how long is looked at what comes after it.
+/// And the observed time after it.
 const AFTER: Duration = Duration::from_secs(1_800);
-/// The goal, in busiest seconds of the time before.
+/// The goal, in multiples of the busiest second before the outage.
 const GOAL: f64 = 2.0;
 
 pub fn run() -> bool {
@@ -70,7 +71,7 @@ pub fn run() -> bool {
     is_met
 }
 
-/// What the server saw.
+/// The measurements of the server.
 struct Seen {
     mean: f64,
     usual: u32,
@@ -80,7 +81,7 @@ struct Seen {
 }
 
 impl Seen {
-    /// The busiest second after the return, in busiest seconds of the time before.
+    /// The busiest second after the return, in multiples of the busiest second before the outage.
     fn excess(&self) -> f64 {
         f64::from(self.most) / f64::from(self.usual)
     }
@@ -94,10 +95,10 @@ struct World {
     /// How long the request that was just sent takes.
     took: Duration,
     slowest: Duration,
-    /// Requests in each second since the start.
+    /// The number of requests in each second since the start.
     requests: Vec<u32>,
     points: usize,
-    /// The bytes of files: those of all daemons are alike.
+    /// The content of files, shared by all daemons because they are equal.
     contents: HashSet<Arc<[u8]>>,
 }
 
@@ -204,7 +205,7 @@ impl Disk for Memory {
     }
 }
 
-/// A delivery, and the exchange that is out.
+/// A delivery, and the pending exchange.
 struct Daemon {
     delivery: Delivery,
     queue: Arc<Queue>,
@@ -228,7 +229,7 @@ struct Fleet {
     /// What happens next, by time and daemon.
     next: BinaryHeap<Reverse<(Duration, usize)>>,
     pushed: usize,
-    /// What a tick brings, of any time.
+    /// The batch of a tick, for any time.
     points: Vec<Point>,
 }
 
@@ -265,7 +266,7 @@ impl Fleet {
         Daemon { status: delivery.status(), delivery, queue, answer: None, wake: None, next_tick }
     }
 
-    /// Lets time pass until then.
+    /// Advances the time to this moment.
     fn until(&mut self, end: Duration) {
         while let Some(Reverse((at, place))) = self.next.pop() {
             if at > end {
@@ -321,7 +322,7 @@ impl Fleet {
         self.until(back + empty + 3 * PERIOD);
         let in_memory: u64 = self.daemons.iter().map(|daemon| daemon.status.lock().unwrap().memory_points).sum();
         let world = lock(&self.world);
-        // What is on its way has come, and counts as in memory until its answer is there.
+        // Points of a pending request have been received, and count as in memory until the response arrives.
         let is_sound = world.points <= self.pushed && world.points + in_memory as usize >= self.pushed;
         assert!(is_sound || !self.is_empty(), "{} points came of {}", world.points, self.pushed);
         let seconds = |from: Duration, to: Duration| &world.requests[from.as_secs() as usize..to.as_secs() as usize];

@@ -1,8 +1,8 @@
-//! The way back after an outage: how soon the spool is empty, how late live data is meanwhile, and what a fleet that comes
-//! back at once does to the server that it shares.
+//! Recovery after an outage: how soon the spool is empty, how late live data is meanwhile, and the load that a
+//! returning fleet causes on its shared server.
 //!
-//! `cargo bench --bench way_back [-- one|fleet]`. `one` is a delivery with its threads and files against a server on loopback
-//! that takes its time to answer. `fleet` is a hundred of them in simulated time. Fails when a goal is missed.
+//! `cargo bench --bench way_back [-- one|fleet]`. `one` is a delivery with its threads and files against a loopback
+//! server with slow responses. `fleet` is a hundred of them in simulated time. Fails if a goal is missed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod fleet;
@@ -15,7 +15,7 @@ fn identity() -> Identity {
     Identity { host: "db01.example.org".into(), cluster: "prod".into(), group: "web".into(), location: "eu".into() }
 }
 
-/// A point that can be told from others by its number.
+/// A point that is identified by its number.
 fn point(series: usize, number: i64, time: i64) -> Point {
     Point {
         name: format!("metric_number_{}", series / 4).into(),
@@ -29,7 +29,7 @@ fn point(series: usize, number: i64, time: i64) -> Point {
     }
 }
 
-/// Says whether a goal was met.
+/// Prints whether a goal was met.
 fn judged(is_met: bool) -> &'static str {
     if is_met { "ok" } else { "MISSED" }
 }

@@ -1,4 +1,4 @@
-//! One delivery, with its threads, its files and the real sink, against a server that takes its time.
+//! One delivery, with its threads, its files and the real sink, against a slow server.
 
 use crate::server::Server;
 use crate::{identity, judged, point};
@@ -19,13 +19,13 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Of the daemon, and of the live batches: shorter than usual, to see lateness.
+/// The period of the daemon and of the live batches: shorter than usual, to measure lateness.
 const PERIOD: Duration = Duration::from_secs(1);
 /// Live points have this number or a higher one.
 const LIVE: i64 = 1_000_000_000;
 const LIVE_POINTS: i64 = 60;
 const BOUNDS: Bounds = Bounds { entries: 50_000, bytes: 256 << 20, age: None };
-/// More than that is not waited for.
+/// The maximum wait.
 const END: Duration = Duration::from_secs(120);
 
 pub fn run() -> bool {
@@ -42,7 +42,7 @@ pub fn run() -> bool {
     is_met & sustained(2_000, 20)
 }
 
-/// A sink of that kind for the server.
+/// A sink of this kind for the server.
 fn sink(kind: &str, port: u16) -> Box<dyn Sink> {
     let mut tsdb = Section::missing("config.ini", "TSDB");
     let address = format!("http://127.0.0.1:{port}");
@@ -55,14 +55,14 @@ fn sink(kind: &str, port: u16) -> Box<dyn Sink> {
     }
 }
 
-/// A delivery with what waits in its spool, running, and the server it sends to.
+/// A running delivery with points in its spool, and the server it sends to.
 struct Run {
     server: Server,
     queue: Arc<Queue>,
     status: Arc<Mutex<Status>>,
     thread: thread::JoinHandle<puypuy::model::error::Result<()>>,
     folder: PathBuf,
-    /// Points in the spool at the start.
+    /// The number of points in the spool at the start.
     waiting: i64,
     begun: Instant,
     /// When each live batch was pushed, and its first number.
@@ -106,7 +106,7 @@ impl Run {
         self.queue.push(Batch { points, events: Vec::new() });
     }
 
-    /// Pushes live batches, each second one, until it is so; when that was.
+    /// Pushes live batches, one each second, until the condition is true; returns when that was.
     fn live(&mut self, points: i64, mut until: impl FnMut(&Run) -> bool) -> Duration {
         let mut next = Instant::now();
         while !until(self) && self.begun.elapsed() < END {
@@ -119,12 +119,12 @@ impl Run {
         self.begun.elapsed()
     }
 
-    /// Points that were pushed or waited and are not delivered.
+    /// The number of undelivered points.
     fn open(&self) -> i64 {
         self.waiting + self.live - self.status().delivered as i64
     }
 
-    /// How late the live batches came, the least first.
+    /// How late the live batches were, sorted.
     fn lateness(&self) -> Vec<Duration> {
         let came = self.server.came();
         let late = self.pushed.iter().map(|(pushed, first)| came.first[first].saturating_duration_since(*pushed));
@@ -133,7 +133,7 @@ impl Run {
         late
     }
 
-    /// Waits until all is delivered; how long that took.
+    /// Waits until everything is delivered; returns how long that took.
     fn settle(&self) -> Duration {
         let begun = Instant::now();
         while self.open() > 0 {
@@ -143,7 +143,7 @@ impl Run {
         begun.elapsed()
     }
 
-    /// Makes sure that each point came once.
+    /// Asserts that each point arrived once.
     fn end(self) {
         self.queue.close(Instant::now() + PERIOD);
         self.thread.join().unwrap().unwrap();
@@ -153,11 +153,11 @@ impl Run {
     }
 }
 
-/// Until nothing waits any more, with live points each second. Whether it took no more than `goal` seconds, and live data was
-/// never later than `latest`.
+/// Waits until the spool is empty, with live points each second. Returns whether it took at most `goal` seconds, and
+/// live data was never later than `latest`.
 fn way_back(kind: &str, answers: Duration, backlog: (i64, i64), goal: u64, latest: Option<Duration>) -> bool {
     let mut run = Run::start(kind, answers, backlog);
-    // Where answers take as long as a period, some live points are always on their way.
+    // If responses take as long as a period, some live points are always on their way.
     let empty = run.live(LIVE_POINTS, |run| run.open() <= 3 * LIVE_POINTS);
     let requests = run.server.came().requests;
     let each = run.server.came().first.len() / requests.max(1);
@@ -180,7 +180,8 @@ fn way_back(kind: &str, answers: Duration, backlog: (i64, i64), goal: u64, lates
     is_soon && is_live
 }
 
-/// So many points a second for so many seconds to an OpenTSDB that needs a second for each request. Whether no backlog grows.
+/// Sends this many points a second for this many seconds to an OpenTSDB that needs a second for each request. Returns
+/// whether no backlog grows.
 fn sustained(points: i64, seconds: u64) -> bool {
     let mut run = Run::start("OpenTSDB", Duration::from_secs(1), (0, 0));
     let open_at = |run: &mut Run, seconds| {

@@ -1,4 +1,5 @@
-//! A server of line protocol and of `/api/put` on loopback: answers 204 after a while, and remembers which points came when.
+//! A loopback server of line protocol and `/api/put`: responds 204 after a delay, and remembers which points arrived
+//! when.
 
 use flate2::read::GzDecoder;
 use std::collections::HashMap;
@@ -8,13 +9,13 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// What came so far.
+/// What has arrived so far.
 #[derive(Default)]
 pub struct Came {
     pub requests: usize,
-    /// When each point came first, by its number.
+    /// When each point first arrived, by its number.
     pub first: HashMap<i64, Instant>,
-    /// Points that came once more.
+    /// Points that arrived again.
     pub repeated: usize,
 }
 
@@ -24,7 +25,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Answers each request after so long, whatever its size, and any number of them at once.
+    /// Responds to each request after this delay, whatever its size, and to any number of requests concurrently.
     pub fn start(delay: Duration) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -93,7 +94,7 @@ fn request(lines: &mut BufReader<TcpStream>) -> Option<Vec<u8>> {
     Some(plain)
 }
 
-/// The values of the points, which are whole numbers, in either format.
+/// The values of the points, which are integers, in either format.
 fn numbers(body: &[u8]) -> Vec<i64> {
     let text = std::str::from_utf8(body).unwrap();
     let before = if text.starts_with('[') { "\"value\":" } else { " value=" };

@@ -1,1 +1,1 @@
-"""The interface that own modules are written against."""
+"""The interface for Python modules, compatible with that of the Python daemon."""

@@ -1,4 +1,4 @@
-"""The way to the daemon: a JSON object a line, over a descriptor of its own that neither prints nor children reach."""
+"""The connection to the daemon: JSON lines over a separate descriptor, which print() and children do not use."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 import threading
 from typing import Any, BinaryIO, Dict, Optional
 
-#: What the daemon has said at the start.
+#: The first message of the daemon.
 order: Dict[str, Any] = {}
 
 _number: int = -1
@@ -17,7 +17,7 @@ _lock = threading.Lock()
 
 
 def open_on_stdin() -> None:
-    """Moves the socket away from standard input; what is printed goes where complaints go, into the log."""
+    """Moves the socket away from standard input, and standard output to standard error, which goes to the log."""
     global _number, _requests
     _number = os.dup(0)
     _requests = os.fdopen(os.dup(0), "rb")
@@ -31,31 +31,31 @@ def open_on_stdin() -> None:
 
 
 def _close() -> None:
-    """In a forked child: what it tells is nobody's answer."""
+    """In a forked child: its output must not be taken for an answer."""
     global _number, _requests, _lock
     _number, _requests, _lock = -1, None, threading.Lock()
 
 
 def begin(given: Dict[str, Any]) -> None:
-    """Keeps what the daemon has said at the start."""
+    """Stores the first message of the daemon."""
     order.update(given)
 
 
 def number() -> int:
-    """The descriptor."""
+    """The descriptor of the socket; -1 in a forked child."""
     return _number
 
 
 def receive() -> Optional[Dict[str, Any]]:
-    """The next request; `None` when there will be none."""
+    """The next request; `None` when the daemon has closed the connection."""
     line = _requests.readline() if _requests is not None else b""
     return json.loads(line) if line.endswith(b"\n") else None
 
 
 def send(*messages: Dict[str, Any]) -> None:
-    """Hands messages over, all at once."""
+    """Sends messages, one line each, without other messages between them."""
     text = "".join(json.dumps(message, ensure_ascii=False) + "\n" for message in messages)
-    # Half a pair of UTF-16, as Python has it for a file name that is no text, is none that JSON can carry.
+    # A lone surrogate, which Python uses for undecodable file names, cannot be encoded as UTF-8.
     data = text.encode("utf-8", "replace")
     with _lock:
         while data and _number >= 0:
@@ -63,15 +63,15 @@ def send(*messages: Dict[str, Any]) -> None:
 
 
 def fault(text: str, item: str = "") -> None:
-    """Something is wrong: a line in the log, folded."""
+    """Reports an error, a line in the log that is folded when it repeats. `item` is the part that failed, if any."""
     send({"fault": text, "item": item})
 
 
 def refuse(name: str, text: str) -> None:
-    """A number that is none: told once."""
+    """Reports a value that is not a number; logged once."""
     send({"refused": name, "why": text})
 
 
 def says(text: str) -> None:
-    """A line in the log that is no complaint."""
+    """Writes an ordinary line to the log."""
     send({"says": text})

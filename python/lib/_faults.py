@@ -1,4 +1,4 @@
-"""What went wrong in a module, as one sentence with file and line; Python 2 is recognised."""
+"""Error messages for exceptions in a module, with file and line; code for Python 2 is recognised."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import sys
 import traceback
 from typing import Optional, Tuple
 
-#: Path of the module that runs here.
+#: Path of the module that runs in this process.
 own_file: str = ""
 
-#: Modules that only Python 2 has, and where their content is.
+#: Modules of Python 2, and their replacement in Python 3.
 _OLD_MODULES = {
     "ConfigParser": "configparser",
     "urllib2": "urllib.request",
@@ -26,7 +26,7 @@ _OLD_MODULES = {
     "thread": "threading",
     "xmlrpclib": "xmlrpc.client",
 }
-#: Names and methods that only Python 2 has, and what stands for them.
+#: Built-in names of Python 2, and their replacement.
 _OLD_NAMES = {
     "xrange": "range",
     "unicode": "str",
@@ -39,7 +39,7 @@ _OLD_NAMES = {
     "file": "open",
     "cmp": "(a > b) - (a < b)",
 }
-#: The same of any object's methods.
+#: Methods of Python 2, and their replacement.
 _OLD_METHODS = {
     "xreadlines": "the file itself, as in `for line in open(path)`",
     "has_key": "`key in dict`",
@@ -47,7 +47,7 @@ _OLD_METHODS = {
     "iterkeys": "keys",
     "itervalues": "values",
 }
-#: The same of what is in a module.
+#: Members of modules of Python 2, and their replacement.
 _OLD_MEMBERS = {
     "itertools.ifilter": "filter",
     "itertools.imap": "map",
@@ -60,7 +60,7 @@ _OLD_MEMBERS = {
     "urllib.urlencode": "urllib.parse.urlencode",
     "urllib.urlopen": "urllib.request.urlopen",
 }
-#: Packages of distributions.
+#: Debian packages of modules.
 _PACKAGES = {
     "MySQLdb": "python3-mysqldb",
     "mysql": "python3-mysql.connector",
@@ -73,10 +73,10 @@ _PACKAGES = {
 
 
 def sentence(error: BaseException) -> str:
-    """What is said of an error: `line 12: division by zero (ZeroDivisionError)`, in another file `helper.py:3: ...`."""
+    """The message: `line 12: division by zero (ZeroDivisionError)`; for another file `helper.py:3: ...`."""
     try:
         return _where(error) + _what(error)
-    except Exception:  # The text of an error may be made by code of the module's.
+    except Exception:  # The exception's __str__ may be code of the module, and fail.
         return "%s, which cannot say what was wrong" % type(error).__name__
 
 
@@ -106,7 +106,7 @@ def _what(error: BaseException) -> str:
 
 
 def _missing_line(text: str) -> str:
-    """Which line brings a name that is not defined, where there is one."""
+    """The import statement that defines this name, if one is known; otherwise an empty string."""
     found = re.search(r"^name '(\w+)' is not defined", text)
     name = found.group(1) if found else ""
     for part in ("lib.pushdata", "lib.getconfig"):
@@ -116,7 +116,7 @@ def _missing_line(text: str) -> str:
 
 
 def _where(error: BaseException) -> str:
-    """The innermost line of the module that has part in it, or of a file that cannot be read; else nothing."""
+    """The innermost line of the module in the traceback, or the line of a syntax error; otherwise an empty string."""
     if isinstance(error, SyntaxError) and error.filename and os.path.isabs(error.filename):
         line = error.lineno or 1
         is_own = error.filename == own_file
@@ -126,7 +126,7 @@ def _where(error: BaseException) -> str:
 
 
 def _python2(error: BaseException) -> Optional[Tuple[str, str]]:
-    """What of it only Python 2 has, and what to write instead."""
+    """The Python 2 feature that causes the exception, and what to write instead; `None` if it is another error."""
     text = str(error)
     if isinstance(error, TabError):
         return "tabs and spaces mixed", "indent with spaces alone"

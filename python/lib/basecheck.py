@@ -1,4 +1,4 @@
-"""The class from which modules of the third form are made."""
+"""The base class for modules that define a class `Check`."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class CheckBase:
         self.timestamp = int(time.time())
 
     def info(self) -> str:
-        """What it is."""
+        """The docstring of the class."""
         return self.__doc__ or ""
 
     def precheck(self) -> None:
-        """For the author to write."""
+        """To be overridden."""
 
     def runcheck(self) -> List[Dict[str, Any]]:
-        """A run: what `precheck` has appended."""
+        """Runs `precheck` and returns the dicts that it appended."""
         self.local_vars = []
         self.precheck()
         for data in self.local_vars or []:

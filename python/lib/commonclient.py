@@ -1,4 +1,4 @@
-"""Small clients: a page over HTTP, an answer over TCP. Errors are lines in the log, and `None` comes back."""
+"""Simple HTTP and TCP clients. An error is written to the log, and the result is `None`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TCP_SECONDS = 5
 
 @functools.lru_cache(maxsize=None)
 def _context() -> ssl.SSLContext:
-    """Who is trusted: read once, since that takes its time."""
+    """The TLS settings; loaded once, because loading the certificates is slow."""
     import ssl
 
     context = ssl.create_default_context()
@@ -28,7 +28,7 @@ def _context() -> ssl.SSLContext:
 
 
 def _ask(name: str, url: str, auth: Optional[str], headers: Optional[str], body: Optional[bytes]) -> Optional[str]:
-    # Some megabytes, which a module that asks nothing does not need.
+    # Needs some megabytes, so it is imported only when it is used.
     import base64
     import urllib.request
 
@@ -46,14 +46,14 @@ def _ask(name: str, url: str, auth: Optional[str], headers: Optional[str], body:
             page: bytes = answer.read()
         return page.decode("latin-1")
     except (OSError, ValueError) as error:
-        # A password may stand before the @.
+        # There may be a password before the @.
         shown = url.split("?")[0].rsplit("@", 1)[-1]
         _channel.fault("%s: %s" % (shown, error), str(name))
         return None
 
 
 def httpget(name: str, url: str, auth: Optional[str] = None, headers: Optional[str] = None) -> Optional[str]:
-    """The page of that address as Latin-1 text."""
+    """GET: the body as Latin-1 text; `None` after an error."""
     return _ask(name, url, auth, headers, None)
 
 
@@ -64,13 +64,13 @@ def httppost(
     headers: Optional[str] = None,
     payload: Union[str, bytes, None] = None,
 ) -> Optional[str]:
-    """What comes back of a POST."""
+    """POST: the body as Latin-1 text; `None` after an error."""
     body = payload.encode() if isinstance(payload, str) else payload
     return _ask(name, url, auth, headers, body or b"")
 
 
 def socketget(name: str, buff: Any, host: str, port: Any, message: Union[str, bytes]) -> Optional[str]:
-    """One read after sending the message."""
+    """Sends the message and returns one read of at most `buff` bytes; `None` after an error."""
     try:
         with socket.create_connection((host, int(port)), timeout=_TCP_SECONDS) as connection:
             connection.sendall(message.encode() if isinstance(message, str) else message)

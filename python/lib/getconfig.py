@@ -12,7 +12,7 @@ from lib import _channel
 
 
 class _Places(configparser.Interpolation):
-    """Values that stand elsewhere, as the daemon reads them: `file:/path` and `cred:NAME`."""
+    """Replaces references to secrets, `file:/path` and `cred:NAME`, by their content, as the daemon does."""
 
     def before_get(self, parser: Any, section: str, option: str, value: Any, defaults: Any) -> Any:
         kind, _, name = str(value).partition(":")
@@ -38,7 +38,7 @@ def _unread(section: str, option: str, why: str) -> configparser.Error:
     return configparser.Error("[%s] %s: cannot be read from where it stands: %s" % (section, option, why))
 
 
-#: As the original had it: keys in lower case, and no `%(name)s`.
+#: As in the Python daemon: keys in lower case, and no `%(name)s` interpolation.
 config = configparser.RawConfigParser(strict=False, interpolation=_Places())
 
 
@@ -54,7 +54,7 @@ def _read() -> None:
 
 
 def getparam(section: str, key: str) -> Union[str, bool]:
-    """The value as text; True or False where it is exactly that word."""
+    """The value as text; True or False if it is exactly this word."""
     value = config.get(section, key)
     return {"True": True, "False": False}.get(value, value)
 
@@ -65,7 +65,7 @@ def getsection(section: str) -> List[str]:
 
 
 def getsectionitems(section: str) -> Dict[str, str]:
-    """Keys and values of a section."""
+    """The keys and values of a section."""
     return dict(config.items(section))
 
 
@@ -75,7 +75,7 @@ def own(key: str, default: str = "") -> str:
 
 
 def own_number(key: str, default: int) -> int:
-    """A number of [SelfConfig]; the daemon tells of one that is none."""
+    """A number of [SelfConfig]; the default if it is not a number, which the daemon reports."""
     try:
         return int(own(key) or default)
     except ValueError:

@@ -19,38 +19,38 @@ tmpdir: str = getconfig.own("tmpdir", "var/tmp")
 log_file: str = getconfig.own("log_file", "var/puypuy.log")
 maxcache: int = getconfig.own_number("max_cache", 50000)
 
-#: Names by which a machine calls itself; none of them is another host.
+#: Names of this machine.
 _OWN_NAMES = {"", hostname, os.uname().nodename, "localhost", "localhost.localdomain"}
 _KINDS = {"rate": "rate", "counter": "counter", "percent": "percent"}
 _PIECE = 500
-#: What was gathered and not handed over.
+#: Objects with points that were not sent yet.
 _gathering: List[JonSon] = []
 
 
 def _number(value: Any) -> Optional[float]:
-    """`None` for what is no number."""
+    """The value as a float; `None` if it is not a number."""
     if isinstance(value, str) and "_" in value:
         return None
     try:
         number = float(value)
-    except Exception:  # Numbers of other packages have errors of their own.
+    except Exception:  # Number types of other packages raise other exceptions.
         return None
     return number if math.isfinite(number) else None
 
 
 def _text(value: Any) -> str:
-    """What Python 2 had as text may come as bytes."""
+    """The value as text; modules written for Python 2 may pass bytes."""
     if isinstance(value, (bytes, bytearray)):
         return value.decode("utf-8", "replace")
     return "" if value is None else str(value)
 
 
 def _named(value: Any) -> str:
-    """For a sentence: short, and the same in the next run, as the address of an object is not."""
+    """The value for a message: short, and without object addresses, which differ from run to run."""
     if value is None or isinstance(value, (str, bytes, int, float)):
         try:
             return "the value %.60r" % (value,)
-        except ValueError:  # Of thousands of digits.
+        except ValueError:  # An int with thousands of digits.
             pass
     return "a value of type %s" % type(value).__name__
 
@@ -63,7 +63,7 @@ def _full_name() -> str:
 
 
 def _is_other(host: str) -> bool:
-    """Whether that names another machine. The name service is asked only where it may be the full name of this one."""
+    """Whether this names another machine. The name is resolved only if it may be the full name of this one."""
     if host in _OWN_NAMES:
         return False
     return host.partition(".")[0] != os.uname().nodename.partition(".")[0] or host != _full_name()
@@ -72,7 +72,7 @@ def _is_other(host: str) -> bool:
 def _point(
     name: Any, timestamp: Any, value: Any, host: Any, check_type: Any, reaction: Any, kind: Any, tags: Any
 ) -> Optional[Dict[str, Any]]:
-    """A number as the daemon takes it; `None` where there is none to tell."""
+    """A point in the format of the daemon; `None` if there is nothing to send."""
     if isinstance(value, NotYet):
         return None
     number = _number(value)
@@ -110,7 +110,7 @@ def _of_dict(data: Dict[str, Any], check_type: Any, host: Any = None) -> Optiona
 
 
 def _hand_over(points: Iterable[Dict[str, Any]]) -> None:
-    """In pieces, so that the daemon reads one while the next is made. What there was before an error goes, too."""
+    """Sends points in pieces, so that the daemon reads one while the next is made; also those before an error."""
     piece: List[Dict[str, Any]] = []
     try:
         for point in points:
@@ -133,7 +133,7 @@ def _of_dicts(told: Iterable[Any], check_type: Any) -> Iterator[Dict[str, Any]]:
 
 
 def tell_returned(told: Any, check_type: Any) -> None:
-    """Hands over what a module has returned: dicts, or nothing."""
+    """Sends what `runcheck()` returned: dicts, or `None`."""
     if told is None:
         return
     if isinstance(told, dict):
@@ -145,19 +145,19 @@ def tell_returned(told: Any, check_type: Any) -> None:
 
 
 def hand_over_all() -> None:
-    """What modules have gathered and not handed over themselves."""
+    """Sends the points of objects on which the module did not call `put_json()`."""
     for data in list(_gathering):
         data.put_json()
 
 
 class JonSon:
-    """Gathers numbers and hands them over."""
+    """Collects points and sends them."""
 
     def __init__(self) -> None:
         self._points: List[Dict[str, Any]] = []
 
     def prepare_data(self) -> None:
-        """Begins anew."""
+        """Discards the collected points."""
         self._points = []
 
     def _gather(self, point: Optional[Dict[str, Any]]) -> None:
@@ -177,15 +177,15 @@ class JonSon:
         reaction: Any = 0,
         metric_type: Any = "None",
     ) -> None:
-        """Gathers a number."""
+        """Adds a point."""
         self._gather(_point(name, timestamp, value, tag_hostname, tag_type, reaction, metric_type, None))
 
     def gen_data_json(self, data: Dict[str, Any], hostname: Any = None, cluster_name: Any = None) -> None:
-        """Gathers a dict as a module may return it."""
+        """Adds a point given as a dict, in the form that a module may return."""
         self._gather(_of_dict(data, None, hostname))
 
     def put_json(self, runscripts: bool = False) -> None:
-        """Hands over what was gathered."""
+        """Sends the collected points."""
         points, self._points = self._points, []
         _gathering[:] = [known for known in _gathering if known is not self]
         _hand_over(points)
@@ -200,7 +200,7 @@ class JonSon:
         reaction: Any = 0,
         runscripts: bool = False,
     ) -> None:
-        """A health event."""
+        """Sends a health event."""
         level = _number(value)
         if level is None:
             level = {"OK": 0.0, "WARNING": 8.0}.get(_text(mytype).upper(), 16.0)
@@ -210,5 +210,5 @@ class JonSon:
 
 
 def print_error(module: Any, e: Any) -> None:
-    """A line in the log about what went wrong."""
+    """Writes an error to the log; `e` is an exception or a text."""
     _channel.fault(_faults.sentence(e) if isinstance(e, BaseException) else _text(e), _text(module))

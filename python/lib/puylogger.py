@@ -10,10 +10,10 @@ debug_log: bool = getconfig.own("debug_log").lower() in ("true", "yes", "on", "1
 
 
 def print_message(*args: Any) -> None:
-    """A line of these words."""
+    """Writes the arguments as one line, separated by spaces."""
     _channel.says(" ".join(str(arg) for arg in args))
 
 
 def print_raw_message(message: Any) -> None:
-    """A line as it is."""
+    """Writes the text as one line."""
     _channel.says(str(message))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from typing import Any, Dict, Tuple
 
-#: How far two clocks may be apart before one of them was set.
+#: Difference between the elapsed times of two clocks, in seconds, above which the wall clock was set.
 _APART = 2.0
 
 
 class NotYet(float):
-    """Nothing is known yet, or the counter began anew: 0.0 in arithmetic, and no point as the value of one."""
+    """The rate is not known, or the counter was reset: 0.0 in arithmetic, and no point when used as a value."""
 
 
 class _Sample:
@@ -21,7 +21,7 @@ class _Sample:
         self.wall = time.time()
 
     def seconds_since(self, before: _Sample) -> float:
-        """By the monotonic clock where both stamps are of now, else as stamped; 0 where the clock was set meanwhile."""
+        """Seconds by the monotonic clock if both timestamps are current, else by timestamps; 0 if the clock was set."""
         elapsed = self.at - before.at
         if abs((self.wall - before.wall) - elapsed) > _APART:
             return 0.0
@@ -35,10 +35,10 @@ _last: Dict[Any, Any] = {}
 
 
 class ValueRate:
-    """The change of values. All objects share one table, as in the original."""
+    """Rates and changes of values. All objects share one table, as in the Python daemon."""
 
     def record_value_rate(self, key: Any, value: Any, timestamp: Any) -> float:
-        """Change per second since the last call with this key, rounded to two decimals."""
+        """Change per second since the last call with this key, rounded to two decimals; `NotYet` if not known."""
         sample = _Sample(float(value), float(timestamp))
         known = _rates.get(key)
         if known is None:
@@ -53,21 +53,21 @@ class ValueRate:
         return rate
 
     def record_value_delta(self, key: Any, value: Any) -> float:
-        """Change since the last call with this key."""
+        """Change since the last call with this key; `NotYet` if not known."""
         number = float(value)
         before = _deltas.get(key)
         _deltas[key] = number
         return NotYet() if before is None or number < before else number - before
 
     def update_timestamp(self, timestamp: Any) -> None:
-        """Does nothing, as in the original."""
+        """Does nothing, as in the Python daemon."""
 
 
 class GetPrevValue:
     """Previous values."""
 
     def return_last_value(self, key: Any, value: Any) -> Any:
-        """What was given the last time with this key; 0.0 at first."""
+        """The value of the last call with this key; 0.0 at first."""
         before = _last.get(key, 0.0)
         _last[key] = value
         return before

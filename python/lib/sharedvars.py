@@ -1,4 +1,4 @@
-"""Values that outlive a run. Each module has a process of its own, so they are private to it."""
+"""Values that are kept between runs. Each module has its own process, so they are private to it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ _values: Dict[Any, Any] = {}
 
 
 def storevar(key: Any, value: Any) -> None:
-    """Keeps a value."""
+    """Stores a value."""
     _values[key] = value
 
 
 def getvar(key: Any) -> Any:
-    """The value that was kept; `None` where there is none."""
+    """The stored value; `None` if there is none."""
     return _values.get(key)

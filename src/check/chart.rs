@@ -1,45 +1,47 @@
-//! The charts of a check: data beside its tables, from which the page and the dashboards for Grafana are made.
+//! The charts of a check, declared beside its metric tables. The web page and the Grafana dashboards are generated
+//! from them.
 
 use super::Spec;
 use crate::model::table::{Field, How};
 use serde_json::{Map, Value, json};
 
-/// Most metrics of a chart that nobody has laid out.
+/// Maximum number of metrics in one generated chart.
 const LINES: usize = 8;
 
 /// A chart as a check declares it.
 #[derive(Clone, Copy, Debug)]
 pub struct Chart {
     pub title: &'static str,
-    /// In the order in which they are drawn. One with braces is a pattern, as in tables.
+    /// In drawing order. A name with braces is a pattern, as in [`Field::metric`].
     pub metrics: &'static [&'static str],
     pub look: Look,
 }
 
-/// Which series of its metrics a chart shows, and how.
+/// Which series of the metrics a chart shows, and how it draws them.
 #[derive(Clone, Copy, Debug)]
 pub struct Look {
-    /// Drawn below the axis.
+    /// Metrics drawn below the axis.
     pub below: &'static [&'static str],
-    /// Tag and value that a series must have.
+    /// Show only series that have this tag with this value.
     pub only: Option<(&'static str, &'static str)>,
-    /// A tag, and beginnings of its values that are left out; behind a `*` what may stand anywhere in the value.
+    /// Tag, and prefixes of its values; series with such a value are left out. A prefix that starts with `*` matches
+    /// anywhere in the value.
     pub without: Option<(&'static str, &'static [&'static str])>,
-    /// A line for each value of that tag; without it one for each metric.
+    /// Draw one line per value of this tag. `None`: one line per metric.
     pub each: Option<&'static str>,
-    /// All series of a metric added up.
+    /// Add up all series of a metric.
     pub sum: bool,
     pub stacked: bool,
-    /// The axis goes from 0 to this.
+    /// Upper end of an axis that starts at 0. `None`: the page scales the axis to the data.
     pub full: Option<f64>,
-    /// Health events that belong to it; with braces as metrics.
+    /// Names of the health events shown with this chart; a name with braces is a pattern.
     pub events: &'static [&'static str],
-    /// Its place on the overview, the lowest at the top.
+    /// Position on the overview, lowest first. `None`: not on the overview.
     pub first: Option<u8>,
     pub tile: Option<Tile>,
 }
 
-/// The number at the top of the page that a chart feeds.
+/// The number at the top of the page that is computed from a chart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tile {
     Cpu,
@@ -50,6 +52,7 @@ pub enum Tile {
 }
 
 impl Tile {
+    /// The name of the tile on the web page.
     pub fn word(self) -> &'static str {
         match self {
             Tile::Cpu => "cpu",
@@ -75,82 +78,86 @@ const PLAIN: Look = Look {
 };
 
 impl Chart {
-    /// Unique in a check.
+    /// The title must be unique within the check.
     pub const fn new(title: &'static str) -> Chart {
         Chart { title, metrics: &[], look: PLAIN }
     }
 
-    /// Metrics of one unit; things that are counted may stand beside each other.
+    /// The metrics of the chart. They must have one unit; counts of different things may share a chart.
     pub const fn of(mut self, metrics: &'static [&'static str]) -> Chart {
         self.metrics = metrics;
         self
     }
 
-    /// The first above the axis, the second below: what comes in, and what goes out.
+    /// A chart with two directions, for example received and sent: `above` is drawn above the axis, `below` below it.
     pub const fn mirror(mut self, above: &'static [&'static str], below: &'static [&'static str]) -> Chart {
         self.metrics = above;
         self.look.below = below;
         self
     }
 
-    /// Series with that tag alone.
+    /// Shows only series that have this tag with this value.
     pub const fn only(mut self, tag: &'static str, value: &'static str) -> Chart {
         self.look.only = Some((tag, value));
         self
     }
 
-    /// No series whose tag begins so; behind a `*`, holds it.
+    /// Leaves out series whose tag value starts with one of these prefixes; a prefix that starts with `*` matches
+    /// anywhere in the value.
     pub const fn without(mut self, tag: &'static str, begins: &'static [&'static str]) -> Chart {
         self.look.without = Some((tag, begins));
         self
     }
 
-    /// A line for each value of that tag.
+    /// Draws one line per value of this tag.
     pub const fn each(mut self, tag: &'static str) -> Chart {
         self.look.each = Some(tag);
         self
     }
 
-    /// All series of a metric as one line.
+    /// Adds up all series of a metric into one line.
     pub const fn sum(mut self) -> Chart {
         self.look.sum = true;
         self
     }
 
-    /// One upon the other: parts of a whole.
+    /// Stacks the lines, for parts of a whole.
     pub const fn stacked(mut self) -> Chart {
         self.look.stacked = true;
         self
     }
 
-    /// From 0 to that number.
+    /// Fixes the axis to the range from 0 to `most`.
     pub const fn full(mut self, most: f64) -> Chart {
         self.look.full = Some(most);
         self
     }
 
+    /// Shows these health events with the chart; a name with braces is a pattern.
     pub const fn events(mut self, names: &'static [&'static str]) -> Chart {
         self.look.events = names;
         self
     }
 
-    /// On the overview, at that place.
+    /// Puts the chart on the overview; the lowest `place` comes first.
     pub const fn first(mut self, place: u8) -> Chart {
         self.look.first = Some(place);
         self
     }
 
+    /// Feeds this number at the top of the page.
     pub const fn tile(mut self, tile: Tile) -> Chart {
         self.look.tile = Some(tile);
         self
     }
 
-    /// Its metrics, above the axis and below.
+    /// All metrics of the chart, above and below the axis.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
         self.metrics.iter().chain(self.look.below).copied()
     }
 
-    /// What its axis is of; `None` where its metrics do not go together, or one of them does not exist.
+    /// The unit of the axis; empty for counts of different things. `None` if the units cannot share an axis, or if a
+    /// metric is not in the tables of `spec`.
     pub fn unit(&self, spec: &Spec) -> Option<&'static str> {
         let unit = |name| spec.field(name).map(drawn_unit).filter(|unit| !unit.is_empty());
         let units = self.names().map(unit).collect::<Option<Vec<_>>>()?;
@@ -162,7 +169,7 @@ impl Chart {
     }
 }
 
-/// Units of what is measured; every other is the plural of what is counted.
+/// Units of measured quantities. Every other unit is the plural noun of the thing that is counted.
 pub const MEASURES: &[&str] = &[
     "%",
     "bytes",
@@ -195,7 +202,7 @@ pub const MEASURES: &[&str] = &[
     "°C",
 ];
 
-/// The unit in which a metric is drawn: a counter as its change per second.
+/// The unit in which a metric is drawn. A counter is drawn as its change per second.
 pub fn drawn_unit(field: &Field) -> &'static str {
     match (field.how, field.unit) {
         (How::Counter, "bytes") => "bytes/s",
@@ -209,7 +216,7 @@ pub fn drawn_unit(field: &Field) -> &'static str {
     }
 }
 
-/// A chart of a check as it is drawn, laid out by hand or not.
+/// A chart as the page draws it, declared by the check or generated.
 #[derive(Clone, Debug)]
 pub struct Drawn {
     pub check: &'static str,
@@ -219,15 +226,15 @@ pub struct Drawn {
     pub look: Look,
 }
 
-/// All charts of these checks in the order of the page: the overview, then those of each check.
+/// The charts of all these checks in page order: first those of the overview, then the charts of each check.
 pub fn charts<'a>(specs: impl IntoIterator<Item = &'a Spec>) -> Vec<Drawn> {
     let mut all: Vec<Drawn> = specs.into_iter().flat_map(of).collect();
     all.sort_by_key(|chart| chart.look.first.unwrap_or(u8::MAX));
     all
 }
 
-/// The charts that a check declares, and others for the metrics that are in none of these: metrics of one table and one unit
-/// together. What has no unit of its own is in none: the page makes a chart of each.
+/// The charts that a check declares, and generated charts for its remaining metrics: metrics of one table with one unit
+/// share a chart. Metrics without a unit get no chart here; the page makes one chart for each of them.
 fn of(spec: &Spec) -> Vec<Drawn> {
     let declared = |chart: &Chart| {
         let (check, title, metrics) = (spec.name, chart.title.into(), chart.metrics.to_vec());
@@ -244,7 +251,7 @@ fn of(spec: &Spec) -> Vec<Drawn> {
                 continue;
             }
             taken.push(metric);
-            // Nobody knows how many lines a pattern becomes.
+            // A pattern may stand for any number of lines, so it gets a chart of its own.
             let is_alone = |chart: &Drawn| chart.metrics.iter().chain([&metric]).any(|name| name.contains('{'));
             let has_room = |chart: &&mut Drawn| chart.unit == unit && chart.metrics.len() < LINES && !is_alone(chart);
             match others.iter_mut().skip(begun).find(has_room) {
@@ -266,7 +273,7 @@ fn of(spec: &Spec) -> Vec<Drawn> {
     charts
 }
 
-/// A title for what nobody has laid out, which no chart has so far.
+/// A title for a generated chart that no other chart of the check has.
 fn title(unit: &str, charts: &[Drawn]) -> String {
     let words = match unit {
         "%" => "Shares",
@@ -285,7 +292,7 @@ fn title(unit: &str, charts: &[Drawn]) -> String {
 }
 
 impl Drawn {
-    /// As the page reads it.
+    /// The chart in the JSON form that the page reads.
     pub fn to_json(&self) -> Value {
         let Look { below, only, without, each, sum, stacked, full, events, first, tile } = self.look;
         let mut members = Map::new();

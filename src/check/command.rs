@@ -1,4 +1,4 @@
-//! A program that a check asks: its command line in a section, and what it writes as the answer.
+//! Checks that run a program: its command line comes from the configuration, its standard output is the answer.
 
 use super::Context;
 use crate::config::section::Section;
@@ -9,28 +9,30 @@ use nix::unistd::{User, geteuid};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// Longest run unless `timeout_seconds` says otherwise.
+/// Default of `timeout_seconds`, the longest time that the program may run.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Most bytes that are read of it.
+/// Maximum size of its standard output.
 const MOST_BYTES: usize = 8 << 20;
 const SUDO: &str = "/usr/bin/sudo";
 
-/// A program and its arguments.
+/// A program with its arguments, and how to run it.
 pub struct Command {
     program: Program,
-    /// The same through sudo, where the daemon may not ask it.
-    other: Option<Program>,
-    uses_other: bool,
+    /// The same program run through sudo, for a daemon that may not run it directly. See [`Command::or_as`].
+    via_sudo: Option<Program>,
+    uses_sudo: bool,
     timeout: Duration,
-    /// The file that names it, below home.
+    /// The configuration file that names the program, relative to home. For a daemon that runs as root, only root may
+    /// be able to change it.
     conf: String,
 }
 
 impl Command {
-    /// The command line under that key, split as a shell would, and no shell ever sees it; `more` stands behind it.
+    /// Reads the command line in `key`. It is split into words as a shell would, but no shell runs it. `more` is
+    /// appended as further arguments.
     ///
     /// # Errors
-    /// It does not begin with the whole path of a program, or has a quote that does not end.
+    /// The command line does not start with an absolute path, or has an unclosed quote.
     pub fn read(section: &Section, key: &str, more: &[&str]) -> Result<Command> {
         let words = shell_words::split(section.required(key, "/usr/bin/program --option")?);
         let mut words = words.map_err(|_| section.problem(key, "a quote in it does not end"))?.into_iter();
@@ -40,16 +42,18 @@ impl Command {
         let privileges = Privileges::default();
         let program = Program { path, words, privileges, max_output: MOST_BYTES, interpreter: None };
         let timeout = section.timeout(TIMEOUT)?;
-        Ok(Command { program, other: None, uses_other: false, timeout, conf: section.file.clone() })
+        Ok(Command { program, via_sudo: None, uses_sudo: false, timeout, conf: section.file.clone() })
     }
 
-    /// Where the daemon is not root and the program refuses it, sudo runs it as that user, and asks for no password.
+    /// If the daemon is not root and the program fails, it is run again through sudo as `user`. sudo may not ask for a
+    /// password.
     pub fn or_as(mut self, user: &str) -> Command {
-        self.other = Some(through_sudo(&self.program, user));
+        self.via_sudo = Some(through_sudo(&self.program, user));
         self
     }
 
-    /// What it writes with these words at its end, run as that user, and as nobody else: by root itself, by others through sudo.
+    /// The standard output of the program with `more` as further arguments, run as `user`. root switches to that user
+    /// itself; any other user needs sudo, unless it is that user already. `None`: the daemon's own user.
     ///
     /// # Errors
     /// As [`Command::ask`].
@@ -66,20 +70,21 @@ impl Command {
         self.run(&program, cx)
     }
 
-    /// What it writes.
+    /// The standard output of the program.
     ///
     /// # Errors
-    /// It cannot be run, or is not content: says which program, and what it complains of.
+    /// The program cannot be started, or it failed. The error names the program and quotes the last line of its
+    /// standard error.
     pub fn ask(&mut self, cx: &Context) -> Result<String> {
         safety::check_conf(&cx.programs.home.join(&self.conf))?;
-        let other = self.other.as_ref().filter(|_| !geteuid().is_root() && cx.is_file(SUDO));
-        let Some(other) = other else { return self.run(&self.program, cx) };
-        let own = if self.uses_other { None } else { Some(self.run(&self.program, cx)) };
+        let via_sudo = self.via_sudo.as_ref().filter(|_| !geteuid().is_root() && cx.is_file(SUDO));
+        let Some(via_sudo) = via_sudo else { return self.run(&self.program, cx) };
+        let own = if self.uses_sudo { None } else { Some(self.run(&self.program, cx)) };
         match own {
             Some(Ok(text)) => Ok(text),
             own => {
-                let asked = self.run(other, cx);
-                self.uses_other = asked.is_ok();
+                let asked = self.run(via_sudo, cx);
+                self.uses_sudo = asked.is_ok();
                 asked.map_err(|error| match own {
                     Some(Err(own)) => Error::daemon(format!("{own}; and {error}")),
                     _ => error,
@@ -88,42 +93,42 @@ impl Command {
         }
     }
 
-    /// What it writes with these words at its end, and what was wrong with it where something was: what it wrote until then is
-    /// true by itself.
+    /// The standard output of the program with `more` as further arguments, and what went wrong if the program failed.
+    /// The output up to that point can be used.
     ///
     /// # Errors
-    /// It cannot be run.
+    /// The program cannot be started.
     pub fn ask_for(&self, more: &[&str], cx: &Context) -> Result<(String, Option<Error>)> {
         safety::check_conf(&cx.programs.home.join(&self.conf))?;
         let mut program = self.program.clone();
         program.words.extend(more.iter().map(ToString::to_string));
-        self.said(&program, cx)
+        self.output_of(&program, cx)
     }
 
     fn run(&self, program: &Program, cx: &Context) -> Result<String> {
-        match self.said(program, cx)? {
+        match self.output_of(program, cx)? {
             (text, None) => Ok(text),
             (_, Some(error)) => Err(error),
         }
     }
 
-    fn said(&self, program: &Program, cx: &Context) -> Result<(String, Option<Error>)> {
+    fn output_of(&self, program: &Program, cx: &Context) -> Result<(String, Option<Error>)> {
         let deadline = cx.due().min(Instant::now() + self.timeout);
         let ran = run(program, cx.programs, deadline)?;
         let text = String::from_utf8_lossy(&ran.stdout).into_owned();
         let Some(why) = ran.complaint(program) else { return Ok((text, None)) };
-        let said = String::from_utf8_lossy(&ran.stderr);
-        let said = said
+        let complaint = String::from_utf8_lossy(&ran.stderr);
+        let complaint = complaint
             .lines()
             .rfind(|line| !line.trim().is_empty())
             .map(|line| format!("; it says {}", quote(line)))
             .unwrap_or_default();
-        let problem = format!("{why}{said}");
+        let problem = format!("{why}{complaint}");
         Ok((text, Some(Error::Fetch { address: program.path.display().to_string(), problem })))
     }
 }
 
-/// The same program, run as that user by sudo, which asks for no password.
+/// The same program, run through sudo as `user`. `-n`: sudo fails instead of asking for a password.
 fn through_sudo(program: &Program, user: &str) -> Program {
     let Program { path, words, .. } = program;
     let begin = ["-n", "-u", user, "--"].map(String::from).into_iter().chain([path.display().to_string()]);

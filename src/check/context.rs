@@ -1,4 +1,4 @@
-//! The only door to the world that a check has.
+//! [`Context`]: all input and output that a check can do.
 
 use crate::fetch::file::KernelFile;
 use crate::fetch::host_names::HostNames;
@@ -19,96 +19,97 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The most of a tick that is kept for what is done with an answer, and for ending a program.
+/// Upper limit of the part of a tick that is reserved for processing an answer and for ending a program.
 const SPARE: Duration = Duration::from_millis(500);
 
-/// The only door to the world that a check has. Every call is bounded by the tick's deadline.
+/// All input and output that a check can do. Every call returns before the deadline of the tick.
 pub struct Context<'a> {
     pub tick: Tick,
     pub roots: &'a Roots,
     pub programs: &'a Programs,
 }
 
-/// What all checks of a daemon find around them.
+/// What the checks of a daemon share: where to read, and how to run programs.
 pub struct World {
     pub roots: Roots,
     pub programs: Arc<Programs>,
 }
 
 impl World {
-    /// As a check sees it in that tick.
+    /// The context of a check for this tick.
     pub fn at(&self, tick: Tick) -> Context<'_> {
         Context { tick, roots: &self.roots, programs: &self.programs }
     }
 }
 
 impl Context<'_> {
-    /// The whole text of a kernel file, which stays open from tick to tick.
+    /// The whole text of a kernel file, which is kept open from tick to tick.
     pub fn read<'f>(&self, file: &'f mut KernelFile) -> Result<&'f str> {
         file.read(self.roots)
     }
 
-    /// What is mounted on the watched machine; `None` when that has not changed.
+    /// The mounts of the watched machine; `None` if they have not changed since the last call.
     pub fn mounts<'m>(&self, mounts: &'m mut Mounts) -> Result<Option<Mounted<'m>>> {
         mounts.read(self.roots)
     }
 
-    /// The whole text of a kernel file that is not worth keeping open.
+    /// The whole text of a kernel file that is read too seldom to be kept open.
     pub fn text(&self, path: &str) -> Result<String> {
         tree::text(self.roots, path)
     }
 
-    /// The names in a folder, sorted.
+    /// The names of all entries of a folder, sorted.
     pub fn names(&self, path: &str) -> Result<Vec<String>> {
         tree::names(self.roots, path)
     }
 
-    /// The names of the folders in a folder, sorted.
+    /// The names of the subfolders of a folder, sorted.
     pub fn folders(&self, path: &str) -> Result<Vec<String>> {
         tree::folders(self.roots, path)
     }
 
-    /// Where a symbolic link points to; `None` for anything else, and where it may not be read.
+    /// The target of a symbolic link; `None` if it is no link or cannot be read.
     pub fn target(&self, link: &str) -> Option<String> {
         tree::target(self.roots, link)
     }
 
-    /// Whether the network that is watched is another than that of this process: that of the host around its container.
+    /// Whether the watched network is not the network of this process: a daemon in a container that watches its host.
     pub fn watches_another_network(&self) -> bool {
         tree::is_of_reader(self.roots)
     }
 
-    /// Where the kernel tells that network interfaces have changed.
+    /// Subscribes to the kernel's notifications about changed network interfaces.
     pub fn link_news(&self) -> LinkNews {
         LinkNews::listen(self.roots)
     }
 
-    /// Those of these block devices of this host that lie on no other; all where there is none of these.
+    /// Of these block devices, those that are not built on another device (LVM, RAID, loop); see [`Stacks::lowest`].
     pub fn lowest(&self, stacks: &Stacks, devices: HashSet<Device>) -> HashSet<Device> {
         stacks.lowest(self.roots, devices)
     }
 
-    /// The page of that path and query on a server; `""` for its address itself.
+    /// Requests a path with query from a server. An empty path means the configured address itself.
     pub fn get(&self, http: &mut Http, path: &str) -> Result<Answer> {
         http.ask(Question::get(path), self.due())
     }
 
-    /// The same of a page that may be long: `read` is given it while it comes.
+    /// The same for a page that may be long: `read` consumes the body while it arrives.
     pub fn stream<T>(&self, http: &mut Http, path: &str, read: impl FnOnce(&mut Body) -> Result<T>) -> Result<T> {
         http.stream(Question::get(path), self.due(), read)
     }
 
-    /// What a server answers to a body.
+    /// Sends a JSON body to a server.
     pub fn post(&self, http: &mut Http, path: &str, json: String) -> Result<Answer> {
         http.ask(Question::post(path, json), self.due())
     }
 
-    /// Many pages of a server at once: `tell` is given each with its place in `questions` as soon as it is there or has failed.
+    /// Requests several pages of a server at the same time. `tell` gets each answer or error with its index in
+    /// `questions`, as soon as it is complete.
     pub fn ask_all(&self, http: &mut Http, questions: &[Question], tell: impl FnMut(usize, Result<Answer>)) {
         http.ask_all(questions, self.due(), tell);
     }
 
-    /// The same, by their places in `questions`, when all are there or have failed.
+    /// The same, collected: all answers and errors by their index in `questions`.
     pub fn answers(&self, http: &mut Http, questions: &[Question]) -> HashMap<usize, Result<Answer>> {
         let mut answers = HashMap::new();
         self.ask_all(http, questions, |at, answer| {
@@ -117,36 +118,36 @@ impl Context<'_> {
         answers
     }
 
-    /// What a server with a protocol of its own answers, until that is whole.
+    /// Sends `question` to a server that speaks its own TCP protocol, and reads until `is_whole` accepts the answer.
     pub fn ask(&self, server: &mut Server, question: &[u8], is_whole: impl Fn(&[u8]) -> bool) -> Result<Vec<u8>> {
         server.ask(question, self.due(), is_whole)
     }
 
-    /// Asks all agents at the same time.
+    /// Asks several SNMP agents at the same time.
     #[cfg(feature = "snmp")]
     pub fn snmp(&self, agents: Vec<&mut Agent>) -> Vec<Asked> {
         snmp::ask_all(agents, self.due())
     }
 
-    /// When an answer from outside must be there, a little before the deadline: a run that ends with that would miss the next
-    /// tick, and what did answer would be late.
+    /// The deadline for an answer from outside, a little before the deadline of the tick. Otherwise a server that hangs
+    /// would make the check miss the next tick, and delay what other servers answered.
     pub fn due(&self) -> Instant {
         let now = Instant::now();
         let left = self.tick.left(now);
         now + (left - SPARE.min(left / 10))
     }
 
-    /// The host that a node of a cluster names itself after; `None`: that of the daemon.
+    /// The host name for a node of a cluster, from the node's own name; `None` if it is the daemon's host.
     pub fn host_of(&self, names: &mut HostNames, node: &str) -> Option<String> {
         names.of(node, self.due())
     }
 
-    /// Whether that is a file.
+    /// Whether the path is a regular file.
     pub fn is_file(&self, path: &str) -> bool {
         self.roots.resolve(path).is_file()
     }
 
-    /// Whether that is a folder, `sys/block/sda`.
+    /// Whether the path, for example `sys/block/sda`, is a folder.
     pub fn is_folder(&self, path: &str) -> bool {
         self.roots.resolve(path).is_dir()
     }

@@ -1,5 +1,5 @@
-//! More than one server for a check: beside `[NginX]` each section `[NginX:NAME]` is one, told with the tag `instance`; or one
-//! section names several.
+//! Checks with more than one server: each section `[NginX:NAME]` adds a server to that of `[NginX]`, with the tag
+//! `instance`; or one section lists several servers.
 
 use super::{Check, CommonSettings, Context, Out, Spec};
 use crate::config::section::Section;
@@ -7,13 +7,13 @@ use crate::model::error::Result;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The tag that holds NAME.
+/// The tag whose value is NAME.
 const TAG: &str = "instance";
 
-/// The check as its section says, and as those of its further servers say, which stand there as devices.
+/// Builds the check for its section and for the sections of its further servers, which are in `section.devices`.
 ///
 /// # Errors
-/// A mistake in one of them.
+/// A mistake in one of the sections.
 pub fn build(spec: &'static Spec, section: &Section) -> Result<Box<dyn Check>> {
     if section.devices.is_empty() || spec.has_key(super::DEVICES) {
         return (spec.build)(section);
@@ -26,7 +26,8 @@ pub fn build(spec: &'static Spec, section: &Section) -> Result<Box<dyn Check>> {
     Ok(Box::new(Instances { tag: TAG, first, more: more.collect::<Result<_>>()? }))
 }
 
-/// A check of several servers that one section names: each by its own check, told with its name in that tag.
+/// A check of several servers that one section lists. `servers` has a name and a check for each; the name becomes the
+/// value of `tag`.
 ///
 /// # Errors
 /// A mistake in the section.
@@ -51,7 +52,7 @@ struct Instance {
     max_series: usize,
     check_type: &'static str,
     check: Box<dyn Check>,
-    /// `None` before the first run.
+    /// Created in the first run.
     out: Option<Out>,
 }
 
@@ -72,7 +73,7 @@ impl Instance {
 }
 
 impl Check for Instances {
-    /// All of them at the same time. One that fails costs what it would have told; where all fail, so does the run.
+    /// Runs all servers at the same time. If a server fails, only its points are missing; if all fail, the run fails.
     fn run(&mut self, cx: &Context, out: &mut Out) -> Result<()> {
         let Instances { tag, first, more } = self;
         let (mut failed, all) = (Vec::new(), more.len() + usize::from(first.is_some()));
@@ -87,12 +88,13 @@ impl Check for Instances {
             let own = first.as_mut().map_or(Ok(()), |first| first.run(cx, out));
             failed.extend(own.err().map(|error| (String::new(), error)));
             for (name, running) in running {
-                let (told, result, took) = running.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-                out.take_over(told, tag, &name, (took, result.as_ref().err()));
+                let (server_out, result, took) =
+                    running.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                out.take_over(server_out, tag, &name, (took, result.as_ref().err()));
                 failed.extend(result.err().map(|error| (name, error)));
             }
         });
-        // That of the section without a name, where there is one.
+        // The run fails with the first error: that of the section without a name, if there is one.
         let whole = (failed.len() == all && all > 0).then(|| failed.remove(0));
         failed.into_iter().for_each(|(name, error)| out.failure_of(&name, &error));
         whole.map_or(Ok(()), |(_, error)| Err(error))

@@ -1,4 +1,4 @@
-//! What all Java servers tell of their virtual machine: memory, threads, collectors of garbage.
+//! MBeans that every Java virtual machine has: memory, threads, garbage collectors.
 
 use super::Out;
 use crate::model::parse::jolokia::{Bean, Found};
@@ -7,39 +7,40 @@ use crate::model::point::Tags;
 use crate::model::table::{Field, Raw};
 use serde_json::Value;
 
-/// Heap and the rest, each as committed, init, max and used: cells as `/HeapMemoryUsage/used`.
+/// Heap and non-heap memory, each with committed, init, max and used. A cell is `/HeapMemoryUsage/used`.
 pub const MEMORY: Bean = Bean { name: "java.lang:type=Memory", attributes: &["HeapMemoryUsage", "NonHeapMemoryUsage"] };
 
-/// Cells as `/ThreadCount`.
+/// A cell is `/ThreadCount`.
 pub const THREADS: Bean = Bean {
     name: "java.lang:type=Threading",
     attributes: &["ThreadCount", "PeakThreadCount", "DaemonThreadCount", "TotalStartedThreadCount"],
 };
 
-/// One MBean for each collector: cells as `/CollectionCount`, `/LastGcInfo/duration`.
+/// One MBean per collector. Cells are `/CollectionCount` and `/LastGcInfo/duration`.
 pub const COLLECTORS: Bean = Bean {
     name: "java.lang:type=GarbageCollector,name=*",
     attributes: &["Name", "CollectionCount", "CollectionTime", "LastGcInfo"],
 };
 
-/// When the virtual machine started, which tells it from the one before, and for how many milliseconds it has run.
+/// Start time (it identifies the process) and uptime, both in milliseconds.
 pub const RUNTIME: Bean = Bean { name: "java.lang:type=Runtime", attributes: &["StartTime", "Uptime"] };
 
-/// What is told from here on was counted by this virtual machine.
+/// Uses the start time to detect a restart: counters emitted after this call are compared only with those of the same
+/// process.
 pub fn counted(found: &[Found], out: &mut Out) {
     if let Some(start) = found.iter().find_map(|found| json::count(&found.attributes, "/StartTime")) {
         out.counted_by(&start.to_string());
     }
 }
 
-/// A level that is -1 or NaN is not known, and not told.
+/// Emits the fields of each MBean. Values that are negative or NaN mean "unknown" in Java and are left out.
 pub fn tell(found: &[Found], fields: &'static [Field], tags: &Tags, out: &mut Out) {
     for found in found {
         tell_known(&found.attributes, fields, tags, out);
     }
 }
 
-/// The same of any document.
+/// The same for any JSON document.
 pub fn tell_known(document: &Value, fields: &'static [Field], tags: &Tags, out: &mut Out) {
     for field in fields {
         if let Some(raw) = json::cell(document, field.cell).filter(|raw| is_known(*raw)) {
@@ -48,8 +49,8 @@ pub fn tell_known(document: &Value, fields: &'static [Field], tags: &Tags, out: 
     }
 }
 
-/// Beans that differ in these properties, the values of which stand first in the cells, with a blank between: `Hits KeyCache/Count`.
-/// Others become tags.
+/// Emits MBeans that differ in the values of `properties`. A field's cell starts with these values, joined by a blank:
+/// `Hits KeyCache/Count`. `tags` maps tag names to further properties.
 pub fn tell_of(
     found: &[Found],
     properties: &[&str],
@@ -80,7 +81,7 @@ fn is_known(raw: Raw) -> bool {
     }
 }
 
-/// Several that count the same, as one: their sums.
+/// Emits one point per field: the sum over all MBeans.
 pub fn tell_sums(found: &[Found], fields: &'static [Field], out: &mut Out) {
     for field in fields {
         let counts = found.iter().filter_map(|found| json::cell(&found.attributes, field.cell)?.count());
@@ -90,7 +91,7 @@ pub fn tell_sums(found: &[Found], fields: &'static [Field], out: &mut Out) {
     }
 }
 
-/// Each by itself, with these properties of its name as tags.
+/// Emits each MBean on its own; `tags` maps tag names to properties of its name.
 pub fn tell_each(found: &[Found], fields: &'static [Field], tags: &[(&'static str, &str)], out: &mut Out) {
     for found in found {
         let tags = tags.iter().filter_map(|(tag, property)| Some((*tag, found.property(property)?))).collect();
@@ -98,7 +99,7 @@ pub fn tell_each(found: &[Found], fields: &'static [Field], tags: &[(&'static st
     }
 }
 
-/// Each collector under the tag `gctype`, see [`collector`].
+/// Emits each collector with the tag `gctype`; see [`collector`] for its value.
 pub fn tell_collectors(found: &[Found], fields: &'static [Field], short: bool, out: &mut Out) {
     for found in found {
         let tags = Tags::one("gctype", &collector_of(found, short));
@@ -106,8 +107,8 @@ pub fn tell_collectors(found: &[Found], fields: &'static [Field], short: bool, o
     }
 }
 
-/// Each collector under metrics of its own: one that is known by the lines beside its name, any other by lines whose metric has
-/// `{gc}` for it.
+/// Emits each collector under its own metric names. A collector listed in `known` uses the fields beside its name; any
+/// other uses `other`, where `{gc}` in the metric stands for the collector's name.
 pub fn tell_named(found: &[Found], known: &[(&str, &'static [Field])], other: &'static [Field], out: &mut Out) {
     for found in found {
         let gc = collector_of(found, true);
@@ -123,13 +124,14 @@ pub fn tell_named(found: &[Found], known: &[(&str, &'static [Field])], other: &'
     }
 }
 
-/// Which collector that is, see [`collector`].
+/// The name of the collector, see [`collector`].
 pub fn collector_of(found: &Found, short: bool) -> String {
     let name = json::text(&found.attributes, "/Name").or_else(|| found.property("name"));
     collector(name.unwrap_or_default(), short)
 }
 
-/// `G1 Young Generation` is `g1_young`; ConcurrentMarkSweep is `cms` where names are `short`.
+/// The short name of a collector: `G1 Young Generation` becomes `g1_young`. With `short`, ConcurrentMarkSweep becomes
+/// `cms`.
 pub fn collector(name: &str, short: bool) -> String {
     let name = name.replace(" Generation", "");
     let name = if short { name.replace("ConcurrentMarkSweep", "cms") } else { name };

@@ -1,5 +1,7 @@
-//! The contract of a check: what it declares ([`Spec`]), what it does ([`Check`]), what it may touch ([`Context`])
-//! and where its numbers go ([`Out`]).
+//! The contract of a check: what it declares ([`Spec`]), what it does ([`Check`]), which input it can read
+//! ([`Context`]) and where it emits its points ([`Out`]).
+//!
+//! In names, *tell* means to emit: to hand a number, event or fault to [`Out`].
 
 pub mod chart;
 mod command;
@@ -25,9 +27,9 @@ pub use spec::{COMMON_KEYS, CommonSettings, DEFAULT_MAX_SERIES, DEVICES, Runs, S
 
 use crate::model::error::Result;
 
-/// A check in its worker. `&mut self` is its own memory from tick to tick.
+/// A check as its worker holds it. `&mut self` is its memory from run to run.
 pub trait Check: Send {
-    /// Reads its source and tells what it saw. `Err` is for the whole run; a bad row or device is an [`Out::fault`].
-    /// What was told before an error is kept.
+    /// Reads the source and emits points, events and faults to `out`. `Err` means that the whole run failed; a single
+    /// unreadable row or device is an [`Out::fault`]. Points emitted before an error are kept.
     fn run(&mut self, cx: &Context, out: &mut Out) -> Result<()>;
 }

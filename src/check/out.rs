@@ -1,11 +1,11 @@
-//! Where the numbers, judgements and faults of a check go.
+//! [`Out`]: takes the points, health events and faults of a check.
 
 use super::series::KnownSeries;
 use super::thresholds::Thresholds;
 use crate::model::error::Error;
 use crate::model::origin::Origin;
 use crate::model::point::{Batch, HealthEvent, Kind, Level, Point, Series, Tags, Text, Tick, Value};
-use crate::model::rates::{Backward, Before, Change, Count};
+use crate::model::rates::{Backward, Change, Count, SampleHistory};
 use crate::model::table::{Field, How, NO_COUNT, Raw, Row, Share};
 use crate::state::Run;
 use crate::sys::logging::FaultKind;
@@ -14,16 +14,16 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Periods after which an event that is not judged any more is forgotten.
+/// An event that was not judged for this many periods is forgotten.
 const FORGET_AFTER_PERIODS: u32 = 10;
 
-/// Faults that a sentence shows of many.
+/// Maximum number of faults that a sentence lists.
 const SHOWN: usize = 3;
 
-/// A rate that decays comes nearer to 0 for ever: what is smaller than this is 0.
+/// Some servers send exponentially decaying rates, which never reach 0. Smaller values than this are emitted as 0.
 const NOTHING: f64 = 1e-100;
 
-/// What rounding may put on top of a bound.
+/// Tolerance for rounding errors when a value is compared with its upper bound.
 const ROUNDED: f64 = 1.0 + 1e-9;
 
 const BELOW_ZERO: &str = "no number to tell: what is read is some 2^63 or more, as of a count that fell below 0";
@@ -32,36 +32,36 @@ const TOO_FAST: &str = "no number to tell: what is read grows faster than it can
 const TOO_MUCH: &str = "no number to tell: what is read is more than there can be";
 const MORE_THAN_ALL: &str = "no number to tell: the part is more than its whole";
 
-/// A number that brings all that there is to say of it.
+/// A number that brings its own name, kind, type, tags and time.
 pub struct Measurement<'a> {
     pub name: &'a str,
     pub value: Value,
     pub how: How,
     pub check_type: &'a str,
     pub tags: Tags,
-    /// Unix seconds; `None`: that of the tick.
+    /// Unix seconds; `None`: the time of the tick.
     pub time: Option<i64>,
 }
 
-/// Something that could not be told.
+/// A problem with one part of a check; the rest of its points is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// The device, plugin or container that it is about; empty where it is the check as a whole.
+    /// The device, plugin or container concerned; empty for the check as a whole.
     pub item: String,
     pub text: String,
     pub kind: FaultKind,
-    /// The event about it is called after the item, not after the check.
+    /// Whether the event for this fault is named after the item, not after the check.
     pub names_event: bool,
 }
 
 impl Fault {
-    /// The failure of a check as a whole.
+    /// The fault for a check that failed as a whole.
     pub fn whole(error: &Error) -> Fault {
         Fault { item: String::new(), text: error.to_string(), kind: kind_of(error), names_event: false }
     }
 }
 
-/// As what the log tells it.
+/// How the log treats this error.
 fn kind_of(error: &Error) -> FaultKind {
     match error {
         Error::Absent(_) => FaultKind::Lasting,
@@ -79,7 +79,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Faults as one sentence: the first of them, and how many more there are.
+/// Several faults as one sentence: the first [`SHOWN`], and the number of the others.
 pub struct Faults<'a>(pub &'a [Fault]);
 
 impl fmt::Display for Faults<'_> {
@@ -95,30 +95,30 @@ impl fmt::Display for Faults<'_> {
     }
 }
 
-/// What a further server of a check has brought.
+/// The result of one further server of a check, see [`super::instances`].
 pub struct ServerRun {
     pub name: String,
     pub run: Run,
-    /// What it could not tell, or why it failed.
+    /// Its faults, or why it failed.
     pub why: Option<String>,
 }
 
-/// Where a check's numbers go. Owned by the check's worker, kept from tick to tick: it knows the series.
+/// Takes what a check emits. Each worker keeps one for its check, because it holds the previous samples of all series.
 pub struct Out {
     check_type: Text,
     tick: Tick,
-    /// When what is told was read; `None` until something is told.
+    /// When the values emitted now were read; `None` until the first one of a run.
     read: Option<Instant>,
-    /// See [`Out::set_host`].
+    /// Host of the points emitted now, see [`Out::set_host`].
     host: Option<Arc<str>>,
     batch: Batch,
     faults: Vec<Fault>,
     servers: Vec<ServerRun>,
     known: KnownSeries,
-    /// Points of the last run.
+    /// Number of points of the last run, to allocate the next batch.
     expected: usize,
     origin: Origin,
-    /// The last judgement of each event, and when it was made.
+    /// The last level of each event, and when it was judged.
     judged: HashMap<Text, (Level, Instant)>,
 }
 
@@ -149,23 +149,25 @@ impl Out {
         self.known.begin_run();
     }
 
-    /// What is told from here on was so at that time.
+    /// Sets the time of all values emitted from here on: `wall` in Unix seconds, `at` the same moment on the monotonic
+    /// clock.
     pub fn set_moment(&mut self, wall: i64, at: Instant) {
         (self.tick.wall, self.tick.at, self.read) = (wall, at, Some(at));
     }
 
-    /// What is told from here on has been read just now. Unless a check says so, all of a run was read when the first of it is
-    /// told.
+    /// Declares that the values emitted from here on were read now. Without this call, all values of a run count as
+    /// read when the first one is emitted.
     pub fn read_now(&mut self) -> Instant {
         self.read_at(Instant::now())
     }
 
-    /// What is told from here on was read at that instant. Never before the tick, as which the instant is handed back.
+    /// Declares that the values emitted from here on were read at `at`. A moment before the start of the tick is
+    /// replaced by the start. Returns the moment used.
     pub fn read_at(&mut self, at: Instant) -> Instant {
         *self.read.insert(at.max(self.tick.at))
     }
 
-    /// When what is told now was read: what has changed since then is divided by the time from reading to reading.
+    /// When the values emitted now were read. Rates are divided by the time between two readings.
     pub fn when_read(&mut self) -> Instant {
         match self.read {
             Some(at) => at,
@@ -173,19 +175,20 @@ impl Out {
         }
     }
 
-    /// The machine that is told from here on, where that is another than the daemon's; `None`, as at the beginning of a run: its own.
+    /// Sets the host of the points emitted from here on; `None`, the value at the start of a run, is the daemon's own
+    /// host.
     pub fn set_host(&mut self, host: Option<&str>) {
         self.host = host.map(Into::into);
     }
 
-    /// What is told with the numbers of a device that is known by that, and by nothing else: its major and minor number, the
-    /// index of an interface. Its name is a tag, which another device may have at the next tick. One that was not told in
-    /// the run before starts anew.
+    /// Emits values of a device under an identity that cannot be renamed: major and minor number, index of an
+    /// interface. The device's name is only a tag, and another device may have it at the next tick. If the device was
+    /// missing in the previous run, its counters start again.
     pub fn of<'a>(&'a mut self, device: &'a str) -> OfDevice<'a> {
         OfDevice { out: self, device }
     }
 
-    /// Ends the run: what was told, and the soft faults on the way.
+    /// Ends the run: returns its points and events, and its faults.
     pub fn finish(&mut self) -> (Batch, Vec<Fault>) {
         let (most, refused) = self.known.end_run();
         if refused > 0 {
@@ -197,17 +200,18 @@ impl Out {
         (std::mem::take(&mut self.batch), std::mem::take(&mut self.faults))
     }
 
-    /// Applies a table to a row: each line's cell becomes a point. A missing or unreadable cell costs that line alone.
+    /// Emits one point per field from the cell of `row` that it names. A missing or unreadable cell is a fault, and the
+    /// other fields are emitted.
     pub fn pick(&mut self, row: &Row, fields: &'static [Field], tags: &Tags) {
         self.pick_of(row, fields, tags, None, false);
     }
 
-    /// The same where any cell may be missing: kinds and versions of a server differ.
+    /// The same, but a missing cell is no fault, for sources whose cells depend on the version.
     pub fn pick_present(&mut self, row: &Row, fields: &'static [Field], tags: &Tags) {
         self.pick_of(row, fields, tags, None, true);
     }
 
-    /// The same as numbers of that type: a check may tell of several kinds of things under the same names.
+    /// The same with another check type, for a check that emits several types under the same metric names.
     pub fn pick_present_as(&mut self, check_type: &'static str, row: &Row, fields: &'static [Field], tags: &Tags) {
         let own = std::mem::replace(&mut self.check_type, check_type.into());
         self.pick_present(row, fields, tags);
@@ -227,23 +231,24 @@ impl Out {
         }
     }
 
-    /// One number for one table line. Counters give no point on their first sample and after a restart.
+    /// Emits one number under one field. A counter gives no point for its first sample and after a restart.
     pub fn put<'r>(&mut self, field: &'static Field, raw: impl Into<Raw<'r>>, tags: &Tags) {
         self.put_of(field, raw.into(), tags, None);
     }
 
-    /// The same for a line whose metric is a pattern: told under that name.
+    /// The same for a field whose metric is a pattern; `name` is the metric name.
     pub fn put_as<'r>(&mut self, name: &str, field: &'static Field, raw: impl Into<Raw<'r>>, tags: &Tags) {
         self.put_named(Text::Owned(name.into()), field, raw.into(), tags, None);
     }
 
-    /// The sum of the rates of several counters, each known by a word that no other counter of this metric has. One that is new,
-    /// or that fell, adds nothing until it is seen again; where none adds anything, there is no point.
+    /// Emits the sum of the rates of several counters. The key of `counters` identifies a counter among all of this
+    /// metric. A counter that is new or went back adds nothing until its next sample; if no counter adds anything,
+    /// there is no point.
     pub fn put_sum(&mut self, field: &'static Field, counters: &HashMap<String, f64>, tags: &Tags) {
         self.put_sum_named(Text::Borrowed(field.metric), field, counters, tags);
     }
 
-    /// The same for a line whose metric is a pattern: told under that name.
+    /// The same for a field whose metric is a pattern; `name` is the metric name.
     pub fn put_sum_as(&mut self, name: &str, field: &'static Field, counters: &HashMap<String, f64>, tags: &Tags) {
         self.put_sum_named(Text::Owned(name.into()), field, counters, tags);
     }
@@ -256,13 +261,13 @@ impl Out {
         if !self.known.refuses(&series) {
             let mut parts = self.known.parts(&series.name);
             for (word, count) in counters {
-                let change = |before: &mut Before| before.per_second(Count::Real(*count), at, field.backward);
+                let change = |before: &mut SampleHistory| before.per_second(Count::Real(*count), at, field.backward);
                 let rate = parts.change(word, time, change).number();
                 sum = rate.map(|rate| rate + sum.unwrap_or(0.0)).or(sum);
             }
         }
-        let told = (field.how, time, field.reaction);
-        self.push(series, None, told, |_| Some(told_as(field, Value::finite(sum? * field.scale)?)));
+        let meta = (field.how, time, field.reaction);
+        self.push(series, None, meta, |_| Some(as_declared(field, Value::finite(sum? * field.scale)?)));
     }
 
     fn put_of(&mut self, field: &'static Field, raw: Raw, tags: &Tags, device: Option<&str>) {
@@ -279,7 +284,7 @@ impl Out {
         };
         let series = Series { name, check_type: self.check_type.clone(), host: self.host.clone(), tags: tags.clone() };
         let (count, at) = (count(raw), self.when_read());
-        let told = (field.how, self.tick.wall, field.reaction);
+        let meta = (field.how, self.tick.wall, field.reaction);
         let as_read = match field.how {
             How::Gauge | How::Percent | How::Counter => plain(field, raw),
             How::Rate | How::Delta => countable(raw).map(|()| None),
@@ -290,7 +295,7 @@ impl Out {
             Err(problem) => return self.refuse(field.metric, problem),
         };
         let mut is_impossible = false;
-        self.push(series, device, told, |before| {
+        self.push(series, device, meta, |before| {
             let change = match (field.how, field.most) {
                 (How::Delta, _) => before.delta(count, at, field.backward),
                 (How::Rate, Some(most)) => before.per_second_up_to(most / field.scale, count, at, field.backward),
@@ -298,15 +303,16 @@ impl Out {
                 (How::Gauge | How::Percent | How::Counter, _) => return as_read,
             };
             is_impossible = change == Change::Impossible;
-            Some(told_as(field, Value::finite(change.number()? * field.scale)?))
+            Some(as_declared(field, Value::finite(change.number()? * field.scale)?))
         });
         if is_impossible {
             self.refuse(field.metric, TOO_FAST);
         }
     }
 
-    /// How much a part is of its whole, both as counted by the same source: the one way to a share. `None` where one is not
-    /// known or there is no whole, and with a fault of that metric where the part is the greater: then neither is to be believed.
+    /// The share of `part` in `whole`, both counted by the same source; every percentage of two counts is computed
+    /// here. `None` if one of them is unknown or the whole is 0. If the part is larger than the whole, both are wrong:
+    /// `None`, and a fault for `metric`.
     pub fn share(&mut self, metric: &str, part: Option<u64>, whole: Option<u64>) -> Option<Share> {
         let (part, whole) = (part?, whole?);
         if part > whole || whole >= NO_COUNT {
@@ -315,7 +321,7 @@ impl Out {
         Share::of(part, whole)
     }
 
-    /// The count as an integer; `None` and a fault from [`NO_COUNT`] on.
+    /// The count as an integer; `None` and a fault for [`NO_COUNT`] and above.
     pub fn integer(&mut self, metric: &str, count: u64) -> Option<i64> {
         let integer = i64::try_from(count).ok().filter(|_| count < NO_COUNT);
         if integer.is_none() {
@@ -324,14 +330,15 @@ impl Out {
         integer
     }
 
-    /// A number that is none: told once a run of each metric, however many devices have it.
+    /// Reports a value that cannot be true: one fault per metric and run, however many devices have it.
     pub fn refuse(&mut self, metric: &str, problem: &str) {
         if !self.faults.iter().any(|fault| fault.item == metric) {
             self.fault_of(metric, problem);
         }
     }
 
-    /// What the meters of several table lines told together. Where one began anew, all that has these tags does.
+    /// Emits the totals of several [meters](crate::model::meter::Meter). A total of `None` means that a counter went
+    /// back: then all series with these tags start again.
     pub fn put_totals(&mut self, totals: Vec<(&'static Field, Option<u64>)>, tags: &Tags) {
         if totals.iter().any(|(_, total)| total.is_none()) {
             self.forget(std::slice::from_ref(tags));
@@ -341,15 +348,15 @@ impl Out {
         }
     }
 
-    /// A number that brings name, type and tags of its own. A change gives no point on its first sample and after a
-    /// restart.
-    pub fn tell(&mut self, told: Measurement) {
-        self.tell_with(told, Backward::Reset);
+    /// Emits a number that brings its own name, type and tags. A rate or delta gives no point for its first sample and
+    /// after a restart.
+    pub fn tell(&mut self, measurement: Measurement) {
+        self.tell_with(measurement, Backward::Reset);
     }
 
-    /// The same for a counter of which is known what it means that it went back.
-    pub fn tell_with(&mut self, told: Measurement, backward: Backward) {
-        let Measurement { name, value, how, check_type, tags, time } = told;
+    /// The same for a counter with a rule for going back.
+    pub fn tell_with(&mut self, measurement: Measurement, backward: Backward) {
+        let Measurement { name, value, how, check_type, tags, time } = measurement;
         let (name, check_type) = (Text::Owned(name.into()), Text::Owned(check_type.into()));
         let series = Series { name, check_type, host: self.host.clone(), tags };
         let count = match value {
@@ -364,25 +371,26 @@ impl Out {
         });
     }
 
-    /// A number as it is, whatever its kind: a change was reckoned by whoever tells it. About another `host` where there is one.
-    pub fn tell_as_is(&mut self, told: Measurement, host: Option<&str>, reaction: i8) {
-        let Measurement { name, value, how, check_type, tags, time } = told;
+    /// Emits a number unchanged, even if it is declared as a rate: the sender has computed the change already. `host`:
+    /// the host of the point, if it is not the daemon's.
+    pub fn tell_as_is(&mut self, measurement: Measurement, host: Option<&str>, reaction: i8) {
+        let Measurement { name, value, how, check_type, tags, time } = measurement;
         let (name, check_type) = (Text::Owned(name.into()), Text::Owned(check_type.into()));
         let series = Series { name, check_type, host: host.map(Into::into), tags };
         self.push(series, None, (how, time.unwrap_or(self.tick.wall), reaction), |_| Some(value));
     }
 
-    /// The number that `value` makes of what was before. A series has one number at a time, the last that was told: what a
-    /// store would keep of several.
+    /// Emits the point whose value is computed by `value` from the counter's previous samples. A series has one point
+    /// per timestamp: a second one replaces the first, as a store would do.
     fn push(
         &mut self,
         series: Series,
         device: Option<&str>,
         (how, time, reaction): (How, i64, i8),
-        value: impl FnOnce(&mut Before) -> Option<Value>,
+        value: impl FnOnce(&mut SampleHistory) -> Option<Value>,
     ) {
         let Some(known) = self.known.of(&series, device, time) else { return };
-        let Some(value) = value(known.before) else { return };
+        let Some(value) = value(known.history) else { return };
         let kind = match how {
             How::Gauge | How::Delta => Kind::Gauge,
             How::Percent => Kind::Percent,
@@ -401,8 +409,8 @@ impl Out {
         }
     }
 
-    /// What is told from here on was counted by a process that has run for so long, as it says itself. Where that is another than
-    /// in the run before, all counters begin anew. Whether it is.
+    /// Detects a restart of the server by its uptime in seconds, see [`Origin`]. If it restarted, all counters start
+    /// again. Returns whether it did.
     pub fn counted_for(&mut self, seconds: f64) -> bool {
         let is_new = self.origin.is_new_by_uptime(seconds, self.tick.at);
         if is_new {
@@ -411,30 +419,31 @@ impl Out {
         is_new
     }
 
-    /// The same by a word that tells a process from others: its pid, the id of its run.
+    /// The same by an identity of the process: its pid, or an id of its run.
     pub fn counted_by(&mut self, process: &str) {
         if self.origin.is_new_by_name(process) {
             self.begin_anew();
         }
     }
 
-    /// What is told of this machine from here on is counted by another process than before: all its counters begin anew.
+    /// Forgets the previous samples of all counters of the current host, because another process counts now.
     pub fn begin_anew(&mut self) {
         self.known.begin_anew(self.host.as_deref());
     }
 
-    /// What was told of one of several servers: its points get that tag, its events and faults its name.
+    /// Takes over the run of one of several servers: its points get the tag, its events and faults get the server's
+    /// name.
     pub fn take_over(
         &mut self,
-        told: &mut Out,
+        server_out: &mut Out,
         tag: &'static str,
         name: &str,
         (took, failure): (Duration, Option<&Error>),
     ) {
-        let (mut batch, faults) = told.finish();
+        let (mut batch, faults) = server_out.finish();
         let (points, has_failed) = (batch.len(), failure.is_some());
         let faulty = faults.len() + usize::from(has_failed);
-        let run = Run { tick: told.tick.wall, took, points, faults: faulty, has_failed };
+        let run = Run { tick: server_out.tick.wall, took, points, faults: faulty, has_failed };
         let why = match failure {
             Some(failure) => Some(failure.to_string()),
             None => (!faults.is_empty()).then(|| Faults(&faults).to_string()),
@@ -453,24 +462,24 @@ impl Out {
         }
     }
 
-    /// What each further server has brought in this run.
+    /// The results of the further servers in this run.
     pub fn take_servers(&mut self) -> Vec<ServerRun> {
         std::mem::take(&mut self.servers)
     }
 
-    /// Whether there may be no more series: a device that is new need not be looked at.
+    /// Whether `max_series` is reached, so that new devices need not be looked at.
     pub fn is_full(&self) -> bool {
         self.known.is_full()
     }
 
-    /// Drops the history of devices that have left, of all that has the tags of one of them and maybe more: should one of that
-    /// name come back, its counters start anew.
+    /// Forgets the counters of removed devices: every series that has all tags of one entry of `gone`. A device that
+    /// returns under the same name starts again.
     pub fn forget(&mut self, gone: &[Tags]) {
         self.known.forget(gone);
     }
 
-    /// A judgement about what is watched; `reaction` counts in `[SelfConfig] error_handler`. The first that is well after
-    /// one that was not says so.
+    /// Emits a health event. `reaction` counts in `[SelfConfig] error_handler`. The first `Ok` after another level gets
+    /// a message that starts with "recovered: ".
     pub fn health(&mut self, name: impl Into<Text>, level: Level, mut message: String, reaction: i8) {
         let name = name.into();
         let before = self.judged.insert(name.clone(), (level, self.tick.at));
@@ -481,7 +490,8 @@ impl Out {
         self.batch.events.push(HealthEvent { name, level, message, reaction, time, check_type });
     }
 
-    /// A judgement by thresholds, where events are switched on. `words` is the message without the level.
+    /// Judges a percentage by thresholds and emits the event, unless events are switched off. `words` is the message
+    /// without the level.
     pub fn judge(
         &mut self,
         thresholds: &Thresholds,
@@ -497,27 +507,27 @@ impl Out {
         }
     }
 
-    /// A part that could not be told; the rest is sent. The scheduler logs it, folded.
+    /// Reports a part that could not be read; the rest is sent. The scheduler logs it and folds repeats.
     pub fn fault(&mut self, what: impl Into<String>) {
         self.fault_of("", what);
     }
 
-    /// The same of one of several things that fail and recover each for itself: it has log lines of its own.
+    /// The same for one of several items that fail and recover independently; each has its own log lines.
     pub fn fault_of(&mut self, item: &str, what: impl Into<String>) {
         self.push_fault(item, what, FaultKind::Passing, false);
     }
 
-    /// The same, with a server that is away told as one.
+    /// The same for an error; the log shows an unreachable server as one complaint.
     pub fn failure_of(&mut self, item: &str, error: &Error) {
         self.push_fault(item, error.to_string(), kind_of(error), false);
     }
 
-    /// The same of what is not there, and most likely will not be: the log tells it once.
+    /// The same for something that is missing and probably stays missing: the log shows it once.
     pub fn absence_of(&mut self, item: &str, what: impl Into<String>) {
         self.push_fault(item, what, FaultKind::Lasting, false);
     }
 
-    /// As [`Out::fault_of`], of an item that a sink which takes events knows by its own name.
+    /// As [`Out::fault_of`], but a sink that takes events gets an event named after the item, not after the check.
     pub fn fault_by(&mut self, item: &str, what: impl Into<String>) {
         self.push_fault(item, what, FaultKind::Passing, true);
     }
@@ -527,7 +537,7 @@ impl Out {
     }
 }
 
-/// The numbers of one device, see [`Out::of`].
+/// The values of one device, see [`Out::of`].
 pub struct OfDevice<'a> {
     out: &'a mut Out,
     device: &'a str,
@@ -545,8 +555,8 @@ impl OfDevice<'_> {
     }
 }
 
-/// A number that is sent as read, in the type that its line declares; `None` for NaN and the infinities. `Err` says why it
-/// cannot be.
+/// A value that is sent as read, converted to the type that the field declares. `None` for NaN and infinity; `Err` for
+/// a value that cannot be true.
 fn plain(field: &Field, raw: Raw) -> Result<Option<Value>, &'static str> {
     let scaled = float(raw) * field.scale;
     let scaled = if scaled.abs() < NOTHING { 0.0 } else { scaled };
@@ -563,12 +573,12 @@ fn plain(field: &Field, raw: Raw) -> Result<Option<Value>, &'static str> {
     }
 }
 
-/// What was computed, in the type that its line declares.
-fn told_as(field: &Field, told: Value) -> Value {
-    if field.int { Value::Int(told.as_f64().round() as i64) } else { told }
+/// A computed value, converted to the type that the field declares.
+fn as_declared(field: &Field, value: Value) -> Value {
+    if field.int { Value::Int(value.as_f64().round() as i64) } else { value }
 }
 
-/// Whether it may be the count of something.
+/// `Err` if the value cannot be a count.
 fn countable(raw: Raw) -> Result<(), &'static str> {
     match raw {
         Raw::Count(NO_COUNT..) => Err(BELOW_ZERO),
@@ -577,7 +587,7 @@ fn countable(raw: Raw) -> Result<(), &'static str> {
     }
 }
 
-/// Whether the part is more than the whole; where one of them is no number, that is another matter.
+/// Whether the part is larger than the whole; `false` if one of them is no number.
 fn exceeds(part: Raw, whole: Raw) -> bool {
     let read = |raw| match raw {
         Raw::Text(text) => number(text),
@@ -602,7 +612,7 @@ fn count(raw: Raw) -> Count {
     }
 }
 
-/// Digits as a number. The words `nan`, `inf` and `infinity`, which Rust's parser takes, are no numbers here.
+/// Parses digits. Rust's parser also takes `nan`, `inf` and `infinity`; these are refused here.
 fn number(text: &str) -> Option<Raw<'static>> {
     let text = text.trim();
     if text.ends_with(|last: char| last.is_ascii_alphabetic()) {

@@ -1,11 +1,11 @@
-//! Checks of pages: each is where its pages are, and what it tells of an answer.
+//! Checks of HTTP pages: the addresses to request, and a function that emits the points of an answer.
 
 use super::{Check, Context, Out};
 use crate::config::section::Section;
 use crate::fetch::http::{Answer, Body, Endpoint, Http, Question};
 use crate::model::error::Result;
 
-/// A check of one page. Its address is the value of the first of these keys, with the values of the others behind it.
+/// A check of one page. Its address is the value of the first key; the values of the other keys are appended to it.
 ///
 /// # Errors
 /// A mistake in the section.
@@ -28,7 +28,7 @@ impl<T: FnMut(&Answer, &mut Out) -> Result<()> + Send> Check for Page<T> {
     }
 }
 
-/// A check of one page that may be long: `tell` is given it while it comes.
+/// A check of one page that may be long: `tell` consumes the body while it arrives.
 pub fn long_page<T>(endpoint: Endpoint, tell: T) -> Box<dyn Check>
 where
     T: FnMut(&mut Body, &mut Out) -> Result<()> + Send + 'static,
@@ -47,8 +47,8 @@ impl<T: FnMut(&mut Body, &mut Out) -> Result<()> + Send> Check for LongPage<T> {
     }
 }
 
-/// A check of several pages below one address, which are asked for at the same time: `tell` is given each with its place in
-/// `paths`. A page that fails costs what it would have told; where all fail, so does the run.
+/// A check of several pages below one address, requested at the same time. `tell` gets each answer with its index in
+/// `paths`. If a page fails, only its points are missing; if all fail, the run fails.
 ///
 /// # Errors
 /// A mistake in the section.
@@ -71,8 +71,8 @@ impl<T: FnMut(usize, &Answer, &mut Out) -> Result<()> + Send> Check for Pages<T>
         let Pages { http, questions, tell } = self;
         let mut errors = Vec::new();
         cx.ask_all(http, questions, |at, answer| {
-            let told = answer.and_then(|answer| tell(at, &answer, out).map_err(|error| answer.unread(&error)));
-            errors.extend(told.err().map(|error| (at, error)));
+            let result = answer.and_then(|answer| tell(at, &answer, out).map_err(|error| answer.unread(&error)));
+            errors.extend(result.err().map(|error| (at, error)));
         });
         if errors.len() == questions.len()
             && let Some((_, first)) = errors.pop()

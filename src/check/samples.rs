@@ -1,4 +1,4 @@
-//! What is told of a Prometheus page: its samples, and whether it is the page of that server at all.
+//! Reads the samples of a Prometheus page, and checks that it is the page of the expected server.
 
 use super::Out;
 use crate::fetch::http::{Answer, Body};
@@ -9,14 +9,15 @@ use crate::model::table::{Field, How};
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-/// The sample by which a page names the process that counted.
+/// The sample that identifies the process that counted.
 const START: &str = "process_start_time_seconds ";
 
-/// Gives `tell` each sample of a wanted name that is a number. Counters of another process than that of the last page begin
-/// anew; a line that cannot be read costs itself.
+/// Calls `tell` for each finite sample whose name `is_wanted`. If the page comes from another process than the last
+/// one, counters start again. An unreadable line is skipped and reported as a fault.
 ///
 /// # Errors
-/// The page knows none of these names: it is not that of `server`. One that is empty may well be.
+/// No line of the page has a wanted name, so it is not a page of `server`. An empty page is no error: a server that has
+/// just started may have counted nothing yet.
 pub fn samples(
     answer: &Answer,
     server: &str,
@@ -34,11 +35,11 @@ pub fn samples(
     end(page, answer, server, out)
 }
 
-/// The same of a page that is read while it comes. Which process counted is known at its end: what it counted may be told as
-/// read by `tell`, and its changes behind all samples.
+/// The same for a page that is read while it arrives. The sample that identifies the process may come at the end, so
+/// `tell` may emit levels at once but must collect counters until all samples are read.
 ///
 /// # Errors
-/// As of [`samples`], and where the page is not whole: what was told until then is true.
+/// As for [`samples`], and if the page breaks off. What was emitted before is kept.
 pub fn streamed(
     body: &mut Body,
     server: &str,
@@ -49,7 +50,7 @@ pub fn streamed(
     let (mut page, mut line) = (Page::default(), Vec::new());
     while body.line(&mut line)? {
         let line = line.trim_ascii_end();
-        // Nearly all are: looking for what is not costs four times as much.
+        // Nearly all lines are valid UTF-8, and from_utf8_lossy alone takes four times as long.
         let line = str::from_utf8(line).map_or_else(|_| String::from_utf8_lossy(line), Cow::Borrowed);
         if let Some(start) = line.strip_prefix(START) {
             out.counted_by(start.trim());
@@ -83,19 +84,19 @@ fn end(page: Page, answer: &Answer, server: &str, out: &mut Out) -> Result<()> {
     answer.must(is_known, &format!("the metrics of {server} as Prometheus text"))
 }
 
-/// Sums over samples that differ in labels which are no tags.
+/// Sums of samples that differ only in labels that do not become tags.
 #[derive(Default)]
 pub struct Sums(HashMap<(&'static str, Tags), Sum>);
 
 struct Sum {
     field: &'static Field,
     level: f64,
-    /// Each counter by its labels.
+    /// The value of each counter, by its labels.
     counters: HashMap<String, f64>,
 }
 
 impl Sums {
-    /// Adds the sample with these labels to the sum of these tags.
+    /// Adds a sample to the sum for these tags. `labels` identifies the sample among those of the sum.
     pub fn add(&mut self, field: &'static Field, tags: Tags, labels: &Labels, value: f64) {
         let new = || Sum { field, level: 0.0, counters: HashMap::new() };
         let sum = self.0.entry((field.metric, tags)).or_insert_with(new);
@@ -105,7 +106,7 @@ impl Sums {
         }
     }
 
-    /// Tells them: of counters, the sum of their rates.
+    /// Emits all sums. For counters it is the sum of their rates.
     pub fn put(self, out: &mut Out) {
         for ((_, tags), Sum { field, level, counters }) in self.0 {
             match field.how {

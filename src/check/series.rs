@@ -1,90 +1,95 @@
-//! What is remembered of each series of a check from run to run, and how many there may be.
+//! The previous samples of all series of a check, and the limit on their number.
 //!
-//! One table per check, keyed by series, so that neither two disks nor two checks share history.
+//! Each check has its own table, keyed by series, so neither two disks nor two checks share their history.
 
 use crate::model::point::{Series, Tags, Text};
-use crate::model::rates::Before;
+use crate::model::rates::SampleHistory;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-/// Runs in which a series may be missing until it is forgotten.
+/// A series that is missing in more runs than this is forgotten.
 const FORGET_AFTER: u32 = 10;
 
-/// All series of a check. Known ones keep flowing; new ones beyond the bound are refused and counted.
+/// All series of a check. Beyond the limit `most`, new series are refused and counted; known ones continue.
 pub struct KnownSeries {
     most: usize,
     known: HashMap<Series, Known>,
-    /// Counters that have another name than their series, as that of a device, by metric and name.
+    /// Counters identified by something else than their series, such as the number of a device: by metric, then by
+    /// identity.
     parts: HashMap<Text, HashMap<Box<str>, Counter>>,
     run: u32,
     refused: usize,
 }
 
-/// What is remembered of a series.
+/// The state of one series.
 #[derive(Default)]
 struct Known {
     counter: Counter,
-    /// Where the last point of this run is in the batch.
+    /// Index of its last point in the batch of this run.
     place: Option<u32>,
-    /// The run it was last seen in.
+    /// The last run that had it.
     seen: u32,
 }
 
-/// What is remembered of a counter.
+/// The state of one counter.
 #[derive(Default)]
 struct Counter {
-    before: Before,
-    /// The run in which it was told last, and the time that was told with it.
-    told: Option<(u32, i64)>,
+    history: SampleHistory,
+    /// Run and timestamp of the last sample.
+    last_sample: Option<(u32, i64)>,
 }
 
 impl Counter {
-    /// What was before, when it is told in that run for that time. One that is told again has its sample taken back.
-    fn told_in(&mut self, run: u32, time: i64) -> &mut Before {
-        if self.told.replace((run, time)) == Some((run, time)) {
-            self.before.take_back();
+    /// The previous samples, for a new sample in this run with this timestamp. If the run had a sample with that
+    /// timestamp already, the new one replaces it.
+    fn new_sample(&mut self, run: u32, time: i64) -> &mut SampleHistory {
+        if self.last_sample.replace((run, time)) == Some((run, time)) {
+            self.history.take_back();
         }
-        &mut self.before
+        &mut self.history
     }
 }
 
-/// The counters of one metric that have names of their own.
+/// The counters of one metric that have identities of their own.
 pub struct Parts<'a> {
     counters: &'a mut HashMap<Box<str>, Counter>,
     run: u32,
 }
 
 impl Parts<'_> {
-    /// What that makes of what was before of the one with that name, which is told now for that time.
-    pub fn change<T>(&mut self, name: &str, time: i64, of: impl FnOnce(&mut Before) -> T) -> T {
-        // Nearly all are known: only a new one needs a copy of its name.
+    /// Calls `of` with the previous samples of the counter with this identity. `time` is the timestamp of the new
+    /// sample.
+    pub fn change<T>(&mut self, name: &str, time: i64, of: impl FnOnce(&mut SampleHistory) -> T) -> T {
+        // Nearly all identities are known; only a new one is copied.
         match self.counters.get_mut(name) {
-            Some(counter) => of(counter.told_in(self.run, time)),
-            None => of(self.counters.entry(name.into()).or_default().told_in(self.run, time)),
+            Some(counter) => of(counter.new_sample(self.run, time)),
+            None => of(self.counters.entry(name.into()).or_default().new_sample(self.run, time)),
         }
     }
 }
 
-/// What is remembered of a series that is told now.
-pub struct Remembered<'a> {
-    pub before: &'a mut Before,
+/// The state of a series while its point is computed.
+pub struct SeriesState<'a> {
+    pub history: &'a mut SampleHistory,
     pub place: &'a mut Option<u32>,
 }
 
 impl KnownSeries {
+    /// `most`: the maximum number of series.
     pub fn new(most: usize) -> KnownSeries {
         KnownSeries { most, known: HashMap::new(), parts: HashMap::new(), run: 0, refused: 0 }
     }
 
+    /// Must be called at the start of every run.
     pub fn begin_run(&mut self) {
         self.run = self.run.wrapping_add(1);
         self.refused = 0;
     }
 
-    /// Forgets what was not seen for long, and of parts what was not seen in this run: one that comes back starts anew. With
-    /// the bound, how many series were refused in this run.
+    /// Forgets series that were missing for [`FORGET_AFTER`] runs, and counters with their own identity that were
+    /// missing in this run. Returns the limit, and how many series were refused in this run.
     pub fn end_run(&mut self) -> (usize, usize) {
-        let is_seen = |counter: &Counter| counter.told.is_some_and(|(run, _)| run == self.run);
+        let is_seen = |counter: &Counter| counter.last_sample.is_some_and(|(run, _)| run == self.run);
         self.parts.retain(|_, counters| {
             counters.retain(|_, counter| is_seen(counter));
             !counters.is_empty()
@@ -93,25 +98,25 @@ impl KnownSeries {
         (self.most, self.refused)
     }
 
-    /// Whether a new one would be refused.
+    /// Whether a new series would be refused.
     pub fn is_full(&self) -> bool {
         self.known.len() >= self.most
     }
 
-    /// Whether this one would be.
+    /// Whether this series would be refused.
     pub fn refuses(&self, series: &Series) -> bool {
         self.is_full() && !self.known.contains_key(series)
     }
 
-    /// What was before of the counters of that metric which have names of their own.
+    /// The counters of this metric that have identities of their own.
     pub fn parts(&mut self, metric: &Text) -> Parts<'_> {
         let run = self.run;
         Parts { counters: self.parts.entry(metric.clone()).or_default(), run }
     }
 
-    /// What is remembered of it, or of that device's counter of its name; `None`: refused. A counter that is told again in this
-    /// run, for the same time, has its sample taken back.
-    pub fn of(&mut self, series: &Series, device: Option<&str>, time: i64) -> Option<Remembered<'_>> {
+    /// The state of a series; with `device`, the counter is that of the device. `None`: the series is refused. If the
+    /// run had a sample with this timestamp already, the new one replaces it.
+    pub fn of(&mut self, series: &Series, device: Option<&str>, time: i64) -> Option<SeriesState<'_>> {
         let is_full = self.is_full();
         let known = match self.known.entry(series.clone()) {
             Entry::Occupied(entry) => entry.into_mut(),
@@ -128,19 +133,19 @@ impl KnownSeries {
             Some(device) => self.parts.entry(series.name.clone()).or_default().entry(device.into()).or_default(),
             None => &mut known.counter,
         };
-        Some(Remembered { before: counter.told_in(self.run, time), place: &mut known.place })
+        Some(SeriesState { history: counter.new_sample(self.run, time), place: &mut known.place })
     }
 
-    /// Lets every series of that host start anew, and every device.
+    /// Forgets the samples of all series of that host, and of all devices.
     pub fn begin_anew(&mut self, host: Option<&str>) {
         let own = self.known.iter_mut().filter(|(series, _)| series.host.as_deref() == host);
         own.for_each(|(_, known)| known.counter = Counter::default());
         self.parts.clear();
     }
 
-    /// Lets every series start anew that has all tags of one of these.
+    /// Forgets the samples of every series that has all tags of one entry of `gone`.
     pub fn forget(&mut self, gone: &[Tags]) {
-        // By their first tags: thousands may leave at once.
+        // Indexed by first tag, because thousands of devices may leave at once.
         let mut by_first: HashMap<_, Vec<&Tags>> = HashMap::new();
         for tags in gone {
             by_first.entry(tags.iter().next()).or_default().push(tags);

@@ -1,4 +1,4 @@
-//! What a check declares.
+//! What a check declares about itself: name, keys, metrics, charts.
 
 use super::Check;
 use super::chart::Chart;
@@ -7,82 +7,84 @@ use crate::model::error::Result;
 use crate::model::table::Field;
 use std::time::Duration;
 
-/// Where a check runs.
+/// The thread on which a check runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Runs {
-    /// On the one worker shared by all checks whose whole source is a few kernel files answered from memory.
+    /// One thread shared by all checks that only read a few kernel files, which are answered from memory.
     Kernel,
-    /// On a thread of its own: whatever talks to a network, a program, a device or a foreign file system, or may have
-    /// thousands of files to read.
+    /// A thread of its own, for a check that uses the network, a program, a device or a mounted file system, or may
+    /// read thousands of files.
     Own,
 }
 
-/// The declaration of a check, always a `static` in its own file.
+/// The declaration of a check, always a `static` in the file of the check.
 pub struct Spec {
-    /// `check_` and the file's stem; what a link in `checks_enabled` names.
+    /// `check_` and the stem of the file name; links in `checks_enabled` use this name.
     pub name: &'static str,
-    /// One line for `puypuy list`.
+    /// One line of text for `puypuy list`.
     pub purpose: &'static str,
     /// Value of the `type` tag.
     pub check_type: &'static str,
-    /// File in `conf/`.
+    /// The file in `conf/`.
     pub conf: &'static str,
-    /// Section in that file; empty where the check has none.
+    /// The section in that file; empty if the check has none.
     pub section: &'static str,
-    /// Every key the section may hold, beside [`COMMON_KEYS`], the check's own and those of what it is built from; `*`: any.
-    /// With [`DEVICES`] among them, every other section of its files is a device of the check.
+    /// All keys that the section may have besides [`COMMON_KEYS`]: those of the check and those of what it is built
+    /// from. `*` allows any key. With [`DEVICES`], every other section of its files is a device of the check.
     pub keys: &'static [&'static [&'static str]],
     pub runs: Runs,
-    /// All tables of the check: what it can tell. Descriptors and docs are held against it.
+    /// All tables of the check. Tests compare them with the descriptors and the docs.
     pub fields: &'static [&'static [Field]],
-    /// Those that somebody has laid out; see [`super::chart::charts`].
+    /// Charts with a designed layout; [`super::chart::charts`] generates the others.
     pub charts: &'static [Chart],
-    /// Reads the configuration, and nothing else: every mistake shows at start. Opens nothing.
+    /// Reads the configuration and opens nothing. Every mistake in it is found at start.
     pub build: fn(&Section) -> Result<Box<dyn Check>>,
 }
 
 impl Spec {
-    /// Every key of its own.
+    /// All keys in [`Spec::keys`].
     pub fn keys(&self) -> impl Iterator<Item = &'static str> {
         self.keys.iter().copied().flatten().copied()
     }
 
-    /// The first line of its tables with that metric, a pattern as it is written.
+    /// The first field of its tables with this metric; a pattern as it is written.
     pub fn field(&self, metric: &str) -> Option<&'static Field> {
         self.fields.iter().copied().flatten().find(|field| field.metric == metric)
     }
 
+    /// Whether the check itself has this key; [`COMMON_KEYS`] do not count.
     pub fn has_key(&self, key: &str) -> bool {
         self.keys().any(|own| own == key)
     }
 }
 
-/// Keys that every check's section takes.
+/// Keys that the section of every check takes.
 pub const COMMON_KEYS: &[&str] = &["check_period_seconds", "timeout_seconds", "max_series"];
 
-/// Among the keys of a check whose devices have a section each.
+/// The entry of [`Spec::keys`] for a check whose devices have a section each.
 pub const DEVICES: &str = "[*]";
 
-/// Series a check may have at once unless its section says otherwise.
+/// Default of `max_series`, the maximum number of series of a check.
 pub const DEFAULT_MAX_SERIES: usize = 2000;
 
-/// What the scheduler needs to know of an enabled check, read from its section.
+/// What the scheduler needs from the section of an enabled check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CommonSettings {
-    /// Own period; `None`: the daemon's.
+    /// Period of this check; `None`: the daemon's.
     pub period: Option<Duration>,
-    /// Longest run; `None`: until the next tick.
+    /// Longest run; `None`: one period.
     pub timeout: Option<Duration>,
     pub max_series: usize,
 }
 
 impl CommonSettings {
-    /// How long a run may take when the daemon's period is `period`.
+    /// The longest run, given the daemon's period.
     pub fn limit(&self, period: Duration) -> Duration {
         let period = self.period.unwrap_or(period);
         self.timeout.map_or(period, |timeout| timeout.min(period))
     }
 
+    /// Reads the keys in [`COMMON_KEYS`].\n\n# Errors\nA value is no number or out of range.
     pub fn read(section: &Section) -> Result<CommonSettings> {
         let seconds = |key, least| section.optional_within(key, least..=86_400.0, "seconds");
         Ok(CommonSettings {

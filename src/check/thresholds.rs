@@ -1,15 +1,16 @@
-//! When a percentage becomes a warning and an error, and when it is none any more.
+//! When a percentage raises a warning or an error, and when it clears.
 
 use crate::config::section::Section;
 use crate::model::error::Result;
 use crate::model::point::Level;
 
-/// How far below a threshold a percentage must fall, in percentage points.
+/// Default of `hysteresis`: how far below its threshold a percentage must fall to leave the level, in percentage
+/// points.
 const HYSTERESIS: f64 = 2.0;
-/// Of the processors, a load can be many times the whole.
+/// Maximum threshold in percent. The load relative to the number of CPUs can be many times 100%.
 const MOST: f64 = 10_000.0;
 
-/// `static_enabled`, `high`, `severe` and `hysteresis` of a section.
+/// The keys `static_enabled`, `high`, `severe` and `hysteresis` of a section.
 #[derive(Clone, Copy, Debug)]
 pub struct Thresholds {
     pub is_enabled: bool,
@@ -19,13 +20,14 @@ pub struct Thresholds {
 }
 
 impl Thresholds {
-    /// What [`Thresholds::read`] reads.
+    /// The keys that [`Thresholds::read`] reads.
     pub const KEYS: &[&str] = &["static_enabled", "high", "severe", "hysteresis"];
 
-    /// Reads the keys; the numbers given here stand where a key is missing.
+    /// Reads the keys; `high` and `severe` are the defaults.
     ///
     /// # Errors
-    /// A value that is no percentage, `high` above `severe`, or a hysteresis with which no judgement would ever end.
+    /// A value is no percentage, `high` is above `severe`, or the hysteresis is so large that a warning would never
+    /// clear.
     pub fn read(section: &Section, high: f64, severe: f64) -> Result<Thresholds> {
         let is_enabled = section.flag("static_enabled", true)?;
         let [high, severe] = [("high", high), ("severe", severe)]
@@ -43,8 +45,9 @@ impl Thresholds {
         Ok(Thresholds { is_enabled, high, severe, hysteresis })
     }
 
-    /// The judgement of a percentage that was judged so before: a level once reached is left only well below its threshold,
-    /// so that a value on the edge does not flap. `None` when events are switched off.
+    /// The level of a percentage, given the level before. A level that was reached is left only when the percentage
+    /// falls below its threshold by more than the hysteresis, so a value near the threshold does not flap. `None` if
+    /// events are switched off.
     pub fn judge(&self, percent: f64, before: Level) -> Option<Level> {
         let reaches = |threshold: f64, level: Level| {
             percent >= threshold || (before >= level && percent > threshold - self.hysteresis)

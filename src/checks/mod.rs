@@ -1,6 +1,7 @@
-//! The registry: every check there is, in one list that can be read and clicked through.
+//! The registry: a list of all checks.
 //!
-//! A family is a folder named after its `conf/*.ini`; a check is one file in it, its stem the check's name without `check_`.
+//! A family is a folder named after its file in `conf/`. A check is one file in it, named like the check without
+//! `check_`.
 
 pub mod bigdata;
 pub mod docker;
@@ -24,7 +25,7 @@ use crate::check::Spec;
 use crate::check::chart::drawn_unit;
 use crate::model::table::Field;
 
-/// The families, each an alphabetical list of its checks.
+/// The families; each is an alphabetical list of its checks.
 const FAMILIES: &[&[&Spec]] = &[
     bigdata::SPECS,
     docker::SPECS,
@@ -49,18 +50,19 @@ pub fn all() -> impl Iterator<Item = &'static Spec> {
     FAMILIES.iter().flat_map(|family| family.iter().copied())
 }
 
-/// The check of that name, `check_cpustats`.
+/// The check with this name, for example `check_cpustats`.
 pub fn find(name: &str) -> Option<&'static Spec> {
     all().find(|spec| spec.name == name)
 }
 
-/// The unit in which that metric is drawn: by its own line, else by the first whose pattern it fits; `None` where no check tells
-/// it, or its unit differs from series to series.
+/// The unit in which a metric is drawn. `None` if no check emits the metric, or if the unit differs from series to
+/// series.
 pub fn unit(metric: &str) -> Option<&'static str> {
     Some(drawn_unit(field(metric, |_| true)?)).filter(|unit| !unit.is_empty())
 }
 
-/// The line of a table that tells that metric: its own, else the first whose pattern it fits.
+/// The field that emits a metric: the one with this name, else the first whose pattern matches. Only fields accepted by
+/// `is_meant` count.
 pub fn field(metric: &str, is_meant: fn(&Field) -> bool) -> Option<&'static Field> {
     let fields = || all().flat_map(|spec| spec.fields.iter().copied().flatten()).filter(|field| is_meant(field));
     fields().find(|field| field.metric == metric).or_else(|| fields().find(|field| field.tells(metric)))

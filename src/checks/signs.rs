@@ -1,48 +1,50 @@
-//! By what each check is recognised on a host, where what it watches is asked, and what is to be done where that does not answer as
-//! the check wishes: data for `puypuy discover`.
+//! How `puypuy discover` recognises what each check watches, where the check can reach it, and what to advise if that
+//! fails.
 
-/// Where what a check watches is to be asked.
+/// Where to reach what a check watches.
 pub enum Place {
-    /// Nowhere: it reads the kernel or starts a program, and finds out by itself.
+    /// Nothing to configure: the check reads the kernel or starts a program.
     Here,
-    /// A page. `key` is set to `http://ADDRESS:PORT` and the path, the keys of `more` to what stands with them.
+    /// An HTTP page. The key `key` is set to `http://ADDRESS:PORT` and `path`; `more` has further keys with their
+    /// values.
     Page { key: &'static str, path: &'static str, more: &'static [(&'static str, &'static str)] },
-    /// `host` and `port`.
+    /// A TCP port; the keys are `host` and `port`.
     Port,
-    /// The first of these sockets that there is, under that key as `unix://PATH`.
+    /// A Unix socket: `key` is set to `unix://PATH` with the first of these paths that exists.
     Socket { key: &'static str, paths: &'static [&'static str] },
-    /// It has to be told what to watch, in these words.
+    /// The user must configure it; the text says how.
     ByHand(&'static str),
 }
 
-/// How a try went wrong.
+/// How a trial run failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wrong {
-    /// An HTTP status, but for those of [`Wrong::Login`].
+    /// An HTTP status other than those of [`Wrong::Login`].
     Status(u16),
-    /// It wants to know who asks: an HTTP status 401 or 403, or a refusal.
+    /// Credentials are missing or wrong: HTTP status 401 or 403, or a refused login.
     Login,
-    /// Anything else.
+    /// Any other error.
     Otherwise,
 }
 
-/// What is known of a check.
+/// How to recognise what one check watches.
 pub struct Sign {
     pub check: &'static str,
-    /// Names of the programs; for Java of the class or the archive. Empty: not known by any.
+    /// Names of the processes; for Java the main class or the jar file. Empty: it has no process to look for.
     pub programs: &'static [&'static str],
-    /// Programs that listen in their place; empty: they do themselves.
+    /// Programs that listen on behalf of these processes; empty: they listen themselves.
     pub behind: &'static [&'static str],
-    /// Where it usually listens; what is tried first.
+    /// Ports on which it usually listens; tried first.
     pub ports: &'static [u16],
-    /// Whether its programs are asked at other ports, too. Not those that serve something else there.
+    /// Whether other ports on which its processes listen are tried, too. `false` for programs that serve something else
+    /// there.
     pub is_anywhere: bool,
     pub place: Place,
-    /// What to do.
+    /// What to advise for each kind of failure.
     pub remedies: &'static [(Wrong, &'static str)],
 }
 
-/// The sign of the check of that name.
+/// The sign for the check with this name.
 pub fn sign(check: &str) -> Option<&'static Sign> {
     SIGNS.iter().find(|sign| sign.check == check)
 }
@@ -66,7 +68,7 @@ const fn split(path_key: &'static [(&'static str, &'static str)]) -> Place {
     Place::Page { key: "address", path: "", more: path_key }
 }
 
-/// Ports where Jolokia usually listens: those of the shipped configuration, and its own default.
+/// Ports on which Jolokia usually listens: those of the shipped configuration, and Jolokia's default.
 const JOLOKIA: &[u16] = &[7777, 7778, 7771, 8778, 8888];
 const NO_JOLOKIA: &[(Wrong, &str)] = &[
     (Wrong::Login, "set auth, user and pass in its section"),
@@ -87,7 +89,7 @@ const MANAGEMENT: &str = "switch the management plugin on: rabbitmq-plugins enab
 const VAULT_TELEMETRY: &str =
     "set token in its section, or unauthenticated_metrics_access in the telemetry of Vault's listener";
 
-/// All of them, in the order of the registry.
+/// All signs, in the order of the registry.
 pub const SIGNS: &[Sign] = &[
     by_hand("check_cassandra", "is for Cassandra 2.0 and 2.1; later ones are found by check_cassandra3"),
     Sign {

@@ -1,5 +1,7 @@
-//! A command in a process of its own, which is left behind when it is done and cannot end: a thread that hangs in the kernel, at
-//! a link to a dead mount, keeps its process from ending, whoever kills it.
+//! Runs a command in a child process that can be abandoned when it hangs.
+//!
+//! A thread that hangs in the kernel, for example at a link to a dead mount, keeps its process from ending, even after
+//! SIGKILL.
 
 use crate::model::error::{Error, Result};
 use crate::sys::process;
@@ -15,18 +17,19 @@ use std::time::Duration;
 /// What a shell adds to the number of the signal that ended a program.
 const BY_SIGNAL: i32 = 128;
 
-/// Runs the command, which gives an exit code, and returns that once the command is done. To be called before there is any thread.
+/// Runs the command in a child process; returns its exit code as soon as the command is done. Call this before there is
+/// any other thread.
 ///
 /// # Errors
-/// There is no process to be had.
+/// The child process could not be started.
 pub fn run(command: impl FnOnce() -> u8) -> Result<ExitCode> {
     go(command, PollTimeout::NONE)
 }
 
-/// The same for at most so long: then it is killed, and left behind where that cannot be.
+/// The same with a time limit: then the child is killed, and abandoned if it does not end.
 ///
 /// # Errors
-/// As [`run`]; or it hangs.
+/// As [`run`]; or the time limit has passed.
 pub fn run_within(limit: Duration, command: impl FnOnce() -> u8) -> Result<ExitCode> {
     go(command, PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX))
 }
@@ -40,7 +43,7 @@ fn go(command: impl FnOnce() -> u8, limit: PollTimeout) -> Result<ExitCode> {
     };
     drop(writer);
     if poll(&mut [PollFd::new(reader.as_fd(), PollFlags::POLLIN)], limit) == Ok(0) {
-        // Where it hangs in the kernel it ends as soon as that comes back.
+        // If it hangs in the kernel, it ends when the kernel call returns.
         let _ = kill(child, Signal::SIGKILL);
         return Err(Error::daemon(
             "given up: config.ini, or a place that it names, does not answer; is it on a mount that hangs?",
@@ -58,7 +61,7 @@ fn go(command: impl FnOnce() -> u8, limit: PollTimeout) -> Result<ExitCode> {
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
 }
 
-/// Says that the command is done, when nothing that others read from is kept open any more.
+/// Reports that the command is done, after closing the standard streams, so that readers of our output see its end.
 fn leave(mut done: PipeWriter, code: u8) -> ! {
     let _ = (io::stdout().flush(), io::stderr().flush());
     for stream in 0..=2 {

@@ -1,4 +1,4 @@
-//! `puypuy check`: one check, script or own module, run here and now.
+//! `puypuy check`: runs one check, script or own module now.
 
 use super::commands::{Paths, folder_of, module_of, named};
 use super::explain::Explanation;
@@ -12,7 +12,7 @@ use crate::fetch::program::Programs;
 use crate::model::error::{Error, Result, plain};
 use crate::model::point::Tick;
 use crate::scheduler::prepared::{self, Prepared};
-use crate::scheduler::worker::{Ran, Unit};
+use crate::scheduler::worker::{RunResult, Unit};
 use crate::scripts::{self, Permits};
 use crate::sys::clock::unix_now;
 use std::env;
@@ -26,10 +26,10 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The word by which a command is run as the daemon would run it.
+/// The option that runs a command as the daemon's user, with the daemon's environment.
 pub const AS_SERVICE: &str = "--as-service";
 
-/// How a check is run.
+/// How often a check is run.
 #[derive(Clone, Copy, Debug)]
 pub struct Sampling {
     /// At least 1; rates need two.
@@ -38,20 +38,22 @@ pub struct Sampling {
     pub every: Duration,
 }
 
-/// What is shown of it.
+/// What is printed.
 #[derive(Clone, Copy, Debug)]
 pub enum View<'a> {
     Points(Format),
-    /// Everything there is to say of it; the bytes are those for the store of that name.
+    /// Everything about the check; the points are encoded for the store of that name.
     Explained {
         store: Option<&'a str>,
     },
 }
 
-/// Runs one check that many times, that far apart, and prints what the last run told, and what the daemon's log would hear.
+/// Runs one check that many times, at that interval; prints the points of the last run, and what the daemon's log would
+/// contain.
 ///
 /// # Errors
-/// No check of that name, a mistake in its section, or a last run that failed as a whole. What it told before is printed.
+/// There is no check of that name; its section has a mistake; or the last run failed as a whole. Points that were
+/// reported before the failure are printed.
 pub fn check(settings: &Settings, name: &str, sampling: Sampling, view: View, out: &mut dyn Write) -> Result<()> {
     let Sampling { samples, every } = sampling;
     let own = &settings.own;
@@ -60,7 +62,7 @@ pub fn check(settings: &Settings, name: &str, sampling: Sampling, view: View, ou
         View::Points(_) => None,
         View::Explained { store } => Some(Explanation::begin(settings, &prepared, store)?),
     };
-    // A run may take as long as in the daemon, however often it is run here.
+    // A run may take as long as in the daemon, whatever the interval is here.
     let limit = prepared.common.limit(own.check_period);
     let unit = Unit::new(prepared, Instant::now(), every, false);
     let (identity, _) = hostname::identity(own);
@@ -80,9 +82,9 @@ pub fn check(settings: &Settings, name: &str, sampling: Sampling, view: View, ou
         ran = run();
         lines.append(&mut ran.lines);
     }
-    // Conversations that are kept from run to run end here.
+    // This ends connections that are kept from run to run.
     drop(unit);
-    let Ran { batch, failure, .. } = ran;
+    let RunResult { batch, failure, .. } = ran;
     lines.retain(|(_, line)| failure.as_ref() != Some(line));
     let nothing = "# nothing to tell: what it watches is not there, or has no numbers yet\n";
     let is_nothing = batch.is_empty() && lines.is_empty() && failure.is_none();
@@ -104,7 +106,7 @@ pub fn check(settings: &Settings, name: &str, sampling: Sampling, view: View, ou
     failure.map_or(Ok(()), |failure| Err(Error::daemon(failure)))
 }
 
-/// A script by the name of its file, else a check.
+/// A script by its file name, else an own module, else a check.
 fn prepare(home: &Path, name: &str) -> Result<Prepared> {
     match folder_of(home, name)? {
         Some(folder) => {
@@ -120,7 +122,7 @@ fn prepare(home: &Path, name: &str) -> Result<Prepared> {
     }
 }
 
-/// An error of a file in a folder below home, whose sentence has no subject.
+/// Puts the file's name before an error that has no subject.
 fn of_file(folder: &str, name: &str, error: Error) -> Error {
     match error {
         Error::Daemon(sentence) | Error::Absent(sentence) => Error::daemon(format!("{folder}/{name}: {sentence}")),
@@ -128,11 +130,11 @@ fn of_file(folder: &str, name: &str, error: Error) -> Error {
     }
 }
 
-/// Begins this program anew, without [`AS_SERVICE`], as the user that the daemon is, with the environment of the daemon that runs.
-/// Does not return.
+/// Runs this program again without [`AS_SERVICE`], as the daemon's user and with the environment of the running daemon.
+/// Does not return if it succeeds.
 ///
 /// # Errors
-/// This user cannot become that one, or the program cannot be begun.
+/// This user cannot become that one, or the program cannot be started.
 pub fn as_service(paths: Paths, own: &SelfConfig) -> Result<()> {
     let (target, doubt) = privileges::target(own)?;
     if let Some(doubt) = doubt {
@@ -153,7 +155,7 @@ pub fn as_service(paths: Paths, own: &SelfConfig) -> Result<()> {
     Err(Error::daemon(format!("cannot begin this program anew: {}", plain(&anew.exec()))))
 }
 
-/// Name and value of a line of an environment.
+/// Name and value of an environment entry.
 fn pair(line: &[u8]) -> Option<(OsString, OsString)> {
     let at = line.iter().position(|byte| *byte == b'=')?;
     let of = |bytes: &[u8]| OsStr::from_bytes(bytes).to_os_string();

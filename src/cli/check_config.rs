@@ -1,4 +1,4 @@
-//! `puypuy check-config`: every mistake of the configuration, whatever else is wrong with it and whatever hangs.
+//! `puypuy check-config`: finds all mistakes of the configuration, even if some are severe or something hangs.
 
 use super::commands::{self, Paths};
 use super::reach;
@@ -21,16 +21,16 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
 
-/// What is looked at by itself, so that what hangs costs nothing else.
+/// A part that is checked by itself, so that something that hangs does not affect the others.
 #[derive(Clone, PartialEq)]
 enum Part {
-    /// The keys of the sink that is configured, in that file.
+    /// The keys of the configured sink, in that file.
     Store(String),
     /// `[WebServer]`.
     Web(String),
-    /// An ini file of the checks, as messages call it.
+    /// An ini file of the checks; the name is that in messages.
     File(String),
-    /// A check that is switched on.
+    /// An enabled check.
     Check(&'static str),
 }
 
@@ -45,11 +45,11 @@ impl Part {
     }
 }
 
-/// Tells every mistake of `config.ini` and `conf/*.ini`, a line each, as the user that the daemon would be; with `connect` also
-/// whether the store would take points.
+/// Prints all mistakes of `config.ini` and `conf/*.ini`, one per line, found as the daemon's user; with `connect` also
+/// whether the store would accept points.
 ///
 /// # Errors
-/// There are mistakes, or with `strict` warnings, or the store would take none.
+/// There are mistakes; with `strict`, there are warnings; or the store would not accept points.
 pub fn check_config(paths: Paths, strict: bool, connect: bool, out: &mut dyn Write) -> Result<()> {
     let loaded = settings::load(paths.home, paths.config);
     let became = loaded.own.as_ref().map_or(Ok(()), commands::become_run_user);
@@ -74,15 +74,15 @@ pub fn check_config(paths: Paths, strict: bool, connect: bool, out: &mut dyn Wri
     }
 }
 
-/// What was seen of a configuration.
+/// The result of looking over a configuration.
 pub struct Looked {
-    /// In the order of the files and their lines.
+    /// Sorted by file and line.
     pub said: Said,
-    /// What is switched on and can run.
+    /// Everything that is enabled and can run.
     pub on: Vec<Prepared>,
 }
 
-/// Every mistake of a configuration, and every doubt about it. Whoever asks is the user that the daemon would be.
+/// Finds all mistakes and warnings of a configuration. The process has to be the daemon's user already.
 pub fn look_over(paths: Paths, loaded: Loaded) -> Looked {
     let Loaded { draft, own, errors, warnings, .. } = loaded;
     let mut said = Said { errors, warnings };
@@ -107,7 +107,7 @@ pub fn look_over(paths: Paths, loaded: Loaded) -> Looked {
     Looked { said, on: seen.added }
 }
 
-/// In the order of the files and their lines; what is about no file comes last.
+/// The sort key: file and line; errors about no file come last.
 fn place_of(error: &Error) -> (bool, String, usize) {
     match error {
         Error::Config { file, line, .. } => (false, file.clone(), *line),
@@ -142,7 +142,7 @@ fn look_at(paths: Paths, draft: Option<Settings>, linked: BTreeSet<&'static str>
         };
         said.warnings.extend(found.warnings);
         for error in found.errors {
-            // A mistake in a file is found by all that read it.
+            // A mistake in a file is found by every reader of the file.
             if !said.errors.iter().any(|known| known.to_string() == error.to_string()) {
                 said.errors.push(error);
             }

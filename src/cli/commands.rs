@@ -1,4 +1,4 @@
-//! The commands that need no daemon: switch checks on and off, begin from nothing.
+//! Commands that need no running daemon: enable and disable checks, quickstart.
 
 use super::say;
 #[cfg(feature = "local")]
@@ -24,45 +24,45 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// What `quickstart` switches on where nothing is.
+/// The checks that `quickstart` enables if none is enabled.
 pub const FIRST_CHECKS: &[&str] =
     &["check_cpustats", "check_disks", "check_load_average", "check_memory", "check_network_bytes"];
 
-/// How much longer than two periods the first numbers may take.
+/// How long the first numbers may take, in addition to two periods.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Where a command finds its configuration.
+/// Where a command finds the configuration.
 #[derive(Clone, Copy, Debug)]
 pub struct Paths<'a> {
     pub home: &'a Path,
-    /// The file that `--config` names.
+    /// The file given with `--config`.
     pub config: Option<&'a Path>,
 }
 
-/// What `show` shows of the local store.
+/// What `show` prints of the local store.
 #[derive(Clone, Copy)]
 pub struct Wanted<'a> {
-    /// A part of the names, in any case; `*` stands for anything.
+    /// A part of the series' names, in any case; `*` stands for any text.
     pub pattern: Option<&'a str>,
     /// How far to look back.
     pub last: Duration,
-    /// Of the daemon.
+    /// The daemon's period.
     pub period: Duration,
-    /// All series; else without a pattern those that matter first.
+    /// All series; otherwise, without a pattern, the most important ones first.
     pub all: bool,
     pub manner: Manner,
 }
 
-/// How `show` shows it.
+/// The output of `show`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Manner {
     Table,
-    /// The table again and again.
+    /// The table, refreshed again and again.
     Watch,
     Json,
 }
 
-/// The own module of that name, with or without `check_` and `.py`, and where it lies; those that are switched on first.
+/// The own module of that name, with or without `check_` and `.py`, and its folder. Enabled ones have precedence.
 pub fn module_of(home: &Path, name: &str) -> Result<Option<(&'static str, String)>> {
     let stem = name.strip_suffix(".py").unwrap_or(name);
     for folder in [links::ENABLED, links::AVAILABLE] {
@@ -77,7 +77,7 @@ pub fn module_of(home: &Path, name: &str) -> Result<Option<(&'static str, String
     Ok(None)
 }
 
-/// Where a script of that name lies; those that are switched on first.
+/// The folder of the script with that name. Enabled ones have precedence.
 pub fn folder_of(home: &Path, name: &str) -> Result<Option<&'static str>> {
     for folder in [scripts::ENABLED, scripts::AVAILABLE] {
         if scripts::names(home, folder)?.iter().any(|known| known == name) {
@@ -87,6 +87,7 @@ pub fn folder_of(home: &Path, name: &str) -> Result<Option<&'static str>> {
     Ok(None)
 }
 
+/// The check with that name, with or without `check_` and a file extension.
 pub fn named(name: &str) -> Result<&'static Spec> {
     let stem = name.strip_suffix(".ini").or_else(|| name.strip_suffix(".py")).unwrap_or(name);
     let with_prefix = format!("check_{stem}");
@@ -96,10 +97,10 @@ pub fn named(name: &str) -> Result<&'static Spec> {
     })
 }
 
-/// Becomes the user that the daemon would be, so that what is looked at next is seen with its rights. Nobody but root can.
+/// Becomes the daemon's user, so that files are read with its permissions. Only root can; other users stay as they are.
 ///
 /// # Errors
-/// There is no such user, or it cannot be looked up.
+/// There is no such user, or the look-up failed.
 pub fn become_run_user(own: &SelfConfig) -> Result<()> {
     let asked = own.clone();
     match lookups::once(move || privileges::run_user(&asked)) {
@@ -108,14 +109,14 @@ pub fn become_run_user(own: &SelfConfig) -> Result<()> {
     }
 }
 
-/// `puypuy enable`: makes the links. All names are looked at before the first link is made. Says what has become of those
-/// that were asked for; the others are not looked at, since one of them may hang.
+/// `puypuy enable`: makes the links. All names are checked before the first link is made. Returns what happens to the
+/// given names; other entries are not looked at, because one of them may hang.
 ///
 /// # Errors
-/// A name that is none, or a link that cannot be made.
+/// An unknown name, or a link that cannot be made.
 pub fn enable(home: &Path, own: Option<&SelfConfig>, names: &[String], out: &mut dyn Write) -> Result<Taken> {
     let links = make_links(home, names)?;
-    // What is wrong with that user is told by other commands.
+    // Errors about that user are reported by other commands.
     let _ = own.map(become_run_user);
     let is_made = |key: &Key| links.iter().any(|(folder, name, _)| *folder == key.folder && *name == key.name);
     let (seen, unlisted) = look_once(home, checks::find, is_made);
@@ -127,10 +128,10 @@ pub fn enable(home: &Path, own: Option<&SelfConfig>, names: &[String], out: &mut
     Ok(Taken::of(&[seen]))
 }
 
-/// A link by its folder and what it switches on, and whether it is new.
+/// A link: its folder, what it enables, and whether it is new.
 type Linked<'a> = (Folder, Cow<'a, str>, bool);
 
-/// Makes the links of those names.
+/// Makes the links for these names.
 fn make_links<'a>(home: &Path, names: &'a [impl AsRef<str>]) -> Result<Vec<Linked<'a>>> {
     let mut found: Vec<(Folder, Cow<str>)> = Vec::new();
     for name in names.iter().map(AsRef::as_ref) {
@@ -154,7 +155,7 @@ fn say_on((_, name, is_new): &Linked, out: &mut dyn Write) {
     say(out, format!("{name}: {}", if *is_new { "switched on" } else { "is on already" }));
 }
 
-/// `puypuy disable`: removes links, also those of checks that this version does not know.
+/// `puypuy disable`: removes links, including those of checks that this version does not have.
 pub fn disable(home: &Path, names: &[String], moves: bool, out: &mut dyn Write) -> Result<()> {
     for name in names {
         if let Some(folder) = folder_of(home, name)? {
@@ -181,7 +182,7 @@ pub fn disable(home: &Path, names: &[String], moves: bool, out: &mut dyn Write) 
     Ok(())
 }
 
-/// `puypuy show`: the local store's series of a span whose name holds the pattern.
+/// `puypuy show`: the series of the local store whose names match the pattern.
 ///
 /// # Errors
 /// Another sink is configured, or the store cannot be read.
@@ -189,7 +190,8 @@ pub fn show(settings: &Settings, wanted: Wanted, out: &mut dyn Write) -> Result<
     show::show(&sink::local_file(&settings.tsdb, &settings.home)?, wanted, unix_now(), out)
 }
 
-/// First half of `puypuy quickstart`: where no check is enabled, the first five are. `Ok(false)`: some are, by somebody's choice.
+/// First part of `puypuy quickstart`: enables the first five checks if no check is enabled. `Ok(false)`: some are
+/// enabled already.
 pub fn enable_first(home: &Path, out: &mut dyn Write) -> Result<bool> {
     if links::read(home, checks::find)?
         .iter()
@@ -197,15 +199,15 @@ pub fn enable_first(home: &Path, out: &mut dyn Write) -> Result<bool> {
     {
         return Ok(false);
     }
-    // Without a look at what they are: that takes threads, and the daemon forks next. Its log tells.
+    // The entries are not looked at: that needs threads, and the daemon forks next. Mistakes are in its log.
     make_links(home, FIRST_CHECKS)?.iter().for_each(|link| say_on(link, out));
     Ok(true)
 }
 
-/// Second half of `puypuy quickstart`, when the daemon runs: waits for its first two looks and shows what it stored.
+/// Second part of `puypuy quickstart`, while the daemon runs: waits for its first two runs and shows what was stored.
 ///
 /// # Errors
-/// Nothing was stored in time; the message says where to look.
+/// Nothing was stored in time; the message names the log.
 pub fn show_first(settings: &Settings, out: &mut dyn Write) -> Result<()> {
     let log = settings.own.log_file.display();
     if settings.tsdb.kind != SinkKind::Local {
@@ -218,7 +220,7 @@ pub fn show_first(settings: &Settings, out: &mut dyn Write) -> Result<()> {
     let file = sink::local_file(&settings.tsdb, &settings.home)?;
     let period = settings.own.check_period;
     say(out, format!("waiting for the first two looks, {} s apart", period.as_secs_f64()));
-    // A rate needs two looks.
+    // A rate needs two runs.
     let wanted = unix_now() + period.as_secs_f64().ceil() as i64;
     let until = Instant::now() + 2 * period + PATIENCE;
     while show::last_stored(&file, unix_now())?.is_none_or(|stored| stored < wanted) {
@@ -231,7 +233,7 @@ pub fn show_first(settings: &Settings, out: &mut dyn Write) -> Result<()> {
     show::show(&file, Wanted { pattern: None, last, period, all: true, manner: Manner::Table }, unix_now(), out)
 }
 
-/// Stands where the local store was left out of the program.
+/// Replaces `show` in a program without the local store.
 #[cfg(not(feature = "local"))]
 mod show {
     use super::*;

@@ -1,4 +1,4 @@
-//! `puypuy doctor`: what needs a hand, here and on the way to the store, each with its remedy; and what is well.
+//! `puypuy doctor`: lists problems on this host and on the way to the store, each with its remedy, and then what works.
 
 use super::check_config::{self, Looked};
 use super::commands::{self, Paths};
@@ -27,19 +27,19 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Longest look, whatever hangs.
+/// Time limit of the whole look.
 const LIMIT: Duration = Duration::from_secs(10);
-/// After which nothing more is to be expected.
+/// The command is abandoned after this time.
 pub const LONGEST: Duration = Duration::from_secs(12);
-/// Seconds by which two clocks may differ: an answer is a while on its way, and its time is in whole seconds.
+/// Tolerated difference of two clocks in seconds: an answer takes a while, and HTTP dates have whole seconds.
 const DRIFT: i64 = 5;
-/// Longest first line of a script.
+/// Most bytes of a script's first line.
 const FIRST_LINE: u64 = 256;
 
-/// What was found.
+/// The findings.
 #[derive(Default)]
 pub struct Report {
-    /// What needs a hand, and what to do.
+    /// Problems, each with its remedy.
     wrong: Vec<String>,
     well: Vec<String>,
 }
@@ -61,7 +61,7 @@ impl Report {
         self.well.extend(other.well);
     }
 
-    /// Tells it, what is wrong first; the exit code.
+    /// Prints the findings, problems first; returns the exit code.
     pub fn tell(&self, out: &mut dyn Write) -> u8 {
         match self.wrong.len() {
             0 => say(out, "nothing needs a hand"),
@@ -77,10 +77,10 @@ impl Report {
     }
 }
 
-/// A part of the look that is done in a thread of its own, and its name.
+/// The name of a part, and the function that looks at it in a thread of its own.
 type Part = (&'static str, Box<dyn FnOnce() -> Report + Send>);
 
-/// Looks at everything. To be called before there is any thread; becomes the user that the daemon would be.
+/// Looks at everything. Call this before there is any other thread. The process becomes the daemon's user.
 pub fn look(paths: Paths) -> Report {
     let begun = Instant::now();
     let mut report = Report::default();
@@ -130,10 +130,10 @@ pub fn look(paths: Paths) -> Report {
     report
 }
 
-/// Does a part in a thread of its own.
+/// Looks at a part in a thread of its own.
 fn start(name: &str, part: Box<dyn FnOnce() -> Report + Send>) -> Receiver<Report> {
     let (answer, answers): (Sender<Report>, _) = channel();
-    // Without a thread the channel closes at once.
+    // If no thread can be started, the channel is closed at once.
     let _ = thread::Builder::new().name(name.into()).spawn(move || {
         let _ = answer.send(part());
     });
@@ -145,7 +145,7 @@ fn sections(settings: &Settings) -> impl Iterator<Item = &Section> {
     [&settings.own.section, &settings.tsdb.section].into_iter().chain(&settings.web)
 }
 
-/// Whether a daemon could start: folders, log, pid file, spool, certificates, the address of the web server.
+/// Whether a daemon could start: folders, log, pid file, spool, certificates, and the address of the web server.
 fn places(settings: &Settings) -> Report {
     let mut report = Report::default();
     if is_of_another_user(&settings.own) {
@@ -161,7 +161,7 @@ fn places(settings: &Settings) -> Report {
     report
 }
 
-/// Whether the daemon is, or would be, a user that whoever asks cannot become.
+/// Whether the daemon runs, or would run, as a user that this process cannot become.
 fn is_of_another_user(own: &SelfConfig) -> bool {
     let user = Uid::effective();
     let pid = daemon::running(own).ok().flatten();
@@ -170,7 +170,7 @@ fn is_of_another_user(own: &SelfConfig) -> bool {
     !user.is_root() && (is_other || daemon::user_warning(own).is_ok_and(|doubt| doubt.is_some()))
 }
 
-/// Mistakes, links that do nothing, and programs that are missing.
+/// Mistakes, links without effect, and missing programs.
 fn configuration(looked: &Looked, paths: Paths) -> Report {
     let mut report = Report::default();
     let said = &looked.said;
@@ -189,7 +189,8 @@ fn configuration(looked: &Looked, paths: Paths) -> Report {
     report
 }
 
-/// Files with secrets that everybody can read, and files that everybody can change. `user` is whom root becomes.
+/// Files with secrets that everybody can read, and files that everybody can change. `user` is the user that root
+/// becomes.
 fn permissions(sections: &[&Section], paths: Paths, user: Option<&str>) -> Report {
     let mut report = Report::default();
     let mut secrets: BTreeMap<&str, String> = BTreeMap::new();
@@ -203,7 +204,7 @@ fn permissions(sections: &[&Section], paths: Paths, user: Option<&str>) -> Repor
     for (file, secret) in &secrets {
         let path = match paths.home.join(file) {
             path if path.exists() => path,
-            // The one that --config names.
+            // The file given with `--config`.
             _ => settings::file_of(paths.home, paths.config),
         };
         let Ok(about) = fs::metadata(&path) else { continue };
@@ -212,7 +213,7 @@ fn permissions(sections: &[&Section], paths: Paths, user: Option<&str>) -> Repor
             report.wrong(format!("{file}: everybody on this host can change it: chmod o-w {shown}"));
         }
         if mode & 0o004 != 0 && !secret.is_empty() {
-            // The user must be able to read it after that.
+            // The user must still be able to read it.
             let group = user.map(|user| format!("chown :{user} {shown} && ")).unwrap_or_default();
             report.wrong(format!(
                 "{file}: everybody on this host can read it, and {secret} is a secret: {group}chmod o-r {shown}, or write file:/PATH in \
@@ -226,11 +227,11 @@ fn permissions(sections: &[&Section], paths: Paths, user: Option<&str>) -> Repor
     report
 }
 
-/// Programs that a script or check needs and that are not there.
+/// Missing programs that a script or check needs.
 fn missing_programs(on: &Prepared, home: &Path) -> Vec<String> {
     let name = &on.key.name;
     match on.key.kind() {
-        // Its Python is looked for with the configuration.
+        // The Python is checked together with the configuration.
         Kind::Module => Vec::new(),
         Kind::Script => interpreter(&home.join(on.key.folder.name()).join(name))
             .filter(|program| find(program).is_none())
@@ -261,7 +262,7 @@ fn missing_programs(on: &Prepared, home: &Path) -> Vec<String> {
     }
 }
 
-/// What the first line of a script names, if it is one.
+/// The interpreter in the first line of a script; `None` if it has none.
 fn interpreter(path: &Path) -> Option<String> {
     let mut begin = Vec::new();
     File::open(path).ok()?.take(FIRST_LINE).read_to_end(&mut begin).ok()?;
@@ -283,7 +284,7 @@ fn host_name(own: &SelfConfig) -> Report {
     report
 }
 
-/// The daemon that runs, in its own words.
+/// The running daemon's own report of its problems.
 fn daemon(own: &SelfConfig) -> Report {
     let mut report = Report::default();
     match daemon::status(own) {
@@ -301,7 +302,7 @@ fn daemon(own: &SelfConfig) -> Report {
     report
 }
 
-/// The store, and the clock held against its own.
+/// The store, and the difference between its clock and ours.
 fn store(settings: &Settings) -> Report {
     let mut report = Report::default();
     let Reached { who, ahead } = match reach::ask(settings).wait(reach::LIMIT) {
@@ -365,7 +366,7 @@ fn spool(settings: &Settings) -> Report {
     report
 }
 
-/// As a text, for somebody else to read.
+/// The findings as text, for the support bundle.
 pub fn text(paths: Paths) -> String {
     let mut text = Vec::new();
     look(paths).tell(&mut text);

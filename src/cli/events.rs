@@ -1,4 +1,4 @@
-//! `puypuy show events`: which health event was judged otherwise than before, when, and with which words.
+//! `puypuy show events`: the changes of level of health events, with times and messages.
 
 use super::render::{columns, printable};
 use super::say;
@@ -14,7 +14,7 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
-/// Most rows that are shown; of more the newest.
+/// Most rows that are shown; if there are more, the newest.
 const MOST: usize = 10_000;
 
 /// A change of level.
@@ -25,10 +25,10 @@ struct Row {
     message: String,
 }
 
-/// The changes of a span up to `now`, oldest first.
+/// Prints the changes of the last `last` up to `now`, oldest first.
 ///
 /// # Errors
-/// What keeps them cannot be read.
+/// The store or record file cannot be read.
 pub fn show(settings: &Settings, last: Duration, now: i64, out: &mut dyn Write) -> Result<()> {
     let span = now.saturating_sub_unsigned(last.as_secs())..=now;
     let rows = match sink::local_file(&settings.tsdb, &settings.home) {
@@ -59,7 +59,7 @@ fn of_store(file: &Path, span: RangeInclusive<i64>) -> Result<Vec<Row>> {
     Ok(changes.into_iter().map(row).collect())
 }
 
-/// Without the local store there is no file of it, either.
+/// Without the local store there is no such file.
 #[cfg(not(feature = "local"))]
 fn of_store(_: &Path, _: RangeInclusive<i64>) -> Result<Vec<Row>> {
     Ok(Vec::new())
@@ -67,7 +67,7 @@ fn of_store(_: &Path, _: RangeInclusive<i64>) -> Result<Vec<Row>> {
 
 fn of_record(file: &Path, span: &RangeInclusive<i64>) -> Result<Vec<Row>> {
     let lines = record::lines(file)?;
-    // A line that a full disk cut off is none.
+    // A line that a full disk has truncated is skipped.
     let rows = lines.iter().filter_map(|line| row(line)).filter(|row| span.contains(&row.time));
     let mut rows: Vec<Row> = rows.collect();
     rows.drain(..rows.len().saturating_sub(MOST));

@@ -1,5 +1,4 @@
-//! `puypuy check NAME --explain`: where each setting stands, what was said to servers and programs, and what becomes of the points on
-//! their way to the store.
+//! `puypuy check NAME --explain`: the origin of each setting, the requests, and how the points are encoded.
 
 use super::render::columns;
 use crate::check::{COMMON_KEYS, DEFAULT_MAX_SERIES};
@@ -21,34 +20,34 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
-/// Conversations, and sentences about points, that are shown.
+/// Most requests, and most remarks about points, that are shown.
 const MOST: usize = 50;
-/// Letters of an answer that are shown.
+/// Most characters of an answer that are shown.
 const ANSWER: usize = 500;
-/// Bytes of a point that are shown in a sentence.
+/// Most characters of an encoded point in a remark.
 const POINT: usize = 300;
-/// Names of keys that stand for any.
+/// Placeholders in lists of keys, which stand for any key.
 const ANY: [&str; 2] = ["*", crate::check::DEVICES];
 
-/// What is known of a check before it is run.
+/// What is known about a check before it runs.
 pub struct Explanation {
     section: Section,
-    /// Every key that could stand in the section.
+    /// All keys that the section may have.
     keys: Vec<&'static str>,
-    /// Where there is more to read.
+    /// The documentation of the check.
     manual: String,
     period: String,
     secrets: Secrets,
     sink: Box<dyn Sink>,
-    /// Whether it is another store than the one that is configured.
+    /// Whether the sink is another one than the configured one.
     is_sample: bool,
 }
 
 impl Explanation {
-    /// From now on conversations are kept.
+    /// Starts to record requests.
     ///
     /// # Errors
-    /// There is no store of that name, or the one that is configured cannot be built.
+    /// There is no store of that name, or the configured one cannot be built.
     pub fn begin(settings: &Settings, prepared: &Prepared, store: Option<&str>) -> Result<Explanation> {
         let kind = match store {
             None => settings.tsdb.kind,
@@ -78,7 +77,7 @@ impl Explanation {
         Ok(Explanation { section, keys, manual, period, secrets, sink, is_sample })
     }
 
-    /// Settings and conversations; `begun` is when each run began.
+    /// Settings and requests; `begun` is when each run began.
     pub fn head(&self, begun: &[Instant]) -> String {
         let mut text = self.settings();
         text.push_str("\nrequests\n");
@@ -137,7 +136,7 @@ impl Explanation {
         text
     }
 
-    /// A conversation, and the first bytes of the answer.
+    /// A request, and the first bytes of its answer.
     fn told(&self, conversation: &Conversation) -> String {
         let Conversation { question, connected, first_byte, whole, outcome, head, size, .. } = conversation;
         let mut parts = vec![self.secrets.mask(outcome)];
@@ -146,7 +145,7 @@ impl Explanation {
         parts.push(format!("{size} bytes"));
         parts.retain(|part| !part.is_empty());
         let mut text = format!("{}: {}\n", self.secrets.mask(question), parts.join(", "));
-        // Cut last: half a secret would not be found.
+        // Masked before it is cut: a truncated secret would not be recognised.
         let shown = self.secrets.mask(&String::from_utf8_lossy(head));
         let cut: String = shown.chars().take(ANSWER).collect();
         cut.lines().for_each(|line| text += &format!("  | {}\n", escaped(line)));
@@ -156,7 +155,7 @@ impl Explanation {
         text
     }
 
-    /// What becomes of what was told on its way to the store.
+    /// How the points are encoded, and remarks about them.
     pub fn foot(mut self, batch: Batch, identity: &Identity) -> String {
         let (points, mut sentences) = self.prepare(batch);
         let encoded = self.sink.encode(&points, identity);
@@ -216,7 +215,7 @@ impl Explanation {
         text
     }
 
-    /// The points as every sink may rely on them, and what that changed.
+    /// The normalised points, and remarks about what that has changed.
     fn prepare(&self, batch: Batch) -> (Vec<Point>, Vec<String>) {
         let takes_events = self.sink.takes_events();
         let mut sentences = Vec::new();
@@ -240,7 +239,7 @@ impl Explanation {
         (points, sentences)
     }
 
-    /// For a sink that is asked: what it answers when it has these points.
+    /// The metrics page with these points; `None` unless the sink is scraped.
     fn page(&mut self, points: &[Point], identity: &Identity) -> Option<String> {
         let exposition = self.sink.exposition()?;
         let now = Instant::now();
@@ -251,7 +250,7 @@ impl Explanation {
         Some(exposition.page(now))
     }
 
-    /// A sentence about a point whose name or tags cannot be read in its bytes as they were told.
+    /// A remark about a point whose name or tags do not appear unchanged in its encoded bytes.
     fn otherwise(&self, point: &Point, identity: &Identity) -> Option<String> {
         let encoded = self.sink.encode(std::slice::from_ref(point), identity);
         let body = &encoded.requests.first()?.body;
@@ -267,7 +266,7 @@ impl Explanation {
     }
 }
 
-/// In words, what is not as it was.
+/// A remark about what normalising has changed.
 fn change(before: &Point, after: &Point) -> Option<String> {
     if before == after {
         return None;
@@ -292,7 +291,7 @@ fn ms(took: Duration) -> String {
     format!("{:.1} ms", took.as_secs_f64() * 1000.0)
 }
 
-/// As a terminal may show it: a text as it is, anything else with its bytes escaped.
+/// As it can be shown in a terminal: text as it is, anything else with its bytes escaped.
 fn bytes(body: &[u8]) -> String {
     let is_odd = |letter: char| letter.is_control() && letter != '\n' && letter != '\t';
     match std::str::from_utf8(body) {
@@ -301,7 +300,7 @@ fn bytes(body: &[u8]) -> String {
     }
 }
 
-/// Control characters as a program text writes them.
+/// The text with control characters escaped.
 fn escaped(text: &str) -> String {
     text.chars().fold(String::new(), |mut shown, letter| {
         if letter.is_control() {

@@ -1,4 +1,4 @@
-//! `puypuy list`: every check by family, every script and own module, whether it is switched on, how it is, how often it runs, what it is for.
+//! `puypuy list`: every check, script and own module, with its state, its period and its purpose.
 
 use super::render::{columns, printable};
 use super::say;
@@ -19,7 +19,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-/// How what is switched on is, by its name, as the daemon of these settings says; empty where none answers.
+/// The states of everything enabled, by name, from the running daemon; empty if none answers.
 pub fn states(own: &SelfConfig) -> BTreeMap<String, String> {
     let Ok(Found::Told { document, .. }) = daemon::status(own) else { return BTreeMap::new() };
     let text = |check: &Value, key: &str| check.get(key).and_then(Value::as_str).map(printable);
@@ -27,13 +27,13 @@ pub fn states(own: &SelfConfig) -> BTreeMap<String, String> {
     checks.filter_map(|check| Some((text(check, "name")?, text(check, "state")?))).collect()
 }
 
-/// A line: whether it is on, its name, how often it runs, how it is, what it is for.
+/// The columns: on or off, name, period, state, purpose.
 type Row = [String; 5];
 
-/// `period` is the daemon's.
+/// Prints the list; `period` is the daemon's.
 ///
 /// # Errors
-/// A folder that cannot be listed; all else is told.
+/// A folder that cannot be listed; everything else is printed.
 pub fn list(
     home: &Path,
     period: Option<Duration>,
@@ -88,7 +88,7 @@ pub fn list(
     };
     let rows = broken.iter().flat_map(|broken| broken.names.iter().map(|name| stays_off(name, &broken.reason)));
     parts.push(("switched on, and does not run".into(), rows.collect()));
-    // Columns are as wide in one part as in the others.
+    // The columns have the same width in all parts.
     let rows: Vec<Row> = parts.iter().flat_map(|(_, rows)| rows).cloned().collect();
     let text = columns(&rows, &[2]);
     let mut lines = text.lines();
@@ -99,7 +99,7 @@ pub fn list(
     super::none_of(&unlisted)
 }
 
-/// A family, with the file of its sections.
+/// A family, with the path of its configuration file.
 fn family(spec: &Spec) -> String {
     format!("{} (conf/{})", spec.conf.trim_end_matches(".ini"), spec.conf)
 }

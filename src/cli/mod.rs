@@ -41,7 +41,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 const FAILURE: u8 = 1;
-/// How far `show` looks back.
+/// How far `show` and `show events` look back by default.
 const LAST_NUMBERS: Duration = Duration::from_secs(600);
 const LAST_EVENTS: Duration = Duration::from_secs(86_400);
 
@@ -228,7 +228,7 @@ struct CheckArgs {
     as_service: bool,
 }
 
-/// The whole program. Exit codes: 0 done, 1 failed, 2 wrong usage; of `status` 3 and 4, too.
+/// Runs the whole program. Exit codes: 0 success, 1 failure, 2 wrong usage; `status` also has 3 and 4.
 pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(words) {
         Ok(cli) => cli,
@@ -243,12 +243,12 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// The exit code of what has ended so; tells why it failed.
+/// The exit code of a result; prints the error.
 fn code(ended: Result<()>) -> u8 {
     ended.inspect_err(|error| complain(format!("{error}{}", way_in(error)))).map_or(FAILURE, |()| 0)
 }
 
-/// What to do where this user may not do it, behind the sentence that says so.
+/// A remedy to append to an error about missing permissions; otherwise empty.
 fn way_in(error: &Error) -> String {
     let Error::File { path, source, .. } = error else { return String::new() };
     if source.kind() != io::ErrorKind::PermissionDenied || geteuid().is_root() {
@@ -277,7 +277,7 @@ fn obey(cli: Cli) -> Result<ExitCode> {
         Command::Start => return start(paths, out),
         Command::Stop => say(out, daemon::stop(&own(paths)?)?),
         Command::Restart => {
-            // Before the old one is stopped: whatever would keep the new one from starting leaves it running.
+            // Before the old daemon is stopped: if the new one could not start, the old one keeps running.
             let (settings, _) = load(paths)?;
             daemon::trial(&settings, &daemon::BEFORE_RESTART)?;
             say(out, daemon::stop(&settings.own)?);
@@ -285,7 +285,7 @@ fn obey(cli: Cli) -> Result<ExitCode> {
         }
         Command::Reload => {
             borrow_environment(paths);
-            // As the user that the daemon is; with every mistake, not only those that it would meet.
+            // As the daemon's user, and for all mistakes, not only those that the daemon would meet.
             let looked = apart::run(|| code(check_config::check_config(paths, false, false, out)))?;
             if looked != ExitCode::SUCCESS {
                 complain("nothing was reloaded");
@@ -296,7 +296,7 @@ fn obey(cli: Cli) -> Result<ExitCode> {
         }
         Command::Status { json } => {
             let found = daemon::status(&own(paths)?)?;
-            // Its configuration may be in disorder meanwhile.
+            // The present configuration may have mistakes.
             let settings = settings::load(paths.home, paths.config).settings;
             let page = settings.as_ref().and_then(daemon::page);
             return Ok(ExitCode::from(status::tell(found, page.as_deref(), json, out)));
@@ -317,7 +317,7 @@ fn obey(cli: Cli) -> Result<ExitCode> {
             return apart::run(|| {
                 let own = own(paths).ok();
                 let states = own.as_ref().map(list::states).unwrap_or_default();
-                // What is wrong with that user is told by other commands.
+                // Errors about that user are reported by other commands.
                 let _ = own.as_ref().map(commands::become_run_user);
                 code(list::list(paths.home, own.map(|own| own.check_period), &states, out))
             });
@@ -389,7 +389,7 @@ fn start(paths: Paths, out: &mut dyn Write) -> Result<ExitCode> {
     Ok(tell(&ready.taken))
 }
 
-/// Tells what stays off, and fails where nothing of what is switched on runs.
+/// Prints what stays off; fails if nothing of what is enabled runs.
 fn tell(taken: &Taken) -> ExitCode {
     taken.off.iter().for_each(complain);
     if !taken.is_nothing() {
@@ -415,7 +415,7 @@ fn obey_spool(settings: &Settings, what: SpoolCommand, out: &mut dyn Write) -> R
 fn quickstart(paths: Paths, out: &mut dyn Write) -> Result<ExitCode> {
     if commands::enable_first(paths.home, out)? {
         let own = own(paths)?;
-        // In a process of its own: the daemon forks before there is any thread.
+        // In a child process, because the daemon can only fork while there is no other thread.
         apart::run(|| code(discover::enable_servers(paths.home, &own, out)))?;
     }
     let begun = match daemon::running(&own(paths)?)? {
@@ -433,7 +433,7 @@ fn quickstart(paths: Paths, out: &mut dyn Write) -> Result<ExitCode> {
     Ok(begun)
 }
 
-/// Where the page of the daemon that runs is.
+/// Prints the address of the running daemon's page.
 fn say_page(settings: &Settings, out: &mut dyn Write) {
     if let Some(page) = daemon::page(settings) {
         say(out, format!("its page: {page}"));
@@ -444,14 +444,14 @@ fn say(out: &mut dyn Write, line: impl Display) {
     let _ = writeln!(out, "{line}");
 }
 
-/// Every line of it on stderr, with the program's name before it.
+/// Prints every line to stderr, with the program's name before it.
 fn complain(sentence: impl Display) {
     for line in sentence.to_string().lines() {
         let _ = writeln!(io::stderr(), "puypuy: {line}");
     }
 }
 
-/// Stdout for which it is no failure that nobody reads it any more: `puypuy list | head -1`.
+/// Stdout that ignores a closed pipe, as in `puypuy list | head -1`.
 struct Screen<W>(W);
 
 impl<W: Write> Write for Screen<W> {
@@ -474,7 +474,7 @@ fn from_environment() -> Option<PathBuf> {
     std::env::var_os("PUYPUY_HOME").filter(|home| !home.is_empty()).map(PathBuf::from)
 }
 
-/// The nearest folder above the program itself that looks like a home: `target/release/puypuy` leads to the project.
+/// The nearest folder above the program that looks like a home: for `target/release/puypuy` it is the project.
 fn from_program() -> PathBuf {
     let program = std::env::current_exe().and_then(|program| program.canonicalize()).unwrap_or_default();
     let is_home = |folder: &&Path| folder.join("config.ini").is_file() || folder.join("conf").is_dir();
@@ -486,7 +486,7 @@ fn absolute(path: impl AsRef<Path>) -> Result<PathBuf> {
     path::absolute(path).map_err(Error::file("find the current folder for it", path))
 }
 
-/// `90`, `90s`, `10m`, `2h` or `1d`, also with a fraction; at most ten years.
+/// Parses `90`, `90s`, `10m`, `2h` or `1d`, also with a fraction; at most ten years.
 fn span(text: &str) -> Result<Duration, String> {
     let (number, unit) = match text.char_indices().next_back() {
         Some((at, 's')) => (text.get(..at), 1.0),
@@ -502,7 +502,7 @@ fn span(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Settings without a mistake, and the warnings about them.
+/// Loads the settings with their warnings; fails if they have a mistake.
 fn load(paths: Paths) -> Result<(Settings, Vec<String>)> {
     let Loaded { settings, errors, warnings, .. } = settings::load(paths.home, paths.config);
     match settings {
@@ -511,7 +511,7 @@ fn load(paths: Paths) -> Result<(Settings, Vec<String>)> {
     }
 }
 
-/// Why there are no settings.
+/// The error if there are no settings.
 fn unread(errors: &[Error]) -> Error {
     match errors {
         [missing] if missing.is_gone() => {
@@ -521,24 +521,24 @@ fn unread(errors: &[Error]) -> Error {
     }
 }
 
-/// Where the daemon's files are. A mistake elsewhere does not keep a daemon from being stopped.
+/// `[SelfConfig]` only: a mistake elsewhere does not keep a daemon from being stopped.
 fn own(paths: Paths) -> Result<SelfConfig> {
     let Loaded { own, errors, .. } = settings::load(paths.home, paths.config);
     own.ok_or_else(|| unread(&errors))
 }
 
-/// What stands in the environment is that of the daemon that runs, where one does.
+/// Resolves `env:` and `cred:` in the environment of the running daemon, if there is one.
 fn borrow_environment(paths: Paths) {
     let environment = own(paths).ok().and_then(|own| daemon::environment(&own));
     environment.into_iter().for_each(secret::borrow_environment);
 }
 
-/// Fails where there is one.
+/// Fails if there are errors.
 fn none_of(errors: &[Error]) -> Result<()> {
     if errors.is_empty() { Ok(()) } else { Err(all(errors)) }
 }
 
-/// Several errors as one, a line each.
+/// Several errors as one, one per line.
 fn all(errors: &[Error]) -> Error {
     Error::daemon(errors.iter().map(Error::to_string).collect::<Vec<_>>().join("\n"))
 }

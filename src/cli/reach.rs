@@ -1,4 +1,6 @@
-//! Whether the configured store would take points: asked of it without storing any, in a thread apart, since a look-up may hang.
+//! Asks whether the configured store would accept points, without storing any.
+//!
+//! This runs in a separate thread, because a name look-up may hang.
 
 use crate::config::settings::Settings;
 use crate::model::error::Error;
@@ -7,17 +9,18 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long the store may take.
+/// How long the caller waits for the answer.
 pub const LIMIT: Duration = Duration::from_secs(8);
-/// After which the sink itself gives up.
+/// Time limit of the sink itself.
 const UNTIL: Duration = Duration::from_secs(7);
-/// Keys of `[TSDB]`, and the most seconds of them here: what takes longer is told as late before that.
+/// Keys of `[TSDB]` with their upper limits in seconds here, so that a slow server is reported as such within the time
+/// limit.
 const HURRY: [(&str, u64); 2] = [("connect_timeout", 2), ("timeout", 2)];
 
-/// A question to the store that is under way.
+/// A request to the store in progress.
 pub struct Asked(Receiver<Result<Reached, String>>);
 
-/// Asks it.
+/// Starts the request.
 pub fn ask(settings: &Settings) -> Asked {
     let (answer, answers) = channel();
     let mut settings = settings.clone();
@@ -31,16 +34,16 @@ pub fn ask(settings: &Settings) -> Asked {
         let reached = sink::build(&settings).map_err(|error| error.to_string()).and_then(|mut sink| sink.probe(until));
         let _ = answer.send(reached);
     };
-    // Without a thread the channel closes at once.
+    // If no thread can be started, the channel is closed at once.
     let _ = thread::Builder::new().name("store".into()).spawn(work);
     Asked(answers)
 }
 
 impl Asked {
-    /// The answer, waited for at most so long.
+    /// Waits for the answer, at most for `limit`.
     ///
     /// # Errors
-    /// In words, why the store takes no points.
+    /// Why the store does not accept points.
     pub fn wait(self, limit: Duration) -> Result<Reached, String> {
         let late =
             || format!("the store was not reached within {} s: it, or the look-up of its name, hangs", limit.as_secs());
@@ -48,7 +51,7 @@ impl Asked {
     }
 }
 
-/// As an error about `[TSDB]` of that file.
+/// The reason as an error about `[TSDB]` in the settings' file.
 pub fn refused(settings: &Settings, why: &str) -> Error {
     let file = settings.file.strip_prefix(&settings.home).unwrap_or(&settings.file);
     Error::daemon(format!("{} [TSDB]: {why}", file.display()))

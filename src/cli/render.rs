@@ -1,4 +1,4 @@
-//! How points, ages and tables are shown.
+//! Formats points, ages and tables for output.
 
 use crate::delivery::normalise::normalise;
 use crate::model::point::{Batch, Identity, Value};
@@ -6,7 +6,7 @@ use crate::sink::{cutter::Limits, line_protocol::LineProtocol};
 use clap::ValueEnum;
 use std::fmt::Write;
 
-/// How points are shown.
+/// Output formats of points.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     Table,
@@ -56,7 +56,7 @@ pub fn influx(batch: Batch, identity: &Identity) -> String {
     encoded.requests.iter().map(|request| String::from_utf8_lossy(&request.body)).collect()
 }
 
-/// Rows with columns as wide as they must be; those of numbers to the right.
+/// Aligns rows in columns; the columns in `numbers` are right-aligned.
 pub fn columns<const N: usize>(rows: &[[String; N]], numbers: &[usize]) -> String {
     let width = |column: usize| {
         rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
@@ -73,7 +73,7 @@ pub fn columns<const N: usize>(rows: &[[String; N]], numbers: &[usize]) -> Strin
     text
 }
 
-/// In the largest unit of which there are two.
+/// The age in the largest unit of which there are at least two.
 pub fn readable_age(seconds: i64) -> String {
     match seconds.max(0) {
         seconds @ 0..120 => format!("{seconds} s"),
@@ -83,7 +83,7 @@ pub fn readable_age(seconds: i64) -> String {
     }
 }
 
-/// What comes from elsewhere gives a terminal no orders.
+/// Replaces control characters, so that text from outside cannot control the terminal.
 pub fn printable(text: &str) -> String {
     text.replace(char::is_control, " ")
 }

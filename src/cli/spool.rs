@@ -1,4 +1,4 @@
-//! `puypuy spool`: what waits, is damaged or was refused, for a person to look at and to put in order.
+//! `puypuy spool`: shows and repairs waiting batches, damaged files and refused points.
 
 use super::say;
 use crate::config::settings::Settings;
@@ -16,21 +16,21 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// Points of one batch that is put into the spool.
+/// Most points of a batch that is put into the spool.
 const BATCH: usize = 5_000;
 
-/// What lies in the folders, in numbers.
+/// Counts of everything in the folders.
 pub struct Count {
     pub batches: usize,
     pub bytes: u64,
-    /// When the oldest batch was stored, in Unix seconds.
+    /// When the oldest batch was first stored, in Unix seconds.
     pub oldest: Option<i64>,
     pub damaged: usize,
     /// Bytes of refused points.
     pub refused: u64,
 }
 
-/// Where everything lies.
+/// The folders of spool, quarantine and rejected area.
 pub struct Folders<'a> {
     settings: &'a Settings,
     spool: PathBuf,
@@ -47,7 +47,7 @@ impl Folders<'_> {
         Folders { settings, quarantine: spool.join(files::QUARANTINE), rejected: tmpdir.join("rejected"), spool, own }
     }
 
-    /// `ls`: every waiting batch, oldest first, and what else lies about.
+    /// `ls`: lists every waiting batch, oldest first, and counts damaged files, refused points and `*.cached` files.
     pub fn list(&self, out: &mut dyn Write) -> Result<()> {
         let now = clock::unix_now();
         let mut rows = Vec::new();
@@ -82,7 +82,7 @@ impl Folders<'_> {
         Ok(())
     }
 
-    /// How much of everything there is.
+    /// Counts everything.
     pub fn count(&self) -> Result<Count> {
         let files = files::in_folder(&self.spool)?;
         let oldest = files.first().and_then(|oldest| codec::read(&fs::read(oldest).ok()?).ok());
@@ -99,7 +99,7 @@ impl Folders<'_> {
         Ok(self.rejected_files()?.iter().filter_map(|path| Some(fs::metadata(path).ok()?.len())).sum())
     }
 
-    /// `None` for a file that vanished meanwhile: the daemon may be at work.
+    /// `None` for a file that has disappeared: the daemon may be delivering.
     fn row(&self, path: &Path, now: i64) -> Option<String> {
         let bytes = fs::read(path).ok()?;
         let name = path.file_name()?.to_string_lossy().into_owned();
@@ -115,10 +115,10 @@ impl Folders<'_> {
         Some(format!("{name:26}  {stored:19}  {age:>6}  {points:>6}  {:>8}  {first:19}  {last}", bytes.len()))
     }
 
-    /// `verify`: reads every file whole.
+    /// `verify`: reads every file completely.
     ///
     /// # Errors
-    /// Some are damaged.
+    /// Some files are damaged.
     pub fn verify(&self, out: &mut dyn Write) -> Result<()> {
         let (mut whole, mut damaged) = (0, 0);
         for path in files::in_folder(&self.spool)? {
@@ -140,7 +140,7 @@ impl Folders<'_> {
         }
     }
 
-    /// `show`: the points and events of a file, one JSON object a line.
+    /// `show`: prints the points and events of a file, one JSON object per line.
     pub fn show(&self, file: &Path, out: &mut dyn Write) -> Result<()> {
         let path = self.find(file)?;
         let bytes = fs::read(&path).map_err(Error::file("read", &path))?;
@@ -149,7 +149,7 @@ impl Folders<'_> {
         Ok(())
     }
 
-    /// `export`: those of all files, oldest first.
+    /// `export`: prints those of all files, oldest first.
     pub fn export(&self, out: &mut dyn Write) -> Result<()> {
         for path in files::in_folder(&self.spool)? {
             match fs::read(&path).map(|bytes| codec::read(&bytes)) {
@@ -167,15 +167,15 @@ impl Folders<'_> {
         batch.points.iter().for_each(|point| say(out, point.to_json(&self.own.host)));
     }
 
-    /// A name as in `ls`, or a path.
+    /// Finds a file by its name as in `ls`, or by its path.
     fn find(&self, file: &Path) -> Result<PathBuf> {
         let places = [self.spool.join(file), self.quarantine.join(file), file.into()];
-        // What may not be looked at is told as such when it is read.
+        // A path that cannot be checked is returned too, so that reading it reports the reason.
         let found = places.into_iter().find(|path| !matches!(path.try_exists(), Ok(false)));
         found.ok_or_else(|| no_such(file))
     }
 
-    /// `drop`: those files, or all.
+    /// `drop`: removes these files, or all.
     pub fn drop(&self, files: &[PathBuf], out: &mut dyn Write) -> Result<()> {
         let _held = self.hold()?;
         let chosen = match files {
@@ -192,14 +192,14 @@ impl Folders<'_> {
         Ok(())
     }
 
-    /// Only what is a file of the spool: nothing else is ever removed.
+    /// Only files of the spool are ever removed.
     fn inside(&self, file: &Path) -> Result<PathBuf> {
         let known = files::in_folder(&self.spool)?.into_iter().chain(files::in_folder(&self.quarantine)?);
         let mut named = known.filter(|path| path == file || path.file_name() == Some(file.as_os_str()));
         named.next().ok_or_else(|| no_such(file))
     }
 
-    /// `requeue`: refused points, and damaged files that can be read after all, wait for delivery again.
+    /// `requeue`: puts refused points, and quarantined files that can be read after all, back into the spool.
     pub fn requeue(&self, out: &mut dyn Write) -> Result<()> {
         let mut spool = self.hold()?;
         let (mut count, mut left) = (0, 0);
@@ -233,8 +233,8 @@ impl Folders<'_> {
         Ok(())
     }
 
-    /// `import`: what the Python original could not deliver waits in the spool. Delivery is the daemon's, to whatever
-    /// store is configured now.
+    /// `import`: puts points that the Python original could not deliver into the spool; the daemon delivers them to the
+    /// store that is configured now.
     pub fn import(&self, out: &mut dyn Write) -> Result<()> {
         let mut spool = self.hold()?;
         let (files, _) = cached::files(&self.settings.own.tmpdir)?;
@@ -261,7 +261,7 @@ impl Folders<'_> {
         Ok(())
     }
 
-    /// The spool, locked: whoever changes it must be alone.
+    /// Opens and locks the spool; the daemon must not run.
     fn hold(&self) -> Result<Spool> {
         if daemon::running(&self.settings.own)?.is_some() {
             return Err(Error::daemon("the daemon runs and is at work there; stop it first with `./puypuy.sh stop`"));
@@ -270,7 +270,7 @@ impl Folders<'_> {
         Spool::open(Box::new(Folder::new(self.spool.clone())), Bounds::configured(own, tsdb), Moment::now())
     }
 
-    /// Older ones first.
+    /// The files of the rejected area; of each sink the older one first.
     fn rejected_files(&self) -> Result<Vec<PathBuf>> {
         let paths = folder::entries(&self.rejected)?.into_iter().map(|entry| entry.path());
         let is_ours = |path: &PathBuf| {
@@ -290,27 +290,27 @@ fn no_such(file: &Path) -> Error {
     Error::daemon(format!("{}: no such file in the spool, see `puypuy spool ls`", file.display()))
 }
 
-/// The point of a line of the rejected area.
+/// The point in a line of the rejected area.
 fn point_of(line: &str, own_host: &str) -> Option<Point> {
     let line: serde_json::Value = serde_json::from_str(line).ok()?;
     Point::from_json(line.get("point")?, own_host)
 }
 
-/// Puts points into the spool; all of them are on disk when this returns without an error.
+/// Puts points into the spool; all of them are on disk when this returns `Ok`.
 fn keep(spool: &mut Spool, points: Vec<Point>) -> Result<()> {
     points.chunks(BATCH).try_for_each(|chunk| {
         spool.store(Batch { points: chunk.to_vec(), events: Vec::new() }, clock::unix_now(), Moment::now()).1
     })
 }
 
-/// Leaves only those lines in a file, or no file.
+/// Replaces a file's content by these lines, or removes the file if there are none.
 fn leave(path: &Path, lines: &[String]) -> Result<()> {
     if lines.is_empty() {
         return fs::remove_file(path).map_err(Error::file("remove", path));
     }
     let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let unfinished = path.with_extension("unfinished");
-    // As all that root makes there, it belongs to whom the folder does.
+    // `Folder` gives files that root makes to the folder's owner.
     let mut folder = Folder::new(path.parent().unwrap_or(Path::new("")).into());
     let text = lines.join("\n") + "\n";
     folder.write(&name(&unfinished), text.as_bytes()).map_err(Error::file("write", &unfinished))?;

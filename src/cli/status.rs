@@ -1,4 +1,4 @@
-//! `puypuy status`: what is wrong, or that nothing is, and how everything is.
+//! `puypuy status`: prints the daemon's problems, if there are any, and the state of all its parts.
 
 use super::render::{columns, printable, readable_age};
 use super::{FAILURE, say};
@@ -8,11 +8,11 @@ use crate::sys::clock;
 use serde_json::{Map, Value, json};
 use std::io::Write;
 
-/// What init scripts mean by these.
+/// Exit codes of `status` as defined for init scripts.
 const NOT_RUNNING: u8 = 3;
 const UNKNOWN: u8 = 4;
 
-/// Tells it and returns the exit code. `page` is where the page of the daemon is.
+/// Prints the state and returns the exit code. `page` is the address of the daemon's page.
 pub fn tell(found: Found, page: Option<&str>, is_json: bool, out: &mut dyn Write) -> u8 {
     let (code, line, why, document) = match found {
         Found::Gone => (NOT_RUNNING, None, "not running".to_string(), Map::new()),
@@ -46,7 +46,7 @@ pub fn tell(found: Found, page: Option<&str>, is_json: bool, out: &mut dyn Write
     code
 }
 
-/// The document of the daemon, or what takes its place where there is none.
+/// The daemon's JSON document, or a substitute if there is none.
 fn as_json(code: u8, why: &str, page: Option<&str>, mut document: Map<String, Value>) -> Value {
     if document.is_empty() {
         document.insert("wrong".into(), json!([why]));
@@ -56,7 +56,7 @@ fn as_json(code: u8, why: &str, page: Option<&str>, mut document: Map<String, Va
     document.into()
 }
 
-/// What is wrong.
+/// The problems.
 fn sentences(document: &Map<String, Value>) -> Vec<String> {
     let wrong = document.get("wrong").and_then(Value::as_array);
     wrong.into_iter().flatten().filter_map(Value::as_str).map(printable).collect()
@@ -161,7 +161,7 @@ fn local(time: &Value) -> String {
     clock::local(whole(Some(time)))
 }
 
-/// In the largest unit of which there is one.
+/// In the largest unit of which there is at least one.
 fn bytes(value: &Value) -> String {
     let Some(bytes) = value.as_f64() else { return "?".into() };
     let units = [("GiB", 30), ("MiB", 20), ("KiB", 10)];

@@ -1,5 +1,7 @@
-//! `puypuy support-bundle`: what somebody needs to help from afar, as one tar file that holds no secret. Whatever cannot be had is told in
-//! its place, so it works with the daemon down and the configuration broken.
+//! `puypuy support-bundle`: what somebody needs to help from afar, in one tar file without secrets.
+//!
+//! What cannot be read is replaced by the reason, so this also works if the daemon is down or the configuration has
+//! mistakes.
 
 use super::commands::Paths;
 use super::tar::Tar;
@@ -20,13 +22,13 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// After which nothing more is to be expected: a doctor's look, and as much for the rest.
+/// The command is abandoned after this time: the doctor's limit, and the same for everything else.
 pub const LONGEST: Duration = Duration::from_secs(24);
-/// Bytes of the end of a log that are taken.
+/// Most bytes from the end of a log.
 const TAIL: u64 = 512 << 10;
-/// Bytes of a file of the system.
+/// Most bytes of a system file.
 const FACT: u64 = 16 << 10;
-/// What of the system is worth knowing. Nothing here holds a command line or an environment.
+/// System files to include. None contains a command line or an environment.
 const FACTS: [&str; 9] = [
     "/etc/os-release",
     "/proc/version",
@@ -38,9 +40,9 @@ const FACTS: [&str; 9] = [
     "/proc/sys/kernel/pid_max",
     "/sys/fs/cgroup/memory.max",
 ];
-/// What of the daemon's process.
+/// Files of the daemon's process in /proc to include.
 const OF_DAEMON: [&str; 3] = ["status", "limits", "io"];
-/// What this program was built with.
+/// Features this program was built with.
 const FEATURES: [(&str, bool); 5] = [
     ("local", cfg!(feature = "local")),
     ("mongodb", cfg!(feature = "mongodb")),
@@ -49,10 +51,11 @@ const FEATURES: [(&str, bool); 5] = [
     ("snmp", cfg!(feature = "snmp")),
 ];
 
-/// Writes it. To be called before there is any thread; becomes the user that the daemon would be, once the file is open.
+/// Writes the file. Call this before there is any other thread. Once the file is open, the process becomes the daemon's
+/// user.
 ///
 /// # Errors
-/// The file is there already, or cannot be made or written.
+/// The file exists already, or cannot be made or written.
 pub fn write(paths: Paths, file: Option<&Path>, out: &mut dyn Write) -> Result<()> {
     let now = clock::unix_now();
     let time = clock::local_time(now, c"%Y%m%d-%H%M%S");
@@ -60,12 +63,12 @@ pub fn write(paths: Paths, file: Option<&Path>, out: &mut dyn Write) -> Result<(
     let path = file.map_or_else(named, Path::to_path_buf);
     let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
     let mut bundle = opened.map_err(Error::file("make the file", &path))?;
-    // Before this process becomes another user, who need not be able to read it.
+    // Read before the process becomes another user, who may not be allowed to read it.
     let main = settings::file_of(paths.home, paths.config);
     let mut files = vec![("config.ini".to_string(), ini::load(&main, "config.ini"))];
     let own = settings::load(paths.home, paths.config).own;
     let doctor = doctor::text(paths);
-    // The rest may hang.
+    // The following may hang.
     files.extend(of_checks(paths.home));
     let read = || files.iter().filter_map(|(_, read)| read.as_ref().ok());
     let secrets = Secrets::of(read().flat_map(|read| &read.sections));
@@ -112,7 +115,7 @@ pub fn write(paths: Paths, file: Option<&Path>, out: &mut dyn Write) -> Result<(
     Ok(())
 }
 
-/// As it may stand in the name of a file.
+/// The text with only characters that are safe in a file name.
 fn plain_name(name: &str) -> String {
     name.replace(|letter: char| !letter.is_ascii_alphanumeric() && letter != '-' && letter != '.', "_")
 }
@@ -121,7 +124,7 @@ fn hangs<T>() -> Result<T> {
     Err(Error::daemon(lookups::HANGS))
 }
 
-/// The ini files of the checks, each looked at by itself.
+/// The ini files of the checks; each is read by itself, because it may hang.
 fn of_checks(home: &Path) -> Vec<(String, Result<Ini>)> {
     let of_home = home.to_path_buf();
     let names = match lookups::once(move || families::all_files(&of_home)).unwrap_or_else(hangs) {
@@ -137,7 +140,7 @@ fn of_checks(home: &Path) -> Vec<(String, Result<Ini>)> {
     files
 }
 
-/// A file of the configuration as it may be shown, with its mistakes.
+/// A configuration file with masked secrets, and the line numbers of its mistakes.
 fn configuration(read: &Result<Ini>) -> String {
     match read {
         Ok(read) => {
@@ -149,12 +152,12 @@ fn configuration(read: &Result<Ini>) -> String {
     }
 }
 
-/// The line alone: what is wrong there may be a password.
+/// Only the line number, because the wrong text may be a password.
 fn line_of(error: &Error) -> usize {
     if let Error::Config { line, .. } = error { *line } else { 0 }
 }
 
-/// Version, features, user and places.
+/// Version, features, user and paths.
 fn about(paths: Paths, time: &str) -> String {
     let features: Vec<&str> = FEATURES.iter().filter(|(_, is_in)| *is_in).map(|(name, _)| *name).collect();
     let program = std::env::current_exe().unwrap_or_default();
@@ -171,7 +174,7 @@ fn about(paths: Paths, time: &str) -> String {
     )
 }
 
-/// A file of the system with its name above it.
+/// A system file, with its path above it.
 fn fact(path: String) -> String {
     let mut bytes = Vec::new();
     match File::open(&path).and_then(|file| file.take(FACT).read_to_end(&mut bytes)) {
@@ -180,7 +183,7 @@ fn fact(path: String) -> String {
     }
 }
 
-/// What `status --json` would say; the texts in it are masked one by one, so that it stays JSON.
+/// The output of `status --json`. Its texts are masked one by one, so that it stays valid JSON.
 fn as_json(found: daemon::Found, secrets: &Secrets) -> String {
     let mut text = Vec::new();
     status::tell(found, None, true, &mut text);
@@ -198,7 +201,7 @@ fn mask(value: &mut Value, secrets: &Secrets) {
     }
 }
 
-/// The end of the log, and of the one before it.
+/// The end of the log, and of the previous log file.
 fn logs(log: &Path) -> Vec<(String, String)> {
     let name = log.file_name().unwrap_or_default().to_string_lossy();
     let begin = format!("{name}.");
@@ -229,6 +232,6 @@ fn tail(path: &Path) -> Result<String> {
     });
     let is_cut = read.map_err(Error::file("read", path))?;
     let text = String::from_utf8_lossy(&bytes).into_owned();
-    // Half a line could begin with half a secret.
+    // The first line is incomplete and could contain a part of a secret.
     Ok(if is_cut { text.split_once('\n').map_or_else(String::new, |(_, whole)| whole.into()) } else { text })
 }

@@ -1,23 +1,24 @@
-//! A tar file (POSIX ustar) of texts, made in memory. Forty lines instead of a dependency: nothing is read, and there are no links,
-//! folders or long names.
+//! Writes a tar archive (POSIX ustar) of texts in memory.
+//!
+//! Forty lines instead of a dependency: nothing is read, and there are no links, folders or long names.
 
-/// The folder that all files lie in.
+/// The folder of all files in the archive.
 const FOLDER: &str = "puypuy-support";
 const BLOCK: usize = 512;
-/// Longest name.
+/// Longest name in bytes.
 const NAME: usize = 100;
 
-/// The files so far.
+/// The archive so far.
 #[derive(Default)]
 pub struct Tar(Vec<u8>);
 
 impl Tar {
-    /// Adds a file that only its owner may read; a name that is too long loses its beginning.
+    /// Adds a file that only its owner may read. Of a name that is too long only the end is kept.
     pub fn add(&mut self, name: &str, text: &[u8], time: i64) {
         let name = name.as_bytes();
         let name = name.get(name.len().saturating_sub(NAME)..).unwrap_or_default();
         let octal = |number: u64, digits: usize| format!("{number:0digits$o}\0").into_bytes();
-        // Name, mode, owner, group, size, time, and eight blanks where the sum is to be.
+        // Name, mode, owner, group, size, time, and eight spaces in place of the checksum.
         let fields: [(usize, Vec<u8>); 9] = [
             (0, name.to_vec()),
             (100, octal(0o600, 7)),
@@ -41,7 +42,7 @@ impl Tar {
         self.0.resize(self.0.len().next_multiple_of(BLOCK), 0);
     }
 
-    /// The whole file.
+    /// The complete archive.
     pub fn end(mut self) -> Vec<u8> {
         self.0.resize(self.0.len() + 2 * BLOCK, 0);
         self.0

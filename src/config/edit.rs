@@ -1,15 +1,15 @@
-//! One value of an ini file exchanged, everything else of it byte for byte as it was.
+//! Changes one value in the text of an ini file; everything else stays the same, byte for byte.
 
 use super::ini::{self, Ini};
 use super::section::Section;
 
 const UNCLEAR: &str = "it is written in a way that cannot be changed without changing more";
 
-/// The text with that value under a key of a section. What is not there yet is added: a key below the head of its section, a section at
-/// the end. A value of several lines is continued as [`ini`] reads it.
+/// Returns the text with that value for a key of a section. A missing key is added after its section's header, a
+/// missing section at the end. A value of several lines is written as continuation lines, as [`ini`] reads them.
 ///
 /// # Errors
-/// In words, why this file is to be changed by hand.
+/// The reason why this file has to be changed by hand.
 pub fn set(text: &str, section: &str, key: &str, value: &str) -> Result<String, String> {
     let read = ini::parse(text, "");
     if let Some(error) = read.errors.first() {
@@ -50,7 +50,7 @@ pub fn set(text: &str, section: &str, key: &str, value: &str) -> Result<String, 
     }
 }
 
-/// The text without that key of a section; the same where it has none.
+/// Returns the text without that key of a section; the same text if the key is not there.
 ///
 /// # Errors
 /// As [`set`].
@@ -68,7 +68,7 @@ pub fn remove(text: &str, section: &str, key: &str) -> Result<String, String> {
     if is_gone && others(&read, section, key) == others(&now, section, key) { Ok(changed) } else { Err(UNCLEAR.into()) }
 }
 
-/// The line with another value behind its delimiter; blanks and the end stay.
+/// The line with another value after its delimiter; whitespace and line ending stay.
 fn with_value(line: &str, value: &str) -> Option<String> {
     let (key, rest) = line.split_at_checked(line.find(['=', ':'])? + 1)?;
     let blanks = rest.len() - rest.trim_start_matches([' ', '\t']).len();
@@ -77,7 +77,7 @@ fn with_value(line: &str, value: &str) -> Option<String> {
     Some(format!("{key}{blanks}{value}{end}"))
 }
 
-/// All sections and values but that one.
+/// All sections and values except that one.
 fn others(read: &Ini, section: &str, key: &str) -> Vec<(String, Vec<(String, String)>)> {
     let entries = |of: &Section| {
         let is_meant = |own: &str| of.name == section && own.eq_ignore_ascii_case(key);

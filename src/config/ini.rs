@@ -1,7 +1,7 @@
-//! Ini text exactly as Python's RawConfigParser reads it, with the line of every key. The only user of rust-ini.
+//! Parses ini text exactly as Python's RawConfigParser does, with line numbers. The only user of rust-ini.
 //!
-//! rust-ini alone differs from RawConfigParser in a dozen silent ways (quotes, backslashes, indented comments, continued
-//! values, duplicates), so the text is first brought into a form that it reads back exactly.
+//! rust-ini differs from RawConfigParser in a dozen silent ways (quotes, backslashes, indented comments, continued
+//! values, duplicates), so the text is first converted into a form that rust-ini reads as intended.
 
 use super::section::{Entry, Section};
 use crate::model::error::{Error, Result, quote};
@@ -10,13 +10,13 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-/// The section whose entries all others have, too. Alone among sections it may appear more than once.
+/// Entries of this section are defaults for all others. It is the only section that may appear more than once.
 pub const DEFAULT: &str = "DEFAULT";
 
-/// Nobody writes more by hand; `/dev/zero` has no end.
+/// Largest size of a file, in bytes; `/dev/zero` has no end.
 const MAX_BYTES: u64 = 16 << 20;
 
-/// All sections of a file, in their order, and every mistake met on the way.
+/// All sections of a file in their order, and all its mistakes.
 #[derive(Debug, Default)]
 pub struct Ini {
     pub sections: Vec<Section>,
@@ -29,10 +29,11 @@ impl Ini {
     }
 }
 
-/// Reads a file, and the values that it says stand elsewhere. Bytes that are not UTF-8 become U+FFFD. `shown` is how messages name it.
+/// Reads a file, and the values that it refers to (`file:`, `env:`, `cred:`). Bytes that are not UTF-8 become U+FFFD.
+/// `shown` is the file's name in messages.
 ///
 /// # Errors
-/// The file cannot be read; mistakes in it are in [`Ini::errors`], and in [`Section::unread`].
+/// The file cannot be read. Mistakes in it are in [`Ini::errors`], and in [`Section::unread`].
 pub fn load(path: &Path, shown: &str) -> Result<Ini> {
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes));
@@ -48,16 +49,16 @@ pub fn load(path: &Path, shown: &str) -> Result<Ini> {
     Ok(read)
 }
 
-/// The section of that name in a file below home; the stand-in where the file has none, or is not there.
+/// The section of that name in a file below home; [`Section::missing`] if the file or the section is not there.
 ///
 /// # Errors
-/// The file cannot be read, or has a mistake anywhere: it could be in the very section that is asked for. A value of that section
-/// cannot be read.
+/// The file cannot be read, or has a mistake anywhere, because it could be in this very section; or a value of the
+/// section cannot be read.
 pub fn section(home: &Path, shown: &str, name: &str) -> Result<Section> {
     whole(home, shown)?.section(name).cloned().unwrap_or_else(|| Section::missing(shown, name)).readable()
 }
 
-/// A file below home; empty where it is not there.
+/// A file below home; empty if it does not exist.
 ///
 /// # Errors
 /// The file cannot be read, or has a mistake anywhere.
@@ -69,7 +70,7 @@ pub fn whole(home: &Path, shown: &str) -> Result<Ini> {
     if read.errors.is_empty() { Ok(read) } else { Err(read.errors.swap_remove(0)) }
 }
 
-/// Reads the text of a file that messages call `shown`.
+/// Parses the text of a file; `shown` is the file's name in messages.
 pub fn parse(text: &str, shown: &str) -> Ini {
     let mut scan = Scan { shown, ..Scan::default() };
     let text = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n").replace('\r', "\n");
@@ -80,21 +81,22 @@ pub fn parse(text: &str, shown: &str) -> Ini {
     scan.read_back()
 }
 
-/// The normalised text while it grows, with the lines that it came from.
+/// The converted text while it is written, and the lines that it came from.
 #[derive(Default)]
 struct Scan<'a> {
     shown: &'a str,
-    /// What rust-ini will read.
+    /// The text for rust-ini.
     text: String,
     errors: Vec<Error>,
-    /// Header line of each section.
+    /// The line of each section's header.
     sections: Vec<(String, usize)>,
-    /// Line of each key: place of the section, key.
+    /// The line of each key, by index of its section and key.
     keys: HashMap<(usize, String), usize>,
     section: Option<usize>,
-    /// Indentation of the line that an open value began on, and the blank lines since its last line.
+    /// For a value that may be continued: the indentation of its key, and the number of blank lines since its last
+    /// line.
     open: Option<(usize, usize)>,
-    /// Lines of a section that appeared before are read and dropped.
+    /// In a repeated section, lines are checked but their values dropped.
     dropped: bool,
 }
 
@@ -147,7 +149,7 @@ impl Scan<'_> {
         self.begin(self.sections.len() - 1);
     }
 
-    /// Names can hold anything, so rust-ini gets to see their places.
+    /// Section names can contain any characters, so rust-ini gets their index instead.
     fn begin(&mut self, place: usize) {
         self.section = Some(place);
         self.text.push_str(&format!("[{place}]\n"));
@@ -187,7 +189,7 @@ impl Scan<'_> {
         }
     }
 
-    /// Escapes what rust-ini reads as more than itself.
+    /// Escapes characters that are special to rust-ini.
     fn escape(&mut self, text: &str) {
         for letter in text.chars() {
             if matches!(letter, '\\' | '"' | ']' | '[' | '=' | ':' | '#' | ';' | '\'') {
@@ -243,7 +245,7 @@ impl Scan<'_> {
     }
 }
 
-/// Whether a continuation line is an option that slipped to the right: a plain word, then a delimiter.
+/// Whether a continuation line looks like an option that was indented by mistake: a plain word, then a delimiter.
 fn looks_like_an_option(line: &str) -> bool {
     let Some((key, _)) = line.split_once(['=', ':']) else { return false };
     let key = key.trim_end();

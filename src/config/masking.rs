@@ -1,4 +1,4 @@
-//! What no text for people may hold: the secrets of a configuration, and what looks like one.
+//! Removes secrets from texts for people: the secrets of a configuration, and everything that looks like one.
 
 use super::ini::Ini;
 use super::section::{Entry, Section};
@@ -7,25 +7,25 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Parts of the names of keys whose values are secrets.
 const WORDS: [&str; 11] =
     ["pass", "pwd", "secret", "token", "community", "uuid", "apikey", "credential", "authoriz", "cookie", "header"];
-/// Options of programs that stand before a secret, beside those whose name says so.
+/// Short options of programs that take a secret, in addition to options whose name says so.
 const OPTIONS: [&str; 6] = ["-a", "-C", "-p", "-P", "-s", "-X"];
-/// How credentials begin in a header.
+/// Prefixes of credentials in HTTP headers.
 const SCHEMES: [&str; 3] = ["Basic ", "Bearer ", "Token "];
-/// Shorter words are no secrets, and stand in every other sentence.
+/// Shorter values are not masked: they are no secrets, and are in every other sentence.
 const LEAST: usize = 4;
-/// The value of a query under a name that says nothing is taken for a secret from this length on.
+/// A query value of at least this length is taken for a secret whatever its name is.
 const LONG: usize = 8;
 const MASK: &str = "***";
 
-/// Whether a key, an option or a name in a query says that its value is a secret. A path to one is none.
+/// Whether the value of a key, option or query parameter with this name is a secret. A path to a secret is not one.
 pub fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     let is_key = name == "key" || name.ends_with("_key") && name != "client_key";
     !name.ends_with("_file") && (is_key || WORDS.iter().any(|word| name.contains(word)))
 }
 
-/// A value as it may be shown: where it stands, if that is elsewhere, and without what is secret in it. Of a command line the
-/// program and the names of its options are left.
+/// A value with its secrets masked. A value that was read from elsewhere is shown as its reference (`file:/path`). Of a
+/// command line only the program and the names of its options are shown.
 pub fn shown(section: &Section, entry: &Entry) -> String {
     let value = entry.value.as_str();
     if let Some(place) = section.place(&entry.key) {
@@ -44,14 +44,14 @@ pub fn shown(section: &Section, entry: &Entry) -> String {
     }
 }
 
-/// Whether the value itself holds a secret, and does not only say where one stands.
+/// Whether the value itself contains a secret, and is not only a reference to one.
 pub fn holds_secret(section: &Section, entry: &Entry) -> bool {
     let Entry { key, value, .. } = entry;
     let is_written = !value.is_empty() && section.place(key).is_none() && !section.is_sample(key);
     is_written && (is_secret(key) || password(value).is_some())
 }
 
-/// The password in an address.
+/// The password in a URL.
 fn password(value: &str) -> Option<&str> {
     let places = value.split("://").skip(1).filter_map(|place| place.split(char::is_whitespace).next());
     let mut logins = places.filter_map(|place| Some(place.rsplit_once('@')?.0.split_once(':')?.1));
@@ -80,14 +80,15 @@ fn without_arguments(line: &str) -> String {
     shown
 }
 
-/// A file as it may be shown: its sections and keys, each in its line, and no comment, which could hold what was a secret once.
+/// A file with its secrets masked: sections and keys keep their line numbers. Comments are left out, because they may
+/// contain an old secret.
 pub fn file(read: &Ini) -> String {
     let mut lines: BTreeMap<usize, String> = BTreeMap::new();
     for section in &read.sections {
         lines.insert(section.line, format!("[{}]", section.name));
         for entry in &section.entries {
             let value = shown(section, entry).replace('\n', "\n    ");
-            // Those of [DEFAULT] are in every section.
+            // Entries of [DEFAULT] are in every section.
             lines.entry(entry.line).or_insert_with(|| format!("{} = {value}", entry.key));
         }
     }
@@ -102,22 +103,22 @@ pub fn file(read: &Ini) -> String {
     text
 }
 
-/// Words that must not be in a text.
+/// Texts that must not be shown.
 #[derive(Debug, Default)]
 pub struct Secrets(Vec<String>);
 
 impl Secrets {
-    /// Those of these sections and of their devices.
+    /// The secrets of these sections and of their devices.
     pub fn of<'a>(sections: impl IntoIterator<Item = &'a Section>) -> Secrets {
         let mut found = BTreeSet::new();
         sections.into_iter().for_each(|section| collect(section, &mut found));
         let mut all: Vec<String> = found.into_iter().filter(|word| word.len() >= LEAST).collect();
-        // What holds another goes first.
+        // The longest first, because a secret may contain another one.
         all.sort_by_key(|word| std::cmp::Reverse(word.len()));
         Secrets(all)
     }
 
-    /// The text without them, and without what looks like one.
+    /// The text with these secrets, and everything that looks like a secret, masked.
     pub fn mask(&self, text: &str) -> String {
         without_patterns(&self.0.iter().fold(text.to_string(), |text, secret| text.replace(secret, MASK)))
     }
@@ -128,7 +129,7 @@ fn collect(section: &Section, found: &mut BTreeSet<String>) {
         found.insert(secret.into());
         found.insert(secret.escape_debug().to_string());
         found.insert(percent_encoded(secret));
-        // A list of several, and a value of several lines.
+        // A list of several secrets, or a value of several lines.
         found.extend(secret.split(|letter: char| letter.is_whitespace() || letter == ',').map(String::from));
     };
     for Entry { key, value, .. } in &section.entries {
@@ -149,7 +150,7 @@ fn collect(section: &Section, found: &mut BTreeSet<String>) {
     section.devices.iter().for_each(|device| collect(device, found));
 }
 
-/// What stands in a command line behind options that are given secrets, `-a user:password` or `-ppassword`.
+/// The arguments of options that take secrets in a command line, such as `-a user:password` or `-ppassword`.
 fn arguments(line: &str) -> Vec<&str> {
     let words: Vec<&str> = line.split_whitespace().map(|word| word.trim_matches(['"', '\''])).collect();
     let mut found = Vec::new();
@@ -169,7 +170,7 @@ fn arguments(line: &str) -> Vec<&str> {
     found
 }
 
-/// A number or a word of yes and no, which would be masked in every text.
+/// A number or a boolean word: masking it would mask it in every text.
 fn is_plain(value: &str) -> bool {
     let is_word = ["true", "false", "yes", "no", "on", "off"].iter().any(|word| word.eq_ignore_ascii_case(value));
     is_word || value.parse::<f64>().is_ok()
@@ -181,7 +182,7 @@ fn percent_encoded(text: &str) -> String {
     text.bytes().map(encode).collect()
 }
 
-/// Without what looks like a secret wherever it stands: `://user:password@`, `password=x`, `"token": "x"`, `Bearer x`.
+/// Masks everything that looks like a secret: `://user:password@`, `password=x`, `"token": "x"`, `Bearer x`.
 fn without_patterns(text: &str) -> String {
     SCHEMES.iter().fold(without_assigned(&without_logins(text)), |text, scheme| without_scheme(&text, scheme))
 }
@@ -219,7 +220,7 @@ fn without_scheme(text: &str, scheme: &str) -> String {
     shown + rest
 }
 
-/// Without what stands behind `=`, and behind `":` as JSON has it, where the name before it is that of a secret.
+/// Masks what follows `=`, or `":` as in JSON, after a secret's name.
 fn without_assigned(text: &str) -> String {
     let mut shown = String::new();
     let mut rest = text;

@@ -1,19 +1,19 @@
-//! Every mistake of a section, where whoever reads it stops at the first.
+//! Finds all mistakes of a section, although its reader stops at the first one.
 
 use super::section::Section;
 use crate::model::error::{Error, Result};
 
-/// Values of which most readers take one, whatever they ask for.
+/// Replacement values: most readers accept one of these for any key.
 const STAND_INS: [&str; 4] = ["1", "http://127.0.0.1", "127.0.0.1", "/"];
 
-/// What `read` finds wrong with the section: for the value of each mistake it is given another one that it takes, the default
-/// if it has one, and reads on.
+/// All mistakes that `read` finds in the section. After each mistake its value is replaced by one that `read` accepts
+/// (the default if there is one), and `read` is called again.
 pub fn of<T>(section: &Section, read: impl Fn(&Section) -> Result<T>) -> Vec<Error> {
     let (mut section, mut found, mut mended) = (section.clone(), Vec::new(), Vec::new());
     while let Err(error) = read(&section) {
         let key = key_of(&error, &section.name);
         if mended.contains(&key) {
-            // What stands in for one value does not go with what stands in for another.
+            // The replacement for one value does not fit the replacement for another.
             break;
         }
         found.push(error);
@@ -39,16 +39,16 @@ pub fn of<T>(section: &Section, read: impl Fn(&Section) -> Result<T>) -> Vec<Err
     found
 }
 
-/// How well a value stands in for another.
+/// How well a replacement value works, best first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Sense {
-    /// Nothing else is wrong.
+    /// No other mistake is left.
     Whole,
-    /// The next mistake is what somebody wrote.
+    /// The next mistake is in a key that the user wrote.
     Written,
-    /// Something is missing now: perhaps because of the value.
+    /// A key is missing now, perhaps because of this value.
     Missing,
-    /// It is wrong itself.
+    /// The value is wrong itself.
     None,
 }
 
@@ -61,7 +61,7 @@ fn sense<T>(section: &Section, key: &str, read: impl Fn(&Section) -> Result<T>) 
     }
 }
 
-/// The key of that section that the error is about; empty where it is about none.
+/// The key of that section that the error is about; empty if it is about something else.
 fn key_of(error: &Error, name: &str) -> String {
     match error {
         Error::Config { section, key, .. } if section == name => key.to_lowercase(),

@@ -1,6 +1,6 @@
-//! What the user wrote: `config.ini` and `conf/*.ini`, from text to typed settings, every mistake with file and line.
+//! The user's configuration, from text to typed settings; every mistake has its file and line.
 //!
-//! Nothing here opens a connection or starts anything: reading a configuration can be done at any time, by anybody.
+//! Nothing here opens a connection or starts anything, so that a configuration can be read at any time by any user.
 
 pub mod edit;
 pub mod ini;

@@ -1,17 +1,17 @@
-//! Numbers as people write them, and what is wrong with a text that is none.
+//! Parses numbers in settings, with an explanation if a text is not one.
 
 use std::fmt::Display;
 use std::str::FromStr;
 
-/// What a setting may be read as.
+/// A type of number for settings.
 pub trait Number: FromStr + PartialOrd + Display + Copy {}
 
 impl<T: FromStr + PartialOrd + Display + Copy> Number for T {}
 
-/// The number of a text; never NaN or infinite.
+/// Parses a number; never NaN or infinite.
 ///
 /// # Errors
-/// What is wrong with it, and what to write instead.
+/// What is wrong with the text, and what to write instead.
 pub fn read<T: Number>(text: &str) -> Result<T, String> {
     let is_finite = text.parse::<f64>().is_ok_and(f64::is_finite);
     match text.parse() {

@@ -1,4 +1,6 @@
-//! Values that stand elsewhere: `file:/path`, `env:NAME` and `cred:NAME`. Each is read whenever its ini file is, and never quoted.
+//! References to values outside of the ini file: `file:/path`, `env:NAME` and `cred:NAME`.
+//!
+//! They are read together with the ini file, and never shown.
 
 use crate::model::error::plain;
 use std::env;
@@ -10,17 +12,17 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// Longer than any key or certificate that somebody keeps in a file.
+/// Largest file that is read: more than any key or certificate needs.
 const MAX_BYTES: u64 = 64 << 10;
-/// Where systemd puts what `LoadCredential=` names.
+/// The variable with the folder of systemd's credentials, see `LoadCredential=`.
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
-/// Shorter words are no secrets, and stand in every other sentence.
+/// Shorter values are not masked: they are no secrets, and are in every other sentence.
 const LEAST: usize = 4;
 
-/// The environment of the daemon that runs, as the kernel shows it, for a command that looks at its configuration.
+/// The environment of the running daemon, from /proc, for a command that reads its configuration.
 static BORROWED: OnceLock<Vec<u8>> = OnceLock::new();
 
-/// A value that was to be read from elsewhere.
+/// The result of reading a reference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fetched {
     pub key: String,
@@ -28,16 +30,16 @@ pub struct Fetched {
     pub place: String,
     /// Why it could not be read.
     pub problem: Option<String>,
-    /// What somebody should know although it could be read.
+    /// A warning, although it could be read.
     pub doubt: Option<String>,
 }
 
-/// The folder of systemd's credentials, where this process has such.
+/// The folder of systemd's credentials, if this process has them.
 pub fn credentials() -> Option<PathBuf> {
     variable(CREDENTIALS).map(PathBuf::from)
 }
 
-/// From now on `env:` and `cred:` mean what they mean to the daemon with that environment (`/proc/PID/environ`).
+/// From now on resolves `env:` and `cred:` in that environment, the daemon's (`/proc/PID/environ`).
 pub fn borrow_environment(environment: Vec<u8>) {
     let _ = BORROWED.set(environment);
 }
@@ -49,7 +51,7 @@ fn variable(name: &str) -> Option<OsString> {
     Some(OsString::from_vec(value.to_vec()))
 }
 
-/// What that value stands for: itself (`None`), or what was read in its place, with how that went.
+/// `None` if the value is not a reference; otherwise the value that was read, and the result of reading it.
 pub fn fetch(key: &str, value: &str) -> Option<(String, Fetched)> {
     let read = place(value)?.read().and_then(|(text, doubt)| Ok((text_of(text)?, doubt)));
     let (key, place) = (key.to_string(), value.to_string());
@@ -59,7 +61,7 @@ pub fn fetch(key: &str, value: &str) -> Option<(String, Fetched)> {
     })
 }
 
-/// The sentence without what could be a part of that secret.
+/// The text with every part of that secret masked.
 pub fn mask(sentence: &str, secret: &str) -> String {
     let escaped = secret.escape_debug().to_string();
     let words = secret.split(|letter: char| letter.is_whitespace() || letter == ',');
@@ -73,7 +75,7 @@ enum Place {
     Credential(String),
 }
 
-/// `None`: the value is no place. Whoever has a password that begins like one writes it into a file.
+/// `None` if the value is not a reference. A password that looks like one has to be written into a file.
 fn place(value: &str) -> Option<Place> {
     let (kind, name) = value.split_once(':')?;
     let is_name = |more: &[u8]| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || more.contains(&byte));
@@ -86,7 +88,7 @@ fn place(value: &str) -> Option<Place> {
 }
 
 impl Place {
-    /// Its content, and a doubt about it. The problem never holds the content.
+    /// Its content, and a warning about it. The error never contains the content.
     fn read(&self) -> Result<(Vec<u8>, Option<String>), String> {
         match self {
             Place::File(path) => {
@@ -120,7 +122,7 @@ fn read(path: &Path) -> Result<(Vec<u8>, u32), String> {
         }
         _ => format!("{shown} cannot be read: {}", plain(&error)),
     };
-    // A pipe that nobody writes to is not waited for.
+    // O_NONBLOCK: opening a pipe without a writer does not block.
     let file: File =
         OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path).map_err(failed)?;
     let about = file.metadata().map_err(failed)?;
@@ -135,7 +137,7 @@ fn read(path: &Path) -> Result<(Vec<u8>, u32), String> {
     Ok((bytes, about.permissions().mode()))
 }
 
-/// The text without the end of its last line.
+/// The text without trailing line ends.
 fn text_of(bytes: Vec<u8>) -> Result<String, String> {
     let text = String::from_utf8(bytes).map_err(|_| "its content is no text in UTF-8")?;
     let text = text.trim_end_matches(['\n', '\r']);

@@ -1,4 +1,4 @@
-//! One section of an ini file as a check or a sink asks it: typed values, and errors that name file, line, section and key.
+//! One section of an ini file, for a check or a sink: typed values, and errors that name file, line, section and key.
 
 use super::number::{self, Number};
 use super::secret::{self, Fetched};
@@ -8,10 +8,10 @@ use std::ops::RangeInclusive;
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
-/// Keys whose files are read when whatever has them is built.
+/// Keys that name certificate files; these are read when the check or sink is built.
 const FILES: [&str; 4] = ["ca_file", "ca_path", "client_cert", "client_key"];
 
-/// One `key = value` and where it stands.
+/// One `key = value`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// In lower case.
@@ -22,30 +22,30 @@ pub struct Entry {
     pub line: usize,
 }
 
-/// A section, or the empty stand-in for one that the user did not write.
+/// A section, or an empty one in place of a section that the user did not write.
 #[derive(Clone, Debug, Default)]
 pub struct Section {
-    /// As shown to the user: `conf/system.ini`.
+    /// The file's name in messages, such as `conf/system.ini`.
     pub file: String,
     pub name: String,
-    /// Line of the header; 0 where the section is missing.
+    /// Line of the header; 0 if the section is missing.
     pub line: usize,
     pub entries: Vec<Entry>,
-    /// The other sections of its files, for a check whose devices have one each.
+    /// Further sections, for a check with devices or further servers.
     pub devices: Vec<Section>,
-    /// Which values were read from elsewhere.
+    /// The values that were read through a reference.
     pub fetched: Vec<Fetched>,
-    /// When the certificates that it names were changed last, where that was looked at.
+    /// When its certificate files were last changed; empty until [`Section::look_at_certificates`].
     pub certificates: Vec<(i64, i64)>,
 }
 
 impl Section {
-    /// Stands for a section that is not in the file: every key has its default.
+    /// Represents a section that is not in the file: every key has its default.
     pub fn missing(file: &str, name: &str) -> Section {
         Section { file: file.into(), name: name.into(), ..Section::default() }
     }
 
-    /// Reads the values that stand elsewhere; what cannot be read is empty, and told by [`Section::unread`].
+    /// Reads the values that are references. A value that cannot be read is empty, and reported by [`Section::unread`].
     pub fn fetch(&mut self) {
         for entry in &mut self.entries {
             if let Some((value, fetched)) = secret::fetch(&entry.key, &entry.value) {
@@ -55,8 +55,8 @@ impl Section {
         }
     }
 
-    /// Looks when the certificates that it names were changed last, so that [`Section::says_the_same`] knows. They may lie where
-    /// nothing answers.
+    /// Notes when its certificate files were last changed, for [`Section::says_the_same`]. This may hang if they are on
+    /// a file system that does.
     pub fn look_at_certificates(&mut self) {
         let files = self.entries.iter().filter(|entry| FILES.contains(&&*entry.key));
         let changed = files.filter_map(|entry| fs::metadata(&entry.value).ok());
@@ -64,12 +64,12 @@ impl Section {
         self.devices.iter_mut().for_each(Section::look_at_certificates);
     }
 
-    /// An error for each value that stands elsewhere and could not be read, those of its devices included.
+    /// An error for each reference that could not be read, in this section and its devices.
     pub fn unread(&self) -> Vec<Error> {
         self.about_fetched(|fetched| fetched.problem.as_deref())
     }
 
-    /// A warning for each that others can read, too.
+    /// A warning for each reference whose file others can read.
     pub fn exposed(&self) -> Vec<Error> {
         self.about_fetched(|fetched| fetched.doubt.as_deref())
     }
@@ -81,7 +81,7 @@ impl Section {
         own.chain(self.devices.iter().flat_map(|device| device.about_fetched(what))).collect()
     }
 
-    /// The section, where all of its values could be read.
+    /// The section, if all of its references could be read.
     ///
     /// # Errors
     /// The first of [`Section::unread`].
@@ -93,18 +93,19 @@ impl Section {
         self.fetched.iter().find(|fetched| fetched.key.eq_ignore_ascii_case(key))
     }
 
-    /// Where the value of that key was read from, as it is written: `file:/run/secrets/db`; `None`: it stands there itself.
+    /// The reference from which that key's value was read, such as `file:/run/secrets/db`; `None` if the value itself
+    /// is in the file.
     pub fn place(&self, key: &str) -> Option<&str> {
         self.fetched(key).map(|fetched| fetched.place.as_str())
     }
 
-    /// Whether it was not written by the user.
+    /// Whether the user did not write it.
     pub fn is_missing(&self) -> bool {
         self.line == 0
     }
 
-    /// Whether it has the same keys and values in the same order, no certificate was changed, and so it is with its devices; their lines
-    /// do not matter.
+    /// Whether both have the same keys and values in the same order, the same certificates, and the same devices. Line
+    /// numbers do not matter.
     pub fn says_the_same(&self, other: &Section) -> bool {
         let pair = |entry: &Entry| (entry.key.clone(), entry.value.clone());
         self.name == other.name
@@ -114,17 +115,17 @@ impl Section {
             && self.devices.iter().zip(&other.devices).all(|(one, other)| one.says_the_same(other))
     }
 
-    /// The entry of that key; keys are case-insensitive.
+    /// The entry of that key; case does not matter.
     pub fn entry(&self, key: &str) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.key.eq_ignore_ascii_case(key))
     }
 
-    /// The value as written; `None` when the key is missing, `Some("")` when it is empty.
+    /// The value as written; `None` if the key is missing, `Some("")` if it is empty.
     pub fn text(&self, key: &str) -> Option<&str> {
         self.entry(key).map(|entry| entry.value.as_str())
     }
 
-    /// A key that must be there and not be empty; `example` is a value that it could have.
+    /// The value of a key that must be there and not be empty; `example` is for the error message.
     pub fn required(&self, key: &str, example: &str) -> Result<&str> {
         let remedy = format!("write for example {key} = {example}");
         match self.text(key) {
@@ -135,7 +136,7 @@ impl Section {
         }
     }
 
-    /// True/False, yes/no, on/off, 1/0 in any case; `default` when the key is missing or empty.
+    /// True/False, yes/no, on/off, 1/0 in any case; `default` if the key is missing or empty.
     pub fn flag(&self, key: &str, default: bool) -> Result<bool> {
         match self.text(key) {
             None | Some("") => Ok(default),
@@ -147,23 +148,24 @@ impl Section {
         }
     }
 
-    /// A number, `default` when the key is missing or empty. Never NaN or infinite.
+    /// A number; `default` if the key is missing or empty. Never NaN or infinite.
     pub fn number<T: Number>(&self, key: &str, default: T) -> Result<T> {
         Ok(self.read(key, || format!("expected a number, such as {default}"))?.unwrap_or(default))
     }
 
-    /// A number; `None` when the key is missing or empty.
+    /// A number; `None` if the key is missing or empty.
     pub fn optional_number<T: Number>(&self, key: &str) -> Result<Option<T>> {
         self.read(key, || "expected a number, such as 10".into())
     }
 
-    /// A number of that range, `default` when the key is missing or empty; `what` is counted in it.
+    /// A number within that range; `default` if the key is missing or empty. `what` names the unit in the error
+    /// message.
     pub fn within<T: Number>(&self, key: &str, default: T, range: RangeInclusive<T>, what: &str) -> Result<T> {
         let what = format!("{what} from {} to {}, such as {default}", range.start(), range.end());
         Ok(self.ranged(key, &range, &what)?.unwrap_or(default))
     }
 
-    /// The same; `None` when the key is missing or empty.
+    /// The same; `None` if the key is missing or empty.
     pub fn optional_within<T: Number>(&self, key: &str, range: RangeInclusive<T>, what: &str) -> Result<Option<T>> {
         self.ranged(key, &range, &format!("{what} from {} to {}", range.start(), range.end()))
     }
@@ -181,13 +183,13 @@ impl Section {
         number::read(value).map(Some).map_err(|flaw| self.wrong(key, &format!("{}; {flaw}", expected())))
     }
 
-    /// Whether the value is what is shipped in the place of a secret: `xxxxxxxx-xxxx`.
+    /// Whether the value is the placeholder of a secret in the shipped files: `xxxxxxxx-xxxx`.
     pub fn is_sample(&self, key: &str) -> bool {
         let is_sample = |value: &str| value.bytes().all(|byte| matches!(byte, b'x' | b'X' | b'-'));
         self.text(key).is_some_and(|value| !value.is_empty() && is_sample(value))
     }
 
-    /// `timeout_seconds`, the longest wait for an answer; `default` when it is missing or empty.
+    /// `timeout_seconds`, the longest wait for an answer; `default` if it is missing or empty.
     pub fn timeout(&self, default: Duration) -> Result<Duration> {
         let seconds = self.optional_number("timeout_seconds")?;
         Ok(seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or(default))
@@ -198,7 +200,7 @@ impl Section {
         self.text(key).unwrap_or_default().split(',').map(str::trim).filter(|word| !word.is_empty()).collect()
     }
 
-    /// What is to be told where that key switches off the verification of certificates, which it does by saying `off`.
+    /// A warning if that key switches off the verification of certificates; it does so with the value `off`.
     pub fn unverified(&self, key: &str, off: bool) -> Option<String> {
         self.flag(key, !off).ok().filter(|said| *said == off)?;
         let value = self.text(key).unwrap_or_default();
@@ -206,7 +208,7 @@ impl Section {
         Some(self.problem(key, &sentence).to_string())
     }
 
-    /// The same section with that value under the key.
+    /// The same section with that value for the key.
     pub fn with(&self, key: &str, value: &str) -> Section {
         let mut section = self.without_place(key);
         match section.entries.iter_mut().find(|entry| entry.key.eq_ignore_ascii_case(key)) {
@@ -216,15 +218,15 @@ impl Section {
         section
     }
 
-    /// The section as one that logs in where it names a user, unless `auth` is off: sections of the original have no `auth`, or one
-    /// that was not read.
+    /// The section with a login if it names a user, unless `auth` is off: sections of the original have no `auth`, or
+    /// one that was not read.
     pub fn with_login(&self) -> Section {
         let has_user = self.text("user").is_some_and(|user| !user.is_empty());
         let is_off = matches!(self.flag("auth", true), Ok(false));
         if has_user && !is_off { self.with("auth", "True") } else { self.clone() }
     }
 
-    /// The section as one that must log in, unless `auth` says otherwise, or the address under that key brings user and password.
+    /// The section with a required login, unless `auth` is set or the address in that key contains user and password.
     pub fn with_demanded_login(&self, address: &str) -> Section {
         let has_credentials = self.text(address).is_some_and(|address| address.contains('@'));
         let is_told = self.text("auth").is_some_and(|auth| !auth.is_empty());
@@ -244,7 +246,7 @@ impl Section {
         section
     }
 
-    /// The error for a value that is there and wrong: quotes it, or names the place that it was read from.
+    /// An error about a wrong value: quotes it, or names the reference from which it was read.
     pub fn wrong(&self, key: &str, expected: &str) -> Error {
         let value = match self.fetched(key) {
             Some(Fetched { place, .. }) => format!("what {place} holds"),
@@ -253,7 +255,7 @@ impl Section {
         self.problem(key, &format!("{value}: {expected}"))
     }
 
-    /// An error about this key, at its line where it has one. A value that was read from elsewhere is not shown.
+    /// An error about this key, with its line if it has one. A value that was read through a reference is masked.
     pub fn problem(&self, key: &str, problem: &str) -> Error {
         let is_read = self.fetched(key).is_some_and(|fetched| fetched.problem.is_none());
         let secret = self.text(key).filter(|_| is_read).unwrap_or_default();

@@ -8,24 +8,24 @@ use crate::model::roots::Roots;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Everything the daemon is told by `config.ini`.
+/// All settings from `config.ini`.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Folder of `config.ini`, `conf`, `checks_enabled` and all relative paths.
+    /// The folder of `config.ini`, `conf` and `checks_enabled`, and the base of all relative paths.
     pub home: PathBuf,
     /// The file that was read.
     pub file: PathBuf,
     pub own: SelfConfig,
     pub tsdb: Tsdb,
-    /// `[WebServer]` where it is to listen.
+    /// `[WebServer]`; `None` if the web server is off.
     pub web: Option<Section>,
-    /// Whether there is no daemon without it: somebody asks for it, or the sink does.
+    /// Whether the daemon must not start without the web server: it is configured explicitly, or the sink needs it.
     pub web_is_needed: bool,
 }
 
 impl Settings {
-    /// Whether the daemon's own numbers go to the sink: as configured, else with the local store alone. For Prometheus they are
-    /// on its page anyway.
+    /// Whether the daemon's own metrics go to the sink: as configured; by default only with the local store. Prometheus
+    /// gets them from the metrics page anyway.
     pub fn tells_itself(&self) -> bool {
         match self.tsdb.kind {
             SinkKind::Prometheus => false,
@@ -43,29 +43,29 @@ pub struct SelfConfig {
     pub log_rotate: Option<Duration>,
     pub log_rotate_backups: usize,
     pub debug_log: bool,
-    /// `None` (an empty value) for a read-only /run: no pid file, no `stop`.
+    /// `None` (an empty value): no pid file and no `stop`, for a read-only /run.
     pub pid_file: Option<PathBuf>,
     pub cluster_name: String,
     pub host_group: String,
     pub location: String,
-    /// Overrides what the system says.
+    /// Replaces the system's name.
     pub hostname: Option<String>,
     pub shorthostname: bool,
     pub tmpdir: PathBuf,
-    /// Most entries of the spool.
+    /// Most entries in the spool.
     pub max_cache: usize,
-    /// User to become when started as root.
+    /// The user to become when started as root.
     pub run_user: Option<String>,
-    /// Whether the daemon's own numbers go to the sink; `None`: as fits the sink.
+    /// Whether the daemon's own metrics go to the sink; `None`: depends on the sink.
     pub self_metrics: Option<bool>,
-    /// What own Python modules are run with: a path, or a name that is looked up.
+    /// The Python for own modules: a path, or a name to look up in PATH.
     pub python: String,
     pub roots: Roots,
-    /// What it was read from.
+    /// The section that it was read from.
     pub section: Section,
 }
 
-/// The back ends that can be built.
+/// The supported stores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SinkKind {
     Local,
@@ -78,7 +78,7 @@ pub enum SinkKind {
     Prometheus,
 }
 
-/// `[TSDB]`: which sink, the bounds of delivery, and the section from which the sink reads its own keys.
+/// `[TSDB]`: which sink, the limits of delivery, and the section with the sink's own keys.
 #[derive(Clone, Debug)]
 pub struct Tsdb {
     pub kind: SinkKind,
@@ -87,26 +87,25 @@ pub struct Tsdb {
     /// `None`: kept until delivered.
     pub spool_max_age: Option<Duration>,
     pub rejected_max_bytes: u64,
-    /// What the reaction of a health event is counted in; only OddEye is told.
+    /// The unit of a health event's reaction; used for OddEye only.
     pub error_handler: u32,
 }
 
-/// What reading brought: settings where nothing stood in the way, and everything there is to say.
+/// The result of reading the settings, with all errors and warnings.
 #[derive(Debug, Default)]
 pub struct Loaded {
-    /// `None` with any error.
+    /// `None` if there is any error.
     pub settings: Option<Settings>,
-    /// As far as they could be read, with the defaults in the place of mistakes: to look for more of these. `None` where it is not
-    /// known which store is meant.
+    /// The settings with defaults in place of mistakes, to look for further mistakes. `None` if the store is not known.
     pub draft: Option<Settings>,
-    /// What could be read of `[SelfConfig]`, so that a daemon can be stopped whatever else is wrong; `None` without a file, and where a
-    /// value of it stands in a place that cannot be read.
+    /// `[SelfConfig]` as far as it could be read, so that a daemon can be stopped whatever else is wrong. `None` if
+    /// there is no file, or a reference in that section cannot be read.
     pub own: Option<SelfConfig>,
     pub errors: Vec<Error>,
     pub warnings: Vec<Error>,
 }
 
-/// The stores, each with the keys that it alone does not share with all others.
+/// The stores, each with its keys beyond those of all stores.
 const TYPES: &[(&str, SinkKind, &[&[&str]])] = &[
     ("Local", SinkKind::Local, &[&["file", "retention_hours", "retention_mb"]]),
     ("OddEye", SinkKind::OddEye, &[&["url", "address", "uuid", "sandbox", "err_handler"], HTTP_KEYS, REQUEST_KEYS]),
@@ -126,7 +125,7 @@ const HTTP_KEYS: &[&str] =
     &["ca_file", "ca_path", "insecure_skip_verify", "client_cert", "client_key", "proxy", "gzip"];
 const REQUEST_KEYS: &[&str] = &["connect_timeout", "timeout", "batch_points", "batch_bytes"];
 
-/// Keys of `[TSDB]` whatever the store. Those of Basic authentication are placeholders where it has none.
+/// Keys of `[TSDB]` for every store. Those of Basic authentication are ignored by stores that do not have it.
 const TSDB_KEYS: &[&str] =
     &["tsdtype", "user", "pass", "auth", "spool_max_bytes", "spool_max_age", "rejected_max_bytes"];
 
@@ -145,7 +144,7 @@ const OWN_KEYS: &[&str] = &[
     "tmpdir",
     "max_cache",
     "run_user",
-    // The name of the 2017 original.
+    // The key's name in the original of 2017.
     "puypuy_user",
     "error_handler",
     "self_metrics",
@@ -159,16 +158,16 @@ const OWN_KEYS: &[&str] = &[
 const WEB_KEYS: &[&str] =
     &["webserver", "webaddress", "allowedip", "allowedhost", "webuser", "webpassword", "apikey", "allow_arguments"];
 
-/// The daemon's sections and the keys they take, but for those of a store.
+/// The daemon's sections and their keys, without those of a specific store.
 const SECTIONS: &[(&str, &[&str])] = &[("SelfConfig", OWN_KEYS), ("TSDB", TSDB_KEYS), ("WebServer", WEB_KEYS)];
 
-/// Seconds that no age reaches.
+/// Largest age in seconds.
 const LONGEST: u64 = u32::MAX as u64;
 
-/// Keys of `[TSDB]` that are shipped with a sample in the place of a secret.
+/// Keys of `[TSDB]` that are shipped with a placeholder in place of a secret.
 const SECRETS: &[&str] = &["uuid", "token"];
 
-/// The configuration file: the one named, else `config.ini` in the home folder, else `conf/config.ini`.
+/// The path of the configuration file: the given one, else `config.ini` in the home folder, else `conf/config.ini`.
 pub fn file_of(home: &Path, named: Option<&Path>) -> PathBuf {
     match named {
         Some(named) => named.into(),
@@ -210,7 +209,7 @@ pub fn load(home: &Path, named: Option<&Path>) -> Loaded {
     let is_of = |kind| tsdb.as_ref().is_some_and(|tsdb| tsdb.kind == kind);
     let is_asked = problems.or(web.flag("webserver", false), false);
     let web_is_needed = is_asked || is_of(SinkKind::Prometheus);
-    // The numbers of the local store are looked at there, unless somebody says no.
+    // The local store's numbers are viewed on the page, so with that store it is on by default.
     let is_left_open = web.text("webserver").is_none_or(str::is_empty);
     let web = (web_is_needed || is_left_open && is_of(SinkKind::Local)).then_some(web);
     loaded.errors.extend(read.errors);
@@ -229,7 +228,7 @@ pub fn load(home: &Path, named: Option<&Path>) -> Loaded {
 struct Problems<'a>(&'a mut Vec<Error>);
 
 impl Problems<'_> {
-    /// The value, or its stand-in after noting the error.
+    /// The value, or `stand_in` after noting the error.
     fn or<T>(&mut self, read: Result<T>, stand_in: T) -> T {
         read.unwrap_or_else(|error| {
             self.0.push(error);
@@ -239,7 +238,7 @@ impl Problems<'_> {
 }
 
 fn read_own(home: &Path, own: &Section, problems: &mut Problems) -> SelfConfig {
-    // Read by `lib.commonclient` itself.
+    // Only checked here; `lib.commonclient` reads it itself.
     problems.or(own.flag("modules_verify", true), true);
     let path = |key: &str, default: &str| match own.text(key) {
         None | Some("") => home.join(default),
@@ -308,19 +307,19 @@ fn kind_of(section: &Section) -> Result<SinkKind> {
     Err(section.wrong("tsdtype", &unknown_kind(word)))
 }
 
-/// The store of that name, in any case.
+/// The store with that name, in any case.
 pub fn kind_named(word: &str) -> Option<SinkKind> {
     TYPES.iter().find(|(name, ..)| name.eq_ignore_ascii_case(word)).map(|(_, kind, _)| *kind)
 }
 
-/// What is said of a word that names no store.
+/// The error message for a word that names no store.
 pub fn unknown_kind(word: &str) -> String {
     let names = || TYPES.iter().map(|(name, ..)| *name);
     let known = names().collect::<Vec<_>>().join(", ");
     format!("unknown, expected one of {known}{}", hint(word, names()))
 }
 
-/// Sections and keys that mean nothing.
+/// Warns of unknown sections and keys.
 fn doubts(read: &ini::Ini, warnings: &mut Vec<Error>) {
     for section in read.sections.iter().filter(|section| section.name != ini::DEFAULT) {
         let Some((_, keys)) = SECTIONS.iter().find(|(name, _)| *name == section.name) else {
@@ -344,7 +343,7 @@ fn doubts(read: &ini::Ini, warnings: &mut Vec<Error>) {
     }
 }
 
-/// Keys of other stores than the one that is configured, and samples that were left in its own.
+/// Warns of keys of other stores than the configured one, and of placeholders left in its own keys.
 fn doubts_of_store(section: &Section, warnings: &mut Vec<Error>) {
     let kind = kind_of(section).ok();
     let Some((name, _, own)) = TYPES.iter().find(|(_, known, _)| Some(*known) == kind) else { return };

@@ -1,8 +1,8 @@
-//! The configuration as it is shipped: what nobody has changed is the same as here.
+//! The configuration files as they are shipped, to tell which values the user has changed.
 
 use super::ini::{self, Ini};
 
-/// Files below home with their text.
+/// Paths below home, with their text.
 pub const FILES: &[(&str, &str)] = &[
     ("config.ini", include_str!("../../config.ini")),
     ("conf/bigdata.ini", include_str!("../../conf/bigdata.ini")),
@@ -24,12 +24,12 @@ pub const FILES: &[(&str, &str)] = &[
     ("conf/webservers.ini", include_str!("../../conf/webservers.ini")),
 ];
 
-/// The text of that file; `None` where none of that name is shipped.
+/// The text of that file; `None` if no such file is shipped.
 pub fn text(file: &str) -> Option<&'static str> {
     FILES.iter().find(|(name, _)| *name == file).map(|(_, text)| *text)
 }
 
-/// The same, read.
+/// The same, parsed; empty if no such file is shipped.
 pub fn read(file: &str) -> Ini {
     text(file).map(|text| ini::parse(text, file)).unwrap_or_default()
 }

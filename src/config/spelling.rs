@@ -1,16 +1,17 @@
-//! "Did you mean ...?": the nearest known name to one that is not known.
+//! "Did you mean ...?": finds the known name that is nearest to an unknown one.
 
-/// Most edits at which a name still counts as a slip of the other.
+/// Most edits for a name to count as a misspelling.
 const MAX_EDITS: usize = 2;
 
-/// The known name nearest to `word`, if any is near, or the only one that begins with it; case does not count.
+/// The known name nearest to `word`, if one is near enough; else the only known name that starts with `word`. Case is
+/// ignored.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase();
     let known: Vec<&str> = known.into_iter().collect();
     let length = word.chars().count();
     let is_short = length <= 3;
     let most = if is_short { 1 } else { MAX_EDITS };
-    // Longer or shorter by more is farther away: thousands of names may be looked at.
+    // A greater difference in length means more edits; this saves time with thousands of names.
     let near = known.iter().filter(|name| name.chars().count().abs_diff(length) <= most);
     let distances = near.map(|name| (edits(&word, &name.to_lowercase()), *name));
     if let Some((_, best)) = distances.min_by_key(|(edits, _)| *edits).filter(|(edits, _)| *edits <= most) {
@@ -21,12 +22,12 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     longer.all(|name| name == first).then_some(first)
 }
 
-/// The hint to append to a message: `, did you mean log_file?`, or nothing.
+/// A hint to append to a message: `, did you mean log_file?`, or an empty text.
 pub fn hint<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     nearest(word, known).map(|name| format!(", did you mean {name}?")).unwrap_or_default()
 }
 
-/// Insertions, deletions, replacements and swaps of neighbours that make one word of the other.
+/// The number of insertions, deletions, replacements and swaps of neighbours between two words.
 fn edits(one: &str, other: &str) -> usize {
     let (one, other): (Vec<char>, Vec<char>) = (one.chars().take(64).collect(), other.chars().take(64).collect());
     let mut before: Vec<usize> = Vec::new();

@@ -1,6 +1,7 @@
-//! Answers whoever asks the running daemon over a socket: a request is one line with a word, the answer one JSON document.
+//! Answers requests over the daemon's Unix socket: one line with a word in, one JSON document out.
 //!
-//! *Invariant:* a thread of its own serves one at a time, each within a bound, so that nobody who asks holds up anything else.
+//! *Invariant:* one thread serves one client at a time, each within a time limit, so that no client holds up anything
+//! else.
 
 use super::asking::within_reach;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -14,17 +15,17 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// For its owner and the owner's group.
+/// Mode of the socket: for its owner and the owner's group.
 const MODE: u32 = 0o660;
-/// From the first byte of a request to the last of its answer, but for the time that the answer takes to be made.
+/// Time limit for reading a request, and again for sending its answer.
 const LIMIT: Duration = Duration::from_secs(1);
-/// Longest request.
+/// Longest request in bytes.
 const WORD: usize = 64;
 const STACK: usize = 512 << 10;
-/// Before a socket that gives nobody is asked again.
+/// Wait after accepting a connection has failed.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The socket; gone with this.
+/// The socket. Dropping this removes it.
 pub struct Answering(PathBuf);
 
 impl Drop for Answering {
@@ -33,11 +34,11 @@ impl Drop for Answering {
     }
 }
 
-/// Answers from now on, in a thread. The socket is made anew where somebody removes it: that is looked at `every` so often. To be
-/// called by the one daemon of that place alone: whatever lies there is removed.
+/// Starts a thread that answers requests. It checks `every` so often whether the socket has been removed, and then
+/// makes it again. Only for the one daemon of that place: an existing file at the path is removed.
 ///
 /// # Errors
-/// There is no socket to be had there, or no thread.
+/// The socket or the thread could not be made.
 pub fn start(path: PathBuf, every: Duration, answer: impl Fn(&str) -> Value + Send + 'static) -> io::Result<Answering> {
     let mut door = Door::open(&path)?;
     let kept = Answering(path);
@@ -47,12 +48,12 @@ pub fn start(path: PathBuf, every: Duration, answer: impl Fn(&str) -> Value + Se
             if !door.is_there() {
                 match Door::open(&door.path) {
                     Ok(anew) => door = anew,
-                    // Told when somebody asks in vain.
+                    // Whoever asks then gets an error.
                     Err(_) => thread::sleep(PAUSE),
                 }
             }
             match door.listener.accept() {
-                // Whoever leaves before the end needs no answer.
+                // A client that closes the connection early needs no answer.
                 Ok((stream, _)) => _ = serve(&stream, &answer),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(_) => thread::sleep(PAUSE),
@@ -87,14 +88,14 @@ impl Door {
         fs::symlink_metadata(&self.path).is_ok_and(|about| about.ino() == self.inode)
     }
 
-    /// Until somebody asks, or that time is over.
+    /// Waits until a client connects, at most for `every`.
     fn wait(&self, every: Duration) {
         let timeout = PollTimeout::try_from(every).unwrap_or(PollTimeout::MAX);
         let _ = poll(&mut [PollFd::new(self.listener.as_fd(), PollFlags::POLLIN)], timeout);
     }
 }
 
-/// One request and its answer.
+/// Serves one request.
 fn serve(mut stream: &UnixStream, answer: &impl Fn(&str) -> Value) -> io::Result<()> {
     stream.set_nonblocking(false)?;
     let until = Instant::now() + LIMIT;
@@ -118,10 +119,10 @@ fn serve(mut stream: &UnixStream, answer: &impl Fn(&str) -> Value) -> io::Result
     Ok(())
 }
 
-/// Time until then.
+/// The time left until `until`.
 ///
 /// # Errors
-/// There is none left.
+/// The time is over.
 fn left(until: Instant) -> io::Result<Duration> {
     let left = until.saturating_duration_since(Instant::now());
     if left.is_zero() { Err(ErrorKind::TimedOut.into()) } else { Ok(left) }

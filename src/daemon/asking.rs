@@ -1,4 +1,4 @@
-//! Asks the running daemon over its socket: a word, and one JSON document as the answer.
+//! Asks the running daemon over its Unix socket: sends a word, and receives one JSON document.
 
 use crate::config::settings::SelfConfig;
 use nix::sys::socket::sockopt::PeerCredentials;
@@ -13,35 +13,35 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Longest path of a socket (unix(7)), its end included.
+/// Size in bytes of a socket's path (unix(7)), the terminating NUL included.
 const LONGEST: usize = 108;
-/// Longest answer.
+/// Longest answer in bytes.
 const MOST: usize = 64 << 20;
 
-/// What becomes of a question.
+/// The result of a request.
 pub enum Answer {
     Document(Value),
     /// Only root and this group may ask.
     Closed {
         group: String,
     },
-    /// Somebody is there and says nothing within the limit.
+    /// The daemon has not answered within the limit.
     Silent,
-    /// Nobody is there, for that reason.
+    /// No daemon answers there, for this reason.
     Nobody(io::Error),
 }
 
-/// Where the daemon of these settings can be asked: in its own folder, where nobody else can put anything.
+/// The socket of the daemon with these settings: in its own folder, where no other user can create files.
 pub fn socket_of(own: &SelfConfig) -> PathBuf {
     own.tmpdir.join("puypuy.sock")
 }
 
-/// Where changes of health events are recorded, where the sink is not the local store.
+/// The file in which changes of health events are recorded if the sink is not the local store.
 pub fn record_of(own: &SelfConfig) -> PathBuf {
     own.tmpdir.join("events.jsonl")
 }
 
-/// Asks there. Where the daemon's number is known, nobody else is believed.
+/// Sends `word` to that socket. If `pid` is known, an answer of another process is an error.
 pub fn ask(path: &Path, word: &str, pid: Option<i32>, limit: Duration) -> Answer {
     match converse(path, word, pid, limit) {
         Ok(document) => Answer::Document(document),
@@ -58,11 +58,11 @@ fn converse(path: &Path, word: &str, pid: Option<i32>, limit: Duration) -> io::R
     let near = within_reach(path)?;
     let socket = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
     let mut stream = UnixStream::from(socket);
-    // Of connecting, too: whoever hangs takes no more connections once enough of them wait.
+    // This also limits connecting: a daemon that hangs stops accepting connections when its backlog is full.
     stream.set_write_timeout(Some(limit))?;
     connect(stream.as_raw_fd(), &UnixAddr::new(&near.path)?)?;
     let peer = getsockopt(&stream, PeerCredentials)?.pid();
-    // 0: it lives in a container that this process does not see into.
+    // 0: the daemon is in a container whose process ids are not visible here.
     if let Some(pid) = pid.filter(|pid| peer != 0 && peer != *pid) {
         return Err(io::Error::other(format!("process {peer} answers there, and the daemon is {pid}")));
     }
@@ -83,24 +83,24 @@ fn converse(path: &Path, word: &str, pid: Option<i32>, limit: Duration) -> io::R
     serde_json::from_slice(&text).map_err(|error| io::Error::other(format!("the answer cannot be read: {error}")))
 }
 
-/// The name of the group that may ask there, or its number.
+/// The name of the group that may use that socket, or its number if it has no name.
 pub fn group_of(path: &Path) -> String {
     let mut places = path.ancestors().filter_map(|place| fs::metadata(place).ok());
     let gid = Gid::from_raw(places.next().map_or(0, |about| about.gid()));
     Group::from_gid(gid).ok().flatten().map_or_else(|| gid.to_string(), |group| group.name)
 }
 
-/// A path that is short enough for the address of a socket.
+/// A path that is short enough for a socket's address.
 pub struct Near {
     pub path: PathBuf,
-    /// Its folder, which has to stay open.
+    /// Its folder, which has to stay open while the path is used.
     _folder: Option<File>,
 }
 
-/// The path itself, or where it is too long, by way of its folder's descriptor.
+/// The path itself; if that is too long, a path through the descriptor of its folder.
 ///
 /// # Errors
-/// There is no such folder.
+/// The folder does not exist.
 pub fn within_reach(path: &Path) -> io::Result<Near> {
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Err(ErrorKind::NotFound.into()) };
     if path.as_os_str().len() < LONGEST {

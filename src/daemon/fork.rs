@@ -1,8 +1,7 @@
-//! Into the background, and back to the terminal only once the daemon really runs.
+//! Daemonizes, and returns to the terminal only once the daemon really serves.
 //!
-//! `execute()` of daemonize forks twice, starts a session and puts the streams on `/dev/null`, no more. A pipe that is
-//! made before tells the parent how it went: `ready`, and lines with what it has to say; or the reason why not. A daemon that
-//! dies closes it.
+//! `execute()` of daemonize forks twice, starts a session and redirects the streams to `/dev/null`. A pipe made before
+//! that tells the parent the result: `ready` with further lines, or an error. If the daemon dies, the pipe is closed.
 
 use super::signals;
 use crate::model::error::{Error, Result};
@@ -18,22 +17,22 @@ use std::path::Path;
 use std::process::exit;
 use std::time::{Duration, Instant};
 
-/// What the parent waits for. What is not ready in time finds the pipe closed when it is, and ends.
+/// What the parent waits for. A daemon that is not ready in time finds the pipe closed later, and exits.
 pub struct Awaited {
     pub limit: Duration,
-    /// What to say when that time has passed, and when the process has ended without a word.
+    /// Errors: the time limit has passed; the process has ended without a message.
     pub late: &'static str,
     pub dead: &'static str,
 }
 
-/// A daemon that is to serve.
+/// The settings for a daemon that is to serve.
 pub const DAEMON: Awaited = Awaited {
     limit: Duration::from_secs(60),
     late: "the daemon is not ready after 60 s and was given up: see its log",
     dead: "the daemon died before it was ready: see its log",
 };
 
-/// What a daemon that is ready says of itself.
+/// The message of a daemon that is ready.
 #[derive(Debug)]
 pub struct Ready {
     pub pid: String,
@@ -41,12 +40,12 @@ pub struct Ready {
 }
 
 impl Ready {
-    /// Of this process.
+    /// The message of this process.
     pub fn new(taken: Taken) -> Ready {
         Ready { pid: std::process::id().to_string(), taken }
     }
 
-    /// A line with the number of the process and how many checks run, and one for each that stays off.
+    /// A line with the process id and the number of checks that run, and a line for each check that stays off.
     fn write(&self) -> String {
         let mut text = format!("ready {} {}", self.pid, self.taken.on);
         for sentence in &self.taken.off {
@@ -56,7 +55,7 @@ impl Ready {
         text
     }
 
-    /// `None` for what is no such text.
+    /// Parses the message; `None` if the text is not one.
     fn read(text: &str) -> Option<Ready> {
         let mut lines = text.lines();
         let (pid, on) = lines.next()?.strip_prefix("ready ")?.split_once(' ')?;
@@ -65,23 +64,24 @@ impl Ready {
     }
 }
 
-/// The daemon's end of the pipe. The first word closes it; others are not heard.
+/// The daemon's end of the pipe. The first message closes it; later ones are dropped.
 pub struct Report(RefCell<Option<PipeWriter>>);
 
 impl Report {
-    /// Fails when nobody waits any more: the start was given up.
+    /// Fails if the parent does not wait any more: it has given up the start.
     pub fn ready(&self, ready: &Ready) -> Result<()> {
         let said = self.0.take().map_or(Ok(()), |mut pipe| pipe.write_all(ready.write().as_bytes()));
         said.map_err(|_| Error::daemon("whoever started the daemon does not wait for it any more"))
     }
 
+    /// Sends an error instead of `ready`.
     pub fn failed(&self, error: &Error) {
         let _ = self.0.take().map(|mut pipe| pipe.write_all(error.to_string().as_bytes()));
     }
 }
 
-/// Runs `serve` in a daemon, with `home` as its working directory, and returns what the daemon said when it was ready.
-/// Only the calling process returns; the daemon ends with the exit code that `serve` gives.
+/// Runs `serve` in a daemon with `home` as its working directory; returns the daemon's message when it is ready. Only
+/// the calling process returns; the daemon exits with the code that `serve` returns.
 pub fn daemonize(home: &Path, awaited: &Awaited, serve: impl FnOnce(&Report) -> i32) -> Result<Ready> {
     if fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() != 1) {
         return Err(Error::daemon("cannot go into the background: threads run already, and they would be lost"));

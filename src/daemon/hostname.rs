@@ -1,4 +1,4 @@
-//! The name under which this host reports.
+//! The name of this host in all points.
 
 use crate::config::settings::SelfConfig;
 use crate::model::point::Identity;
@@ -7,12 +7,12 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-/// A resolver without an answer may take a minute.
+/// A resolver that does not answer may take a minute.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// `hostname` of the settings, else the short or the full name of this host; the name that the kernel knows where the full one
-/// is `localhost`, which many hosts have in `/etc/hosts`. The second value is a warning: the full name could not be had in 3 s,
-/// or this host has no name of its own. Starts a thread: only after the fork.
+/// `hostname` of the settings, else the short or the fully qualified name of this host. If that is `localhost`, as on
+/// many hosts because of `/etc/hosts`, the kernel's name is used. The second value is a warning: the full name was not
+/// found within 3 s, or this host has no name of its own. Starts a thread, so call it only after the fork.
 pub fn host_name(own: &SelfConfig) -> (String, Option<String>) {
     if let Some(name) = &own.hostname {
         return (name.clone(), None);
@@ -55,19 +55,19 @@ fn short(name: &str) -> &str {
     name.split('.').next().unwrap_or_default()
 }
 
-/// `localhost`, `localhost.localdomain`, `localhost4`, ...: a name that says of no host which it is.
+/// Whether the name is `localhost`, `localhost.localdomain`, `localhost4` or similar, and so does not identify a host.
 fn is_no_name(name: &str) -> bool {
     let first = short(name);
     first.is_empty() || first == "(none)" || first.to_ascii_lowercase().starts_with("localhost")
 }
 
-/// Who this daemon is, and the warning of [`host_name`].
+/// The daemon's identity, and the warning of [`host_name`].
 pub fn identity(own: &SelfConfig) -> (Identity, Option<String>) {
     let (host, warning) = host_name(own);
     (named(host.into(), own), warning)
 }
 
-/// This daemon on a host of that name.
+/// The daemon's identity on a host with that name.
 pub fn named(host: Arc<str>, own: &SelfConfig) -> Identity {
     let (cluster, group, location) = (own.cluster_name.clone(), own.host_group.clone(), own.location.clone());
     Identity { host, cluster, group, location }

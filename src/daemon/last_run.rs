@@ -1,4 +1,4 @@
-//! How the run before ended, where it was not stopped: killed, or the machine went down with it.
+//! Reports that the previous run was not stopped but killed, or that the machine crashed.
 
 use super::places;
 use crate::config::settings::Settings;
@@ -8,8 +8,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// A sentence about that run, whose number was left in the pid file. Its last sign of life is the youngest of the files that
-/// it wrote; `None` where there is none. To be called before this run writes.
+/// A message about that run; `pid` was left in the pid file. The run was last alive at the latest modification of the
+/// files that it wrote; `None` if there are none. Call this before the present run writes.
 pub fn end(settings: &Settings, pid: i32) -> Option<String> {
     let own = &settings.own;
     let mut written = vec![own.log_file.clone(), own.tmpdir.join("spool"), own.tmpdir.join("rejected")];

@@ -1,6 +1,6 @@
-//! From a command to a process that serves: fork, pid file, privileges, signals.
+//! From a command to a serving process: fork, pid file, privileges, signals.
 //!
-//! What lives here knows processes, files and users. It knows no check, no sink and no metric.
+//! This folder handles processes, files and users; `serving` connects the other parts of the program.
 
 mod answering;
 mod asking;
@@ -41,27 +41,29 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-/// Periods from one look at the pid file to the next: a look wakes two threads.
+/// The pid file is checked once in this many periods, because a check wakes two threads.
 const LOOKS_EVERY: u32 = 10;
 
-/// What a serving process gets from the daemon around it.
+/// What the daemon passes to its serving part.
 pub struct Control<'a> {
-    /// One message when the process shall stop.
+    /// One message when the process has to stop.
     pub stop: &'a Receiver<()>,
-    /// One message when the configuration shall be read anew.
+    /// One message when the configuration has to be read again.
     pub reload: Receiver<()>,
-    /// To be called once, when everything runs, with what became of the checks: lets `start` return (or tells systemd).
+    /// To be called once, when everything runs, with the result for the checks: makes `start` return, or notifies
+    /// systemd.
     pub ready: &'a dyn Fn(Taken) -> Result<()>,
-    /// Stops the process in the usual way, with exit code 1.
+    /// Stops the process like a signal, but with exit code 1.
     pub fail: fn(),
 }
 
-/// A warning when `run_user` is not the user that the daemon would run as. Fails when root is to become nobody known.
+/// A warning if `run_user` is not the user that the daemon would run as. Fails if root would have to become a user that
+/// does not exist.
 pub fn user_warning(own: &SelfConfig) -> Result<Option<String>> {
     Ok(privileges::target(own)?.1)
 }
 
-/// Starts the daemon in the background and returns what it says once it serves. `warnings` go to its log.
+/// Starts the daemon in the background; returns its message when it serves. `warnings` go to its log.
 pub fn start(settings: Settings, warnings: &[String]) -> Result<Ready> {
     let (target, _) = privileges::target(&settings.own)?;
     let home = settings.home.clone();
@@ -73,20 +75,20 @@ pub fn start(settings: Settings, warnings: &[String]) -> Result<Ready> {
     })
 }
 
-/// To be called before anything else by a process that will [`run`]: from then on it can be stopped, and a HUP that comes
-/// early does not end it.
+/// To be called first by a process that will [`run`]: from then on it can be stopped, and an early SIGHUP does not end
+/// it.
 pub fn listen_for_service_manager() -> Result<Listening> {
     listen(|| notify(NotifyState::Stopping))
 }
 
-/// What every serving process does first, before it has a thread.
+/// What every serving process does first, while it has no other thread.
 fn listen(stopping: fn()) -> Result<Listening> {
     memory::limit_arenas();
     process::ignore_file_size_signal();
     signals::listen(stopping)
 }
 
-/// Serves in this process until it is told to stop, for a service manager or a container: the log goes to stderr, too.
+/// Serves in this process until it is told to stop, for a service manager or a container; the log also goes to stderr.
 pub fn run(settings: Settings, warnings: &[String], signals: Listening) -> Result<()> {
     let (target, _) = privileges::target(&settings.own)?;
     std::env::set_current_dir(&settings.home).map_err(Error::file("work in this folder", &settings.home))?;
@@ -98,14 +100,14 @@ pub fn run(settings: Settings, warnings: &[String], signals: Listening) -> Resul
     serve(settings, warnings, target, Launch { echo: true, ready: &ready }, signals)
 }
 
-/// What differs between a daemon in the background and one in the foreground.
+/// What differs between background and foreground.
 struct Launch<'a> {
-    /// The log goes to stderr, too.
+    /// The log also goes to stderr.
     echo: bool,
     ready: &'a dyn Fn(Taken) -> Result<()>,
 }
 
-/// Tells systemd, if it asked to be told.
+/// Notifies systemd, if it wants that.
 fn notify(state: NotifyState) {
     if let Err(error) = sd_notify::notify(&[state]) {
         log::warn!("NOTIFY_SOCKET: cannot tell the service manager how it goes: {error}");
@@ -118,7 +120,7 @@ fn serve(settings: Settings, warnings: &[String], target: Target, launch: Launch
     privileges::drop_to(target)?;
     places::check(&settings, &[], privileges::Attempt::Real)?;
     places::make(&settings)?;
-    // Given back when this function ends, however it does.
+    // Released when this function returns, with or without an error.
     let pid_file = own.pid_file.as_deref().map(PidFile::acquire).transpose()?.map(Arc::new);
     let last_run = pid_file.as_ref().and_then(|file| last_run::end(&settings, file.left?));
     if let Some(file) = &pid_file {

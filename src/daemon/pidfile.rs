@@ -1,7 +1,7 @@
-//! The pid file: who holds its lock is the daemon, whatever number stands in it.
+//! The pid file: the process that holds its lock is the daemon, whatever number is in it.
 //!
-//! A lock ends with its process, so a stale, empty or foreign number never keeps a daemon from starting, and a number
-//! that somebody wrote over never gets a signal.
+//! The kernel releases a lock when its process ends. So a stale, empty or wrong number never keeps a daemon from
+//! starting, and a process whose number somebody wrote into the file never gets a signal.
 
 use crate::model::error::{Error, Result, plain};
 use crate::sys::{locks, process};
@@ -13,7 +13,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// Who only looks holds the lock for microseconds; a daemon holds it for ever.
+/// How long to wait for the lock: a process that only checks holds it for microseconds, a daemon for its whole life.
 const PATIENCE: Duration = Duration::from_millis(200);
 
 /// The lock of a serving process, held until it is released or the process ends.
@@ -21,32 +21,32 @@ const PATIENCE: Duration = Duration::from_millis(200);
 pub struct PidFile {
     path: PathBuf,
     held: Mutex<Held>,
-    /// The number that stood in the file: the run before was not stopped, it was killed.
+    /// The number that was in the file: the previous run was killed, not stopped.
     pub left: Option<i32>,
-    /// Why there is no number in it.
+    /// Why the number could not be written.
     pub unwritten: Option<String>,
 }
 
 #[derive(Debug)]
 struct Held {
-    /// `None`: released.
+    /// `None` once it is released.
     file: Option<File>,
-    /// It was told that the file cannot be made anew.
+    /// It was logged that the file cannot be made again.
     is_told: bool,
 }
 
-/// What the lock says.
+/// The result of checking the lock.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Daemon {
     Gone,
     Running(i32),
-    /// The lock is held, but by a process that cannot be named or is not ours. The text says what is known about it.
+    /// The lock is held by a process that is not visible or not ours; the text says what is known about it.
     Unknown(String),
 }
 
 impl PidFile {
-    /// Takes the lock and writes the number of this process. To be called by the process that serves, since the kernel
-    /// names the one that took the lock. Fails with who runs when there is a daemon already.
+    /// Takes the lock and writes the number of this process. To be called by the serving process itself, because the
+    /// kernel reports the process that took the lock. Fails if a daemon runs already, and names it.
     pub fn acquire(path: &Path) -> Result<PidFile> {
         let mut file = lock(path)?;
         must_be_plain(file.metadata().ok().as_ref(), path)?;
@@ -58,7 +58,7 @@ impl PidFile {
         Ok(PidFile { path: path.into(), held, left, unwritten })
     }
 
-    /// Makes the file anew where somebody removed it: nobody would find the daemon any more.
+    /// Makes the file again if somebody removed it; otherwise the daemon could not be found any more.
     pub fn renew(&self) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if held.file.as_ref().is_none_or(|file| is_at(file, &self.path)) {
@@ -85,9 +85,9 @@ impl PidFile {
         }
     }
 
-    /// Removes the file and gives the lock back; a second call does nothing. Where the file cannot be removed, it is
-    /// left empty. Giving back the lock is not left to the end of the process: that can take long when a thread hangs
-    /// in the kernel.
+    /// Removes the file and releases the lock; a second call does nothing. If the file cannot be removed, it is
+    /// emptied. The lock is not left to the end of the process, because that can take long when a thread hangs in the
+    /// kernel.
     pub fn release(&self) {
         let Some(file) = self.held.lock().unwrap_or_else(PoisonError::into_inner).file.take() else { return };
         if is_at(&file, &self.path) && fs::remove_file(&self.path).is_err() {
@@ -103,7 +103,7 @@ impl Drop for PidFile {
     }
 }
 
-/// Fails for what is there and is not a plain file with one name: writing to it would change something else.
+/// Fails if there is something that is not a plain file with a single link: writing to it would change something else.
 pub fn must_be_plain(file: Option<&fs::Metadata>, path: &Path) -> Result<()> {
     if file.is_none_or(|file| file.is_file() && file.nlink() == 1) {
         return Ok(());
@@ -125,7 +125,7 @@ fn lock(path: &Path) -> Result<File> {
             .open(path)
             .map_err(Error::file("open the pid file", path))?;
         match file.try_lock() {
-            // The one before us may have removed the file between our opening and our locking it.
+            // The previous holder may have removed the file between our opening and our locking it.
             Ok(()) if !is_at(&file, path) => {}
             Ok(()) => return Ok(file),
             Err(TryLockError::Error(error)) => return Err(Error::file("lock the pid file", path)(error)),
@@ -135,7 +135,7 @@ fn lock(path: &Path) -> Result<File> {
     }
 }
 
-/// Writes the number of this process. A full disk has no room for it, and the lock says the same.
+/// Writes the number of this process. This fails on a full disk; the lock is enough then.
 fn fill(file: &mut File) -> io::Result<()> {
     file.set_permissions(Permissions::from_mode(0o644))?;
     file.set_len(0)?;
@@ -143,7 +143,7 @@ fn fill(file: &mut File) -> io::Result<()> {
     file.write_all(format!("{}\n", std::process::id()).as_bytes())
 }
 
-/// Whether a daemon holds the lock of that pid file. Fails only where the file is there and cannot be read.
+/// Whether a daemon holds the lock of that pid file. Fails only if the file exists and cannot be read.
 pub fn look(path: &Path) -> Result<Daemon> {
     let mut file = match OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path) {
         Ok(file) => file,
@@ -181,12 +181,12 @@ fn refusal(path: &Path) -> Error {
     }
 }
 
-/// Whether that process is this program: by the file it runs, and by its name where that may not be seen.
+/// Whether that process runs this program: by its executable, or by its name if the executable is not visible.
 fn is_ours(pid: i32) -> bool {
     let program = |pid: &str| {
         let target = fs::read_link(format!("/proc/{pid}/exe")).ok()?;
         let name = target.file_name()?.to_string_lossy().into_owned();
-        // After an upgrade the file that runs has no name any more.
+        // After an upgrade the executable of the running daemon is deleted.
         Some(name.strip_suffix(" (deleted)").map(String::from).unwrap_or(name))
     };
     match program(&pid.to_string()) {

@@ -1,4 +1,4 @@
-//! The places where the daemon writes: made where they are missing, and looked at before anything depends on them.
+//! Paths that the daemon writes to: makes missing folders, and checks permissions before anything depends on them.
 
 use super::pidfile;
 use super::privileges::Attempt;
@@ -13,7 +13,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// Folders and their modes, where they are to be made.
+/// The folders, with the modes of new ones.
 pub fn folders(settings: &Settings) -> Vec<(PathBuf, u32)> {
     let own = &settings.own;
     let above = |file: Option<&Path>, mode| Some((file?.parent()?.to_path_buf(), mode));
@@ -24,24 +24,24 @@ pub fn folders(settings: &Settings) -> Vec<(PathBuf, u32)> {
     folders
 }
 
-/// Pid file and log, with their modes.
+/// Pid file and log, with the modes of new ones.
 pub fn files(own: &SelfConfig) -> impl Iterator<Item = (&Path, u32)> {
     let pid_file = own.pid_file.as_deref().map(|path| (path, 0o644));
     pid_file.into_iter().chain([(own.log_file.as_path(), 0o640)])
 }
 
-/// The file of the local store, where that is the sink.
+/// The path of the local store; `None` if another sink is configured.
 pub fn store(settings: &Settings) -> Option<PathBuf> {
     sink::local_file(&settings.tsdb, &settings.home).ok()
 }
 
-/// Makes all folders, every level that is missing, topmost first.
+/// Makes every missing folder, topmost first.
 pub fn make(settings: &Settings) -> Result<()> {
     for (folder, mode) in folders(settings) {
         let missing: Vec<&Path> = folder.ancestors().take_while(|level| !level.exists()).collect();
         for level in missing.iter().rev() {
             match DirBuilder::new().mode(mode).create(level) {
-                // Another start was faster.
+                // Another start made it first.
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
                 made => made.map_err(Error::file("make the folder", level))?,
             }
@@ -51,12 +51,12 @@ pub fn make(settings: &Settings) -> Result<()> {
     Ok(())
 }
 
-/// Whether this user can write everywhere where the daemon has to; nothing is changed. `seen_to`: root sees to these places,
-/// and to what lies below them. On trial, folders that are missing are made and taken away again.
+/// Whether this user can write to all these paths; changes nothing. `seen_to`: root takes care of these paths and
+/// everything below them. On trial, missing folders are made and removed again.
 ///
 /// # Errors
-/// A place is something else than it should be, or others could put something there; or all places that this user may not
-/// use, in one sentence with one command to run.
+/// A path is not what it should be, or other users could create files there; or all paths that this user cannot use, in
+/// one message with one command to run.
 pub fn check(settings: &Settings, seen_to: &[PathBuf], attempt: Attempt) -> Result<()> {
     let own = &settings.own;
     let mut found =
@@ -88,13 +88,13 @@ pub fn check(settings: &Settings, seen_to: &[PathBuf], attempt: Attempt) -> Resu
             return Err(Error::daemon(format!("{place}: not a plain file; set `file` in [TSDB] to another place")));
         }
         found.file(&path, "open the local store", 0)?;
-        // Its log of pages lies beside it.
+        // SQLite's write-ahead log is beside it.
         path.parent().map_or(Ok(()), |folder| found.writable(folder))?;
     }
     found.verdict()
 }
 
-/// What was found that this user may not use.
+/// Paths that this user cannot use.
 struct Found<'a> {
     seen_to: &'a [PathBuf],
     attempt: Attempt,
@@ -108,7 +108,8 @@ impl Found<'_> {
         self.seen_to.iter().any(|place| path.starts_with(place))
     }
 
-    /// The user must be able to pass through all that lies above a place. What is closed below `home` can be given to the user.
+    /// The user must be able to pass through all folders above a path. A closed folder below `home` can be given to the
+    /// user.
     fn way(&mut self, home: &Path, place: &Path) -> Result<()> {
         let is_closed =
             |path: &Path| fs::metadata(path).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied);
@@ -127,7 +128,7 @@ impl Found<'_> {
         )))
     }
 
-    /// A folder that is there must be one; one that is missing must be possible.
+    /// An existing path must be a folder; a missing one must be possible to make.
     fn folder(&mut self, path: &Path) -> Result<()> {
         let Some(there) = path.ancestors().find(|level| fs::symlink_metadata(level).is_ok()) else { return Ok(()) };
         let about = fs::metadata(there).map_err(Error::file("use the folder", there))?;
@@ -138,7 +139,7 @@ impl Found<'_> {
             return Ok(());
         }
         if self.attempt == Attempt::Real {
-            // It is made next, and another start may be under way.
+            // It is made next, and another start may be doing the same.
             if !may(there, AccessFlags::W_OK | AccessFlags::X_OK) {
                 self.missing_folders.push(path.into());
             }
@@ -157,7 +158,7 @@ impl Found<'_> {
         }
     }
 
-    /// A folder below `tmpdir`, and that itself. What lies in them keeps no daemon from starting.
+    /// Checks `tmpdir` and one of its subfolders; it does not matter what is in them.
     fn inner(&mut self, folder: &Path) {
         let Some(tmpdir) = folder.parent() else { return };
         if self.is_seen_to(tmpdir) || self.closed.iter().any(|closed| closed == tmpdir) {
@@ -171,12 +172,12 @@ impl Found<'_> {
         }
     }
 
-    /// A file that is there must open, one that is missing must be possible.
+    /// An existing file must open; a missing one must be possible to make.
     fn file(&mut self, path: &Path, doing: &'static str, flags: i32) -> Result<()> {
         let flags = flags | libc::O_NONBLOCK | libc::O_NOCTTY;
         match OpenOptions::new().append(true).custom_flags(flags).open(path) {
             Ok(_) => Ok(()),
-            // A named pipe that nobody reads: waiting for a reader may be what is wanted.
+            // A named pipe without a reader: waiting for one may be intended.
             Err(error) if error.raw_os_error() == Some(libc::ENXIO) => Ok(()),
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let is_possible = self.is_seen_to(path)
@@ -206,7 +207,7 @@ impl Found<'_> {
     }
 
     fn verdict(mut self) -> Result<()> {
-        // A folder is given with all that lies in it.
+        // Giving the user a folder includes everything in it.
         let closed = std::mem::take(&mut self.closed);
         self.closed =
             closed.iter().filter(|path| !closed.iter().any(|a| a != *path && path.starts_with(a))).cloned().collect();
@@ -236,7 +237,7 @@ impl Found<'_> {
     }
 }
 
-/// The paths as a shell takes them.
+/// The paths, quoted for a shell.
 fn words(paths: &[PathBuf]) -> String {
     let mut paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
     paths.sort();

@@ -1,7 +1,7 @@
-//! From root to the user of `run_user`, for good.
+//! Drops root's privileges for good, to the user of `run_user`.
 //!
-//! *Invariant:* root makes, opens and gives away nothing in a folder that others can change: they could have put a link there.
-//! What is to be done in such a folder is done by the user, once root has become that user.
+//! *Invariant:* root makes, opens or gives away nothing in a folder that others can change, because they could have put
+//! a link there. The user does what is needed in such folders, after root has become that user.
 
 use super::places;
 use crate::config::settings::{SelfConfig, Settings};
@@ -11,13 +11,13 @@ use crate::sys::users::become_user;
 use nix::unistd::{User, fchown, geteuid};
 use std::path::{Path, PathBuf};
 
-/// The user to become; `None`: stay who we are.
+/// The user to become; `None`: no change.
 pub type Target = Option<User>;
 
-/// Looks `run_user` up; `None` where it is not set.
+/// Looks up `run_user`; `None` if it is not set.
 ///
 /// # Errors
-/// There is no such user, or it cannot be looked up.
+/// There is no such user, or the look-up failed.
 pub fn run_user(own: &SelfConfig) -> Result<Target> {
     let Some(name) = &own.run_user else { return Ok(None) };
     let key = if own.section.text("run_user") == Some(name) { "run_user" } else { "puypuy_user" };
@@ -30,7 +30,7 @@ pub fn run_user(own: &SelfConfig) -> Result<Target> {
     found.ok_or_else(unknown).map(Some)
 }
 
-/// The user to become. The second value is a warning. Fails when root is to become a user that does not exist.
+/// The user to become, and a warning. Fails if root would have to become a user that does not exist.
 pub fn target(own: &SelfConfig) -> Result<(Target, Option<String>)> {
     match run_user(own) {
         Ok(None) => Ok((None, None)),
@@ -47,16 +47,16 @@ pub fn target(own: &SelfConfig) -> Result<(Target, Option<String>)> {
     }
 }
 
-/// Whether root does something for the user, or only looks whether it could.
+/// Whether root does something for the user, or only checks whether it could.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Attempt {
     Real,
     Trial,
 }
 
-/// Does what only root can do: makes the topmost folder that is missing, and the files of log and pid, in folders of root's;
-/// gives the user what lies below `var` and is root's. Folders that were there stay whose they are: `/var/log` belongs to
-/// everybody. Returns the places that the user need not look after any more.
+/// Does what only root can do. In folders of root's it makes the topmost missing folder and the log and pid file, and
+/// gives them to the user; and it gives the user everything below `var` that is root's. Other existing folders, such as
+/// `/var/log`, keep their owner. Returns the paths that the user does not have to care about.
 pub fn prepare(settings: &Settings, target: &Target, attempt: Attempt) -> Result<Vec<PathBuf>> {
     let Some(user) = target else { return Ok(Vec::new()) };
     let is_trial = attempt == Attempt::Trial;

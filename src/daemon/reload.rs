@@ -1,7 +1,10 @@
-//! Takes over a changed configuration while everything runs. All of it is read and built beside what runs; where anything is wrong
-//! nothing changes, otherwise only what is another is exchanged.
+//! Takes over a changed configuration while the daemon runs.
 //!
-//! *Invariant:* a check whose section and link did not change is not touched. What waits for delivery stays where it is.
+//! Everything is read and built beside what runs. If anything is wrong, nothing changes; otherwise only what differs is
+//! replaced.
+//!
+//! *Invariant:* a check whose section and link did not change is not touched, and batches that wait for delivery stay
+//! where they are.
 
 use super::places;
 use super::privileges::Attempt;
@@ -30,33 +33,33 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
-/// How often the files are looked at, whether one is newer than what runs.
+/// How often the files are checked for being newer than the running configuration.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// Everything that runs and can be exchanged.
+/// Everything that runs and can be replaced.
 pub struct Reloading {
-    /// What runs.
+    /// The settings in use.
     pub settings: Settings,
     pub identity: Identity,
     pub sink: &'static str,
     pub exposition: Option<Arc<Exposition>>,
-    /// The sink takes errors of checks as health events.
+    /// Whether the sink takes errors of checks as health events.
     pub tells_errors: bool,
     pub web: Option<web::Running>,
     pub around: Around,
     pub reloads: Reloads,
     pub scheduler: Sender<scheduler::Renewal>,
-    /// About the settings, which were told.
+    /// Warnings about the settings that were logged already.
     pub warnings: Vec<String>,
-    /// When the settings were read, since 1970.
+    /// When the settings were read, as time since 1970.
     pub read: Duration,
-    /// So many reloads have begun.
+    /// Number of reloads that have begun.
     pub number: u64,
-    /// It was told that a file is newer.
+    /// It was logged that a file is newer.
     pub is_told: bool,
 }
 
-/// What is built for new settings, and not used yet.
+/// What is built for new settings and not in use yet.
 struct Built {
     settings: Settings,
     identity: Identity,
@@ -64,11 +67,11 @@ struct Built {
     log: Option<RotatingFile>,
     web: Web,
     warnings: Vec<String>,
-    /// What there is to know.
+    /// Notes for the user.
     notes: Vec<String>,
 }
 
-/// What is to become of the web server.
+/// What happens to the web server.
 enum Web {
     Off,
     New(web::Web, TcpListener),
@@ -76,13 +79,13 @@ enum Web {
 }
 
 impl Reloading {
-    /// Reloads with each message that comes, and tells when a file is newer than what runs.
+    /// Reloads at each message, and logs when a file is newer than the running configuration.
     pub fn run(mut self, asked: Receiver<()>) {
         self.say(Stage::Ready, &[]);
         loop {
             match asked.recv_timeout(LOOK) {
                 Ok(()) => {
-                    // All that was asked for so far is answered by one.
+                    // One reload serves all requests that have come so far.
                     asked.try_iter().for_each(drop);
                     self.reload();
                 }
@@ -118,7 +121,7 @@ impl Reloading {
         }
     }
 
-    /// The whole of a reload; what there is to know besides.
+    /// Does a whole reload; returns notes for the user.
     ///
     /// # Errors
     /// Everything that is wrong; nothing has changed.
@@ -133,7 +136,7 @@ impl Reloading {
         Ok(self.use_all(built))
     }
 
-    /// Builds all that is another than what runs, but for checks.
+    /// Builds everything that differs from what runs, checks excepted.
     fn build(&mut self, mut settings: Settings, warnings: Vec<String>) -> Result<Built> {
         settings.tsdb.section.look_at_certificates();
         let mut notes = keep_until_restart(&self.settings.own, &mut settings.own);
@@ -160,7 +163,7 @@ impl Reloading {
         };
         let name = |own: &SelfConfig| (own.hostname.clone(), own.shorthostname);
         let (mut identity, warning) = match name(&old.own) == name(&new.own) {
-            // A name server that is away now shall not change the name of this host.
+            // The name is not resolved again, so that a name server that is down does not change it.
             true => (hostname::named(self.identity.host.clone(), &new.own), None),
             false => hostname::identity(&new.own),
         };
@@ -172,10 +175,11 @@ impl Reloading {
         Ok(Built { settings, identity, sink, log, web, warnings, notes })
     }
 
-    /// From here on nothing can fail but what is told.
+    /// Puts everything into use. From here on nothing can fail, except for the web server, whose failure becomes a
+    /// note.
     fn use_all(&mut self, built: Built) -> Vec<String> {
         let Built { settings, identity, sink, log, web, warnings, mut notes } = built;
-        // Whoever asked for the reload has looked the configuration over.
+        // The command that requested the reload has printed the warnings about the configuration itself.
         warnings.iter().filter(|warning| !self.warnings.contains(warning)).for_each(|warning| log::warn!("{warning}"));
         self.warnings = warnings;
         let old = std::mem::replace(&mut self.settings, settings);
@@ -192,7 +196,7 @@ impl Reloading {
             (self.sink, self.exposition) = (sink.name(), sink.exposition());
             self.tells_errors = sink.takes_errors();
         }
-        // Nobody hears it any more at the end.
+        // At shutdown nobody may receive it.
         let _ = self.scheduler.send(scheduler::Renewal { period: new.check_period, tells_errors: self.tells_errors });
         self.around.queue.renew(delivery::Renewal {
             sink,
@@ -234,7 +238,7 @@ impl Reloading {
         Ok(())
     }
 
-    /// Tells, once, when a file was changed after it was read.
+    /// Logs, once, that a file was changed after it was read.
     fn look(&mut self) {
         if self.is_told {
             return;
@@ -263,7 +267,7 @@ impl Reloading {
     }
 }
 
-/// The log as the settings say.
+/// The log's settings.
 fn log_of(settings: &Settings) -> (&std::path::Path, Option<Duration>, usize) {
     let own = &settings.own;
     (&own.log_file, own.log_rotate, own.log_rotate_backups)
@@ -274,7 +278,7 @@ fn open_log(settings: &Settings) -> Result<RotatingFile> {
     RotatingFile::open(file, Rotation { every, backups }, false)
 }
 
-/// The least that the log is told.
+/// The lowest level that is logged.
 pub fn level(own: &SelfConfig) -> LevelFilter {
     if own.debug_log { LevelFilter::Debug } else { LevelFilter::Info }
 }
@@ -285,7 +289,7 @@ fn is_another_sink(old: &Settings, new: &Settings) -> bool {
     !was.section.says_the_same(&is.section) || was.error_handler != is.error_handler || keeps_values
 }
 
-/// Lets what is used at the start alone be as it was; a sentence for each that says something else.
+/// Keeps settings that only a restart can change; returns a note for each that differs.
 fn keep_until_restart(old: &SelfConfig, new: &mut SelfConfig) -> Vec<String> {
     let is_other = [
         ("run_user", old.run_user != new.run_user),

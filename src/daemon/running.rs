@@ -1,4 +1,4 @@
-//! What can be done with a daemon that runs: ask how it is, have it reload, and stop it.
+//! Commands for a running daemon: status, reload, stop.
 
 use super::asking::{self, Answer};
 use super::pidfile::{Daemon, look};
@@ -17,39 +17,40 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// How long a daemon that is asked may think.
+/// How long an answer is waited for.
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 const STOP_LIMIT: Duration = Duration::from_secs(10);
-/// How long the word of a daemon that was just started, and that on a reload, are waited for.
+/// How long to wait for the first word file of a daemon that was just started, and for the end of a reload.
 const FIRST_WORD: Duration = Duration::from_secs(3);
 const RELOAD_LIMIT: Duration = Duration::from_secs(30);
-/// The lock is given back shortly before the process ends. One that hangs in the kernel then is nobody's concern any more.
+/// The lock is released shortly before the process ends. If the process then hangs in the kernel, we do not wait
+/// longer.
 const EXIT_LIMIT: Duration = Duration::from_millis(500);
 
-/// How a daemon is, for whoever asks from outside.
+/// The state of a daemon, seen from outside.
 pub enum Found {
     Gone,
-    /// It says so itself: `document` is that of `/api/status` without what the page draws.
+    /// The daemon has answered: `document` is that of `/api/status` without the page's data.
     Told {
         line: String,
         document: Value,
     },
-    /// It does not answer as it should, for that reason.
+    /// The daemon does not answer properly; the reason.
     Ailing {
         line: String,
         why: String,
     },
-    /// Whoever asks may not know.
+    /// This user may not ask.
     Closed {
         line: String,
         why: String,
     },
 }
 
-/// How the daemon of these settings is; first a line about who it is.
+/// The state of the daemon with these settings; each variant has a line that identifies the daemon.
 ///
 /// # Errors
-/// The lock is held by something else, or there is no way to know whether it runs.
+/// Another program holds the lock, or it cannot be known whether the daemon runs.
 pub fn status(own: &SelfConfig) -> Result<Found> {
     let (socket, log) = (asking::socket_of(own), own.log_file.display());
     let closed = |group: &str, place: &Path| {
@@ -80,7 +81,7 @@ pub fn status(own: &SelfConfig) -> Result<Found> {
             let why = format!("it hangs: no answer at {place} within {limit} s{}", threads.unwrap_or_default());
             Found::Ailing { line: line(pid), why }
         }
-        // With a pid file its lock is the truth, and what lies there is what a killed daemon left.
+        // With a pid file its lock decides, so the socket was left behind by a killed daemon.
         Answer::Closed { .. } | Answer::Nobody(_) if pid.is_none() && own.pid_file.is_some() => Found::Gone,
         Answer::Closed { group } => Found::Closed { line: line(pid), why: closed(&group, &socket) },
         Answer::Nobody(_) if pid.is_none() => Found::Gone,
@@ -92,14 +93,14 @@ pub fn status(own: &SelfConfig) -> Result<Found> {
     })
 }
 
-/// Where the daemon of these settings shows its page; `None` where none runs, or it does not listen.
+/// The address of the daemon's page; `None` if no daemon runs or it does not listen.
 pub fn page(settings: &Settings) -> Option<String> {
     let web = web::configure(settings.web.as_ref()?).ok()?;
     let sockets = sockets::of(running(&settings.own).ok()??);
     web.page(|address| sockets.listen(address))
 }
 
-/// Stops the daemon and waits until its lock is free; returns what happened. Not running is no failure.
+/// Stops the daemon and waits until its lock is free; returns a message. It is no error if none runs.
 pub fn stop(own: &SelfConfig) -> Result<String> {
     let path = pid_file(own)?;
     let pid = match look(path)? {
@@ -131,10 +132,10 @@ pub fn stop(own: &SelfConfig) -> Result<String> {
     )))
 }
 
-/// Has the daemon read its configuration anew, and waits for its word: what there is to know.
+/// Makes the daemon read its configuration again, and waits for the result; returns its notes.
 ///
 /// # Errors
-/// None runs, or it says why it goes on as before, a line each; or it says nothing.
+/// No daemon runs; or its reasons for not reloading, a line each; or it does not answer.
 pub fn reload(own: &SelfConfig) -> Result<Vec<String>> {
     let path = pid_file(own)?;
     let pid = match look(path)? {
@@ -144,12 +145,12 @@ pub fn reload(own: &SelfConfig) -> Result<Vec<String>> {
     };
     let of_daemon = || word::read(own).filter(|word| word.pid == pid);
     let begun = Instant::now();
-    // The last that began: what begins from now on reads what is there now.
+    // The number of the last reload that has begun: a later one reads the present files.
     let last = loop {
         if let Some(word) = of_daemon() {
             break word.number;
         }
-        // It has just been started.
+        // The daemon has just been started.
         if begun.elapsed() > FIRST_WORD {
             let place = word::path(own).display().to_string();
             return Err(Error::daemon(format!(
@@ -182,15 +183,15 @@ pub fn reload(own: &SelfConfig) -> Result<Vec<String>> {
     Err(Error::daemon(format!("pid {pid} did not say within {limit} s what came of it; see {log}")))
 }
 
-/// The environment that the daemon was started with, as the kernel shows it; `None` where none runs, or it is none of this user's.
+/// The environment with which the daemon was started, from /proc; `None` if none runs or it belongs to another user.
 pub fn environment(own: &SelfConfig) -> Option<Vec<u8>> {
     fs::read(format!("/proc/{}/environ", running(own).ok()??)).ok()
 }
 
-/// The number of the daemon of that pid file, if one runs; `None` as well without a pid file.
+/// The process id of the daemon of that pid file; `None` if none runs, or without a pid file.
 ///
 /// # Errors
-/// The lock is held by something else.
+/// Another program holds the lock.
 pub fn running(own: &SelfConfig) -> Result<Option<i32>> {
     let Some(path) = own.pid_file.as_deref() else { return Ok(None) };
     match look(path)? {
@@ -209,16 +210,17 @@ fn foreign(path: &Path, who: &str) -> Error {
     Error::daemon(format!("{}: locked by {who}, which is not known to be puypuy; nothing was done", path.display()))
 }
 
-/// Whether that process runs still, and does not just wait for its parent to notice its end.
+/// Whether that process runs, and is not a zombie.
 fn lives(pid: i32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(')').is_some_and(|(_, state)| !state.trim_start().starts_with('Z'))
 }
 
-/// When that process began, in local time.
+/// When that process was started, in local time.
 fn started(pid: i32) -> Option<String> {
     let about = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name in brackets may hold blanks and brackets; the 20th word behind it counts ticks since the boot.
+    // The name in parentheses may contain spaces and parentheses; the 20th word after it is the start in ticks since
+    // boot.
     let ticks: i64 = about.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()?;
     let per_second = sysconf(SysconfVar::CLK_TCK).ok()??;
     let kernel = fs::read_to_string("/proc/stat").ok()?;

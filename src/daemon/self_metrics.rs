@@ -1,4 +1,4 @@
-//! What the daemon tells of itself: at each tick its own numbers as points beside those of the checks, and how they are drawn.
+//! The daemon's own metrics: points at each tick beside those of the checks, and their charts.
 
 use crate::check::chart::{Chart, Drawn, drawn_unit};
 use crate::model::point::{Batch, Kind, Point, Tags, Tick, Value};
@@ -9,7 +9,7 @@ use crate::status::numbers::{MOMENT, Number, OF_CHECKS, OF_DAEMON};
 /// The `type` tag, and the heading of the charts.
 const TYPE: &str = "puypuy";
 
-/// All of them, as they are at that tick; none where they are switched off.
+/// All of them at that tick; empty if they are switched off.
 pub fn points(sources: &Sources, tick: Tick) -> Batch {
     let mut batch = Batch::default();
     if !sources.about().tells_itself {
@@ -43,13 +43,13 @@ fn tell<T>(batch: &mut Batch, numbers: &'static [Number<T>], of: &T, tags: &Tags
     }
 }
 
-/// The unit in which a metric of these is drawn.
+/// The unit of one of these metrics in a chart.
 pub fn unit(metric: &str) -> Option<&'static str> {
     let fields = OF_DAEMON.iter().map(|number| &number.field).chain(OF_CHECKS.iter().map(|number| &number.field));
     fields.into_iter().find(|field| field.metric == metric).map(drawn_unit)
 }
 
-/// Each with the unit of its axis.
+/// Each chart with the unit of its axis.
 const CHARTS: &[(Chart, &str)] = &[
     (Chart::new("Duration of checks").of(&["puypuy_check_duration_seconds"]).each("check"), "s"),
     (Chart::new("Points of checks").of(&["puypuy_check_points"]).each("check"), "points"),
@@ -77,7 +77,7 @@ const CHARTS: &[(Chart, &str)] = &[
     (Chart::new("Descriptors and threads of the daemon").of(&["puypuy_open_descriptors", "puypuy_threads"]), ""),
 ];
 
-/// How they are drawn.
+/// Their charts.
 pub fn charts() -> impl Iterator<Item = Drawn> {
     CHARTS.iter().map(|(chart, unit)| {
         let (title, metrics, look) = (chart.title.into(), chart.metrics.to_vec(), chart.look);

@@ -1,4 +1,4 @@
-//! What systemd hears of a daemon that serves: a line about how it is, and that it lives while ticks really come.
+//! Notifies systemd: a status line, and the watchdog while ticks come in time.
 
 use super::notify;
 use crate::status::{Sources, health};
@@ -6,13 +6,13 @@ use sd_notify::NotifyState;
 use std::thread;
 use std::time::Duration;
 
-/// How often it is looked how the daemon is, unless the watchdog wants to hear more often.
+/// Interval of the notifications, unless the watchdog needs shorter ones.
 const EVERY: Duration = Duration::from_secs(5);
-/// Lives in the time that the watchdog waits.
+/// Watchdog notifications per watchdog timeout.
 const PINGS: u32 = 4;
 const STACK: usize = 256 << 10;
 
-/// Tells it from now on, in a thread of its own: the service manager may hang. Nothing where there is none.
+/// Starts a thread that notifies the service manager, which may hang. Does nothing if there is none.
 pub fn watch(sources: Sources) {
     if std::env::var_os("NOTIFY_SOCKET").is_none() {
         return;
@@ -39,7 +39,7 @@ pub fn watch(sources: Sources) {
     }
 }
 
-/// As the first line of `puypuy status`, without what changes from second to second.
+/// The same as the first line of `puypuy status`, without what changes every second.
 fn line(sources: &Sources) -> String {
     let (about, now) = (sources.about(), sources.now());
     match health::wrong(&about, &now).as_slice() {

@@ -1,4 +1,4 @@
-//! The serving process: puts checks, assembly, delivery and sink together, and takes them apart at the end.
+//! The serving process: connects checks, assembly, delivery and sink, and stops them at the end.
 
 use crate::check::Spec;
 use crate::check::chart::{Drawn, charts};
@@ -32,11 +32,11 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long the end waits for delivery to send or spool what is left.
+/// How long shutdown waits for delivery to send or spool what is left.
 const LAST_DELIVERY: Duration = Duration::from_millis(2500);
 const STACK: usize = 1 << 20;
 
-/// The charts of the checks of these names, each check once.
+/// The charts of these checks, each check once.
 fn drawn(names: &[&str]) -> Vec<Drawn> {
     let specs = checks::all().filter(|spec| names.contains(&spec.name));
     charts(specs.map(|spec| spec as &Spec))
@@ -46,17 +46,17 @@ fn charts_of(names: &[&str]) -> Value {
     drawn(names).iter().map(Drawn::to_json).collect()
 }
 
-/// The same, and those of the daemon itself.
+/// The same with the daemon's own charts.
 fn charts_with_own(names: &[&str]) -> Value {
     drawn(names).into_iter().chain(self_metrics::charts()).map(|chart| chart.to_json()).collect()
 }
 
-/// What a metric is told in, be it of a check or of the daemon itself.
+/// The unit of a metric of a check or of the daemon itself.
 fn unit(metric: &str) -> Option<&'static str> {
     checks::unit(metric).or_else(|| self_metrics::unit(metric))
 }
 
-/// What stays while other things are exchanged.
+/// What a reload does not replace.
 pub struct Around {
     pub queue: Arc<Queue>,
     pub programs: Arc<Programs>,
@@ -64,7 +64,7 @@ pub struct Around {
 }
 
 impl Around {
-    /// What the web server shows of a daemon with these settings.
+    /// What the web server shows for a daemon with these settings.
     pub fn pages(&self, settings: &Settings, exposition: Option<Arc<Exposition>>) -> Pages {
         let Settings { home, own, tsdb, .. } = settings;
         Pages {
@@ -79,10 +79,11 @@ impl Around {
     }
 }
 
-/// Runs until told to stop. Called after the fork: from here on there are threads. `warnings` about the settings are told already.
+/// Runs until it is told to stop. Call it after the fork: it starts threads. `warnings` about the settings are logged
+/// already.
 ///
 /// # Errors
-/// What keeps the daemon from starting: another daemon at the same spool, no thread to be had.
+/// What keeps the daemon from starting, such as another daemon with the same spool, or no thread.
 pub fn serve(settings: &Settings, warnings: &[String], control: Control) -> Result<()> {
     let read = clock::both().1;
     let mut runs = settings.clone();
@@ -109,7 +110,7 @@ pub fn serve(settings: &Settings, warnings: &[String], control: Control) -> Resu
     let (tells_errors, exposition, name) = (sink.takes_errors(), sink.exposition(), sink.name());
     let board = Arc::new(Board::default());
     let queue = Arc::new(Queue::default());
-    // The local store keeps them itself.
+    // The local store keeps health events itself.
     let changes = match tsdb.kind {
         SinkKind::Local => Changes::default(),
         _ => Changes::recorded(Record::at(asking::record_of(own)))
@@ -161,7 +162,7 @@ pub fn serve(settings: &Settings, warnings: &[String], control: Control) -> Resu
         board,
     )?;
     let told = sources.clone();
-    scheduler.tell_itself(Box::new(move |tick| self_metrics::points(&told, tick)));
+    scheduler.set_own_metrics(Box::new(move |tick| self_metrics::points(&told, tick)));
     let (reloads, renewals) = scheduler.reloads();
     let reloading = Reloading {
         settings: runs,
@@ -203,7 +204,7 @@ pub fn serve(settings: &Settings, warnings: &[String], control: Control) -> Resu
     delivery.join().unwrap_or_else(|_| Err(Error::daemon("delivery ended by a fault of its own: see the log")))
 }
 
-/// What is answered to a word over the socket.
+/// The answers to the words over the socket.
 fn answers(sources: Sources) -> impl Fn(&str) -> Value + Send + 'static {
     move |word| match word {
         "status" => {
@@ -216,7 +217,7 @@ fn answers(sources: Sources) -> impl Fn(&str) -> Value + Send + 'static {
     }
 }
 
-/// Delivery to its end. One that fails ends the daemon: collecting for nobody would look well and be lost.
+/// Runs delivery to its end. If it fails, the daemon ends: otherwise it would go on collecting points that are lost.
 fn deliver(delivery: Delivery, fail: fn()) -> Result<()> {
     let ended = catch_unwind(AssertUnwindSafe(|| delivery.run()));
     let ended = ended.unwrap_or_else(|_| {

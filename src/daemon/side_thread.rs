@@ -1,4 +1,4 @@
-//! A thread for what may hang, made beforehand: whoever asks it for something goes on, and waits no longer than he wants to.
+//! A thread for operations that may hang, started in advance: the caller goes on at once, or waits with a time limit.
 
 use crate::model::error::{Error, Result};
 use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
@@ -10,7 +10,7 @@ const STACK: usize = 128 << 10;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// The other end of such a thread. It ends when this is dropped and all jobs are done.
+/// The handle to such a thread. The thread ends when this is dropped and all jobs are done.
 pub struct SideThread(Sender<Job>);
 
 impl SideThread {
@@ -24,12 +24,12 @@ impl SideThread {
         Ok(SideThread(asked))
     }
 
-    /// To be done when all that was asked for before is done; nobody waits for it.
+    /// Queues a job, and does not wait for it.
     pub fn ask(&self, job: impl FnOnce() + Send + 'static) {
         let _ = self.0.send(Box::new(job));
     }
 
-    /// The same, and waits until it is done, but no longer than that.
+    /// Queues a job, and waits until it is done, at most for `limit`.
     pub fn ask_within(&self, limit: Duration, job: impl FnOnce() + Send + 'static) {
         let (done, wait): (SyncSender<()>, _) = sync_channel(1);
         self.ask(move || {

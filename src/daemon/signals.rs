@@ -1,9 +1,9 @@
-//! What signals mean: TERM and INT stop, a second one at once, HUP opens the log file again and has the configuration read anew.
+//! Signals: TERM and INT stop the process, a second one at once; HUP reopens the log and reloads.
 //!
-//! They are blocked in every thread from the first moment on, and one thread takes them from a descriptor: whatever else
-//! hangs, the main thread in a system call that cannot be interrupted as well, does not keep it from them.
-//! *Invariant:* that thread touches neither the log nor any file, and makes no thread. What may hang it asks two others
-//! for, which are there already.
+//! All threads block them from the start, and one thread reads them from a signalfd. So they are handled even if
+//! everything else hangs, such as the main thread in an uninterruptible system call. *Invariant:* that thread touches
+//! neither the log nor any file, and starts no thread. For operations that may hang it uses two other threads, which
+//! exist already.
 
 use super::pidfile::PidFile;
 use super::side_thread::SideThread;
@@ -21,23 +21,23 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// From the request to stop to the end of the process, whatever hangs: 5 s less what the last words may take.
+/// Time from the request to stop to the forced end of the process: 5 s minus the time for the last log lines.
 const STOP_LIMIT: Duration = Duration::from_millis(4700);
-/// How long a line of the log is waited for.
+/// How long to wait for a log line.
 const ONE_LINE: Duration = Duration::from_millis(150);
-/// What giving back the pid file may take.
+/// How long to wait for the release of the pid file.
 const LAST_FILE: Duration = Duration::from_millis(100);
 const STACK: usize = 64 << 10;
 
-/// This process stops because it cannot go on: its exit code is 1, even when something hangs.
+/// This process stops because of an error: its exit code is 1, even if something hangs.
 static HAS_FAILED: AtomicBool = AtomicBool::new(false);
 
-/// Keeps our signals waiting in this thread and in all that it will start, until [`listen`] is called.
+/// Blocks our signals in this thread and in all threads that it starts, until [`listen`] is called.
 pub fn hold() {
     let _ = ours().thread_block();
 }
 
-/// Lets them come again, in a process that does not listen.
+/// Unblocks them, in a process that does not listen.
 pub fn let_go() {
     let _ = ours().thread_unblock();
 }
@@ -46,36 +46,36 @@ fn ours() -> SigSet {
     SigSet::from_iter([Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM])
 }
 
-/// Stops this process in the way of every stop, because something in it cannot go on.
+/// Stops this process in the usual way because something in it cannot go on.
 pub fn stop_failed() {
     HAS_FAILED.store(true, Ordering::SeqCst);
-    // It cannot fail: the process is ours.
+    // This cannot fail: the process is our own.
     let _ = kill(Pid::this(), Signal::SIGTERM);
 }
 
-/// The thread that takes the signals of this process.
+/// The handle to the thread that reads the signals.
 pub struct Listening {
-    /// One message comes when the process shall stop. When it has not ended 5 s later, it is ended, and the pid file removed.
+    /// One message when the process has to stop. If it still runs 5 s later, it is ended and the pid file removed.
     pub stop: Receiver<()>,
-    /// One message comes with each HUP.
+    /// One message for each SIGHUP.
     pub reload: Receiver<()>,
     kept: Arc<OnceLock<Kept>>,
 }
 
 impl Listening {
-    /// From now on the pid file is given back when this process is ended, and looked after every so often.
+    /// From now on the pid file is released when this process is ended, and checked at this interval.
     pub fn keep(&self, pid_file: &Arc<PidFile>, every: Duration) {
         let _ = self.kept.set(Kept { file: Arc::clone(pid_file), every });
     }
 }
 
-/// The pid file, and how often to look whether it is there still.
+/// The pid file, and how often it is checked.
 struct Kept {
     file: Arc<PidFile>,
     every: Duration,
 }
 
-/// Holds the signals and starts the thread that takes them. `stopping` is called when the first request to stop comes.
+/// Blocks the signals and starts the thread that reads them. `stopping` is called at the first request to stop.
 pub fn listen(stopping: fn()) -> Result<Listening> {
     let failed = |error: std::io::Error| Error::daemon(format!("cannot listen to signals: {error}"));
     hold();
@@ -106,9 +106,9 @@ struct Taker {
     kept: Arc<OnceLock<Kept>>,
     /// Writes to the log, which may hang.
     words: SideThread,
-    /// Is at the pid file, which may lie where nothing answers.
+    /// Works on the pid file, whose file system may hang.
     files: SideThread,
-    /// A look at the pid file is not over yet.
+    /// A check of the pid file has not finished yet.
     is_looking: Arc<AtomicBool>,
 }
 
@@ -123,7 +123,7 @@ impl Taker {
                         logging::reopen();
                         log::info!("SIGHUP: log file opened again");
                     });
-                    // Nobody listens before the daemon serves, and at its end.
+                    // Before the daemon serves, and at shutdown, nobody receives it.
                     let _ = self.reload.send(());
                 }
                 (Some(_), Some(_)) => self.leave(),
@@ -149,12 +149,12 @@ impl Taker {
         }
     }
 
-    /// Until the next look at the pid file. Before there is one, none is missed by waking for nothing.
+    /// The time between two checks of the pid file; 1 s until there is one.
     fn period(&self) -> Duration {
         self.kept.get().map_or(Duration::from_secs(1), |kept| kept.every)
     }
 
-    /// The next signal, if one comes before that.
+    /// The next signal, if one comes before `until`.
     fn next(&self, until: Instant) -> Option<Signal> {
         let left = until.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
         let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
@@ -163,7 +163,7 @@ impl Taker {
         Signal::try_from(signal.ssi_signo as i32).ok()
     }
 
-    /// Has the pid file made anew where somebody removed it. One look at a time: more would only queue behind one that hangs.
+    /// Makes the pid file again if it was removed. One check at a time: more would only queue up behind one that hangs.
     fn look(&self) {
         let Some(kept) = self.kept.get() else { return };
         if self.is_looking.swap(true, Ordering::SeqCst) {

@@ -1,4 +1,4 @@
-//! The sockets of a daemon that runs, and whether one of them listens at an address.
+//! The sockets of a running daemon, and whether one of them listens at an address.
 
 use nix::unistd::Uid;
 use std::collections::HashSet;
@@ -8,11 +8,11 @@ use std::net::SocketAddr;
 /// The sockets of a process.
 pub enum Sockets {
     Numbers(HashSet<u64>),
-    /// Those of this user: a process that was root shows its own to root alone.
+    /// All sockets of this user: a process that dropped root's privileges shows its own sockets to root only.
     Of(Uid),
 }
 
-/// Those of that process.
+/// The sockets of that process.
 pub fn of(pid: i32) -> Sockets {
     let Ok(open) = fs::read_dir(format!("/proc/{pid}/fd")) else { return Sockets::Of(Uid::effective()) };
     let number = |target: &str| target.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok();
@@ -21,7 +21,7 @@ pub fn of(pid: i32) -> Sockets {
 }
 
 impl Sockets {
-    /// Whether one of them listens at the port of that address, as `/proc/net/tcp` tells.
+    /// Whether one of them listens at the port of that address, from `/proc/net/tcp`.
     pub fn listen(&self, address: SocketAddr) -> bool {
         const LISTEN: &str = "0A";
         let port = format!(":{:04X}", address.port());

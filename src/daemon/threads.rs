@@ -1,12 +1,12 @@
-//! What the threads of a process are doing, in words for whoever wonders why it does not stop.
+//! Describes the threads of a process, to show why it does not stop.
 
 use std::fs;
 
-/// Threads beyond this are only counted.
+/// Most threads that are described; further ones are only counted.
 const SHOWN: usize = 20;
 
-/// `check_nfs (D disk sleep, in rpc_wait_bit_killable), main (S sleeping)`; those that wait for a device come first.
-/// `process` is a number or `self`. Empty when the process is gone.
+/// For example `check_nfs (D disk sleep, in rpc_wait_bit_killable), main (S sleeping)`; threads in uninterruptible
+/// sleep come first. `process` is a process id or `self`. Empty if the process does not exist.
 pub fn describe(process: &str) -> String {
     let Ok(tasks) = fs::read_dir(format!("/proc/{process}/task")) else { return String::new() };
     let mut threads: Vec<(bool, String)> = tasks

@@ -1,5 +1,7 @@
-//! A start on trial, in a process of its own and as the user that the daemon would become: whatever would keep a daemon from
-//! starting is found while the old one runs. It takes no lock, changes no file, and leaves no folder behind.
+//! A trial start: finds everything that would keep a daemon from starting, while the old one still runs.
+//!
+//! It runs in a separate process, as the user that the daemon would become. It takes no lock, changes no file and
+//! leaves no folder behind.
 
 use super::fork::{self, Awaited, Ready};
 use super::privileges::{self, Attempt};
@@ -13,21 +15,21 @@ use nix::unistd::User;
 use std::path::Path;
 use std::time::Duration;
 
-/// How long a restart waits for it: it only looks at files, so it is soon done.
+/// How long a restart waits for it. It only checks files, so it is normally fast.
 pub const BEFORE_RESTART: Awaited = Awaited {
     limit: Duration::from_secs(10),
     late: "a start was tried and hangs, given up after 10 s: a folder, file or name in config.ini is looked up in a place that does not answer; nothing was stopped or started",
     dead: "a start was tried and ended without a word: it was killed, or memory is short; nothing was stopped or started",
 };
 
-/// For somebody who has more to look at.
+/// For a command that has more to check.
 pub const BRIEF: Awaited = Awaited {
     limit: Duration::from_secs(3),
     late: "a start was tried and hangs, given up after 3 s: a folder, file or name in config.ini is looked up in a place that does not answer; unmount that, or name another",
     ..BEFORE_RESTART
 };
 
-/// Tries everything that can be tried.
+/// Tries everything that can be tried without serving.
 ///
 /// # Errors
 /// What would keep a daemon with these settings from starting.

@@ -1,4 +1,4 @@
-//! The word of a running daemon on its reloads: a file in its `tmpdir`, by which whoever asked for one learns what came of it.
+//! The daemon's report on its reloads: a file in its `tmpdir`, from which `puypuy reload` learns the result.
 
 use crate::config::settings::SelfConfig;
 use crate::model::error::{Error, Result};
@@ -8,25 +8,25 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::process;
 
-/// How far a reload has come.
+/// The stage of a reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// None was asked for so far.
+    /// No reload was requested so far.
     Ready,
     Begun,
     Done,
-    /// The daemon goes on as before.
+    /// The daemon goes on with its old configuration.
     Refused,
 }
 
 const STAGES: [(Stage, &str); 4] =
     [(Stage::Ready, "ready"), (Stage::Begun, "begun"), (Stage::Done, "done"), (Stage::Refused, "refused")];
 
-/// What the file says: `PID NUMBER STAGE`, and below it what there is to tell.
+/// The content of the file: a line `PID NUMBER STAGE`, then the messages.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Word {
     pub pid: i32,
-    /// Of the reload, counted from 1.
+    /// Number of the reload, counted from 1.
     pub number: u64,
     pub stage: Stage,
     pub lines: Vec<String>,
@@ -36,7 +36,7 @@ pub fn path(own: &SelfConfig) -> PathBuf {
     own.tmpdir.join("reload")
 }
 
-/// What the daemon said last; `None` where there is no such file, or nothing that it could have written.
+/// The daemon's last report; `None` if there is no such file or it has another form.
 pub fn read(own: &SelfConfig) -> Option<Word> {
     let text = fs::read_to_string(path(own)).ok()?;
     let mut lines = text.lines();
@@ -47,10 +47,10 @@ pub fn read(own: &SelfConfig) -> Option<Word> {
     Some(Word { pid, number, stage, lines: lines.map(String::from).collect() })
 }
 
-/// Says it, for the process that this is. Whoever reads sees all of it or what was said before.
+/// Writes the report of this process atomically: readers see the old one or the new one.
 ///
 /// # Errors
-/// The disk does not take it.
+/// The file cannot be written.
 pub fn say(own: &SelfConfig, number: u64, stage: Stage, lines: &[String]) -> Result<()> {
     let name = STAGES.iter().find(|(known, _)| *known == stage).map_or("", |(_, name)| name);
     let mut text = format!("{} {number} {name}\n", process::id());

@@ -1,22 +1,23 @@
-//! Whether the sink may be asked now: up, or waiting with growing, jittered gaps. Pure: time and chance come in.
+//! When the sink may be tried again after failures: exponential backoff with jitter. Pure.
 
 use std::time::{Duration, Instant};
 
-/// First wait and its cap, after a transient failure and after a refusal that needs a person.
+/// The first wait and the longest: after a transient failure (`RETRY`), and after a refusal that a person has to
+/// resolve (`PAUSE`).
 const RETRY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(300));
 const PAUSE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(600));
-/// What a server may ask for at most by `Retry-After`.
+/// The longest wait that a server may ask for with `Retry-After`.
 const MAX_ASKED: Duration = Duration::from_secs(3600);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trouble {
-    /// Transient: the server is away or overloaded.
+    /// Transient: the server is unreachable or overloaded.
     Down,
-    /// Misconfigured or refused as a whole.
+    /// Misconfigured: the server refuses everything.
     Paused,
 }
 
-/// The state of the line to the sink.
+/// `None` while the last attempt succeeded.
 #[derive(Clone, Debug, Default)]
 pub struct Backoff(Option<Waiting>);
 
@@ -29,7 +30,7 @@ struct Waiting {
 }
 
 impl Backoff {
-    /// The last word of the sink was a success.
+    /// Whether the last attempt succeeded.
     pub fn is_up(&self) -> bool {
         self.0.is_none()
     }
@@ -38,19 +39,19 @@ impl Backoff {
         self.0.as_ref().map(|waiting| waiting.trouble)
     }
 
-    /// When one probe may be made; `None` while up.
+    /// When the next attempt may be made; `None` while up.
     pub fn probe_at(&self) -> Option<Instant> {
         self.0.as_ref().map(|waiting| waiting.until)
     }
 
-    /// Something was delivered or decided. How long it had been waiting, if it had.
+    /// An attempt succeeded. Returns how long the sink was down, `None` if it was up.
     pub fn success(&mut self, now: Instant) -> Option<Duration> {
         self.0.take().map(|waiting| now.saturating_duration_since(waiting.since))
     }
 
-    /// It failed. `asked` is the server's own wish, `chance` a random number of 0..1 that spreads a fleet.
-    /// Returns how long is waited now.
-    pub fn failure(&mut self, trouble: Trouble, asked: Option<Duration>, now: Instant, chance: f64) -> Duration {
+    /// An attempt failed. `asked` is the wait that the server asked for; `random` in 0..1 spreads a fleet's attempts
+    /// over time. Returns the wait before the next attempt.
+    pub fn failure(&mut self, trouble: Trouble, asked: Option<Duration>, now: Instant, random: f64) -> Duration {
         let (first, cap) = match trouble {
             Trouble::Down => RETRY,
             Trouble::Paused => PAUSE,
@@ -60,7 +61,7 @@ impl Backoff {
             Some(old) => (first, old.since),
             None => (first, now),
         };
-        let jittered = wait.mul_f64(0.5 + 0.5 * chance.clamp(0.0, 1.0));
+        let jittered = wait.mul_f64(0.5 + 0.5 * random.clamp(0.0, 1.0));
         let actual = jittered.max(asked.unwrap_or_default().min(MAX_ASKED));
         self.0 = Some(Waiting { trouble, since, wait, until: now + actual });
         actual

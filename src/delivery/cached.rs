@@ -1,4 +1,4 @@
-//! What the Python original left in tmpdir: `*.cached`, the raw bodies of the back end that was configured then, as points.
+//! Reads what the Python original left in tmpdir: `*.cached` files, raw request bodies for its back end, as points.
 
 use crate::model::error::Result;
 use crate::model::point::{Identity, Kind, MESSAGE, Point, Tags, Text, Value};
@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-/// Timestamps above this count milliseconds or less: as seconds it is the year 5138.
+/// A larger timestamp counts milliseconds or a smaller unit: in seconds it would lie after the year 5138.
 const MOST_SECONDS: i64 = 100_000_000_000;
 
-/// The files, by the time of their last change, and their size together.
+/// The files, oldest change first, and their total size in bytes.
 ///
 /// # Errors
 /// The folder cannot be read.
@@ -30,25 +30,25 @@ pub fn files(tmpdir: &Path) -> Result<(Vec<PathBuf>, u64)> {
     Ok((found.into_iter().map(|(_, path)| path).collect(), bytes))
 }
 
-/// The points of a body, and those of its lines that cannot be read.
+/// The points of a body, and the lines or JSON elements that could not be read.
 #[derive(Debug, Default, PartialEq)]
 pub struct Read {
     pub points: Vec<Point>,
     pub unreadable: Vec<String>,
 }
 
-/// Reads a body: JSON as for OpenTSDB, KairosDB or OddEye's form, or lines as for InfluxDB. What a point says of itself
-/// that holds for all points of this daemon is left out.
+/// Reads a body: JSON for OpenTSDB or KairosDB, OddEye's form around JSON, or lines for InfluxDB. Tags that equal this
+/// daemon's own identity (host, cluster, group, location) are left out.
 ///
 /// # Errors
-/// It is neither; the text says why.
+/// The body has none of these formats; the text says why.
 pub fn read(body: &str, own: &Identity) -> std::result::Result<Read, String> {
     let body = body.trim();
     if body.is_empty() {
         return Err("it is empty".into());
     }
     if body.starts_with("UUID=") {
-        // The original pasted the JSON as it was.
+        // The original did not percent-encode the JSON.
         let (_, data) = body.split_once("data=").ok_or("a form without data")?;
         return read_json(data, own);
     }
@@ -96,7 +96,7 @@ fn read_element(element: &Json, own: &Identity) -> Option<Point> {
         Some("Special") => {
             point.kind = Kind::Special;
             point.tags = Tags::one(MESSAGE, element.get("message").and_then(Json::as_str).unwrap_or_default());
-            // Here it counts in error_handler, there it was the product.
+            // A `Special` point stores the sign (as in error_handler); the original sent the product.
             point.reaction = reaction.signum() as i8;
         }
         _ => {}
@@ -104,7 +104,7 @@ fn read_element(element: &Json, own: &Identity) -> Option<Point> {
     Some(point)
 }
 
-/// A number, or text of one, as the original let through.
+/// A JSON number, or a string that holds one: the original let both through.
 fn json_number(value: &Json) -> Option<Value> {
     match value {
         Json::Number(number) => number.as_i64().map(Value::Int).or_else(|| Value::finite(number.as_f64()?)),
@@ -113,13 +113,14 @@ fn json_number(value: &Json) -> Option<Value> {
     }
 }
 
-/// Text as a float: what the original had as text went out without the mark of an integer.
+/// Text as a float. `None` for words such as `nan`. The original sent values that it held as text without the integer
+/// mark `i`.
 fn number(text: &str) -> Option<Value> {
     let is_word = text.ends_with(|last: char| last.is_ascii_alphabetic());
     if is_word { None } else { Value::finite(text.trim().parse().ok()?) }
 }
 
-/// `name,host=h,...[,extras] value=5i 1500000000000000000`, unescaped.
+/// Parses `name,host=h,...[,extras] value=5i 1500000000000000000`; nothing in it is escaped.
 fn read_line(line: &str, own: &Identity) -> Option<Point> {
     let (series, rest) = line.rsplit_once(" value=")?;
     let (value, time) = rest.split_once(' ')?;
@@ -158,7 +159,7 @@ fn assemble(name: &str, value: Value, time: i64, tags: Vec<(String, String)>, ow
     }
 }
 
-/// Seconds of a time in seconds, milliseconds, microseconds or nanoseconds.
+/// A time in seconds, milliseconds, microseconds or nanoseconds, as seconds.
 fn seconds(mut time: i64) -> i64 {
     while time > MOST_SECONDS {
         time /= 1000;

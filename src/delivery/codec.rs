@@ -1,4 +1,4 @@
-//! Batches as bytes for the spool: versioned, every record with its length and checksum.
+//! The spool's file format: versioned; every record has its length and a checksum.
 //!
 //! ```text
 //! file   = "PuyS" version:u8 stored:i64 records:u32 crc:u32 record*      crc over all header bytes before it
@@ -7,21 +7,21 @@
 //! text   = length:u32 bytes
 //! ```
 //!
-//! A reader skips what follows the fields it knows within a payload, so that a later version may append fields to a
-//! record and this one still reads it; a later version that cannot be read so gets another version byte.
+//! A reader ignores payload bytes after the fields it knows, so a later version may append fields to a record and this
+//! version still reads it. A format that this version could not read gets another version byte.
 
 use crate::model::point::{Batch, HealthEvent, Kind, Level, Point, Tags, Text, Value};
 use std::sync::Arc;
 
 const MAGIC: &[u8; 4] = b"PuyS";
-/// The version written. Versions from [`OLDEST`] on are read.
+/// The version that is written. Versions from [`OLDEST`] on can be read.
 const VERSION: u8 = 1;
 const OLDEST: u8 = 1;
 const HEADER: usize = 4 + 1 + 8 + 4 + 4;
 const POINT: u8 = 1;
 const EVENT: u8 = 2;
 
-/// What is known of a spool file from its first bytes.
+/// The header of a spool file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
     pub version: u8,
@@ -30,7 +30,7 @@ pub struct Header {
     pub records: u32,
 }
 
-/// The whole file for a batch.
+/// The content of the file for a batch. `stored` is in Unix seconds.
 pub fn write(batch: &Batch, stored: i64) -> Vec<u8> {
     let records = batch.points.len() + batch.events.len();
     let mut out = Vec::with_capacity(HEADER + records * 160);
@@ -49,7 +49,7 @@ pub fn write(batch: &Batch, stored: i64) -> Vec<u8> {
     out
 }
 
-/// The header alone; `Err` says what is wrong with it.
+/// Reads the header only; `Err` says what is wrong with it.
 pub fn read_header(bytes: &[u8]) -> Result<Header, String> {
     let mut from = Reader(bytes);
     if from.take(4)? != MAGIC {
@@ -67,7 +67,7 @@ pub fn read_header(bytes: &[u8]) -> Result<Header, String> {
     Ok(header)
 }
 
-/// The whole batch; `Err` says what is damaged.
+/// Reads the whole file; `Err` says what is damaged.
 pub fn read(bytes: &[u8]) -> Result<(Header, Batch), String> {
     let header = read_header(bytes)?;
     let mut from = Reader(bytes.get(HEADER..).unwrap_or_default());
@@ -190,7 +190,7 @@ fn take_event(from: &mut Reader) -> Result<HealthEvent, String> {
     Ok(HealthEvent { name, level, message, reaction, time, check_type })
 }
 
-/// Bytes still to be read.
+/// The bytes that are not read yet.
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {

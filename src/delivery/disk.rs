@@ -1,6 +1,7 @@
-//! A folder as the spool and the rejected area use it: the real one, or what a test puts in its place.
+//! The file operations of the spool and the rejected area: on a real folder, or on a test's substitute.
 //!
-//! *Invariant:* what [`Disk::write`] returned for, and a [`Disk::sync`] after it, survives a crash of the machine.
+//! *Invariant:* after [`Disk::write`] and then [`Disk::sync`] have returned `Ok`, the file survives a crash of the
+//! machine.
 
 use crate::model::error::{Error, Result};
 use crate::sys::{locks, process};
@@ -11,55 +12,55 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// Least space left to others on the file system: this, or a twentieth of it where that is less.
+/// Space left free for others on the file system, in bytes: this, or 5 % of the file system where that is less.
 const KEEP_FREE: u64 = 100 << 20;
 
-/// Names are those of files in the folder; one may lie in a folder of its own below, which is made where it is missing.
+/// Names are relative to the folder. A name may have one subfolder, which is made if it is missing.
 pub trait Disk: Send {
-    /// As sentences name it.
+    /// The folder's path, for messages.
     fn path(&self) -> &Path;
 
-    /// Makes the folder and takes its lock, where that has not been done or somebody removed the folder since. Whether it was
-    /// taken anew, so that what lies in it has to be looked at.
+    /// Makes the folder and takes its lock, unless that was done and the folder is still the same. `true` if the lock
+    /// was taken anew: then the folder's content has to be listed again.
     ///
     /// # Errors
-    /// [`Error::Daemon`] where another process holds it, [`Error::File`] where the system refuses.
+    /// [`Error::Daemon`] if another process holds the lock, [`Error::File`] if the system refuses.
     fn hold(&mut self) -> Result<bool>;
 
-    /// Names and sizes.
+    /// Names and sizes in bytes of the files in the folder.
     fn list(&self) -> io::Result<Vec<(String, u64)>>;
 
     fn read(&self, name: &str) -> io::Result<Vec<u8>>;
 
-    /// A file of that content, brought to the disk; its name may not be there yet.
+    /// Writes a file and syncs it to the disk. Its name is on the disk only after [`Disk::sync`].
     fn write(&mut self, name: &str, bytes: &[u8]) -> io::Result<()>;
 
     fn append(&mut self, name: &str, bytes: &[u8]) -> io::Result<()>;
 
-    /// Takes the place of a file of that name.
+    /// Replaces a file that has the name `to`.
     fn rename(&mut self, from: &str, to: &str) -> io::Result<()>;
 
     fn remove(&mut self, name: &str) -> io::Result<()>;
 
-    /// Brings names to the disk: those that are new and those that are gone.
+    /// Syncs the folder: created, renamed and removed names.
     fn sync(&mut self) -> io::Result<()>;
 
-    /// Bytes; `None` where there is no such file.
+    /// In bytes; `None` if there is no such file.
     fn size(&self, name: &str) -> Option<u64>;
 
-    /// Bytes that may still be used, without the reserve that is left to others; below zero where they are into it.
+    /// Bytes that may still be used, without the reserve for others; negative where part of the reserve is used.
     fn free(&self) -> io::Result<i64>;
 }
 
-/// A folder of this machine.
+/// A real folder.
 pub struct Folder {
     path: PathBuf,
-    /// Locked for as long as it is open.
+    /// Locked while it is open.
     lock: Option<File>,
 }
 
 impl Folder {
-    /// Touches nothing yet.
+    /// Touches nothing on the disk yet.
     pub fn new(path: PathBuf) -> Folder {
         Folder { path, lock: None }
     }
@@ -77,13 +78,13 @@ impl Folder {
     fn open(&self, name: &str, options: &mut OpenOptions) -> io::Result<File> {
         let path = self.at(name);
         path.parent().map_or(Ok(()), |folder| self.make(folder))?;
-        // Neither a link nor a pipe that somebody put there is followed or waited for.
+        // A link that somebody put there is not followed, and opening a pipe does not block.
         let file = options.mode(0o600).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(&path)?;
         give_to_owner(&file, &path)?;
         Ok(file)
     }
 
-    /// Whether the lock that we hold is the one that others would find there.
+    /// Whether our lock file is still the one at that path.
     fn is_held(&self) -> bool {
         let Some(held) = self.lock.as_ref().and_then(|lock| lock.metadata().ok()) else { return false };
         fs::metadata(self.at(LOCK)).is_ok_and(|there| (there.dev(), there.ino()) == (held.dev(), held.ino()))
@@ -92,7 +93,7 @@ impl Folder {
 
 const LOCK: &str = "lock";
 
-/// Fails when a process other than that one holds the spool, or nobody could.
+/// Fails if a process other than `pid` holds the spool's lock, or if the lock is not a plain file.
 pub fn free_for(spool: &Path, pid: Option<i32>) -> Result<()> {
     let path = spool.join(LOCK);
     let Ok(about) = fs::symlink_metadata(&path) else { return Ok(()) };
@@ -118,7 +119,7 @@ fn in_use(spool: &Path, holder: Option<i32>) -> Error {
     ))
 }
 
-/// What root makes in somebody's folder is that user's: the daemon that comes to use it may run as nobody else.
+/// Gives a file that root made to the owner of its folder: the daemon that uses it later may run as that user.
 fn give_to_owner(file: &File, path: &Path) -> io::Result<()> {
     if !Uid::effective().is_root() {
         return Ok(());

@@ -1,28 +1,28 @@
-//! Points given up because a bound was reached: how many, and by which bound.
+//! Counts of dropped points, by the bound that was reached.
 
 use std::collections::BTreeMap;
 
-/// Why points were given up.
+/// Why points were dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Bound {
-    /// Of the queue, by what came in one tick.
+    /// The queue's bound, reached by one tick alone.
     Tick,
-    /// Of the queue, by what waited in it already.
+    /// The queue's bound, with batches that waited already.
     Queue,
-    /// Of memory, while the disk refused.
+    /// The spool's bound in memory, while the disk refuses.
     Memory,
     Entries,
     Bytes,
     Age,
     Disk,
-    /// None: somebody removed their files.
+    /// No bound: somebody removed the files.
     Removed,
-    /// The end came, and the disk had refused.
+    /// The daemon stopped while the disk refused.
     End,
 }
 
 impl Bound {
-    /// What was reached, and what can be done about it.
+    /// For the log: what was reached, and what can be done about it.
     pub fn sentence(self) -> &'static str {
         match self {
             Bound::Tick => {
@@ -46,11 +46,12 @@ impl Bound {
     }
 }
 
-/// Points by the bound that was reached.
+/// Dropped points by bound.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Dropped(BTreeMap<Bound, usize>);
 
 impl Dropped {
+    /// Counts dropped points.
     pub fn drop(&mut self, bound: Bound, points: usize) {
         if points > 0 {
             *self.0.entry(bound).or_default() += points;

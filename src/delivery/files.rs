@@ -1,6 +1,6 @@
-//! The files of the spool: one a batch, under its number, and what is known of them without reading them.
+//! The spool's files, one per batch, and an index of them that needs no file to be read.
 //!
-//! `{tmpdir}/spool/{20 digits}.batch`: written under another name, synced, renamed, and the folder synced.
+//! `{tmpdir}/spool/{20 digits}.batch`: written under a temporary name, synced, renamed; then the folder is synced.
 
 use super::codec;
 use super::disk::Disk;
@@ -10,45 +10,46 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Where damaged files go, within the folder of the spool.
+/// Subfolder of the spool for damaged files.
 pub const QUARANTINE: &str = "quarantine";
 
+/// The files and their index.
 pub struct Files {
     disk: Box<dyn Disk>,
-    /// By number, so oldest first.
+    /// By number, so the oldest is first.
     sizes: BTreeMap<u64, Size>,
-    /// Of all of them.
+    /// Sum over all files.
     bytes: u64,
 }
 
-/// Of a file.
+/// What the index knows of a file.
 #[derive(Clone, Copy)]
 struct Size {
     bytes: u64,
-    /// Points in it; `None` where it is of an earlier run.
+    /// Points in it; `None` if an earlier run wrote it.
     points: Option<u32>,
     stored: Stored,
 }
 
-/// When a batch was first stored, in unix seconds.
+/// When a batch was first stored, in Unix seconds.
 #[derive(Clone, Copy)]
 enum Stored {
     At(i64),
-    /// Nobody has asked yet.
-    Unasked,
-    /// Its header cannot be read.
+    /// The header was not read yet.
+    Unread,
+    /// The header cannot be read.
     Unknown,
 }
 
 impl Stored {
-    /// As the header of a file says.
+    /// As the header says.
     fn in_header(bytes: &[u8]) -> Stored {
         codec::read_header(bytes).map_or(Stored::Unknown, |header| Stored::At(header.stored))
     }
 }
 
 impl Size {
-    /// Points in it, about.
+    /// Points in it; estimated from its size if an earlier run wrote it.
     fn points(&self) -> usize {
         const POINT: u64 = 90;
         self.points.map_or((self.bytes / POINT) as usize, |points| points as usize)
@@ -56,7 +57,7 @@ impl Size {
 }
 
 impl Files {
-    /// Touches nothing yet, see [`Files::look`].
+    /// Touches nothing on the disk yet, see [`Files::look`].
     pub fn new(disk: Box<dyn Disk>) -> Files {
         Files { disk, sizes: BTreeMap::new(), bytes: 0 }
     }
@@ -66,18 +67,18 @@ impl Files {
         self.disk.hold()
     }
 
-    /// Looks what lies in the folder now. Files whose number `is_taken` by another batch are renamed to a free lower one.
-    /// Returns how many points each file held that is gone, about.
+    /// Lists the folder again. A file whose number `is_taken` by another batch is renamed to a free lower number.
+    /// Returns the number of points (estimated) of each file that has disappeared.
     pub fn look(&mut self, is_taken: impl Fn(&u64) -> bool) -> Result<Vec<usize>> {
         let there = self.disk.list().map_err(Error::file("list", self.disk.path()))?;
         let mut sizes = BTreeMap::new();
         for (name, bytes) in there {
             if name.strip_suffix(".tmp").is_some_and(|number| number_of(&format!("{number}.batch")).is_some()) {
-                // Ours, from an end in the middle of a write.
+                // Our own temporary file: the process ended in the middle of a write.
                 let _ = self.disk.remove(&name);
             } else if let Some(number) = number_of(&name) {
                 let known = self.sizes.get(&number).filter(|size| size.bytes == bytes);
-                sizes.insert(number, known.copied().unwrap_or(Size { bytes, points: None, stored: Stored::Unasked }));
+                sizes.insert(number, known.copied().unwrap_or(Size { bytes, points: None, stored: Stored::Unread }));
             }
         }
         let taken: Vec<u64> = sizes.keys().copied().filter(&is_taken).collect();
@@ -98,7 +99,7 @@ impl Files {
         Ok(gone)
     }
 
-    /// The folder.
+    /// The spool's folder.
     pub fn path(&self) -> &Path {
         self.disk.path()
     }
@@ -112,30 +113,31 @@ impl Files {
         self.disk.free().map_err(Error::file("ask the free space of", self.disk.path()))
     }
 
-    /// How many there are.
+    /// Number of files.
     pub fn count(&self) -> usize {
         self.sizes.len()
     }
 
-    /// Their bytes together.
+    /// Bytes of all files.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// When the oldest was first stored, in unix seconds. One of an earlier run is read for that, once.
+    /// Unix seconds when the oldest batch was first stored; `None` if there is no file or its header cannot be read.
+    /// The header of a file of an earlier run is read once.
     pub fn oldest(&mut self) -> Option<i64> {
         let mut first = self.sizes.first_entry()?;
-        if let Stored::Unasked = first.get().stored {
+        if let Stored::Unread = first.get().stored {
             let read = self.disk.read(&file_name(*first.key()));
             first.get_mut().stored = read.map_or(Stored::Unknown, |bytes| Stored::in_header(&bytes));
         }
         match first.get().stored {
             Stored::At(stored) => Some(stored),
-            Stored::Unasked | Stored::Unknown => None,
+            Stored::Unread | Stored::Unknown => None,
         }
     }
 
-    /// Their numbers, the oldest first.
+    /// All numbers, oldest first.
     pub fn numbers(&self) -> impl DoubleEndedIterator<Item = &u64> {
         self.sizes.keys()
     }
@@ -144,17 +146,17 @@ impl Files {
         self.sizes.contains_key(&number)
     }
 
-    /// Whether such a file lies in the folder, counted here or not.
+    /// Whether such a file is on the disk, in the index or not.
     pub fn lies_there(&self, number: u64) -> bool {
         self.disk.size(&file_name(number)).is_some()
     }
 
-    /// Points in that file, about.
+    /// Points in that file, estimated if an earlier run wrote it.
     pub fn points(&self, number: u64) -> usize {
         self.sizes.get(&number).map_or(0, Size::points)
     }
 
-    /// Points in that file, as its header says where it is of an earlier run.
+    /// Points in that file; if an earlier run wrote it, the count in its header.
     pub fn count_points(&self, number: u64) -> usize {
         let header = || codec::read_header(&self.read(number).ok()?).ok();
         match self.sizes.get(&number).map(|size| size.points) {
@@ -167,7 +169,7 @@ impl Files {
         self.disk.read(&file_name(number))
     }
 
-    /// Writes a file. It counts only when its name is on the disk for certain, too.
+    /// Writes a file. It enters the index only when the folder was synced, too.
     pub fn write(&mut self, number: u64, bytes: &[u8], points: usize) -> Result<()> {
         let before = self.sizes.get(&number).copied();
         self.put(number, bytes, points)?;
@@ -177,7 +179,7 @@ impl Files {
         })
     }
 
-    /// Replaces the content of a file. Should a crash undo it, the old content is there again.
+    /// Replaces the content of a file. If a crash undoes that, the old content is back.
     pub fn replace(&mut self, number: u64, bytes: &[u8], points: usize) -> Result<()> {
         self.put(number, bytes, points)?;
         let _ = self.disk.sync();
@@ -206,13 +208,13 @@ impl Files {
         self.bytes = self.bytes.saturating_sub(bytes(old)).saturating_add(bytes(size));
     }
 
-    /// Removes a file, whether it counts or not.
+    /// Removes a file, in the index or not.
     pub fn remove(&mut self, number: u64) {
         self.set_size(number, None);
         let _ = self.disk.remove(&file_name(number));
     }
 
-    /// Moves a file to where a person can look at it; it counts until it is removed.
+    /// Moves a damaged file to the quarantine. It stays in the index until [`Files::remove`].
     pub fn set_aside(&mut self, number: u64) -> io::Result<PathBuf> {
         let name = file_name(number);
         let numbered = (1..).map(|copy| format!("{QUARANTINE}/{copy}-{name}"));
@@ -223,7 +225,7 @@ impl Files {
     }
 }
 
-/// The files of the batches in a folder, oldest first; none where there is no folder.
+/// Paths of all batch files in a folder, oldest first; empty if there is no folder.
 pub fn in_folder(folder: &Path) -> Result<Vec<PathBuf>> {
     let is_batch = |name: &String| name.rsplit('-').next().and_then(number_of).is_some();
     let names = folder::names(folder)?.into_iter().filter(is_batch);

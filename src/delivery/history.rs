@@ -1,57 +1,57 @@
-//! What became of a spooled batch when it was tried: how long it waits now, and what that proves of its content. Pure.
+//! The failures of a spooled batch: how long it waits now, and what they prove about its content. Pure.
 
 use std::time::{Duration, Instant};
 
-/// Waits of a batch that did not get through: the first and the longest.
+/// Wait after a failure: the first and the longest.
 const WAIT: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(300));
-/// Failures, others being taken before each, after which a batch is taken apart.
+/// A batch is halved after this many failures while other requests were accepted.
 const DIVIDED_AT: u32 = 2;
-/// The same for a single point, which is refused then. A part of a batch begins with one failure on its account.
+/// A single point is refused after this many such failures. A half starts with one failure counted.
 const REFUSED_AT: u32 = 6;
 
-/// The past of a batch that waits in the spool.
+/// The failures of a batch in the spool.
 #[derive(Clone, Debug, PartialEq)]
 pub struct History {
-    /// It is not tried before.
+    /// The batch is not sent before this.
     pub not_before: Instant,
-    /// How often it waited already.
+    /// Number of waits so far, outages not counted.
     rounds: u32,
-    /// Failures of the whole request while others were taken: what is in it may be the cause.
+    /// Failures of the whole request while others were accepted: this content may be the cause.
     pub blame: u32,
-    /// How often it was alone and refused between others that were taken.
+    /// How often the point was sent alone and refused between others that were accepted.
     alone: u32,
-    /// What the sink said last.
+    /// The last answer of the sink.
     pub status: u16,
     pub why: String,
 }
 
-/// Why points did not get through.
+/// Why points were not delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// The sink named them, or the search among them was broken off.
+    /// The sink named them, or the search for the refused points among them was stopped.
     Named,
-    /// The whole request failed while others are taken.
+    /// The whole request failed while others were accepted.
     Blamed,
-    /// They were alone and refused, after the sink took others. When it takes something next, that counts; else they are tried
-    /// again much later.
+    /// A point was sent alone and refused, and others of its shipment were accepted. It counts as proof once the sink
+    /// accepts something again; otherwise the point is tried again after the longest wait.
     Isolated,
-    /// The whole request failed, as others did: that says nothing of it.
+    /// The whole request failed, and others failed too: this says nothing about the points.
     Outage,
 }
 
-/// What is to become of points that did not get through.
+/// What happens to points that were not delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Consequence {
-    /// Tried again when its time has come.
+    /// They are sent again after the wait.
     Wait,
-    /// Its halves are tried, each by itself.
+    /// They are halved, and each half is sent by itself.
     Divide,
-    /// A single point, proved to be what the sink stumbles over.
+    /// The single point is refused: it is proved to be the cause.
     Refuse,
 }
 
 impl History {
-    /// After one more failure of `points` points.
+    /// The history after one more failure of `points` points, and its consequence.
     pub fn after(
         before: Option<&History>,
         points: usize,
@@ -64,7 +64,7 @@ impl History {
         let (first, most) = WAIT;
         let wait = first.saturating_mul(1 << rounds.min(16)).min(most);
         let wait = match cause {
-            // No reason to wait longer when it is over.
+            // The wait does not grow during an outage, so that sending resumes soon after it.
             Cause::Outage => first,
             Cause::Isolated => most,
             Cause::Named | Cause::Blamed => wait,
@@ -82,27 +82,28 @@ impl History {
         (history, consequence)
     }
 
-    /// Of a half: it has its own proof to give, and no time to lose.
+    /// For one half of the batch: it has failed once, as its whole did, and waits the shortest time.
     pub fn of_half(self, now: Instant) -> History {
         History { not_before: now + WAIT.0, rounds: 0, blame: DIVIDED_AT - 1, ..self }
     }
 
-    /// Whether it was alone and refused before.
+    /// Whether it was sent alone and refused before.
     pub fn was_alone(&self) -> bool {
         self.alone > 0
     }
 
-    /// The sink took something after it was alone and refused: `None` when that proves enough, else it is tried once more, now.
+    /// The sink accepted something after the point was refused alone. `None` if that proves the point to be the cause;
+    /// otherwise it is sent once more, now.
     pub fn after_a_success(self, now: Instant) -> Option<History> {
         if self.alone < 2 { Some(History { not_before: now, ..self }) } else { None }
     }
 
-    /// Whether the sink had something against these points, and not only was away.
+    /// Whether the sink objected to these points, rather than only being unreachable.
     pub fn has_reason(&self) -> bool {
         self.rounds > 0 || self.blame > 0
     }
 
-    /// Whether what is in it may be why it failed: then it is sent by itself.
+    /// Whether its content may be why it failed. Such a batch is sent by itself.
     pub fn is_suspect(&self) -> bool {
         self.blame > 0
     }

@@ -1,8 +1,8 @@
-//! The line to the sink: up, in doubt, down or paused, and what may be sent over it now. Pure: time and chance come in.
+//! The state of the connection to the sink ("the line"), and what may be sent over it now. Pure.
 //!
-//! One failure that the content may have caused leaves it up, in doubt: whatever else is there is tried at once, a single
-//! point of it first, and only when that fails, too, the sink is down. So neither a batch that the sink stumbles over stops
-//! all others, nor a series that is in all of them, nor does a sink that is away get more than one attempt too many.
+//! After one failure that the content may have caused, the line is up but in doubt: another load is tried at once, with
+//! a single point of it ahead. Only if that fails, too, the line is down. So one bad batch does not block all others, a
+//! bad series that is in every batch does not either, and a sink that is unreachable gets only one attempt more.
 
 use super::backoff::{Backoff, Trouble};
 use std::time::{Duration, Instant};
@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gate {
     Open,
-    /// One attempt, and its outcome decides.
+    /// One attempt, whose outcome decides.
     Probe,
     Shut(Instant),
 }
 
-/// Whether a probe takes what waited longest or what is newest: they take turns, so that neither has to be good.
+/// Which batch a probe sends. The two alternate, because either may be the bad one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Probe {
     #[default]
@@ -24,15 +24,15 @@ pub enum Probe {
     Newest,
 }
 
-/// What an outcome made of the line.
+/// How an outcome changed the line.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
     None,
-    /// It was up and is not; the next attempt comes after this.
+    /// It was up, or had the other trouble, and now is down or paused. The wait before the next attempt.
     Lost(Duration),
-    /// It still is not.
+    /// It is still down or paused. The wait before the next attempt.
     Still(Duration),
-    /// It is up again after so long.
+    /// It is up again, after this time.
     Back(Duration),
 }
 
@@ -53,7 +53,7 @@ impl Line {
         }
     }
 
-    /// Whether the last thing sent was taken: what fails now fails where others do not.
+    /// Whether the last request was accepted: then the next failure is not part of an outage.
     pub fn is_well(&self) -> bool {
         self.is_up() && !self.in_doubt
     }
@@ -67,7 +67,7 @@ impl Line {
         self.backoff.probe_at()
     }
 
-    /// What the next probe takes.
+    /// Which batch the next probe sends.
     pub fn next_probe(&mut self) -> Probe {
         let next = self.probe;
         self.probe = match next {
@@ -77,25 +77,25 @@ impl Line {
         next
     }
 
-    /// Something was taken or decided.
+    /// The sink accepted or decided something.
     pub fn success(&mut self, now: Instant) -> Change {
         self.in_doubt = false;
         self.backoff.success(now).map_or(Change::None, Change::Back)
     }
 
-    /// Something failed that may have caused that itself.
-    pub fn doubt(&mut self, trouble: Trouble, now: Instant, chance: f64) -> Change {
+    /// A request failed, and its content may be the cause.
+    pub fn doubt(&mut self, trouble: Trouble, now: Instant, random: f64) -> Change {
         if self.is_well() {
             self.in_doubt = true;
             return Change::None;
         }
-        self.failure(trouble, None, now, chance)
+        self.failure(trouble, None, now, random)
     }
 
-    /// The sink as a whole is away, or refuses. `asked` is its own wish for a wait.
-    pub fn failure(&mut self, trouble: Trouble, asked: Option<Duration>, now: Instant, chance: f64) -> Change {
+    /// A request failed, and the sink itself is the cause. `asked` is the wait that the sink asked for.
+    pub fn failure(&mut self, trouble: Trouble, asked: Option<Duration>, now: Instant, random: f64) -> Change {
         let before = self.backoff.trouble();
-        let wait = self.backoff.failure(trouble, asked, now, chance);
+        let wait = self.backoff.failure(trouble, asked, now, random);
         if before == Some(trouble) { Change::Still(wait) } else { Change::Lost(wait) }
     }
 }

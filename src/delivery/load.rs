@@ -1,4 +1,4 @@
-//! The making of loads: which batches are sent as one, and their points as every sink may rely on them.
+//! Builds loads: which batches are sent together, with their points normalised.
 
 use super::history::History;
 use super::line::{Gate, Probe};
@@ -9,14 +9,14 @@ use crate::model::point::{Batch, Point};
 use std::ops::Range;
 use std::time::Instant;
 
-/// The two kinds of load: what is new, and what waited in the spool.
+/// The two kinds of load: new batches, and batches from the spool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoadKind {
     Live,
     Backlog,
 }
 
-/// What is sent as one: the shipment, and the batches that its points come from.
+/// What is sent together: the shipment, and the batches that its points come from.
 pub struct Load {
     pub shipment: Shipment,
     pub sources: Vec<Source>,
@@ -24,21 +24,21 @@ pub struct Load {
 
 /// A batch that is part of a load.
 pub struct Source {
-    /// Its entries in the spool; `None` while its points are in memory alone.
+    /// Its spool entries; `None` while its points are in memory only.
     pub entries: Option<Vec<u64>>,
-    /// How many points these entries hold.
+    /// Number of points in these entries.
     pub kept: usize,
-    /// Its points in the shipment.
+    /// Where its points are in the shipment.
     pub range: Range<usize>,
-    /// When it was stored first, see [`Spool::stamp`].
+    /// When it was first stored, see [`Spool::stamp`].
     pub born: i64,
-    /// Since when it is in memory.
+    /// When it came into memory.
     pub since: Instant,
     pub history: Option<History>,
 }
 
 impl Load {
-    /// How often what is in it failed as a whole request while others were taken: the most of all its batches.
+    /// The highest [`History::blame`] of its batches.
     pub fn blame(&self) -> u32 {
         let histories = self.sources.iter().filter_map(|source| source.history.as_ref());
         histories.map(|history| history.blame).max().unwrap_or(0)
@@ -49,12 +49,12 @@ impl Load {
         self.blame() > 0
     }
 
-    /// Since when points of it are in memory alone; `None` where none are.
+    /// Since when points of it are in memory only; `None` if all are in the spool.
     pub fn in_memory_since(&self) -> Option<Instant> {
         self.sources.iter().find(|source| source.entries.is_none()).map(|source| source.since)
     }
 
-    /// How many points are in memory alone and not decided.
+    /// Number of undecided points that are in memory only.
     pub fn memory_points(&self) -> usize {
         let in_memory = self.sources.iter().filter(|source| source.entries.is_none());
         in_memory.map(|source| self.shipment.undecided(source.range.clone()).count()).sum()
@@ -62,7 +62,7 @@ impl Load {
 }
 
 impl Delivery {
-    /// A new load of that kind; `None` where the spool could not give what it holds.
+    /// Builds a load of that kind; `None` if nothing could be read from the spool.
     pub(super) fn load(&mut self, kind: LoadKind, now: Moment) -> Option<Load> {
         match kind {
             LoadKind::Live => Some(self.load_live(now)),
@@ -70,7 +70,7 @@ impl Delivery {
         }
     }
 
-    /// The new batches, oldest first, as many as fit.
+    /// Takes the new batches, oldest first, as many as fit.
     fn load_live(&mut self, now: Moment) -> Load {
         let room = self.room();
         let (mut points, mut sources) = (Vec::new(), Vec::new());
@@ -95,7 +95,8 @@ impl Delivery {
                 batches.push((entry, batch, born));
             }
         }
-        // What was parted from its batch lies behind newer ones; in a request no series goes back in time.
+        // A half that was split off its batch has a higher number than newer batches; in a request no series may go
+        // back in time.
         batches.sort_by_key(|(_, batch, _)| batch.points.first().map(|point| point.time));
         let (mut points, mut sources) = (Vec::new(), Vec::new());
         for (entry, batch, born) in batches {
@@ -107,12 +108,12 @@ impl Delivery {
         (!sources.is_empty()).then(|| Load { shipment: self.scouted(Shipment::new(points, trust)), sources })
     }
 
-    /// How many points are sent at once.
+    /// How many points are sent together.
     fn room(&self) -> usize {
         self.sink.as_ref().map_or(0, |sink| sink.full_request().saturating_mul(sink.lanes()).min(MAX_POINTS))
     }
 
-    /// Appends the points of a batch as every sink may rely on them; where they are. Those that no sink can take are refused.
+    /// Appends the normalised points of a batch and returns their range. Points that no sink can take are refused.
     fn append(&mut self, points: &mut Vec<Point>, batch: Batch, now: Moment) -> Range<usize> {
         let (own, unusable, merged) = normalise::points_of(batch, self.takes_events);
         self.status.merged += merged as u64;
@@ -123,29 +124,30 @@ impl Delivery {
         start..points.len()
     }
 
-    /// While the line is in doubt or down, one point, chosen at random, is sent before the others: a sink that fails at one
-    /// series would seem to be away for ever if that series were in every request.
+    /// While the line is not well, one point, chosen at random, is sent ahead: if a single series made every request
+    /// fail, the sink would look unreachable for ever.
     fn scouted(&mut self, shipment: Shipment) -> Shipment {
         if self.line.is_well() {
             return shipment;
         }
-        let place = self.chance.next() * shipment.points().len() as f64;
+        let place = self.random.next() * shipment.points().len() as f64;
         shipment.with_scout(place as usize)
     }
 }
 
-/// The entries of the spool that make the next load: the oldest ones, as many as fit into `room`. A suspect is sent alone, and
-/// a probe is one entry.
+/// The spool entries of the next load: the oldest, as many as fit into `room`. A suspect is sent alone, and a probe is
+/// a single entry.
 fn choose_entries(spool: &Spool, room: usize, probe: Option<Probe>, now: Instant) -> Vec<u64> {
-    // Since when a suspect may be tried again; `None` for all others.
+    // When a suspect may be sent again; `None` for all other entries.
     let due =
         |entry: &u64| spool.history(*entry).filter(|history| history.is_suspect()).map(|history| history.not_before);
     let ready = || spool.ready(now);
-    // These wait behind no suspect, and a probe with a suspect would tell nothing.
+    // They do not wait behind suspects; and a probe with a suspect would prove nothing.
     let others = || ready().filter(|entry| due(entry).is_none());
     let first = if probe == Some(Probe::Newest) { others().next_back() } else { others().next() };
     let Some(first) = first else {
-        // Not by age: when a batch was divided, its good points would wait behind all the bad ones.
+        // Ordered by due time, not by age: after a batch was halved, its good points would wait behind all the bad
+        // ones.
         return ready().filter(|entry| due(entry).is_some()).min_by_key(due).into_iter().collect();
     };
     let mut chosen = vec![first];
@@ -154,7 +156,7 @@ fn choose_entries(spool: &Spool, room: usize, probe: Option<Probe>, now: Instant
     }
     let mut size = spool.size(first);
     for next in others().filter(|next| *next > first) {
-        // What is beyond the room would go as a small request of its own.
+        // A batch that does not fit would make a small request of its own.
         if size + spool.size(next) > room {
             break;
         }

@@ -1,12 +1,12 @@
-//! Delivery, turn by turn: takes in what is new, keeps what may not stay in memory alone, and says what is sent next.
+//! Delivery as a state machine: takes new batches, spools those that must wait, and says what to send next.
 //!
-//! [`Delivery::turn`] is all of it. It waits neither for the sink nor for a clock, so that a test can drive it through
-//! thousands of schedules; `run.rs` is the thread that drives it. `load.rs` makes what is sent as one, `settle.rs` decides what
-//! becomes of it after the answer.
+//! [`Delivery::turn`] is one step. It waits neither for the sink nor for a clock, so that a test can drive it through
+//! thousands of schedules. `run.rs` is the thread that drives it, `load.rs` builds what is sent together, and
+//! `settle.rs` decides what happens to it after the answer.
 //!
-//! *Invariant:* a batch handed over is delivered, or on disk, or refused with a reason, or counted as dropped.
-//! *Invariant:* what is in memory longer than a period is on disk, too, whatever the sink does.
-//! *Invariant:* nothing here knows a check; collection never waits for anything here.
+//! *Invariant:* a batch that was handed over is delivered, on disk, refused with a reason, or counted as dropped.
+//! *Invariant:* a batch that is in memory for longer than a period is on disk, too, whatever the sink does.
+//! *Invariant:* nothing here knows a check, and collection never waits for delivery.
 
 pub mod backoff;
 pub mod cached;
@@ -34,7 +34,7 @@ use crate::sys::clock::unix_now;
 use dropped::{Bound, Dropped};
 use line::{Gate, Line};
 use load::{Load, LoadKind};
-use queue::{Queue, Weighed};
+use queue::{Queue, SizedBatch};
 use rejected::Rejected;
 use reporter::{Reporter, Waiting};
 use settle::Proof;
@@ -45,22 +45,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use throttle::Throttle;
 
-/// What may wait in memory for the sink; the rest goes to the spool.
+/// What may wait in memory for the sink, in points and bytes; the rest goes to the spool.
 pub const MAX_POINTS: usize = 20_000;
 const MAX_BYTES: usize = 16 << 20;
-/// A batch may always wait this long in memory, however short the daemon's period is.
+/// A batch may wait at least this long in memory, however short the period is.
 const MIN_PATIENCE: Duration = Duration::from_secs(1);
-/// Limit of an exchange, whatever the sink's own limits are.
+/// Time limit of an exchange, whatever the sink's own limits are.
 const MAX_EXCHANGE: Duration = Duration::from_secs(60);
-/// Limit of an exchange with a suspect that failed once, where the period is not longer; doubled with each further failure.
+/// Time limit of an exchange with a suspect that failed once, or the period if that is longer; doubled with each
+/// further failure.
 const SUSPECT_EXCHANGE: Duration = Duration::from_secs(2);
-/// After an answer that took this long, several requests are sent at once, where the sink can.
+/// After an answer that took this long, several requests are sent at once if the sink supports it.
 const SLOW: Duration = Duration::from_millis(200);
-/// How often the disk is tried again while nothing new comes.
+/// How often the spool's memory is flushed to the disk again while no batch comes.
 const FLUSH_EVERY: Duration = Duration::from_secs(10);
 const FLUSH_AT_THE_END: Duration = Duration::from_millis(250);
 
-/// Now, by the monotonic clock and by the wall clock.
+/// The time, by the monotonic clock and by the wall clock.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Moment {
     pub at: Instant,
@@ -74,17 +75,18 @@ impl Moment {
     }
 }
 
-/// What is to be done next.
+/// What the caller does next.
 pub enum Turn {
-    /// Perform this exchange, on another thread, and hand its answer to a turn when it has come.
+    /// Perform this exchange on another thread, and pass its answer to a later turn.
     Send(Exchange),
-    /// Nothing, until something happens or this moment comes.
+    /// Wait until something happens, or until this instant.
     Wait(Option<Instant>),
-    /// Nothing any more: delivery has ended.
+    /// Stop: delivery has ended.
     Over,
 }
 
-/// Requests for the sink, with the sink: it travels to the thread that speaks with it and back.
+/// Requests for the sink, with the sink itself: it moves to the thread that talks to it, and comes back with the
+/// answer.
 pub struct Exchange {
     sink: Box<dyn Sink>,
     requests: Vec<Request>,
@@ -95,28 +97,28 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// Sends and waits for the answers.
+    /// Sends the requests and waits for their answers.
     pub fn perform(mut self) -> Answer {
         let attempt = Attempt { identity: &self.identity, wall: self.wall, until: self.until };
         let verdicts = self.sink.send_all(&self.requests, &self.points, &attempt);
         Answer { sink: self.sink, verdicts }
     }
 
-    /// When the answer has to be there.
+    /// When the exchange has to be over.
     pub fn until(&self) -> Instant {
         self.until
     }
 }
 
-/// What became of an [`Exchange`].
+/// The result of an [`Exchange`].
 pub struct Answer {
     sink: Box<dyn Sink>,
     verdicts: Vec<Verdict>,
 }
 
-/// What delivery goes on with when the configuration has changed.
+/// A changed configuration.
 pub struct Renewal {
-    /// In the place of the one that it has, where it is another.
+    /// The new sink; `None` if it is unchanged.
     pub sink: Option<Box<dyn Sink>>,
     pub identity: Identity,
     pub period: Duration,
@@ -124,60 +126,61 @@ pub struct Renewal {
     pub rejected_max_bytes: u64,
 }
 
-/// A new batch, which waits in memory.
+/// A new batch, waiting in memory.
 struct Live {
     batch: Batch,
-    /// Of memory, about.
+    /// Estimated memory.
     bytes: usize,
     since: Instant,
 }
 
-/// An exchange that is out.
-struct Out {
+/// An exchange that is in flight.
+struct InFlight {
     kind: LoadKind,
     since: Instant,
     until: Instant,
     points: usize,
 }
 
-/// An exchange that is over.
-struct Past {
+/// The last finished exchange.
+struct LastExchange {
     kind: LoadKind,
     took: Duration,
     ended: Instant,
 }
 
-/// Decides what is sent, kept, refused or given up.
+/// Decides what is sent, spooled, refused or dropped.
 pub struct Delivery {
-    /// Away while an exchange is out.
+    /// `None` while an exchange is in flight.
     sink: Option<Box<dyn Sink>>,
     takes_events: bool,
     identity: Arc<Identity>,
     queue: Arc<Queue>,
     spool: Spool,
     rejected: Rejected,
-    /// Of the daemon.
+    /// The daemon's period.
     period: Duration,
     line: Line,
     throttle: Throttle,
     live: VecDeque<Live>,
     live_load: Option<Load>,
     backlog_load: Option<Load>,
-    out: Option<Out>,
+    in_flight: Option<InFlight>,
     proof: Proof,
-    last: Option<Past>,
-    /// At the start, until when nothing is sent: a fleet that was restarted together does not write in the same second.
+    last: Option<LastExchange>,
+    /// Nothing is sent until then, so that a fleet that was restarted together does not send in the same second. `None`
+    /// after that.
     quiet: Option<Instant>,
-    /// When the disk was last tried again.
+    /// When the last flush to the disk was tried.
     flushed: Instant,
-    chance: Chance,
+    random: Random,
     reporter: Reporter,
     status: Status,
     published: Arc<Mutex<Status>>,
 }
 
 impl Delivery {
-    /// `chance` is the seed of its random numbers.
+    /// `seed` is for the random numbers.
     pub fn new(
         sink: Box<dyn Sink>,
         identity: Identity,
@@ -185,16 +188,16 @@ impl Delivery {
         spool: Spool,
         rejected: Rejected,
         period: Duration,
-        (now, chance): (Moment, u64),
+        (now, seed): (Moment, u64),
     ) -> Delivery {
-        let mut chance = Chance(chance | 1);
+        let mut random = Random(seed | 1);
         let status = Status { is_up: true, since: now.wall, ..Status::default() };
         if !spool.is_empty() {
             log::info!("{} batches of earlier are in the spool ({} bytes)", spool.files(), spool.bytes());
         }
         Delivery {
             takes_events: sink.takes_events(),
-            quiet: sink.is_remote().then(|| now.at + period.mul_f64(chance.next())),
+            quiet: sink.is_remote().then(|| now.at + period.mul_f64(random.next())),
             reporter: Reporter::new(sink.name()),
             sink: Some(sink),
             identity: Arc::new(identity),
@@ -207,45 +210,45 @@ impl Delivery {
             live: VecDeque::new(),
             live_load: None,
             backlog_load: None,
-            out: None,
+            in_flight: None,
             proof: Proof::default(),
             last: None,
             flushed: now.at,
-            chance,
+            random,
             status: status.clone(),
             published: Arc::new(Mutex::new(status)),
         }
     }
 
-    /// Where its state can be read from outside while it runs.
+    /// Its state, for other threads to read.
     pub fn status(&self) -> Arc<Mutex<Status>> {
         Arc::clone(&self.published)
     }
 
-    /// Where its batches come from.
+    /// The queue that its batches come from.
     pub fn queue(&self) -> Arc<Queue> {
         Arc::clone(&self.queue)
     }
 
-    /// What is to be done now. `answer` is that of the exchange that is out, when it has come.
+    /// Makes one step. `answer` is that of the exchange in flight, once it is there.
     pub fn turn(&mut self, now: Moment, answer: Option<Answer>) -> Turn {
         if let Some(answer) = answer {
             self.answered(answer, now);
         }
         self.take_in(now);
-        if self.out.is_none()
+        if self.in_flight.is_none()
             && let Some(renewal) = self.queue.take_renewal()
         {
             self.renew(renewal, now);
         }
         let closing = self.queue.closing();
         match closing {
-            Some(_) => self.keep_all(now),
-            None => self.keep_what_waits(now),
+            Some(_) => self.spool_all(now),
+            None => self.spool_excess(now),
         }
         let turn = match closing {
             Some(deadline) if deadline <= now.at => Turn::Over,
-            _ if self.out.is_some() => Turn::Wait(self.wake(now)),
+            _ if self.in_flight.is_some() => Turn::Wait(self.wake(now)),
             _ => match self.next_exchange(now) {
                 Some(exchange) => Turn::Send(exchange),
                 None if closing.is_some() => Turn::Over,
@@ -254,13 +257,13 @@ impl Delivery {
         };
         match turn {
             Turn::Over => self.end(now),
-            _ => self.tell(now, false),
+            _ => self.publish(now, false),
         }
         turn
     }
 
-    /// Goes on with another sink, other names and bounds. What waits stays where it is; what was encoded for the sink before goes to
-    /// the spool, points as they are.
+    /// Takes over a changed configuration. What waits stays where it is; points that were encoded for the previous sink
+    /// go to the spool.
     fn renew(&mut self, renewal: Renewal, now: Moment) {
         let Renewal { sink, identity, period, bounds, rejected_max_bytes } = renewal;
         (self.identity, self.period) = (Arc::new(identity), period);
@@ -273,18 +276,18 @@ impl Delivery {
         self.rejected.set_sink(sink.name());
         (self.line, self.throttle, self.proof, self.last) = Default::default();
         (self.status.is_up, self.status.why, self.status.since) = (true, None, now.wall);
-        self.spool.forgive();
+        self.spool.forget_failures();
         self.sink = Some(sink);
     }
 
-    /// Takes what the workers handed over.
+    /// Takes the batches that the workers handed over.
     fn take_in(&mut self, now: Moment) {
-        for Weighed { batch, bytes } in self.queue.take() {
+        for SizedBatch { batch, bytes } in self.queue.take() {
             self.status.collected += batch.len() as u64;
-            // Where batches come more often than once a period, the wait at the start is a part of their interval instead.
+            // If batches come more often than once a period, the initial delay is a part of their interval instead.
             if let (Some(quiet), Some(previous)) = (&mut self.quiet, self.live.back()) {
                 let gap = now.at.saturating_duration_since(previous.since);
-                *quiet = (*quiet).min(now.at + gap.mul_f64(self.chance.next()));
+                *quiet = (*quiet).min(now.at + gap.mul_f64(self.random.next()));
             }
             self.live.push_back(Live { batch, bytes, since: now.at });
         }
@@ -294,17 +297,17 @@ impl Delivery {
         self.drop_points(dropped);
     }
 
-    /// Everything that is in memory alone goes to the spool.
-    fn keep_all(&mut self, now: Moment) {
-        // What is on its way is older.
-        self.keep_load(now);
+    /// Everything that is in memory only goes to the spool.
+    fn spool_all(&mut self, now: Moment) {
+        // The load in progress is older than the waiting batches.
+        self.spool_load(now);
         while let Some(live) = self.live.pop_front() {
-            self.keep(live.batch, self.spool.stamp(live.since), now);
+            self.spool_batch(live.batch, self.spool.stamp(live.since), now);
         }
         self.flush(now);
     }
 
-    /// Tries the disk again, now and then.
+    /// Flushes the spool's memory to the disk, if it is time to try again.
     fn flush(&mut self, now: Moment) {
         if self.spool.wants_disk() && now.at >= self.next_flush() {
             self.flushed = now.at;
@@ -317,9 +320,9 @@ impl Delivery {
         self.flushed + if self.queue.closing().is_some() { FLUSH_AT_THE_END } else { FLUSH_EVERY }
     }
 
-    /// What may not stay in memory goes to the spool: all while the sink is away, what waits longer than a period, and what is
-    /// too much.
-    fn keep_what_waits(&mut self, now: Moment) {
+    /// Spools what may not stay in memory: everything while the sink is down, batches that wait longer than a period,
+    /// and the oldest ones beyond the bounds.
+    fn spool_excess(&mut self, now: Moment) {
         let patience = self.patience();
         let (mut points, mut bytes) = (0usize, 0usize);
         for live in &self.live {
@@ -333,37 +336,37 @@ impl Delivery {
             }
             points = points.saturating_sub(oldest.batch.len());
             bytes = bytes.saturating_sub(oldest.bytes);
-            self.keep_load(now);
+            self.spool_load(now);
             let Some(live) = self.live.pop_front() else { break };
-            self.keep(live.batch, self.spool.stamp(live.since), now);
+            self.spool_batch(live.batch, self.spool.stamp(live.since), now);
         }
         let since = self.live_load.as_ref().and_then(Load::in_memory_since);
         if since.is_some_and(|since| now.at.saturating_duration_since(since) >= patience) {
-            self.keep_load(now);
+            self.spool_load(now);
         }
         self.flush(now);
     }
 
-    /// How long a batch may be in memory alone.
+    /// How long a batch may be in memory only.
     fn patience(&self) -> Duration {
         self.period.max(MIN_PATIENCE)
     }
 
-    /// What is on its way to the sink and not decided goes to the spool, too: the answer may never come.
-    fn keep_load(&mut self, now: Moment) {
+    /// Spools the undecided points of the live load, too: the answer may never come.
+    fn spool_load(&mut self, now: Moment) {
         let Some(mut load) = self.live_load.take() else { return };
         for source in load.sources.iter_mut().filter(|source| source.entries.is_none()) {
             let points: Vec<Point> = load.shipment.undecided(source.range.clone()).cloned().collect();
             source.kept = points.len();
-            let entries = self.keep(Batch { points, events: Vec::new() }, source.born, now);
-            entries.iter().for_each(|entry| self.spool.take_out(*entry));
+            let entries = self.spool_batch(Batch { points, events: Vec::new() }, source.born, now);
+            entries.iter().for_each(|entry| self.spool.mark_in_flight(*entry));
             source.entries = Some(entries);
         }
         self.live_load = Some(load);
     }
 
-    /// Puts a batch into the spool; the entries that it became.
-    fn keep(&mut self, batch: Batch, born: i64, now: Moment) -> Vec<u64> {
+    /// Puts a batch into the spool and returns its entries.
+    fn spool_batch(&mut self, batch: Batch, born: i64, now: Moment) -> Vec<u64> {
         if batch.is_empty() {
             return Vec::new();
         }
@@ -373,7 +376,7 @@ impl Delivery {
         entries
     }
 
-    /// The next requests, where something may be sent and is there.
+    /// The next exchange, if something may be sent and there is something to send.
     fn next_exchange(&mut self, now: Moment) -> Option<Exchange> {
         loop {
             let kind = self.choose(now)?;
@@ -390,14 +393,14 @@ impl Delivery {
             };
             let until = self.until(&load, now);
             let count = requests.iter().map(|request| request.points.len()).sum();
-            self.out = Some(Out { kind, since: now.at, until, points: count });
+            self.in_flight = Some(InFlight { kind, since: now.at, until, points: count });
             *self.load_mut(kind) = Some(load);
             let identity = Arc::clone(&self.identity);
             return Some(Exchange { sink, requests, points, identity, wall: now.wall, until });
         }
     }
 
-    /// The load of that kind that is under way.
+    /// The load of that kind that is in progress.
     fn load_mut(&mut self, kind: LoadKind) -> &mut Option<Load> {
         match kind {
             LoadKind::Live => &mut self.live_load,
@@ -405,7 +408,7 @@ impl Delivery {
         }
     }
 
-    /// When the answer has to be there. A suspect has less time: all else waits while the sink does not answer it.
+    /// When the exchange has to be over. A suspect gets less time, because everything else waits meanwhile.
     fn until(&self, load: &Load, now: Moment) -> Instant {
         let most = match load.blame() {
             0 => MAX_EXCHANGE,
@@ -418,7 +421,7 @@ impl Delivery {
         self.queue.closing().map_or(until, |deadline| deadline.min(until))
     }
 
-    /// What is to be sent now: what is new, unless it is the turn of the backlog.
+    /// Which kind of load is sent now: new batches, unless it is the backlog's turn. `None` if nothing can be sent now.
     fn choose(&mut self, now: Moment) -> Option<LoadKind> {
         let is_closing = self.queue.closing().is_some();
         if !is_closing && self.quiet.is_some_and(|until| now.at < until) {
@@ -440,27 +443,27 @@ impl Delivery {
         }
     }
 
-    /// Whether the backlog goes before what is new. Where the sink is so slow that a new batch always waits, they take turns; but
-    /// not where this would cost the new batch its chance to be sent within a period, nor where a load of what is new is half
-    /// sent: what came behind that may be in the backlog by now.
+    /// Whether the backlog goes before new batches. If the sink is so slow that a new batch always waits, the two take
+    /// turns. They do not if the new batch would then not be sent within a period, nor in the middle of a live load:
+    /// batches that came after it may be in the backlog by now.
     fn is_turn_of_backlog(&self, now: Moment) -> bool {
         let last = self.last.as_ref().filter(|_| self.live_load.is_none());
-        let Some(&Past { kind: LoadKind::Live, took, ended }) = last else { return false };
+        let Some(&LastExchange { kind: LoadKind::Live, took, ended }) = last else { return false };
         let Some(since) = self.live.front().map(|live| live.since) else { return false };
         let waited = now.at.saturating_duration_since(since);
         since <= ended && (took >= self.period || waited + took <= self.period)
     }
 
-    /// The exchange that was out has its answer.
+    /// Handles the answer of the exchange that was in flight.
     fn answered(&mut self, answer: Answer, now: Moment) {
         let Answer { mut sink, mut verdicts } = answer;
         for note in sink.notes() {
             log::warn!("{}: {note}", sink.name());
         }
         self.sink = Some(sink);
-        let Some(Out { kind, since, until, points }) = self.out.take() else { return };
+        let Some(InFlight { kind, since, until, points }) = self.in_flight.take() else { return };
         let took = now.at.saturating_duration_since(since);
-        self.last = Some(Past { kind, took, ended: now.at });
+        self.last = Some(LastExchange { kind, took, ended: now.at });
         if kind == LoadKind::Backlog {
             match verdicts.iter().all(|verdict| matches!(verdict, Verdict::Retry { .. })) {
                 true => self.throttle.failed(took, now.at),
@@ -468,7 +471,8 @@ impl Delivery {
             }
         }
         if now.at >= until {
-            // To the sink a request is suspect when the sink's own limit is over; here that of the exchange is, which counts, too.
+            // To the sink, a request is suspect if the sink's own time limit is over. Here it is also suspect if the
+            // time limit of the exchange is over.
             for verdict in &mut verdicts {
                 if let Verdict::Retry { is_suspect, .. } = verdict {
                     *is_suspect = true;
@@ -478,13 +482,13 @@ impl Delivery {
         self.decide(kind, verdicts, now);
     }
 
-    /// Points given up because a bound was reached.
+    /// Counts dropped points.
     fn drop_points(&mut self, dropped: Dropped) {
         self.status.dropped += dropped.points() as u64;
         self.reporter.dropped(dropped);
     }
 
-    /// When to look again although nothing happens.
+    /// When the next turn is due even if nothing happens.
     fn wake(&self, now: Moment) -> Option<Instant> {
         let patience = self.patience();
         let loaded = self.live_load.as_ref().and_then(Load::in_memory_since);
@@ -492,7 +496,7 @@ impl Delivery {
         let disk = self.spool.wants_disk().then(|| self.next_flush());
         let always =
             memory.map(|since| since + patience).chain(disk).chain(self.queue.closing()).chain(self.reporter.next());
-        if self.out.is_some() {
+        if self.in_flight.is_some() {
             return always.min();
         }
         let backlog = match self.line.gate(now.at) {
@@ -503,14 +507,14 @@ impl Delivery {
         always.chain(self.quiet).chain(backlog).min()
     }
 
-    /// The last turn: what is begun is left with what is not decided, and what the disk did not take is lost.
+    /// The last turn: undecided points stay in the spool, and what the disk did not take is lost.
     fn end(&mut self, now: Moment) {
         self.settle_all(now);
         let lost = self.spool.lost_with_memory();
         let mut dropped = Dropped::default();
         dropped.drop(Bound::End, lost);
         self.drop_points(dropped);
-        self.tell(now, true);
+        self.publish(now, true);
         let Status { delivered, spooled, .. } = self.status;
         let (files, bytes) = (self.spool.files(), self.spool.bytes());
         let memory = if lost == 0 { "nothing in memory".into() } else { format!("{lost} points in memory are lost") };
@@ -520,14 +524,14 @@ impl Delivery {
         );
     }
 
-    /// Tells the log what happened, and publishes the state for other threads.
-    fn tell(&mut self, now: Moment, at_the_end: bool) {
+    /// Logs what happened, and publishes the state for other threads.
+    fn publish(&mut self, now: Moment, at_the_end: bool) {
         let dropped = self.spool.take_dropped();
         self.drop_points(dropped);
         for note in self.spool.take_notes() {
             log::error!("spool: {note}");
         }
-        self.reporter.tell_losses(|| self.rejected.file(), at_the_end, now.at);
+        self.reporter.log_losses(|| self.rejected.file(), at_the_end, now.at);
         self.reporter.remind(self.waiting(), now.at);
         let status = &mut self.status;
         status.is_up = self.line.is_up();
@@ -547,11 +551,11 @@ impl Delivery {
     }
 }
 
-/// Random numbers that spread a fleet; the same start gives the same numbers.
-struct Chance(u64);
+/// Random numbers that spread a fleet; the same seed gives the same sequence.
+struct Random(u64);
 
-impl Chance {
-    /// 0..1, by Marsaglia's xorshift.
+impl Random {
+    /// The next number in 0..1, by Marsaglia's xorshift.
     fn next(&mut self) -> f64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;

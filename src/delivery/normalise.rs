@@ -1,19 +1,19 @@
-//! What every sink may rely on: clean names and tags, no empty tag, no two points of one series at one time.
+//! Rules that every sink may rely on: clean names and tags, no empty tag, and one point per series and time.
 
 use crate::model::point::{Batch, HealthEvent, Kind, MESSAGE, Point, Tags, Text, Value};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Longest tag value in bytes; what is longer is cut at a character.
+/// Longest tag value in bytes; a longer one is cut between two characters.
 pub const MAX_TAG_VALUE: usize = 1024;
 
-/// The points of a batch as every sink may rely on them, as [`normalise`] tells it. Events go before the numbers: people wait for
-/// them.
+/// The points of a batch, normalised: returns the same as [`normalise`]. Health events go before the numbers, because
+/// people wait for them.
 pub fn points_of(batch: Batch, takes_events: bool) -> (Vec<Point>, Vec<(Point, String)>, usize) {
     let Batch { mut points, events } = batch;
     if !takes_events {
-        // Events that were spooled for another sink, which took them.
+        // Events that were spooled for a sink that takes events.
         let specials = points.iter_mut().filter(|point| point.kind == Kind::Special);
         specials.for_each(|point| *point = point.clone().plain());
     }
@@ -21,10 +21,10 @@ pub fn points_of(batch: Batch, takes_events: bool) -> (Vec<Point>, Vec<(Point, S
     normalise(points)
 }
 
-/// The clean points in their order, the points that have no name left and why, and how many points were replaced by a
-/// later one of the same series and time.
+/// Returns the clean points in their order, the points whose name is empty with the reason, and how many points were
+/// replaced by a later one of the same series and time.
 ///
-/// Points that are clean already are moved, never copied.
+/// Points that are clean already are moved, not copied.
 pub fn normalise(points: Vec<Point>) -> (Vec<Point>, Vec<(Point, String)>, usize) {
     let mut refused = Vec::new();
     let mut points = points;
@@ -71,7 +71,7 @@ fn is_clean_tag((key, value): (&str, &str)) -> bool {
     kept && is_clean_text(key) && is_clean_text(value)
 }
 
-/// Looks at every byte without stopping, which the compiler turns into a few wide instructions.
+/// Looks at every byte without an early exit, so that the compiler can use vector instructions.
 fn is_clean_text(text: &str) -> bool {
     let dirty = text.bytes().fold(false, |dirty, byte| dirty | byte.is_ascii_control());
     !dirty && text.trim().len() == text.len()
@@ -89,13 +89,13 @@ fn cleaned(mut point: Point) -> Point {
     point
 }
 
-/// `None` where nothing is left of the key or the value.
+/// `None` if the key or the value is empty after cleaning.
 fn clean_tag((key, value): (&str, &str)) -> Option<(Text, Box<str>)> {
     let (key, value) = (clean_text(key, usize::MAX), clean_text(value, MAX_TAG_VALUE));
     (!key.is_empty() && !value.is_empty()).then(|| (key, value.into()))
 }
 
-/// Control characters become `_` one for one, outer blanks go, and what is longer than `limit` bytes is cut.
+/// Replaces each control character by `_`, trims whitespace at both ends, and cuts the text at `limit` bytes.
 fn clean_text(text: &str, limit: usize) -> Text {
     let plain = text.replace(|letter: char| letter.is_ascii_control(), "_");
     let mut kept = plain.trim();
@@ -107,7 +107,7 @@ fn clean_text(text: &str, limit: usize) -> Text {
     Cow::Owned(kept.trim_end().into())
 }
 
-/// Removes every point that a later one of the same series and time replaces; tells how many.
+/// Removes every point that a later one of the same series and time replaces; returns their number.
 fn merge_duplicates(points: &mut Vec<Point>) -> usize {
     let mut last = HashMap::with_capacity(points.len());
     let places = points.iter().enumerate().map(|(index, point)| ((point.key(), point.time), index));

@@ -1,4 +1,4 @@
-//! The live queue between collection and delivery: pushing never blocks, and never grows without bound.
+//! The queue between collection and delivery: a push never blocks, and the queue is bounded.
 
 use super::Renewal;
 use super::dropped::{Bound, Dropped};
@@ -6,20 +6,20 @@ use crate::model::point::{Batch, HealthEvent, Point};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-/// What may lie here while delivery does not come to fetch it.
+/// What the queue may hold while delivery does not take it, in points and bytes.
 pub const MAX_POINTS: usize = 100_000;
 pub const MAX_BYTES: usize = 64 << 20;
-/// Longer batches are cut, so that none is larger than a bound.
+/// Larger batches are cut into pieces of this many points, so that no piece is larger than a bound.
 pub const PIECE: usize = 5_000;
 
-/// A batch, and about how many bytes of memory it takes.
+/// A batch and its estimated memory in bytes.
 #[derive(Debug, PartialEq)]
-pub struct Weighed {
+pub struct SizedBatch {
     pub batch: Batch,
     pub bytes: usize,
 }
 
-/// Shared by the workers, who push, and the delivery thread, who takes.
+/// Shared by the workers, who push, and the delivery thread, which takes.
 #[derive(Default)]
 pub struct Queue {
     inner: Mutex<Inner>,
@@ -28,21 +28,21 @@ pub struct Queue {
 
 #[derive(Default)]
 struct Inner {
-    batches: Vec<Weighed>,
+    batches: Vec<SizedBatch>,
     points: usize,
     bytes: usize,
     dropped: Dropped,
-    /// Set at the end: when delivery has to be over.
+    /// Set at shutdown: when delivery has to be over.
     closing: Option<Instant>,
-    /// What delivery shall go on with.
+    /// A changed configuration that delivery has not taken yet.
     renewal: Option<Renewal>,
     /// Something happened since the last wait.
     is_woken: bool,
 }
 
 impl Queue {
-    /// Hands a batch to delivery. Should delivery be stuck in a disk and a bound be reached, the oldest is given up and
-    /// counted: collection goes on whatever happens behind it.
+    /// Hands a batch to delivery. If a bound is reached because delivery waits for a disk, the oldest pieces are
+    /// dropped and counted: collection goes on.
     pub fn push(&self, batch: Batch) {
         if batch.is_empty() {
             return;
@@ -50,10 +50,10 @@ impl Queue {
         let mut inner = self.lock();
         let bound = if inner.batches.is_empty() { Bound::Tick } else { Bound::Queue };
         for piece in pieces(batch) {
-            let weighed = Weighed { bytes: weight(&piece), batch: piece };
-            inner.points += weighed.batch.len();
-            inner.bytes += weighed.bytes;
-            inner.batches.push(weighed);
+            let sized = SizedBatch { bytes: size_of_batch(&piece), batch: piece };
+            inner.points += sized.batch.len();
+            inner.bytes += sized.bytes;
+            inner.batches.push(sized);
         }
         let mut given_up = 0;
         while inner.points > MAX_POINTS || inner.bytes > MAX_BYTES {
@@ -70,14 +70,14 @@ impl Queue {
         self.changed.notify_one();
     }
 
-    /// Everything that is there, oldest first.
-    pub fn take(&self) -> Vec<Weighed> {
+    /// Takes all batches, oldest first.
+    pub fn take(&self) -> Vec<SizedBatch> {
         let mut inner = self.lock();
         (inner.points, inner.bytes) = (0, 0);
         std::mem::take(&mut inner.batches)
     }
 
-    /// Waits until something happens, at most until that moment.
+    /// Waits until something happens, at most until that instant.
     pub fn wait(&self, until: Option<Instant>) {
         let mut inner = self.lock();
         while !std::mem::take(&mut inner.is_woken) {
@@ -94,16 +94,16 @@ impl Queue {
         }
     }
 
-    /// Ends a wait: something happened elsewhere.
+    /// Ends a wait.
     pub fn wake(&self) {
         self.lock().is_woken = true;
         self.changed.notify_one();
     }
 
-    /// Delivery goes on with that as soon as nothing is out.
+    /// Hands over a changed configuration. Delivery takes it when no exchange is in flight.
     pub fn renew(&self, renewal: Renewal) {
         let mut inner = self.lock();
-        // A sink that was not taken yet is still the newest.
+        // The sink of an earlier change that was not taken yet is still the newest.
         let before = inner.renewal.take().and_then(|before| before.sink);
         inner.renewal = Some(Renewal { sink: renewal.sink.or(before), ..renewal });
         drop(inner);
@@ -114,18 +114,18 @@ impl Queue {
         self.lock().renewal.take()
     }
 
-    /// Points given up by [`Queue::push`] since the last call.
+    /// Points dropped by [`Queue::push`] since the last call.
     pub fn take_dropped(&self) -> Dropped {
         std::mem::take(&mut self.lock().dropped)
     }
 
-    /// Announces the end: nothing comes any more, and delivery has to be over by `deadline`.
+    /// Announces the shutdown: nothing more is pushed, and delivery has to be over by `deadline`.
     pub fn close(&self, deadline: Instant) {
         self.lock().closing = Some(deadline);
         self.wake();
     }
 
-    /// When delivery has to be over, once the end is announced.
+    /// When delivery has to be over; `None` until the shutdown is announced.
     pub fn closing(&self) -> Option<Instant> {
         self.lock().closing
     }
@@ -135,7 +135,7 @@ impl Queue {
     }
 }
 
-/// The batch in parts of [`PIECE`] points.
+/// The batch in pieces of at most [`PIECE`] points.
 fn pieces(mut batch: Batch) -> Vec<Batch> {
     let mut pieces = Vec::with_capacity(1);
     while batch.points.len() > PIECE {
@@ -147,8 +147,8 @@ fn pieces(mut batch: Batch) -> Vec<Batch> {
     pieces
 }
 
-/// Memory of a batch, about: tags that points share are counted with each.
-fn weight(batch: &Batch) -> usize {
+/// Estimated memory of a batch in bytes. Tags that points share are counted for each point.
+fn size_of_batch(batch: &Batch) -> usize {
     let point = |point: &Point| -> usize {
         size_of_val(point) + point.tags.iter().map(|(key, value)| key.len() + value.len() + 48).sum::<usize>()
     };

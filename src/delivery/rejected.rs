@@ -1,16 +1,17 @@
-//! The rejected area: points that a sink refused for good, each with the reason, for a person to look at.
+//! The rejected area: points that a sink refused for good, each with the reason, for a person to read.
 //!
-//! `{tmpdir}/rejected/{sink}.ndjson`, one JSON object a line. Bounded: when half of the bound is reached the file
-//! becomes `.1`, replacing the one before.
+//! `{tmpdir}/rejected/{sink}.ndjson`, one JSON object per line. The file may take half of the bound; then it is renamed
+//! to `.1`, which replaces the previous `.1`.
 
 use super::disk::Disk;
 use super::shipment::Refusal;
 use crate::model::error::{Error, Result};
 use std::path::PathBuf;
 
-/// Bytes kept of the server's words.
+/// Bytes kept of the server's message.
 const WHY_BYTES: usize = 300;
 
+/// The rejected area of one sink at a time.
 pub struct Rejected {
     disk: Box<dyn Disk>,
     sink: &'static str,
@@ -18,21 +19,22 @@ pub struct Rejected {
 }
 
 impl Rejected {
-    /// Opens nothing: the folder is made with the first refused point.
+    /// Touches nothing on the disk: the folder is made with the first refused point.
     pub fn new(disk: Box<dyn Disk>, sink: &'static str, max_bytes: u64) -> Rejected {
         Rejected { disk, sink, max_bytes }
     }
 
-    /// From now on points are refused by that sink.
+    /// Points are refused by that sink from now on.
     pub fn set_sink(&mut self, sink: &'static str) {
         self.sink = sink;
     }
 
+    /// Sets the most bytes per sink.
     pub fn set_bound(&mut self, max_bytes: u64) {
         self.max_bytes = max_bytes;
     }
 
-    /// The file that grows.
+    /// The file that is written now.
     pub fn file(&self) -> PathBuf {
         self.disk.path().join(self.name())
     }
@@ -41,7 +43,7 @@ impl Rejected {
         format!("{}.ndjson", self.sink.to_lowercase())
     }
 
-    /// Appends the points with their reasons. `now` is Unix seconds.
+    /// Appends the points with their reasons. `now` is in Unix seconds.
     pub fn keep(&mut self, refusals: &[Refusal], own_host: &str, now: i64) -> Result<()> {
         if refusals.is_empty() {
             return Ok(());

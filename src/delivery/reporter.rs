@@ -1,6 +1,6 @@
-//! What delivery says in the log: each thing once when it happens, and then no more than a reader wants.
+//! Log lines of delivery: each event when it first happens, and repeats at most every ten minutes.
 //!
-//! A sink that goes and comes again and again has its first pair of lines, and then at most one line in ten minutes.
+//! A sink that goes down and up again and again gets one pair of lines, and then at most one line in ten minutes.
 
 use super::dropped::{Bound, Dropped};
 use super::line::Change;
@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// How often a lasting state is told again.
-const REMIND: Duration = Duration::from_secs(3600);
-/// How often a line about the same thing comes.
-const FOLD: Duration = Duration::from_secs(600);
-/// Reasons of refusals that are told apart between two lines.
+/// How often a lasting state is logged again.
+const REMIND_AFTER: Duration = Duration::from_secs(3600);
+/// The shortest time between two lines about the same thing.
+const REPEAT_AFTER: Duration = Duration::from_secs(600);
+/// How many different reasons of refusals are kept apart between two lines.
 const REASONS: usize = 20;
 
 /// What waits in the spool.
@@ -22,20 +22,21 @@ pub struct Waiting {
     pub bytes: u64,
 }
 
+/// Decides which events of delivery are logged, and when.
 pub struct Reporter {
     sink: &'static str,
-    /// When a line last said how the sink is, and whether it said that it is away.
-    told: Option<(Instant, bool)>,
-    /// The sink is away since then, and why.
+    /// When the sink's state was last logged, and whether that line said that it is down.
+    logged: Option<(Instant, bool)>,
+    /// Since when the sink is down, and why; `None` while it is up.
     away: Option<(Instant, String)>,
-    /// Times that it went since the last line.
-    unsaid: usize,
+    /// How often it went down since the last line.
+    unlogged: usize,
     suspects: Option<Instant>,
     dropped: Dropped,
-    dropped_told: BTreeMap<Bound, Instant>,
-    /// Refused points by the server's words, and when each was told.
+    dropped_logged: BTreeMap<Bound, Instant>,
+    /// Refused points by the server's message, and when each message was last logged.
     refused: BTreeMap<String, usize>,
-    refused_told: BTreeMap<String, Instant>,
+    refused_logged: BTreeMap<String, Instant>,
     disk_refuses: bool,
 }
 
@@ -43,19 +44,19 @@ impl Reporter {
     pub fn new(sink: &'static str) -> Reporter {
         Reporter {
             sink,
-            told: None,
+            logged: None,
             away: None,
-            unsaid: 0,
+            unlogged: 0,
             suspects: None,
             dropped: Dropped::default(),
-            dropped_told: BTreeMap::new(),
+            dropped_logged: BTreeMap::new(),
             refused: BTreeMap::new(),
-            refused_told: BTreeMap::new(),
+            refused_logged: BTreeMap::new(),
             disk_refuses: false,
         }
     }
 
-    /// The line to the sink has changed, for that reason.
+    /// The line to the sink has changed; `why` is the reason.
     pub fn line(&mut self, change: &Change, why: &str, waiting: Waiting, now: Instant) {
         let name = self.sink;
         match change {
@@ -63,14 +64,14 @@ impl Reporter {
             Change::Lost(wait) => {
                 self.away = Some((self.away.take().map_or(now, |(since, _)| since), why.into()));
                 if self.is_quiet(now) {
-                    self.unsaid += 1;
+                    self.unlogged += 1;
                     log::debug!("{name}: {why}");
                     return;
                 }
-                let again = self.take_unsaid();
+                let again = self.take_unlogged();
                 let seconds = wait.as_secs_f64();
                 log::error!("{name}: {why}; points are kept in the spool, next attempt in {seconds:.0} s{again}");
-                self.told = Some((now, true));
+                self.logged = Some((now, true));
             }
             Change::Still(wait) => {
                 if let Some((_, known)) = &mut self.away {
@@ -80,7 +81,7 @@ impl Reporter {
             }
             Change::Back(after) => {
                 self.away = None;
-                if let Some((at, is_away @ true)) = &mut self.told {
+                if let Some((at, is_away @ true)) = &mut self.logged {
                     (*at, *is_away) = (now, false);
                     let (seconds, batches) = (after.as_secs(), waiting.batches);
                     log::info!("{name}: works again after {seconds} s, {batches} batches wait in the spool");
@@ -89,42 +90,42 @@ impl Reporter {
         }
     }
 
-    /// Says what has lasted, and what was not said for a while.
+    /// Logs an outage that lasts, and failures that were not logged for a while.
     pub fn remind(&mut self, waiting: Waiting, now: Instant) {
         let Some((since, why)) = &self.away else { return };
-        let is_told = matches!(self.told, Some((_, true)));
-        let wait = if is_told { REMIND } else { FOLD };
-        if self.told.is_none_or(|(at, _)| now.saturating_duration_since(at) < wait) {
+        let is_logged = matches!(self.logged, Some((_, true)));
+        let wait = if is_logged { REMIND_AFTER } else { REPEAT_AFTER };
+        if self.logged.is_none_or(|(at, _)| now.saturating_duration_since(at) < wait) {
             return;
         }
         let (name, seconds) = (self.sink, now.saturating_duration_since(*since).as_secs());
         let line =
             format!("{name}: away for {seconds} s: {why}; {} batches ({} bytes) wait", waiting.batches, waiting.bytes);
-        log::error!("{line}{}", self.take_unsaid());
-        self.told = Some((now, true));
+        log::error!("{line}{}", self.take_unlogged());
+        self.logged = Some((now, true));
     }
 
-    /// When [`Reporter::remind`] may have something to say.
+    /// When [`Reporter::remind`] may have something to log.
     pub fn next(&self) -> Option<Instant> {
         self.away.as_ref()?;
-        self.told.map(|(at, is_away)| at + if is_away { REMIND } else { FOLD })
+        self.logged.map(|(at, is_away)| at + if is_away { REMIND_AFTER } else { REPEAT_AFTER })
     }
 
-    /// Whether a pair of lines was there not long ago.
+    /// Whether a pair of lines was logged less than ten minutes ago.
     fn is_quiet(&self, now: Instant) -> bool {
-        self.told.is_some_and(|(at, is_away)| !is_away && now.saturating_duration_since(at) < FOLD)
+        self.logged.is_some_and(|(at, is_away)| !is_away && now.saturating_duration_since(at) < REPEAT_AFTER)
     }
 
-    fn take_unsaid(&mut self) -> String {
-        match std::mem::take(&mut self.unsaid) {
+    fn take_unlogged(&mut self) -> String {
+        match std::mem::take(&mut self.unlogged) {
             0 | 1 => String::new(),
             times => format!(" ({times} times since the last line)"),
         }
     }
 
-    /// Points do not get through while others do.
+    /// Points are not accepted while others are.
     pub fn suspects(&mut self, points: usize, why: &str, wait: Duration, now: Instant) {
-        if self.suspects.is_some_and(|told| now.saturating_duration_since(told) < FOLD) {
+        if self.suspects.is_some_and(|told| now.saturating_duration_since(told) < REPEAT_AFTER) {
             return log::debug!("{}: {points} points are not taken while others are: {why}", self.sink);
         }
         self.suspects = Some(now);
@@ -134,7 +135,7 @@ impl Reporter {
         );
     }
 
-    /// Whether the disk took what was to be kept.
+    /// Whether the disk took what was to be spooled.
     pub fn disk<E: std::fmt::Display>(&mut self, kept: &Result<(), E>) {
         match kept {
             Err(error) if !self.disk_refuses => log::error!("{error}; points are kept in memory as far as that goes"),
@@ -144,26 +145,28 @@ impl Reporter {
         self.disk_refuses = kept.is_err();
     }
 
-    /// Points were given up.
+    /// Points were dropped.
     pub fn dropped(&mut self, dropped: Dropped) {
         self.dropped.add(dropped);
     }
 
-    /// A point was refused with these words.
+    /// A point was refused with this message.
     pub fn refused(&mut self, why: &str) {
         let known = self.refused.len() < REASONS;
         let why: String = if known { why.chars().take(200).collect() } else { "other reasons".into() };
         *self.refused.entry(why).or_default() += 1;
     }
 
-    /// Tells what was dropped and refused: the first of a kind at once, and then at most every ten minutes, or all of it `at_the_end`.
-    pub fn tell_losses(&mut self, rejected: impl Fn() -> PathBuf, at_the_end: bool, now: Instant) {
-        let is_due =
-            |told: Option<&Instant>| at_the_end || told.is_none_or(|told| now.saturating_duration_since(*told) >= FOLD);
+    /// Logs dropped and refused points: the first of a kind at once, then at most every ten minutes; all of them
+    /// `at_the_end`.
+    pub fn log_losses(&mut self, rejected: impl Fn() -> PathBuf, at_the_end: bool, now: Instant) {
+        let is_due = |told: Option<&Instant>| {
+            at_the_end || told.is_none_or(|told| now.saturating_duration_since(*told) >= REPEAT_AFTER)
+        };
         let mut later = Dropped::default();
         for (bound, points) in std::mem::take(&mut self.dropped).iter() {
-            if is_due(self.dropped_told.get(&bound)) {
-                self.dropped_told.insert(bound, now);
+            if is_due(self.dropped_logged.get(&bound)) {
+                self.dropped_logged.insert(bound, now);
                 let end = if bound == Bound::End { "are lost" } else { "dropped" };
                 log::error!("{points} points {end}: {}", bound.sentence());
             } else {
@@ -171,14 +174,14 @@ impl Reporter {
             }
         }
         self.dropped = later;
-        if self.refused_told.len() > REASONS {
-            self.refused_told.retain(|_, told| now.saturating_duration_since(*told) < FOLD);
+        if self.refused_logged.len() > REASONS {
+            self.refused_logged.retain(|_, told| now.saturating_duration_since(*told) < REPEAT_AFTER);
         }
         for (why, points) in std::mem::take(&mut self.refused) {
-            if is_due(self.refused_told.get(&why)) {
+            if is_due(self.refused_logged.get(&why)) {
                 let (name, file) = (self.sink, rejected());
                 log::error!("{name}: {points} points refused for good: {why}; see {}", file.display());
-                self.refused_told.insert(why, now);
+                self.refused_logged.insert(why, now);
             } else {
                 self.refused.insert(why, points);
             }

@@ -1,4 +1,4 @@
-//! The two threads of delivery: one decides and keeps, the other speaks with the sink and may hang with it.
+//! The two threads of delivery: one decides and writes the spool; the other talks to the sink and may block in it.
 
 use super::queue::Queue;
 use super::{Answer, Delivery, Exchange, Moment, Turn};
@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::sync::mpsc::{Sender, TryRecvError, channel};
 use std::thread;
 
-/// TLS, names and JSON of a large answer.
+/// Stack of the sink thread, in bytes: enough for TLS, name resolution and JSON of a large answer.
 const STACK: usize = 1 << 20;
 
 impl Delivery {
-    /// Works until the queue is closed and empty; what cannot be delivered by its deadline goes to the spool.
+    /// Runs until the queue is closed and empty. What cannot be delivered by its deadline goes to the spool.
     ///
     /// # Errors
-    /// There is no thread to speak with the sink, or it panicked; what was in memory is in the spool then.
+    /// The sink thread could not be started, or it panicked; after a panic everything in memory is spooled first.
     pub fn run(mut self) -> Result<()> {
         let queue = self.queue();
         let (exchanges, to_perform) = channel::<Exchange>();
@@ -32,14 +32,14 @@ impl Delivery {
                 Err(TryRecvError::Disconnected) => {
                     let now = Moment::now();
                     self.take_in(now);
-                    self.keep_all(now);
+                    self.spool_all(now);
                     self.end(now);
                     return Err(Error::daemon("the sink panicked; this is a bug, please report it with the log"));
                 }
             };
             match self.turn(Moment::now(), answer) {
                 Turn::Send(exchange) => {
-                    // Should the other thread be gone by now, the end of its answers tells.
+                    // If the sink thread is gone, the closed channel of answers says so in the next round.
                     let _ = exchanges.send(exchange);
                 }
                 Turn::Wait(until) => queue.wait(until),
@@ -49,7 +49,7 @@ impl Delivery {
     }
 }
 
-/// Where the answers of the sink go. Its end, too, wakes whoever waits for one.
+/// Sends the answers of the sink thread. When it is dropped, it wakes the delivery thread, too.
 struct Answers {
     to: Option<Sender<Answer>>,
     queue: Arc<Queue>,
@@ -57,7 +57,7 @@ struct Answers {
 
 impl Answers {
     fn give(&self, answer: Answer) {
-        // Nobody takes it at the end, when all is in the spool already.
+        // At shutdown nobody may receive it; by then everything is in the spool.
         let _ = self.to.as_ref().map(|to| to.send(answer));
         self.queue.wake();
     }

@@ -1,4 +1,4 @@
-//! What becomes of a load after an answer: its points are delivered, go (back) into the spool with a history, or are refused.
+//! What happens to a load after an answer: its points are delivered, spooled with a history, or refused.
 
 use super::backoff::Trouble;
 use super::history::{Cause, Consequence, History};
@@ -12,30 +12,30 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// How steady a sink has to be, see [`Proof::steady`], before a point is refused because requests fail with it: where requests
-/// fail at random, every point would be refused in the end.
+/// How steady a sink has to be, see [`Proof::steady`], before a point is refused because requests fail with it. Without
+/// this, a sink that fails at random would get every point refused in the end.
 const STEADY: u32 = 16;
 
-/// What the sink did of late, as far as it proves which points are to blame.
+/// Recent behaviour of the sink, as far as it proves which points are the cause of failures.
 #[derive(Default)]
 pub struct Proof {
-    /// Requests without a suspect that the sink took since it last failed at one while the line was in doubt or down.
+    /// Accepted requests without a suspect, since such a request last failed while the line was in doubt or down.
     steady: u32,
-    /// Entries with a single point that was refused: it is to blame if the sink takes what comes next.
+    /// Spool entries with a single point that was refused: the point is the cause if the sink accepts the next request.
     isolated: Vec<u64>,
 }
 
-/// Points of a batch that make one entry of the spool.
+/// Points of a batch that become one spool entry.
 struct Group {
     points: Vec<Point>,
-    /// How long they wait and why; `None` for those that may be sent at once.
+    /// How long they wait and why; `None` if they may be sent at once.
     history: Option<History>,
-    /// It is a single point that was refused when it was alone.
+    /// A single point that was sent alone and refused.
     is_isolated: bool,
 }
 
 impl Delivery {
-    /// What the verdicts say of the load that was out, and of the line.
+    /// Applies the verdicts to the load that was in flight, and to the line.
     pub(super) fn decide(&mut self, kind: LoadKind, verdicts: Vec<Verdict>, now: Moment) {
         let Some(mut load) = self.load_mut(kind).take() else { return };
         let has_part = verdicts.iter().any(|verdict| matches!(verdict, Verdict::Part { .. }));
@@ -62,20 +62,20 @@ impl Delivery {
             Some(_) => self.settle(load, now),
             None => *self.load_mut(kind) = Some(load),
         }
-        // What waits for its next request waits in the spool until the line is up again.
+        // Points that wait for their next request wait in the spool until the line is up again.
         if !self.line.is_up() {
             self.settle_all(now);
         }
     }
 
-    /// Settles the loads that are under way.
+    /// Settles the loads in progress.
     pub(super) fn settle_all(&mut self, now: Moment) {
         for load in [self.live_load.take(), self.backlog_load.take()].into_iter().flatten() {
             self.settle(load, now);
         }
     }
 
-    /// Nothing more of the load is sent now: what of it is not decided goes (back) into the spool.
+    /// Ends a load: its undecided points go (back) to the spool.
     pub(super) fn settle(&mut self, mut load: Load, now: Moment) {
         self.refuse(load.shipment.take_refusals(), now);
         let was_well = self.line.is_well();
@@ -84,7 +84,7 @@ impl Delivery {
             if !was_well && !load.is_suspect() {
                 self.proof.steady = 0;
             }
-            // In doubt, a scout finds out whether the sink fails or the content; where there is a single point, there is none.
+            // In doubt, a scout shows whether the sink or the content fails; a load of a single point has no scout.
             let is_single = self.line.is_up() && load.shipment.points().len() == 1;
             let is_excused = load.is_suspect() && (was_well || is_single);
             self.set_back(stop, is_excused, now);
@@ -94,21 +94,21 @@ impl Delivery {
         }
     }
 
-    /// A failure sets back the line, but not where the content of the load explains it (`is_excused`), unless the sink says
-    /// that it is its own.
+    /// A failure sets the line back. It does not if the load's content explains it (`is_excused`), unless the sink
+    /// reports that the failure is its own.
     fn set_back(&mut self, stop: Stop, is_excused: bool, now: Moment) {
-        let chance = self.chance.next();
+        let random = self.random.next();
         let (change, why) = match stop {
             Stop::Retry { is_suspect: true, .. } | Stop::AllRefused { .. } if is_excused => return,
-            Stop::Retry { why, is_suspect: true, .. } => (self.line.doubt(Trouble::Down, now.at, chance), why),
-            Stop::Retry { why, after, .. } => (self.line.failure(Trouble::Down, after, now.at, chance), why),
-            Stop::Pause { why } => (self.line.failure(Trouble::Paused, None, now.at, chance), why),
+            Stop::Retry { why, is_suspect: true, .. } => (self.line.doubt(Trouble::Down, now.at, random), why),
+            Stop::Retry { why, after, .. } => (self.line.failure(Trouble::Down, after, now.at, random), why),
+            Stop::Pause { why } => (self.line.failure(Trouble::Paused, None, now.at, random), why),
             Stop::AllRefused { why } => {
                 if let Some(sink) = &mut self.sink {
                     sink.forget_sizes();
                 }
                 let why = format!("refuses all that is sent: {why}");
-                (self.line.doubt(Trouble::Paused, now.at, chance), why)
+                (self.line.doubt(Trouble::Paused, now.at, random), why)
             }
         };
         self.reporter.line(&change, &why, self.waiting(), now.at);
@@ -129,7 +129,7 @@ impl Delivery {
         self.put_groups(source, groups, now);
     }
 
-    /// What becomes of points that did not get through: they wait as one group or as halves, or are refused.
+    /// What happens to points that were not delivered: they wait as one group or as two halves, or are refused.
     fn consequence(
         &mut self,
         mut points: Vec<Point>,
@@ -161,15 +161,15 @@ impl Delivery {
         vec![Group { points, history: Some(history), is_isolated }]
     }
 
-    /// Puts what is left of a batch into the spool: the first group replaces the batch's first entry, the others become new
-    /// entries. These are written before the old ones change.
+    /// Puts what is left of a batch into the spool: the first group replaces the batch's first entry, the others become
+    /// new entries. The new entries are written before the old ones change.
     fn put_groups(&mut self, source: Source, mut groups: Vec<Group>, now: Moment) {
         let batch = |points| Batch { points, events: Vec::new() };
         let entries = source.entries.unwrap_or_default();
         let stays = entries.first().filter(|_| !groups.is_empty()).map(|entry| (*entry, groups.remove(0)));
         let mut new = Vec::new();
         for Group { points, history, is_isolated } in groups {
-            let numbers = self.keep(batch(points), source.born, now);
+            let numbers = self.spool_batch(batch(points), source.born, now);
             new.extend(numbers.into_iter().map(|entry| (entry, history.clone(), is_isolated)));
         }
         let is_kept = stays.is_some();
@@ -193,8 +193,8 @@ impl Delivery {
         }
     }
 
-    /// The sink took something after single points had been refused: each of them is tried once more, or refused for good
-    /// where that was done.
+    /// The sink accepted something after single points had been refused alone. Each of them is sent once more; one that
+    /// was refused twice is refused for good.
     fn decide_isolated(&mut self, now: Moment) {
         for entry in std::mem::take(&mut self.proof.isolated) {
             let Some(history) = self.spool.history(entry).cloned() else { continue };
@@ -209,7 +209,7 @@ impl Delivery {
         }
     }
 
-    /// Points refused for good go into the rejected area.
+    /// Writes points that are refused for good to the rejected area.
     pub(super) fn refuse(&mut self, refusals: Vec<Refusal>, now: Moment) {
         if refusals.is_empty() {
             return;
@@ -222,7 +222,7 @@ impl Delivery {
     }
 }
 
-/// The points of that range that are not decided, a group for each kind of reason; those without a reason come first.
+/// The undecided points of that range, one group for each kind of reason; the group without a reason is first.
 fn left(shipment: &Shipment, range: Range<usize>) -> Vec<(Option<Arc<Reason>>, Vec<Point>)> {
     let mut groups = BTreeMap::new();
     for place in range {
@@ -238,7 +238,7 @@ fn left(shipment: &Shipment, range: Range<usize>) -> Vec<(Option<Arc<Reason>>, V
     groups.into_values().collect()
 }
 
-/// What the failure of `count` points proves of them; `was_well` where the sink took others just before.
+/// What the failure of `count` points proves about them. `was_well`: the request before was accepted.
 fn cause(reason: &Reason, count: usize, before: Option<&History>, was_well: bool) -> Cause {
     let is_refused_again = reason.status > 0 && before.is_some_and(History::was_alone);
     match reason.kind {

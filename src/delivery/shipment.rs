@@ -1,8 +1,9 @@
-//! Points on their way through the sink, request by request, until each of them is decided: delivered, refused, or left.
+//! Sends points request by request, until each point is decided: delivered, refused, or left for later.
 //!
-//! Acts on verdicts alone: halves what is too large, looks for what is refused without a name among the largest part first,
-//! and sends the rest of a partly stored request once more. *Invariant:* a point is refused here only when the sink named it;
-//! of one that was alone and refused that is said, for delivery to prove. Pure.
+//! Acts on verdicts only: halves what is too large; searches for the bad points of a request that was refused without
+//! naming any, in the largest part first; and sends the rest of a partly stored request again. *Invariant:* a point is
+//! refused here only if the sink named it. A point that was refused when sent alone is reported as [`Kind::Isolated`],
+//! and `settle.rs` decides. Pure.
 
 use crate::model::point::{Identity, Point};
 use crate::sink::{Refused, Request, Sink, Verdict};
@@ -10,11 +11,11 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Refused requests after which the search for culprits is broken off, to be taken up later.
+/// The search for bad points stops after this many refused requests, and goes on later.
 const SEARCH: usize = 64;
 /// The same while the sink has stored nothing of the shipment.
 const SEARCH_UNPROVED: usize = 16;
-/// How often points may be sent once more because the sink learned something about them.
+/// How often points may be sent again because the sink learned something about them.
 const ROUNDS: u32 = 8;
 
 /// A point that is refused for good.
@@ -25,19 +26,19 @@ pub struct Refusal {
     pub why: String,
 }
 
-/// What is known of a point.
+/// What is known about a point.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum PointState {
-    /// Nothing: it was not sent, or its request says nothing of it.
+    /// Not sent yet, or its request said nothing about it.
     #[default]
     Open,
     Delivered,
     Refused,
-    /// To be tried later, for this reason.
+    /// To be sent later, for this reason.
     Later(Arc<Reason>),
 }
 
-/// Why a point is left.
+/// Why a point is left for later.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reason {
     pub status: u16,
@@ -45,18 +46,18 @@ pub struct Reason {
     pub kind: Kind,
 }
 
-/// What a reason says of the point.
+/// What a reason says about the point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
-    /// The sink named it, or the search among it and others was broken off.
+    /// The sink named it, or the search among it and others was stopped.
     Named,
-    /// It was alone and refused, and others of the shipment were taken.
+    /// It was refused when sent alone, and others of the shipment were accepted.
     Isolated,
-    /// The request as a whole failed, and what was in it may be the cause.
+    /// The request as a whole failed, and its content may be the cause.
     Suspect,
 }
 
-/// Why nothing more of it can be sent now.
+/// Why nothing more of the shipment can be sent now.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Stop {
     Retry {
@@ -67,17 +68,17 @@ pub enum Stop {
     Pause {
         why: String,
     },
-    /// All that was sent was refused, nothing stored and nothing named: the sink as a whole may be wrong.
+    /// Everything was refused, nothing stored and no point named: the sink as a whole may be wrong.
     AllRefused {
         why: String,
     },
 }
 
-/// What is known of the sink before a shipment begins.
+/// What is known about the sink before a shipment begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trust {
     Unknown,
-    /// It is down or paused, and this is the attempt to find out: a refusal is an answer, nothing is searched.
+    /// It is down or paused, and this attempt finds out whether it still is: there is no search after a refusal.
     Probe,
 }
 
@@ -86,14 +87,14 @@ struct Part {
     points: Arc<Vec<Point>>,
     /// Their positions in the shipment.
     places: Vec<usize>,
-    /// How often they were sent before because of what the sink learned.
+    /// How often they were sent again because of what the sink learned.
     round: u32,
 }
 
-/// The part that is being sent, with the requests that are left of it.
+/// The part that is being sent, with its remaining requests.
 struct Current {
     part: Part,
-    /// The next one last.
+    /// In reverse: the next one is the last.
     requests: Vec<Request>,
 }
 
@@ -102,23 +103,24 @@ pub struct Shipment {
     points: Arc<Vec<Point>>,
     states: Vec<PointState>,
     current: Option<Current>,
-    /// A single point that goes ahead of the others, until it is sent.
+    /// A single point that is sent ahead of the others; `None` once it is sent.
     scout: Option<Part>,
-    /// It is out.
+    /// The scout is in flight.
     is_scouting: bool,
-    /// Points of the requests that are out, by position in the current part.
-    out: Vec<Range<usize>>,
+    /// The points of the requests in flight, by position in the current part.
+    in_flight: Vec<Range<usize>>,
     parts: Vec<Part>,
-    /// Parts of what was too large: they come first, the smallest at the end, so that a sink that takes no size is found soon.
+    /// Halves of parts that were too large. They are sent first, the smallest at the end of the list, so that a sink
+    /// that accepts no size is found soon.
     too_large: Vec<Part>,
     trust: Trust,
-    /// Requests that were refused without a name.
+    /// Number of requests that were refused without a named point.
     searched: usize,
-    /// Something of it was stored, or named by the sink.
+    /// The sink stored something of the shipment, or named a point.
     is_proved: bool,
-    /// Points that were alone and refused.
+    /// Points that were refused when sent alone: position in the shipment, status, reason.
     held: Vec<(usize, u16, String)>,
-    /// The last refusal without a name.
+    /// The last refusal without a named point.
     refusal: Option<(u16, String)>,
     refusals: Vec<Refusal>,
     delivered: usize,
@@ -126,7 +128,7 @@ pub struct Shipment {
 }
 
 impl Shipment {
-    /// Of points that are normalised.
+    /// `points` have to be normalised.
     pub fn new(points: Vec<Point>, trust: Trust) -> Shipment {
         let points = Arc::new(points);
         let whole = Part { points: Arc::clone(&points), places: (0..points.len()).collect(), round: 0 };
@@ -136,7 +138,7 @@ impl Shipment {
             current: None,
             scout: None,
             is_scouting: false,
-            out: Vec::new(),
+            in_flight: Vec::new(),
             parts: vec![whole],
             too_large: Vec::new(),
             trust,
@@ -150,8 +152,8 @@ impl Shipment {
         }
     }
 
-    /// The same with the point at that position ahead of the others: one that is most likely good tells whether the sink is
-    /// well, whatever is among them. Where it fails, that says nothing of any.
+    /// Sends the point at that position ahead of the others: a point that is probably good shows whether the sink
+    /// works, whatever the other points are. If it fails, that says nothing about any point.
     pub fn with_scout(mut self, place: usize) -> Shipment {
         if let Some(point) = self.points.get(place).filter(|_| self.points.len() > 1) {
             self.scout = Some(Part { points: Arc::new(vec![point.clone()]), places: vec![place], round: 0 });
@@ -177,22 +179,22 @@ impl Shipment {
         range.filter(is_undecided).filter_map(|place| self.points.get(place))
     }
 
-    /// Points refused since the last call.
+    /// Takes the points that were refused since the last call.
     pub fn take_refusals(&mut self) -> Vec<Refusal> {
         std::mem::take(&mut self.refusals)
     }
 
-    /// How many points were delivered since the last call.
+    /// Takes the number of points delivered since the last call.
     pub fn take_delivered(&mut self) -> usize {
         std::mem::take(&mut self.delivered)
     }
 
-    /// Why it ended early.
+    /// Why it ended early, if it did.
     pub fn stop(&self) -> Option<&Stop> {
         self.stop.as_ref()
     }
 
-    /// The next requests, at most `most` of them, and the points that their ranges count. `None` when it is over.
+    /// The next requests, at most `most`, and the points that their ranges refer to. `None` when the shipment is over.
     pub fn next(
         &mut self,
         sink: &dyn Sink,
@@ -205,7 +207,7 @@ impl Shipment {
                 let kept = current.requests.len().saturating_sub(most);
                 let mut requests = current.requests.split_off(kept);
                 requests.reverse();
-                self.out = requests.iter().map(|request| request.points.clone()).collect();
+                self.in_flight = requests.iter().map(|request| request.points.clone()).collect();
                 return Some((requests, Arc::clone(&current.part.points)));
             }
             self.current = None;
@@ -222,8 +224,8 @@ impl Shipment {
         None
     }
 
-    /// What was too large comes first; then the largest part, so that most good points are through when the search is broken
-    /// off.
+    /// Halves of what was too large come first, then the largest part: so most good points are delivered before the
+    /// search stops.
     fn next_part(&mut self) -> Option<Part> {
         if self.is_search_over() {
             return None;
@@ -244,9 +246,9 @@ impl Shipment {
         self.searched >= if self.is_proved { SEARCH } else { SEARCH_UNPROVED }
     }
 
-    /// What became of the requests that were out, in their order.
+    /// Takes the verdicts on the requests that were in flight, in their order.
     pub fn answered(&mut self, verdicts: Vec<Verdict>) {
-        for (range, verdict) in std::mem::take(&mut self.out).into_iter().zip(verdicts) {
+        for (range, verdict) in std::mem::take(&mut self.in_flight).into_iter().zip(verdicts) {
             self.answer(range, verdict);
         }
         self.is_scouting = false;
@@ -300,7 +302,7 @@ impl Shipment {
         }
     }
 
-    /// Both halves are sent by themselves; what cannot be halved is held.
+    /// Both halves are sent by themselves; a single point is held.
     fn halve(&mut self, open: Vec<usize>, status: u16, why: String, is_too_large: bool) {
         self.refusal = Some((status, why.clone()));
         if !self.is_proved || !is_too_large {
@@ -326,7 +328,7 @@ impl Shipment {
         }
     }
 
-    /// Nothing more is sent: what a search has not decided is left, with the reason.
+    /// Nothing more is sent: what the search has not decided is left for later, with the reason.
     fn conclude(&mut self) {
         self.current = None;
         let held = std::mem::take(&mut self.held);
@@ -368,7 +370,7 @@ impl Shipment {
         }
     }
 
-    /// Position in the shipment of a point of the current part.
+    /// The position in the shipment of a point of the current part.
     fn place(&self, index: usize) -> Option<usize> {
         self.current.as_ref()?.part.places.get(index).copied()
     }
@@ -385,7 +387,7 @@ impl Shipment {
         }
     }
 
-    /// These points of the current part, as a part of their own.
+    /// These points of the current part as a new part.
     fn pick(&self, indices: &[usize], round: u32) -> Part {
         let Some(current) = &self.current else { return Part { points: Arc::default(), places: Vec::new(), round } };
         let points = indices.iter().filter_map(|index| current.part.points.get(*index).cloned()).collect();

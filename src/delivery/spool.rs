@@ -1,10 +1,11 @@
-//! The spool: batches that could not be delivered yet, on disk before they count as kept; their order, bounds and waits.
+//! The spool: undelivered batches on disk; their order, bounds and waits.
 //!
-//! Each has a number, in the order of their making, and a file, see `files.rs`. While the disk refuses, batches are kept in
-//! memory within a bound.
+//! Each entry has a number, in the order of creation, and a file, see `files.rs`. While the disk refuses, batches are
+//! kept in memory, up to a bound.
 //!
-//! *Invariant:* a file is set aside only when its content is damaged; whatever else keeps it from being read is waited for.
-//! *Invariant:* what is on its way to the sink is never dropped under its sender.
+//! *Invariant:* a file is set aside only if its content is damaged; after any other read error it stays and is tried
+//! again.
+//! *Invariant:* an entry that is in flight to the sink is never dropped.
 
 use super::Moment;
 use super::codec;
@@ -21,67 +22,68 @@ use std::time::{Duration, Instant};
 
 /// Points kept in memory while the disk refuses.
 pub const MEMORY_POINTS: usize = 20_000;
-/// Where numbers begin while nobody knows what lies in the folder: higher than those of the files there.
+/// The first number while the folder cannot be listed: higher than those of the files in it.
 const UNSEEN: u64 = 1 << 40;
 /// Wait after a file could not be read: the first, doubled each time, and the longest.
 const UNREADABLE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
 
-/// How much the spool may hold; beyond it the oldest goes first.
+/// How much the spool may hold; beyond that the oldest entry is dropped first.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     pub entries: usize,
     pub bytes: u64,
-    /// `None`: as long as it takes.
+    /// `None`: no limit.
     pub age: Option<Duration>,
 }
 
 impl Bounds {
-    /// As the settings say.
+    /// As configured.
     pub fn configured(own: &SelfConfig, tsdb: &Tsdb) -> Bounds {
         Bounds { entries: own.max_cache, bytes: tsdb.spool_max_bytes, age: tsdb.spool_max_age }
     }
 }
 
+/// The spool of this daemon.
 pub struct Spool {
     files: Files,
     bounds: Bounds,
-    /// When it was opened: ages count from here by a clock that nobody can set.
+    /// When it was opened: ages are counted from here by the monotonic clock.
     opened: Moment,
-    /// The number of the next batch.
+    /// The number of the next entry.
     next: u64,
-    /// `files` knows what lay in the folder when it was taken over.
+    /// Whether the folder has been listed.
     is_known: bool,
-    /// What the disk refused so far, by number, so oldest first.
+    /// What the disk refused so far, by number, so the oldest is first.
     memory: BTreeMap<u64, Batch>,
-    /// When the batches of this run were stored first, see [`Spool::stamp`]; kept where ages matter.
+    /// When entries of this run were first stored, see [`Spool::stamp`]; filled only if there is a maximum age.
     born: BTreeMap<u64, i64>,
-    /// Of the entries that are to wait, what became of them when they were last tried.
+    /// Failures of entries, where they matter.
     histories: BTreeMap<u64, History>,
-    /// Entries whose file could not be read, how often, and until when they wait.
+    /// Entries whose file could not be read: how often, and until when they wait.
     unreadable: BTreeMap<u64, (u32, Instant)>,
-    /// Entries on their way to the sink.
-    out: BTreeSet<u64>,
+    /// Entries in flight to the sink.
+    in_flight: BTreeSet<u64>,
     memory_points: usize,
     dropped: Dropped,
-    /// Damaged files since it was opened.
+    /// Damaged files set aside since it was opened.
     set_aside: u64,
     notes: Vec<String>,
 }
 
-/// What reading an entry brought.
+/// The result of reading an entry.
 #[derive(Debug)]
 pub enum Read {
     /// The batch, and when it was first stored, see [`Spool::stamp`].
     Batch(Batch, i64),
-    /// It is not there any more: past its age, set aside, or removed by somebody.
+    /// The entry is gone: too old, set aside, or removed by somebody.
     Gone,
-    /// The system refuses it for now.
+    /// The system refuses to read it for now.
     NotNow,
 }
 
 impl Spool {
-    /// Takes over the folder, making it where it is missing. A folder that cannot be used now is tried again with each
-    /// batch: neither a full disk nor anything in the folder keeps a daemon from starting.
+    /// Takes over the folder, and makes it if it is missing. A folder that cannot be used now is tried again with each
+    /// batch: neither a full disk nor anything in the folder keeps the daemon from starting.
     ///
     /// # Errors
     /// Another daemon holds the lock.
@@ -96,7 +98,7 @@ impl Spool {
             born: BTreeMap::new(),
             histories: BTreeMap::new(),
             unreadable: BTreeMap::new(),
-            out: BTreeSet::new(),
+            in_flight: BTreeSet::new(),
             memory_points: 0,
             dropped: Dropped::default(),
             set_aside: 0,
@@ -108,7 +110,7 @@ impl Spool {
         }
     }
 
-    /// Makes sure that the folder is ours, and looks at what lies there when it was not.
+    /// Makes sure that we hold the folder's lock, and lists the folder if the lock was taken anew.
     fn hold(&mut self) -> Result<()> {
         match self.files.hold()? {
             false if self.is_known => Ok(()),
@@ -116,7 +118,7 @@ impl Spool {
         }
     }
 
-    /// What lies in the folder now.
+    /// Lists the folder again.
     fn look_again(&mut self) -> Result<()> {
         let memory = &self.memory;
         let gone = self.files.look(|sequence| memory.contains_key(sequence))?;
@@ -126,20 +128,20 @@ impl Spool {
             self.dropped.drop(Bound::Removed, gone.into_iter().sum());
         }
         let last = self.files.numbers().next_back().copied().unwrap_or(0);
-        // A number is never given twice: somebody may still hold it.
+        // A number is never reused: it may still be in use, for an entry in flight.
         let begin = if self.is_known || !self.memory.is_empty() { self.next } else { 1 };
         self.next = begin.max(last.saturating_add(1));
         self.is_known = true;
         Ok(())
     }
 
-    /// How much it may hold from the next batch on.
+    /// Applies from the next batch on.
     pub fn set_bounds(&mut self, bounds: Bounds) {
         self.bounds = bounds;
     }
 
-    /// What became of its batches says nothing any more: they will be tried with another sink.
-    pub fn forgive(&mut self) {
+    /// Forgets all failures: the entries will be sent to another sink.
+    pub fn forget_failures(&mut self) {
         self.histories.clear();
     }
 
@@ -147,24 +149,24 @@ impl Spool {
         self.files() == 0 && self.memory.is_empty()
     }
 
-    /// Batches in files.
+    /// Number of entries in files.
     pub fn files(&self) -> usize {
         self.files.count()
     }
 
-    /// Points that the disk did not take.
+    /// Points in memory, because the disk did not take them.
     pub fn memory_points(&self) -> usize {
         self.memory_points
     }
 
-    /// Points that are lost when the process ends: those in memory that no file holds, either.
+    /// Points that would be lost now if the process ended: those in memory without a file.
     pub fn lost_with_memory(&self) -> usize {
         let lost = self.memory.iter().filter(|(sequence, _)| !self.is_half_written(**sequence));
         lost.map(|(_, batch)| batch.len()).sum()
     }
 
-    /// Whether a batch in memory has a file, although it was not certain that it is on the disk. While nobody knows what lies in
-    /// the folder, a file of that number is another batch's.
+    /// Whether an entry in memory has a file that was written but maybe not synced. While the folder is not listed, a
+    /// file of that number belongs to another batch.
     fn is_half_written(&self, sequence: u64) -> bool {
         self.is_known && self.files.lies_there(sequence)
     }
@@ -174,13 +176,14 @@ impl Spool {
         self.files.bytes()
     }
 
-    /// Unix seconds since when the oldest batch waits; of those in memory alone the time of the first point.
+    /// Unix seconds when the oldest entry was first stored; for entries in memory only, the time of their first point.
+    /// `None` if the spool is empty or that cannot be read.
     pub fn oldest(&mut self) -> Option<i64> {
         let in_memory = || self.memory.first_key_value()?.1.points.first().map(|point| point.time);
         self.files.oldest().or_else(in_memory)
     }
 
-    /// Points dropped since the last call, by the bound that was reached.
+    /// Takes the counts of points dropped since the last call.
     pub fn take_dropped(&mut self) -> Dropped {
         std::mem::take(&mut self.dropped)
     }
@@ -190,16 +193,17 @@ impl Spool {
         self.set_aside
     }
 
-    /// Sentences for the log since the last call: what was set aside, what cannot be read.
+    /// Takes the messages for the log since the last call: files that were set aside or cannot be read.
     pub fn take_notes(&mut self) -> Vec<String> {
         std::mem::take(&mut self.notes)
     }
 
-    /// Keeps a batch as the newest, stored first at `born`. Its number, or numbers where it was too large for one entry, and
-    /// whether the disk took it; what it did not take is kept in memory, within a bound.
+    /// Adds a batch as the newest entry; `born` says when it was first stored. Returns its number (several if it was
+    /// too large for one entry), and whether the disk took it. What the disk did not take is kept in memory, up to a
+    /// bound.
     pub fn store(&mut self, batch: Batch, born: i64, now: Moment) -> (Vec<u64>, Result<()>) {
         let mut numbers = Vec::with_capacity(1);
-        for piece in self.fitting(batch) {
+        for piece in self.split_to_fit(batch) {
             self.memory_points += piece.len();
             self.memory.insert(self.next, piece);
             numbers.push(self.next);
@@ -210,16 +214,18 @@ impl Spool {
         }
         let flushed = self.flush(now);
         while self.memory_points > MEMORY_POINTS {
-            let Some(oldest) = self.memory.keys().find(|sequence| !self.out.contains(sequence)).copied() else { break };
+            let Some(oldest) = self.memory.keys().find(|sequence| !self.in_flight.contains(sequence)).copied() else {
+                break;
+            };
             self.dropped.drop(Bound::Memory, self.memory.get(&oldest).map_or(0, Batch::len));
             self.forget(oldest);
         }
         (numbers, flushed)
     }
 
-    /// The batch in halves until none would fill a good part of the spool.
-    fn fitting(&self, batch: Batch) -> Vec<Batch> {
-        /// A point with four tags, each as long as a tag may be.
+    /// Halves the batch until no piece would fill half of the spool.
+    fn split_to_fit(&self, batch: Batch) -> Vec<Batch> {
+        /// Bytes of a point with four tags of the greatest length.
         const LARGE_POINT: u64 = 4_096;
         let most = self.bounds.bytes / 2;
         let is_large = |batch: &Batch| {
@@ -239,7 +245,7 @@ impl Spool {
         done
     }
 
-    /// Writes what lies in memory, oldest first, as far as the disk takes it.
+    /// Writes the entries in memory to the disk, oldest first, until the disk refuses.
     ///
     /// # Errors
     /// The disk refuses.
@@ -259,23 +265,24 @@ impl Spool {
         Ok(())
     }
 
-    /// Whether the disk is to be tried: something waits in memory, or nobody could look yet what lies there.
+    /// Whether the disk is to be tried: entries wait in memory, or the folder is not listed yet.
     pub fn wants_disk(&self) -> bool {
         !self.memory.is_empty() || !self.is_known
     }
 
-    /// When the batch was stored first, for the header of its file: by the wall clock as it is now, which later runs go by.
+    /// When the entry was first stored, for its file's header: by the present wall clock, because later runs can only
+    /// use that.
     fn header_time(&self, sequence: u64, now: Moment) -> i64 {
         let age = self.born.get(&sequence).map_or(0, |born| self.stamp(now.at).saturating_sub(*born));
         now.wall.saturating_sub(age)
     }
 
-    /// Drops the oldest files until one of `size` fits all bounds. To make room on the disk, files are dropped only where that
-    /// gains enough: another program that fills the disk does not cost the backlog.
+    /// Drops the oldest files until `size` more bytes are within all bounds. For space on the disk, files are dropped
+    /// only if that gains enough: when another program fills the disk, the backlog is kept.
     fn make_room(&mut self, size: u64) -> Result<()> {
         while self.files() >= self.bounds.entries.max(1) && self.drop_oldest(Bound::Entries) {}
         while self.bytes().saturating_add(size) > self.bounds.bytes && self.drop_oldest(Bound::Bytes) {}
-        // Below zero where others use part of the reserve.
+        // Negative where others use part of the reserve.
         let free = self.files.free()?;
         let missing = (size as i64).saturating_sub(free).max(0) as u64;
         if missing > 0 && missing <= self.bytes() {
@@ -289,7 +296,7 @@ impl Spool {
     }
 
     fn drop_oldest(&mut self, bound: Bound) -> bool {
-        let Some(sequence) = self.files.numbers().find(|sequence| !self.out.contains(sequence)).copied() else {
+        let Some(sequence) = self.files.numbers().find(|sequence| !self.in_flight.contains(sequence)).copied() else {
             return false;
         };
         self.dropped.drop(bound, self.files.count_points(sequence));
@@ -300,7 +307,7 @@ impl Spool {
     fn forget(&mut self, sequence: u64) {
         self.histories.remove(&sequence);
         self.unreadable.remove(&sequence);
-        self.out.remove(&sequence);
+        self.in_flight.remove(&sequence);
         self.born.remove(&sequence);
         let memory = self.memory.remove(&sequence);
         self.memory_points = self.memory_points.saturating_sub(memory.as_ref().map_or(0, Batch::len));
@@ -309,18 +316,18 @@ impl Spool {
         }
     }
 
-    /// The entries that may be tried now, oldest first.
+    /// The entries that may be sent now, oldest first.
     pub fn ready(&self, now: Instant) -> impl DoubleEndedIterator<Item = u64> {
-        // What lies in memory is newer than all files.
+        // Entries in memory are newer than all files.
         self.files.numbers().chain(self.memory.keys()).copied().filter(move |sequence| {
-            !self.out.contains(sequence) && self.waits_until(*sequence).is_none_or(|until| until <= now)
+            !self.in_flight.contains(sequence) && self.waits_until(*sequence).is_none_or(|until| until <= now)
         })
     }
 
-    /// When the first of those that wait may be tried again; `None` where none waits.
+    /// When the first waiting entry may be sent again; `None` if none waits.
     pub fn next_ready(&self) -> Option<Instant> {
         let waiting =
-            self.histories.keys().chain(self.unreadable.keys()).filter(|sequence| !self.out.contains(sequence));
+            self.histories.keys().chain(self.unreadable.keys()).filter(|sequence| !self.in_flight.contains(sequence));
         waiting.filter_map(|sequence| self.waits_until(*sequence)).min()
     }
 
@@ -329,17 +336,17 @@ impl Spool {
         tried.max(self.unreadable.get(&sequence).map(|(_, until)| *until))
     }
 
-    /// What became of the entry when it was last tried, where that matters.
+    /// Its failures, where they matter.
     pub fn history(&self, sequence: u64) -> Option<&History> {
         self.histories.get(&sequence)
     }
 
-    /// Points in it, about.
+    /// Points in it; estimated if an earlier run wrote its file.
     pub fn size(&self, sequence: u64) -> usize {
         self.memory.get(&sequence).map_or_else(|| self.files.points(sequence), Batch::len)
     }
 
-    /// Reads an entry that is to be sent; it counts as on its way until [`Spool::done`] or [`Spool::put_back`].
+    /// Reads an entry to be sent; it counts as in flight until [`Spool::done`] or [`Spool::put_back`].
     pub fn take(&mut self, sequence: u64, now: Instant) -> Read {
         let born = self.born.get(&sequence).copied();
         let (batch, born) = match self.memory.get(&sequence) {
@@ -351,7 +358,7 @@ impl Spool {
                     Err(why) => return self.set_aside(sequence, &why, now),
                 },
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    // Perhaps the whole folder is gone: then all that is missing is told at once.
+                    // If the whole folder is gone, everything missing is counted at once.
                     return if self.look_again().is_ok() {
                         Read::Gone
                     } else {
@@ -369,17 +376,17 @@ impl Spool {
             self.forget(sequence);
             return Read::Gone;
         }
-        self.out.insert(sequence);
+        self.in_flight.insert(sequence);
         Read::Batch(batch, born)
     }
 
-    /// Whether a batch first stored then is past its age.
+    /// Whether a batch that was first stored at `born` is past the maximum age.
     pub fn is_too_old(&self, born: i64, now: Instant) -> bool {
         self.bounds.age.is_some_and(|age| self.stamp(now).saturating_sub(born) > age.as_secs() as i64)
     }
 
-    /// Unix seconds: by the wall clock when the spool was opened, and by the monotonic clock since. By it ages are counted, so
-    /// that they do not change when somebody sets the wall clock; only between two runs it has to be trusted.
+    /// Unix seconds: the wall clock at the opening of the spool plus the monotonic time since. Ages are counted with
+    /// it, so that setting the wall clock does not change them; only between two runs the wall clock has to be trusted.
     pub fn stamp(&self, now: Instant) -> i64 {
         self.opened.wall.saturating_add(now.saturating_duration_since(self.opened.at).as_secs() as i64)
     }
@@ -396,7 +403,7 @@ impl Spool {
         Read::NotNow
     }
 
-    /// A damaged file goes where a person can look at it.
+    /// Moves a damaged file to the quarantine, for a person to look at.
     fn set_aside(&mut self, sequence: u64, why: &str, now: Instant) -> Read {
         match self.files.set_aside(sequence) {
             Ok(to) => {
@@ -410,9 +417,9 @@ impl Spool {
         }
     }
 
-    /// Nothing of the entry is decided: it stays at its place, and waits as `history` says.
+    /// The entry stays in the spool undecided, and waits as `history` says.
     pub fn put_back(&mut self, sequence: u64, history: Option<History>) {
-        self.out.remove(&sequence);
+        self.in_flight.remove(&sequence);
         if let Some(history) = history
             && self.holds(sequence)
         {
@@ -420,10 +427,10 @@ impl Spool {
         }
     }
 
-    /// A batch that was just stored is on its way already.
-    pub fn take_out(&mut self, sequence: u64) {
+    /// An entry that was just stored is in flight already.
+    pub fn mark_in_flight(&mut self, sequence: u64) {
         if self.holds(sequence) {
-            self.out.insert(sequence);
+            self.in_flight.insert(sequence);
         }
     }
 
@@ -431,15 +438,15 @@ impl Spool {
         self.files.contains(sequence) || self.memory.contains_key(&sequence)
     }
 
-    /// All of the entry is decided.
+    /// The entry is decided completely.
     pub fn done(&mut self, sequence: u64) {
         self.forget(sequence);
     }
 
-    /// A part of the entry is decided: `rest` takes its place in the order.
+    /// A part of the entry is decided: `rest` replaces its content.
     ///
     /// # Errors
-    /// The disk refuses; the whole entry then stays, and a part of it will be sent again.
+    /// The disk refuses. The whole entry then stays, and a part of it will be sent again.
     pub fn shrink(&mut self, sequence: u64, rest: Batch, born: i64, now: Moment) -> Result<()> {
         if let Some(memory) = self.memory.get_mut(&sequence) {
             self.memory_points = self.memory_points.saturating_sub(memory.len()).saturating_add(rest.len());

@@ -1,6 +1,7 @@
-//! What Btrfs says of its devices where it is mounted; /sys/fs/btrfs does not tell which device has which number.
+//! The devices of mounted Btrfs file systems, queried by ioctl because /sys/fs/btrfs does not tell which device has
+//! which number.
 //!
-//! *Invariant:* the place is open while a question is asked and no longer: nobody could unmount it otherwise.
+//! *Invariant:* the mount point is open only during a query; otherwise it could not be unmounted.
 
 use crate::model::error::{Error, Result};
 use crate::sys::btrfs;
@@ -8,31 +9,31 @@ use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 
-/// A mounted Btrfs.
+/// A mounted Btrfs file system.
 pub struct Filesystem {
     path: PathBuf,
-    /// As /sys/fs/btrfs names it.
+    /// The name of its folder in /sys/fs/btrfs.
     pub uuid: String,
-    /// Its devices, and the lists for which they were asked.
+    /// The devices from the last query, and the `numbers` and `listed` for which it was made.
     devices: Vec<Device>,
     numbers: Vec<u64>,
     listed: Vec<String>,
 }
 
-/// A device of a Btrfs.
+/// A device of a Btrfs file system.
 #[derive(Clone)]
 pub struct Device {
     pub number: u64,
-    /// As it was when mounted, where that is known.
+    /// The path with which it was mounted, if known.
     pub path: Option<String>,
     pub is_missing: bool,
 }
 
-/// The highest number of a device that is looked for. Numbers are never given twice.
+/// The highest device number that is tried. Btrfs never reuses numbers.
 const HIGHEST: u64 = 4096;
 
 impl Filesystem {
-    /// `None` where something else is mounted there.
+    /// `None` if another file system is mounted there.
     ///
     /// # Errors
     /// [`Error::File`] with the path.
@@ -43,8 +44,8 @@ impl Filesystem {
         Ok(uuid.map(new))
     }
 
-    /// The devices of these numbers, of all where `numbers` is empty. They are asked when `numbers` or `listed`, what
-    /// /sys/fs/btrfs says of its devices, are not what they were.
+    /// The devices with these numbers; all devices if `numbers` is empty. They are queried again if `numbers` or
+    /// `listed`, the device names in /sys/fs/btrfs, have changed.
     pub fn devices(&mut self, numbers: &[u64], listed: &[String]) -> Vec<Device> {
         if self.devices.is_empty() || self.listed != listed || self.numbers != numbers {
             let Ok((folder, info)) = self.open() else { return Vec::new() };
@@ -61,10 +62,11 @@ impl Filesystem {
         self.devices.clone()
     }
 
-    /// Errors of writing, reading, flushing, corruption and generation, as Linux before 5.14 tells them.
+    /// The error counters for write, read, flush, corruption and generation; for Linux before 5.14, which does not have
+    /// them in /sys.
     ///
     /// # Errors
-    /// Nobody but root may ask, and only where it is still mounted.
+    /// The process is not root, or the file system is no longer mounted there.
     pub fn errors(&self, number: u64) -> io::Result<[u64; 5]> {
         btrfs::errors(&self.open()?.0, number)
     }

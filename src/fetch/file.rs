@@ -1,4 +1,5 @@
-//! Kernel files that stay open: read with `pread` into a reused buffer, opened anew when the kernel says so.
+//! Kernel files that are kept open, read with `pread` into a reused buffer, and opened again when the kernel requires
+//! it.
 
 use super::tree;
 use crate::model::error::{Error, Result};
@@ -8,23 +9,24 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-/// More than any file of /proc or /sys that a check reads; a file that goes on past it is cut there.
+/// Larger than any file of /proc or /sys that a check reads. A longer file is cut here.
 const MAX_BYTES: usize = 16 << 20;
 
-/// Room for the first read, doubled until the file fits.
+/// Initial buffer size; it is doubled until the file fits.
 const FIRST_BYTES: usize = 4096;
 
-/// The kernel writes lines into pages of at least so many bytes: where the next line does not fit, a read ends early.
+/// The kernel fills pages of at least this size with whole lines, so a read ends early if the next line does not fit
+/// into the page.
 const PAGE: usize = 4096;
 
-/// What is longer than any line of the files that are read in one go. Lines with paths may be longer.
+/// Longer than any line of the files that are read with [`Until::Short`]. Lines with paths may be longer.
 const LINE: usize = 512;
 
-/// One file of /proc or /sys, named relative to its root: `proc/stat`.
+/// A file in /proc or /sys, by its path relative to the root: `proc/stat`.
 pub struct KernelFile {
     path: Cow<'static, str>,
     open: Option<File>,
-    /// Never shorter than it has been: what is behind `filled` is left from earlier.
+    /// The bytes after `filled` are left from earlier reads.
     buffer: Vec<u8>,
     filled: usize,
 }
@@ -34,10 +36,10 @@ impl KernelFile {
         KernelFile { path: path.into(), open: None, buffer: Vec::new(), filled: 0 }
     }
 
-    /// The whole text. Bytes that are not UTF-8 become U+FFFD.
+    /// The whole text. Invalid UTF-8 is replaced by U+FFFD.
     ///
     /// # Errors
-    /// [`Error::File`] with the path; [`Error::is_gone`] tells a device that has left.
+    /// [`Error::File`] with the path; [`Error::is_gone`] is true if the device was removed.
     pub fn read(&mut self, roots: &Roots) -> Result<&str> {
         self.refill(roots, Until::Short)?;
         if std::str::from_utf8(self.bytes()).is_err() {
@@ -47,20 +49,20 @@ impl KernelFile {
         std::str::from_utf8(self.bytes()).map_err(|_| Error::parse("text", &self.path))
     }
 
-    /// Reads the whole file as it is, for lines that hold paths: those may be in any encoding.
+    /// Reads the whole file as bytes, for lines with paths, which may have any encoding.
     ///
     /// # Errors
-    /// As [`KernelFile::read`]; the next call reads it again.
+    /// As for [`KernelFile::read`]; the next call opens the file again.
     pub fn refresh(&mut self, roots: &Roots) -> Result<()> {
         self.refill(roots, Until::Nothing).inspect_err(|_| self.close())
     }
 
-    /// What was read stays; the next read opens the file anew.
+    /// Closes the file and keeps the bytes; the next read opens it again.
     pub fn close(&mut self) {
         self.open = None;
     }
 
-    /// What was read last.
+    /// The bytes of the last read.
     pub fn bytes(&self) -> &[u8] {
         self.buffer.get(..self.filled).unwrap_or_default()
     }
@@ -72,7 +74,7 @@ impl KernelFile {
                     self.filled = filled;
                     return Ok(());
                 }
-                // The file behind the descriptor is gone; perhaps there is a new one of that name.
+                // The file behind the descriptor no longer exists; there may be a new one with the same name.
                 Err(error) if matches!(error.raw_os_error(), Some(libc::ENODEV | libc::ESTALE | libc::ENOENT)) => {}
                 Err(error) => return Err(Error::file("read", tree::place(roots, &self.path))(error)),
             }
@@ -85,16 +87,16 @@ impl KernelFile {
     }
 }
 
-/// How the end of a file is known.
+/// How the end of the file is recognised.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Until {
-    /// A read brings less than there is room for, and the kernel had room for another line.
+    /// A read returned fewer bytes than requested although the kernel's page had room for another line.
     Short,
-    /// A read brings nothing.
+    /// A read returned 0 bytes.
     Nothing,
 }
 
-/// Reads the file from its beginning to its end; how many bytes there are.
+/// Reads the whole file into the buffer. Returns the number of bytes.
 pub fn fill(buffer: &mut Vec<u8>, file: &File, mut until: Until) -> io::Result<usize> {
     let mut filled = 0;
     loop {
@@ -103,7 +105,8 @@ pub fn fill(buffer: &mut Vec<u8>, file: &File, mut until: Until) -> io::Result<u
                 return Ok(filled);
             }
             buffer.resize((filled * 2).max(FIRST_BYTES), 0);
-            // The kernel may have the rest of a line that was cut here, before a page of others.
+            // The buffer may have cut a line. The kernel then returns the rest of that line first, and its page
+            // boundaries no longer match.
             if filled > 0 {
                 until = Until::Nothing;
             }

@@ -1,6 +1,6 @@
-//! The addresses of a host. A name is asked for in a thread of its own, so that a resolver that is dead holds up nothing else.
+//! Resolves the name of a host. Each lookup has a thread of its own, so a resolver that hangs blocks nothing else.
 //!
-//! *Invariant:* no host ever has more than one question out.
+//! *Invariant:* a host never has more than one lookup in progress.
 
 use crate::net::names;
 use std::io;
@@ -9,10 +9,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Instant;
 
-/// Enough for the system's resolver.
+/// Stack size of a lookup thread; enough for the system's resolver.
 const STACK_BYTES: usize = 256 << 10;
 
-/// A name or an address, and a port.
+/// A host name or IP address, and a port.
 pub struct Host {
     name: String,
     port: u16,
@@ -24,7 +24,7 @@ impl Host {
         Host { name: name.into(), port, asked: None }
     }
 
-    /// As people write it: `router:161`, `[::1]:161`.
+    /// Host and port as text: `router:161`, `[::1]:161`.
     pub fn shown(&self) -> String {
         match self.name.contains(':') {
             true => format!("[{}]:{}", self.name, self.port),
@@ -32,10 +32,10 @@ impl Host {
         }
     }
 
-    /// At least one address, those of IPv4 first. An answer that comes too late is there at the next call.
+    /// At least one address, IPv4 first. If the lookup takes longer than `until`, a later call returns its result.
     ///
     /// # Errors
-    /// In words, why there is none.
+    /// The name cannot be resolved, or not in time; the text says why.
     pub fn addresses(&mut self, until: Instant) -> Result<Vec<SocketAddr>, String> {
         if let Ok(address) = self.name.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(address, self.port)]);
@@ -62,7 +62,7 @@ impl Host {
         let (sender, answer) = channel();
         let name = self.name.clone();
         let ask = move || {
-            // Nobody listens any more after a reload; that is fine.
+            // The receiver is gone if the configuration was reloaded meanwhile.
             let _ = sender.send(names::look_up(&name));
         };
         thread::Builder::new().name("look-up".into()).stack_size(STACK_BYTES).spawn(ask)?;

@@ -1,7 +1,7 @@
-//! The hosts that the nodes of a cluster name themselves after, under the names that the resolver has for them. It is asked in a
-//! thread of its own, and what it said is remembered.
+//! Host names for the nodes of a cluster, as the resolver knows them. Lookups have a thread of their own, and their
+//! results are cached.
 //!
-//! *Invariant:* there is never more than one question out.
+//! *Invariant:* there is never more than one lookup in progress.
 
 use super::http::Endpoint;
 use crate::net::names::is_loopback;
@@ -12,53 +12,55 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Longest wait for a name that was not asked for before; a later answer counts from then on.
+/// Longest wait for a name that is not in the cache. A later answer is used from then on.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How long a name is believed.
+/// How long a result stays in the cache.
 const KEPT: Duration = Duration::from_secs(600);
-/// Most hosts that are remembered.
+/// Maximum number of cached names.
 const MOST: usize = 1000;
-/// Enough for the system's resolver.
+/// Stack size of the lookup thread; enough for the system's resolver.
 const STACK_BYTES: usize = 256 << 10;
-/// What nodes call a host that they do not know: CouchDB, and Couchbase before it has a name.
+/// Host parts of node names that mean "unknown": in CouchDB, and in Couchbase before the node has a name.
 const UNKNOWN: &[&str] = &["", "nohost", "$HOST"];
 
-/// Of a cluster that is asked through one server.
+/// The host names of a cluster that is monitored through one of its servers.
 pub struct HostNames {
-    /// That server; `None`: it is on this host.
-    asked: Option<String>,
-    /// By what nodes say.
-    known: HashMap<String, Known>,
+    /// The host of that server; `None`: this host.
+    server: Option<String>,
+    /// By host part of the node name.
+    known: HashMap<String, CachedName>,
     question: Option<(String, Receiver<Option<String>>)>,
 }
 
-struct Known {
+struct CachedName {
     name: String,
     until: Instant,
 }
 
 impl HostNames {
+    /// For the cluster of this server.
     pub fn new(server: &Endpoint) -> HostNames {
-        let asked = (!server.is_local()).then(|| server.host_and_port().0.to_string());
-        HostNames { asked, known: HashMap::new(), question: None }
+        let server = (!server.is_local()).then(|| server.host_and_port().0.to_string());
+        HostNames { server, known: HashMap::new(), question: None }
     }
 
-    /// The host that a node calls so: the server that is asked where it means itself; `None`: the host of the daemon.
+    /// The host name for a node. A node that names itself by a loopback address or an unknown name is the monitored
+    /// server. `None`: the daemon's host.
     pub fn of(&mut self, node: &str, until: Instant) -> Option<String> {
         let is_itself = UNKNOWN.contains(&node) || is_loopback(node);
-        let host = if is_itself { self.asked.clone()? } else { node.to_string() };
+        let host = if is_itself { self.server.clone()? } else { node.to_string() };
         Some(self.name(host, until))
     }
 
-    /// The name of that host; itself as long as the resolver has not said another.
+    /// The name that the resolver has for the host, or the host itself until it is known.
     fn name(&mut self, host: String, until: Instant) -> String {
-        self.hear(Duration::ZERO);
+        self.receive(Duration::ZERO);
         let known = self.known.get(&host);
         if known.is_none_or(|known| known.until < Instant::now()) && self.question.is_none() {
             let is_new = known.is_none();
             self.ask(&host);
             if is_new {
-                self.hear(PATIENCE.min(until.saturating_duration_since(Instant::now())));
+                self.receive(PATIENCE.min(until.saturating_duration_since(Instant::now())));
             }
         }
         self.known.get(&host).map_or(host, |known| known.name.clone())
@@ -66,18 +68,18 @@ impl HostNames {
 
     fn ask(&mut self, host: &str) {
         let (sender, answer) = channel();
-        let asked = host.to_string();
+        let host_name = host.to_string();
         let ask = move || {
-            // Nobody listens any more after a reload; that is fine.
-            let _ = sender.send(name_of(&asked));
+            // The receiver is gone if the configuration was reloaded meanwhile.
+            let _ = sender.send(name_of(&host_name));
         };
         if thread::Builder::new().name("look-up".into()).stack_size(STACK_BYTES).spawn(ask).is_ok() {
             self.question = Some((host.into(), answer));
         }
     }
 
-    /// Takes the answer where it comes in that time.
-    fn hear(&mut self, patience: Duration) {
+    /// Waits that long for the lookup, and stores its result.
+    fn receive(&mut self, patience: Duration) {
         let Some((host, answer)) = self.question.take() else { return };
         let found = match answer.recv_timeout(patience) {
             Err(RecvTimeoutError::Timeout) => {
@@ -89,15 +91,15 @@ impl HostNames {
         if self.known.len() >= MOST {
             self.known.clear();
         }
-        // `localhost` is what many hosts call their own address.
+        // Many hosts resolve their own address to `localhost`.
         let found = found.filter(|name| !is_loopback(name));
         let before = self.known.remove(&host).map(|known| known.name);
         let name = found.or(before).unwrap_or_else(|| host.clone());
-        self.known.insert(host, Known { name, until: Instant::now() + KEPT });
+        self.known.insert(host, CachedName { name, until: Instant::now() + KEPT });
     }
 }
 
-/// The host of `host:8091`, `[::1]:8091`.
+/// The host in `host:8091` or `[::1]:8091`.
 pub fn without_port(address: &str) -> &str {
     match address.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
@@ -105,7 +107,7 @@ pub fn without_port(address: &str) -> &str {
     }
 }
 
-/// The first part of the name of a host; all of what is an address, or no name that a host may have.
+/// The first label of a host name. An address or an invalid name is returned unchanged.
 pub fn short_name(host: &str) -> &str {
     let is_label = |label: &str| {
         (1..=63).contains(&label.len())

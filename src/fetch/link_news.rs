@@ -1,4 +1,5 @@
-//! Whether a network interface has come, left or changed since the last look: the kernel says so over netlink (rtnetlink(7)).
+//! Whether a network interface was added, removed or changed since the last call, from the kernel's netlink
+//! notifications (rtnetlink(7)).
 
 use crate::model::roots::Roots;
 use nix::errno::Errno;
@@ -6,31 +7,31 @@ use nix::sys::socket::{AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProto
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
-/// Where the kernel sends its news of interfaces.
+/// A subscription to the kernel's notifications about interfaces.
 pub struct LinkNews(Option<OwnedFd>);
 
 impl LinkNews {
-    /// Listens from now on, where the kernel's own /proc and /sys are looked at and it lets itself be listened to.
+    /// Subscribes, if /proc and /sys are those of the running kernel and it allows the subscription.
     pub fn listen(roots: &Roots) -> LinkNews {
         let is_here = roots.proc == Path::new("/proc") && roots.sys == Path::new("/sys");
         LinkNews(is_here.then(subscribe).and_then(Result::ok))
     }
 
-    /// Whether anybody would tell.
+    /// Whether the subscription exists.
     pub fn is_heard(&self) -> bool {
         self.0.is_some()
     }
 
-    /// Whether there is news since the last call; always where nobody would tell.
+    /// Whether something changed since the last call; always `true` without a subscription.
     pub fn has_come(&self) -> bool {
         let Some(socket) = &self.0 else { return true };
         let mut has_come = false;
         loop {
-            // What it says is read where it always stands; that it came is enough.
+            // Only the arrival matters; the state itself is read from /proc and /sys.
             match recv(socket.as_raw_fd(), &mut [0; 64], MsgFlags::MSG_DONTWAIT) {
                 Err(Errno::EAGAIN) => return has_come,
                 Ok(1..) | Err(Errno::EINTR) => has_come = true,
-                // So much that some was lost; the next call finds the rest of it.
+                // The socket's buffer overflowed, so notifications were lost.
                 Ok(0) | Err(_) => return true,
             }
         }

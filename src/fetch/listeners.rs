@@ -1,6 +1,7 @@
-//! Who listens on TCP in this network namespace, and which processes there are: of the kernel, once, for whoever looks around.
+//! The listening TCP sockets of this network namespace with their processes, for `puypuy discover`.
 //!
-//! *Invariant:* what hangs, a process whose command line cannot be read, costs the processes behind it and never more than the limit.
+//! *Invariant:* a process whose command line cannot be read, because the read hangs, hides the processes after it but
+//! never delays the result past the deadline.
 
 use crate::model::parse::procfs::{self, Listening};
 use crate::model::roots::Roots;
@@ -14,38 +15,39 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Instant;
 
-/// Longest command line that is looked at.
+/// Maximum number of bytes read of a command line.
 const WORDS: u64 = 64 << 10;
 const STACK: usize = 256 << 10;
 
-/// A process by what it was started with.
+/// A process with its command line.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Process {
-    /// As the kernel calls it: at most 15 bytes of the name of its program, or what it calls itself.
+    /// The kernel's name for it: the first 15 bytes of the program's name, unless the process changes it.
     pub comm: String,
     pub words: Vec<String>,
 }
 
-/// A socket that listens.
+/// A listening socket.
 #[derive(Debug)]
 pub struct Listener {
     pub address: IpAddr,
     pub port: u16,
-    /// Whose it is; `None`: another user's, which only root can see.
+    /// The process that owns it; `None` if it belongs to another user, whose processes only root can inspect.
     pub owner: Option<Arc<Process>>,
 }
 
-/// What is to be seen of a machine.
+/// The listeners and processes of a machine.
 #[derive(Debug, Default)]
 pub struct Machine {
-    /// In the order of their ports.
+    /// Sorted by port.
     pub listeners: Vec<Listener>,
     pub processes: Vec<Arc<Process>>,
-    /// Not all processes could be looked at in the time there was.
+    /// Whether the time was too short to read all processes.
     pub is_partial: bool,
 }
 
-/// Looks until then at most. The sockets are those that this process itself could reach, wherever the tree of /proc is from.
+/// Reads all processes and listening sockets, at most until `until`. The sockets are those in this process's network
+/// namespace, whichever /proc is read.
 pub fn look(roots: &Roots, until: Instant) -> Machine {
     let (sender, found) = channel();
     let proc = roots.proc.clone();
@@ -77,7 +79,7 @@ pub fn look(roots: &Roots, until: Instant) -> Machine {
     machine
 }
 
-/// Each process with the numbers of its sockets.
+/// Sends each process with the inodes of its sockets.
 fn walk(proc: &Path, found: &Sender<(Process, Vec<u64>)>) {
     let is_number = |name: &str| name.bytes().all(|byte| byte.is_ascii_digit());
     for entry in fs::read_dir(proc).into_iter().flatten().flatten() {
@@ -93,7 +95,7 @@ fn walk(proc: &Path, found: &Sender<(Process, Vec<u64>)>) {
     }
 }
 
-/// At most [`WORDS`] bytes; empty where the process has gone, or is a thread of the kernel.
+/// At most [`WORDS`] bytes; empty if the process has ended or is a kernel thread.
 fn read(path: &Path) -> String {
     let mut bytes = Vec::new();
     let _ = fs::File::open(path)
@@ -101,7 +103,7 @@ fn read(path: &Path) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// None where it is another user's.
+/// The inodes of the process's sockets; empty if it belongs to another user.
 fn sockets(folder: &Path) -> Vec<u64> {
     let number = |target: &[u8]| -> Option<u64> {
         let number = target.strip_prefix(b"socket:[")?.strip_suffix(b"]")?;
@@ -113,13 +115,13 @@ fn sockets(folder: &Path) -> Vec<u64> {
 }
 
 impl Process {
-    /// What people call it: the name of its program.
+    /// The name of its program.
     pub fn name(&self) -> &str {
         if self.comm.is_empty() { base(self.words.first().map_or("", String::as_str)) } else { &self.comm }
     }
 
-    /// Whether it runs a program of that name, with or without a version behind it: `php-fpm8.2`; or, for Java, whether that is a class or
-    /// an archive in its command line.
+    /// Whether it runs this program. A version may follow the name: `php-fpm8.2`. For Java, whether its command line
+    /// has this class or jar file.
     pub fn runs(&self, name: &str) -> bool {
         let program = base(self.words.first().map_or("", String::as_str));
         let is = |own: &str| {
@@ -131,7 +133,7 @@ impl Process {
     }
 }
 
-/// The last part of a path.
+/// The part of a path after the last slash.
 fn base(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or_default()
 }

@@ -1,6 +1,6 @@
-//! The only input and output that a check can do, every call bounded by the tick's deadline.
+//! All input and output of checks. Every call returns before the deadline of the tick.
 //!
-//! What lives here knows addresses and bytes. It never knows a point, a metric or a check.
+//! This code knows addresses and bytes. It does not know points, metrics or checks.
 
 pub mod btrfs;
 pub mod file;

@@ -1,4 +1,4 @@
-//! What is mounted on the watched machine: as this process sees it, or from a container as the machine's first process does.
+//! The mounts of the watched machine: those that this process sees, or in a container those of the machine's process 1.
 
 use super::file::KernelFile;
 use crate::model::error::{Error, Result};
@@ -8,33 +8,34 @@ use nix::sys::statfs::{PROC_SUPER_MAGIC, statfs};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 
-/// Lists of the machine's first process, and those of whoever asks. Kernels before 2.6.26 have the second of each alone.
+/// The mount lists of process 1, and of this process. Kernels before 2.6.26 have only the second file of each.
 const FIRST: [&str; 2] = ["proc/1/mountinfo", "proc/1/mounts"];
 const OWN: [&str; 2] = ["proc/self/mountinfo", "proc/mounts"];
 
-/// The list as it was read last.
+/// The mount list of the last read.
 ///
-/// *Invariant:* the list of another process is not kept open: its mounts would stay when it has gone.
+/// *Invariant:* the list of another process is not kept open, because that would keep its mounts alive after it has
+/// ended.
 #[derive(Default)]
 pub struct Mounts {
     list: Option<(&'static str, KernelFile)>,
-    /// What this process itself sees, where the list is that of another one.
+    /// The mounts of this process, if `list` is that of another one.
     own: Option<KernelFile>,
 }
 
-/// Those that no other one hides.
+/// The mounts that are not hidden by others.
 pub struct Mounted<'a> {
     pub mounts: Vec<Mount<'a>>,
-    /// Those of the machine that are not mounted below `rootfs`.
+    /// Mounts of the machine that are not visible below `rootfs`.
     pub unseen: Vec<Mount<'a>>,
 }
 
 impl Mounts {
-    /// `None` when it is the same as the last time. It is read to know that: the kernel tells that something was mounted, but not
-    /// that a file system takes no writes any more.
+    /// `None` if nothing has changed. The list is read every time, because the kernel notifies about new mounts, but
+    /// not about a file system that became read-only.
     ///
     /// # Errors
-    /// The list cannot be read; the next call reads it again.
+    /// The list cannot be read; the next call opens it again.
     pub fn read(&mut self, roots: &Roots) -> Result<Option<Mounted<'_>>> {
         let before: Vec<Vec<u8>> = self.files().map(|file| file.bytes().to_vec()).collect();
         if let Err(error) = self.refresh(roots) {
@@ -61,7 +62,7 @@ impl Mounts {
         if let Some((_, file)) = &mut self.list {
             file.refresh(roots)?;
         } else {
-            // A recorded /proc belongs to no process that lives.
+            // In a recorded /proc there is no running process.
             let is_live = statfs(&roots.proc).is_ok_and(|of| of.filesystem_type() == PROC_SUPER_MAGIC);
             self.list = Some(match (roots.is_foreign(), is_live) {
                 (false, _) => first_of(&OWN, roots)?,
@@ -78,7 +79,7 @@ impl Mounts {
     }
 }
 
-/// The first list that can be read.
+/// The first of the two lists that can be read.
 fn first_of(paths: &[&'static str; 2], roots: &Roots) -> Result<(&'static str, KernelFile)> {
     let read = |path: &'static str| {
         let mut file = KernelFile::new(path);
@@ -96,7 +97,8 @@ fn hidden(error: &Error) -> Error {
 }
 
 impl Mounted<'_> {
-    /// A mount that has come after the container may not be seen there: its folder is then one of another file system.
+    /// Moves mounts that are not visible in the container to `unseen`: one that was mounted after the container started
+    /// may not be, and its path then belongs to another file system.
     fn leave_out_unseen(&mut self, own: &MountTree, roots: &Roots) {
         let root = fs::canonicalize(&roots.root).unwrap_or_else(|_| roots.root.clone());
         let root = root.as_os_str().as_bytes();

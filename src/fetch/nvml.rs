@@ -1,4 +1,4 @@
-//! NVIDIA's management library, loaded at run time from the driver that is installed. The only user of nvml-wrapper.
+//! NVIDIA's management library (NVML), loaded at run time from the installed driver. The only user of nvml-wrapper.
 
 use crate::model::error::{Error, Result};
 use nvml_wrapper::enum_wrappers::device::{Clock, EccCounter, MemoryError, TemperatureSensor};
@@ -6,30 +6,30 @@ use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::{Device, Nvml};
 use std::ffi::OsStr;
 
-/// As every driver installs it.
+/// The name under which every driver installs it.
 pub const LIBRARY: &str = "libnvidia-ml.so.1";
 
-/// The library, initialised once: doing so anew wakes boards that sleep.
+/// The library. It is initialised once, because initialising it wakes sleeping GPUs.
 pub struct Library(Nvml);
 
-/// What a board says of itself.
+/// The values of one GPU.
 pub struct Gpu {
     pub uuid: String,
     pub product: String,
-    /// Those that this board has.
+    /// The values that this GPU has, by cell.
     pub numbers: Vec<(&'static str, u64)>,
-    /// The first thing that went wrong beyond what the board does not have.
+    /// The first error, other than a value that this GPU does not have.
     pub problem: Option<String>,
 }
 
 type Numbers = Vec<(&'static str, u64)>;
 type Group = fn(&Device, &mut Numbers) -> Result<(), NvmlError>;
 
-/// What is asked of a board, each for itself: one that it does not have costs no other.
+/// The queries to a GPU. They are independent: if one is not supported, the others still count.
 const GROUPS: &[Group] = &[
     |gpu, to| {
         let memory = gpu.memory_info()?;
-        // Without the driver's own part, `used` is less than what is not free.
+        // NVML's own `used` leaves out the memory reserved by the driver.
         let used = memory.total.saturating_sub(memory.free);
         to.extend([("memory_total", memory.total), ("memory_free", memory.free), ("memory_used", used)]);
         to.push(("memory_reserved", memory.reserved));
@@ -69,10 +69,10 @@ fn one<N: Into<u64>>(to: &mut Numbers, cell: &'static str, number: Result<N, Nvm
 }
 
 impl Library {
-    /// Loads it by that name or path.
+    /// Loads the library by name or path.
     ///
     /// # Errors
-    /// [`Error::Absent`] where there is no driver.
+    /// [`Error::Absent`] if there is no driver.
     pub fn open(name: &str) -> Result<Library> {
         let opened = Nvml::builder().lib_path(OsStr::new(name)).init();
         opened.map(Library).map_err(|error| match error {
@@ -87,18 +87,18 @@ impl Library {
         })
     }
 
-    /// How many boards there are.
+    /// The number of GPUs.
     ///
     /// # Errors
-    /// The library has lost its driver: it must be opened anew.
+    /// The driver was unloaded or replaced; the library must be opened again.
     pub fn count(&self) -> Result<u32> {
         self.0.device_count().map_err(|error| Error::daemon(format!("the NVIDIA driver does not answer: {error}")))
     }
 
-    /// Asks the board of that number.
+    /// Reads the GPU with this number.
     ///
     /// # Errors
-    /// There is nothing to be asked, because it fell off the bus, say.
+    /// The GPU does not respond, for example because it fell off the bus.
     pub fn gpu(&self, number: u32) -> Result<Gpu> {
         let device = self.0.device_by_index(number).map_err(|error| Error::daemon(error.to_string()))?;
         let (uuid, product) = (device.uuid().unwrap_or_default(), device.name().unwrap_or_default());

@@ -1,5 +1,4 @@
-//! The TCP and UDP sockets of this network namespace, counted: asked from the kernel over netlink (sock_diag(7)), and where
-//! that is not to be had, read from /proc/net.
+//! Counts the TCP and UDP sockets of this network namespace: over netlink (sock_diag(7)), or else from /proc/net.
 
 use super::tree;
 use crate::model::error::{Error, Result};
@@ -14,26 +13,27 @@ use std::io::{BufRead, BufReader};
 use std::os::fd::AsRawFd;
 use std::path::Path;
 
-/// States of TCP, from 1 on (net/tcp_states.h).
+/// Number of TCP states, numbered from 1 (net/tcp_states.h).
 pub const STATES: usize = 12;
 
 const ESTABLISHED: u8 = 1;
 const SYN_RECV: u8 = 3;
 const TIME_WAIT: u8 = 6;
-/// `timer` of a socket that only waits: also some of the state FIN_WAIT2.
+/// The value of `timer` for a socket in TIME_WAIT or, in some cases, FIN_WAIT2, whose only remaining part is a timer.
 const WAITS: u8 = 3;
 
-/// As many TCP sockets are looked at one by one. Of more, the two states that are many by nature are not, but taken from
-/// what the kernel has counted itself: a look at each of 100,000 takes 76 ms, this takes 10.
+/// Up to this number of TCP sockets, each one is counted. Above it, the two states that have most sockets are taken
+/// from the kernel's own counters instead: for 100,000 sockets that takes 10 ms instead of 76.
 pub const EXACT: u64 = 10_000;
 
-/// Sockets of one protocol, of both families together, by state; the first is that of state 1.
+/// Number of sockets of one protocol by state, IPv4 and IPv6 together. Index 0 is state 1.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     pub states: [u64; STATES],
 }
 
 impl Counts {
+    /// Number of sockets in all states.
     pub fn all(&self) -> u64 {
         self.states.iter().sum()
     }
@@ -55,10 +55,10 @@ pub enum Protocol {
     Udp,
 }
 
-/// Counts the sockets of a protocol. The kernel itself is asked only where /proc is its own.
+/// Counts the sockets of a protocol. Netlink is used only if /proc is that of the running kernel.
 ///
 /// # Errors
-/// Neither of both can be asked. A family that the kernel does not have has no sockets.
+/// Neither source can be read. An address family that the kernel does not support has no sockets.
 pub fn count(roots: &Roots, protocol: Protocol) -> Result<Counts> {
     if roots.proc == Path::new("/proc")
         && let Ok(counts) = ask(roots, protocol, EXACT)
@@ -68,32 +68,32 @@ pub fn count(roots: &Roots, protocol: Protocol) -> Result<Counts> {
     read(roots, protocol)
 }
 
-/// Over netlink; see [`EXACT`].
+/// Counts over netlink. `exact` is the number of TCP sockets as for [`EXACT`].
 ///
 /// # Errors
-/// The kernel has no sock_diag for the protocol, or the process may not ask.
+/// The kernel has no sock_diag for the protocol, or denies access.
 pub fn ask(roots: &Roots, protocol: Protocol, exact: u64) -> Result<Counts> {
     let counted = match protocol {
         Protocol::Udp => ask_udp(),
-        Protocol::Tcp => ask_tcp(Known::read(roots).filter(|known| known.in_use + known.waiting > exact)),
+        Protocol::Tcp => ask_tcp(KernelCounts::read(roots).filter(|known| known.in_use + known.waiting > exact)),
     };
     counted.map_err(|errno| Error::daemon(format!("cannot ask the kernel for its sockets: {errno}")))
 }
 
-/// What the kernel has counted of TCP itself.
-struct Known {
-    /// Those that are more than a wait or half a connection.
+/// The kernel's own counters of TCP sockets.
+struct KernelCounts {
+    /// Sockets that are neither in TIME_WAIT nor half-open connections.
     in_use: u64,
     waiting: u64,
 }
 
-impl Known {
-    fn read(roots: &Roots) -> Option<Known> {
+impl KernelCounts {
+    fn read(roots: &Roots) -> Option<KernelCounts> {
         let four = tree::text(roots, "proc/net/sockstat").ok()?;
         let six = tree::text(roots, "proc/net/sockstat6").unwrap_or_default();
         let (four, six) = (procfs::sockstat(&four, "TCP"), procfs::sockstat(&six, "TCP6"));
         let in_use = four.count("inuse")?.saturating_add(six.count("inuse").unwrap_or(0));
-        Some(Known { in_use, waiting: four.count("tw")? })
+        Some(KernelCounts { in_use, waiting: four.count("tw")? })
     }
 }
 
@@ -106,7 +106,7 @@ fn ask_udp() -> nix::Result<Counts> {
     Ok(counts)
 }
 
-fn ask_tcp(known: Option<Known>) -> nix::Result<Counts> {
+fn ask_tcp(known: Option<KernelCounts>) -> nix::Result<Counts> {
     let states = if known.is_some() { ALL & !(1 << ESTABLISHED) & !(1 << TIME_WAIT) } else { ALL };
     let body = [&[0; 52][..], &states.to_ne_bytes(), &[0; 4]].concat();
     let mut counts = Counts::default();
@@ -126,21 +126,22 @@ fn ask_tcp(known: Option<Known>) -> nix::Result<Counts> {
     Ok(counts)
 }
 
-/// A bit for each state.
+/// Bit mask of all states.
 const ALL: u32 = (2 << STATES) - 2;
 
-/// `struct nlmsghdr`: length, type, flags, sequence, port.
+/// Size of `struct nlmsghdr`: length, type, flags, sequence, port.
 const HEADER: usize = 16;
-/// For one family: `struct inet_diag_req_v2` of linux/inet_diag.h: four bytes, the states, 48 bytes of an address.
+/// Request for one address family. Its body is `struct inet_diag_req_v2` (linux/inet_diag.h): four bytes, states, 48
+/// bytes of an address.
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
-/// For both families of TCP in one go through the table: `struct inet_diag_req`, four bytes, 48 of an address, the states,
-/// and one number more.
+/// Request for TCP over both families, in one pass through the kernel's table. Its body is `struct inet_diag_req`: four
+/// bytes, 48 bytes of an address, states, and one more number.
 const TCPDIAG_GETSOCK: u16 = 18;
 
-/// Asks for sockets, and tells state and timer of each.
+/// Sends the request and calls `tell` with the state and timer of each socket.
 fn dump(kind: u16, body: &[u8], mut tell: impl FnMut(u8, u8)) -> nix::Result<()> {
     let socket = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkSockDiag)?;
-    // The kernel answers at once or never.
+    // The kernel answers at once or not at all.
     setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::new(1, 0))?;
     let mut request = Vec::with_capacity(HEADER + body.len());
     request.extend(((HEADER + body.len()) as u32).to_ne_bytes());
@@ -149,7 +150,7 @@ fn dump(kind: u16, body: &[u8], mut tell: impl FnMut(u8, u8)) -> nix::Result<()>
     request.extend([0; 8]);
     request.extend(body);
     sendto(socket.as_raw_fd(), &request, &NetlinkAddr::new(0, 0), MsgFlags::empty())?;
-    // The most that the kernel puts into one answer.
+    // Maximum size of one answer of the kernel.
     let mut buffer = vec![0; 32 << 10];
     loop {
         let length = match recv(socket.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
@@ -164,14 +165,14 @@ fn dump(kind: u16, body: &[u8], mut tell: impl FnMut(u8, u8)) -> nix::Result<()>
             let kind = i32::from(u16::from_ne_bytes([*message.get(4).unwrap_or(&0), *message.get(5).unwrap_or(&0)]));
             match kind {
                 libc::NLMSG_DONE => return Ok(()),
-                // A family or protocol that this kernel does not have says so here.
+                // The kernel does not support the address family or protocol.
                 libc::NLMSG_ERROR => {
                     return match -(number_at(message, HEADER) as i32) {
                         0 => Ok(()),
                         errno => Err(Errno::from_raw(errno)),
                     };
                 }
-                // struct inet_diag_msg: family, state, timer.
+                // struct inet_diag_msg starts with family, state, timer.
                 _ => {
                     let byte = |place: usize| message.get(HEADER + place).copied().unwrap_or(0);
                     tell(byte(1), byte(2));
@@ -182,16 +183,16 @@ fn dump(kind: u16, body: &[u8], mut tell: impl FnMut(u8, u8)) -> nix::Result<()>
     }
 }
 
-/// The 32 bits there, 0 behind the end.
+/// The 32-bit number at this place; 0 if the bytes end before.
 fn number_at(bytes: &[u8], place: usize) -> u32 {
     let four = bytes.get(place..).and_then(|rest| rest.first_chunk::<4>());
     four.map_or(0, |four| u32::from_ne_bytes(*four))
 }
 
-/// From /proc/net.
+/// Counts from /proc/net.
 ///
 /// # Errors
-/// The file of the fourth version cannot be read.
+/// The file for IPv4 cannot be read.
 pub fn read(roots: &Roots, protocol: Protocol) -> Result<Counts> {
     let (four, six) = match protocol {
         Protocol::Tcp => ("proc/net/tcp", "proc/net/tcp6"),
@@ -205,13 +206,13 @@ pub fn read(roots: &Roots, protocol: Protocol) -> Result<Counts> {
     }
 }
 
-/// Line by line: with many sockets the file is large. A line that cannot be read is none of a socket.
+/// Reads line by line, because the file is large if there are many sockets. Unreadable lines are skipped.
 fn add_lines(roots: &Roots, file: &str, counts: &mut Counts) -> Result<()> {
     let mut lines = BufReader::with_capacity(64 << 10, tree::open(roots, file)?);
     let mut line = Vec::with_capacity(256);
     loop {
         line.clear();
-        // No line of the kernel's is that long.
+        // Longer than any line that the kernel writes.
         let mut bounded = std::io::Read::take(&mut lines, 4096);
         if bounded.read_until(b'\n', &mut line).map_err(Error::file("read", tree::place(roots, file)))? == 0 {
             return Ok(());
@@ -222,7 +223,7 @@ fn add_lines(roots: &Roots, file: &str, counts: &mut Counts) -> Result<()> {
     }
 }
 
-/// The state of a line's socket; `None` for the heading.
+/// The state of the socket in this line; `None` for the header line.
 fn state_of(line: &str) -> Option<u8> {
     u8::from_str_radix(line.split_ascii_whitespace().nth(3)?, 16).ok()
 }

@@ -1,4 +1,5 @@
-//! Block devices that lie on others: LVM, LUKS, RAID, images. What is read from one of them is read from those below it once more.
+//! Block devices that are built on others: LVM, LUKS, RAID, loop devices. I/O on one of them is counted again on the
+//! devices below it.
 
 use super::tree;
 use crate::model::parse::procfs::{Device, device};
@@ -6,13 +7,14 @@ use crate::model::roots::Roots;
 use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 
-/// What the kernel knows of them, looked up once, and only where several devices are to be told apart: each that lies on
-/// others, with those of them that have a number.
+/// Each device that is built on others, with those of them that have a device number. Read from /sys on first use, and
+/// only if there is more than one device to compare.
 #[derive(Default)]
 pub struct Stacks(OnceCell<HashMap<Device, Vec<Device>>>);
 
 impl Stacks {
-    /// Those that lie on no other; where there is none of these, those that lie on none of the others here.
+    /// The devices that are not built on any other. If there are none, those that are not built on another device of
+    /// the set.
     pub fn lowest(&self, roots: &Roots, devices: HashSet<Device>) -> HashSet<Device> {
         if devices.len() < 2 {
             return devices;
@@ -38,12 +40,12 @@ fn stacked(roots: &Roots) -> HashMap<Device, Vec<Device>> {
     tree::names(roots, "sys/block").unwrap_or_default().into_iter().filter_map(stacked).collect()
 }
 
-/// Whether that is a loop device with a file, whose bytes are those of the disk with the file.
+/// Whether this is a loop device backed by a file. Its I/O is that of the disk which holds the file.
 fn is_image(roots: &Roots, name: &str) -> bool {
     roots.resolve(&format!("sys/block/{name}/loop/backing_file")).exists()
 }
 
-/// The disk that is reached by several paths, of which `nvme0c1n2` is one: `nvme0n2`.
+/// The name of a disk with several paths, from the name of one of its paths: `nvme0n2` for `nvme0c1n2`.
 pub fn disk_of_path(name: &str) -> Option<String> {
     let (subsystem, rest) = name.strip_prefix("nvme")?.split_once('c')?;
     let (path, namespace) = rest.split_once('n')?;

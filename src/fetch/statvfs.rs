@@ -1,10 +1,10 @@
-//! Space of mounted file systems, asked so that a dead server can hold up one helper thread and nothing else.
+//! The space of mounted file systems. A file system whose server is dead blocks one helper thread and nothing else.
 //!
-//! A file system that answers from memory is asked with [`space`], on the spot. Every other is a [`Volume`] and asked
-//! through [`Volumes`]: question and answer are two calls, with a thread in between that nobody waits for longer than
-//! he wants to.
+//! A file system that answers from memory is queried directly with [`space`]. Any other is a [`Volume`] and queried
+//! through [`Volumes`]: one call starts the query in a thread, another one collects the answer, and the caller decides
+//! how long to wait.
 //!
-//! *Invariant:* no volume ever has more than one question out, whoever asks and however often.
+//! *Invariant:* a volume never has more than one query in progress, in the whole process.
 
 use crate::model::error::{Error, Result};
 use crate::model::parse::procfs::Device;
@@ -16,69 +16,70 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// What a file system says about itself, from statvfs(3), be it possible or not.
+/// The values of statvfs(3), unchecked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Space {
-    /// Bytes in all, those reserved for root included; 0 for a file system that stores nothing.
+    /// Total size in bytes, including the space reserved for root; 0 for a virtual file system.
     pub total: u64,
-    /// Bytes not taken.
+    /// Free bytes, including those reserved for root.
     pub free: u64,
-    /// Those of them that anybody but root can take.
+    /// Free bytes that users other than root can use.
     pub available: u64,
-    /// Inodes in all; 0 where their number is not fixed (Btrfs, FAT).
+    /// Total number of inodes; 0 if it is not fixed (Btrfs, FAT).
     pub inodes: u64,
-    /// Inodes not in use.
+    /// Free inodes.
     pub inodes_free: u64,
-    /// Nobody can write: mounted so, or made so after an error.
+    /// Mounted read-only, or read-only after an error.
     pub read_only: bool,
 }
 
-/// Asks here and now, and blocks for as long as the file system does.
+/// Calls statvfs; blocks as long as the file system does.
 ///
 /// # Errors
-/// [`Error::File`] with the path; [`Error::is_gone`] tells a mount that has left.
+/// [`Error::File`] with the path; [`Error::is_gone`] is true if it was unmounted.
 pub fn space(path: &Path) -> Result<Space> {
-    let told = statvfs(path).map_err(|errno| Error::file("ask for space", path)(errno.into()))?;
-    let bytes = |blocks: u64| blocks.saturating_mul(told.fragment_size());
+    let stat = statvfs(path).map_err(|errno| Error::file("ask for space", path)(errno.into()))?;
+    let bytes = |blocks: u64| blocks.saturating_mul(stat.fragment_size());
     Ok(Space {
-        total: bytes(told.blocks()),
-        free: bytes(told.blocks_free()),
-        available: bytes(told.blocks_available()),
-        inodes: told.files(),
-        inodes_free: told.files_free(),
-        read_only: told.flags().contains(FsFlags::ST_RDONLY),
+        total: bytes(stat.blocks()),
+        free: bytes(stat.blocks_free()),
+        available: bytes(stat.blocks_available()),
+        inodes: stat.files(),
+        inodes_free: stat.files_free(),
+        read_only: stat.flags().contains(FsFlags::ST_RDONLY),
     })
 }
 
-/// A mounted file system that may not answer: another one on the same path is another volume, and need not wait for it.
+/// A mounted file system that may block. Another file system mounted later at the same path is another volume, so it
+/// does not wait for this one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Volume {
-    /// What was mounted, and the number of the file system where that is known.
+    /// Source of the mount, and the device number of the file system if known.
     pub source: Vec<u8>,
     pub number: Option<Device>,
-    /// Where it is mounted, below the root that is watched.
+    /// Its mount point, below the root of the watched machine.
     pub path: PathBuf,
 }
 
-/// What has come of a question.
+/// The state of a query.
 #[derive(Debug)]
 pub enum Answer {
     Space(Space),
     Failed(Error),
-    /// Asked in this tick and not answered within it.
+    /// Started in this tick and not answered yet.
     NotYet,
-    /// Asked in an earlier tick and still not answered.
+    /// Started in an earlier tick and still not answered.
     Stuck,
 }
 
-/// Stack of a thread that does one system call.
+/// Stack size of a thread that makes one system call.
 const STACK_BYTES: usize = 64 << 10;
 
-/// The longest that an answer may have taken for the next one to be waited for.
+/// If the last answer took longer than this, the next one is not waited for.
 const PROMPT: Duration = Duration::from_secs(1);
 
-/// The volumes whose thread has not come back: known to the whole process, so that not even a second asker, after the
-/// configuration was read anew, sends another thread after the first.
+/// The volumes with a query in progress. Global, so that also after a reload of the configuration no second thread is
+/// started for a volume.
 static OUT: Mutex<BTreeSet<Arc<Volume>>> = Mutex::new(BTreeSet::new());
 
 fn out() -> MutexGuard<'static, BTreeSet<Arc<Volume>>> {
@@ -92,15 +93,15 @@ struct Reply {
 }
 
 struct Slot {
-    /// The answer is worth waiting for.
+    /// Whether [`Volumes::wait`] waits for this query.
     awaited: bool,
     stuck: bool,
-    /// The last answer came quickly.
+    /// Whether the last answer came within [`PROMPT`].
     prompt: bool,
     answer: Option<Result<Space>>,
 }
 
-/// All volumes of one asker.
+/// The volumes of one check.
 pub struct Volumes {
     slots: HashMap<Arc<Volume>, Slot>,
     sender: Sender<Reply>,
@@ -115,10 +116,10 @@ impl Default for Volumes {
 }
 
 impl Volumes {
-    /// Sends a thread to ask the volume, unless one is still on its way.
+    /// Starts a query in a thread, unless one is in progress.
     ///
     /// # Errors
-    /// The system gave no thread; the volume can be asked again later.
+    /// The system could not start a thread; the next call tries again.
     pub fn ask(&mut self, volume: &Arc<Volume>) -> Result<()> {
         self.take_replies();
         let new = || Slot { awaited: false, stuck: false, prompt: true, answer: None };
@@ -134,7 +135,7 @@ impl Volumes {
             let start = Instant::now();
             let answer = space(&volume.path);
             out().remove(&volume);
-            // Nobody listens any more after a reload; that is fine.
+            // The receiver is gone if the configuration was reloaded meanwhile.
             let _ = sender.send(Reply { volume, took: start.elapsed(), answer });
         };
         match thread::Builder::new().name("puypuy-statvfs".into()).stack_size(STACK_BYTES).spawn(ask) {
@@ -147,7 +148,8 @@ impl Volumes {
         Ok(())
     }
 
-    /// Waits until every volume that was asked just now, and was prompt the last time, has answered; at most until then.
+    /// Waits for the queries just started, at most until `until`. Volumes whose last answer was slow are not waited
+    /// for.
     pub fn wait(&mut self, until: Instant) {
         while self.slots.values().any(|slot| slot.awaited) {
             match self.replies.recv_timeout(until.saturating_duration_since(Instant::now())) {
@@ -159,7 +161,7 @@ impl Volumes {
         self.take_replies();
     }
 
-    /// What the volume said last, if it was not taken before: an answer that came late is given a tick later.
+    /// The latest answer, unless it was returned before. An answer that came late is returned in a later tick.
     pub fn answer(&mut self, volume: &Arc<Volume>) -> Answer {
         match self.slots.get_mut(volume) {
             Some(slot) if slot.stuck => Answer::Stuck,
@@ -172,7 +174,7 @@ impl Volumes {
         }
     }
 
-    /// Forgets the volumes that are not mounted any more.
+    /// Forgets volumes that are no longer mounted.
     pub fn retain(&mut self, mounted: impl Fn(&Arc<Volume>) -> bool) {
         self.slots.retain(|volume, _| mounted(volume));
     }

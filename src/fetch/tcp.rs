@@ -1,6 +1,6 @@
-//! A question to a server that speaks a protocol of its own, over TCP, TLS or a unix socket, and its answer.
+//! Requests to servers that speak their own protocol, over TCP, TLS or a Unix socket.
 //!
-//! *Invariant:* nothing here waits past its deadline, or keeps more than its limit.
+//! *Invariant:* nothing here waits past its deadline or buffers more than its limit.
 
 use super::host::Host;
 use super::trace::Note;
@@ -17,15 +17,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Longest wait for a whole answer unless `timeout_seconds` says otherwise.
+/// Default of `timeout_seconds`, the longest time for a whole exchange.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// Most bytes of an answer that are read.
+/// Maximum size of an answer in bytes.
 const MOST_BYTES: usize = 8 << 20;
 
 /// The keys that [`Server::read`] reads.
 pub const KEYS: &[&str] = &["host", "port", "tls", "verify", "ca_file", "client_cert", "client_key"];
 
-/// A server as the section of a check names it.
+/// A server from the section of a check.
 pub struct Server {
     place: Place,
     tls: Option<Tls>,
@@ -38,7 +38,7 @@ enum Place {
 }
 
 impl Server {
-    /// Reads `host`, which may be the path of a socket, `port`, `tls`, the keys of TLS, and `timeout_seconds`.
+    /// Reads `host`, which may be the path of a Unix socket, `port`, `tls`, the TLS keys, and `timeout_seconds`.
     ///
     /// # Errors
     /// A mistake in the section.
@@ -54,7 +54,7 @@ impl Server {
         Ok(Server { place, tls, timeout })
     }
 
-    /// As it may be shown.
+    /// The address for messages.
     pub fn address(&self) -> String {
         match &self.place {
             Place::Host { host, .. } => host.shown(),
@@ -62,11 +62,11 @@ impl Server {
         }
     }
 
-    /// Says that on a new connection, and hears the answer: until it `is_whole`, or the server closes. What a server says
-    /// before it breaks off is an answer, too.
+    /// Opens a connection, sends the question and reads until `is_whole` accepts the answer or the server closes. What
+    /// the server has sent before closing is a valid answer.
     ///
     /// # Errors
-    /// [`Error::Fetch`] where there is no answer in time, or it has no end.
+    /// [`Error::Fetch`] if the answer is not complete in time or too long.
     pub fn ask(&mut self, question: &[u8], deadline: Instant, is_whole: impl Fn(&[u8]) -> bool) -> Result<Vec<u8>> {
         let deadline = self.limited(deadline);
         let mut note = self.note();
@@ -81,10 +81,10 @@ impl Server {
         answer.map_err(|problem| Error::Fetch { address: self.address(), problem })
     }
 
-    /// A new connection on which more than one thing is said, until the deadline.
+    /// Opens a connection for an exchange of several messages, with this deadline.
     ///
     /// # Errors
-    /// In words, why there is none.
+    /// There is no connection; the text says why.
     pub fn open(&mut self, deadline: Instant) -> Result<Connection, String> {
         let (deadline, mut note) = (self.limited(deadline), self.note());
         match self.connect(deadline, &mut note) {
@@ -99,7 +99,7 @@ impl Server {
         }
     }
 
-    /// Of the conversation that begins.
+    /// The trace of an exchange.
     fn note(&self) -> Note {
         Note::begin(|| format!("{}{}", if self.tls.is_some() { "TLS " } else { "" }, self.address()))
     }
@@ -108,7 +108,7 @@ impl Server {
         deadline.min(Instant::now() + self.timeout)
     }
 
-    /// Whether it is on this machine, at the path of a socket.
+    /// Whether the address is a Unix socket.
     pub fn is_socket(&self) -> bool {
         matches!(self.place, Place::Socket(_))
     }
@@ -140,25 +140,25 @@ impl Server {
     }
 }
 
-/// What is open between this program and a server, in a conversation of several questions.
+/// An open connection for an exchange of several messages.
 pub struct Connection {
     wire: Box<dyn Wire>,
     deadline: Instant,
-    /// Heard, and not taken yet.
+    /// Bytes that were received but not returned yet.
     read: Vec<u8>,
     note: Note,
 }
 
 impl Connection {
-    /// Goes on to another deadline with its server.
+    /// Sets a new deadline, for a connection that is kept from tick to tick.
     pub fn renew(&mut self, server: &Server, deadline: Instant) {
         self.deadline = server.limited(deadline);
     }
 
-    /// Speaks TLS from here on, with a server of that name.
+    /// Starts TLS on the connection, with a server of this name.
     ///
     /// # Errors
-    /// In words, why it cannot be.
+    /// TLS cannot be started; the text says why.
     pub fn secured(self, name: &str, tls: &Tls) -> Result<Connection, String> {
         match self.read.is_empty() {
             true => Ok(Connection { wire: wrapped(self.wire, name, Some(tls))?, ..self }),
@@ -166,18 +166,20 @@ impl Connection {
         }
     }
 
+    /// Sends all bytes.
+    ///
     /// # Errors
-    /// In words, why it was not said in time.
-    pub fn say(&mut self, bytes: &[u8]) -> Result<(), String> {
+    /// They could not be sent in time; the text says why.
+    pub fn send(&mut self, bytes: &[u8]) -> Result<(), String> {
         self.wire.limit(left(self.deadline).ok_or(LATE)?).map_err(|error| plain(&error))?;
         self.wire.write_all(bytes).and_then(|()| self.wire.flush()).map_err(|error| why(&error))
     }
 
-    /// The next bytes, as many as that.
+    /// The next `count` bytes.
     ///
     /// # Errors
-    /// In words, why they did not come in time.
-    pub fn hear(&mut self, count: usize) -> Result<Vec<u8>, String> {
+    /// They did not arrive in time; the text says why.
+    pub fn receive(&mut self, count: usize) -> Result<Vec<u8>, String> {
         let mut buffer = [0; 16 << 10];
         while self.read.len() < count {
             self.wire.limit(left(self.deadline).ok_or(LATE)?).map_err(|error| plain(&error))?;
@@ -199,18 +201,22 @@ impl Connection {
         Ok(std::mem::replace(&mut self.read, rest))
     }
 
-    /// The last word, for which the deadline may have passed: nobody waits for it to arrive.
-    pub fn part(&mut self, bytes: &[u8]) {
-        let _ = self.wire.limit(PARTING).and_then(|()| self.wire.write_all(bytes)).and_then(|()| self.wire.flush());
+    /// Sends the last message, even if the deadline has passed, and ignores errors.
+    pub fn send_last(&mut self, bytes: &[u8]) {
+        let _ = self
+            .wire
+            .limit(LAST_SEND_TIMEOUT)
+            .and_then(|()| self.wire.write_all(bytes))
+            .and_then(|()| self.wire.flush());
     }
 }
 
 const LATE: &str = "no whole answer in time";
 const CLOSED: &str = "the server closed the connection without an answer";
 const ANSWERED: &str = "answered";
-const PARTING: Duration = Duration::from_millis(50);
+const LAST_SEND_TIMEOUT: Duration = Duration::from_millis(50);
 
-/// What went wrong on the wire, and with TLS who is not trusted and why.
+/// Why the connection failed; with TLS, which certificate is not trusted.
 fn why(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => LATE.into(),
@@ -231,7 +237,7 @@ fn left(deadline: Instant) -> Option<Duration> {
     Some(deadline.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())
 }
 
-/// Asks, and hears the answer until that holds for all of it and how many bytes came last.
+/// Sends the question and reads the answer. `is_whole` gets all bytes received so far and the number of new ones.
 fn converse(
     wire: &mut dyn Wire,
     question: &[u8],
@@ -241,7 +247,7 @@ fn converse(
     let mut answer = Vec::new();
     let mut buffer = [0; 16 << 10];
     wire.limit(left(deadline).ok_or(LATE)?).map_err(|error| plain(&error))?;
-    // A server that is full says so and closes before it is asked.
+    // A busy server may send an error and close before it reads the question.
     let asked = wire.write_all(question).and_then(|()| wire.flush());
     loop {
         wire.limit(left(deadline).ok_or(LATE)?).map_err(|error| plain(&error))?;
@@ -268,9 +274,9 @@ fn converse(
     }
 }
 
-/// A connection of any kind.
+/// A stream of any kind whose reads and writes can time out.
 trait Wire: Read + Write + Send {
-    /// The longest that a read or a write may take.
+    /// Sets the timeout of each read and write.
     fn limit(&self, limit: Duration) -> io::Result<()>;
 }
 

@@ -1,54 +1,56 @@
-//! Conversations with servers and programs as `puypuy check --explain` shows them. Where nobody has asked for that, as in the daemon, a
-//! note keeps nothing, and costs a look at an empty cell.
+//! Records exchanges with servers and programs for `puypuy check --explain`. In the daemon nothing is recorded, and a
+//! [`Note`] costs one look at an empty cell.
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Bytes of an answer that are kept: more than are shown, so that a secret at the end can be found whole.
+/// Number of bytes kept of an answer. It is more than is shown, so that a secret at the end of the shown part is found
+/// as a whole.
 const HEAD: usize = 4096;
 
-/// Those that are over, once somebody has asked for them.
-static OVER: OnceLock<Mutex<Vec<Conversation>>> = OnceLock::new();
+/// Finished exchanges; set once recording is switched on.
+static FINISHED: OnceLock<Mutex<Vec<Conversation>>> = OnceLock::new();
 
-/// A question, and what came of it. Never holds a credential of ours; what was answered may repeat one.
+/// A request and its outcome. It never contains a credential of ours, but the answer may repeat one.
 #[derive(Debug)]
 pub struct Conversation {
-    /// What was asked, and where: `GET http://127.0.0.1/status`.
+    /// The request and its address: `GET http://127.0.0.1/status`.
     pub question: String,
     pub begun: Instant,
-    /// Until the connection was there; `None` where that is not known, or one was kept.
+    /// Time until the connection was open; `None` if unknown, or if an open connection was reused.
     pub connected: Option<Duration>,
     pub first_byte: Option<Duration>,
-    /// Until the last byte.
+    /// Time until the last byte.
     pub whole: Option<Duration>,
-    /// How it ended, in words.
+    /// Result or error, in words.
     pub outcome: String,
-    /// The first bytes of the answer, and how many it has.
+    /// The first bytes of the answer, and its size in bytes.
     pub head: Vec<u8>,
     pub size: usize,
 }
 
-/// From now on conversations are kept.
+/// Switches recording on.
 pub fn begin() {
-    let _ = OVER.set(Mutex::default());
+    let _ = FINISHED.set(Mutex::default());
 }
 
-/// Those that are over, in the order in which they began.
+/// All finished exchanges, in the order of their start.
 pub fn take() -> Vec<Conversation> {
-    let over = OVER.get().map(|over| std::mem::take(&mut *over.lock().unwrap_or_else(PoisonError::into_inner)));
-    let mut over = over.unwrap_or_default();
-    over.sort_by_key(|conversation| conversation.begun);
-    over
+    let finished =
+        FINISHED.get().map(|finished| std::mem::take(&mut *finished.lock().unwrap_or_else(PoisonError::into_inner)));
+    let mut finished = finished.unwrap_or_default();
+    finished.sort_by_key(|conversation| conversation.begun);
+    finished
 }
 
-/// A conversation that is under way. It is over when this is dropped.
+/// An exchange in progress. Dropping it ends the exchange.
 #[derive(Debug)]
 pub struct Note(Option<Box<Conversation>>);
 
 impl Note {
-    /// A conversation begins.
+    /// Starts an exchange.
     pub fn begin(question: impl FnOnce() -> String) -> Note {
-        Note(OVER.get().map(|_| {
+        Note(FINISHED.get().map(|_| {
             Box::new(Conversation {
                 question: question(),
                 begun: Instant::now(),
@@ -62,21 +64,21 @@ impl Note {
         }))
     }
 
-    /// The connection is there.
+    /// Records that the connection is open.
     pub fn connected(&mut self) {
         if let Some(conversation) = &mut self.0 {
             conversation.connected.get_or_insert(conversation.begun.elapsed());
         }
     }
 
-    /// The answer begins.
+    /// Records that the answer starts.
     pub fn answered(&mut self) {
         if let Some(conversation) = &mut self.0 {
             conversation.first_byte.get_or_insert(conversation.begun.elapsed());
         }
     }
 
-    /// Bytes of the answer.
+    /// Records received bytes.
     pub fn heard(&mut self, bytes: &[u8]) {
         if bytes.is_empty() {
             return;
@@ -90,7 +92,7 @@ impl Note {
         }
     }
 
-    /// How it went, in words.
+    /// Records the result.
     pub fn ended(&mut self, outcome: impl FnOnce() -> String) {
         if let Some(conversation) = &mut self.0 {
             conversation.outcome = outcome();
@@ -100,8 +102,8 @@ impl Note {
 
 impl Drop for Note {
     fn drop(&mut self) {
-        if let (Some(conversation), Some(over)) = (self.0.take(), OVER.get()) {
-            over.lock().unwrap_or_else(PoisonError::into_inner).push(*conversation);
+        if let (Some(conversation), Some(finished)) = (self.0.take(), FINISHED.get()) {
+            finished.lock().unwrap_or_else(PoisonError::into_inner).push(*conversation);
         }
     }
 }

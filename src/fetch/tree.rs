@@ -1,4 +1,4 @@
-//! The trees of /proc and /sys: their folders, and files of them that are read too seldom or are too many to stay open.
+//! Folders in /proc and /sys, and files that are read too seldom, or are too many, to be kept open.
 
 use super::file::{Until, fill};
 use crate::model::error::{Error, Result};
@@ -6,18 +6,18 @@ use crate::model::roots::Roots;
 use std::fs::{self, DirEntry, File};
 use std::path::PathBuf;
 
-/// The names in a folder, sorted. Those that are not UTF-8 are left out.
+/// The names of all entries of a folder, sorted. Names that are not UTF-8 are left out.
 ///
 /// # Errors
-/// [`Error::File`] with the path; [`Error::is_gone`] tells one that is not there.
+/// [`Error::File`] with the path; [`Error::is_gone`] is true if the folder does not exist.
 pub fn names(roots: &Roots, folder: &str) -> Result<Vec<String>> {
     list(roots, folder, |_| true)
 }
 
-/// The names of the folders in a folder, sorted. Those that are not UTF-8 are left out.
+/// The names of the subfolders of a folder, sorted. Names that are not UTF-8 are left out.
 ///
 /// # Errors
-/// As [`names`].
+/// As for [`names`].
 pub fn folders(roots: &Roots, folder: &str) -> Result<Vec<String>> {
     list(roots, folder, |entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
 }
@@ -30,22 +30,22 @@ fn list(roots: &Roots, folder: &str, is_wanted: fn(&DirEntry) -> bool) -> Result
     Ok(names)
 }
 
-/// Where that stands: what a check knows as `proc/net` may be the network of the host around a container. A copy of /proc,
-/// which has a folder in place of the link, is told as it is.
+/// The path of a file. In a container that watches its host, `proc/net` is replaced by the host's own. In a copy of
+/// /proc, `proc/net` is a folder instead of a link and is used as it is.
 pub fn place(roots: &Roots, path: &str) -> PathBuf {
     let of_host = roots.of_host(path).filter(|_| is_of_reader(roots));
     of_host.unwrap_or_else(|| roots.resolve(path))
 }
 
-/// Whether `proc/net` is the network of whoever reads it, who is not the one that is watched.
+/// Whether `proc/net` belongs to the network of this process instead of the watched one.
 pub fn is_of_reader(roots: &Roots) -> bool {
-    roots.is_of_others() && roots.resolve("proc/net").is_symlink()
+    roots.has_other_proc() && roots.resolve("proc/net").is_symlink()
 }
 
-/// Opens a file to read it.
+/// Opens a file for reading.
 ///
 /// # Errors
-/// [`Error::File`] with the path; a sentence where the network of the host is hidden.
+/// [`Error::File`] with the path; a special message if the host's network is hidden from this user.
 pub fn open(roots: &Roots, file: &str) -> Result<File> {
     let path = place(roots, file);
     File::open(&path).map_err(|error| match roots.of_host("proc/net").filter(|net| path.starts_with(net)) {
@@ -58,10 +58,10 @@ pub fn open(roots: &Roots, file: &str) -> Result<File> {
     })
 }
 
-/// The whole file. Bytes that are not UTF-8 become U+FFFD.
+/// The text of a whole file. Invalid UTF-8 is replaced by U+FFFD.
 ///
 /// # Errors
-/// [`Error::File`] with the path; [`Error::is_gone`] tells one that is not there.
+/// [`Error::File`] with the path; [`Error::is_gone`] is true if the file does not exist.
 pub fn text(roots: &Roots, file: &str) -> Result<String> {
     let open = open(roots, file)?;
     let mut bytes = Vec::new();
@@ -70,7 +70,7 @@ pub fn text(roots: &Roots, file: &str) -> Result<String> {
     Ok(String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
 }
 
-/// Where a symbolic link points to; `None` for anything else, and where it may not be read.
+/// The target of a symbolic link; `None` if it is no link or cannot be read.
 pub fn target(roots: &Roots, link: &str) -> Option<String> {
     Some(fs::read_link(roots.resolve(link)).ok()?.to_string_lossy().into_owned())
 }

@@ -1,12 +1,13 @@
-//! When the newest tick began, and how late: written by the tick loop, read by whoever asks whether it goes on.
+//! When the last tick began, and how late it was. The tick loop writes it; status and health queries read it.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Ticks come while the newest is no older than so many periods, and this.
+/// Ticks count as overdue when the last one is older than this many periods and older than [`LEAST`].
 const FRESH: u32 = 3;
 const LEAST: Duration = Duration::from_secs(3);
 
+/// Shared between the tick loop and those who ask for its state.
 pub struct Beat(Mutex<Tick>);
 
 struct Tick {
@@ -15,27 +16,27 @@ struct Tick {
 }
 
 impl Beat {
-    /// Before the first tick, the moment at which it is waited for.
+    /// `begun`: start of the daemon, used as the time of the last tick until the first one.
     pub fn new(begun: Instant) -> Beat {
         Beat(Mutex::new(Tick { at: begun, lateness: Duration::ZERO }))
     }
 
-    /// A tick begins, so long after it was due.
+    /// Records a tick that begins at `at`, `lateness` after it was due.
     pub fn tick(&self, at: Instant, lateness: Duration) {
         *self.lock() = Tick { at, lateness };
     }
 
-    /// How long after it was due the newest tick began.
+    /// How late the last tick began.
     pub fn lateness(&self) -> Duration {
         self.lock().lateness
     }
 
-    /// Age of the newest tick.
+    /// Age of the last tick.
     pub fn age(&self) -> Duration {
         self.lock().at.elapsed()
     }
 
-    /// Age of the newest tick where it is too old: ticks do not come any more.
+    /// Age of the last tick if it is overdue; `None` while ticks come as expected.
     pub fn silence(&self, period: Duration) -> Option<Duration> {
         Some(self.age()).filter(|age| *age > (period * FRESH).max(LEAST))
     }

@@ -1,7 +1,8 @@
-//! The one error type. Every variant says where: file and line, section and key, path or address.
+//! The error type of the whole program. Every variant names the place: file and line, section and key, path or address.
 //!
-//! Texts are lower case, without a full stop, subject first. What came from outside is quoted and cut to 80 characters,
-//! and never holds a credential: whoever builds an [`Error::Fetch`] or [`Error::Status`] gives an address without user, password and query.
+//! Texts are lower case, without a full stop, and start with their subject. Text from outside is quoted and cut to 80
+//! characters. No text holds a credential: [`Error::Fetch`] and [`Error::Status`] must be built with an address without
+//! user, password and query.
 
 use std::fmt;
 use std::io;
@@ -9,25 +10,29 @@ use std::path::{Path, PathBuf};
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// See the module's documentation for the style of the texts.
 #[derive(Debug)]
 pub enum Error {
-    /// A mistake in an ini file. `key` and `section` are empty where the mistake is not about one.
+    /// A mistake in an ini file. `section` and `key` are empty if the mistake is not about one; `line` is 0 if it has
+    /// no line.
     Config { file: String, line: usize, section: String, key: String, problem: String },
-    /// A file, folder or device that did not do what was asked.
+    /// An operation on a file, folder or device failed. `doing` completes the sentence "cannot ...".
     File { path: PathBuf, doing: &'static str, source: io::Error },
-    /// Text of a watched system that could not be understood.
+    /// Text from a watched system that cannot be parsed. `wanted` names what was expected.
     Parse { wanted: &'static str, text: String },
-    /// A conversation with another program or machine that failed.
+    /// Communication with another program or machine failed.
     Fetch { address: String, problem: String },
-    /// A server's answer that is not what was asked for; the problem names its status.
+    /// A server answered, but with a status that is no success; the problem names it.
     Status { address: String, status: u16, problem: String },
-    /// What the daemon itself cannot do, as a whole sentence.
+    /// The daemon itself cannot do something; a whole sentence.
     Daemon(String),
-    /// What a check is for is not on this host, as a whole sentence; told once, and the check goes on looking for it.
+    /// This host does not have what the check watches; a whole sentence. It is logged once, and the check looks again
+    /// at every run.
     Absent(String),
 }
 
-/// How the problem begins that `net/` and `fetch/` tell of a server with which there is no conversation.
+/// The beginnings of the problems that `net/` and `fetch/` report when a server is unreachable or closes the
+/// connection.
 const AWAY: [&str; 5] = [
     "cannot connect",
     "connection lost before the answer",
@@ -37,31 +42,32 @@ const AWAY: [&str; 5] = [
 ];
 
 impl Error {
-    /// Use as `.map_err(Error::file("open", &path))`.
+    /// Use it as `.map_err(Error::file("open", &path))`.
     pub fn file(doing: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Error {
         move |source| Error::File { path: path.as_ref().into(), doing, source }
     }
 
-    /// `wanted` names what should have been there, `text` is what was.
+    /// `wanted` names what was expected, `text` is what was found.
     pub fn parse(wanted: &'static str, text: &str) -> Error {
         Error::Parse { wanted, text: quote(text) }
     }
 
+    /// An [`Error::Daemon`] with this sentence.
     pub fn daemon(sentence: impl Into<String>) -> Error {
         Error::Daemon(sentence.into())
     }
 
-    /// Whether there was no conversation, or it broke off: a server that is stopped, hangs, or starts again.
+    /// Whether there was no connection, or it broke: the server is stopped, hangs or restarts.
     pub fn is_away(&self) -> bool {
         matches!(self, Error::Fetch { problem, .. } if AWAY.iter().any(|begin| problem.starts_with(begin)))
     }
 
-    /// Whether nothing listens at the address that was asked, in the words of the system.
-    pub fn is_of_nobody(&self) -> bool {
+    /// Whether the connection was refused: nothing listens on that address. Recognised by the system's message.
+    pub fn is_connection_refused(&self) -> bool {
         matches!(self, Error::Fetch { problem, .. } if problem.ends_with(": connection refused"))
     }
 
-    /// Whether the thing asked for is simply not there (any more): a device that left between two reads is no fault.
+    /// Whether the thing does not exist (any more). A device that was removed between two reads is no fault.
     pub fn is_gone(&self) -> bool {
         match self {
             Error::File { source, .. } => {
@@ -89,7 +95,7 @@ pub fn quote(text: &str) -> String {
     }
 }
 
-/// The same without that secret, which some servers repeat.
+/// The same, with `secret` replaced by `***`: some servers repeat it in their messages.
 pub fn quote_without(text: &str, secret: &str) -> String {
     if secret.is_empty() { quote(text) } else { quote(&text.replace(secret, "***")) }
 }
@@ -120,7 +126,7 @@ impl fmt::Display for Error {
     }
 }
 
-/// The system's words without Rust's `(os error 2)`, in lower case as all our messages.
+/// The system's message without Rust's `(os error 2)`, and in lower case as all our messages.
 pub(crate) fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or_default();

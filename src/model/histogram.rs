@@ -1,18 +1,18 @@
-//! Quantiles of what was counted by buckets, as Prometheus computes them (Prometheus documentation, `histogram_quantile`).
+//! Quantiles of a histogram, computed as Prometheus does (Prometheus documentation, `histogram_quantile`).
 
-/// Buckets in the order of their bounds, each with how many values are at most that.
+/// Upper bound and cumulative count of each bucket, by ascending bound.
 #[derive(Clone, Debug, Default)]
 pub struct Histogram(Vec<(f64, f64)>);
 
 impl Histogram {
-    /// Of buckets in whatever order, each with its bound, which may be infinite, and its count.
+    /// From upper bounds, which may be infinite, and cumulative counts, in any order. Bounds that are NaN are left out.
     pub fn of(mut buckets: Vec<(f64, f64)>) -> Histogram {
         buckets.retain(|(bound, _)| !bound.is_nan());
         buckets.sort_by(|(one, _), (other, _)| one.total_cmp(other));
         Histogram(buckets)
     }
 
-    /// What was counted since then; `None` where it has other buckets, or fewer values.
+    /// The histogram of what was counted since `before`. `None` if the buckets differ, or if a count went back.
     pub fn since(&self, before: &Histogram) -> Option<Histogram> {
         let pairs = || self.0.iter().zip(&before.0);
         let goes_on = pairs().all(|((bound, count), (old_bound, old))| bound == old_bound && count >= old);
@@ -20,8 +20,8 @@ impl Histogram {
         (goes_on && self.0.len() == before.0.len()).then(|| Histogram(since()))
     }
 
-    /// The value below which that share of all is, on a line between the bounds of its bucket; the largest finite bound where
-    /// it is above that. `None` where there is no value.
+    /// The value below which `share` (0 to 1) of all values lie, interpolated linearly within its bucket. If it lies in
+    /// the bucket without a finite bound, the largest finite bound. `None` if nothing was counted.
     pub fn quantile(&self, share: f64) -> Option<f64> {
         let (_, all) = self.0.last().filter(|(_, all)| *all > 0.0)?;
         let wanted = share * all;

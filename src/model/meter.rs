@@ -1,9 +1,10 @@
-//! Counters of several devices as one, of which each counts for itself: one that leaves takes nothing away from the others, and
-//! comes back where it was.
+//! Adds up the counters of several devices. If a device disappears, the sum does not fall; if it returns, it continues
+//! from its last count.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 
+/// Last count of each device, and the sum.
 #[derive(Default)]
 pub struct Meter<Device> {
     counts: HashMap<Device, u64>,
@@ -11,8 +12,8 @@ pub struct Meter<Device> {
 }
 
 impl<Device: Eq + Hash> Meter<Device> {
-    /// What all that are meant have counted since the first time; of one that is new to the others, all. `None` where one went
-    /// back: then everything begins anew.
+    /// The sum of what all devices accepted by `is_meant` have counted since the first call. Of a device that appears
+    /// later, its whole count is added. `None` if a counter went back: then the sum starts again at 0.
     pub fn read(&mut self, counts: HashMap<Device, u64>, is_meant: impl Fn(&Device) -> bool) -> Option<u64> {
         let (is_first, mut went_back) = (self.counts.is_empty(), false);
         for (device, count) in counts {

@@ -1,4 +1,4 @@
-//! What is true without a machine: plain data and pure functions. Nothing here reads a file, a clock or the network.
+//! Plain data and pure functions. Nothing here reads a file, a clock or the network.
 
 pub mod beat;
 pub mod error;

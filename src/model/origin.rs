@@ -1,21 +1,21 @@
-//! Who has counted: the process behind a server's numbers, as its answers name it. Numbers of another process are no change of
-//! those before, even where they are larger.
+//! Detects that a server was restarted, from the process id or uptime in its answers. Counters of another process must
+//! not be compared with those of the one before, even if they are larger.
 
 use std::time::{Duration, Instant};
 
-/// By how much the time that a process has run may lag behind the clock, at least.
+/// Minimum tolerance between the reported uptime and the clock, in seconds.
 const LAG: f64 = 2.0;
 
-/// The process that answered last.
+/// The identity of the process that answered last.
 #[derive(Debug, Default)]
 pub struct Origin {
     name: Option<String>,
-    /// When it said for how many seconds it had run.
+    /// When it reported its uptime, and the uptime in seconds.
     uptime: Option<(Instant, f64)>,
 }
 
 impl Origin {
-    /// Takes the name of the process: a pid, the id of a run. Whether it is another than the last.
+    /// Records an identity of the process: a pid, or an id of its run. Returns whether it differs from the last one.
     pub fn is_new_by_name(&mut self, name: &str) -> bool {
         let is_new = self.name.as_ref().is_some_and(|known| known != name);
         if is_new || self.name.is_none() {
@@ -24,8 +24,8 @@ impl Origin {
         is_new
     }
 
-    /// Takes for how many seconds the process has run. Whether it must be another than the last: it has run for less, or
-    /// has not grown older by at least half of the time that has passed.
+    /// Records the uptime in seconds, read at `at`. Returns whether the process was restarted: its uptime went back, or
+    /// grew by less than half of the time that has passed.
     pub fn is_new_by_uptime(&mut self, seconds: f64, at: Instant) -> bool {
         let Some((before, old)) = self.uptime.replace((at, seconds)) else { return false };
         let elapsed: Duration = at.saturating_duration_since(before);

@@ -1,17 +1,18 @@
-//! What a check tells: points, health events and the batch that one tick makes of them.
+//! The output of checks: points, health events, and the batch of one tick.
 //!
-//! Plain data. Nothing here reads a clock, a file or a socket: time comes in with the [`Tick`], so a test builds one by hand.
+//! Plain data. Nothing here reads a clock, a file or a socket. Time comes in with the [`Tick`], so tests build one by
+//! hand.
 
 use std::borrow::Cow;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A name that is nearly always a literal of the program, and owned only when it came from a script or the spool.
+/// A name that is usually a literal in the program; it is owned only if it came from a script or the spool.
 pub type Text = Cow<'static, str>;
 
-/// The number of a point. Which of the two it is belongs to the metric, never to one payload: InfluxDB refuses a field
-/// that changes its type. Never NaN or infinite (see [`Value::finite`]).
+/// The number of a point. The metric decides which of the two it is, never the payload, because InfluxDB refuses a
+/// field whose type changes. Never NaN or infinite, see [`Value::finite`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Value {
     Int(i64),
@@ -19,12 +20,12 @@ pub enum Value {
 }
 
 impl Value {
-    /// The float as a value; `None` for NaN and the infinities, which no sink can store.
+    /// The float as a value; `None` for NaN and infinity, which no sink can store.
     pub fn finite(number: f64) -> Option<Value> {
         number.is_finite().then_some(Value::Float(number))
     }
 
-    /// The number as a float; integers beyond 2^53 lose their last digits.
+    /// The number as a float; integers above 2^53 lose precision.
     pub fn as_f64(self) -> f64 {
         match self {
             Value::Int(n) => n as f64,
@@ -33,24 +34,24 @@ impl Value {
     }
 }
 
-/// What kind of number a point is. Sinks that know the difference (OddEye, Prometheus) tell it on.
+/// What a number means. OddEye and Prometheus get it as the type of the metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A level: goes up and down.
+    /// A value that goes up and down.
     Gauge,
     /// A count since some start, sent as read.
     Counter,
     /// Change per second since the previous sample.
     Rate,
-    /// A share of 100.
+    /// A percentage.
     Percent,
-    /// A health event for a sink that takes events as they are: the name is the event's, the value its level, and the only
-    /// tag `message` its text.
+    /// A health event for a sink that takes events: the name is the event's name, the value its level, and its only tag
+    /// `message` has the text.
     Special,
 }
 
 impl Kind {
-    /// The word used in output for people and programs.
+    /// The name used in output for people and programs.
     pub fn word(self) -> &'static str {
         match self {
             Kind::Gauge => "gauge",
@@ -61,7 +62,7 @@ impl Kind {
         }
     }
 
-    /// The kind named by [`Kind::word`].
+    /// The kind whose [`Kind::word`] this is.
     pub fn from_word(word: &str) -> Option<Kind> {
         [Kind::Gauge, Kind::Counter, Kind::Rate, Kind::Percent, Kind::Special]
             .into_iter()
@@ -69,29 +70,29 @@ impl Kind {
     }
 }
 
-/// The metric as which the level of an event is kept in a store of numbers, with the tag `event`.
+/// The metric under which a sink for numbers stores the level of an event; its tag `event` has the event's name.
 pub const HEALTH_STATUS: &str = "health_status";
 
-/// The tag of a [`Kind::Special`] that holds the text of the event.
+/// The tag of a [`Kind::Special`] point that holds the text of the event.
 pub const MESSAGE: &str = "message";
 
-/// Tags beyond the base tags, in the order in which the check gave them. Cloning is one counter, so that all points
-/// of a device share one list.
+/// The tags of a point besides the base tags, in the order in which the check gave them. A clone shares the list, so
+/// all points of a device have the same one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Tags(Arc<[(Text, Box<str>)]>);
 
 impl Tags {
-    /// A single tag, the usual case: `Tags::one("drive", "sda")`.
+    /// A single tag: `Tags::one("drive", "sda")`.
     pub fn one(key: impl Into<Text>, value: &str) -> Tags {
         Tags(Arc::new([(key.into(), value.into())]))
     }
 
-    /// Of names and values that were read.
+    /// From keys and values.
     pub fn of<'a>(tags: impl IntoIterator<Item = (&'a str, &'a str)>) -> Tags {
         tags.into_iter().map(|(key, value)| (key.to_string(), value)).collect()
     }
 
-    /// These, and that one behind them.
+    /// These tags, and one more at the end.
     pub fn with(&self, key: impl Into<Text>, value: &str) -> Tags {
         Tags(self.0.iter().cloned().chain([(key.into(), value.into())]).collect())
     }
@@ -116,24 +117,25 @@ impl<K: Into<Text>, V: Into<Box<str>>> FromIterator<(K, V)> for Tags {
     }
 }
 
-/// One number of one series at one time.
+/// One value of one series at one time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Point {
     pub name: Text,
     pub value: Value,
     pub kind: Kind,
-    /// Unix seconds at collection, the same for all points of a run.
+    /// Unix seconds of the reading; the same for all points of a run unless the source gives a time.
     pub time: i64,
-    /// Becomes the `type` tag.
+    /// Value of the `type` tag.
     pub check_type: Text,
     pub tags: Tags,
-    /// Set where the number is about another machine; else the daemon's own host name is used.
+    /// Host that the point is about, if it is not the daemon's own.
     pub host: Option<Arc<str>>,
-    /// OddEye's switch for learned alerts: 0 all, -1 not when smaller, -2 not when bigger, -3 none.
+    /// OddEye's switch for learned alerts: 0 all alerts, -1 none for falling values, -2 none for rising values, -3
+    /// none.
     pub reaction: i8,
 }
 
-/// What makes values one series: name, type of the check, host, and all tags in whatever order.
+/// The identity of a series: metric name, check type, host, and all tags in any order.
 #[derive(Clone, Copy, Debug)]
 pub struct Key<'a> {
     name: &'a str,
@@ -156,13 +158,13 @@ impl Eq for Key<'_> {}
 impl Hash for Key<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (self.name, self.check_type, self.host).hash(state);
-        // A sum, so that two orders of the same tags meet.
+        // Hashes are added, so the order of the tags does not matter.
         let of_tag = |tag| BuildHasherDefault::<DefaultHasher>::default().hash_one(tag);
         state.write_u64(self.tags.iter().fold(0, |sum, tag| sum.wrapping_add(of_tag(tag))));
     }
 }
 
-/// A [`Key`] that is kept.
+/// An owned [`Key`].
 #[derive(Clone, Debug)]
 pub struct Series {
     pub name: Text,
@@ -192,8 +194,8 @@ impl Hash for Series {
 }
 
 impl Point {
-    /// An event as what stores of numbers can hold: `health_status` with the number of the level, the name of the event as tag
-    /// `event`, and the type of the check that judged. Other points stay what they are.
+    /// Turns an event into a point for sinks that store only numbers: `health_status` with the number of the level, and
+    /// the event's name in the tag `event`. Other points stay unchanged.
     pub fn plain(self) -> Point {
         match self.kind {
             Kind::Special => {
@@ -203,19 +205,19 @@ impl Point {
         }
     }
 
-    /// What makes it one of its series.
+    /// The identity of its series, borrowed.
     pub fn key(&self) -> Key<'_> {
         Key { name: &self.name, check_type: &self.check_type, host: self.host.as_deref(), tags: &self.tags }
     }
 
-    /// The same, to be kept.
+    /// The same, owned.
     pub fn series(&self) -> Series {
         let Point { name, check_type, host, tags, .. } = self;
         Series { name: name.clone(), check_type: check_type.clone(), host: host.clone(), tags: tags.clone() }
     }
 
-    /// The point for programs: name, value, kind, type, tags, reaction, host and time. `own_host` stands where the
-    /// point has no host of its own.
+    /// The point as JSON: name, value, kind, type, tags, reaction, host and time. `own_host` is used if the point has
+    /// no host of its own.
     pub fn to_json(&self, own_host: &str) -> serde_json::Value {
         let value = match self.value {
             Value::Int(n) => serde_json::Value::from(n),
@@ -237,8 +239,7 @@ impl Point {
 }
 
 impl Point {
-    /// The point that [`Point::to_json`] wrote with the same `own_host`; `None` where something is missing or of another
-    /// type.
+    /// Reads what [`Point::to_json`] wrote with the same `own_host`; `None` if a member is missing or has another type.
     pub fn from_json(json: &serde_json::Value, own_host: &str) -> Option<Point> {
         let text = |key: &str| json.get(key)?.as_str();
         let value = json.get("value")?;
@@ -262,7 +263,7 @@ impl Point {
     }
 }
 
-/// How bad it is. The numbers on the wire are OddEye's.
+/// The severity of a health event. The numbers on the wire are those of OddEye.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     Ok,
@@ -271,7 +272,7 @@ pub enum Level {
 }
 
 impl Level {
-    /// 0, 8 or 16, the value of a special event and of `health_status`.
+    /// 0, 8 or 16: the value of a special event and of `health_status`.
     pub fn number(self) -> i64 {
         match self {
             Level::Ok => 0,
@@ -280,7 +281,7 @@ impl Level {
         }
     }
 
-    /// The level whose number is the next below.
+    /// The highest level whose number is not above `number`.
     pub fn from_number(number: f64) -> Level {
         match number {
             16.0.. => Level::Error,
@@ -289,7 +290,7 @@ impl Level {
         }
     }
 
-    /// The word in an event's message.
+    /// The word used in the message of an event.
     pub fn word(self) -> &'static str {
         match self {
             Level::Ok => "OK",
@@ -299,27 +300,27 @@ impl Level {
     }
 }
 
-/// The words of a message behind the level that it may begin with, for a line that says the level itself.
+/// The message without the level at its start, for output that shows the level itself.
 pub fn without_level<'a>(level: &str, message: &'a str) -> &'a str {
     message.strip_prefix(level).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(message)
 }
 
-/// A judgement of a check about what it watches, sent on every tick in which it was made.
+/// A check's judgement of what it watches, sent at every tick in which it was made.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HealthEvent {
     pub name: Text,
     pub level: Level,
     pub message: String,
-    /// OddEye's reaction, counted in `[SelfConfig] error_handler`: 0, or -1 for it with a minus, or 1.
+    /// OddEye's reaction as a multiple of `[SelfConfig] error_handler`: -1, 0 or 1.
     pub reaction: i8,
-    /// Unix seconds at collection.
+    /// Unix seconds of the judgement.
     pub time: i64,
     /// Type of the check that judged.
     pub check_type: Text,
 }
 
 impl HealthEvent {
-    /// The event for programs: event, level, message, type, reaction, host and time.
+    /// The event as JSON: event, level, message, type, reaction, host and time.
     pub fn to_json(&self, own_host: &str) -> serde_json::Value {
         serde_json::json!({
             "event": self.name,
@@ -333,7 +334,7 @@ impl HealthEvent {
     }
 }
 
-/// Everything that one tick produced.
+/// Everything that was emitted in one tick.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
     pub points: Vec<Point>,
@@ -345,39 +346,39 @@ impl Batch {
         self.points.is_empty() && self.events.is_empty()
     }
 
-    /// Points and events.
+    /// Number of points and events.
     pub fn len(&self) -> usize {
         self.points.len() + self.events.len()
     }
 
-    /// Moves all that `other` holds behind what is here.
+    /// Appends the points and events of `other`.
     pub fn append(&mut self, mut other: Batch) {
         self.points.append(&mut other.points);
         self.events.append(&mut other.events);
     }
 }
 
-/// One beat of the schedule.
+/// One tick of the scheduler.
 #[derive(Clone, Copy, Debug)]
 pub struct Tick {
-    /// Unix seconds: the time of every point of this tick.
+    /// Unix seconds, the timestamp of the points of this tick.
     pub wall: i64,
-    /// The same moment on the monotonic clock: rates divide by the difference of two of these.
+    /// The same moment on the monotonic clock. Rates are computed from differences of this clock.
     pub at: Instant,
-    /// When the work of this tick must be over.
+    /// When all work of this tick must be finished.
     pub deadline: Instant,
-    /// Length from one tick to the next.
+    /// Time from one tick to the next.
     pub period: Duration,
 }
 
 impl Tick {
-    /// Time left until the deadline, zero when it has passed.
+    /// Time until the deadline; zero if it has passed.
     pub fn left(&self, now: Instant) -> Duration {
         self.deadline.saturating_duration_since(now)
     }
 }
 
-/// Who this daemon is: the base tags of every point.
+/// The base tags of every point: who this daemon is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     pub host: Arc<str>,

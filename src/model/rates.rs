@@ -1,47 +1,48 @@
-//! Counters into change: per second, or since the previous sample.
+//! Turns counter samples into rates (per second) and deltas (since the previous sample).
 //!
-//! Four honest answers: a number, "not yet" on the first sample, "it restarted" when the counter went back, "impossible" when
-//! it grew faster than it can.
+//! There are four results: a number; "not yet" for the first sample; "restarted" if the counter went back; "impossible"
+//! if it grew faster than it can.
 
 use std::time::{Duration, Instant};
 
-/// A counter as read.
+/// The value of a counter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Count {
-    /// Exact over the whole range; differences are taken before anything becomes a float.
+    /// Exact over the whole range: the difference is computed before the conversion to a float.
     Whole(u64),
     /// For sources that count in fractions.
     Real(f64),
 }
 
-/// What it means when a counter is smaller than before.
+/// What it means if a counter is smaller than its previous sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backward {
     /// The source restarted: no point.
     Reset,
-    /// The source counts in 32 bits and passed its end. Only for counters that are declared so.
+    /// The counter has 32 bits and overflowed. Only for counters declared as such.
     Wrap32,
-    /// The kernel documents small steps back (idle, iowait): no change.
+    /// The kernel documents that the counter may go back a little (idle, iowait): no change.
     Clamp,
 }
 
-/// How late a counter may be brought up to date, or its reading be stamped: it may seem to have grown for so much longer than
-/// the time between two samples. The kernel brings its pressure counters up to date every two seconds.
+/// A counter may have been updated, or its reading stamped, this much late, so it may seem to have grown for that much
+/// longer than the time between two samples. The kernel updates its pressure counters every two seconds.
 const LATE: Duration = Duration::from_millis(2500);
 
-/// The answer to "by how much did it change?".
+/// By how much a counter changed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Change {
     Number(f64),
-    /// First sample of this series, or no time has passed since the last.
+    /// The first sample of the series, or no time has passed since the previous one.
     NotYet,
-    /// The counter started anew; the next sample gives a number again.
+    /// The counter started again at 0; the next sample gives a number.
     Restarted,
-    /// More than can be in that time.
+    /// More than the counter can have grown in that time.
     Impossible,
 }
 
 impl Change {
+    /// The number; `None` for every other result.
     pub fn number(self) -> Option<f64> {
         match self {
             Change::Number(number) => Some(number),
@@ -56,15 +57,15 @@ struct Sample {
     at: Instant,
 }
 
-/// The previous sample of a counter, none before the first, and the one that it replaced.
+/// The last two samples of a counter. The older one is needed for [`SampleHistory::take_back`].
 #[derive(Default)]
-pub struct Before {
+pub struct SampleHistory {
     last: Option<Sample>,
     earlier: Option<Sample>,
 }
 
-impl Before {
-    /// Change per second of real elapsed time since the previous sample. Never negative, never infinite.
+impl SampleHistory {
+    /// Change per second of elapsed time since the previous sample; never negative or infinite.
     pub fn per_second(&mut self, count: Count, at: Instant, rule: Backward) -> Change {
         match self.step(count, at, rule) {
             (Change::Number(difference), elapsed) => Change::Number(difference / elapsed.as_secs_f64()),
@@ -72,7 +73,8 @@ impl Before {
         }
     }
 
-    /// The same of a counter that cannot grow by more than `most` a second: a little more, which comes of late samples, is `most`.
+    /// The same for a counter that grows by at most `most` per second. A slightly higher rate, caused by late samples
+    /// (see [`LATE`]), is reported as `most`.
     pub fn per_second_up_to(&mut self, most: f64, count: Count, at: Instant, rule: Backward) -> Change {
         match self.step(count, at, rule) {
             (Change::Number(difference), elapsed) if difference <= most * (elapsed + LATE).as_secs_f64() => {
@@ -83,12 +85,12 @@ impl Before {
         }
     }
 
-    /// Change since the previous sample, whatever time has passed.
+    /// Change since the previous sample, however long ago that was.
     pub fn delta(&mut self, count: Count, at: Instant, rule: Backward) -> Change {
         self.step(count, at, rule).0
     }
 
-    /// Takes the last sample back: the next one stands for it.
+    /// Removes the last sample, so that the next one replaces it.
     pub fn take_back(&mut self) {
         self.last = self.earlier.take();
     }

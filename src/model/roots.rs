@@ -1,8 +1,9 @@
-//! Where the trees of this machine begin, and whose network a tree of /proc tells of.
+//! The paths of /proc, /sys and / of the watched machine, and where its network is found in /proc.
 
 use std::path::{Path, PathBuf};
 
-/// Where this machine's trees begin. Another place for tests, and for a container that sees the host's trees elsewhere.
+/// The file trees of the watched machine. They differ from the defaults in tests, and in a container where the trees of
+/// the host are mounted elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Roots {
     pub proc: PathBuf,
@@ -17,13 +18,13 @@ impl Default for Roots {
 }
 
 impl Roots {
-    /// Whether the trees are those of another machine than this process lives in, be it the one around its container: what
-    /// belongs to a process there is that of the machine's first process, never this one's.
+    /// Whether the trees belong to another machine than the one that this process sees, for example the host around its
+    /// container. Per-process files must then be read from that machine's process 1, not from this process.
     pub fn is_foreign(&self) -> bool {
-        self.is_of_others() || self.root != Path::new("/")
+        self.has_other_proc() || self.root != Path::new("/")
     }
 
-    /// `proc/stat` below the root of proc, `sys/block` below that of sys, anything else below that of `/`.
+    /// Maps `proc/stat` into the root of /proc, `sys/block` into that of /sys, and any other path into that of /.
     pub fn resolve(&self, path: &str) -> PathBuf {
         let path = path.trim_start_matches('/');
         match path.split_once('/') {
@@ -33,15 +34,15 @@ impl Roots {
         }
     }
 
-    /// The network of the host where /proc is that of another place: there `proc/net` is a link to the network of whoever
-    /// reads it, and the host's is that of its first process. `None` for anything else.
+    /// For a path in `proc/net`, if /proc is that of another place: `proc/net` is a link to the network of the reading
+    /// process, so the host's network is read from its process 1. `None` for any other path.
     pub fn of_host(&self, path: &str) -> Option<PathBuf> {
-        let below = path.trim_start_matches('/').strip_prefix("proc/net").filter(|_| self.is_of_others())?;
+        let below = path.trim_start_matches('/').strip_prefix("proc/net").filter(|_| self.has_other_proc())?;
         (below.is_empty() || below.starts_with('/')).then(|| self.proc.join(format!("1/net{below}")))
     }
 
-    /// Whether /proc is that of another place: of the host around a container.
-    pub fn is_of_others(&self) -> bool {
+    /// Whether /proc is mounted elsewhere: it is that of the host around the container.
+    pub fn has_other_proc(&self) -> bool {
         self.proc != Path::new("/proc")
     }
 }

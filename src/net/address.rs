@@ -1,4 +1,4 @@
-//! Addresses of servers as people write them: read, shown without secrets, and the credentials in them.
+//! Server addresses: parsing what people configure, showing them without secrets, and their credentials.
 
 use super::names::is_loopback;
 use crate::config::section::Section;
@@ -7,8 +7,8 @@ use base64::Engine;
 pub use reqwest::Url;
 use reqwest::header::HeaderValue;
 
-/// An address of http or https; one without a scheme is that of plain http. The problem never quotes it: it may hold a
-/// password.
+/// Parses an http or https address; without a scheme it is http. The error text does not quote the address, because it
+/// may contain a password.
 pub fn parse_address(text: &str) -> Result<Url, String> {
     let whole = if text.contains("://") { text.to_string() } else { format!("http://{text}") };
     let url = Url::parse(&whole)
@@ -22,7 +22,7 @@ pub fn parse_address(text: &str) -> Result<Url, String> {
     }
 }
 
-/// The address with a path behind its own, and behind its own query that of the path.
+/// Appends a path to the path of the address, and the query of `path` to its query.
 pub fn below(base: &Url, path: &str) -> Url {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let mut url = base.clone();
@@ -33,14 +33,14 @@ pub fn below(base: &Url, path: &str) -> Url {
     url
 }
 
-/// Puts it behind the query that is there.
+/// Appends `more` to the query of the address.
 pub fn add_query(url: &mut Url, more: &str) {
     let all: Vec<&str> = url.query().into_iter().chain([more]).filter(|query| !query.is_empty()).collect();
     let all = all.join("&");
     url.set_query(Some(&*all).filter(|all| !all.is_empty()));
 }
 
-/// The address without user and password.
+/// The address without user, password and fragment.
 pub fn without_credentials(mut url: Url) -> Url {
     // Errors are impossible here: the scheme is http or https.
     let _ = url.set_username("");
@@ -49,9 +49,10 @@ pub fn without_credentials(mut url: Url) -> Url {
     url
 }
 
-/// User and password, where they are to be sent.
+/// User and password to send, if any: the keys `auth`, `user` and `pass` if `basic`, else those in the address. `auth:
+/// False` switches both off.
 pub fn credentials(section: &Section, base: &Url, basic: bool) -> Result<Option<(String, String)>> {
-    let is_told = basic && section.text("auth").is_some_and(|auth| !auth.is_empty());
+    let is_set = basic && section.text("auth").is_some_and(|auth| !auth.is_empty());
     if basic && section.flag("auth", false)? {
         let user = section.required("user", "puypuy")?;
         if user.contains(':') {
@@ -59,19 +60,19 @@ pub fn credentials(section: &Section, base: &Url, basic: bool) -> Result<Option<
         }
         return Ok(Some((user.into(), section.text("pass").unwrap_or_default().into())));
     }
-    if is_told || base.username().is_empty() {
+    if is_set || base.username().is_empty() {
         return Ok(None);
     }
     Ok(Some((percent_decode(base.username()), percent_decode(base.password().unwrap_or_default()))))
 }
 
-/// A warning where whoever stands between here and the server can read what we prove ourselves with.
+/// A warning if the credentials can be read on the network: plain http to another machine.
 pub fn exposed(base: &Url) -> Option<String> {
     let is_open = base.scheme() == "http" && !is_loopback(base.host_str().unwrap_or_default());
     is_open.then(|| format!("{}: the password goes over plain http, anybody in between can read it", show(base)))
 }
 
-/// Marked as sensitive, so that no debug output shows it.
+/// The value of an Authorization header. It is marked as sensitive, so debug output does not show it.
 pub fn basic(user: &str, password: &str) -> HeaderValue {
     let encoded = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
     let mut value = HeaderValue::from_str(&format!("Basic {encoded}")).unwrap_or(HeaderValue::from_static("Basic"));
@@ -79,12 +80,12 @@ pub fn basic(user: &str, password: &str) -> HeaderValue {
     value
 }
 
-/// The address without user, password and query.
+/// The address without user, password and query, for messages.
 pub fn show(url: &Url) -> String {
     shown(url, url.port())
 }
 
-/// The same with its port, even where that is the usual one of the scheme.
+/// The same, with the port even if it is the default port of the scheme.
 pub fn show_with_port(url: &Url) -> String {
     shown(url, url.port_or_known_default())
 }
@@ -95,12 +96,12 @@ fn shown(url: &Url, port: Option<u16>) -> String {
     format!("{}://{}{port}{path}", url.scheme(), url.host_str().unwrap_or_default())
 }
 
-/// Without what may hold a secret.
+/// The target of a redirect for messages: without its query, and not at all if it may contain a password.
 pub fn shown_location(location: &str) -> &str {
     location.split(['?', '#']).next().filter(|place| !place.contains('@')).unwrap_or("another place")
 }
 
-/// Appends bytes as they may stand in a query or a form.
+/// Appends bytes, percent-encoded for a query or a form.
 pub fn push_percent_encoded(out: &mut Vec<u8>, bytes: &[u8]) {
     let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'A' + nibble - 10 };
     for byte in bytes {
@@ -111,7 +112,7 @@ pub fn push_percent_encoded(out: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
-/// As it may stand in a query.
+/// Percent-encodes text for a query.
 pub fn percent_encode(text: &str) -> String {
     let mut encoded = Vec::with_capacity(text.len());
     push_percent_encoded(&mut encoded, text.as_bytes());

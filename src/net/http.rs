@@ -1,4 +1,4 @@
-//! What every HTTP client here is made of, and the sentence that says why there is no answer.
+//! The common configuration of all HTTP clients, and the reasons for a failed request in words.
 
 use super::address::shown_location;
 use super::names::{self, Lookup};
@@ -12,29 +12,30 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Idle connections are closed after this; balancers do so after 60 s.
+/// Idle connections are closed after this time. Load balancers usually close them after 60 s.
 const IDLE: Duration = Duration::from_secs(30);
-/// A connection older than this is replaced, so that a change in DNS or behind a balancer is noticed without an error.
+/// A connection older than this is replaced, so that changes in DNS or behind a load balancer take effect without an
+/// error.
 pub const MAX_AGE: Duration = Duration::from_secs(300);
 const USER_AGENT: &str = concat!("PuyPuy/", env!("CARGO_PKG_VERSION"));
 
-/// Why there is no answer.
+/// Why a request got no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// No address, nobody there, or no TLS.
+    /// No address for the name, no connection, or the server does not speak TLS.
     Connect,
-    /// The server's certificate was refused, or its proxy refuses us: waiting does not help.
+    /// The server's certificate was refused, or the proxy wants a login. Waiting does not help.
     Refused,
-    /// The connection ended before an answer began.
+    /// The connection was closed before the answer.
     Closed,
     Timeout,
-    /// No client can be made: a file or a proxy that cannot be used.
+    /// The client cannot be built: a file or a proxy of the configuration cannot be used.
     Setup,
-    /// We had no more time to wait, which says nothing of the server.
+    /// Our own deadline was reached, which says nothing about the server.
     GivenUp,
 }
 
-/// Why there is no answer, in one sentence; a connection could take that long to come about.
+/// Why a request got no answer, as one sentence. `connect_limit` is the timeout of the connection, for the message.
 pub fn why(error: &reqwest::Error, connect_limit: Duration) -> (Cause, String) {
     if let Some(why) = of_tls(error) {
         return why;
@@ -54,12 +55,12 @@ pub fn why(error: &reqwest::Error, connect_limit: Duration) -> (Cause, String) {
     }
 }
 
-/// Why a connection of any protocol broke, in one sentence.
+/// Why a connection of any protocol broke, as one sentence.
 pub fn why_broken(error: &io::Error) -> String {
     of_tls(error).map_or_else(|| innermost(error), |(_, why)| why)
 }
 
-/// What TLS has to say of it.
+/// The reason, if TLS is the cause of the error.
 fn of_tls(error: &(dyn StdError + 'static)) -> Option<(Cause, String)> {
     if let Some(why) = causes(error).find_map(|cause| tls::verification_failure(cause.downcast_ref()?)) {
         return Some((Cause::Refused, why));
@@ -68,7 +69,7 @@ fn of_tls(error: &(dyn StdError + 'static)) -> Option<(Cause, String)> {
     is_not.then(|| (Cause::Connect, "cannot connect: the server does not speak TLS".into()))
 }
 
-/// Whether nobody took the connection: it was refused, or nothing came back.
+/// Whether the connection was refused or timed out.
 pub fn is_nobody_there(error: &reqwest::Error) -> bool {
     let is_refused = |cause: &(dyn StdError + 'static)| {
         cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
@@ -76,19 +77,19 @@ pub fn is_nobody_there(error: &reqwest::Error) -> bool {
     error.is_connect() && (error.is_timeout() || causes(error).any(is_refused))
 }
 
-/// What a JSON object says of a failure: `error`, `error.message`, `message` or the first of `errors`.
+/// The error message in a JSON answer: `error`, `error.message`, `message`, or the first entry of `errors`.
 pub fn complaint(json: &serde_json::Value) -> Option<String> {
     let named = ["/error", "/error/message", "/message", "/errors/0"].map(|place| json.pointer(place)?.as_str());
     named.into_iter().flatten().next().map(String::from)
 }
 
-/// Where a server sends us instead, as it may be shown: ` to "http://other"`, or nothing.
+/// The target of a redirect, to be appended to a message: ` to "http://other"`, or nothing.
 pub fn redirection(location: Option<&str>) -> String {
     location.map(|to| format!(" to {}", quote(shown_location(to)))).unwrap_or_default()
 }
 
-/// What is common to all clients: certificates and names by our own rules, no redirect followed, no proxy unless one is
-/// added.
+/// The settings of all clients: our own TLS verification and name resolution, no redirects, and no proxy unless the
+/// caller adds one.
 pub fn builder(tls: ClientConfig, lookup: Lookup) -> ClientBuilder {
     Client::builder()
         .tls_backend_preconfigured(tls)
@@ -101,7 +102,8 @@ pub fn builder(tls: ClientConfig, lookup: Lookup) -> ClientBuilder {
         .no_proxy()
 }
 
-/// The error and all that caused it. An `io::Error` hides what it wraps from `source`, so it is looked into.
+/// The error and the chain of its causes. `io::Error` does not return a wrapped error as its source, so it is unwrapped
+/// here.
 pub(super) fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
     std::iter::successors(Some(error), |error: &&'a (dyn StdError + 'static)| {
         let error: &'a (dyn StdError + 'static) = *error;
@@ -110,7 +112,7 @@ pub(super) fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<I
     })
 }
 
-/// The words of the deepest cause, in lower case: the others only repeat that something failed.
+/// The message of the innermost cause. The outer ones only repeat that something failed.
 pub fn innermost(error: &(dyn StdError + 'static)) -> String {
     let Some(last) = causes(error).last() else { return String::new() };
     match last.downcast_ref::<io::Error>() {
@@ -119,7 +121,7 @@ pub fn innermost(error: &(dyn StdError + 'static)) -> String {
     }
 }
 
-/// All addresses of a name, asked for anew at each connection. Literal addresses never come here.
+/// A resolver for reqwest. It is asked for every new connection, but not for addresses that are no names.
 struct Names(Lookup);
 
 impl Resolve for Names {

@@ -1,4 +1,5 @@
-//! What sinks and checks share on their way to other machines: names, addresses, proxies, trust, and why it failed.
+//! What sinks and checks need for connections to other machines: addresses, name resolution, proxies, TLS, errors in
+//! words.
 
 pub mod address;
 pub mod http;
@@ -8,7 +9,7 @@ pub mod tls;
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-/// A random number, good enough to spread a fleet over time and addresses.
+/// A random number. Good enough to spread the load of many daemons over time and addresses, not for secrets.
 pub fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }

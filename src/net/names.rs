@@ -1,4 +1,4 @@
-//! The name of a server as addresses, within a limit of time.
+//! Resolves host names to IP addresses, with a timeout.
 
 use super::random;
 use std::collections::HashMap;
@@ -11,23 +11,24 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
 
 const LOOKUP: Duration = Duration::from_secs(5);
-/// Most look-ups of one name at a time: one that hangs must keep neither the next nor other names from being tried, nor pile up.
+/// Maximum number of lookups of one name at the same time. A lookup that hangs must not block the next one or other
+/// names, and hanging lookups must not accumulate.
 const AT_ONCE: usize = 2;
-/// Most events of sockets that are taken at a time; each has 12 bytes.
+/// Maximum number of socket events per poll; each takes 12 bytes of memory.
 const EVENTS: usize = 64;
 
-/// Host name to addresses, by the system's resolver unless a test puts another in its place. Clones of it count together.
+/// Resolves host names, with the system's resolver or with a function of a test. Clones share the limit [`AT_ONCE`].
 #[derive(Clone)]
 pub struct Lookup {
     ask: Arc<Ask>,
-    /// Of each name, how many more look-ups may begin.
+    /// By host name, the permits for lookups.
     free: Arc<Mutex<HashMap<String, Arc<Semaphore>>>>,
 }
 
 type Ask = dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync;
 
 impl Lookup {
-    /// By that function, which may block.
+    /// Resolves with this function, which may block.
     pub fn by(ask: impl Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync + 'static) -> Lookup {
         Lookup { ask: Arc::new(ask), free: Arc::default() }
     }
@@ -43,16 +44,16 @@ pub fn system() -> Lookup {
     Lookup::by(look_up)
 }
 
-/// What waits run on: the calling thread. Look-ups have threads of their own.
+/// A tokio runtime that runs on the calling thread; blocking lookups get threads of their own.
 pub fn runtime() -> io::Result<Runtime> {
     let mut builder = Builder::new_current_thread();
     builder.enable_io().enable_time().max_io_events_per_tick(EVENTS).thread_name("look-up").build()
 }
 
-/// All addresses of a name, the first by chance.
+/// All addresses of a name, rotated to a random first one.
 ///
 /// # Errors
-/// The name is unknown, has no address, or nobody answered within 5 s.
+/// The name is unknown, has no address, or the resolver did not answer within 5 s.
 pub async fn addresses(lookup: Lookup, host: &str) -> Result<Vec<IpAddr>, Box<dyn Error + Send + Sync>> {
     let host = host.to_string();
     let asked = async {
@@ -72,10 +73,10 @@ pub async fn addresses(lookup: Lookup, host: &str) -> Result<Vec<IpAddr>, Box<dy
     Ok(found)
 }
 
-/// Asks the system's resolver and waits for it, however long it takes. At least one address.
+/// Asks the system's resolver and waits for its answer, without a timeout. Returns at least one address.
 ///
 /// # Errors
-/// In words, why there is none.
+/// The name cannot be resolved; the error says why.
 pub fn look_up(host: &str) -> io::Result<Vec<IpAddr>> {
     let found = (host, 0).to_socket_addrs().map_err(|error| io::Error::other(unresolved(&error)))?;
     at_least_one(found.map(|address| address.ip()).collect())
@@ -85,13 +86,13 @@ fn at_least_one(found: Vec<IpAddr>) -> io::Result<Vec<IpAddr>> {
     if found.is_empty() { Err(io::Error::other("the host name has no address")) } else { Ok(found) }
 }
 
-/// `failed to lookup address information: Name or service not known` says it twice.
+/// Cuts the first half of `failed to lookup address information: Name or service not known`.
 fn unresolved(error: &io::Error) -> String {
     let text = error.to_string();
     format!("host name: {}", text.rsplit(": ").next().unwrap_or(&text).to_lowercase())
 }
 
-/// Whether that host name or address is this machine.
+/// Whether this host name or address means this machine.
 pub fn is_loopback(host: &str) -> bool {
     let name = host.trim_end_matches('.').to_ascii_lowercase();
     match name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {

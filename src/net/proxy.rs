@@ -1,4 +1,4 @@
-//! HTTP proxies: which one stands between us and a server, and the sentence for a failure that is the proxy's.
+//! HTTP proxies: which one to use for a server, and the reasons for failures that a proxy causes.
 
 use super::address::{Url, parse_address, show};
 use super::http::{Cause, causes, why};
@@ -8,15 +8,15 @@ use reqwest::{NoProxy, Proxy};
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// How the errors of a client begin that tell of the way through a proxy to a server with https.
+/// Start of the client's error message if the proxy could not open a tunnel to an https server.
 const TUNNEL: &str = "tunnel error";
 
-/// A proxy, and who is not to be reached through it.
+/// A proxy, and the hosts that are reached without it.
 #[derive(Clone)]
 pub struct Proxying {
     url: String,
     except: Option<String>,
-    /// The environment variable that names it; `None`: the key `proxy` does.
+    /// The environment variable that names the proxy; `None`: the key `proxy` names it.
     variable: Option<&'static str>,
 }
 
@@ -24,7 +24,7 @@ impl Proxying {
     /// The proxy of a sink, from the key `proxy` or the environment.
     ///
     /// # Errors
-    /// It cannot be used; the error names the key or the variable.
+    /// The proxy cannot be used; the error names the key or the variable.
     pub fn configure(tsdb: &Section, scheme: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Option<Proxying>> {
         let Some(proxy) = Proxying::choose(tsdb.text("proxy"), scheme, env) else { return Ok(None) };
         match (proxy.build(), proxy.variable) {
@@ -34,8 +34,8 @@ impl Proxying {
         }
     }
 
-    /// The key wins over the environment, and `none` switches both off. From the environment as curl does it:
-    /// `http_proxy` in lower case only, because a CGI server sets HTTP_PROXY from a request.
+    /// The key wins over the environment; its value `none` switches both off. The environment is read as curl does:
+    /// `http_proxy` only in lower case, because a CGI server sets HTTP_PROXY from a header of the request.
     pub fn choose(key: Option<&str>, scheme: &str, env: &dyn Fn(&str) -> Option<String>) -> Option<Proxying> {
         let first = |names: &[&'static str]| {
             let set = names.iter().filter_map(|name| Some((*name, env(name)?)));
@@ -58,10 +58,13 @@ impl Proxying {
         &self.url
     }
 
+    /// Whether the connection to the proxy itself uses TLS.
     pub fn is_https(&self) -> bool {
         self.url.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("https://"))
     }
 
+    /// The proxy for a reqwest client.\n\n# Errors\nThe address is invalid or its scheme is not supported; the text
+    /// names the remedy.
     pub fn build(&self) -> Result<Proxy, String> {
         let scheme = self.url.split_once("://").map_or("http", |(scheme, _)| scheme).to_ascii_lowercase();
         if scheme != "http" && scheme != "https" {
@@ -80,8 +83,8 @@ impl Proxying {
         }
     }
 
-    /// What is to be said of this proxy when that server does not answer; `None` where it is reached without.
-    pub fn towards(&self, server: &Url) -> Option<Between> {
+    /// The proxy on the way to `server`, for messages; `None` if `no_proxy` excepts the server.
+    pub fn towards(&self, server: &Url) -> Option<ProxyHop> {
         let host = server.host_str().unwrap_or_default();
         if self.except.as_deref().is_some_and(|except| is_excepted(host, except)) {
             return None;
@@ -91,11 +94,12 @@ impl Proxying {
             None => "the key proxy".into(),
             Some(name) => format!("the environment variable {name}"),
         };
-        Some(Between { address, set_in, is_tunnel: server.scheme() == "https" })
+        Some(ProxyHop { address, set_in, is_tunnel: server.scheme() == "https" })
     }
 }
 
-/// Whether `no_proxy` names that host: `*`, an address, a network as `10.0.0.0/8`, or a domain with all below it.
+/// Whether `no_proxy` covers the host. Entries are `*`, an address, a network such as `10.0.0.0/8`, or a domain with
+/// its subdomains.
 fn is_excepted(host: &str, except: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
     let address = host.parse::<IpAddr>().ok();
@@ -126,19 +130,19 @@ fn is_within(address: IpAddr, network: IpAddr, bits: u32) -> bool {
     u128::checked_shr(address ^ network, rest).unwrap_or(0) == 0
 }
 
-/// A proxy that stands between us and one server, as the log speaks of it.
+/// The proxy on the way to one server, as messages describe it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Between {
-    /// Without user and password.
+pub struct ProxyHop {
+    /// The proxy's address without user and password.
     pub address: String,
     /// `the key proxy` or `the environment variable https_proxy`.
     pub set_in: String,
-    /// It passes bytes that it cannot read, and so never answers in the place of the server.
+    /// The server speaks https, so the proxy only forwards encrypted bytes and cannot answer instead of the server.
     pub is_tunnel: bool,
 }
 
-impl Between {
-    /// Why there is no answer, where that is the proxy's doing.
+impl ProxyHop {
+    /// Why a request got no answer, if the proxy is the cause; else `None`.
     pub fn why(&self, error: &reqwest::Error, connect_limit: Duration) -> Option<(Cause, String)> {
         let (address, set_in) = (&self.address, &self.set_in);
         let tunnel = causes(error).map(ToString::to_string).find(|text| text.starts_with(TUNNEL));

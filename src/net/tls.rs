@@ -1,4 +1,4 @@
-//! Whom we trust: the system's certificates and the user's own, and sentences that say why somebody is not trusted.
+//! TLS: which certificates are trusted, and why a certificate is not trusted, in words.
 
 use crate::config::section::Section;
 use crate::model::error::Result;
@@ -14,26 +14,30 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The keys about TLS, as files to be read anew with every client, because certificates are rotated.
+/// The TLS keys of a section. The files are read again for every client, because certificates are rotated.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Tls {
     ca_file: Option<PathBuf>,
     ca_path: Option<PathBuf>,
     client: Option<(PathBuf, PathBuf)>,
     skip: bool,
-    /// What the user may write to go without verification.
+    /// The setting that switches verification off, for error messages.
     switch: &'static str,
 }
 
 impl Tls {
-    /// Reads `ca_file`, `ca_path`, `client_cert`, `client_key`, `insecure_skip_verify`.
-    /// Fails where a file that is named cannot be used now.
+    /// Reads `ca_file`, `ca_path`, `client_cert`, `client_key` and `insecure_skip_verify` of a sink.
+    ///
+    /// # Errors
+    /// A file cannot be used now, or one of `client_cert` and `client_key` is missing.
     pub fn of_sink(tsdb: &Section) -> Result<Tls> {
         Tls::read(tsdb, tsdb.flag("insecure_skip_verify", false)?, "insecure_skip_verify = True")
     }
 
-    /// Reads `ca_file`, `ca_path`, `client_cert`, `client_key`, `verify`.
-    /// Fails where a file that is named cannot be used now.
+    /// Reads `ca_file`, `ca_path`, `client_cert`, `client_key` and `verify` of a check.
+    ///
+    /// # Errors
+    /// As for [`Tls::of_sink`].
     pub fn of_check(section: &Section) -> Result<Tls> {
         Tls::read(section, !section.flag("verify", true)?, "verify: False")
     }
@@ -53,7 +57,7 @@ impl Tls {
         }
     }
 
-    /// For connections that are to be verified: reads all files.
+    /// The rustls configuration; reads all files.
     pub fn config(&self) -> Result<ClientConfig, Unusable> {
         let own = self.own_certificates()?;
         let roots = if self.skip { RootCertStore::empty() } else { system_and(&own) };
@@ -70,7 +74,8 @@ impl Tls {
         config.with_client_auth_cert(chain, key).map_err(|error| Unusable::new("client_cert", error))
     }
 
-    /// For plain http: trusts nobody and reads nothing, so that a machine without any CA certificate can send.
+    /// The configuration for plain http. It trusts no certificate and reads no file, so it works on a machine without
+    /// CA certificates.
     pub fn none() -> Result<ClientConfig, Unusable> {
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
@@ -95,7 +100,7 @@ impl Tls {
     }
 }
 
-/// A file that cannot serve, with the key that names it.
+/// A file that cannot be used, and the key that names it.
 #[derive(Debug)]
 pub struct Unusable {
     key: &'static str,
@@ -127,8 +132,8 @@ fn certificates(key: &'static str, path: &Path) -> Result<Vec<CertificateDer<'st
     Ok(found)
 }
 
-/// The system's certificates (`SSL_CERT_FILE` and `SSL_CERT_DIR` are honoured) and the user's. A system without any is
-/// not an error: the handshake will tell who is not trusted.
+/// The certificates of the system (`SSL_CERT_FILE` and `SSL_CERT_DIR` are honoured) and those of the user. It is no
+/// error if there are none: the handshake will report which server is not trusted.
 fn system_and(own: &[CertificateDer<'static>]) -> RootCertStore {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -136,8 +141,8 @@ fn system_and(own: &[CertificateDer<'static>]) -> RootCertStore {
     roots
 }
 
-/// Chain, validity and name as everywhere, with one addition: a certificate that the user gave in `ca_file` is trusted
-/// as the server's own even where it calls itself a CA, which is what `openssl req -x509` makes.
+/// Verifies chain, validity and name in the usual way, with one addition: a certificate in `ca_file` is also accepted
+/// as the server's own certificate, even if it is marked as a CA. `openssl req -x509` makes such certificates.
 #[derive(Debug)]
 struct Verifier {
     roots: RootCertStore,
@@ -151,7 +156,7 @@ impl Verifier {
     fn check(
         &self,
         server: &CertificateDer<'_>,
-        between: &[CertificateDer<'_>],
+        intermediates: &[CertificateDer<'_>],
         name: &ServerName<'_>,
         now: UnixTime,
     ) -> Result<(), rustls::Error> {
@@ -160,7 +165,7 @@ impl Verifier {
             within_validity(server, now)?;
         } else {
             let algorithms = self.provider.signature_verification_algorithms.all;
-            verify_server_cert_signed_by_trust_anchor(&parsed, &self.roots, between, now, algorithms)?;
+            verify_server_cert_signed_by_trust_anchor(&parsed, &self.roots, intermediates, now, algorithms)?;
         }
         verify_server_name(&parsed, name)
     }
@@ -170,13 +175,13 @@ impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         server: &CertificateDer<'_>,
-        between: &[CertificateDer<'_>],
+        intermediates: &[CertificateDer<'_>],
         name: &ServerName<'_>,
         _ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         if !self.skip {
-            self.check(server, between, name, now).map_err(|error| explained(error, server, self.switch))?;
+            self.check(server, intermediates, name, now).map_err(|error| explained(error, server, self.switch))?;
         }
         Ok(ServerCertVerified::assertion())
     }
@@ -211,7 +216,7 @@ impl ServerCertVerifier for Verifier {
 }
 
 fn within_validity(server: &CertificateDer<'_>, now: UnixTime) -> Result<(), CertificateError> {
-    let Some(shown) = Shown::read(server) else { return Err(CertificateError::BadEncoding) };
+    let Some(shown) = CertificateInfo::read(server) else { return Err(CertificateError::BadEncoding) };
     if now.as_secs() < shown.from.seconds {
         return Err(CertificateError::NotValidYet);
     }
@@ -221,7 +226,7 @@ fn within_validity(server: &CertificateDer<'_>, now: UnixTime) -> Result<(), Cer
     Ok(())
 }
 
-/// A certificate that was refused, as a sentence with the check that failed, whose it is, and the remedy.
+/// Why a certificate was refused, as one sentence: the failed check, the subject, and the remedy.
 #[derive(Debug)]
 struct Untrusted(String);
 
@@ -234,16 +239,16 @@ impl fmt::Display for Untrusted {
 impl std::error::Error for Untrusted {}
 
 fn explained(error: rustls::Error, server: &CertificateDer<'_>, switch: &str) -> rustls::Error {
-    let shown = Shown::read(server).unwrap_or_default();
+    let shown = CertificateInfo::read(server).unwrap_or_default();
     let why = sentence(&error, &shown);
     let remedy = "trust a private CA or a self-signed certificate with ca_file";
     let why = format!("{why}; {remedy}; only {switch} goes without this check");
     CertificateError::Other(OtherError(Arc::new(Untrusted(why)))).into()
 }
 
-fn sentence(error: &rustls::Error, shown: &Shown) -> String {
+fn sentence(error: &rustls::Error, shown: &CertificateInfo) -> String {
     use CertificateError as E;
-    let Shown { subject, issuer, from, until, .. } = shown;
+    let CertificateInfo { subject, issuer, from, until, .. } = shown;
     match error {
         rustls::Error::InvalidCertificate(E::Expired | E::ExpiredContext { .. }) => {
             format!("expired certificate: {subject:?} was valid until {}", until.text)
@@ -262,12 +267,12 @@ fn sentence(error: &rustls::Error, shown: &Shown) -> String {
     }
 }
 
-/// The last Unix second at which a certificate in DER form is valid.
+/// The end of a certificate's validity in Unix seconds. `None` if it cannot be parsed.
 pub fn valid_until(certificate: &[u8]) -> Option<u64> {
-    Some(Shown::read(certificate)?.until.seconds)
+    Some(CertificateInfo::read(certificate)?.until.seconds)
 }
 
-/// The sentence about a refused certificate where an error holds one.
+/// Why the certificate was refused, if that is the error.
 pub fn verification_failure(error: &rustls::Error) -> Option<String> {
     match error {
         rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(own))) => Some(own.to_string()),
@@ -276,15 +281,15 @@ pub fn verification_failure(error: &rustls::Error) -> Option<String> {
     }
 }
 
-/// Whether the other side answered the handshake with something else.
+/// Whether the other side answered the handshake with bytes that are no TLS.
 pub fn is_not_tls(error: &(dyn std::error::Error + 'static)) -> bool {
     let message = rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType);
     error.downcast_ref() == Some(&message)
 }
 
-/// What a person wants to know of a certificate, read from its DER form (RFC 5280, section 4.1).
+/// The parts of a certificate that messages show, read from its DER form (RFC 5280, section 4.1).
 #[derive(Debug, Default)]
-struct Shown {
+struct CertificateInfo {
     subject: String,
     issuer: String,
     is_self_signed: bool,
@@ -292,7 +297,7 @@ struct Shown {
     until: Moment,
 }
 
-/// `2026-01-31 12:00:00` in UTC and in Unix seconds.
+/// A time in UTC, as text `2026-01-31 12:00:00 UTC` and in Unix seconds.
 #[derive(Debug, Default)]
 struct Moment {
     text: String,
@@ -304,8 +309,8 @@ const UTC_TIME: u8 = 0x17;
 const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 const ORGANIZATION: &[u8] = &[0x55, 0x04, 0x0a];
 
-impl Shown {
-    fn read(certificate: &[u8]) -> Option<Shown> {
+impl CertificateInfo {
+    fn read(certificate: &[u8]) -> Option<CertificateInfo> {
         let (_, certificate, _) = element(certificate)?;
         let (_, mut fields, _) = element(certificate)?;
         if fields.first() == Some(&CONTEXT_0) {
@@ -320,11 +325,17 @@ impl Shown {
         let from = moment(kind, from)?;
         let (kind, until, _) = element(validity)?;
         let until = moment(kind, until)?;
-        Some(Shown { subject: name(subject), issuer: name(issuer), is_self_signed: issuer == subject, from, until })
+        Some(CertificateInfo {
+            subject: name(subject),
+            issuer: name(issuer),
+            is_self_signed: issuer == subject,
+            from,
+            until,
+        })
     }
 }
 
-/// Tag, content and what follows.
+/// Tag and content of the first element, and the bytes after it.
 fn element(input: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (tag, rest) = input.split_first()?;
     let (first, mut rest) = rest.split_first()?;
@@ -339,7 +350,7 @@ fn element(input: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     Some((*tag, content, rest))
 }
 
-/// The common name, else the organization, else nothing.
+/// The common name, else the organization, else an empty text.
 fn name(sequence: &[u8]) -> String {
     let wanted = [COMMON_NAME, ORGANIZATION];
     let text = wanted.iter().find_map(|oid| attribute(sequence, oid)).unwrap_or_default();
@@ -358,7 +369,7 @@ fn attribute<'a>(mut sequence: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
     None
 }
 
-/// `YYMMDDHHMMSSZ` or, with four digits for the year, GeneralizedTime.
+/// Parses UTCTime, `YYMMDDHHMMSSZ`, or GeneralizedTime, which has a year of four digits.
 fn moment(kind: u8, digits: &[u8]) -> Option<Moment> {
     let digits = std::str::from_utf8(digits).ok()?;
     let digits = match kind {

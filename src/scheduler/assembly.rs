@@ -1,22 +1,22 @@
-//! Where the outcomes of a tick meet: the last worker to finish hands the batch to delivery, nobody waits for anybody.
+//! Collects the batches of a tick: the last worker to finish hands the whole batch to delivery.
 
 use super::changes::Changes;
 use crate::delivery::queue::Queue;
 use crate::model::point::Batch;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Shared by the scheduler, who opens a tick, and the workers, who finish it.
+/// Shared by the scheduler, which opens a tick, and the workers, which finish it.
 pub struct Assembly {
     inner: Mutex<Inner>,
     queue: Arc<Queue>,
-    /// Where health events are told whose level changes.
+    /// Where changes of the level of health events are logged and recorded.
     pub changes: Changes,
 }
 
 #[derive(Default)]
 struct Inner {
     tick: u64,
-    /// Workers of this tick that have not finished.
+    /// Number of workers that have not finished this tick.
     missing: usize,
     batch: Batch,
 }
@@ -26,8 +26,8 @@ impl Assembly {
         Assembly { inner: Mutex::default(), queue, changes }
     }
 
-    /// Begins a tick for that many workers, and returns its number. A tick that is not finished is handed over as far as it is:
-    /// its deadline has passed. Late outcomes alone wait for this tick.
+    /// Begins a tick for that many workers and returns its number. If the previous tick is not finished, what is there
+    /// of it is handed over: its deadline has passed.
     pub fn open(&self, workers: usize) -> u64 {
         let mut inner = self.lock();
         let overdue = if inner.missing > 0 { std::mem::take(&mut inner.batch) } else { Batch::default() };
@@ -39,7 +39,8 @@ impl Assembly {
         tick
     }
 
-    /// A worker has finished that tick. A late outcome goes with the batch of the next tick, under its own time.
+    /// A worker has finished its part of that tick. A late part goes with the batch of the next tick, with its own
+    /// timestamps.
     pub fn add(&self, tick: u64, batch: Batch) {
         let mut inner = self.lock();
         inner.batch.append(batch);
@@ -54,7 +55,7 @@ impl Assembly {
         }
     }
 
-    /// Hands over what is there, at the end.
+    /// Hands over what is there, at shutdown.
     pub fn flush(&self) {
         let rest = std::mem::take(&mut self.lock().batch);
         self.queue.push(rest);

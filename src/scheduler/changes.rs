@@ -1,4 +1,4 @@
-//! Changes of the level of health events: lines of the log, and a record where the sink keeps none that can be read here.
+//! Changes of the level of health events: logged, and written to a record file if the sink keeps none that we can read.
 
 use crate::model::point::{Level, without_level};
 use crate::state::Change;
@@ -11,15 +11,15 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Lines about one event within an hour. One that goes to and fro fills no log.
+/// Most log lines about one event per hour, so that an event that keeps changing does not fill the log.
 const LINES: usize = 12;
 const HOUR: Duration = Duration::from_secs(3600);
-/// Events whose lines are counted; of more there are none.
+/// Most events whose lines are counted; changes of further events are not logged.
 const EVENTS: usize = 1_000;
 const TOO_MANY: usize = usize::MAX;
-/// Changes that wait for the disk of the record.
+/// Most changes that wait to be written to the record.
 const WAITING: usize = 1_000;
-/// Letters of a message that are recorded.
+/// Most characters of a message that are recorded.
 const LONGEST: usize = 1_000;
 const STACK: usize = 128 << 10;
 
@@ -27,32 +27,32 @@ const STACK: usize = 128 << 10;
 #[derive(Default)]
 pub struct Changes {
     record: Option<SyncSender<String>>,
-    told: Mutex<Told>,
+    counts: Mutex<LineCounts>,
 }
 
-/// What was told within the last hour.
+/// The log lines within the last hour.
 #[derive(Default)]
-struct Told {
+struct LineCounts {
     lines: HashMap<String, VecDeque<Instant>>,
     complaint: Complaint,
 }
 
 impl Changes {
-    /// They are kept there, too, by a thread of its own.
+    /// Also writes the changes to that record, on a thread of its own.
     ///
     /// # Errors
-    /// The system has no thread to give.
+    /// The thread could not be started.
     pub fn recorded(record: Record) -> io::Result<Changes> {
         let (sender, lines) = sync_channel(WAITING);
         thread::Builder::new().name("events".into()).stack_size(STACK).spawn(move || write(&record, lines))?;
-        Ok(Changes { record: Some(sender), told: Mutex::default() })
+        Ok(Changes { record: Some(sender), counts: Mutex::default() })
     }
 
-    /// A check has judged otherwise than before.
+    /// A check has judged an event differently than before.
     pub fn tell(&self, check: &str, change: &Change, now: Instant) {
-        let told = &mut *self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = &mut *self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let Change { event, level, message, lasted, .. } = change;
-        match told.count(event, now) {
+        match counts.count(event, now) {
             ..LINES => {
                 let lasted = lasted.map(|seconds| format!(" (it was not for {seconds} s)")).unwrap_or_default();
                 let (level, grade) = (level.word(), grade(*level));
@@ -66,18 +66,18 @@ impl Changes {
             TOO_MANY => {
                 let what =
                     format!("{EVENTS} have changed within an hour: others are told by `puypuy show events` alone");
-                told.complaint.complain("health events", &what, now);
+                counts.complaint.complain("health events", &what, now);
             }
             _ => {}
         }
         if self.record.as_ref().is_some_and(|record| record.try_send(line(check, change)).is_err()) {
             let what = "its disk does not keep up: changes are not recorded";
-            told.complaint.complain("record of health events", what, now);
+            counts.complaint.complain("record of health events", what, now);
         }
     }
 }
 
-/// Writes lines as they come; the disk may hang.
+/// Writes lines as they come. The disk may block it.
 fn write(record: &Record, lines: Receiver<String>) {
     let (subject, mut complaint) = ("record of health events", Complaint::default());
     for line in lines {
@@ -88,8 +88,8 @@ fn write(record: &Record, lines: Receiver<String>) {
     }
 }
 
-impl Told {
-    /// Lines about that event within the last hour, but for this one.
+impl LineCounts {
+    /// Number of log lines about that event within the last hour, before this one.
     fn count(&mut self, event: &str, now: Instant) -> usize {
         let is_old = |at: &Instant| now.saturating_duration_since(*at) >= HOUR;
         if self.lines.len() >= EVENTS {
@@ -118,7 +118,7 @@ fn grade(level: Level) -> log::Level {
     }
 }
 
-/// As a line of the record.
+/// The change as a line of the record.
 fn line(check: &str, Change { time, event, level, message, .. }: &Change) -> String {
     let short = |text: &str| text.chars().take(LONGEST).collect::<String>();
     let (event, message) = (short(event), short(message));

@@ -1,12 +1,14 @@
-//! Due times on the monotonic clock and stamps on the wall clock, so that neither a step of the system clock nor a
-//! suspended machine makes a burst, a stall or a double stamp. Pure: both clocks are handed in.
+//! Due times on the monotonic clock, and timestamps on the wall clock. Pure: both times are arguments.
+//!
+//! Neither a clock change nor a suspended machine causes a burst, a stall or a duplicate timestamp.
 
 use std::time::{Duration, Instant};
 
-/// How far the wall clock may stray from the monotonic one between two ticks before it counts as set.
+/// If the clocks diverge by more than this between two ticks, the wall clock counts as changed.
 const STEP: Duration = Duration::from_millis(250);
 
-/// A moment on both clocks. They are read together, or a loop that was slow in between looks like a clock that was set.
+/// A moment on both clocks. They have to be read together; otherwise a delay between the readings looks like a clock
+/// change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
     pub at: Instant,
@@ -14,7 +16,7 @@ pub struct Moment {
     pub wall: Duration,
 }
 
-/// The next due time after `now` on the grid of `period` that begins at `epoch`: late ticks are dropped, never made up.
+/// The next due time after `now` on the grid of `period` that starts at `epoch`. Missed ticks are dropped.
 pub fn next_due(epoch: Instant, period: Duration, now: Instant) -> Instant {
     let passed = now.saturating_duration_since(epoch).as_nanos();
     let period = period.max(Duration::from_millis(1));
@@ -23,12 +25,12 @@ pub fn next_due(epoch: Instant, period: Duration, now: Instant) -> Instant {
     epoch + Duration::from_nanos(u64::try_from(offset).unwrap_or(u64::MAX))
 }
 
-/// Whole seconds for ticks. A tick that comes a little late or early keeps the second that belongs to it, so that
-/// ticks a second apart never share a stamp and never leave one out.
+/// Timestamps of ticks in whole seconds. A tick that is slightly early or late keeps its second, so that ticks a second
+/// apart never share a timestamp or skip one.
 #[derive(Debug)]
 pub struct Stamps {
     last: Option<(Instant, Duration)>,
-    /// Where within a second the ticks fall, in seconds of 0..1.
+    /// Where within a second the ticks are, 0..1.
     phase: f64,
 }
 
@@ -37,8 +39,8 @@ impl Stamps {
         Stamps { last: None, phase: 0.0 }
     }
 
-    /// The stamp of a tick, and by how many seconds the wall clock was set since the tick before (a suspended machine looks
-    /// the same).
+    /// The timestamp of a tick, and the seconds by which the wall clock was changed since the previous tick, if it was.
+    /// A suspended machine looks like a clock change.
     pub fn stamp(&mut self, Moment { at, wall }: Moment) -> (i64, Option<f64>) {
         let step = self.last.and_then(|(last_at, last_wall)| {
             let step =

@@ -1,4 +1,4 @@
-//! The real crew: a thread for each check that can block, one for all others, and what the log hears of them.
+//! The crew in the daemon: a thread for each check that can block, and one for all others.
 
 use super::clock::Moment;
 use super::links;
@@ -14,21 +14,21 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// What the daemon tells of itself at a tick. It reads what is published and waits for nothing.
-pub type Own = Box<dyn FnMut(Tick) -> Batch + Send>;
+/// The daemon's own metrics at a tick. It only reads published state and waits for nothing.
+pub type OwnMetrics = Box<dyn FnMut(Tick) -> Batch + Send>;
 
-/// Threads, and what is run on them.
+/// The threads, and what runs on them.
 pub struct Threads {
     around: Surroundings,
     period: Duration,
     tells_errors: bool,
     members: HashMap<Id, Member>,
-    /// The shared thread.
+    /// The shared thread of the kernel checks.
     kernel: Option<Worker>,
     complaint: Complaint,
-    own: Option<Own>,
-    /// When that was told last.
-    told: Option<Instant>,
+    own: Option<OwnMetrics>,
+    /// When the own metrics were collected last.
+    own_collected: Option<Instant>,
 }
 
 struct Member {
@@ -47,39 +47,39 @@ impl Member {
 impl Threads {
     pub fn new(around: Surroundings, period: Duration, tells_errors: bool) -> Threads {
         let (members, complaint) = (HashMap::new(), Complaint::default());
-        Threads { around, period, tells_errors, members, kernel: None, complaint, own: None, told: None }
+        Threads { around, period, tells_errors, members, kernel: None, complaint, own: None, own_collected: None }
     }
 
-    /// From now on.
-    pub fn tell_itself(&mut self, own: Own) {
+    /// Collects these own metrics from now on.
+    pub fn set_own_metrics(&mut self, own: OwnMetrics) {
         self.own = Some(own);
     }
 
-    /// What the daemon tells of itself in the batch of that tick; nothing between two ticks of its own period.
+    /// The daemon's own metrics for that tick; empty for ticks between those of the daemon's own period.
     fn own_batch(&mut self, tick: Tick) -> Batch {
-        // Ticks of the same period lie a little less apart, too.
-        let is_early = self.told.is_some_and(|told| tick.at.saturating_duration_since(told) < self.period / 2);
+        // Half a period, because ticks of that period may be slightly less than a period apart.
+        let is_early = self.own_collected.is_some_and(|last| tick.at.saturating_duration_since(last) < self.period / 2);
         match &mut self.own {
             Some(own) if !is_early => {
-                self.told = Some(tick.at);
+                self.own_collected = Some(tick.at);
                 own(tick)
             }
             _ => Batch::default(),
         }
     }
 
-    /// What the daemon's own period is from now on, and whether errors of checks are health events.
+    /// Sets the daemon's own period, and whether errors of checks are health events.
     pub fn set(&mut self, period: Duration, tells_errors: bool) {
         (self.period, self.tells_errors) = (period, tells_errors);
         self.members.values().for_each(|member| member.unit.tell_errors(tells_errors));
     }
 
-    /// Hands over what has been told, at the end.
+    /// Hands over what was collected, at shutdown.
     pub fn flush(&self) {
         self.around.assembly.flush();
     }
 
-    /// Where a script or an own module lies; `None` for a check.
+    /// The path of a script or own module; `None` for a check.
     fn program(&self, key: &Key) -> Option<PathBuf> {
         let is_program = key.folder == Folder::Scripts || links::is_module(&key.name);
         is_program.then(|| self.around.world.programs.home.join(key.folder.name()).join(&key.name))
@@ -123,7 +123,7 @@ impl Crew<Box<dyn Check>> for Threads {
         if is_anew {
             self.kernel = None;
         }
-        // The loop itself is the last of those who bring something.
+        // The loop itself adds the last part, with the own metrics.
         let number = self.around.assembly.open(own.len() + usize::from(!kernel.is_empty()) + 1);
         if !kernel.is_empty() {
             let task = |id: &Id| self.members.get(id).map(|member| member.task(*id));
@@ -142,7 +142,7 @@ impl Crew<Box<dyn Check>> for Threads {
                     self.complaint.complain("kernel checks", &format!("no thread to run in: {why}"), tick.at);
                     for id in kernel {
                         self.members.get(&id).iter().for_each(|member| member.entry.wait(NO_THREAD, tick.wall));
-                        // We hold the other end of its way ourselves.
+                        // This cannot fail: we hold the receiver's sender ourselves.
                         let _ = self.around.ended.send(id);
                     }
                     self.around.assembly.add(number, Batch::default());
@@ -167,7 +167,7 @@ impl Crew<Box<dyn Check>> for Threads {
             }
             Notice::Off(Key { name, .. }) => log::info!("{name}: switched off"),
             Notice::Broken(broken) => log::error!("{}", broken.line()),
-            // By what is wrong, not by who waits: thousands may.
+            // One subject for all, because thousands may wait.
             Notice::Waits(Key { name, .. }) => {
                 complaint.complain("an earlier run has not ended", &format!("{name} is switched on when it has"), at);
             }

@@ -1,24 +1,25 @@
-//! What differs between the checks and scripts as they were taken up and as their folders and sections are now. Pure: what
-//! was seen comes in as data. A reload is this difference, taken up as a whole or not at all.
+//! What differs between the checks and scripts that run and their folders and sections. Pure.
+//!
+//! What was read is an argument. A reload applies one such difference as a whole, or not at all.
 
 use super::prepared::{Folder, Key, Prepared};
 use crate::check::Check;
 use crate::config::section::Section;
 use std::collections::BTreeMap;
 
-/// Names that a line shows of many.
+/// Most names in a log line.
 const SHOWN: usize = 3;
 
-/// What is to be taken up, let go and told.
+/// What is to be started, stopped and logged.
 pub struct Difference<W = Box<dyn Check>> {
     pub added: Vec<Prepared<W>>,
-    /// On, and built anew because its section says something else.
+    /// Running, and to be replaced because its section has changed.
     pub changed: Vec<Prepared<W>>,
     pub gone: Vec<Key>,
-    /// Told to be broken before, and no more.
+    /// Was reported as broken, and is not any more.
     pub mended: Vec<Key>,
     pub broken: Vec<Broken>,
-    /// Everything was looked at; more of the same look follows otherwise.
+    /// The look has finished; otherwise more differences of the same look follow.
     pub is_whole: bool,
 }
 
@@ -36,7 +37,7 @@ impl<W> Difference<W> {
     }
 }
 
-/// Entries of one folder that cannot be taken up as they are, for one reason.
+/// Entries of one folder that cannot be used, for the same reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Broken {
     pub folder: Folder,
@@ -45,12 +46,12 @@ pub struct Broken {
     /// What these would switch on, in the same order.
     pub keys: Vec<Key>,
     pub reason: String,
-    /// They go on as they were taken up before; the others are off.
+    /// They still run as configured before; otherwise they are off.
     pub are_on: bool,
 }
 
 impl Broken {
-    /// One line, however many they are.
+    /// One log line, whatever the number of entries.
     pub fn line(&self) -> String {
         let (folder, reason) = (self.folder.name(), &self.reason);
         match self.names.as_slice() {
@@ -68,17 +69,17 @@ impl Broken {
     }
 }
 
-/// What has become of all that is switched on.
+/// The result of switching on everything at the start.
 #[derive(Clone, Debug, Default)]
 pub struct Taken {
-    /// So many run.
+    /// Number of those that run.
     pub on: usize,
-    /// A sentence for those that stay off.
+    /// A message for those that stay off.
     pub off: Vec<String>,
 }
 
 impl Taken {
-    /// By the differences that the first look has brought.
+    /// Computed from the differences of the first look.
     pub fn of<W>(first: &[Difference<W>]) -> Taken {
         Taken {
             on: first.iter().map(|difference| difference.added.len()).sum(),
@@ -86,7 +87,7 @@ impl Taken {
         }
     }
 
-    /// Something is switched on, and none of it runs.
+    /// Something is switched on, but none of it runs.
     pub fn is_nothing(&self) -> bool {
         self.on == 0 && !self.off.is_empty()
     }
@@ -95,20 +96,21 @@ impl Taken {
 /// An entry of a folder.
 struct Entry {
     file_name: String,
-    /// What it was taken up with, where it was.
+    /// The section it runs with, if it runs.
     on: Option<Section>,
-    /// What was told to be wrong with it.
+    /// The reason that was reported, if it is broken.
     reason: Option<String>,
 }
 
-/// All entries as they were seen last, and what differs since the last difference.
+/// All entries as they were last seen, and what has changed since the last [`Comparison::take`].
 pub struct Comparison<W> {
     entries: BTreeMap<Key, Entry>,
     added: Vec<Prepared<W>>,
     changed: Vec<Prepared<W>>,
     gone: Vec<Key>,
     mended: Vec<Key>,
-    /// By folder, reason and whether they are on, so that 5,000 of a kind are one line. With their file names.
+    /// Grouped by folder, reason and whether they run, so that 5,000 of a kind are one log line. The values are file
+    /// names.
     broken: BTreeMap<(Folder, String, bool), BTreeMap<Key, String>>,
 }
 
@@ -120,13 +122,13 @@ impl<W> Default for Comparison<W> {
 }
 
 impl<W> Comparison<W> {
-    /// What a folder lists now, by what it switches on. An entry that is not listed any more is off.
+    /// The present entries of a folder, by what each switches on. An entry that is no longer there is off.
     pub fn list(&mut self, folder: Folder, listed: BTreeMap<Key, String>) {
         let Comparison { entries, added, changed, gone, mended, broken } = self;
         entries.retain(|key, entry| {
             let stays = key.folder != folder || listed.contains_key(key);
             if !stays {
-                // What was not handed over yet never will be.
+                // Changes of it that were not taken yet are dropped.
                 added.retain(|prepared| prepared.key != *key);
                 changed.retain(|prepared| prepared.key != *key);
                 mended.retain(|mended| mended != key);
@@ -143,18 +145,18 @@ impl<W> Comparison<W> {
         }
     }
 
-    /// Whom to look at: everybody, or those that are not on or had something wrong with them.
+    /// The entries to look at: all of them, or those that do not run or were broken.
     pub fn due(&self, everybody: bool) -> Vec<Key> {
         let is_due = |entry: &Entry| everybody || entry.on.is_none() || entry.reason.is_some();
         self.entries.iter().filter(|(_, entry)| is_due(entry)).map(|(key, _)| key.clone()).collect()
     }
 
-    /// Whether that entry was not told to be broken for that reason.
-    pub fn is_news(&self, key: &Key, reason: &str) -> bool {
+    /// Whether this reason for that entry was not reported yet.
+    pub fn is_new_reason(&self, key: &Key, reason: &str) -> bool {
         self.entries.get(key).is_none_or(|entry| entry.reason.as_deref() != Some(reason))
     }
 
-    /// What a look at an entry has brought: what it would be now, or why it cannot be.
+    /// The result of a look at an entry: what it would run now, or why it cannot run.
     pub fn see(&mut self, key: &Key, seen: Result<Prepared<W>, String>) {
         let Some(entry) = self.entries.get_mut(key) else { return };
         match seen {
@@ -182,7 +184,8 @@ impl<W> Comparison<W> {
         }
     }
 
-    /// What differs since this was asked last. What is broken is told when all was looked at, so that many of a kind are one.
+    /// Takes the changes since the last call. Broken entries are included only when the look has finished, so that many
+    /// of a kind are reported together.
     pub fn take(&mut self, is_whole: bool) -> Difference<W> {
         let broken = if is_whole { std::mem::take(&mut self.broken) } else { BTreeMap::new() }.into_iter();
         let broken = broken.map(|((folder, reason, are_on), entries)| {
@@ -200,7 +203,7 @@ impl<W> Comparison<W> {
     }
 }
 
-/// What was not handed over yet of an entry is not so any more.
+/// Removes an entry's changes that were not taken yet.
 fn forget(broken: &mut BTreeMap<(Folder, String, bool), BTreeMap<Key, String>>, key: &Key) {
     broken.retain(|_, entries| {
         entries.remove(key);

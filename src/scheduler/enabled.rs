@@ -1,5 +1,7 @@
-//! The thread that reads `checks_enabled`, `scripts_enabled` and `conf`, and hands the tick loop what differs. Nobody else
-//! touches these folders while the daemon serves, so a place that does not answer holds up this thread and nothing else.
+//! The thread that reads the folders of checks and scripts, and sends the differences to the tick loop.
+//!
+//! It reads `checks_enabled`, `scripts_enabled` and `conf`. Nothing else touches these folders while the daemon serves,
+//! so a file system that hangs blocks only this thread.
 
 use super::difference::{Comparison, Difference};
 use super::links::{self, Find, Watch};
@@ -20,49 +22,48 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// What cannot be taken up, and folders whose time stamp does not change, are looked at again: soon after a change, when somebody
-/// is likely to mend something, then at growing gaps.
-const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
-/// A look that takes longer hands over what it has so far.
-const PIECE: Duration = Duration::from_millis(200);
-/// Between two looks at the folders' time stamps.
-const RHYTHM: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
-/// How long a reload waits for a look at everything.
+/// Broken entries, and folders whose timestamp has not changed, are looked at again: soon after a change, because
+/// somebody is likely to be repairing something, then at growing intervals.
+const RECHECK_AFTER: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// A look that takes longer sends what it has so far.
+const SEND_AFTER: Duration = Duration::from_millis(200);
+/// Shortest and longest interval between two checks of the folders' timestamps.
+const POLL_INTERVAL: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+/// How long a reload waits for a complete look.
 const WHOLE_LOOK: Duration = Duration::from_secs(10);
 const STACK: usize = 512 << 10;
 const HANGS: &str = "does not answer: its file, its section or its run_user is looked up in a place that hangs";
 const WAITS: &str = "was not looked at: others do not answer, or no thread is to be had";
 
-/// The handle to the thread. Dropping it ends the thread after the look it is in.
+/// The handle to the thread. Dropping it ends the thread after its current look.
 pub struct Enabled {
     differences: Receiver<Difference>,
-    /// When the look that is under way began.
+    /// When the current look began; `None` between looks.
     begun: Arc<Mutex<Option<Instant>>>,
     reloads: Reloads,
 }
 
-/// By which a reload has everything looked at.
+/// Lets a reload request a complete look.
 #[derive(Clone)]
 pub struct Reloads {
     asked: Sender<Ask>,
-    /// When everything was looked at last, since 1970.
+    /// When the last complete look began to read, as time since 1970.
     looked: Arc<Mutex<Duration>>,
 }
 
-/// What a reload asks for.
+/// A reload's request.
 struct Ask {
-    /// Of the daemon from then on.
+    /// The daemon's period from then on.
     period: Duration,
-    /// Without room: who has given up waiting does not take it.
+    /// Has no capacity: sending fails if the reload has given up waiting.
     answer: SyncSender<Result<(), Vec<Error>>>,
 }
 
 impl Reloads {
-    /// Has everything that is switched on taken up as its folders and sections are now: all of it, or nothing where something is
-    /// broken that was not.
+    /// Applies the present content of the folders and sections: all of it, or nothing if something is newly broken.
     ///
     /// # Errors
-    /// What is broken; or the look did not come to its end.
+    /// What is broken, or that the look did not finish in time.
     pub fn take_up(&self, period: Duration) -> Result<(), Vec<Error>> {
         let (answer, answered) = sync_channel(0);
         let hangs = || {
@@ -76,40 +77,40 @@ impl Reloads {
         answered.recv_timeout(WHOLE_LOOK).map_err(|_| hangs())?
     }
 
-    /// When everything was looked at last, since 1970.
+    /// When the last complete look began to read, as time since 1970.
     pub fn looked(&self) -> Duration {
         *self.looked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Enabled {
-    /// Starts the thread and its first look. Of checks that run with that period, each shall be taken up within about one.
+    /// Starts the thread and its first look. `period` is the daemon's: a change is noticed within about one period.
     ///
     /// # Errors
-    /// The system has no thread to give.
+    /// The thread could not be started.
     pub fn start(home: &Path, find: Find, period: Duration) -> Result<Enabled> {
         let (sender, differences) = channel();
         let (asked, asks) = channel::<Ask>();
         let begun = Arc::new(Mutex::new(Some(Instant::now())));
         let looked = Arc::default();
         let (mut look, is_under_way) = (Look::new(home, find, Arc::clone(&looked)), Arc::clone(&begun));
-        let rhythm = |period: Duration| (period / 2).clamp(RHYTHM.0, RHYTHM.1);
+        let poll_interval = |period: Duration| (period / 2).clamp(POLL_INTERVAL.0, POLL_INTERVAL.1);
         let set = move |begun| *is_under_way.lock().unwrap_or_else(PoisonError::into_inner) = begun;
         let work = move || {
-            let (mut wait, mut ask) = (rhythm(period), None);
+            let (mut wait, mut ask) = (poll_interval(period), None);
             loop {
                 set(Some(Instant::now()));
                 let mut hand_over = |difference| sender.send(difference).is_ok();
-                let is_heard = match ask.take() {
-                    None => look.again(Instant::now(), &mut hand_over),
+                let is_received = match ask.take() {
+                    None => look.look_again(Instant::now(), &mut hand_over),
                     Some(Ask { period, answer }) => {
-                        wait = rhythm(period);
+                        wait = poll_interval(period);
                         look.reload(&answer, &mut hand_over)
                     }
                 };
                 set(None);
                 match asks.recv_timeout(wait) {
-                    _ if !is_heard => return,
+                    _ if !is_received => return,
                     Ok(next) => ask = Some(next),
                     Err(RecvTimeoutError::Timeout) => {}
                     Err(RecvTimeoutError::Disconnected) => return,
@@ -122,17 +123,17 @@ impl Enabled {
         Ok(Enabled { differences, begun, reloads: Reloads { asked, looked } })
     }
 
-    /// By which a reload has everything looked at.
+    /// Lets a reload request a complete look.
     pub fn reloads(&self) -> Reloads {
         self.reloads.clone()
     }
 
-    /// What differs since this was asked last.
+    /// The differences since the last call.
     pub fn differences(&self) -> Vec<Difference> {
         self.differences.try_iter().collect()
     }
 
-    /// What there is to take up at first: when all was looked at, or that time has passed.
+    /// The differences of the first look, as far as it has come within `limit`.
     pub fn first(&self, limit: Duration) -> Vec<Difference> {
         let (until, mut first) = (Instant::now() + limit, Vec::new());
         while let Ok(difference) = self.differences.recv_timeout(until.saturating_duration_since(Instant::now())) {
@@ -145,14 +146,14 @@ impl Enabled {
         first
     }
 
-    /// When the look that is under way began.
+    /// When the current look began; `None` between looks.
     pub fn begun(&self) -> Option<Instant> {
         *self.begun.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What the folders hold at this moment, as far as it is asked for, and which of them cannot be listed: for a command, that looks
-/// once.
+/// The present content of the folders for which `is_asked`, and the folders that cannot be listed. For a command, which
+/// looks only once.
 pub fn look_once(home: &Path, find: Find, is_asked: impl Fn(&Key) -> bool) -> (Difference, Vec<Error>) {
     let (mut comparison, mut unlisted) = (Comparison::default(), Vec::new());
     for folder in Folder::ALL {
@@ -175,16 +176,16 @@ pub fn look_once(home: &Path, find: Find, is_asked: impl Fn(&Key) -> bool) -> (D
 
 type Seen = std::result::Result<Prepared, String>;
 
-/// Everything that the thread remembers from look to look.
+/// The state of the thread between looks.
 struct Look {
     home: PathBuf,
     find: Find,
     watches: [(Folder, Watch); 2],
-    /// Of each folder its own: what hangs in one keeps nothing of the other from being looked at.
+    /// One for each folder, so that an entry that hangs in one does not delay the other.
     looks: [(Folder, Lookups<Key, Seen>); 2],
     comparison: Comparison<Box<dyn Check>>,
     complaint: Complaint,
-    /// When everything was looked at last, and how long after it that is done again.
+    /// When everything was last looked at, and the time until it is looked at again.
     last: Option<Instant>,
     pause: Duration,
     /// See [`Reloads::looked`].
@@ -201,18 +202,18 @@ impl Look {
             comparison: Comparison::default(),
             complaint: Complaint::default(),
             last: None,
-            pause: AGAIN.0,
+            pause: RECHECK_AFTER.0,
             looked,
         }
     }
 
-    /// Sections are read from here on.
+    /// Notes that sections are read from now on.
     fn begin_to_read(&self) {
         *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = clock::both().1;
     }
 
-    /// Looks at everything and hands over what differs, unless something is broken that was not, or nobody waits for the answer
-    /// any more; `false` when nobody takes it.
+    /// Looks at everything and sends the differences, unless something is newly broken or the reload has given up
+    /// waiting. `false` if the receiver of the differences is gone.
     fn reload(
         &mut self,
         answer: &SyncSender<Result<(), Vec<Error>>>,
@@ -226,7 +227,7 @@ impl Look {
                     looks.ask(entries.keys().cloned().collect(), |key, answer| seen.push((key, result(answer))));
                     let of_folder = seen.iter().filter(|(key, _)| key.folder == *folder);
                     let news = |(key, seen): &(Key, Seen)| {
-                        let reason = seen.as_ref().err().filter(|reason| self.comparison.is_news(key, reason))?;
+                        let reason = seen.as_ref().err().filter(|reason| self.comparison.is_new_reason(key, reason))?;
                         let name = entries.get(key).unwrap_or(&key.name);
                         Some(Error::daemon(format!("{}/{name}: {reason}", folder.name())))
                     };
@@ -249,8 +250,8 @@ impl Look {
         difference.is_empty() || hand_over(difference)
     }
 
-    /// Looks at what may have changed, and hands over what differs; `false` when nobody takes it.
-    fn again(&mut self, now: Instant, hand_over: &mut dyn FnMut(Difference) -> bool) -> bool {
+    /// Looks at what may have changed, and sends the differences. `false` if their receiver is gone.
+    fn look_again(&mut self, now: Instant, hand_over: &mut dyn FnMut(Difference) -> bool) -> bool {
         let is_first = self.last.is_none();
         let is_time = self.last.is_none_or(|last| now.saturating_duration_since(last) >= self.pause);
         let mut has_changed = false;
@@ -276,28 +277,28 @@ impl Look {
         }
         if has_changed || is_time {
             self.last = Some(now);
-            self.pause = if has_changed { AGAIN.0 } else { (self.pause * 2).min(AGAIN.1) };
+            self.pause = if has_changed { RECHECK_AFTER.0 } else { (self.pause * 2).min(RECHECK_AFTER.1) };
         }
         if has_changed {
             self.begin_to_read();
         }
         let due = if has_changed || is_time { self.comparison.due(has_changed) } else { Vec::new() };
-        let (mut piece, mut is_heard) = (Instant::now(), true);
+        let (mut piece, mut is_received) = (Instant::now(), true);
         let Look { looks, comparison, .. } = self;
         for (folder, looks) in looks {
             looks.ask(of(*folder, &due), |key, answer| {
                 comparison.see(&key, result(answer));
-                if piece.elapsed() > PIECE {
-                    is_heard &= hand_over(comparison.take(false));
+                if piece.elapsed() > SEND_AFTER {
+                    is_received &= hand_over(comparison.take(false));
                     piece = Instant::now();
                 }
             });
         }
         let difference = comparison.take(true);
         if is_first || !difference.is_empty() {
-            is_heard &= hand_over(difference);
+            is_received &= hand_over(difference);
         }
-        is_heard
+        is_received
     }
 }
 
@@ -313,7 +314,7 @@ fn result(answer: Answer<Seen>) -> Seen {
     }
 }
 
-/// What an entry is for, whatever it points to.
+/// The entries of a folder by what each switches on, whatever it points to.
 fn list(home: &Path, find: Find, folder: Folder) -> Result<BTreeMap<Key, String>> {
     let key = |name| Key { folder, name };
     Ok(match folder {
@@ -325,7 +326,7 @@ fn list(home: &Path, find: Find, folder: Folder) -> Result<BTreeMap<Key, String>
     })
 }
 
-/// How an entry is looked at: whatever touches its file, its section or its user is in here.
+/// How an entry is looked at: everything that touches its file, its section or its user is in here.
 fn looks(home: &Path, find: Find) -> Lookups<Key, Seen> {
     let (home, permits) = (home.to_path_buf(), Mutex::new(None));
     Lookups::new(move |key: &Key| {
@@ -339,14 +340,14 @@ fn looks(home: &Path, find: Find) -> Lookups<Key, Seen> {
                 .and_then(|permits| prepared::script(&home, scripts::ENABLED, &key.name, &permits)),
         };
         match prepared {
-            // A mistake in a name, or a check of the original that is none here.
+            // A misspelt name, or a check of the original that does not exist here.
             Err(Error::Absent(why)) => Err(format!("{}; and {why}", unknown(find, links::stem(&key.name)))),
             prepared => prepared.map_err(|error| error.to_string()),
         }
     })
 }
 
-/// What is said of a name that is no check's.
+/// The message for a name that is no check's.
 fn unknown(find: Find, name: &str) -> String {
     let whole = format!("check_{name}");
     let meant = if find(&whole).is_some() { &whole } else { name };
@@ -354,9 +355,9 @@ fn unknown(find: Find, name: &str) -> String {
     format!("no check of that name in this version{near}")
 }
 
-/// The permits of all scripts: new ones when `[scripts]` says another number.
+/// The permits shared by all scripts; new ones if `[scripts]` has another number.
 fn shared_permits(home: &Path, shared: &Mutex<Option<Arc<Permits>>>) -> Result<Arc<Permits>> {
-    // Read before the lock, which others would wait for.
+    // Read before the lock is taken, so that others do not wait for the file.
     let permits = Permits::read(&ini::section(home, scripts::CONF, scripts::COMMON)?)?;
     let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
     match &*shared {

@@ -1,27 +1,27 @@
-//! Errors of checks as health events, for a sink that takes events: each text of a check once in ten minutes.
+//! Errors of checks as health events, for a sink that takes events: each text of a check at most once in ten minutes.
 
 use crate::model::point::{HealthEvent, Level, Text, Tick};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 const EVERY: Duration = Duration::from_secs(600);
-/// Texts of one check within that time. A text that changes with each run shall not become a flood.
+/// Most texts per check within that time, so that a text that changes with each run does not become a flood.
 const TEXTS: usize = 16;
 
-/// What was told of one check.
+/// The errors of one check that were sent.
 #[derive(Default)]
 pub struct Errors {
-    told: HashMap<String, Instant>,
+    sent: HashMap<String, Instant>,
 }
 
 impl Errors {
-    /// The event, unless it was told already.
+    /// The event, unless the same text was sent already.
     pub fn event(&mut self, check: &Text, check_type: &Text, text: &str, tick: Tick) -> Option<HealthEvent> {
-        self.told.retain(|_, told| tick.at.saturating_duration_since(*told) < EVERY);
-        if self.told.len() >= TEXTS || self.told.contains_key(text) {
+        self.sent.retain(|_, sent| tick.at.saturating_duration_since(*sent) < EVERY);
+        if self.sent.len() >= TEXTS || self.sent.contains_key(text) {
             return None;
         }
-        self.told.insert(text.into(), tick.at);
+        self.sent.insert(text.into(), tick.at);
         Some(HealthEvent {
             name: check.clone(),
             level: Level::Error,

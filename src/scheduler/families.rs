@@ -1,4 +1,4 @@
-//! `conf/*.ini`: where the checks find their sections, and the look over all of it.
+//! `conf/*.ini`: finds the sections of checks, and validates all files.
 
 use super::links;
 use crate::check::{COMMON_KEYS, CommonSettings, DEVICES, Spec};
@@ -15,11 +15,10 @@ use crate::sys::folder;
 use std::iter;
 use std::path::Path;
 
-/// Folder of the checks' files below home.
+/// Folder of the checks' configuration below home.
 const FOLDER: &str = "conf";
-/// Further names of sections: spelt right where the original was wrong, as one was called before, and one that descends from
-/// another.
-const SPELT: &[(&str, &str)] = &[
+/// Alternative names of sections: corrected spellings, former names, and a fork that is monitored by the same check.
+const ALIASES: &[(&str, &str)] = &[
     ("Couchbase", "CouchBase"),
     ("Couchbase5x", "CouchBase5x"),
     ("Coturn", "Cotrun"),
@@ -28,13 +27,13 @@ const SPELT: &[(&str, &str)] = &[
     ("OpenSearch", "ElasticSearch"),
     ("Scylla", "Scilla"),
 ];
-/// Files that name programs, or as whom they are run.
+/// Files that name programs to run, or the user to run them as.
 const NAMES_PROGRAMS: [&str; 3] = [scripts::CONF, module::CONF, "conf/nagios.ini"];
-/// What a file of programs may say.
+/// What a file about programs may contain.
 struct Programs {
     conf: &'static str,
     common: &'static str,
-    /// Of their names.
+    /// The suffix of the programs' names.
     end: &'static str,
     expected: &'static str,
     keys: &'static [&'static str],
@@ -59,15 +58,16 @@ const PROGRAMS: [Programs; 2] = [
         common_keys: &[],
     },
 ];
-/// Sections that belong to the daemon, in `config.ini`.
-const DAEMONS: &[&str] = &["SelfConfig", "TSDB", "WebServer", ini::DEFAULT];
+/// Sections of the daemon, which belong into `config.ini`.
+const DAEMON_SECTIONS: &[&str] = &["SelfConfig", "TSDB", "WebServer", ini::DEFAULT];
 
-/// The section of a check: in its family's file, else in any other (the original read all of them as one), else empty.
-/// With the devices of a check that has such: all other sections of the family's file, and of the files in the folder of the
-/// same name, as `conf/snmp/*.ini`. For any other check these are the sections `[NAME:INSTANCE]` of further servers.
+/// The section of a check: from its family's file, else from any other file (the original read all files as one), else
+/// empty. `devices` holds further sections. For a check with devices they are all other sections of its family's file
+/// and of the files in the folder of the same name, such as `conf/snmp/*.ini`; for any other check they are the
+/// sections `[NAME:INSTANCE]` of further servers.
 ///
 /// # Errors
-/// A mistake in the family's files: it could be the very section that is asked for. A value that stands elsewhere and cannot be read.
+/// A mistake in the family's files, because it could be in this very section; or a secret that cannot be read.
 pub fn section_for(home: &Path, spec: &Spec) -> Result<Section> {
     let shown = format!("{FOLDER}/{}", spec.conf);
     let missing = || Section::missing(&shown, spec.section);
@@ -91,7 +91,7 @@ pub fn section_for(home: &Path, spec: &Spec) -> Result<Section> {
     section.readable()
 }
 
-/// The section of the check in that file, with those of its further servers.
+/// The check's section in that file, with those of its further servers.
 fn of_check(spec: &Spec, read: &Ini) -> Option<Section> {
     let sections = || read.sections.iter();
     let devices: Vec<_> = sections().filter(|section| is_instance(spec, &section.name)).cloned().collect();
@@ -100,23 +100,23 @@ fn of_check(spec: &Spec, read: &Ini) -> Option<Section> {
     Some(Section { devices: devices.clone(), ..own.cloned().or_else(stand_in)? })
 }
 
-/// Whether a section of that name is about a further server of the check.
+/// Whether a section of that name describes a further server of the check.
 fn is_instance(spec: &Spec, name: &str) -> bool {
     name.split_once(':').is_some_and(|(name, instance)| is_named(spec, name) && !instance.trim().is_empty())
 }
 
-/// Whether a section of that name is the check's: in any case, and by its further names.
+/// Whether a section of that name is the check's: ignores case, and includes alternative names.
 fn is_named(spec: &Spec, name: &str) -> bool {
     let is = |own: &str| !own.is_empty() && own.eq_ignore_ascii_case(name);
-    is(spec.section) || SPELT.iter().any(|(right, section)| *section == spec.section && is(right))
+    is(spec.section) || ALIASES.iter().any(|(right, section)| *section == spec.section && is(right))
 }
 
-/// The first check that reads sections of that name, those of further servers included.
+/// The first check that uses sections of that name, those of further servers included.
 pub fn reader(section: &str) -> Option<&'static Spec> {
     checks::all().find(|spec| is_named(spec, section) || is_instance(spec, section))
 }
 
-/// What there is to say of a part of the configuration.
+/// Findings about a part of the configuration.
 #[derive(Default)]
 pub struct Said {
     pub errors: Vec<Error>,
@@ -129,7 +129,7 @@ impl From<Error> for Said {
     }
 }
 
-/// The ini files of `conf`, and of the folders in it for devices, as messages call them.
+/// The ini files of `conf` and of its subfolders for devices, as paths relative to home.
 ///
 /// # Errors
 /// A folder cannot be listed.
@@ -141,7 +141,7 @@ pub fn all_files(home: &Path) -> Result<Vec<String>> {
     Ok(all)
 }
 
-/// Every mistake in a file and its settings for scripts, and every doubt about it.
+/// All errors and warnings of a file, including its settings for scripts and modules.
 pub fn look_over(home: &Path, shown: &str) -> Said {
     let read = match ini::load(&home.join(shown), shown) {
         Ok(read) => read,
@@ -164,12 +164,12 @@ pub fn look_over(home: &Path, shown: &str) -> Said {
     if NAMES_PROGRAMS.contains(&shown) {
         said.errors.extend(safety::check_conf(&home.join(shown)).err());
     }
-    doubts(home, shown, &read, &mut said.warnings);
+    check_sections(home, shown, &read, &mut said.warnings);
     said.errors.extend(read.errors);
     said
 }
 
-/// Every mistake of a check's section, and of each of its devices: they are built on trial.
+/// All errors of a check's section and of each of its devices, found by building them.
 pub fn try_check(home: &Path, spec: &Spec) -> Vec<Error> {
     let mut section = match section_for(home, spec) {
         Ok(section) => section,
@@ -197,8 +197,8 @@ pub fn try_check(home: &Path, spec: &Spec) -> Vec<Error> {
     found
 }
 
-/// Sections that are no program's, and keys that none has.
-fn of_programs(read: &Ini, of: &Programs, warnings: &mut Vec<Error>) {
+/// Warns of sections that are no program's, and of unknown keys.
+fn check_programs(read: &Ini, of: &Programs, warnings: &mut Vec<Error>) {
     for section in read.sections.iter().filter(|section| section.name != ini::DEFAULT) {
         let is_common = section.name == of.common;
         let is_of_one = section.name.starts_with("check_") && section.name.ends_with(of.end);
@@ -214,13 +214,13 @@ fn of_programs(read: &Ini, of: &Programs, warnings: &mut Vec<Error>) {
     }
 }
 
-/// The ini files of a folder in the order of their names, as messages call them.
+/// The ini files of a folder, sorted by name, as paths relative to home.
 fn names(home: &Path, folder: &str) -> Result<Vec<String>> {
     let names = folder::names(&home.join(folder))?.into_iter().filter(|name| name.ends_with(".ini"));
     Ok(names.map(|name| format!("{folder}/{name}")).collect())
 }
 
-/// All of them, read.
+/// The same files, read.
 fn files(home: &Path, folder: &str) -> Result<Vec<(String, Result<Ini>)>> {
     let read = |shown: String| {
         let read = ini::load(&home.join(&shown), &shown);
@@ -229,25 +229,25 @@ fn files(home: &Path, folder: &str) -> Result<Vec<(String, Result<Ini>)>> {
     Ok(names(home, folder)?.into_iter().map(read).collect())
 }
 
-/// Where files with more devices of a check lie, beside its own file.
+/// The folder with files for more devices of a check.
 fn device_folder(spec: &Spec) -> String {
     format!("{FOLDER}/{}", spec.conf.trim_end_matches(".ini"))
 }
 
-/// Whether an own module that is switched on names that section, in quotes: then it is the module's.
+/// Whether an enabled own module contains that section's name in quotes: then the section is the module's.
 fn is_of_module(home: &Path, section: &str) -> bool {
     let names = links::modules(home, links::ENABLED).unwrap_or_default();
     let mut texts = names.into_iter().filter_map(|name| module::text(&home.join(links::ENABLED).join(name)).ok());
     texts.any(|text| ["'", "\""].iter().any(|quote| text.contains(&format!("{quote}{section}{quote}"))))
 }
 
-/// Sections and keys that nobody reads, and sections that stand in the wrong file.
-fn doubts(home: &Path, shown: &str, read: &Ini, warnings: &mut Vec<Error>) {
+/// Warns of sections and keys that nothing reads, and of sections in the wrong file.
+fn check_sections(home: &Path, shown: &str, read: &Ini, warnings: &mut Vec<Error>) {
     if let Some(of) = PROGRAMS.iter().find(|of| of.conf == shown) {
-        return of_programs(read, of, warnings);
+        return check_programs(read, of, warnings);
     }
     for section in &read.sections {
-        if DAEMONS.contains(&section.name.as_str()) {
+        if DAEMON_SECTIONS.contains(&section.name.as_str()) {
             if section.name != ini::DEFAULT {
                 warnings.push(section.problem("", "is read from config.ini only; this one has no effect"));
             }

@@ -1,4 +1,4 @@
-//! `checks_enabled`: which checks are switched on, by links or copies whose stem names a compiled-in check, and own modules.
+//! `checks_enabled`: which built-in checks (by the stem of a link or copy) and own modules are switched on.
 
 use crate::check::Spec;
 use crate::checks;
@@ -8,20 +8,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-/// Folder of the links below home, and of the descriptors that they point to.
+/// The folder of the links below home, and the folder of the files that they point to.
 pub const ENABLED: &str = "checks_enabled";
 pub const AVAILABLE: &str = "checks_available";
 
-/// Time stamps of folders are coarse: a change this young may not show in them yet.
+/// Timestamps of folders are coarse: a change may not be visible if the timestamp is younger than this.
 const SETTLED: Duration = Duration::from_secs(2);
 
-/// Knows the check of a name.
+/// Looks up a check by name.
 pub type Find = fn(&str) -> Option<&'static Spec>;
 
-/// One entry of the folder. A dangling link counts: the original's links end in `.py` and point to nothing here.
+/// One entry of the folder. A dangling link counts: links of the original end in `.py` and point to nothing here.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Link {
-    /// What it switches on: a check, which has the name of the file up to its last dot, or an own module by the name of its file.
+    /// What it switches on: a check (the file name up to its last dot), or an own module (the whole file name).
     pub name: String,
     pub file_name: String,
 }
@@ -33,35 +33,35 @@ impl Link {
     }
 }
 
-/// Whether a name, as a [`Link`] has it, is that of an own module.
+/// Whether the name of a [`Link`] is that of an own module.
 pub fn is_module(name: &str) -> bool {
     name.starts_with("check_") && name.ends_with(".py")
 }
 
-/// The own modules of a folder below home: what no compiled-in check has the name of.
+/// The own modules of a folder below home: Python files that do not have a built-in check's name.
 pub fn modules(home: &Path, folder: &str) -> Result<Vec<String>> {
     let mut names = folder::check_names(&home.join(folder))?;
     names.retain(|name| is_module(name) && checks::find(stem(name)).is_none());
     Ok(names)
 }
 
-/// What a file name says of the check: all but its ending.
+/// A file name without its extension.
 pub fn stem(file_name: &str) -> &str {
     file_name.rsplit_once('.').map_or(file_name, |(stem, _)| stem)
 }
 
-/// All that the folder switches on, in the order of their names; of two links for one check the first. A missing folder holds
-/// none.
+/// Everything that the folder switches on, sorted by name; of two links for one check only the first. A missing folder
+/// counts as empty.
 pub fn read(home: &Path, find: Find) -> Result<Vec<Link>> {
     let mut links = entries(home, find)?;
     links.dedup_by(|one, other| one.name == other.name);
     Ok(links)
 }
 
-/// Everything in the folder that names something, sorted by that name.
+/// All entries of the folder that name something, sorted by that name.
 fn entries(home: &Path, find: Find) -> Result<Vec<Link>> {
     let folder = home.join(ENABLED);
-    // A check's name without its beginning, as the commands take it, is none here, but somebody meant it.
+    // A check's short name, without `check_`, is only valid in commands, but it is clear what was meant.
     let short = folder::names(&folder)?.into_iter().filter(|name| find(&format!("check_{}", stem(name))).is_some());
     let names = folder::check_names(&folder)?.into_iter().chain(short);
     let mut links: Vec<Link> = names.map(|file_name| Link::new(file_name, find)).collect();
@@ -69,7 +69,7 @@ fn entries(home: &Path, find: Find) -> Result<Vec<Link>> {
     Ok(links)
 }
 
-/// Makes the link of a check or an own module, as a [`Link`] has it. `Ok(false)`: it is switched on already.
+/// Makes the link for a check or an own module, named as in a [`Link`]. `Ok(false)`: it is enabled already.
 pub fn enable(home: &Path, name: &str) -> Result<bool> {
     if read(home, checks::find)?.iter().any(|link| link.name == name) {
         return Ok(false);
@@ -78,11 +78,11 @@ pub fn enable(home: &Path, name: &str) -> Result<bool> {
     folder::link(home, ENABLED, AVAILABLE, &file_name).map(|()| true)
 }
 
-/// Removes all links of that name. `Ok(false)`: there was none.
+/// Removes all links with that name. `Ok(false)`: there was none.
 ///
 /// # Errors
-/// One of them is no link but a file, which may be the only copy of somebody's work: nothing is removed, or with `moves` that
-/// file goes to [`AVAILABLE`].
+/// One of them is not a link but a file, which may be the only copy of somebody's work: nothing is removed. With
+/// `moves` that file is moved to [`AVAILABLE`] instead.
 pub fn disable(home: &Path, name: &str, moves: bool) -> Result<bool> {
     let folder = home.join(ENABLED);
     let entries = entries(home, checks::find)?.into_iter().filter(|link| link.name == name);
@@ -96,7 +96,7 @@ pub fn disable(home: &Path, name: &str, moves: bool) -> Result<bool> {
     Ok(!paths.is_empty())
 }
 
-/// Notices when the folder has changed, for the price of one `stat` a look.
+/// Notices changes of a folder, at the price of one `stat` per call.
 pub struct Watch {
     folder: PathBuf,
     seen: Option<SystemTime>,
@@ -107,12 +107,12 @@ impl Watch {
         Watch { folder: folder.into(), seen: None }
     }
 
-    /// Lets the next call say that it has changed.
+    /// Makes the next call report a change.
     pub fn forget(&mut self) {
         self.seen = None;
     }
 
-    /// Whether the folder may differ from what it was at the last call; true at the first.
+    /// Whether the folder may have changed since the last call; true at the first call.
     pub fn changed(&mut self) -> bool {
         let modified = fs::metadata(&self.folder).and_then(|meta| meta.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
         let settled = modified.elapsed().is_ok_and(|age| age > SETTLED);

@@ -1,5 +1,6 @@
-//! Looks at many things of which each may hang for ever, a link to a dead mount or a user of a dead directory service: in
-//! a thread apart, which is left behind with what holds it, so that a thing that hangs costs only itself.
+//! Looks at many things of which each may hang for ever, such as a link to a dead mount.
+//!
+//! A separate thread does it and is abandoned when it hangs, so that a thing that hangs delays only itself.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel};
@@ -7,32 +8,32 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a thing may take before the others are looked at without it, less with each that hangs already: about a second for
-/// as many as may. Its answer is taken whenever it comes.
+/// How long one look may take before the others go on without it; less for each that hangs already, so that all
+/// together wait about a second. A late answer is still taken.
 const PATIENCE: Duration = Duration::from_millis(250);
-/// How long a command waits for what did not answer in that time, and how often it looks.
-const ONCE: Duration = Duration::from_secs(2);
-const AGAIN: Duration = Duration::from_millis(10);
-/// Threads that may hang: more than one file that does not answer can hold up. With as many the rest waits until one comes back.
-const MOST: u32 = 16;
-/// What is said of a thing that is no entry of a folder.
+/// How long a command waits for late answers, and how often it polls for them.
+const COMMAND_PATIENCE: Duration = Duration::from_secs(2);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
+/// Most threads that may hang at the same time. When there are as many, all other looks wait until one of them returns.
+const MAX_HANGING: u32 = 16;
+/// The message for a thing that is not an entry of a folder.
 pub const HANGS: &str = "does not answer: it, or a place or user that it names, is looked up in a place that hangs";
-/// Enough to build any check with.
+/// Large enough to build any check.
 const STACK: usize = 1 << 20;
 
-/// What has come of a look.
+/// The result of a look.
 pub enum Answer<T> {
     Seen(T),
-    /// It does not answer for now.
+    /// It has not answered yet.
     Hangs,
-    /// It was not looked at: there is no thread to be had, or too many hang.
+    /// It was not looked at: no thread could be started, or too many hang.
     Waits,
 }
 
-/// Looks at what is named by `K` and sees a `T`.
+/// Looks at things named by `K`, with results of type `T`.
 pub struct Lookups<K, T> {
     look: Arc<dyn Fn(&K) -> T + Send + Sync>,
-    /// Looks that have not come back.
+    /// Looks that have not returned.
     hanging: Vec<Hanging<K, T>>,
 }
 
@@ -46,7 +47,8 @@ impl<K: Clone + PartialEq + Send + 'static, T: Send + 'static> Lookups<K, T> {
         Lookups { look: Arc::new(look), hanging: Vec::new() }
     }
 
-    /// Looks at all of them and at what hung before; each answer goes to `tell` as soon as it is there.
+    /// Looks at all of them, and takes late answers of earlier looks; calls `tell` with each answer as soon as it is
+    /// there.
     pub fn ask(&mut self, names: Vec<K>, mut tell: impl FnMut(K, Answer<T>)) {
         self.hanging.retain(|hanging| match hanging.answers.try_recv() {
             Ok((name, seen)) => {
@@ -59,7 +61,7 @@ impl<K: Clone + PartialEq + Send + 'static, T: Send + 'static> Lookups<K, T> {
         for hanging in &self.hanging {
             waiting.retain(|name| *name != hanging.name);
         }
-        while !waiting.is_empty() && self.count() < MOST {
+        while !waiting.is_empty() && self.count() < MAX_HANGING {
             let list = Arc::new(Mutex::new(std::mem::take(&mut waiting)));
             let Ok(answers) = self.start(Arc::clone(&list)) else {
                 waiting = std::mem::take(&mut lock(&list));
@@ -74,7 +76,8 @@ impl<K: Clone + PartialEq + Send + 'static, T: Send + 'static> Lookups<K, T> {
                     }
                     Err(error) => error,
                 };
-                // It has ended, done or by a panic, or hangs. What it looks at stays the first of the list until its answer is sent.
+                // The thread has ended, or panicked, or hangs. The name it looks at stays first in the list until its
+                // answer is sent.
                 waiting = std::mem::take(&mut *lock(&list));
                 let Some(name) = waiting.pop_front() else { break };
                 match error {
@@ -90,13 +93,13 @@ impl<K: Clone + PartialEq + Send + 'static, T: Send + 'static> Lookups<K, T> {
         waiting.into_iter().for_each(|name| tell(name, Answer::Waits));
     }
 
-    /// Looks at all of them once, and has more patience: for a command, which does not come back to what hangs.
+    /// Looks at all of them once and waits longer for late answers: for a command, which does not come back.
     pub fn ask_once(&mut self, names: Vec<K>) -> Vec<(K, Answer<T>)> {
         let mut answers = Vec::new();
         self.ask(names, |name, answer| answers.push((name, answer)));
-        let until = Instant::now() + ONCE;
+        let until = Instant::now() + COMMAND_PATIENCE;
         while self.any_hangs() && Instant::now() < until {
-            thread::sleep(AGAIN);
+            thread::sleep(POLL_INTERVAL);
             self.ask(Vec::new(), |name, answer| {
                 answers.retain(|(known, _)| *known != name);
                 answers.push((name, answer));
@@ -106,15 +109,15 @@ impl<K: Clone + PartialEq + Send + 'static, T: Send + 'static> Lookups<K, T> {
     }
 
     fn count(&self) -> u32 {
-        u32::try_from(self.hanging.len()).unwrap_or(MOST)
+        u32::try_from(self.hanging.len()).unwrap_or(MAX_HANGING)
     }
 
-    /// Whether something has not come back.
+    /// Whether some look has not returned.
     pub fn any_hangs(&self) -> bool {
         !self.hanging.is_empty()
     }
 
-    /// A thread that looks at the first of the list for as long as there is one.
+    /// Starts a thread that looks at the first name of the list until the list is empty.
     fn start(&self, list: Arc<Mutex<VecDeque<K>>>) -> std::io::Result<Receiver<(K, T)>> {
         let (sender, answers) = channel();
         let look = Arc::clone(&self.look);
@@ -132,7 +135,7 @@ impl<K: Clone + PartialEq + Send + 'static, T: Send + 'static> Lookups<K, T> {
     }
 }
 
-/// One thing that may hang; `None`: it does not answer.
+/// Looks at one thing that may hang; `None` if it does not answer.
 pub fn once<T: Send + 'static>(look: impl Fn() -> T + Send + Sync + 'static) -> Option<T> {
     let mut answers = Lookups::new(move |()| look()).ask_once(vec![()]);
     answers.pop().and_then(|(_, answer)| if let Answer::Seen(seen) = answer { Some(seen) } else { None })

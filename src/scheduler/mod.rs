@@ -1,8 +1,8 @@
-//! The tick loop: takes over what the folders hold, has the timetable say what begins, and waits for the next time.
+//! The tick loop: applies differences of the folders, starts what is due, and sleeps until the next due time.
 //!
-//! *Invariant:* the loop waits for no check and touches no folder. A check that is busy at its next tick misses it, counted
-//! and told; the shared thread of the kernel checks is left behind with the check that holds it, and a fresh one takes the
-//! others.
+//! *Invariant:* the loop never waits for a check and touches no folder. A check that is still running at its next tick
+//! misses that tick, which is counted and logged. If a check blocks the shared thread of the kernel checks, that thread
+//! is abandoned and a new one runs the others.
 
 pub mod assembly;
 pub mod changes;
@@ -29,7 +29,7 @@ use crate::sys::logging::Complaint;
 use crate::sys::{clock as system_clock, memory};
 use assembly::Assembly;
 use clock::Moment;
-use crew::{Own, Threads};
+use crew::{OwnMetrics, Threads};
 use difference::Taken;
 use enabled::{Enabled, Reloads};
 use links::Find;
@@ -39,44 +39,45 @@ use std::time::{Duration, Instant};
 use timetable::{Id, Timetable};
 use worker::Surroundings;
 
-/// Ticks after which everything has run once, connecting included, and what only that needed is given back.
+/// After this many ticks everything has run once, connecting included, and memory that only the start needed is given
+/// back.
 const WARM_UP: u32 = 4;
-/// How long the end waits for checks that are in a run.
+/// How long shutdown waits for running checks.
 const LAST_RUNS: Duration = Duration::from_secs(2);
-/// How long the first tick waits for what is switched on; what comes later is taken up later.
+/// How long the first tick waits for the first look at the folders; anything later is taken up later.
 const FIRST_LOOK: Duration = Duration::from_secs(2);
-/// A look at the folders that takes longer is told.
+/// A look at the folders that takes longer is logged.
 const LONG_LOOK: Duration = Duration::from_secs(20);
 
-/// What the loop goes on with when the configuration has changed.
+/// A changed configuration.
 pub struct Renewal {
     pub period: Duration,
-    /// The errors of checks are health events, too.
+    /// Whether errors of checks are health events, too.
     pub tells_errors: bool,
 }
 
-/// Runs the enabled checks, period by period.
+/// Runs the enabled checks, each by its period.
 pub struct Scheduler {
     world: Arc<World>,
     enabled: Enabled,
-    /// The first look has come to its end.
+    /// The first look has finished.
     has_looked: bool,
     ended: Receiver<Id>,
     renewals: (Sender<Renewal>, Receiver<Renewal>),
     table: Timetable<Box<dyn Check>>,
     crew: Threads,
     complaint: Complaint,
-    /// It was told that no check is on.
+    /// That no check is on was logged.
     is_idle_told: bool,
     taken: Taken,
 }
 
 impl Scheduler {
-    /// Reads what is switched on. With `tells_errors` the errors of checks are health events too. The state of each is on the
-    /// `board` from then on.
+    /// Reads what is switched on. With `tells_errors`, errors of checks are health events, too. The state of each check
+    /// is published on the `board` from then on.
     ///
     /// # Errors
-    /// The system has no thread to give.
+    /// A thread could not be started.
     pub fn start(
         programs: Arc<Programs>,
         period: Duration,
@@ -111,17 +112,17 @@ impl Scheduler {
         Ok(scheduler)
     }
 
-    /// What the first look has found.
+    /// The result of the first look.
     pub fn taken(&self) -> Taken {
         self.taken.clone()
     }
 
-    /// At each tick of the daemon's own period in which something runs, this goes with the numbers of the checks.
-    pub fn tell_itself(&mut self, own: Own) {
-        self.crew.tell_itself(own);
+    /// Adds these own metrics to the batch at each tick of the daemon's own period.
+    pub fn set_own_metrics(&mut self, own: OwnMetrics) {
+        self.crew.set_own_metrics(own);
     }
 
-    /// By which a reload has checks taken up, and the loop go on otherwise.
+    /// The ways by which a reload has checks taken up, and changes the settings of the loop.
     pub fn reloads(&self) -> (Reloads, Sender<Renewal>) {
         (self.enabled.reloads(), self.renewals.0.clone())
     }
@@ -153,7 +154,7 @@ impl Scheduler {
         self.finish();
     }
 
-    /// Takes over what differs in the folders.
+    /// Applies differences of the folders.
     fn follow(&mut self, differences: Vec<difference::Difference>, now: Moment) {
         for difference in differences {
             self.has_looked |= difference.is_whole;
@@ -169,11 +170,11 @@ impl Scheduler {
         self.is_idle_told = is_idle;
     }
 
-    /// Tells when the folders do not answer, and when they do again.
+    /// Logs when the folders do not answer, and when they do again.
     fn watch_look(&mut self, now: Instant) {
         match self.enabled.begun().map(|begun| now.saturating_duration_since(begun)) {
             Some(taken) if taken > LONG_LOOK => self.complain_of_look(taken, now),
-            // At the start it was told earlier.
+            // A slow first look was logged at the start.
             Some(_) if !self.has_looked => {}
             _ => self.complaint.recovered(links::ENABLED, now),
         }
@@ -188,7 +189,7 @@ impl Scheduler {
         self.complaint.complain_once(links::ENABLED, &what, now);
     }
 
-    /// Ends what a program left behind when its guard was killed.
+    /// Kills processes that a program left behind when its guard was killed.
     fn sweep_orphans(&mut self, now: Instant) {
         let killed = self.world.programs.sweep();
         if killed > 0 {
@@ -197,7 +198,7 @@ impl Scheduler {
         }
     }
 
-    /// No new ticks; runs that are under way may finish, within a bound.
+    /// Starts no new ticks, and lets running checks finish, within a time limit.
     fn finish(mut self) {
         self.ended.try_iter().for_each(|id| self.table.ended(id));
         self.table.ask_streams(now(), &mut self.crew);
@@ -213,7 +214,7 @@ impl Scheduler {
     }
 }
 
-/// The one place where the loop reads its clocks.
+/// The only place where the loop reads its clocks.
 fn now() -> Moment {
     let (at, wall) = system_clock::both();
     Moment { at, wall }

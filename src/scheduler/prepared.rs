@@ -1,4 +1,4 @@
-//! A check, an own module or a script that was read and built from its configuration, ready to be run.
+//! A check, own module or script, built from its configuration and ready to run.
 
 use super::families;
 use super::links;
@@ -13,7 +13,7 @@ use crate::state::Kind;
 use std::path::Path;
 use std::sync::Arc;
 
-/// The folders whose entries are switched on.
+/// The two folders whose entries switch something on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Folder {
     Checks,
@@ -32,7 +32,7 @@ impl Folder {
     }
 }
 
-/// What tells a check or script from all others: a check's name, or the file name of a script or own module.
+/// Identifies a check by its name, or a script or own module by its file name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     pub folder: Folder,
@@ -49,28 +49,28 @@ impl Key {
     }
 }
 
-/// A check or a script, ready to be run. What does the work is a check, and something else in a test.
+/// A check, module or script, ready to run. `W` does the work: a check, or something else in a test.
 pub struct Prepared<W = Box<dyn Check>> {
     pub key: Key,
     /// Value of the `type` tag.
     pub check_type: Text,
     pub common: CommonSettings,
     pub runs: Runs,
-    /// What it has gathered is asked for once more at the end.
+    /// It collects data between ticks, so it is asked once more at shutdown.
     pub is_stream: bool,
-    /// What the log is told when it is switched on.
+    /// Warnings to be logged when it is switched on.
     pub warnings: Vec<String>,
-    /// What it was built from.
+    /// The section that it was built from.
     pub section: Section,
     pub work: W,
 }
 
-/// Secrets of that section that others can read.
+/// Warnings about secrets of that section that other users can read.
 fn exposed(section: &Section) -> Vec<String> {
     section.exposed().iter().map(ToString::to_string).collect()
 }
 
-/// A check as its section says.
+/// Builds a check from its section.
 ///
 /// # Errors
 /// A mistake in the section or its files.
@@ -93,10 +93,10 @@ pub fn check(home: &Path, spec: &'static Spec) -> Result<Prepared> {
     })
 }
 
-/// The script of that name in a folder below home, as its section says.
+/// Builds the script of that name in a folder below home from its section.
 ///
 /// # Errors
-/// A mistake in the section or its file, or no program in that place.
+/// A mistake in the section or its file, or there is no program at that path.
 pub fn script(home: &Path, folder: &str, name: &str, permits: &Arc<Permits>) -> Result<Prepared> {
     let path = home.join(folder).join(name);
     scripts::check_file(&path)?;
@@ -117,10 +117,10 @@ pub fn script(home: &Path, folder: &str, name: &str, permits: &Arc<Permits>) -> 
     })
 }
 
-/// The own module of that name in a folder below home, as its section says.
+/// Builds the own module of that name in a folder below home from its section.
 ///
 /// # Errors
-/// A mistake in the section or its file, or no module in that place.
+/// A mistake in the section or its file, or there is no module at that path.
 pub fn module(home: &Path, folder: &str, name: &str) -> Result<Prepared> {
     let path = home.join(folder).join(name);
     module::check_file(&path)?;

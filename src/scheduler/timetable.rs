@@ -1,6 +1,7 @@
-//! What is due when, who is busy, and what begins now. Pure: clocks, differences and ended runs come in as data, and what is
-//! to be done goes to a [`Crew`], which is threads in the daemon and a test's own in the simulation. What is so is published on
-//! the [`Board`].
+//! Decides what is due, what is running, and what begins now. Pure.
+//!
+//! Clocks, differences and ended runs are arguments; actions go to a [`Crew`], which is threads in the daemon and a
+//! mock in the simulation. The state is published on the [`Board`].
 
 use super::clock::{Moment, Stamps, next_due};
 use super::difference::{Broken, Difference};
@@ -11,60 +12,61 @@ use crate::state::{Board, Entry};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Differences are asked for at least that often, however long the period is.
+/// The longest time between two turns, so that differences are applied soon even with a long period.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
-/// Why a check does not run that nobody could be found for.
+/// Why a check does not run if no thread can be started for it.
 pub const NO_THREAD: &str = "no thread to be had; tried again at each tick";
 
-/// One taking up of a check: switched off and on again, it is another.
+/// Identifies one activation of a check: switched off and on again, it gets another id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Id(pub u64);
 
-/// Those who run the checks.
+/// Runs the checks.
 pub trait Crew<W> {
-    /// Whether nothing is left of what was run for it before.
+    /// Whether no process of an earlier activation is left.
     fn is_clear(&mut self, key: &Key) -> bool;
-    /// Sees to it that somebody can run it, who publishes there what its runs bring; gives it back when there is nobody to be had.
+    /// Prepares to run it, on a thread of its own if it needs one. Its runs are published in `entry`. Gives it back if
+    /// no thread can be started.
     fn hire(&mut self, id: Id, prepared: Prepared<W>, entry: &Arc<Entry>, now: Moment) -> Option<Prepared<W>>;
-    /// Lets go of it. With `ends_run` what runs of it is ended; else its last run may finish.
+    /// Removes it. With `ends_run` its current run is ended; otherwise that may finish.
     fn dismiss(&mut self, id: Id, key: &Key, ends_run: bool);
-    /// Begins these runs.
+    /// Starts these runs.
     fn begin(&mut self, runs: Begin);
-    /// Something that somebody should know.
+    /// Logs a notice.
     fn tell(&mut self, notice: Notice, now: Moment);
 }
 
-/// Runs that begin at the same moment.
+/// Runs that start at the same moment.
 pub struct Begin {
     pub tick: Tick,
     /// Each on its own thread.
     pub own: Vec<Id>,
     /// One after another, in this order, on the shared thread.
     pub kernel: Vec<Id>,
-    /// The shared thread is held up by a check: it is left behind, and a new one runs these.
+    /// A check blocks the shared thread: it is abandoned, and a new one does these runs.
     pub is_anew: bool,
 }
 
-/// What there is to tell.
+/// Events to be logged.
 pub enum Notice<'a> {
     On(&'a Key),
     Off(&'a Key),
     Changed(&'a Key),
     Broken(&'a Broken),
-    /// It begins when the last run of an earlier taking up has ended.
+    /// It starts when the last run of an earlier activation has ended.
     Waits(&'a Key),
-    /// There is no thread to run it in.
+    /// No thread can be started for it.
     NoThread(&'a Key),
-    /// Its last run has not ended within this time, so this tick goes without it.
+    /// Its last run has not ended within this time, so it misses this tick.
     Missed(&'a Key, Duration),
-    /// It begins again after it had missed ticks.
+    /// It runs again after it had missed ticks.
     Returned(&'a Key),
-    /// The wall clock was set by that many seconds.
+    /// The wall clock was changed by that many seconds.
     ClockSet(f64),
 }
 
-/// A check that was taken up.
+/// An active check.
 struct Slot {
     id: Id,
     key: Key,
@@ -78,7 +80,7 @@ struct Slot {
 }
 
 impl Slot {
-    /// Whether it is in a run. Of those on the shared thread only the first is; those behind it have not begun.
+    /// Whether a run of it is under way. On the shared thread only the first of the queue has begun.
     fn has_begun(&self, shared: &[Id]) -> bool {
         self.is_running && (shared.first() == Some(&self.id) || !shared.contains(&self.id))
     }
@@ -92,11 +94,11 @@ pub struct Timetable<W> {
     base: Instant,
     stamps: Stamps,
     slots: Vec<Slot>,
-    /// Runs of the shared thread that have not ended, in their order: the first is under way, if any is.
+    /// Queued runs of the shared thread; the first is under way.
     shared: Vec<Id>,
-    /// To be taken up as soon as that can be.
+    /// To be activated as soon as possible.
     waiting: Vec<Waiting<W>>,
-    /// Let go while they were in a run.
+    /// Deactivated while a run was under way.
     leaving: Vec<(Id, Key)>,
     last: Id,
     board: Arc<Board>,
@@ -105,7 +107,7 @@ pub struct Timetable<W> {
 struct Waiting<W> {
     prepared: Prepared<W>,
     entry: Arc<Entry>,
-    /// In place of another of the same name.
+    /// Replaces another activation of the same name.
     is_change: bool,
 }
 
@@ -125,12 +127,12 @@ impl<W> Timetable<W> {
         }
     }
 
-    /// How long a tick of the daemon's own period is due; `None` where none is.
+    /// How late the due tick of the daemon's own period is; `None` if none is due.
     pub fn base_lateness(&self, now: Instant) -> Option<Duration> {
         now.checked_duration_since(self.base)
     }
 
-    /// The daemon's own period is another from now on. What has a period of its own is not touched.
+    /// Changes the daemon's own period. Checks with a period of their own are not affected.
     pub fn set_period(&mut self, period: Duration, now: Instant) {
         if period == self.period {
             return;
@@ -146,7 +148,7 @@ impl<W> Timetable<W> {
         self.board.set_period(period);
     }
 
-    /// Whether nothing is on or about to be.
+    /// Whether nothing is active or waiting.
     pub fn is_empty(&self) -> bool {
         self.slots.is_empty() && self.waiting.is_empty()
     }
@@ -160,7 +162,7 @@ impl<W> Timetable<W> {
         }
     }
 
-    /// Takes over what is different from now on.
+    /// Applies a difference.
     pub fn apply(&mut self, difference: Difference<W>, now: Moment, crew: &mut dyn Crew<W>) {
         let wall = seconds(now);
         for broken in &difference.broken {
@@ -193,14 +195,14 @@ impl<W> Timetable<W> {
         }
     }
 
-    /// It is to be taken up at the next turn, or as soon as that can be.
+    /// Activates it at the next turn, or as soon as that is possible.
     fn await_turn(&mut self, prepared: Prepared<W>, is_change: bool, wall: i64) {
         let entry = Arc::new(Entry::new(prepared.common.period.unwrap_or(self.period), wall));
         self.board.put(prepared.key.kind(), &prepared.key.name, &entry);
         self.waiting.push(Waiting { prepared, entry, is_change });
     }
 
-    /// Ends a taking up; `false`: there was none.
+    /// Deactivates it; `false` if it was not active.
     fn let_go(&mut self, key: &Key, ends_run: bool, crew: &mut dyn Crew<W>) -> bool {
         let Some(place) = self.slots.iter().position(|slot| slot.key == *key) else { return false };
         let slot = self.slots.remove(place);
@@ -211,7 +213,7 @@ impl<W> Timetable<W> {
         true
     }
 
-    /// Takes up what waits, and begins what is due. Returns when to come back.
+    /// Activates what waits, and starts what is due. Returns when the next turn is due.
     pub fn turn(&mut self, now: Moment, crew: &mut dyn Crew<W>) -> Instant {
         if self.base <= now.at {
             self.base = next_due(self.epoch, self.period, now.at);
@@ -263,7 +265,7 @@ impl<W> Timetable<W> {
         }
     }
 
-    /// Begins a run of those in these places that are not in one.
+    /// Starts runs of these slots, except of those that are running.
     fn begin(&mut self, due: Vec<usize>, now: Moment, crew: &mut dyn Crew<W>) {
         if due.is_empty() {
             return;
@@ -293,7 +295,7 @@ impl<W> Timetable<W> {
         }
         let is_anew = !kernel.is_empty() && !self.shared.is_empty();
         if is_anew {
-            // Those that are not due now have missed their turn behind the one that holds the thread up.
+            // Runs queued behind the one that blocks the thread, and not due now, are dropped.
             let shared = std::mem::take(&mut self.shared);
             let behind = shared.iter().skip(1).filter(|id| !kernel.contains(id)).collect::<Vec<_>>();
             self.slots.iter_mut().for_each(|slot| slot.is_running &= !behind.contains(&&slot.id));
@@ -303,13 +305,13 @@ impl<W> Timetable<W> {
         crew.begin(Begin { tick, own, kernel, is_anew });
     }
 
-    /// At the end: what streams have gathered since their last tick is asked for.
+    /// At shutdown: asks streams for what they have collected since their last tick.
     pub fn ask_streams(&mut self, now: Moment, crew: &mut dyn Crew<W>) {
         let streams = self.slots.iter().enumerate().filter(|(_, slot)| slot.is_stream).map(|(place, _)| place);
         self.begin(streams.collect(), now, crew);
     }
 
-    /// Who is in a run.
+    /// The checks that are running.
     pub fn running(&self) -> impl Iterator<Item = &Key> {
         self.slots.iter().filter(|slot| slot.is_running).map(|slot| &slot.key)
     }

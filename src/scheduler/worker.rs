@@ -1,4 +1,4 @@
-//! A check at work: its memory, a run of it guarded against panics, and the thread that does the runs.
+//! Runs checks: the memory of a check, a run guarded against panics, and the thread that does the runs.
 
 use super::assembly::Assembly;
 use super::errors::Errors;
@@ -19,18 +19,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Enough for any parser here; only pages that are touched cost memory.
+/// Large enough for any parser; only pages that are used cost memory.
 const STACK: usize = 512 << 10;
 
-/// An enabled check with its memory and its rates. Whoever runs it holds the lock for the whole run.
+/// An enabled check with its memory and its rates. A run holds the lock of its state from start to end.
 pub struct Unit {
     name: Text,
-    /// What events about its errors are called: its name, without the end of a file of Python.
+    /// The name of events about its errors: its name, for a Python module without the extension.
     event: Text,
     check_type: Text,
     common: CommonSettings,
     is_dismissed: AtomicBool,
-    /// Its errors are health events, too.
+    /// Whether its errors are health events, too.
     tells_errors: AtomicBool,
     state: Mutex<State>,
 }
@@ -39,30 +39,31 @@ struct State {
     check: Box<dyn Check>,
     out: Out,
     folding: Folding,
-    /// What complained in the last run, as the log calls it.
-    ailing: Vec<String>,
+    /// The subjects that had a fault in the last run, as the log names them.
+    failing: Vec<String>,
     errors: Errors,
 }
 
-/// What a run has brought.
-pub struct Ran {
+/// The result of a run.
+pub struct RunResult {
     pub batch: Batch,
-    /// For the log: what is wrong, and what is no more.
+    /// For the log: new faults and recoveries.
     pub lines: Vec<(Level, String)>,
-    /// Why it failed as a whole, as the log says it; a log that has heard it already is not told again.
+    /// Why the run failed as a whole, as for the log, but without the log's limit on repeats; `None` if it did not
+    /// fail.
     pub failure: Option<String>,
-    /// In numbers.
+    /// The numbers of the run.
     pub run: Run,
-    /// What it could not tell; first why it failed as a whole.
+    /// All faults of the run; the failure of the whole run is the first.
     pub faults: Vec<Fault>,
-    /// Of the further servers of the check.
+    /// The results for further servers of the check.
     pub servers: Vec<ServerRun>,
-    /// How many of the events of the batch it has judged; the others tell what is wrong with itself.
+    /// How many of the batch's events are judgements of the check; the others are about its own errors.
     pub judged: usize,
 }
 
 impl Unit {
-    /// With `tells_errors` an error of the check is a health event too. `at` and `period` are those of the first tick.
+    /// With `tells_errors` an error of the check is a health event, too. `at` and `period` are those of the first tick.
     pub fn new(prepared: Prepared, at: Instant, period: Duration, tells_errors: bool) -> Unit {
         let Prepared { key, check_type, common, work, .. } = prepared;
         let tick = Tick { wall: 0, at, deadline: at, period };
@@ -70,7 +71,7 @@ impl Unit {
             check: work,
             out: Out::new(check_type.clone(), common.max_series, tick),
             folding: Folding::default(),
-            ailing: Vec::new(),
+            failing: Vec::new(),
             errors: Errors::default(),
         };
         let event = key.name.strip_suffix(".py").filter(|_| key.folder == Folder::Checks).unwrap_or(&key.name);
@@ -85,21 +86,21 @@ impl Unit {
         self.tells_errors.store(tells, Ordering::Relaxed);
     }
 
-    /// No run begins from now on.
+    /// Starts no further run.
     pub fn dismiss(&self) {
         self.is_dismissed.store(true, Ordering::Release);
     }
 
-    /// A tick of the daemon as it is for this check: with its own period and deadline.
+    /// The daemon's tick with this check's own period and deadline.
     fn own_tick(&self, tick: Tick) -> Tick {
         let deadline = tick.at + self.common.limit(tick.period);
         Tick { deadline, period: self.common.period.unwrap_or(tick.period), ..tick }
     }
 
-    /// One run.
-    pub fn run(&self, tick: Tick, world: &World) -> Ran {
+    /// Runs the check once.
+    pub fn run(&self, tick: Tick, world: &World) -> RunResult {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let State { check, out, folding, ailing, errors } = &mut *state;
+        let State { check, out, folding, failing, errors } = &mut *state;
         let tells_errors = self.tells_errors.load(Ordering::Relaxed);
         let begun = Instant::now();
         out.begin(tick);
@@ -116,7 +117,7 @@ impl Unit {
         let took = now.saturating_duration_since(begun);
         let (points, judged, has_failed) = (batch.len(), batch.events.len(), failure.is_some());
         let run = Run { tick: tick.wall, took, points, faults: faults.len(), has_failed };
-        let before = std::mem::take(ailing);
+        let before = std::mem::take(failing);
         for fault in &faults {
             let subject = match &*fault.item {
                 "" => self.name.to_string(),
@@ -124,7 +125,7 @@ impl Unit {
             };
             let line = folding.complain_of(fault.kind, &subject, &fault.text, now);
             lines.extend(line.map(|line| (Level::Warn, line)));
-            ailing.push(subject);
+            failing.push(subject);
             let (called, told) = match fault.names_event {
                 true => (Text::Owned(fault.item.clone()), fault.text.clone()),
                 false => (self.event.clone(), fault.to_string()),
@@ -133,25 +134,25 @@ impl Unit {
                 batch.events.extend(errors.event(&called, &self.check_type, &told, tick));
             }
         }
-        for subject in before.into_iter().filter(|subject| !ailing.contains(subject)).collect::<Vec<_>>() {
+        for subject in before.into_iter().filter(|subject| !failing.contains(subject)).collect::<Vec<_>>() {
             match has_failed {
-                // Nothing is known of the items of a check that failed as a whole.
-                true => ailing.push(subject),
+                // After a failure as a whole, nothing is known about the single items.
+                true => failing.push(subject),
                 false => lines.extend(folding.recovered(&subject, now).map(|line| (Level::Info, line))),
             }
         }
-        Ran { batch, lines, failure, run, faults, servers: out.take_servers(), judged }
+        RunResult { batch, lines, failure, run, faults, servers: out.take_servers(), judged }
     }
 }
 
-/// What a worker is asked to do at a tick.
+/// The runs of a worker at a tick.
 pub struct Job {
     pub number: u64,
     pub tick: Tick,
     pub tasks: Vec<Task>,
 }
 
-/// A run that is to be done, and where it is published what it brought.
+/// One run, and the entry where its result is published.
 pub struct Task {
     pub id: Id,
     pub unit: Arc<Unit>,
@@ -163,11 +164,11 @@ pub struct Task {
 pub struct Surroundings {
     pub world: Arc<World>,
     pub assembly: Arc<Assembly>,
-    /// Hears of each run that has ended.
+    /// Gets the id of each run that has ended.
     pub ended: Sender<Id>,
 }
 
-/// The handle to a worker thread. Dropping it ends the thread after the run it is in, and no other begins.
+/// The handle to a worker thread. Dropping it ends the thread after its current run.
 pub struct Worker {
     jobs: Sender<Job>,
     is_left: Arc<AtomicBool>,
@@ -177,7 +178,7 @@ impl Worker {
     /// Starts a thread of that name.
     ///
     /// # Errors
-    /// The system has no thread to give.
+    /// The thread could not be started.
     pub fn start(name: &str, surroundings: &Surroundings) -> io::Result<Worker> {
         let (jobs, inbox) = channel::<Job>();
         let is_left = Arc::new(AtomicBool::new(false));
@@ -188,9 +189,9 @@ impl Worker {
         Ok(Worker { jobs, is_left })
     }
 
-    /// Hands over a job; only to a worker that has ended the one before.
+    /// Hands over a job. The worker must have ended the one before.
     pub fn send(&self, job: Job) {
-        // The thread lives as long as this handle: it ends by the channel's end alone.
+        // This cannot fail: the thread only ends when the channel is closed.
         let _ = self.jobs.send(job);
     }
 }
@@ -201,11 +202,12 @@ impl Drop for Worker {
     }
 }
 
-/// Does a job. Nobody hears that the last run has ended before its outcome is where it belongs: the daemon may wait for it.
+/// Does a job. The end of a run is reported only when its result has been handed over, because shutdown may wait for
+/// it.
 fn perform(job: Job, is_over: &AtomicBool, around: &Surroundings) {
     let (mut batch, mut done) = (Batch::default(), None);
     let tell = |done: Option<Id>| {
-        // Nobody listens any more at the very end.
+        // At shutdown nobody may receive it.
         let _ = done.map(|id| around.ended.send(id));
     };
     for Task { id, unit, entry } in &job.tasks {

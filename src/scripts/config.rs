@@ -1,4 +1,4 @@
-//! How scripts are run, from `conf/scripts.ini`, and the permits that they share.
+//! The settings of scripts from `conf/scripts.ini`, and the permits that limit how many run at the same time.
 
 use super::plugins::JUDGE;
 use super::reader::Format;
@@ -15,34 +15,34 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-/// Scripts that run at the same time.
+/// Default of `max_parallel`.
 const MAX_PARALLEL: usize = 4;
-/// And never more.
+/// Maximum of `max_parallel`.
 const MOST_PARALLEL: usize = 10_000;
 
-/// Mebibytes of `max_memory_mb`: what a guard and an interpreter need, and more than any machine has.
+/// Limits of `max_memory_mb` in MiB: a guard and an interpreter need at least 64, and no machine has more than 1 TiB.
 const LEAST_MEMORY: u64 = 64;
 const MOST_MEMORY: u64 = 1 << 20;
 
-/// How long a script runs.
+/// Whether a script ends by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Anew at each tick, and to its end.
+    /// It is started at each tick and runs to its end.
     Once,
-    /// For ever; what it writes is told as it comes.
+    /// It runs for ever; its output is read as it comes.
     Stream,
 }
 
-/// How a script is run.
+/// The settings of a script.
 #[derive(Clone, Debug)]
 pub struct ScriptConfig {
     pub common: CommonSettings,
     pub mode: Mode,
-    /// `None`: by what it writes.
+    /// `None`: recognised from its output.
     pub format: Option<Format>,
-    /// Whether each measure of a Nagios plugin is judged by its thresholds, too.
+    /// Whether each measure of a Nagios plugin gets an event of its own, judged by its thresholds.
     pub judges_measures: bool,
-    /// Most bytes that it may write in a run, or between two ticks.
+    /// Most bytes of output per run, or between two ticks.
     pub max_output: usize,
     pub privileges: Privileges,
 }
@@ -56,7 +56,7 @@ impl ScriptConfig {
         section(home, CONF, COMMON, name)
     }
 
-    /// From one section.
+    /// Reads the settings from its section.
     pub fn read(section: &Section) -> Result<ScriptConfig> {
         let format = match section.text("format").unwrap_or_default() {
             "" | "auto" => None,
@@ -87,10 +87,10 @@ impl ScriptConfig {
     }
 }
 
-/// The section of that name in a file of programs, with the one for all of them for what it does not say.
+/// The section of that name in a file about programs; values that it lacks come from the section for all programs.
 ///
 /// # Errors
-/// The file cannot be read or has a mistake; or root reads it, and others can change it.
+/// The file cannot be read or has a mistake; or this process is root and others can change the file.
 pub fn section(home: &Path, conf: &str, common: &str, name: &str) -> Result<Section> {
     safety::check_conf(&home.join(conf))?;
     let (mut own, common) = (ini::section(home, conf, name)?, ini::section(home, conf, common)?);
@@ -99,7 +99,7 @@ pub fn section(home: &Path, conf: &str, common: &str, name: &str) -> Result<Sect
     Ok(own)
 }
 
-/// As whom, with which priority, and how much memory.
+/// The user, priority and memory limit of a program.
 pub fn privileges(section: &Section) -> Result<Privileges> {
     let nice = section.optional_within::<i64>("nice", -20..=19, "a number")?.and_then(|level| i8::try_from(level).ok());
     if nice.is_some_and(|level| !may_have(level)) {
@@ -116,12 +116,12 @@ pub fn privileges(section: &Section) -> Result<Privileges> {
     Ok(Privileges { user, nice, memory: memory.map(|mebibytes| mebibytes << 20) })
 }
 
-/// Whether this process may have such a priority. Each thread has its own, so one that then ends can try.
+/// Whether this process may set that priority. Priorities are per thread, so a short-lived thread tries it.
 fn may_have(nice: i8) -> bool {
     thread::spawn(move || process::set_nice(nice)).join().is_ok_and(|set| set.is_ok())
 }
 
-/// Permits for scripts that run at the same time.
+/// Limits how many scripts run at the same time.
 pub struct Permits {
     count: usize,
     free: Mutex<usize>,
@@ -129,18 +129,18 @@ pub struct Permits {
 }
 
 impl Permits {
-    /// As many as `max_parallel` of that section says.
+    /// `max_parallel` of that section.
     pub fn read(section: &Section) -> Result<Permits> {
         let count = section.within("max_parallel", MAX_PARALLEL, 1..=MOST_PARALLEL, "a number")?;
         Ok(Permits { count, free: Mutex::new(count), changed: Condvar::new() })
     }
 
-    /// How many there are.
+    /// The total number of permits.
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// Waits for a permit, at most until then.
+    /// Waits for a permit, at most until `until`; `None` if there was none.
     pub fn take(&self, until: Instant) -> Option<Permit<'_>> {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         while *free == 0 {
@@ -155,7 +155,7 @@ impl Permits {
     }
 }
 
-/// A permit that is taken, until it is dropped.
+/// A permit in use; dropping it returns it.
 pub struct Permit<'a>(&'a Permits);
 
 impl Drop for Permit<'_> {

@@ -1,26 +1,26 @@
-//! A line of a script: `name value check_type stack|rate`, and tags behind it as `key=value`.
+//! A line of a script: `name value check_type stack|rate`, then tags as `key=value`.
 
 use crate::model::point::{Tags, Value};
 
-/// Refusals that leave open whether it is a line of another format.
+/// Errors after which the text may still be a line of another format.
 pub const NO_LINE: &str = "expected name, value, check_type and stack or rate";
 pub const NO_NUMBER: &str = "the value is no number";
 
-/// What one line tells.
+/// A parsed line.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Line<'a> {
     pub name: &'a str,
     pub value: Value,
     pub check_type: &'a str,
-    /// `rate`: the change per second is wanted. `stack`: the number as it is.
+    /// `rate`: report the change per second. `stack`: report the number as it is.
     pub is_rate: bool,
     pub tags: Tags,
 }
 
-/// Reads a line. `None` for one that says nothing: blank, or a comment.
+/// Parses a line. `None` for a blank line or a comment.
 ///
 /// # Errors
-/// It is something else; the text says what is wrong with it.
+/// The line has another form; the text says what is wrong.
 pub fn parse(text: &str) -> Result<Option<Line<'_>>, &'static str> {
     let mut words = text.split_ascii_whitespace();
     let Some(name) = words.next().filter(|name| !name.starts_with('#')) else { return Ok(None) };
@@ -40,7 +40,8 @@ pub fn parse(text: &str) -> Result<Option<Line<'_>>, &'static str> {
     Ok(Some(Line { name, value, check_type, is_rate, tags }))
 }
 
-/// Integers and decimals. Words such as `nan`, and integers that do not fit 64 bits as such, are floats or nothing.
+/// Parses integers and decimals. `nan` and the like give `None`; an integer that does not fit into 64 bits becomes a
+/// float.
 fn number(text: &str) -> Option<Value> {
     if !text.ends_with(|last: char| last.is_ascii_digit() || last == '.') {
         return None;

@@ -1,4 +1,4 @@
-//! Programs of others, each a check: `scripts_enabled/check_*` of any language, and own Python modules.
+//! Programs of users, each run as a check: `scripts_enabled/check_*` in any language, and own Python modules.
 
 pub mod config;
 pub mod line;
@@ -19,28 +19,29 @@ use std::path::Path;
 pub use config::{Permits, ScriptConfig};
 pub use script::Script;
 
-/// Folder of the scripts that run, below home, and of those that may be linked from there.
+/// Folders below home: scripts that run, and scripts that can be enabled.
 pub const ENABLED: &str = "scripts_enabled";
 pub const AVAILABLE: &str = "scripts_available";
-/// Their settings: a section for each, and one for all.
+/// Their settings: one section per script, and one for all scripts.
 pub const CONF: &str = "conf/scripts.ini";
 pub const COMMON: &str = "scripts";
-/// Keys of a section, beside those of every check.
+/// Keys of a script's section, in addition to those of every check.
 pub const KEYS: &[&str] = &["format", plugins::JUDGE, "max_memory_mb", "max_output", "mode", "nice", "run_user"];
-/// Keys of the section for all, beside the others.
+/// Keys of the section for all scripts, in addition to the above.
 pub const COMMON_KEYS: &[&str] = &["max_parallel"];
-/// Value of the `type` tag where nothing else is said.
+/// Default of the `type` tag.
 pub const TYPE: &str = "script";
 
-/// The names of all scripts of a folder below home, sorted, whatever they are links to. A missing folder holds none.
+/// The names of all scripts in a folder below home, sorted, whatever they are links to. A missing folder counts as
+/// empty.
 pub fn names(home: &Path, folder: &str) -> Result<Vec<String>> {
     folder::check_names(&home.join(folder))
 }
 
-/// That there is a file to run.
+/// Checks that there is a program that can be run.
 ///
 /// # Errors
-/// There is none, or it cannot be looked at or run. The sentence has no subject: many may share it.
+/// There is none, or it cannot be read or run. The text has no subject, so that one line can name several scripts.
 pub fn check_file(path: &Path) -> Result<()> {
     match fs::metadata(path) {
         Ok(about) if about.is_file() && about.permissions().mode() & 0o111 == 0 => {
@@ -55,7 +56,7 @@ pub fn check_file(path: &Path) -> Result<()> {
     }
 }
 
-/// Switches a script of [`AVAILABLE`] on by a link. `Ok(false)`: it is on already.
+/// Enables a script of [`AVAILABLE`] by a link. `Ok(false)`: it is enabled already.
 pub fn enable(home: &Path, name: &str) -> Result<bool> {
     if home.join(ENABLED).join(name).symlink_metadata().is_ok() {
         return Ok(false);
@@ -63,10 +64,11 @@ pub fn enable(home: &Path, name: &str) -> Result<bool> {
     folder::link(home, ENABLED, AVAILABLE, name).map(|()| true)
 }
 
-/// Switches a script off by removing its link.
+/// Disables a script by removing its link.
 ///
 /// # Errors
-/// It is no link but a file, which may be the only copy of somebody's work: with `moves` it goes to [`AVAILABLE`].
+/// It is not a link but a file, which may be the only copy of somebody's work. With `moves` it is moved to
+/// [`AVAILABLE`] instead.
 pub fn disable(home: &Path, name: &str, moves: bool) -> Result<()> {
     let (path, elsewhere) = (home.join(ENABLED).join(name), home.join(AVAILABLE));
     folder::check_removal(&path, &elsewhere, moves)?;

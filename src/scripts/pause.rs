@@ -1,14 +1,14 @@
-//! How long a program that goes on for ever rests between its end and its next start.
+//! The wait before a program that should run for ever is started again.
 
 use std::time::{Duration, Instant};
 
-/// The first time, and at most.
+/// The first wait, and the longest.
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(300);
-/// After a program that has lasted so long it is the first again.
+/// After a program that ran for this long, the wait is the first again.
 const LASTING: Duration = Duration::from_secs(60);
 
-/// A rest, which doubles with each.
+/// A wait, which doubles each time.
 #[derive(Default)]
 pub struct Pause {
     length: Duration,
@@ -16,7 +16,7 @@ pub struct Pause {
 }
 
 impl Pause {
-    /// Of a program that has begun then and ended now; how long it rests.
+    /// Starts the wait after a program that ran from `begun` until now; returns its length.
     pub fn begin(&mut self, begun: Instant) -> Duration {
         let has_lasted = begun.elapsed() >= LASTING;
         self.length = if has_lasted { FIRST } else { (self.length * 2).clamp(FIRST, LONGEST) };

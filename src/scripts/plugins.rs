@@ -1,4 +1,4 @@
-//! Nagios plugins: their command lines in `[Nagios]`, and what they judged, as points and events.
+//! Nagios plugins: their command lines in `[Nagios]`, and their results as points and events.
 
 use crate::check::{COMMON_KEYS, Measurement, Out};
 use crate::config::ini;
@@ -11,18 +11,18 @@ use crate::model::table::{Field, How, gauge};
 use std::path::Path;
 use std::time::Duration;
 
-/// File and section of the plugins.
+/// The file and section with the plugins.
 pub const CONF: &str = "nagios.ini";
 pub const SECTION: &str = "Nagios";
-/// `type` tag of their numbers.
+/// `type` tag of their points.
 pub const TYPE: &str = "nagios";
-/// How long a plugin may take unless the section says otherwise, as Nagios has it.
+/// Default time limit of a plugin, the same as in Nagios.
 pub const LIMIT: Duration = Duration::from_secs(10);
 const EXPECTED: &str =
     "expected the whole path of a program, and its arguments, such as /usr/lib/nagios/plugins/check_load -w 5 -c 10";
-/// Key of a section: whether each measure is judged by its thresholds, too.
+/// Key of a section: whether each measure gets an event of its own, judged by its thresholds.
 pub const JUDGE: &str = "judge_measures";
-/// The exit code of a plugin that does not know.
+/// The exit code for the state UNKNOWN.
 pub const UNKNOWN: i32 = 3;
 
 const STATUS: Field = gauge("", "nagios_status", "state").int();
@@ -36,11 +36,12 @@ pub struct Plugin {
     pub program: Program,
 }
 
-/// All plugins of the section. Each key but those of every check and [`JUDGE`] is one; its value is split as a shell would, and no
-/// shell ever sees it.
+/// All plugins of the section. Each key is one, except for the keys of every check and [`JUDGE`]. Its value is split as
+/// a shell would, but no shell is run.
 ///
 /// # Errors
-/// A value without a program, or with a quote that does not end. It is never quoted: a plugin may be given a password.
+/// A value without a program, or with an unterminated quote. The message does not quote it, because a plugin may get a
+/// password.
 pub fn read(section: &Section) -> Result<Vec<Plugin>> {
     let is_own = |key: &str| !COMMON_KEYS.iter().chain(&[JUDGE]).any(|known| known.eq_ignore_ascii_case(key));
     let entries = section.entries.iter().filter(|entry| is_own(&entry.key));
@@ -61,19 +62,19 @@ pub fn read(section: &Section) -> Result<Vec<Plugin>> {
         .collect()
 }
 
-/// The section as it is now in the file of that home; empty where either is missing.
+/// The present section of that home's file; empty if the file or section is missing.
 ///
 /// # Errors
-/// The file cannot be read or has a mistake; or root reads it, and others can change it.
+/// The file cannot be read or has a mistake; or this process is root and others can change the file.
 pub fn section(home: &Path) -> Result<Section> {
     let shown = format!("conf/{CONF}");
     safety::check_conf(&home.join(&shown))?;
     ini::section(home, &shown, SECTION)
 }
 
-/// What a Nagios plugin measured, its state, and as a health event its words. Where `judges_measures`, each measure that has
-/// thresholds has an event of its own, which is never worse than what the plugin itself says: many plugins write a lower
-/// bound as a plain number.
+/// Reports a plugin's measures, its state, and its text as a health event. With `judges_measures`, each measure that
+/// has thresholds gets an event of its own. That is never worse than the plugin's own state, because many plugins write
+/// a lower bound as a plain number.
 pub fn tell(name: &str, text: &str, code: i32, judges_measures: bool, out: &mut Out) {
     let nagios::Output { words, perf, unread } = nagios::parse(text);
     let tell = |field: &Field, value: Value, tags: Tags, out: &mut Out| {
@@ -107,8 +108,8 @@ pub fn tell(name: &str, text: &str, code: i32, judges_measures: bool, out: &mut 
     }
 }
 
-/// A plugin without a judgement does not know.
+/// Reports a plugin without a result as UNKNOWN.
 pub fn tell_unknown(name: &str, why: &str, out: &mut Out) {
-    // The bar would be the beginning of its measures.
+    // A bar would start the performance data.
     tell(name, &format!("UNKNOWN: {}", why.replace('|', " ")), UNKNOWN, false, out);
 }

@@ -1,4 +1,4 @@
-//! What a script wrote, in any of the formats, into numbers.
+//! Parses the output of a script, in any of its formats, and reports the numbers.
 
 use super::{TYPE, line};
 use crate::check::{Measurement, Out};
@@ -8,26 +8,26 @@ use crate::model::point::{Tags, Value};
 use crate::model::table::{How, Raw};
 use std::collections::HashMap;
 
-/// Metrics whose type is remembered.
+/// Most metrics whose type is remembered.
 const REMEMBERED: usize = 10_000;
-/// States of a Nagios plugin, each by the code with which it exits.
+/// States of a Nagios plugin, indexed by its exit code.
 const STATES: [&str; 4] = ["OK", "WARNING", "CRITICAL", "UNKNOWN"];
 
-/// What a script writes.
+/// The format of a script's output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// A number a line, see [`line`].
+    /// One number per line, see [`line`].
     Lines,
-    /// As a Nagios plugin, whose exit code is its judgement.
+    /// A Nagios plugin, whose exit code is its state.
     Nagios,
     /// See [`prometheus`].
     Prometheus,
-    /// InfluxDB's, see [`line_protocol`].
+    /// InfluxDB's line protocol, see [`line_protocol`].
     LineProtocol,
 }
 
 impl Format {
-    /// The words of `format`, in the order in which they are told to people.
+    /// The values of `format`, in the order in which messages list them.
     const WORDS: [(&'static str, Format); 4] = [
         ("lines", Format::Lines),
         ("nagios", Format::Nagios),
@@ -35,12 +35,12 @@ impl Format {
         ("influx", Format::LineProtocol),
     ];
 
-    /// The format of that name.
+    /// The format with that name.
     pub fn from_word(word: &str) -> Option<Format> {
         Format::WORDS.into_iter().find(|(known, _)| word.eq_ignore_ascii_case(known)).map(|(_, format)| format)
     }
 
-    /// By all lines, and the code with which the script exited; `None` where it could be more than one.
+    /// Recognises the format from all lines and the exit code; `None` if it is ambiguous.
     pub fn recognise(text: &str, code: Option<i32>) -> Option<Format> {
         let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
         let first = lines.clone().next()?;
@@ -61,8 +61,9 @@ impl Format {
         })
     }
 
-    /// Each of the two is also what the other never is: a name with braces, a second word with an equals sign. Behind the first
-    /// line, that may be a word among others (`at x.y=1`): a line of line protocol must have more than one number there.
+    /// Prometheus and line protocol exclude each other here: a name with braces against a second word with an equals
+    /// sign. After the first line, such a word may be part of a text (`at x.y=1`), so a line of line protocol needs
+    /// more than a single number there.
     fn of_line(text: &str, is_first: bool) -> Option<Format> {
         if let Some(comment) = text.strip_prefix("# ") {
             let is_of_prometheus = ["TYPE ", "HELP "].iter().any(|word| comment.starts_with(word)) || comment == "EOF";
@@ -79,15 +80,15 @@ impl Format {
     }
 }
 
-/// Whether a first line has performance data and either thresholds or a state, or names a state and is of a script that exited
-/// accordingly.
+/// Whether a first line has performance data, and thresholds or a state; or names the state that fits the script's exit
+/// code.
 fn is_of_plugin(line: &str, code: Option<i32>) -> bool {
     let names = |text: &str, states: &[&str]| {
         let is_between = |letter: char| !letter.is_ascii_alphanumeric() && letter != '_';
         text.split(is_between).any(|word| states.contains(&word))
     };
     let nagios::Output { words, perf, .. } = nagios::parse(line);
-    // Behind one of these it could be a label or a tag of another format.
+    // After one of these characters it could be a label or tag of another format.
     let start = words.split(['=', '{']).next().unwrap_or_default();
     let has_thresholds = perf.iter().any(|perf| perf.warning.or(perf.critical).is_some());
     match code {
@@ -99,26 +100,26 @@ fn is_of_plugin(line: &str, code: Option<i32>) -> bool {
     }
 }
 
-/// Reads the lines of one script, and knows what earlier ones have settled.
+/// Parses the output of one script, and remembers types from run to run.
 #[derive(Default)]
 pub struct Reader {
-    /// Whether a metric of line protocol has been a float: an integer stays one until then.
+    /// For metrics of line protocol: whether a float was seen. Until then integers stay integers.
     floats: HashMap<String, bool>,
-    /// Metrics of Prometheus whose lines are counts.
+    /// Prometheus metrics that contain counters.
     counts: HashMap<String, Counts>,
 }
 
-/// Which lines of a metric of Prometheus are counts.
+/// Which lines of a Prometheus metric are counters.
 #[derive(Clone, Copy)]
 enum Counts {
-    /// A counter: all.
+    /// A counter: all lines.
     All,
-    /// A summary or a histogram: those of its parts.
+    /// A summary or histogram: its `_bucket`, `_sum` and `_count` lines.
     Parts,
 }
 
 impl Reader {
-    /// Tells all that can be read; a bad line costs itself, and the first is quoted.
+    /// Reports everything that can be parsed. A bad line is skipped; the first one is quoted in a fault.
     pub fn read(&mut self, format: Format, text: &str, now: i64, out: &mut Out) {
         let (mut bad, mut first) = (0, None);
         for (number, line) in text.lines().enumerate() {
@@ -139,7 +140,7 @@ impl Reader {
         }
     }
 
-    /// Counts go as they are, marked as such: their names say what they are, and dashboards expect it.
+    /// Counters are reported as they are, marked as counters, because their names and existing dashboards expect that.
     fn tell_sample(&mut self, text: &str, now: i64, out: &mut Out) -> Result<(), &'static str> {
         let sample = match prometheus::parse(text)? {
             prometheus::Line::Nothing | prometheus::Line::End => return Ok(()),
@@ -162,14 +163,14 @@ impl Reader {
         let is_count = part.is_some() || matches!(self.counts.get(&*sample.name), Some(Counts::All));
         let how = if is_count { How::Counter } else { How::Gauge };
         let time = seconds(sample.time, now)?;
-        // A summary of nothing is NaN: there is no number to tell.
+        // A summary without observations has NaN quantiles: there is nothing to report.
         let Some(value) = Value::finite(sample.value) else { return Ok(()) };
         let tags = Tags::of(sample.labels.iter());
         out.tell(Measurement { name: &sample.name, value, how, check_type: TYPE, tags, time });
         Ok(())
     }
 
-    /// Each field that is a number is a metric of its own: `cpu_idle`, and `cpu` alone where the field is `value`.
+    /// Each numeric field is a metric of its own, such as `cpu_idle`; the field `value` is called `cpu` only.
     fn tell_fields(&mut self, text: &str, now: i64, out: &mut Out) -> Result<(), &'static str> {
         let Some(line) = line_protocol::parse(text)? else { return Ok(()) };
         let time = seconds(line.time, now)?;
@@ -206,13 +207,13 @@ impl Reader {
 
 fn tell_line(text: &str, out: &mut Out) -> Result<(), &'static str> {
     let Some(line::Line { name, value, check_type, is_rate, tags }) = line::parse(text)? else { return Ok(()) };
-    // `0` may be the first of `0.41`: only a count whose change is told is a whole number for sure.
+    // A `0` may be followed by `0.41`: only a rate's count is surely an integer.
     let (how, value) = if is_rate { (How::Rate, value) } else { (How::Gauge, Value::Float(value.as_f64())) };
     out.tell(Measurement { name, value, how, check_type, tags, time: None });
     Ok(())
 }
 
-/// `None` for a text, and for a number that is not finite.
+/// `None` for text, and for a number that is not finite.
 fn whole_or_float(raw: Raw) -> Option<Value> {
     match raw {
         Raw::Int(number) => Some(Value::Int(number)),

@@ -1,4 +1,4 @@
-//! A script as a check: run to its end at each tick, or for ever.
+//! A script as a check: run to its end at each tick, or kept running.
 
 use super::config::{Mode, Permits, ScriptConfig};
 use super::pause::Pause;
@@ -18,13 +18,14 @@ use std::time::Instant;
 pub struct Script {
     program: Program,
     mode: Mode,
-    /// `None`: by what it writes.
+    /// The configured format; `None` if it is recognised from the output.
     given: Option<Format>,
     judges_measures: bool,
     permits: Arc<Permits>,
     reader: Reader,
     stream: Option<Stream>,
-    /// As given, or else what was recognised of this file or stream: a plugin that fails may write less than one that is well.
+    /// The configured format, or the one recognised for this file or stream. It is remembered because a failing plugin
+    /// may write less than a working one.
     format: Option<Format>,
     version: Version,
     pause: Pause,
@@ -47,9 +48,9 @@ impl Script {
         }
     }
 
-    /// A run from start to end.
+    /// Runs the script from start to end.
     fn run_once(&mut self, context: &Context, out: &mut Out) -> Result<()> {
-        // Those that hang must not keep the others from running: after a while it goes without a place.
+        // Scripts that hang must not keep the others from running: after a while the script runs without a permit.
         let permits = Arc::clone(&self.permits);
         let _permit = permits.take(Instant::now() + context.tick.period / 4);
         let ran = run(&self.program, context.programs, context.tick.deadline).inspect_err(|error| {
@@ -68,11 +69,11 @@ impl Script {
                 is_judged = true;
             }
             (Format::Nagios, _, Some(why)) => plugins::tell_unknown(&self.plugin_name(), why, out),
-            // The daemon wanted it ended.
+            // The daemon itself has ended it.
             (Format::Nagios, _, None) => {}
             (format, _, _) => self.reader.read(format, &text, context.tick.wall, out),
         }
-        self.tell_complaint(&ran.stderr, out);
+        self.report_stderr(&ran.stderr, out);
         match complaint {
             Some(why) if !is_judged => Err(Error::daemon(why)),
             _ => Ok(()),
@@ -84,7 +85,7 @@ impl Script {
         if self.version != version {
             (self.version, self.format) = (version, self.given);
         }
-        // Lines can be nothing else, so that they correct what was taken for something else.
+        // Lines cannot be mistaken for anything else, so they correct an earlier wrong guess.
         match Format::recognise(text, code) {
             _ if self.given.is_some() => {}
             Some(format) if self.format.is_none() || format == Format::Lines => self.format = Some(format),
@@ -92,30 +93,30 @@ impl Script {
         }
     }
 
-    /// Its file without what stands behind the last dot.
+    /// The file name without its extension.
     fn plugin_name(&self) -> String {
         let file = self.program.path.file_name().unwrap_or_default().to_string_lossy();
         file.rsplit_once('.').map_or(&*file, |(stem, _)| stem).into()
     }
 
-    /// Takes over what the stream has written since the last tick, and starts it when it does not run.
+    /// Takes over what the stream has written since the last tick; starts the stream if it does not run.
     fn follow(&mut self, context: &Context, out: &mut Out) -> Result<()> {
         let Some(stream) = &self.stream else { return self.start_stream(context.programs) };
         let is_outdated = stream.is_outdated(&self.program.path, context.programs);
         if is_outdated {
             stream.stop();
         }
-        let (news, begun) = (stream.take(), stream.begun);
-        for chunk in news.chunks {
+        let (received, begun) = (stream.take(), stream.begun);
+        for chunk in received.chunks {
             let text = String::from_utf8_lossy(&chunk.text);
             self.format = self.format.or_else(|| Format::recognise(&text, None));
             out.set_moment(chunk.wall, chunk.at);
             self.reader.read(self.format.unwrap_or(Format::Lines), &text, chunk.wall, out);
         }
         out.set_moment(context.tick.wall, context.tick.at);
-        self.tell_complaint(&news.stderr, out);
-        let Some(mut ran) = news.ended else { return Ok(()) };
-        ran.is_cut |= news.is_cut;
+        self.report_stderr(&received.stderr, out);
+        let Some(mut ran) = received.ended else { return Ok(()) };
+        ran.is_cut |= received.is_cut;
         self.stream = None;
         let why = ran.complaint(&self.program).unwrap_or("has ended".into());
         if is_outdated {
@@ -135,7 +136,7 @@ impl Script {
         Ok(())
     }
 
-    fn tell_complaint(&self, stderr: &[u8], out: &mut Out) {
+    fn report_stderr(&self, stderr: &[u8], out: &mut Out) {
         let complaint = String::from_utf8_lossy(stderr);
         if let Some(line) = complaint.lines().find(|line| !line.trim().is_empty()) {
             out.fault(format!("it says {}", quote(line)));

@@ -1,11 +1,11 @@
-//! Carbon, Graphite's receiver: points as pickle frames over TCP, delivered when the receiver has read them to the end.
+//! Carbon, the receiver of Graphite: points as pickle frames over TCP; delivered when all of them are read.
 //!
 //! ```text
 //! frame = length:u32 (big-endian) pickle
-//! pickle, of protocol 2 = [(path, (time, value)), ...]
+//! pickle = protocol 2, [(path, (time, value)), ...]
 //! ```
 
-use super::claims::{Claims, describe};
+use super::claims::{Claims, describe_series};
 use super::cutter::Limits;
 use super::http_post::{no_answer, seconds};
 use super::{Attempt, Encoded, Reached, Refused, Request, Sink, Verdict};
@@ -26,19 +26,19 @@ use tokio::runtime::Runtime;
 
 const PORT: u16 = 2004;
 const EXAMPLE: &str = "server:2004";
-/// Of one frame. Receivers take 1 MiB unless told otherwise, and hang up on more.
+/// Limits of one frame. Receivers accept 1 MiB by default, and close the connection on more.
 const LIMITS: Limits = Limits { points: 500, bytes: 512 << 10 };
-/// Each node of a path is the name of a file, which has an end besides.
+/// Longest node of a path in bytes: each node is a file name, with an extension added.
 const NODE: usize = 240;
 const PATH: usize = 4_000;
-/// Most bytes of a point beside its path, and of a frame beside its points.
+/// Bytes of a point beside its path, and of a frame beside its points, at most.
 const POINT: usize = 29;
 const FRAME: usize = 10;
-/// For a receiver that reads, but slowly.
+/// Time limit for writing a batch to a receiver that reads slowly.
 const WHOLE_WRITE: Duration = Duration::from_secs(45);
-/// For what is left to be read of somebody who hung up.
+/// Time limit for reading what the peer said before it closed the connection.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-/// Most bytes that are quoted of somebody who is no receiver.
+/// Most bytes that are quoted of an answer. A Carbon receiver never answers.
 const QUOTED: usize = 40;
 const NOTE: &str = "never says that it stored anything: a point counts as delivered when the receiver has read it";
 
@@ -52,13 +52,13 @@ pub struct Carbon {
     confirms: bool,
     lookup: Lookup,
     notes: Vec<String>,
-    /// Who came first under each path: what meets later is written under another one.
+    /// Which series has each path. Another series with the same path is written under another path.
     claims: RefCell<Claims>,
-    /// Made at the first request: before the daemon forks there must be none.
+    /// Created at the first request: before the daemon forks there must be no threads or sockets.
     runtime: Option<Runtime>,
 }
 
-/// Reads its keys; opens no connection.
+/// Reads the configuration; opens no connection.
 pub fn configure(tsdb: &Section) -> Result<Carbon> {
     let address = tsdb.required("address", EXAMPLE)?;
     let (host, port) = parse_address(address)
@@ -82,7 +82,7 @@ pub fn configure(tsdb: &Section) -> Result<Carbon> {
     })
 }
 
-/// `host`, `host:port`, `[v6]:port`, each also with the scheme that old installers wrote before it.
+/// Parses `host`, `host:port` or `[v6]:port`, each optionally after `tcp://` or `http://`, as old installers wrote it.
 fn parse_address(text: &str) -> Option<(String, u16)> {
     let text = text.strip_prefix("tcp://").or_else(|| text.strip_prefix("http://")).unwrap_or(text);
     let text = text.trim_end_matches('/');
@@ -97,12 +97,13 @@ fn parse_address(text: &str) -> Option<(String, u16)> {
 }
 
 impl Carbon {
-    /// Asks this instead of the system's resolver.
+    /// Uses this instead of the system's resolver.
     pub fn set_lookup(&mut self, lookup: Lookup) {
         self.lookup = lookup;
     }
 
-    /// One connection a batch: the end of it is the only acknowledgement there is, and a name that moved is noticed.
+    /// Sends a batch over a connection of its own: the receiver's close is the only acknowledgement there is, and a
+    /// changed address of the host is noticed.
     async fn deliver(&self, frames: &[u8], until: Instant) -> std::result::Result<(), Failure> {
         let mut stream = self.connect(until).await.map_err(Failure::NotConnected)?;
         let sent = match self.write(&stream, frames, until).await {
@@ -110,44 +111,50 @@ impl Carbon {
             failed => failed,
         };
         if matches!(sent, Err(Failure::Broken(_))) {
-            // What it said before it hung up is still there to be read.
+            // What the peer said before it closed can still be read.
             self.listen(&stream, LAST_WORDS, until).await?;
         }
         sent?;
         if !self.confirms {
             return self.listen(&stream, Duration::ZERO, until).await.map(|_| ());
         }
-        // The receiver closes when it has read all up to our end. Unread bytes would make that a reset.
+        // The receiver closes after it has read everything up to our end. If bytes were unread, the kernel would send a
+        // reset.
         match self.listen(&stream, self.timeout, until).await? {
-            Heard::End if is_acknowledged(&stream) => Ok(()),
-            Heard::End => Err(Failure::Broken("the receiver hung up before it had read everything".into())),
-            Heard::Trouble(Trouble::Io(error)) => {
+            PeerEnd::End if is_acknowledged(&stream) => Ok(()),
+            PeerEnd::End => Err(Failure::Broken("the receiver hung up before it had read everything".into())),
+            PeerEnd::Trouble(Trouble::Io(error)) => {
                 Err(Failure::Broken(format!("connection lost before everything was read: {}", plain(&error))))
             }
-            Heard::Trouble(Trouble::Wait(why)) => Err(Failure::Broken(format!("not read to the end: {why}"))),
+            PeerEnd::Trouble(Trouble::Wait(why)) => Err(Failure::Broken(format!("not read to the end: {why}"))),
         }
     }
 
-    /// Waits for the other side's end. A receiver never says a word, so whoever does is none.
-    async fn listen(&self, stream: &TcpStream, limit: Duration, until: Instant) -> std::result::Result<Heard, Failure> {
+    /// Waits until the peer closes. A receiver never sends a byte, so a peer that does is something else.
+    async fn listen(
+        &self,
+        stream: &TcpStream,
+        limit: Duration,
+        until: Instant,
+    ) -> std::result::Result<PeerEnd, Failure> {
         let end = Instant::now() + limit;
         loop {
-            let mut words = [0; 512];
+            let mut bytes = [0; 512];
             let left = end.saturating_duration_since(Instant::now());
             let read = async {
                 stream.readable().await?;
-                stream.try_read(&mut words)
+                stream.try_read(&mut bytes)
             };
             match self.bounded(read, left, until).await {
-                Ok(0) => return Ok(Heard::End),
-                Ok(count) => return Err(Failure::Stranger(quoted(words.get(..count).unwrap_or_default()))),
+                Ok(0) => return Ok(PeerEnd::End),
+                Ok(count) => return Err(Failure::NotCarbon(quoted(bytes.get(..count).unwrap_or_default()))),
                 Err(Trouble::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(trouble) => return Ok(Heard::Trouble(trouble)),
+                Err(trouble) => return Ok(PeerEnd::Trouble(trouble)),
             }
         }
     }
 
-    /// Every address in turn, within one limit.
+    /// Tries every address in turn, within one time limit.
     async fn connect(&self, until: Instant) -> std::result::Result<TcpStream, String> {
         let end = Instant::now() + self.connect_timeout;
         let addresses = match self.host.parse::<IpAddr>() {
@@ -167,17 +174,17 @@ impl Carbon {
         Err(format!("cannot connect: {last}"))
     }
 
-    /// All of it, or an error: some progress within each span of patience.
+    /// Writes everything. Some progress has to be made within each `timeout`.
     async fn write(&self, stream: &TcpStream, frames: &[u8], until: Instant) -> std::result::Result<(), Failure> {
         let mut left = frames;
         let mut interest = Interest::WRITABLE | Interest::READABLE;
         let end = Instant::now() + WHOLE_WRITE;
         while !left.is_empty() {
             let limit = self.timeout.min(end.saturating_duration_since(Instant::now()));
-            let mut words = [0; 512];
+            let mut bytes = [0; 512];
             let step = async {
                 let ready = stream.ready(interest).await?;
-                let heard = if ready.is_readable() { stream.try_read(&mut words) } else { would_block() };
+                let heard = if ready.is_readable() { stream.try_read(&mut bytes) } else { would_block() };
                 let written = if ready.is_writable() { stream.try_write(left) } else { would_block() };
                 Ok((heard, written))
             };
@@ -187,9 +194,9 @@ impl Carbon {
                 Err(Trouble::Wait(why)) => return Err(Failure::Broken(format!("the receiver does not read: {why}"))),
             };
             match heard {
-                // It never had anything to say, and may read all the same.
+                // The peer closed its sending side; it may still read.
                 Ok(0) => interest = Interest::WRITABLE,
-                Ok(count) => return Err(Failure::Stranger(quoted(words.get(..count).unwrap_or_default()))),
+                Ok(count) => return Err(Failure::NotCarbon(quoted(bytes.get(..count).unwrap_or_default()))),
                 Err(_) => {}
             }
             match written {
@@ -215,7 +222,7 @@ impl Carbon {
     }
 }
 
-/// Whether the other side's end came after it had all of ours: it may have hung up before, and its kernel thrown away
+/// Whether the peer had received everything when it closed. It may have closed before, and then its kernel discarded
 /// what came later.
 fn is_acknowledged(stream: &TcpStream) -> bool {
     matches!(stream.take_error(), Ok(None)) && tcp::unacknowledged(stream).is_ok_and(|bytes| bytes == 0)
@@ -226,8 +233,8 @@ enum Trouble {
     Wait(String),
 }
 
-/// How listening ended, where not a word was said.
-enum Heard {
+/// How waiting for the peer's close ended, if the peer sent no byte.
+enum PeerEnd {
     End,
     Trouble(Trouble),
 }
@@ -235,10 +242,10 @@ enum Heard {
 /// Why a batch was not delivered.
 enum Failure {
     NotConnected(String),
-    /// Some of it was on its way.
+    /// A part of it may have been received.
     Broken(String),
-    /// What was said by something that is no receiver.
-    Stranger(String),
+    /// Something that is no Carbon receiver answered this.
+    NotCarbon(String),
 }
 
 fn lost(error: &io::Error) -> Failure {
@@ -249,9 +256,9 @@ fn would_block() -> io::Result<usize> {
     Err(io::ErrorKind::WouldBlock.into())
 }
 
-/// The begin of what was said, as far as it can be printed.
-fn quoted(words: &[u8]) -> String {
-    let printable = words.iter().take(QUOTED).map(|byte| if byte.is_ascii_graphic() { char::from(*byte) } else { ' ' });
+/// The start of an answer, unprintable bytes as spaces.
+fn quoted(bytes: &[u8]) -> String {
+    let printable = bytes.iter().take(QUOTED).map(|byte| if byte.is_ascii_graphic() { char::from(*byte) } else { ' ' });
     printable.collect::<String>().trim_end().into()
 }
 
@@ -265,7 +272,7 @@ impl Sink for Carbon {
         let mut claims = self.claims.borrow_mut();
         claims.begin();
         let mut refused = Vec::new();
-        // All paths in one text, so that a point costs no allocation.
+        // All paths are in one string, so that a point needs no allocation.
         let mut paths = String::with_capacity(points.iter().map(|point| room(point, &base)).sum());
         let mut kept = Vec::with_capacity(points.len());
         for (index, point) in points.iter().enumerate() {
@@ -285,7 +292,7 @@ impl Sink for Carbon {
         Encoded { requests: if rows.is_empty() { Vec::new() } else { vec![request] }, refused }
     }
 
-    /// Connects and hangs up: a receiver says nothing that could be asked for.
+    /// Connects and closes: a receiver answers nothing that could be checked.
     fn probe(&mut self, until: Instant) -> std::result::Result<Reached, String> {
         let place = self.place();
         let why = |why: String| format!("{place}: {why}");
@@ -325,7 +332,7 @@ impl Sink for Carbon {
 }
 
 impl Carbon {
-    /// As it is shown.
+    /// Host and port, for messages.
     fn place(&self) -> String {
         let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
         format!("{host}:{}", self.port)
@@ -336,11 +343,11 @@ impl Carbon {
         let retry = |why, is_suspect| Verdict::Retry { why: format!("{place}: {why}"), after: None, is_suspect };
         match failure {
             Failure::NotConnected(why) => retry(why, false),
-            // Who is not given the time says nothing of the points.
+            // If the exchange ran out of time, that says nothing about the points.
             Failure::Broken(why) => retry(why, Instant::now() < attempt.until),
-            Failure::Stranger(words) => Verdict::Pause {
+            Failure::NotCarbon(answer) => Verdict::Pause {
                 why: format!(
-                    "{place}: something else than a Carbon pickle receiver answered ({words:?}): \
+                    "{place}: something else than a Carbon pickle receiver answered ({answer:?}): \
                      check `address` in [TSDB], the usual port is {PORT}"
                 ),
             },
@@ -350,14 +357,14 @@ impl Carbon {
 
 impl Drop for Carbon {
     fn drop(&mut self) {
-        // A lookup that hangs must not keep the daemon from stopping.
+        // A name lookup that hangs must not keep the daemon from stopping.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
     }
 }
 
-/// Path, time and value, as a receiver reads them.
+/// Path, time and value, in the order of the pickle format.
 type Row<'a> = (&'a str, (i64, f64));
 
 /// The rows as frames of bounded size, one after the other.
@@ -375,7 +382,7 @@ fn frames(rows: &[Row], limits: Limits) -> Vec<u8> {
         left = rest;
         let start = body.len();
         body.extend_from_slice(&[0; 4]);
-        // Writing into a vector cannot fail.
+        // Writing to a vector cannot fail.
         let _ = serde_pickle::to_writer(&mut body, &frame, SerOptions::new().proto_v2());
         let length = body.len() - start - 4;
         if let Some(place) = body.get_mut(start..start + 4) {
@@ -385,7 +392,7 @@ fn frames(rows: &[Row], limits: Limits) -> Vec<u8> {
     body
 }
 
-/// The nodes that all paths of this host begin with.
+/// The nodes at the start of all paths of this host.
 fn base(identity: &Identity) -> String {
     let mut text = String::new();
     push_component(&mut text, identity.cluster.trim());
@@ -395,7 +402,7 @@ fn base(identity: &Identity) -> String {
     text
 }
 
-/// A guess at the bytes of its path.
+/// The estimated length of the point's path in bytes.
 fn room(point: &Point, base: &str) -> usize {
     base.len() + point.name.len() + point.check_type.len() + point.tags.len() * 24 + 2
 }
@@ -419,13 +426,13 @@ fn push_path(out: &mut String, point: &Point, base: &str, claims: &mut Claims) -
     if out.len() == before {
         return Err("the name of the metric is empty".into());
     }
-    out.pop(); // The dot behind the last node.
+    out.pop(); // Removes the dot after the last node.
     let path = out.get(start..).unwrap_or_default();
     if path.len() > PATH {
         return Err(format!("the path takes {} bytes, the limit is {PATH}", path.len()));
     }
     let other = claims.settle(point, path, |_, number| {
-        let sum = crc32fast::hash(describe(point).as_bytes()).wrapping_add(number - 1);
+        let sum = crc32fast::hash(describe_series(point).as_bytes()).wrapping_add(number - 1);
         format!("{path}_{sum:08x}")
     });
     if let Some(other) = other {
@@ -435,9 +442,9 @@ fn push_path(out: &mut String, point: &Point, base: &str, claims: &mut Claims) -
     Ok(())
 }
 
-/// The nodes of a text, each with a dot behind it; nodes without a letter are left out.
+/// Appends the nodes of a text, each followed by a dot; empty nodes are left out.
 pub fn push_component(out: &mut String, text: &str) {
-    // Looks at every byte without stopping: a few wide instructions for a usual text.
+    // Looks at every byte without an early exit, so that the compiler can use vector instructions.
     let is_one_node = text.bytes().fold(true, |kept, byte| kept & is_kept(byte) & (byte != b'.'));
     if is_one_node && !text.is_empty() && text.len() <= NODE {
         out.push_str(text);

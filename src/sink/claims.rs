@@ -1,15 +1,15 @@
-//! Names that meet: which series came first under a name on the wire, so that another one gets a name of its own.
+//! Name collisions: which series was first under a name on the wire, so that another series gets another name.
 
 use crate::model::point::Point;
 use std::collections::HashMap;
 use std::fmt::Write;
 
-/// Names that are remembered.
+/// Most names that are remembered.
 const REMEMBERED: usize = 10_000;
-/// Where the memory is full, names that were in none of so many batches are forgotten.
+/// When the memory is full, names that were in none of this many batches are forgotten.
 const UNUSED: u64 = 360;
 
-/// Who holds which name. A series that comes second keeps its other name for as long as the two are seen.
+/// Which series has which name. A series that came second keeps its other name while both series are seen.
 #[derive(Debug, Default)]
 pub struct Claims {
     held: HashMap<String, Holder>,
@@ -20,13 +20,13 @@ pub struct Claims {
 
 #[derive(Debug)]
 struct Holder {
-    /// A point of the series.
+    /// Any point of the series: identifies it.
     first: Point,
-    /// The last batch with it, or with one that it met.
+    /// The last batch with this series or one that collided with it.
     seen: u64,
 }
 
-/// Whose a name is.
+/// To which series a name belongs.
 enum Claim {
     New,
     Own,
@@ -34,7 +34,7 @@ enum Claim {
 }
 
 impl Claims {
-    /// A batch begins.
+    /// Starts a batch.
     pub fn begin(&mut self) {
         self.batch += 1;
         if self.held.len() >= REMEMBERED {
@@ -43,8 +43,8 @@ impl Claims {
         }
     }
 
-    /// `None` where the name `plain` is that of the point's series. Where another series came first under it: the first of the
-    /// names that is free, of those that `other` makes of that series and the numbers from 1 on.
+    /// `None` if the series of `point` has the name `plain`. If another series has it, returns the first free name of
+    /// those that `other` makes of that series and the numbers from 1 on.
     pub fn settle(&mut self, point: &Point, plain: &str, other: impl Fn(&Point, u32) -> String) -> Option<String> {
         let Claim::Other(first) = self.claim(plain, point) else { return None };
         let mut number = 1;
@@ -53,7 +53,7 @@ impl Claims {
             match self.claim(&name, point) {
                 Claim::Own => return Some(name),
                 Claim::New => {
-                    let (first, second) = (describe(&first), describe(point));
+                    let (first, second) = (describe_series(&first), describe_series(point));
                     self.notes.push(format!("{first} and {second} both become {plain}: the second is {name}"));
                     return Some(name);
                 }
@@ -62,7 +62,7 @@ impl Claims {
         }
     }
 
-    /// Sentences that came up since the last call.
+    /// Takes the messages for the log since the last call.
     pub fn notes(&mut self) -> Vec<String> {
         std::mem::take(&mut self.notes)
     }
@@ -84,8 +84,8 @@ impl Claims {
     }
 }
 
-/// The series in words; no two series in the same.
-pub fn describe(point: &Point) -> String {
+/// The series as text; different series give different texts.
+pub fn describe_series(point: &Point) -> String {
     let mut text = point.name.to_string();
     let mut tags: Vec<_> = point.tags.iter().collect();
     tags.sort_unstable();

@@ -1,7 +1,7 @@
 //! Cuts points into requests of bounded size.
 //!
-//! *Invariant:* the elements of a request are its points, one for one and in order, so that a position named by a server
-//! names a point. A point that cannot be written ends the request before it.
+//! *Invariant:* the elements of a request are its points, one for one and in order, so that a position named by a
+//! server identifies a point. A point that cannot be written ends the current request.
 
 use super::{Encoded, Refused, Request};
 use crate::config::section::Section;
@@ -9,7 +9,7 @@ use crate::model::error::Result;
 use crate::model::point::Point;
 use std::ops::Range;
 
-/// Most of one request. An element that alone is longer than `bytes` goes out alone.
+/// Limits of one request. A single element that is longer than `bytes` is sent alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     pub points: usize,
@@ -17,19 +17,19 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// `batch_points` and `batch_bytes` of the section, else these.
+    /// `batch_points` and `batch_bytes` of the section; `self` is the default.
     pub fn configure(self, tsdb: &Section) -> Result<Limits> {
         let above_zero = |key, default| tsdb.within(key, default, 1..=u32::MAX as usize, "a number");
         Ok(Limits { points: above_zero("batch_points", self.points)?, bytes: above_zero("batch_bytes", self.bytes)? })
     }
 
-    /// A request of that many bytes was too large for the server: the next ones are at most half as large.
+    /// A request of that many bytes was too large for the server: the next ones have at most half of that.
     pub fn lower(&mut self, bytes: usize) {
         self.bytes = self.bytes.min((bytes / 2).max(1));
     }
 }
 
-/// The limits of the configuration, and what a server has taught about the size that it takes.
+/// The configured limits, and smaller ones that a server's refusals have led to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     configured: Limits,
@@ -51,18 +51,18 @@ impl Bounds {
         self.now.lower(bytes);
     }
 
-    /// Back to the limits of the configuration.
+    /// Returns to the configured limits.
     pub fn forget(&mut self) {
         self.now = self.configured;
     }
 
-    /// Points that make a full request.
+    /// Number of points in a full request.
     pub fn full_request(&self) -> usize {
         self.configured.points
     }
 }
 
-/// What stands around and between the elements of a body.
+/// The bytes around and between the elements of a body.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'a> {
     pub open: &'a [u8],
@@ -72,9 +72,9 @@ pub struct Frame<'a> {
 
 /// Writes each point with `write` and cuts the elements into requests.
 ///
-/// `room` guesses the bytes of an element, so that a request costs one allocation. `write` gets the body to append to, the
-/// position of the point, the point, and whether the element written before is missing from that place of the body. What
-/// it appended before an error is taken away; the error becomes the reason of the refusal.
+/// `room` estimates the bytes of an element, so that a request needs one allocation. `write` gets the body to append
+/// to, the index of the point, the point, and whether it must not copy from the element before (which was moved, or is
+/// in another body). If `write` fails, what it appended is removed, and the error is the reason of the refusal.
 pub fn cut<'a>(
     points: &'a [Point],
     limits: Limits,
@@ -141,7 +141,7 @@ impl<R: Fn(&Point) -> usize> Open<'_, R> {
         self.body.extend_from_slice(self.frame.open);
     }
 
-    /// Ends the request and begins one whose first point is at `next`.
+    /// Ends the request and begins the next one, whose first point is at `next`.
     fn end(&mut self, next: usize, out: &mut Encoded) {
         if self.range.is_empty() {
             self.range = next..next;

@@ -1,6 +1,6 @@
-//! A POST over a kept-alive connection, or several at once over one each: the only HTTP client of the sinks.
+//! POST over kept-alive connections, one or several at once: the only HTTP client of the sinks.
 //!
-//! *Invariant:* nothing here waits without a limit, follows a redirect, or shows a credential.
+//! *Invariant:* no operation is without a time limit, no redirect is followed, and no credential appears in a text.
 
 use super::answer::{Answer, Cause, End, Failure};
 use super::retry_after::{http_date, retry_after};
@@ -13,7 +13,7 @@ use crate::net::address::{
 };
 use crate::net::http::{self, MAX_AGE, innermost, is_nobody_there};
 use crate::net::names::{self, Lookup, is_loopback};
-use crate::net::proxy::{Between, Proxying};
+use crate::net::proxy::{ProxyHop, Proxying};
 use crate::net::tls::Tls;
 pub use reqwest::header::HeaderValue;
 use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName};
@@ -27,14 +27,14 @@ use tokio::runtime::Runtime;
 use tokio::task::{JoinSet, yield_now};
 use tokio::time::timeout;
 
-/// From the request to the last byte of the answer.
+/// Time limit from the request to the last byte of the answer.
 const WHOLE_ANSWER: Duration = Duration::from_secs(30);
-/// The same where the status has said all that matters.
+/// The same for statuses that need no body.
 const REFUSAL: Duration = Duration::from_secs(2);
 const GAVE_UP: &str = "gave up waiting for the answer";
-/// Most bytes that are read of a page that is asked for.
+/// Most bytes that are read of the answer to a GET.
 const PAGE: usize = 64 << 10;
-/// Smaller bodies are not worth compressing.
+/// Smaller bodies are not compressed.
 const GZIP_FROM: usize = 1024;
 
 /// Where and how bodies are posted.
@@ -42,15 +42,16 @@ const GZIP_FROM: usize = 1024;
 pub struct Call<'a> {
     pub url: &'a Url,
     pub content_type: &'static str,
-    /// Most bytes of the answer that are read.
+    /// Most bytes that are read of the answer.
     pub limit: usize,
-    /// Whether the answer is that of a server which took compressed bytes for text; then it is asked once more without.
-    pub is_unread: fn(&Result<Answer, Failure>) -> bool,
+    /// Whether the answer shows that the server cannot read compressed bodies; then the body is sent again
+    /// uncompressed.
+    pub rejects_gzip: fn(&Result<Answer, Failure>) -> bool,
 }
 
-/// The conversation with one server.
+/// A client for one server.
 pub struct HttpPost {
-    /// The key that holds the address.
+    /// The configuration key that holds the address.
     key: &'static str,
     base: Url,
     peer: Arc<Peer>,
@@ -60,74 +61,74 @@ pub struct HttpPost {
     proxy: Option<Proxying>,
     lanes: usize,
     compresses: bool,
-    /// A compressed body was understood once.
-    is_understood: bool,
+    /// The server has accepted a compressed body at least once.
+    accepts_gzip: bool,
     lookup: Lookup,
     max_age: Duration,
     notes: Vec<String>,
-    client: Option<Made>,
-    /// Made at the first request: before the daemon forks there must be none.
+    client: Option<Connections>,
+    /// Created at the first request: before the daemon forks there must be no threads or sockets.
     runtime: Option<Runtime>,
 }
 
-/// A client and how long it lives.
-struct Made {
+/// The HTTP client with its connections.
+struct Connections {
     client: Client,
     born: Instant,
-    /// Connections over which an exchange went well. The next exchange may find them dead.
+    /// Number of connections on which an exchange succeeded. They may be dead at the next exchange.
     open: usize,
 }
 
-/// The server as a request that is under way knows it.
+/// What a request in flight needs to know about the server.
 struct Peer {
     address: Arc<str>,
     /// The address with its port.
     with_port: String,
-    /// Where the server usually listens, if the address names no port.
+    /// For error messages: the usual port of such a server, if the address names no port.
     hint: String,
-    proxy: Option<Arc<Between>>,
-    /// For https as much again for the handshake.
+    proxy: Option<Arc<ProxyHop>>,
+    /// Twice `connect_timeout` for https, because of the handshake.
     connect_limit: Duration,
-    /// Until the first byte of the answer.
+    /// Time limit until the first byte of the answer.
     timeout: Duration,
 }
 
-/// What differs from sink to sink in the configuration.
+/// What differs between the sinks in the configuration.
 #[derive(Clone, Copy, Debug)]
 pub struct Profile {
-    /// The key that holds the address.
+    /// The configuration key that holds the address.
     pub address: &'static str,
-    /// Whether `auth`, `user` and `pass` mean anything.
+    /// Whether `auth`, `user` and `pass` are used.
     pub basic: bool,
-    /// For whom `gzip = auto` compresses.
+    /// Which servers get compressed bodies with `gzip = auto`.
     pub gzip: Gzip,
     /// Default of `timeout`, in seconds.
     pub timeout: u64,
-    /// Requests that may be under way at once.
+    /// Most requests at the same time.
     pub lanes: usize,
-    /// A sentence for who forgot the port: where such a server usually listens.
+    /// A hint for a configuration without a port: the usual port of such a server.
     pub usual_port: Option<&'static str>,
-    /// An address as it could be.
+    /// An example of an address, for error messages.
     pub example: &'static str,
 }
 
-/// Which servers get compressed requests.
+/// Which servers get compressed bodies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gzip {
     Never,
-    /// Those on other machines: on this one it saves nothing and costs time.
+    /// Only servers on other machines: over loopback, compression saves nothing and costs time.
     Remote,
     All,
 }
 
-/// A body as it goes over the wire.
-struct Form<'a> {
+/// A body as it is sent.
+struct WireBody<'a> {
     bytes: Cow<'a, [u8]>,
-    is_zipped: bool,
+    is_compressed: bool,
 }
 
 impl HttpPost {
-    /// Reads the address, `auth`, `user`, `pass`, `proxy`, `gzip`, `connect_timeout`, `timeout` and the keys of TLS.
+    /// Reads the address, `auth`, `user`, `pass`, `proxy`, `gzip`, `connect_timeout`, `timeout` and the TLS keys.
     pub fn configure(tsdb: &Section, profile: Profile) -> Result<HttpPost> {
         let key = profile.address;
         let base =
@@ -169,7 +170,7 @@ impl HttpPost {
             proxy,
             lanes: profile.lanes,
             compresses,
-            is_understood: false,
+            accepts_gzip: false,
             lookup: names::system(),
             max_age: MAX_AGE,
             notes,
@@ -178,25 +179,25 @@ impl HttpPost {
         })
     }
 
-    /// Sends this as `Authorization` instead of user and password.
+    /// Sends this as `Authorization`, instead of user and password.
     pub fn authorize(&mut self, mut value: HeaderValue) {
         value.set_sensitive(true);
         self.headers.insert(AUTHORIZATION, value);
         self.notes.extend(exposed(&self.base));
     }
 
-    /// Asks this instead of the system's resolver.
+    /// Uses this instead of the system's resolver.
     pub fn set_lookup(&mut self, lookup: Lookup) {
         self.lookup = lookup;
         self.client = None;
     }
 
-    /// Replaces connections older than this instead of 300 s.
+    /// Replaces connections older than this, instead of 300 s.
     pub fn set_max_age(&mut self, max_age: Duration) {
         self.max_age = max_age;
     }
 
-    /// The address as it may be shown: without user, password and query.
+    /// The address without user, password and query.
     pub fn address(&self) -> &str {
         &self.peer.address
     }
@@ -206,7 +207,7 @@ impl HttpPost {
         self.key
     }
 
-    /// Requests that may be under way at once.
+    /// Most requests at the same time.
     pub fn lanes(&self) -> usize {
         self.lanes
     }
@@ -216,18 +217,18 @@ impl HttpPost {
         self.is_loopback
     }
 
-    /// Sentences for the log since the last call.
+    /// Takes the messages for the log since the last call.
     pub fn notes(&mut self) -> Vec<String> {
         std::mem::take(&mut self.notes)
     }
 
-    /// Bytes that a body has on the wire.
+    /// Size of a body as it is sent, compressed if that applies.
     pub fn wire_bytes(&self, body: &[u8]) -> usize {
         if self.compresses && body.len() > GZIP_FROM { gzip(body).len() } else { body.len() }
     }
 
-    /// The address with a path behind its own, if there is one, and behind its own query that of the path and more
-    /// pairs; an empty value leaves only the key.
+    /// The base address with `path` appended to its path, and its own query followed by that of `path` and by `query`.
+    /// An empty value leaves only the key.
     pub fn url(&self, path: &str, query: &[(&str, &str)]) -> Url {
         let mut url = below(&self.base, path);
         let pairs = query.iter().map(|(key, value)| match *value {
@@ -240,22 +241,22 @@ impl HttpPost {
 
     /// Posts all bodies at once, each over its own connection, and waits for the answers.
     pub fn post(&mut self, call: Call, bodies: &[&[u8]], until: Instant) -> Vec<Result<Answer, Failure>> {
-        let forms: Vec<Form> = bodies.iter().map(|body| self.form(body)).collect();
-        let mut came = self.exchange(call, &forms.iter().collect::<Vec<_>>(), until);
-        let is_read = |(came, form): (_, &Form)| form.is_zipped && is_success(came);
-        self.is_understood |= came.iter().zip(&forms).any(is_read);
-        if self.is_understood {
+        let wire_bodies: Vec<WireBody> = bodies.iter().map(|body| self.wire_body(body)).collect();
+        let mut came = self.exchange(call, &wire_bodies.iter().collect::<Vec<_>>(), until);
+        let is_read = |(came, wire_body): (_, &WireBody)| wire_body.is_compressed && is_success(came);
+        self.accepts_gzip |= came.iter().zip(&wire_bodies).any(is_read);
+        if self.accepts_gzip {
             return came;
         }
-        let is_unread = |came: &Result<Answer, Failure>| {
-            came.as_ref().is_ok_and(|answer| answer.status == 415) || (call.is_unread)(came)
+        let rejects_gzip = |came: &Result<Answer, Failure>| {
+            came.as_ref().is_ok_and(|answer| answer.status == 415) || (call.rejects_gzip)(came)
         };
-        let zipped = came.iter_mut().zip(bodies).zip(&forms).filter(|(_, form)| form.is_zipped);
-        let unread: Vec<_> = zipped.map(|(pair, _)| pair).filter(|(came, _)| is_unread(came)).collect();
+        let zipped = came.iter_mut().zip(bodies).zip(&wire_bodies).filter(|(_, wire_body)| wire_body.is_compressed);
+        let unread: Vec<_> = zipped.map(|(pair, _)| pair).filter(|(came, _)| rejects_gzip(came)).collect();
         if unread.is_empty() {
             return came;
         }
-        let plain: Vec<Form> = unread.iter().map(|(_, body)| Form::plain(body)).collect();
+        let plain: Vec<WireBody> = unread.iter().map(|(_, body)| WireBody::plain(body)).collect();
         let answers = self.exchange(call, &plain.iter().collect::<Vec<_>>(), until);
         if answers.iter().any(is_success) {
             self.compresses = false;
@@ -266,33 +267,34 @@ impl HttpPost {
         came
     }
 
-    /// Asks for a page.
+    /// GETs a page.
     ///
     /// # Errors
-    /// There is no answer, for that reason.
+    /// There is no answer; the failure says why.
     pub fn get(&mut self, url: &Url, until: Instant) -> Result<Answer, Failure> {
         let (client, open) = self.client()?;
         let runtime = self.runtime.as_ref().ok_or_else(|| self.peer.failure(Cause::Setup, "no runtime"))?;
         let (peer, request) = (self.peer.clone(), Request::new(Method::GET, url.clone()));
-        let asking = Asking { client, peer, request, limit: PAGE, until, is_open: open > 0 };
+        let asking = PendingRequest { client, peer, request, limit: PAGE, until, is_open: open > 0 };
         runtime.block_on(asking.ask())
     }
 
-    fn form<'a>(&self, body: &'a [u8]) -> Form<'a> {
+    fn wire_body<'a>(&self, body: &'a [u8]) -> WireBody<'a> {
         match self.compresses && body.len() > GZIP_FROM {
-            true => Form { bytes: gzip(body).into(), is_zipped: true },
-            false => Form::plain(body),
+            true => WireBody { bytes: gzip(body).into(), is_compressed: true },
+            false => WireBody::plain(body),
         }
     }
 
-    /// A connection that was kept may have died unseen: then the request is repeated at once on a new one.
-    fn exchange(&mut self, call: Call, forms: &[&Form], until: Instant) -> Vec<Result<Answer, Failure>> {
+    /// Sends the bodies. A kept connection may have been closed unnoticed; the request is then repeated at once on a
+    /// new one.
+    fn exchange(&mut self, call: Call, wire_bodies: &[&WireBody], until: Instant) -> Vec<Result<Answer, Failure>> {
         let was_used = self.client.as_ref().is_some_and(|made| made.open > 0);
-        let mut came = self.attempt(call, forms, until);
+        let mut came = self.attempt(call, wire_bodies, until);
         let is_dead = |came: &Result<Answer, Failure>| {
             was_used && came.as_ref().is_err_and(|failure| failure.cause == Cause::Closed)
         };
-        let dead = came.iter_mut().zip(forms.iter().copied()).filter(|(came, _)| is_dead(came));
+        let dead = came.iter_mut().zip(wire_bodies.iter().copied()).filter(|(came, _)| is_dead(came));
         let (dead, again): (Vec<_>, Vec<_>) = dead.unzip();
         if !again.is_empty() {
             let answers = self.attempt(call, &again, until);
@@ -301,13 +303,13 @@ impl HttpPost {
         came
     }
 
-    fn attempt(&mut self, call: Call, forms: &[&Form], until: Instant) -> Vec<Result<Answer, Failure>> {
-        let came = match self.converse(call, forms, until) {
+    fn attempt(&mut self, call: Call, wire_bodies: &[&WireBody], until: Instant) -> Vec<Result<Answer, Failure>> {
+        let came = match self.converse(call, wire_bodies, until) {
             Ok(came) => came,
-            Err(failure) => vec![Err(failure); forms.len()],
+            Err(failure) => vec![Err(failure); wire_bodies.len()],
         };
         if came.iter().all(|came| came.as_ref().is_ok_and(|answer| answer.end != End::Broken)) {
-            self.client.iter_mut().for_each(|made| made.open = made.open.max(forms.len()));
+            self.client.iter_mut().for_each(|made| made.open = made.open.max(wire_bodies.len()));
         } else {
             self.disconnect();
         }
@@ -317,26 +319,26 @@ impl HttpPost {
     fn converse(
         &mut self,
         call: Call,
-        forms: &[&Form],
+        wire_bodies: &[&WireBody],
         until: Instant,
     ) -> Result<Vec<Result<Answer, Failure>>, Failure> {
         let (client, open) = self.client()?;
         let runtime = self.runtime.as_ref().ok_or_else(|| self.peer.failure(Cause::Setup, "no runtime"))?;
-        let asking = |form: &Form, is_open| Asking {
+        let asking = |wire_body: &WireBody, is_open| PendingRequest {
             client: client.clone(),
             peer: self.peer.clone(),
-            request: post_request(&call, form),
+            request: post_request(&call, wire_body),
             limit: call.limit,
             until,
             is_open,
         };
         Ok(runtime.block_on(async {
-            let came = match forms {
-                [form] => vec![asking(form, open > 0).ask().await],
+            let came = match wire_bodies {
+                [wire_body] => vec![asking(wire_body, open > 0).ask().await],
                 _ => {
                     let mut running = JoinSet::new();
-                    for (place, form) in forms.iter().enumerate() {
-                        let asking = asking(form, place < open);
+                    for (place, wire_body) in wire_bodies.iter().enumerate() {
+                        let asking = asking(wire_body, place < open);
                         running.spawn(async move { (place, asking.ask().await) });
                     }
                     let mut came = running.join_all().await;
@@ -344,13 +346,13 @@ impl HttpPost {
                     came.into_iter().map(|(_, came)| came).collect()
                 }
             };
-            // Lets the connections notice that the answers are over, so that they are there for the next requests.
+            // Lets the connections notice the end of the answers, so that they can be reused.
             yield_now().await;
             came
         }))
     }
 
-    /// The client, made anew when there is none or it is too old, and how many connections it has.
+    /// The client, newly created if there is none or it is too old; and its number of open connections.
     fn client(&mut self) -> Result<(Client, usize), Failure> {
         if let Some(made) = self.client.as_ref().filter(|made| made.born.elapsed() < self.max_age) {
             return Ok((made.client.clone(), made.open));
@@ -361,7 +363,7 @@ impl HttpPost {
             self.runtime = Some(runtime);
         }
         let client = self.make_client().map_err(|problem| self.peer.failure(Cause::Setup, &problem))?;
-        self.client = Some(Made { client: client.clone(), born: Instant::now(), open: 0 });
+        self.client = Some(Connections { client: client.clone(), born: Instant::now(), open: 0 });
         Ok((client, 0))
     }
 
@@ -390,7 +392,7 @@ impl HttpPost {
 
 impl Drop for HttpPost {
     fn drop(&mut self) {
-        // A lookup that hangs must not keep the daemon from stopping.
+        // A name lookup that hangs must not keep the daemon from stopping.
         if let Some(runtime) = self.runtime.take() {
             self.client = None;
             runtime.shutdown_background();
@@ -415,20 +417,20 @@ impl Peer {
     }
 }
 
-/// One request that is under way.
-struct Asking {
+/// A request to be sent.
+struct PendingRequest {
     client: Client,
     peer: Arc<Peer>,
     request: Request,
     limit: usize,
     until: Instant,
-    /// Whether there is a connection for it already.
+    /// Whether a connection for it is open already.
     is_open: bool,
 }
 
-impl Asking {
+impl PendingRequest {
     async fn ask(self) -> Result<Answer, Failure> {
-        let Asking { client, peer, request, limit, until, is_open } = self;
+        let PendingRequest { client, peer, request, limit, until, is_open } = self;
         let start = Instant::now();
         let patience = if is_open { peer.timeout } else { peer.timeout + peer.connect_limit };
         let left = until.saturating_duration_since(start);
@@ -465,12 +467,12 @@ async fn read_answer(peer: &Peer, response: Response, limit: usize, left: Durati
         body: Vec::new(),
         end: End::Broken,
     };
-    let is_zipped = header(CONTENT_ENCODING).is_some_and(|coding| coding.eq_ignore_ascii_case("gzip"));
-    // Some servers refuse with a body that never ends.
-    let left = if answer.is_told_by_status() { left.min(REFUSAL) } else { left };
+    let is_compressed = header(CONTENT_ENCODING).is_some_and(|coding| coding.eq_ignore_ascii_case("gzip"));
+    // Some servers send an endless body with a refusal.
+    let left = if answer.is_decided_by_status() { left.min(REFUSAL) } else { left };
     let read = read_body(response, limit, &mut answer.body);
     answer.end = timeout(left, read).await.unwrap_or(End::Broken);
-    if is_zipped {
+    if is_compressed {
         let mut plain = Vec::new();
         let unzipped = flate2::read::MultiGzDecoder::new(&answer.body[..]).take(limit as u64).read_to_end(&mut plain);
         if unzipped.is_ok() {
@@ -496,36 +498,36 @@ async fn read_body(mut response: Response, limit: usize, body: &mut Vec<u8>) -> 
     }
 }
 
-impl Form<'_> {
-    fn plain(body: &[u8]) -> Form<'_> {
-        Form { bytes: body.into(), is_zipped: false }
+impl WireBody<'_> {
+    fn plain(body: &[u8]) -> WireBody<'_> {
+        WireBody { bytes: body.into(), is_compressed: false }
     }
 }
 
-fn post_request(call: &Call, form: &Form) -> Request {
+fn post_request(call: &Call, wire_body: &WireBody) -> Request {
     let mut request = Request::new(Method::POST, call.url.clone());
     request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(call.content_type));
-    if form.is_zipped {
+    if wire_body.is_compressed {
         request.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
-    *request.body_mut() = Some(form.bytes.to_vec().into());
+    *request.body_mut() = Some(wire_body.bytes.to_vec().into());
     request
 }
 
-/// Level 1: a tenth of the size for a tenth of the work of the usual level.
+/// Level 1: a tenth of the size at a tenth of the time of the default level.
 fn gzip(body: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::with_capacity(body.len() / 6), flate2::Compression::fast());
-    // Writing into a vector cannot fail.
+    // Writing to a vector cannot fail.
     let _ = encoder.write_all(body);
     encoder.finish().unwrap_or_default()
 }
 
-/// Seconds that a key of `[TSDB]` allows.
+/// A duration in seconds from a key of `[TSDB]`, 1 to 59.
 pub fn seconds(tsdb: &Section, key: &str, default: u64) -> Result<Duration> {
     tsdb.within(key, default, 1..=59, "seconds").map(Duration::from_secs)
 }
 
-/// The sentence for a wait that was in vain.
+/// The error message for an answer that did not come in time.
 pub fn no_answer(limit: Duration) -> String {
     match limit.as_secs() {
         0 => format!("no answer within {} ms", limit.as_millis()),

@@ -1,5 +1,4 @@
-//! A sink for a server that is posted to: what is common to all of them. What is said and what answers mean is the
-//! protocol's.
+//! A sink that posts to a server over HTTP: the common part. A [`Protocol`] defines bodies and answers.
 
 use super::answer::{Answer, Failure};
 use super::cutter::{Bounds, Limits};
@@ -12,42 +11,43 @@ use crate::net::names::Lookup;
 use crate::sys::clock::unix_now;
 use std::time::{Duration, Instant};
 
-/// How one kind of server is spoken to.
+/// The protocol of one kind of server.
 pub trait Protocol: Send {
     /// The `tsdtype` in its usual spelling.
     fn name(&self) -> &'static str;
 
-    /// Points as bodies within the limits. Pure.
+    /// Points as request bodies within the limits. Pure.
     fn encode(&self, points: &[Point], identity: &Identity, limits: Limits, http: &HttpPost) -> Encoded;
 
     /// Where and how a body is posted.
     fn call(&self) -> Call<'_>;
 
-    /// A page that says who the server is, and stores nothing.
+    /// A page that identifies the server; a GET of it stores nothing.
     fn page(&self, http: &HttpPost) -> Url;
 
-    /// A body without a point, which the server judges as any other and of which it stores nothing; `None`: there is no such.
+    /// A body without points, which the server checks like any other and of which it stores nothing; `None` if the
+    /// protocol has no such body.
     fn empty(&self) -> Option<&'static [u8]> {
         None
     }
 
-    /// What an answer means where it is more than the status says. `None`: the rules for any server hold.
+    /// The verdict on an answer that needs more than its status. `None`: the general rules apply.
     fn meaning(&mut self, answer: &Answer, sent: &Sent) -> Option<Verdict>;
 
-    /// What it means that there is no answer.
+    /// The verdict when there is no answer.
     fn no_answer(&mut self, failure: Failure, _: &Sent) -> Verdict {
         failure.into()
     }
 
-    /// Points that are about to be sent, in case there is something to note about them.
+    /// Called with points about to be sent, so that the protocol can add a note about them.
     fn look_at(&mut self, _: &[Point]) {}
 
-    /// The bytes of a request as `batch_bytes` counts them.
+    /// The size of a request that `batch_bytes` limits.
     fn counted_bytes(&self, sent: &Sent) -> usize {
         sent.request.body.len()
     }
 
-    /// Sentences for the log since the last call.
+    /// Takes the messages for the log since the last call.
     fn notes(&mut self) -> Vec<String> {
         Vec::new()
     }
@@ -61,14 +61,14 @@ pub trait Protocol: Send {
 /// A request that was sent.
 pub struct Sent<'a> {
     pub request: &'a Request,
-    /// Those that it carries.
+    /// Its points.
     pub points: &'a [Point],
     /// Requests that were sent at the same time have the same number.
     pub round: u64,
     pub http: &'a HttpPost,
 }
 
-/// The sink that speaks such a protocol.
+/// The sink for a protocol.
 pub struct HttpSink<P> {
     protocol: P,
     http: HttpPost,
@@ -81,12 +81,12 @@ impl<P: Protocol> HttpSink<P> {
         HttpSink { protocol, http, bounds: Bounds::new(limits), round: 0 }
     }
 
-    /// Asks this instead of the system's resolver.
+    /// Uses this instead of the system's resolver.
     pub fn set_lookup(&mut self, lookup: Lookup) {
         self.http.set_lookup(lookup);
     }
 
-    /// Replaces connections older than this instead of 300 s.
+    /// Replaces connections older than this, instead of 300 s.
     pub fn set_max_age(&mut self, max_age: Duration) {
         self.http.set_max_age(max_age);
     }
@@ -141,7 +141,7 @@ impl<P: Protocol> Sink for HttpSink<P> {
         let ahead = date.map(|date| unix_now().saturating_sub(date));
         let version = answer.json().and_then(|json| Some(format!(", version {}", json.get("version")?.as_str()?)));
         let who = format!("{} answers{}", answer.address, version.unwrap_or_default());
-        // Others that take the same points need not have that page.
+        // A compatible server may lack that page.
         let has_no_page = matches!(answer.status, 400 | 404 | 405 | 410 | 501);
         if !has_no_page {
             let own = answer.is_success().then_some(Verdict::Delivered);
@@ -183,7 +183,7 @@ impl<P: Protocol> Sink for HttpSink<P> {
     }
 }
 
-/// Why points would stay here.
+/// The reason why points could not be sent, if there is one.
 fn objection(verdict: Verdict) -> std::result::Result<(), String> {
     match verdict {
         Verdict::Retry { why, .. } | Verdict::Pause { why } => Err(why),

@@ -1,5 +1,4 @@
-//! InfluxDB, and whatever else takes line protocol at `/write` (1.x) or `/api/v2/write` (2.x): what is sent, and what each
-//! answer means.
+//! InfluxDB, and other servers that take line protocol at `/write` (1.x) or `/api/v2/write` (2.x).
 
 use super::answer::{Answer, End, Failure};
 use super::cutter::Limits;
@@ -7,7 +6,7 @@ use super::http_post::{Call, Gzip, HeaderValue, HttpPost, Profile, Url};
 use super::http_sink::{self, HttpSink, Protocol};
 use super::influxdb_words::quoted_lines;
 use super::influxdb_words::{Conflict, Numbered, column_types, dropped, go_quoted, is_beyond_retention, is_partial};
-use super::judge::{said, shortened};
+use super::judge::{describe_answer, shortened};
 use super::line_protocol::{self, FieldType, LineProtocol};
 use super::{Encoded, Refused, Verdict};
 use crate::config::section::Section;
@@ -26,7 +25,7 @@ const PROFILE: Profile = Profile {
     example: "http://server:8086",
 };
 const LIMITS: Limits = Limits { points: 5_000, bytes: 1 << 20 };
-/// InfluxDB 3 writes some 300 bytes for each line that it refuses.
+/// InfluxDB 3 answers with about 300 bytes for each refused line.
 const ANSWER_BYTES: usize = 4 << 20;
 /// Most answers in a row after which points are sent again at once.
 const ROUNDS: usize = 8;
@@ -35,20 +34,20 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// The sink for `tsdtype = InfluxDB` and `InfluxDB2`.
 pub type InfluxDb = HttpSink<Influx>;
 
-/// The protocol of it.
+/// Its protocol.
 pub struct Influx {
     lines: LineProtocol,
     target: Target,
     write: Url,
     notes: Vec<String>,
-    /// How many answers in a row had points sent again, because something was learned about them or about others. Each
-    /// should get some more points stored; where that goes on for too long, a search by halves does it for certain.
+    /// Number of answers in a row after which points were sent again because something was learned about types. Each
+    /// round should get some more points stored; after too many rounds the request is halved instead.
     rounds: usize,
-    /// When the limit of series was last spoken of.
-    limit_told: Option<Instant>,
+    /// When the limit of series was last logged.
+    limit_noted: Option<Instant>,
 }
 
-/// Where the points go in the server.
+/// Where the server stores the points.
 enum Target {
     /// 1.x.
     Database(String),
@@ -56,7 +55,7 @@ enum Target {
     Bucket { bucket: String, organization: String },
 }
 
-/// 1.x. Reads its keys; opens no connection.
+/// For 1.x. Reads the configuration; opens no connection.
 pub fn configure(tsdb: &Section) -> Result<InfluxDb> {
     let http = HttpPost::configure(tsdb, PROFILE)?;
     let database = tsdb.required("database", "puypuy")?.to_string();
@@ -64,7 +63,7 @@ pub fn configure(tsdb: &Section) -> Result<InfluxDb> {
     build(tsdb, http, write, Target::Database(database))
 }
 
-/// 2.x. Reads its keys; opens no connection.
+/// For 2.x. Reads the configuration; opens no connection.
 pub fn configure_2(tsdb: &Section) -> Result<InfluxDb> {
     let mut http = HttpPost::configure(tsdb, Profile { basic: false, ..PROFILE })?;
     let organization =
@@ -80,7 +79,7 @@ pub fn configure_2(tsdb: &Section) -> Result<InfluxDb> {
 
 fn build(tsdb: &Section, http: HttpPost, write: Url, target: Target) -> Result<InfluxDb> {
     let lines = LineProtocol::new();
-    let protocol = Influx { lines, target, write, notes: Vec::new(), rounds: 0, limit_told: None };
+    let protocol = Influx { lines, target, write, notes: Vec::new(), rounds: 0, limit_noted: None };
     Ok(HttpSink::new(protocol, http, LIMITS.configure(tsdb)?))
 }
 
@@ -100,18 +99,14 @@ impl Protocol for Influx {
         http.url("ping", &[])
     }
 
-    /// No line at all: user or token, database or bucket, and the right to write there are looked at before it.
+    /// A body without lines: the server checks user or token, database or bucket, and the right to write there before
+    /// it reads the lines.
     fn empty(&self) -> Option<&'static [u8]> {
         Some(b"")
     }
 
     fn call(&self) -> Call<'_> {
-        Call {
-            url: &self.write,
-            content_type: "text/plain; charset=utf-8",
-            limit: ANSWER_BYTES,
-            is_unread: is_unread_gzip,
-        }
+        Call { url: &self.write, content_type: "text/plain; charset=utf-8", limit: ANSWER_BYTES, rejects_gzip }
     }
 
     fn meaning(&mut self, answer: &Answer, sent: &http_sink::Sent) -> Option<Verdict> {
@@ -121,7 +116,7 @@ impl Protocol for Influx {
             self.rounds += 1;
             return verdict;
         }
-        // Each half of a refused request has all rounds anew.
+        // Each half of a refused request gets all rounds again.
         self.rounds = 0;
         if is_again { Some(reject(answer)) } else { verdict }
     }
@@ -131,9 +126,9 @@ impl Protocol for Influx {
     }
 }
 
-/// What went out: lines and the points they stand for, one for one.
+/// A request that was sent: its lines and their points, one for one.
 struct Sent<'a> {
-    /// Position of the first point.
+    /// Index of the first point in the encoded points.
     start: usize,
     lines: Vec<&'a str>,
     points: &'a [Point],
@@ -145,7 +140,7 @@ impl<'a> Sent<'a> {
         Sent { start: sent.request.points.start, lines: text.lines().collect(), points: sent.points }
     }
 
-    /// Position, line and point.
+    /// Index, line and point of each line.
     fn iter(&self) -> impl Iterator<Item = (usize, &'a str, &'a Point)> {
         let pairs = self.lines.iter().zip(self.points);
         pairs.enumerate().map(|(offset, (line, point))| (self.start + offset, *line, point))
@@ -167,27 +162,27 @@ impl<'a> Sent<'a> {
             .collect()
     }
 
-    /// Whether all points have one time, and so lie in one shard of the server.
+    /// Whether all points have the same time, and so belong to the same shard of the server.
     fn has_one_time(&self) -> bool {
         let mut times = self.points.iter().map(|point| point.time);
         times.next().is_none_or(|first| times.all(|time| time == first))
     }
 }
 
-/// What a complaint about the type of a measurement has taught.
+/// What a type conflict has taught about a measurement.
 enum Lesson {
-    /// Its points are to be sent again, with the type of the server.
+    /// Its points are to be sent again, with the server's type.
     Again,
-    /// Its points can never be stored: the server's type holds no number, or is the one that they had.
+    /// Its points can never be stored: the server's type is not numeric, or is the one that they had.
     Never,
-    /// Several shards of the server have several types: only points of one time can be written in one type.
+    /// Shards of the server have different types: only points of one time can be written in one type.
     Shards,
 }
 
 impl Influx {
-    /// The meaning of an answer, however often points were sent again.
+    /// The verdict on an answer, without regard to the number of rounds.
     fn read(&mut self, answer: &Answer, sent: &Sent) -> Option<Verdict> {
-        let text = answer.words();
+        let text = answer.message();
         match answer.status {
             204 => Some(Verdict::Delivered),
             400 => self.bad_request(&text, answer, sent),
@@ -235,7 +230,7 @@ impl Influx {
             return Some(too_many_values(text, answer, sent));
         }
         if text.contains("max-series-per-database limit exceeded") {
-            self.tell_series_limit(answer);
+            self.note_series_limit(answer);
             return Some(reject(answer));
         }
         if ["database is required", "invalid precision", "gzip"].iter().any(|ours| text.contains(ours)) {
@@ -244,7 +239,7 @@ impl Influx {
         None
     }
 
-    /// The first conflict is named, and no other; only the points of one shard are counted.
+    /// The server names only the first conflict, and `dropped` counts only the points of one shard.
     fn conflict(&mut self, conflict: &Conflict, answer: &Answer, sent: &Sent) -> Verdict {
         let named = sent.of_measurement(conflict.measurement);
         let Some(first) = named.first() else { return reject(answer) };
@@ -263,7 +258,8 @@ impl Influx {
         }
     }
 
-    /// Lines that the server counts out: those with a wrong type are written with the right one, the others are refused.
+    /// Lines that the server lists by number: those with a wrong type are sent again with the right one, the others are
+    /// refused.
     fn numbered(&mut self, numbered: Numbered, answer: &Answer, sent: &Sent) -> Verdict {
         let Numbered { lines, is_rest_stored } = numbered;
         if lines.iter().any(|(position, _)| *position >= sent.points.len()) {
@@ -285,7 +281,8 @@ impl Influx {
         Verdict::Part { refused, again, later: Vec::new() }
     }
 
-    /// A wrong type, and no word of the line. It is clear which measurement is meant where only one has that type.
+    /// A wrong type, without the line. The measurement is known only if no other one has the type that the server
+    /// complains about.
     fn column_conflict(&mut self, wanted: FieldType, written: FieldType, answer: &Answer, sent: &Sent) -> Verdict {
         let mut suspects = sent.iter().filter(|(_, line, _)| line_protocol::field_type(line) == written);
         let Some((index, _, suspect)) = suspects.next() else { return reject(answer) };
@@ -299,7 +296,7 @@ impl Influx {
         }
     }
 
-    /// Writes the measurement of that point with the type of the server from now on.
+    /// From now on writes the measurement of that point with the server's type.
     fn learn(&mut self, index: usize, wanted: Option<FieldType>, answer: &Answer, sent: &Sent) -> Lesson {
         let Some((_, line, point)) = sent.iter().find(|(other, ..)| *other == index) else { return Lesson::Never };
         let Some(wanted) = wanted.filter(|wanted| *wanted != line_protocol::field_type(line)) else {
@@ -307,7 +304,7 @@ impl Influx {
         };
         let name = line_protocol::measurement(&point.name);
         match self.lines.known_type(&name) {
-            // It was learned after this request had been written.
+            // The type was learned after this request had been encoded.
             Some(known) if known == wanted => Lesson::Again,
             Some(_) if !sent.has_one_time() => Lesson::Shards,
             known => {
@@ -322,8 +319,8 @@ impl Influx {
         }
     }
 
-    /// Two types for one new field in one request, or in requests of several writers at the same moment: whoever comes
-    /// second finds the type of the first.
+    /// A new field had two types in one request, or in requests of several writers at the same moment. The second
+    /// attempt finds the type of the first.
     fn unnamed_conflict(&mut self, answer: &Answer, sent: &Sent) -> Verdict {
         if self.rounds > 0 {
             return reject(answer);
@@ -334,11 +331,11 @@ impl Influx {
         Verdict::Part { refused: Vec::new(), again: sent.all(), later: Vec::new() }
     }
 
-    fn tell_series_limit(&mut self, answer: &Answer) {
-        if self.limit_told.is_some_and(|told| told.elapsed() < HOUR) {
+    fn note_series_limit(&mut self, answer: &Answer) {
+        if self.limit_noted.is_some_and(|told| told.elapsed() < HOUR) {
             return;
         }
-        self.limit_told = Some(Instant::now());
+        self.limit_noted = Some(Instant::now());
         let (address, place) = (&answer.address, self.place());
         self.notes.push(format!(
             "{address}: {place:?} has as many series as the server allows, new ones are refused; \
@@ -357,7 +354,7 @@ impl Influx {
         }
     }
 
-    /// What to do about a place that is not there.
+    /// What to do if the database or bucket does not exist.
     fn missing(&self) -> String {
         match &self.target {
             Target::Database(name) => {
@@ -374,7 +371,7 @@ impl Influx {
     }
 }
 
-/// Lines that the server could not read; it quotes them.
+/// Lines that the server could not parse; it quotes them.
 fn unparsed(text: &str, is_rest_stored: bool, answer: &Answer, sent: &Sent) -> Verdict {
     let quoted = quoted_lines(text, &sent.lines);
     if quoted.is_empty() {
@@ -391,7 +388,8 @@ fn unparsed(text: &str, is_rest_stored: bool, answer: &Answer, sent: &Sent) -> V
     Verdict::Part { refused, again, later: Vec::new() }
 }
 
-/// A tag with more values than the server allows: points that carry this value are lost, the others are not.
+/// A tag has more values than the server allows: points with the value that it names are refused, the others are sent
+/// again.
 fn too_many_values(text: &str, answer: &Answer, sent: &Sent) -> Verdict {
     let (Some(measurement), Some(key), Some(value)) =
         (go_quoted(text, "measurement="), go_quoted(text, "tag="), go_quoted(text, " value="))
@@ -403,37 +401,37 @@ fn too_many_values(text: &str, answer: &Answer, sent: &Sent) -> Verdict {
     if named.is_empty() {
         return reject(answer);
     }
-    // 1.8 stores none of the others either.
+    // 1.8 does not store any of the others either.
     let again = sent.all_but(named.iter().copied());
     Verdict::Part { refused: refused(named, answer), again, later: Vec::new() }
 }
 
-/// A name as InfluxQL writes it.
+/// A name as an InfluxQL identifier.
 fn quoted_name(name: &str) -> String {
     format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 fn refused(named: Vec<usize>, answer: &Answer) -> Vec<Refused> {
-    let why = shortened(answer.words());
+    let why = shortened(answer.message());
     named.into_iter().map(|index| Refused { index, status: answer.status, why: why.clone() }).collect()
 }
 
 fn reject(answer: &Answer) -> Verdict {
-    Verdict::Reject { status: answer.status, why: shortened(answer.words()) }
+    Verdict::Reject { status: answer.status, why: shortened(answer.message()) }
 }
 
 fn pause(answer: &Answer, remedy: &str) -> Verdict {
-    Verdict::Pause { why: format!("{}: {}; {remedy}", answer.address, said(answer)) }
+    Verdict::Pause { why: format!("{}: {}; {remedy}", answer.address, describe_answer(answer)) }
 }
 
-/// Whether a server may have taken compressed bytes for lines.
-fn is_unread_gzip(answer: &std::result::Result<Answer, Failure>) -> bool {
+/// Whether the server may have parsed a compressed body as lines.
+fn rejects_gzip(answer: &std::result::Result<Answer, Failure>) -> bool {
     let Ok(answer) = answer else { return false };
-    let text = answer.words();
+    let text = answer.message();
     answer.status == 400 && (text.contains("gzip") || text.contains("parse"))
 }
 
-/// Measurements with integers and floats among these points.
+/// Measurements with both integers and floats among these points.
 fn mixed_measurements(points: &[Point]) -> Vec<String> {
     let mut seen: HashMap<_, (bool, bool)> = HashMap::new();
     for point in points {

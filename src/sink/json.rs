@@ -1,4 +1,4 @@
-//! Points as a JSON array, the way OpenTSDB, KairosDB and OddEye read them: one function, and what differs as data.
+//! Points as a JSON array for OpenTSDB, KairosDB and OddEye: one encoder; their differences are data ([`Dialect`]).
 
 use super::Encoded;
 use super::cutter::{Frame, Limits, cut};
@@ -10,28 +10,29 @@ use std::cell::{RefCell, RefMut};
 use std::collections::HashSet;
 use std::ops::Range;
 
-/// Room for the names of the members, the number and the time.
+/// Estimated bytes of the member names, the number and the time.
 const MEMBERS: usize = 80;
-/// Room for an extra tag. Its text is not looked at for that: it is not in the cache yet.
+/// Estimated bytes of a tag of the point. Its text is not read for the estimate, because it is not in the CPU's cache
+/// yet.
 const USUAL_TAG: usize = 48;
-/// Metrics that are remembered as told.
+/// Most metrics that are remembered as logged.
 const REMEMBERED: usize = 10_000;
 const ARRAY: Frame = Frame { open: b"[", between: b",", close: b"]" };
 
-/// What a receiver wants.
+/// What a receiver expects.
 #[derive(Debug)]
 pub struct Dialect {
     /// The member that holds the metric.
     pub name: &'static str,
     pub clock: Clock,
-    pub letters: Letters,
+    pub charset: Charset,
     /// Most bytes of a name, key or value.
     pub longest: usize,
-    /// Most tags of a point beside the base tags.
+    /// Most tags of a point, base tags not counted.
     pub extras: usize,
     /// The base tags, in order.
     pub base: [BaseTag; 5],
-    /// What the tag `type` says of a point without a type.
+    /// The value of the tag `type` for a point without a type.
     pub untyped: &'static str,
 }
 
@@ -42,12 +43,12 @@ pub enum Clock {
     Milliseconds,
 }
 
-/// What names, keys and values may hold.
+/// Which characters names, keys and values may contain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Letters {
-    /// `A-Z a-z 0-9 - _ . /`; every other letter becomes `_`.
-    Few,
-    All,
+pub enum Charset {
+    /// `A-Z a-z 0-9 - _ . /`; every other character becomes `_`.
+    Restricted,
+    Any,
 }
 
 /// One of the tags that every point has.
@@ -61,7 +62,7 @@ pub enum BaseTag {
 }
 
 impl BaseTag {
-    /// The key of it.
+    /// Its key.
     pub fn key(self) -> &'static str {
         match self {
             BaseTag::Host => "host",
@@ -72,7 +73,7 @@ impl BaseTag {
         }
     }
 
-    /// The value of it, trimmed; empty where there is none.
+    /// Its value, trimmed; empty if there is none.
     pub fn value<'a>(self, identity: &'a Identity, host: &'a str, check_type: &'a str) -> &'a str {
         match self {
             BaseTag::Host => host,
@@ -88,10 +89,10 @@ impl BaseTag {
 #[derive(Debug)]
 pub struct Json {
     dialect: &'static Dialect,
-    /// Set for OddEye alone, which learns what is usual and raises alerts: then each number is written with its type and
-    /// reaction, health events are written as such, and this is the factor for the reaction of an event.
+    /// Set for OddEye only. Then each number is written with its type and reaction, health events are written as
+    /// events, and the reaction of an event is multiplied by this.
     error_handler: Option<i64>,
-    /// Never changes what is written, only how fast.
+    /// A cache: affects only the speed.
     base: RefCell<Option<Base>>,
 }
 
@@ -105,8 +106,8 @@ impl Json {
         Json { error_handler: Some(error_handler), ..Json::new(dialect) }
     }
 
-    /// The points as requests, each an array. Points with a number that is not finite, without a name or with too long a
-    /// text are refused.
+    /// The points as requests, each an array. A point is refused if its number is not finite, it has no name, or a text
+    /// is too long.
     pub fn encode(&self, points: &[Point], identity: &Identity, limits: Limits) -> Encoded {
         let base = &*self.base(identity);
         let mut written = Written::default();
@@ -124,7 +125,7 @@ impl Json {
         )
     }
 
-    /// The points as requests within a frame, each object changed by `wrap`, which gets it and where to append it to.
+    /// The points as requests within a frame. `wrap` appends each object to the body in a changed form.
     pub fn encode_wrapped(
         &self,
         points: &[Point],
@@ -158,19 +159,19 @@ impl Json {
     }
 }
 
-/// Metrics whose tags do not all fit, each told once.
+/// Metrics that have too many tags; each is logged once.
 #[derive(Debug, Default)]
-pub struct Crowded {
-    told: HashSet<String>,
+pub struct TooManyTags {
+    logged: HashSet<String>,
 }
 
-impl Crowded {
-    /// A sentence for each metric that is new among these.
+impl TooManyTags {
+    /// A message for each new metric among these points.
     pub fn notes(&mut self, points: &[Point], dialect: &Dialect) -> Vec<String> {
         let mut notes = Vec::new();
         for point in points.iter().filter(|point| point.tags.len() > dialect.extras && point.kind != Kind::Special) {
-            if self.told.len() < REMEMBERED && !self.told.contains(&*point.name) {
-                self.told.insert(point.name.to_string());
+            if self.logged.len() < REMEMBERED && !self.logged.contains(&*point.name) {
+                self.logged.insert(point.name.to_string());
                 let (count, most) = (point.tags.len(), dialect.extras);
                 notes.push(format!("{}: {count} tags of its own, only the first {most} are sent", point.name));
             }
@@ -179,7 +180,7 @@ impl Crowded {
     }
 }
 
-/// The base tags of this host as text, around the type of the check.
+/// The base tags of this host as text, before and after the tag `type`.
 #[derive(Debug)]
 struct Base {
     identity: Identity,
@@ -200,18 +201,18 @@ impl Base {
             if !is_before || text.len() > 1 {
                 text.push(b',');
             }
-            push_string(text, tag.key(), dialect.letters);
+            push_string(text, tag.key(), dialect.charset);
             text.push(b':');
             match tag {
                 BaseTag::Type => is_before = false,
-                _ => push_string(text, value, dialect.letters),
+                _ => push_string(text, value, dialect.charset),
             }
         }
         Base { identity: identity.clone(), before_type, after_type }
     }
 }
 
-/// The tags of the point before, and where they stand in the body: points of one device follow each other.
+/// The tags of the previous point, and where they are in the body: consecutive points often have the same tags.
 #[derive(Default)]
 struct Written<'a> {
     point: Option<&'a Point>,
@@ -238,7 +239,7 @@ fn write_point<'a>(
     out.extend_from_slice(b"{\"");
     out.extend_from_slice(dialect.name.as_bytes());
     out.extend_from_slice(b"\":");
-    push_string(out, &point.name, dialect.letters);
+    push_string(out, &point.name, dialect.charset);
     out.extend_from_slice(b",\"timestamp\":");
     push_integer(
         out,
@@ -280,7 +281,7 @@ fn check_length(dialect: &Dialect, what: &str, text: &str) -> Result<(), String>
     }
 }
 
-/// What OddEye learns and alerts by.
+/// The members that OddEye uses for learning and alerts.
 fn push_type_and_reaction(out: &mut Vec<u8>, point: &Point) {
     let kind = match point.kind {
         Kind::Rate => "Rate",
@@ -294,11 +295,11 @@ fn push_type_and_reaction(out: &mut Vec<u8>, point: &Point) {
     push_integer(out, point.reaction.into());
 }
 
-/// The rest of an event: text and level, and of the tags only where it was.
+/// The rest of an event: message and level, and only those tags that say where it happened.
 fn push_event(out: &mut Vec<u8>, point: &Point, base: &Base, dialect: &Dialect, error_handler: i64) {
     let message = point.tags.iter().find(|(key, _)| *key == MESSAGE).map_or("", |(_, text)| text);
     out.extend_from_slice(b",\"message\":");
-    push_string(out, message, Letters::All);
+    push_string(out, message, Charset::Any);
     out.extend_from_slice(b",\"type\":\"Special\",\"status\":\"");
     out.extend_from_slice(Level::from_number(point.value.as_f64()).word().as_bytes());
     out.extend_from_slice(b"\",\"reaction\":");
@@ -307,7 +308,7 @@ fn push_event(out: &mut Vec<u8>, point: &Point, base: &Base, dialect: &Dialect, 
     let tags = [BaseTag::Host, BaseTag::Cluster, BaseTag::Group];
     let tags = tags.map(|tag| (Cow::from(tag.key()), tag.value(identity, identity.host.trim(), "")));
     out.extend_from_slice(b",\"tags\":");
-    push_object(out, tags.into_iter().filter(|(_, value)| !value.is_empty()), dialect.letters);
+    push_object(out, tags.into_iter().filter(|(_, value)| !value.is_empty()), dialect.charset);
     out.push(b'}');
 }
 
@@ -324,60 +325,61 @@ fn push_tags(out: &mut Vec<u8>, point: &Point, base: &Base, dialect: &Dialect) -
     if point.host.is_some() || !is_plain(&point.tags, dialect) {
         let host = point.host.as_deref().unwrap_or(base.identity.host.trim());
         let tags = dialect.base.map(|tag| (tag.key(), tag.value(&base.identity, host, check_type)));
-        let merged = match dialect.letters {
-            Letters::Few => merge(tags, &point.tags, dialect.extras, few),
-            Letters::All => merge(tags, &point.tags, dialect.extras, |key| key.into()),
+        let merged = match dialect.charset {
+            Charset::Restricted => merge(tags, &point.tags, dialect.extras, restricted),
+            Charset::Any => merge(tags, &point.tags, dialect.extras, |key| key.into()),
         };
-        push_object(out, merged.into_iter(), dialect.letters);
+        push_object(out, merged.into_iter(), dialect.charset);
         return Ok(());
     }
     out.extend_from_slice(&base.before_type);
-    push_string(out, check_type, dialect.letters);
+    push_string(out, check_type, dialect.charset);
     out.extend_from_slice(&base.after_type);
     for (key, value) in point.tags.iter().take(dialect.extras) {
         out.extend_from_slice(b",");
-        push_string(out, key, dialect.letters);
+        push_string(out, key, dialect.charset);
         out.push(b':');
-        push_string(out, value, dialect.letters);
+        push_string(out, value, dialect.charset);
     }
     out.push(b'}');
     Ok(())
 }
 
-/// Whether no tag meets a base tag or another tag: few, each key with letters that are kept and none of the others.
+/// Whether no tag replaces a base tag or another tag: there are at most four, with different keys that need no replaced
+/// character.
 fn is_plain(tags: &Tags, dialect: &Dialect) -> bool {
     tags.len() <= 4
         && tags.iter().enumerate().all(|(place, (key, _))| {
             !dialect.base.iter().any(|tag| tag.key() == key)
                 && !tags.iter().take(place).any(|(other, _)| other == key)
-                && (dialect.letters == Letters::All || key.bytes().all(is_one_of_few))
+                && (dialect.charset == Charset::Any || key.bytes().all(is_restricted))
         })
 }
 
-fn push_object<'a>(out: &mut Vec<u8>, tags: impl Iterator<Item = (Cow<'a, str>, &'a str)>, letters: Letters) {
+fn push_object<'a>(out: &mut Vec<u8>, tags: impl Iterator<Item = (Cow<'a, str>, &'a str)>, charset: Charset) {
     out.push(b'{');
     for (place, (key, value)) in tags.enumerate() {
         if place > 0 {
             out.push(b',');
         }
-        push_string(out, &key, letters);
+        push_string(out, &key, charset);
         out.push(b':');
-        push_string(out, value, letters);
+        push_string(out, value, charset);
     }
     out.push(b'}');
 }
 
-fn push_string(out: &mut Vec<u8>, text: &str, letters: Letters) {
+fn push_string(out: &mut Vec<u8>, text: &str, charset: Charset) {
     out.push(b'"');
-    // Looks at every byte without stopping: a few wide instructions for a usual text.
-    let is_kept = match letters {
-        Letters::Few => text.bytes().fold(true, |kept, byte| kept & is_one_of_few(byte)),
-        Letters::All => text.bytes().fold(true, |kept, byte| kept & !is_escaped(byte)),
+    // Looks at every byte without an early exit, so that the compiler can use vector instructions.
+    let is_kept = match charset {
+        Charset::Restricted => text.bytes().fold(true, |kept, byte| kept & is_restricted(byte)),
+        Charset::Any => text.bytes().fold(true, |kept, byte| kept & !is_escaped(byte)),
     };
     if is_kept {
         out.extend_from_slice(text.as_bytes());
-    } else if letters == Letters::Few {
-        out.extend_from_slice(few(text).as_bytes());
+    } else if charset == Charset::Restricted {
+        out.extend_from_slice(restricted(text).as_bytes());
     } else {
         for byte in text.bytes() {
             match byte {
@@ -394,14 +396,14 @@ fn is_escaped(byte: u8) -> bool {
     matches!(byte, b'"' | b'\\') || byte.is_ascii_control()
 }
 
-/// The text as OpenTSDB can store it: one `_` for each letter that it cannot.
-pub fn few(text: &str) -> Cow<'_, str> {
-    if text.bytes().all(is_one_of_few) {
+/// The text as OpenTSDB can store it: `_` for each character that it cannot store.
+pub fn restricted(text: &str) -> Cow<'_, str> {
+    if text.bytes().all(is_restricted) {
         return text.into();
     }
-    text.chars().map(|letter| if u8::try_from(letter).is_ok_and(is_one_of_few) { letter } else { '_' }).collect()
+    text.chars().map(|letter| if u8::try_from(letter).is_ok_and(is_restricted) { letter } else { '_' }).collect()
 }
 
-fn is_one_of_few(byte: u8) -> bool {
+fn is_restricted(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'/')
 }

@@ -1,13 +1,13 @@
-//! What an answer means where a sink has no rule of its own, and the words for it.
+//! The verdict on an answer for which a sink has no rule of its own, and its text.
 
 use super::Verdict;
 use super::answer::{Answer, Cause, Failure};
 use crate::model::error::quote;
 use crate::net::http::redirection;
 
-/// Longest text of a server that is kept.
+/// Most bytes that are kept of a server's message.
 const WHY_BYTES: usize = 1024;
-/// How servers refuse plain http where they listen for https: nginx, Go, Apache, Tomcat.
+/// How servers refuse plain HTTP on an HTTPS port: nginx, Go, Apache, Tomcat.
 const WANTS_TLS: [&str; 4] = [
     "plain HTTP request was sent to HTTPS port",
     "sent an HTTP request to an HTTPS server",
@@ -24,15 +24,15 @@ impl From<Failure> for Verdict {
     }
 }
 
-/// The verdict on an answer. `own` is what the sink's own rules make of it; `None` where they have none for it. `key` is the
-/// key of `[TSDB]` that holds the address, for remedies to name.
+/// The verdict on an answer. `own` is the verdict by the sink's own rules, `None` if they have none for it. `key` is
+/// the key of `[TSDB]` with the address, for the remedies.
 pub fn judge(answer: &Answer, own: Option<Verdict>, key: &str) -> Verdict {
     let (status, address) = (answer.status, &answer.address);
     if answer.is_undecided() {
         let why = format!("{address}: HTTP {status} with an answer that broke off");
         return Verdict::Retry { why, after: None, is_suspect: true };
     }
-    let why = format!("{address}: {}", said(answer));
+    let why = format!("{address}: {}", describe_answer(answer));
     let pause = |remedy: &str| Verdict::Pause { why: format!("{why}; {remedy}") };
     if status == 400 && WANTS_TLS.iter().any(|known| answer.text().contains(known)) {
         return pause(&format!("use https:// in {key}"));
@@ -63,20 +63,20 @@ pub fn judge(answer: &Answer, own: Option<Verdict>, key: &str) -> Verdict {
     }
 }
 
-/// `HTTP 500: "the server's words"`, with the proxy where it may be the one that says it.
-pub fn said(answer: &Answer) -> String {
+/// `HTTP 500: "the server's message"`, with the proxy if it may be the proxy's answer.
+pub fn describe_answer(answer: &Answer) -> String {
     let through = match (&answer.proxy, answer.status) {
         (Some(proxy), 407) => format!(" from the proxy {}", proxy.address),
         (Some(proxy), 403 | 502..=504) => format!(" through the proxy {}", proxy.address),
         _ => String::new(),
     };
-    match answer.words() {
+    match answer.message() {
         words if words.is_empty() => format!("HTTP {}{through}", answer.status),
         words => format!("HTTP {}{through}: {}", answer.status, quote(&words)),
     }
 }
 
-/// As much of a server's words as is kept with a refused point.
+/// The part of a server's message that is kept with a refused point.
 pub fn shortened(mut text: String) -> String {
     while text.len() > WHY_BYTES {
         text.pop();

@@ -1,18 +1,18 @@
-//! KairosDB: what is sent, and what each answer means.
+//! KairosDB: the requests, and the meaning of each answer.
 
 use super::answer::{Answer, Failure};
 use super::cutter::Limits;
 use super::http_post::{Call, Gzip, HttpPost, Profile, Url};
 use super::http_sink::{HttpSink, Protocol, Sent};
-use super::json::{BaseTag, Clock, Dialect, Json, Letters};
-use super::judge::{said, shortened};
+use super::json::{BaseTag, Charset, Clock, Dialect, Json};
+use super::judge::{describe_answer, shortened};
 use super::{Encoded, Refused, Request, Verdict};
 use crate::config::section::Section;
 use crate::model::error::Result;
 use crate::model::point::{Identity, Point};
 use std::collections::BTreeMap;
 
-/// Only servers from 1.3 on read gzip.
+/// Gzip is off: servers before 1.3 cannot read it.
 const PROFILE: Profile = Profile {
     address: "address",
     gzip: Gzip::Never,
@@ -29,7 +29,7 @@ const ANSWER_BYTES: usize = 4 << 20;
 static DIALECT: Dialect = Dialect {
     name: "name",
     clock: Clock::Milliseconds,
-    letters: Letters::All,
+    charset: Charset::Any,
     longest: 65_535,
     extras: usize::MAX,
     base: [BaseTag::Host, BaseTag::Type, BaseTag::Cluster, BaseTag::Group, BaseTag::Location],
@@ -39,13 +39,13 @@ static DIALECT: Dialect = Dialect {
 /// The sink for `tsdtype = KairosDB`.
 pub type KairosDb = HttpSink<Kairos>;
 
-/// The protocol of it.
+/// Its protocol.
 pub struct Kairos {
     json: Json,
     put: Url,
 }
 
-/// Reads its keys; opens no connection.
+/// Reads the configuration; opens no connection.
 pub fn configure(tsdb: &Section) -> Result<KairosDb> {
     let http = HttpPost::configure(tsdb, PROFILE)?;
     let path = tsdb.text("datapoints").filter(|path| !path.is_empty()).unwrap_or("/api/v1/datapoints");
@@ -67,14 +67,14 @@ impl Protocol for Kairos {
     }
 
     fn call(&self) -> Call<'_> {
-        Call { url: &self.put, content_type: "application/json", limit: ANSWER_BYTES, is_unread: is_unread_gzip }
+        Call { url: &self.put, content_type: "application/json", limit: ANSWER_BYTES, rejects_gzip }
     }
 
     fn meaning(&mut self, answer: &Answer, sent: &Sent) -> Option<Verdict> {
         match answer.status {
             204 => Some(Verdict::Delivered),
             400 => bad_request(answer, sent.request),
-            403 if answer.words().contains("disabled on this KairosDB instance") => {
+            403 if answer.message().contains("disabled on this KairosDB instance") => {
                 Some(Verdict::Pause { why: why(answer, "; add INGEST to kairosdb.server.type in its configuration") })
             }
             404 | 405 => Some(Verdict::Pause { why: why(answer, "; check address and datapoints") }),
@@ -90,7 +90,7 @@ fn bad_request(answer: &Answer, request: &Request) -> Option<Verdict> {
     let named: Option<BTreeMap<usize, &str>> =
         errors.iter().map(|error| Some((named_position(error)?, *error))).collect();
     if let Some(named) = named.filter(|named| !named.is_empty()) {
-        // All others are stored.
+        // All other points are stored.
         let refused = named.into_iter().map(|(position, error)| Refused {
             index: request.points.start.saturating_add(position),
             status,
@@ -101,10 +101,11 @@ fn bad_request(answer: &Answer, request: &Request) -> Option<Verdict> {
     }
     let [error] = errors.as_slice() else { return None };
     if error.contains("No content due to end of input") || error.contains("java.io.EOFException") {
-        // By chance, or because something on the way cuts what is long: then it is divided.
+        // Either by chance, or because something on the way truncates long bodies: if it fails again, the batch is
+        // halved.
         return Some(Verdict::Retry { why: why(answer, "; it arrived cut"), after: None, is_suspect: true });
     }
-    // What stands before it is stored, what stands behind it was not read.
+    // Points before the broken one are stored, points after it were not read.
     let index = request.points.start.checked_add(broken_position(error, &request.body)?)?;
     let refused = vec![Refused { index, status, why: shortened((*error).into()) }];
     let again = request.points.clone().skip_while(|place| *place <= index).collect();
@@ -112,16 +113,16 @@ fn bad_request(answer: &Answer, request: &Request) -> Option<Verdict> {
 }
 
 fn why(answer: &Answer, more: &str) -> String {
-    format!("{}: {}{more}", answer.address, said(answer))
+    format!("{}: {}{more}", answer.address, describe_answer(answer))
 }
 
-/// The position in `metric[N]...`, with which a complaint about one point begins.
+/// The position N in `metric[N]...`, with which an error about a point starts.
 fn named_position(error: &str) -> Option<usize> {
     error.strip_prefix("metric[")?.split_once(']')?.0.parse().ok()
 }
 
-/// The position of the element that holds the letter of `... at line 1 column C`. `None` where no letter is named, or the
-/// first, which stands before all elements.
+/// The index of the element that contains column C of `... at line 1 column C`. `None` if there is no column, or it is
+/// the first, which lies before all elements.
 fn broken_position(error: &str, body: &[u8]) -> Option<usize> {
     let (_, column) = error.split_once(" at line 1 column ")?;
     let end = column.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(column.len());
@@ -143,9 +144,9 @@ fn broken_position(error: &str, body: &[u8]) -> Option<usize> {
     (column > 1).then_some(position)
 }
 
-/// Whether a server may have taken compressed bytes for text.
-fn is_unread_gzip(answer: &std::result::Result<Answer, Failure>) -> bool {
+/// Whether the server may have parsed a compressed body as text.
+fn rejects_gzip(answer: &std::result::Result<Answer, Failure>) -> bool {
     answer
         .as_ref()
-        .is_ok_and(|answer| answer.status == 400 && answer.words().contains("Use JsonReader.setLenient(true)"))
+        .is_ok_and(|answer| answer.status == 400 && answer.message().contains("Use JsonReader.setLenient(true)"))
 }

@@ -1,9 +1,10 @@
-//! Line protocol, the text InfluxDB reads: points in, bytes of bounded size out, the same bytes for the same points.
+//! Line protocol, the text format of InfluxDB: points to bodies of bounded size. The same points give the same bytes.
 //!
 //! ```text
 //! sys_load_1,cluster=prod,core=0,group=web,host=db01,location=eu,type=system value=0.42 1500000000
 //! ```
-//! *Invariant:* the lines of a request are its points, one for one and in order; so a line quoted by a server names a point.
+//! *Invariant:* the lines of a request are its points, one for one and in order; so a line that a server quotes
+//! identifies a point.
 
 use super::Encoded;
 use super::cutter::{Frame, Limits, cut};
@@ -15,25 +16,26 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 
-/// Longest series key (measurement and tags as written) that the servers take.
+/// Longest series key (measurement and tags as written) that servers accept, in bytes.
 const MAX_KEY: usize = 65_535;
 
-/// Every line has its own end.
+/// Each line ends with its own newline.
 const FRAME: Frame = Frame { open: b"", between: b"", close: b"" };
 
 /// Most measurements whose type is remembered.
 const MAX_OVERRIDES: usize = 10_000;
 
-/// Room for `" value="`, the number, the time and the line end.
+/// Estimated bytes of `" value="`, the number, the time and the newline.
 const VALUE_AND_TIME: usize = 48;
 
-/// Room for an extra tag. Its text is not looked at for that: it is not in the cache yet.
+/// Estimated bytes of a tag of the point. Its text is not read for the estimate, because it is not in the CPU's cache
+/// yet.
 const USUAL_TAG: usize = 48;
 
-/// Points with so many extra tags cost no allocation.
+/// Points with at most this many tags of their own need no allocation.
 const FEW_TAGS: usize = 8;
 
-/// How a number is written: a field of InfluxDB has one type for ever.
+/// How a number is written. The type of a field in InfluxDB can never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FieldType {
     Integer,
@@ -48,7 +50,7 @@ impl FieldType {
         }
     }
 
-    /// The server's word for it; `None` for the types that hold no number of ours.
+    /// Parses the server's word; `None` for types that are not numeric.
     pub fn from_word(word: &str) -> Option<FieldType> {
         match word {
             "integer" => Some(FieldType::Integer),
@@ -58,14 +60,14 @@ impl FieldType {
     }
 }
 
-/// The encoder, with what it has learned about types and what it keeps from one batch to the next to save work.
+/// The encoder, with the types it has learned and a cache between batches.
 #[derive(Debug, Default)]
 pub struct LineProtocol {
     types: HashMap<String, FieldType>,
     scratch: RefCell<Scratch>,
 }
 
-/// Never changes what is written, only how fast.
+/// A cache: affects only the speed.
 #[derive(Debug, Default)]
 struct Scratch {
     base: Option<Base>,
@@ -77,24 +79,24 @@ impl LineProtocol {
         LineProtocol::default()
     }
 
-    /// The type that points of that measurement are written with, where one was set.
+    /// The type set for that measurement, if one was.
     pub fn known_type(&self, measurement: &str) -> Option<FieldType> {
         self.types.get(measurement).copied()
     }
 
-    /// From now on points of that measurement are written with that type. `true` when this changes something.
+    /// Writes points of that measurement with that type from now on. Returns whether this changes anything.
     pub fn set_type(&mut self, measurement: &str, field: FieldType) -> bool {
         if let Some(known) = self.types.get_mut(measurement) {
             return std::mem::replace(known, field) != field;
         }
         if self.types.len() >= MAX_OVERRIDES {
-            self.types.clear(); // Each costs one more conflict to be learned again.
+            self.types.clear(); // Each costs one more conflict.
         }
         self.types.insert(measurement.into(), field);
         true
     }
 
-    /// The points as requests. Points with a number that is not finite, without a name or with too long a key are refused.
+    /// The points as requests. A point is refused if its number is not finite, it has no name, or its key is too long.
     pub fn encode(&self, points: &[Point], identity: &Identity, limits: Limits) -> Encoded {
         let scratch = &mut *self.scratch.borrow_mut();
         let base = match &mut scratch.base {
@@ -119,21 +121,20 @@ impl LineProtocol {
     }
 }
 
-/// The tags of the line before, and where they stand in the body. Points of one device follow each other and share
-/// their tags.
+/// The tags of the previous line, and where they are in the body: consecutive points often have the same tags.
 #[derive(Default)]
 struct Written<'a> {
     point: Option<&'a Point>,
     text: Range<usize>,
 }
 
-/// Bytes that a line will need, if its tags are of usual length and without escapes.
+/// The estimated bytes of a line, if its tags have the usual length and need no escapes.
 fn room(point: &Point, base: &Base) -> usize {
     let tags = point.tags.len() * USUAL_TAG;
     point.name.len() + base.all.len() + point.check_type.len() + tags + VALUE_AND_TIME
 }
 
-/// The measurement that points of that name are written under, not escaped: the form in which servers quote it.
+/// The measurement for points of that name, not escaped, as servers quote it.
 pub fn measurement(name: &str) -> Cow<'_, str> {
     let name = without_backslashes(name);
     match name.strip_prefix('#') {
@@ -142,13 +143,13 @@ pub fn measurement(name: &str) -> Cow<'_, str> {
     }
 }
 
-/// The type with which the line carries its number.
+/// The type of the number in a line.
 pub fn field_type(line: &str) -> FieldType {
     let number = line.rsplit(" value=").next().and_then(|rest| rest.split(' ').next()).unwrap_or_default();
     if number.ends_with('i') { FieldType::Integer } else { FieldType::Float }
 }
 
-/// Whether the line is of that measurement and carries that tag.
+/// Whether the line has that measurement and that tag.
 pub fn has_tag(line: &str, measurement: &str, key: &str, value: &str) -> bool {
     let (mut name, mut tag) = (Vec::new(), vec![b',']);
     push_escaped(&mut name, measurement, is_special_in_name);
@@ -166,12 +167,12 @@ pub fn has_tag(line: &str, measurement: &str, key: &str, value: &str) -> bool {
 #[derive(Debug)]
 struct Base {
     identity: Identity,
-    /// `,cluster=prod` or nothing, and so on, in the order of the keys.
+    /// `,cluster=prod`, or empty; in the order of the keys.
     cluster: String,
     group: String,
     host: String,
     location: String,
-    /// All of them and `,type=`: what nearly every line needs.
+    /// All of them and `,type=`: the tags of nearly every line.
     all: String,
 }
 
@@ -194,7 +195,7 @@ impl Base {
     }
 }
 
-/// Appends one line; on an error the caller takes away what was written.
+/// Appends one line. After an error the caller removes what was appended.
 fn write_line<'a>(
     out: &mut Vec<u8>,
     point: &'a Point,
@@ -227,7 +228,7 @@ fn push_measurement(out: &mut Vec<u8>, name: &str) -> Result<(), String> {
     if name.is_empty() {
         return Err("the name of the metric is empty".into());
     }
-    // A line that starts with # is a comment: the server would drop it and answer that all is well.
+    // A line that starts with # is a comment: the server would ignore it and report success.
     let name = match name.strip_prefix('#') {
         Some(rest) => {
             out.push(b'_');
@@ -256,11 +257,12 @@ fn push_tags(out: &mut Vec<u8>, point: &Point, base: &Base) {
     }
 }
 
-/// Base tags and the point's own, sorted by key; of two tags with one key the point's own, of those the later.
+/// Appends the base tags and the point's own tags, sorted by key. The point's own tag replaces a base tag, and a later
+/// tag an earlier one with the same key.
 fn push_merged_tags(out: &mut Vec<u8>, point: &Point, base: &Base, check_type: &str) {
     let own_host = point.host.as_deref().map(without_backslashes).filter(|host| !host.is_empty());
     let host = if own_host.is_some() { "" } else { base.host.as_str() };
-    // Key, text that is ready, text that is not.
+    // Key, escaped tag, and a value that replaces it.
     let row = [
         ("cluster", base.cluster.as_str(), None),
         ("group", base.group.as_str(), None),
@@ -294,7 +296,7 @@ fn push_unless_replaced(out: &mut Vec<u8>, (key, value): (&str, &str), next: Opt
     }
 }
 
-/// Extra tags as they can be written, by key: reserved keys renamed, nothing empty. Equal keys keep their order.
+/// The own tags sorted by key, reserved keys renamed, empty tags left out. Equal keys keep their order.
 fn sorted_own_tags<'s, 'a>(
     point: &'a Point,
     few: &'s mut [(&'a str, &'a str); FEW_TAGS],
@@ -322,7 +324,7 @@ fn tag_key(key: &str) -> &str {
     }
 }
 
-/// A token that ended in a backslash would escape the delimiter behind it.
+/// A key or value that ends with a backslash would escape the delimiter after it.
 fn without_backslashes(text: &str) -> &str {
     if text.as_bytes().last() == Some(&b'\\') { text.trim_end_matches('\\') } else { text }
 }
@@ -338,13 +340,14 @@ fn push_tag_text(out: &mut Vec<u8>, text: &str) {
     push_escaped(out, text, |byte| byte == b'=' || is_special_in_name(byte));
 }
 
-/// A control character has no escape; normalised points hold none, but a torn line would be a garbage measurement.
+/// Control characters cannot be escaped, so they are replaced. Normalised points have none, but a broken line would be
+/// stored as garbage.
 fn is_special_in_name(byte: u8) -> bool {
     matches!(byte, b',' | b' ') || byte.is_ascii_control()
 }
 
 fn push_escaped(out: &mut Vec<u8>, text: &str, special: impl Fn(u8) -> bool) {
-    // Looks at every byte without stopping: a few wide instructions for a usual name.
+    // Looks at every byte without an early exit, so that the compiler can use vector instructions.
     if !text.bytes().fold(false, |found, byte| found | special(byte)) {
         out.extend_from_slice(text.as_bytes());
         return;
@@ -371,7 +374,7 @@ fn push_number(out: &mut Vec<u8>, value: Value, field: FieldType) -> Result<(), 
     Ok(())
 }
 
-/// Half away from zero; the nearest integer where the float is beyond all of them.
+/// Rounds half away from zero; saturates at the limits of i64.
 fn as_integer(value: Value) -> i64 {
     match value {
         Value::Int(number) => number,
@@ -379,14 +382,14 @@ fn as_integer(value: Value) -> i64 {
     }
 }
 
-/// Which type each measurement has in a batch: float as soon as one of its points is, unless another type is known.
+/// The type of each measurement in a batch: float if one of its points is, unless another type was learned.
 #[derive(Debug, Default)]
 struct Names {
-    /// Hash table: position of a measurement's first point plus one, 0 where free. Open addressing.
+    /// Open-addressing hash table: index of a measurement's first point plus one, 0 for a free slot.
     slots: Vec<u32>,
-    /// For each point the position of the first point of its measurement.
+    /// For each point, the index of the first point of its measurement.
     first: Vec<u32>,
-    /// For each first point the type of its measurement.
+    /// At the index of a first point, the type of its measurement.
     fields: Vec<FieldType>,
 }
 
@@ -422,7 +425,7 @@ impl Names {
         }
     }
 
-    /// The position of the first point with this name.
+    /// The index of the first point with this name.
     fn first_of(&mut self, index: usize, point: &Point, points: &[Point]) -> usize {
         let mut hasher = DefaultHasher::new();
         point.name.hash(&mut hasher);

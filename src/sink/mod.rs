@@ -1,7 +1,7 @@
-//! Sinks: where points go. One trait, one set of verdicts; delivery decides what follows from a verdict.
+//! Sinks: where points are sent. One trait, one set of verdicts; delivery decides what follows from a verdict.
 //!
-//! *Invariant:* `encode` is pure and deterministic; `send` only speaks and classifies. No sink retries, sleeps, logs or
-//! keeps points: that is delivery's.
+//! *Invariant:* `encode` is pure and deterministic; `send` only sends and classifies the answer. No sink retries,
+//! sleeps, logs or keeps points: delivery does.
 
 pub mod answer;
 pub mod carbon;
@@ -34,11 +34,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// One body for the wire and the points it carries.
+/// One request body and its points.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Request {
     pub body: Vec<u8>,
-    /// Which of the encoded points are in it.
+    /// The range of the encoded points that it contains.
     pub points: Range<usize>,
 }
 
@@ -47,13 +47,13 @@ pub struct Request {
 pub struct Refused {
     /// Position in the points handed to `encode`.
     pub index: usize,
-    /// HTTP status, 0 where there was none.
+    /// HTTP status; 0 if there was none.
     pub status: u16,
-    /// The server's words, or ours.
+    /// The server's message, or ours.
     pub why: String,
 }
 
-/// What `encode` makes of points: requests in order, and the points that cannot be written at all.
+/// The result of `encode`: requests in order, and the points that cannot be written at all.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Encoded {
     pub requests: Vec<Request>,
@@ -61,7 +61,7 @@ pub struct Encoded {
 }
 
 impl Encoded {
-    /// What a part of the points was encoded as, counted in all the points; `start` is where the part begins in them.
+    /// Shifts all indices by `start`, the index where these points begin among all points.
     fn counted_from(mut self, start: usize) -> Encoded {
         for request in &mut self.requests {
             request.points = request.points.start + start..request.points.end + start;
@@ -71,115 +71,118 @@ impl Encoded {
     }
 }
 
-/// What became of a request. Indices are positions in the points handed to `encode`.
+/// What happened to a request. Indices are positions in the points handed to `encode`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
     /// All of it is stored.
     Delivered,
-    /// Transient: keep the points and try later, not before `after` where the server said so.
-    /// `is_suspect`: the server had the request before it failed (5xx, hang-up, no answer), so what was in it may be the cause.
+    /// Transient: keep the points and try later, after at least `after` if the server asked for that. `is_suspect`: the
+    /// server had the request before it failed (5xx, closed connection, no answer), so its content may be the cause.
     Retry { why: String, after: Option<Duration>, is_suspect: bool },
-    /// The sink as a whole refuses or is misconfigured: keep the points; `why` names the remedy.
+    /// The sink as a whole refuses or is misconfigured: keep the points. `why` names the remedy.
     Pause { why: String },
     /// Too large: send halves. A single point is refused.
     Split { status: u16, why: String },
-    /// Some points are decided. All that are not named here are stored.
+    /// Some points are decided. All points that are not listed here are stored.
     Part {
         refused: Vec<Refused>,
-        /// To be encoded and sent once more at once (the sink has learned something about them).
+        /// To be encoded and sent again at once: the sink has learned something about them.
         again: Vec<usize>,
-        /// Refused for the moment, by the server's own words: to be kept for later.
+        /// Refused for now, by the server's own message: to be sent later.
         later: Vec<Refused>,
     },
-    /// Never acceptable as it is, culprit unknown: delivery bisects, a single point is refused.
+    /// The content can never be accepted, and the bad points are not known: delivery bisects; a single point is
+    /// refused.
     Reject { status: u16, why: String },
 }
 
-/// The circumstances under which a request is sent.
+/// The circumstances of a request.
 #[derive(Clone, Debug)]
 pub struct Attempt<'a> {
     pub identity: &'a Identity,
-    /// Unix seconds now: ages are judged by it.
+    /// Unix seconds now; ages are judged by it.
     pub wall: i64,
-    /// No answer is waited for beyond this; the sink's own limits hold besides.
+    /// When the exchange has to be over; the sink's own time limits apply, too.
     pub until: Instant,
 }
 
-/// What was found where a sink would take points.
+/// The result of a successful [`Sink::probe`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reached {
-    /// Who answers, in words.
+    /// Who answered, for people.
     pub who: String,
-    /// Seconds by which the clock of this host is ahead of its clock, where it tells the time.
+    /// Seconds by which this host's clock is ahead of the server's; `None` if the server does not tell its time.
     pub ahead: Option<i64>,
 }
 
-/// One output, driven by the delivery thread alone. Made before the fork, so it opens nothing until its first `send`.
+/// An output, used by the delivery thread only. It is made before the fork, so it opens nothing until its first `send`.
 pub trait Sink: Send {
-    /// The `tsdtype` in its usual spelling; names the rejected file and stands in log lines.
+    /// The `tsdtype` in its usual spelling; used in the rejected file's name and in log lines.
     fn name(&self) -> &'static str;
 
-    /// Points, already normalised, as bodies of acceptable size. Pure: no clock, no file, no socket. The same points give the
-    /// same bodies, by what the sink has learned; a body means something to its sink alone.
+    /// Normalised points as bodies of acceptable size. Pure: no clock, no file, no socket. The same points give the
+    /// same bodies, given what the sink has learned; only this sink can use a body.
     fn encode(&self, points: &[Point], identity: &Identity) -> Encoded;
 
-    /// Sends one request and says what became of it. Bounded in time whatever the other side does.
+    /// Sends one request and classifies the result. Bounded in time, whatever the server does.
     fn send(&mut self, request: &Request, points: &[Point], attempt: &Attempt) -> Verdict;
 
-    /// Sends as many requests as [`Sink::lanes`] at once, and says of each, in their order, what became of it.
+    /// Sends up to [`Sink::lanes`] requests at once; returns their verdicts in order.
     fn send_all(&mut self, requests: &[Request], points: &[Point], attempt: &Attempt) -> Vec<Verdict> {
         requests.iter().map(|request| self.send(request, points, attempt)).collect()
     }
 
-    /// Requests that may be under way at once where answers are slow.
+    /// Most requests that may be in flight at once, used if answers are slow.
     fn lanes(&self) -> usize {
         1
     }
 
-    /// Points that make a full request: so many are worth waiting for when what was kept is sent.
+    /// Number of points in a full request; the backlog is sent in requests of this size.
     fn full_request(&self) -> usize;
 
-    /// Forgets what it learned of the size of requests: the server refused every size.
+    /// Forgets what it learned about request sizes: the server refused every size.
     fn forget_sizes(&mut self) {}
 
-    /// Takes note of points that are about to be sent, where there is something to say about them.
+    /// Called with points that are about to be sent, so that the sink can add a note about them.
     fn look_at(&mut self, _: &[Point]) {}
 
-    /// Tries whether it would take points, and stores none. Bounded in time as [`Sink::send`], and by `until`.
+    /// Checks whether it would accept points, and stores none. Bounded in time like [`Sink::send`], and by `until`.
     ///
     /// # Errors
-    /// In words, why not, and what helps.
+    /// Why it would not, and the remedy, for people.
     fn probe(&mut self, _: Instant) -> std::result::Result<Reached, String> {
         Ok(Reached { who: "nothing has to be reached: it waits to be asked".into(), ahead: None })
     }
 
-    /// Sentences for the log that came up since the last call; asked for after each `send`.
+    /// Takes the messages for the log since the last call; called after each `send`.
     fn notes(&mut self) -> Vec<String> {
         Vec::new()
     }
 
-    /// Whether health events come as points of [`crate::model::point::Kind::Special`]. To all others they come as `health_status`.
+    /// Whether health events are encoded as points of [`crate::model::point::Kind::Special`]. All other sinks get them
+    /// as `health_status`.
     fn takes_events(&self) -> bool {
         false
     }
 
-    /// Whether the errors of checks are events for it, too. They never end, so not for one that keeps the level of each event.
+    /// Whether errors of checks are health events for it, too. Errors have no end, so not for a sink that keeps the
+    /// level of each event.
     fn takes_errors(&self) -> bool {
         self.takes_events()
     }
 
-    /// What a web page shows of the points, for a sink that is asked instead of asking.
+    /// The content of the metrics page, for a sink that is scraped.
     fn exposition(&self) -> Option<Arc<Exposition>> {
         None
     }
 
-    /// Whether many daemons share the other side, so that a first flush should not come from all at once.
+    /// Whether many daemons share the server, so that they should not all send at once after a start.
     fn is_remote(&self) -> bool {
         true
     }
 }
 
-/// The sink of that kind, from `[TSDB]`.
+/// Builds the sink that `[TSDB]` configures.
 pub fn build(settings: &Settings) -> Result<Box<dyn Sink>> {
     let Settings { tsdb, own, .. } = settings;
     match tsdb.kind {
@@ -199,7 +202,7 @@ pub fn build(settings: &Settings) -> Result<Box<dyn Sink>> {
     }
 }
 
-/// What the keys that a sink needs could be, where there is no server of its kind.
+/// Example values for the required keys, if no such server is configured.
 const SAMPLES: &[(&str, &str)] = &[
     ("address", "http://127.0.0.1"),
     ("url", "http://127.0.0.1"),
@@ -210,14 +213,14 @@ const SAMPLES: &[(&str, &str)] = &[
     ("uuid", "UUID"),
 ];
 
-/// A sink of that kind which nobody has configured, to see what it makes of points. Nothing is sent with it.
+/// A sink of that kind with example settings, to show how it encodes points. Nothing is sent with it.
 pub fn sample(kind: SinkKind, settings: &Settings) -> Result<Box<dyn Sink>> {
     let section = Section::missing(&settings.tsdb.section.file, &settings.tsdb.section.name);
     let section = SAMPLES.iter().fold(section, |section, (key, value)| section.with(key, value));
     build(&Settings { tsdb: Tsdb { kind, section, ..settings.tsdb.clone() }, ..settings.clone() })
 }
 
-/// The file of the local store.
+/// The path of the local store's file.
 ///
 /// # Errors
 /// Another sink is configured, or this program has no local store.

@@ -1,4 +1,4 @@
-//! Numbers as text, shortest forms that read back as the same number.
+//! Numbers as text: the shortest form that reads back as the same number.
 
 use std::io::Write;
 
@@ -7,12 +7,12 @@ pub fn push_integer(out: &mut Vec<u8>, number: i64) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
-/// A finite number, without a point where it is whole: `5`, `0.42`, `0.00001`, `1e300`.
+/// A finite number, without a decimal point if it is whole: `5`, `0.42`, `0.00001`, `1e300`.
 pub fn push_float(out: &mut Vec<u8>, number: f64) {
     if is_small_and_whole(number) {
         return push_integer(out, number as i64);
     }
-    // Writing into a vector cannot fail.
+    // Writing to a vector cannot fail.
     let _ = match number.abs() {
         1e-3..1e15 => out.write_all(zmij::Buffer::new().format_finite(number).as_bytes()),
         1e-5..1e16 => write!(out, "{number}"),
@@ -20,8 +20,8 @@ pub fn push_float(out: &mut Vec<u8>, number: f64) {
     };
 }
 
-/// A finite number that keeps a decimal point, for readers that take a number without one for an integer, exponent or
-/// not: `5.0`, `0.42`, `0.00001`, `1.0e300`.
+/// A finite number with a decimal point, for readers that take a number without one for an integer, even with an
+/// exponent: `5.0`, `0.42`, `0.00001`, `1.0e300`.
 pub fn push_decimal(out: &mut Vec<u8>, number: f64) {
     let start = out.len();
     push_float(out, number);
@@ -44,7 +44,7 @@ pub fn push_go(out: &mut Vec<u8>, number: f64) {
             let text = format!("{number:e}");
             let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
             let (sign, digits) = exponent.strip_prefix('-').map_or(('+', exponent), |digits| ('-', digits));
-            // Writing into a vector cannot fail.
+            // Writing to a vector cannot fail.
             let _ = write!(out, "{mantissa}e{sign}{digits:0>2}");
         }
     }

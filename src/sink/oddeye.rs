@@ -1,11 +1,11 @@
-//! OddEye: what is sent as a form, and what its answers mean, which look like JSON and are none.
+//! OddEye: requests are forms; answers look like JSON but are not.
 
 use super::answer::Answer;
 use super::cutter::{Frame, Limits};
 use super::http_post::{Call, Gzip, HttpPost, Profile, Url};
 use super::http_sink::{HttpSink, Protocol, Sent};
-use super::json::{BaseTag, Clock, Crowded, Dialect, Json, Letters};
-use super::judge::{said, shortened};
+use super::json::{BaseTag, Charset, Clock, Dialect, Json, TooManyTags};
+use super::judge::{describe_answer, shortened};
 use super::{Encoded, Verdict};
 use crate::config::section::Section;
 use crate::model::error::Result;
@@ -22,18 +22,18 @@ const PROFILE: Profile = Profile {
     usual_port: None,
     example: "https://api.oddeye.co/oddeye-barlus/put/tsdb",
 };
-/// The container behind the servlet takes forms of 200,000 bytes.
+/// The container that runs the server's servlet accepts forms of up to 200,000 bytes.
 const LIMITS: Limits = Limits { points: 500, bytes: 180_000 };
 const ANSWER_BYTES: usize = 64 << 10;
-/// An answer without a word to a form longer than this is taken for a complaint about its length.
+/// An empty answer to a longer form than this means that the form was too long.
 const SHORT_FORM: usize = 50_000;
-/// Answers without a word that are taken for chance.
-const CHANCES: u32 = 2;
+/// Most empty answers in a row that are treated as transient.
+const TRANSIENT_EMPTY_ANSWERS: u32 = 2;
 
 static DIALECT: Dialect = Dialect {
     name: "metric",
     clock: Clock::Seconds,
-    letters: Letters::Few,
+    charset: Charset::Restricted,
     longest: 32_767,
     // The server takes seven tags, five are always there.
     extras: 2,
@@ -44,19 +44,19 @@ static DIALECT: Dialect = Dialect {
 /// The sink for `tsdtype = OddEye`.
 pub type OddEye = HttpSink<Barlus>;
 
-/// The protocol of it, named as the server that takes the forms.
+/// Its protocol, named after the server that takes the forms.
 pub struct Barlus {
     json: Json,
     url: Url,
     /// The form up to the first point.
     head: Vec<u8>,
     notes: Vec<String>,
-    crowded: Crowded,
-    /// Answers without a word, in a row.
-    silences: u32,
+    too_many_tags: TooManyTags,
+    /// Empty answers in a row.
+    empty_answers: u32,
 }
 
-/// Reads its keys; opens no connection. The reaction of a health event counts in `error_handler`.
+/// Reads the configuration; opens no connection. The reaction of a health event is multiplied by `error_handler`.
 pub fn configure(tsdb: &Section, error_handler: u32) -> Result<OddEye> {
     let address = if tsdb.text("url").is_none() && tsdb.text("address").is_some() { "address" } else { "url" };
     let http = HttpPost::configure(tsdb, Profile { address, ..PROFILE })?;
@@ -64,13 +64,14 @@ pub fn configure(tsdb: &Section, error_handler: u32) -> Result<OddEye> {
     let mut head = b"UUID=".to_vec();
     push_percent_encoded(&mut head, uuid.as_bytes());
     if tsdb.flag("sandbox", false)? {
-        // Whatever its value, the server takes the presence of it for yes.
+        // The server only checks that it is present, whatever its value.
         head.extend_from_slice(b"&sandbox=true");
     }
     head.extend_from_slice(b"&data=%5B");
     let json = Json::with_events(&DIALECT, error_handler.into());
     let url = http.url("", &[]);
-    let protocol = Barlus { json, url, head, notes: Vec::new(), crowded: Crowded::default(), silences: 0 };
+    let protocol =
+        Barlus { json, url, head, notes: Vec::new(), too_many_tags: TooManyTags::default(), empty_answers: 0 };
     Ok(HttpSink::new(protocol, http, LIMITS.configure(tsdb)?))
 }
 
@@ -85,10 +86,10 @@ impl Protocol for Barlus {
     }
 
     fn look_at(&mut self, points: &[Point]) {
-        self.notes.extend(self.crowded.notes(points, &DIALECT));
+        self.notes.extend(self.too_many_tags.notes(points, &DIALECT));
     }
 
-    /// There is none that says anything: the address of the server itself, without the path that takes points.
+    /// There is no such page: the root of the server, without the path that takes points.
     fn page(&self, http: &HttpPost) -> Url {
         let mut url = http.url("", &[]);
         url.set_path("/");
@@ -98,7 +99,7 @@ impl Protocol for Barlus {
 
     fn call(&self) -> Call<'_> {
         let content_type = "application/x-www-form-urlencoded";
-        Call { url: &self.url, content_type, limit: ANSWER_BYTES, is_unread: |_| false }
+        Call { url: &self.url, content_type, limit: ANSWER_BYTES, rejects_gzip: |_| false }
     }
 
     fn notes(&mut self) -> Vec<String> {
@@ -110,18 +111,18 @@ impl Protocol for Barlus {
     }
 
     fn meaning(&mut self, answer: &Answer, sent: &Sent) -> Option<Verdict> {
-        let silences = std::mem::take(&mut self.silences);
+        let empty_answers = std::mem::take(&mut self.empty_answers);
         let text = answer.text();
         let remedy = match answer.status {
-            200 if text.trim().is_empty() => return Some(self.silence(silences, answer, sent)),
+            200 if text.trim().is_empty() => return Some(self.empty_answer(empty_answers, answer, sent)),
             200 if is_ok(&text) => {
-                self.tell_dropped(answer, &text);
+                self.note_dropped(answer, &text);
                 return Some(Verdict::Delivered);
             }
             402 => "settle the account",
             406 => "check uuid",
             418 => "the account of this uuid is switched off",
-            // An empty form: nothing that waiting would mend.
+            // An empty form: waiting would not help.
             424 if text.contains("Empty Data") => {
                 return Some(Verdict::Reject { status: 424, why: why(answer) });
             }
@@ -133,22 +134,22 @@ impl Protocol for Barlus {
 }
 
 impl Barlus {
-    /// The servlet threw something: over a form that it could not read, over its length, or over a point.
-    fn silence(&mut self, before: u32, answer: &Answer, sent: &Sent) -> Verdict {
+    /// The servlet failed: it could not read the form, the form was too long, or a point was bad.
+    fn empty_answer(&mut self, before: u32, answer: &Answer, sent: &Sent) -> Verdict {
         let why = format!("{}: HTTP 200 without a word, which means a failure", answer.address);
         if sent.request.body.len() > SHORT_FORM && sent.points.len() > 1 {
             return Verdict::Split { status: 200, why };
         }
-        if before >= CHANCES {
-            self.silences = before; // The halves are no chance either.
+        if before >= TRANSIENT_EMPTY_ANSWERS {
+            self.empty_answers = before; // The halves are not treated as transient either.
             return Verdict::Reject { status: 200, why };
         }
-        self.silences = before + 1;
+        self.empty_answers = before + 1;
         Verdict::Retry { why, after: None, is_suspect: true }
     }
 
-    /// The server counts what it drops, and does not say which points these were.
-    fn tell_dropped(&mut self, answer: &Answer, text: &str) {
+    /// The server counts the points it drops, but does not name them.
+    fn note_dropped(&mut self, answer: &Answer, text: &str) {
         let dropped = messages(text);
         if let Some(first) = dropped.first() {
             let kinds: BTreeSet<&String> = dropped.iter().collect();
@@ -163,18 +164,18 @@ impl Barlus {
 fn why(answer: &Answer) -> String {
     let said = match messages(&answer.text()).into_iter().next() {
         Some(message) => format!("HTTP {}: {}", answer.status, crate::model::error::quote(&shortened(message))),
-        None => said(answer),
+        None => describe_answer(answer),
     };
     format!("{}: {said}", answer.address)
 }
 
-/// `{"state":OK}`, in which the word stands without quotes.
+/// `{"state":OK}`, with OK unquoted.
 fn is_ok(text: &str) -> bool {
     let state = text.split_once("\"state\":").map(|(_, state)| state.trim_start());
     state.is_some_and(|state| state.strip_prefix("OK").is_some_and(|rest| !rest.starts_with(char::is_alphanumeric)))
 }
 
-/// The quoted texts behind `message`, which some versions spell `messge`, in quotes or without.
+/// The quoted texts after `message` (some versions write `messge`), whether that key is quoted or not.
 fn messages(text: &str) -> Vec<String> {
     let places = text.match_indices("mess");
     let behind = places.filter_map(|(place, _)| {

@@ -1,11 +1,11 @@
-//! OpenTSDB, and whatever else takes `/api/put`: what is sent, and what each answer means.
+//! OpenTSDB, and other servers that take `/api/put`: the requests, and the meaning of each answer.
 
 use super::answer::{Answer, Cause, Failure};
 use super::cutter::Limits;
 use super::http_post::{Call, Gzip, HttpPost, Profile, Url};
 use super::http_sink::{HttpSink, Protocol, Sent};
-use super::json::{BaseTag, Clock, Crowded, Dialect, Json, Letters};
-use super::judge::{said, shortened};
+use super::json::{BaseTag, Charset, Clock, Dialect, Json, TooManyTags};
+use super::judge::{describe_answer, shortened};
 use super::{Encoded, Refused, Request, Verdict};
 use crate::config::section::Section;
 use crate::model::error::Result;
@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 
-/// With `sync` the server takes about a second for a request, whatever its size: so several are under way at once.
+/// With `sync` the server needs about a second per request, whatever its size; so several are in flight at once.
 const PROFILE: Profile = Profile {
     address: "address",
     gzip: Gzip::All,
@@ -25,20 +25,20 @@ const PROFILE: Profile = Profile {
     usual_port: Some("OpenTSDB usually listens on 4242"),
     example: "http://server:4242",
 };
-/// A body of more than 8,192 bytes on the wire needs a server that is configured for it.
+/// Requests of more than 8,192 bytes need a server that is configured for them.
 const LIMITS: Limits = Limits { points: 500, bytes: 7_900 };
 const DEFAULT_BODY: usize = 8_192;
-/// An error list with the stack trace of each point.
+/// An error list can have a stack trace for each point.
 const ANSWER_BYTES: usize = 4 << 20;
-/// Times that a point may fail in an unknown way before it is refused.
-const DOUBTS: u8 = 5;
-/// Points whose failures are counted at once, and requests that are remembered.
+/// A point that fails in an unknown way this many times is refused.
+const UNKNOWN_FAILURES: u8 = 5;
+/// Most points whose failures are counted, and most requests that are remembered.
 const REMEMBERED: usize = 10_000;
 
 static DIALECT: Dialect = Dialect {
     name: "metric",
     clock: Clock::Seconds,
-    letters: Letters::Few,
+    charset: Charset::Restricted,
     longest: 32_767,
     // The server allows eight tags, five are always there.
     extras: 3,
@@ -49,38 +49,38 @@ static DIALECT: Dialect = Dialect {
 /// The sink for `tsdtype = OpenTSDB`.
 pub type OpenTsdb = HttpSink<Tsd>;
 
-/// The protocol of it.
+/// Its protocol.
 pub struct Tsd {
     json: Json,
     put: Url,
     notes: Vec<String>,
-    /// Failures of an unknown kind, by point.
-    doubts: HashMap<Echo, u8>,
-    /// Hashes of requests whose answers did not fit our points, and which were sent once more.
-    puzzles: HashSet<u64>,
-    /// The round of the last request that ended with a hang-up, if no other was answered since.
+    /// Number of failures of an unknown kind, by point.
+    unknown_failures: HashMap<Echo, u8>,
+    /// Hashes of requests that were sent again because their answer did not match our points.
+    mismatches: HashSet<u64>,
+    /// The round of the last request whose connection was closed; `None` once another request was answered.
     hang_up: Option<u64>,
-    crowded: Crowded,
-    is_limit_told: bool,
+    too_many_tags: TooManyTags,
+    is_limit_noted: bool,
 }
 
-/// Reads its keys; opens no connection.
+/// Reads the configuration; opens no connection.
 pub fn configure(tsdb: &Section) -> Result<OpenTsdb> {
     let http = HttpPost::configure(tsdb, PROFILE)?;
     let path = tsdb.text("datapoints").filter(|path| !path.is_empty()).unwrap_or("/api/put");
     let plain = http.url(path, &[]);
-    // Only with these does the server say what became of each point, after it has stored them.
+    // With these, the server answers after it has stored the points, and says which ones it did not store.
     let mut wanted = vec![("details", ""), ("sync", ""), ("sync_timeout", "8000")];
     wanted.retain(|(key, _)| !plain.query_pairs().any(|(given, _)| given == *key));
     let protocol = Tsd {
         json: Json::new(&DIALECT),
         put: http.url(path, &wanted),
         notes: Vec::new(),
-        doubts: HashMap::new(),
-        puzzles: HashSet::new(),
+        unknown_failures: HashMap::new(),
+        mismatches: HashSet::new(),
         hang_up: None,
-        crowded: Crowded::default(),
-        is_limit_told: false,
+        too_many_tags: TooManyTags::default(),
+        is_limit_noted: false,
     };
     Ok(HttpSink::new(protocol, http, LIMITS.configure(tsdb)?))
 }
@@ -93,7 +93,7 @@ impl Protocol for Tsd {
     fn encode(&self, points: &[Point], identity: &Identity, limits: Limits, http: &HttpPost) -> Encoded {
         let generous = Limits { bytes: usize::MAX, ..limits };
         let mut out = Encoded::default();
-        // Only compressing tells how long a body is on the wire.
+        // The size of a body as it is sent is known only after compression.
         let mut ranges: Vec<Range<usize>> = std::iter::once(0..points.len()).collect();
         while let Some(range) = ranges.pop() {
             let Some(part) = points.get(range.clone()) else { continue };
@@ -116,7 +116,7 @@ impl Protocol for Tsd {
     }
 
     fn look_at(&mut self, points: &[Point]) {
-        self.notes.extend(self.crowded.notes(points, &DIALECT));
+        self.notes.extend(self.too_many_tags.notes(points, &DIALECT));
     }
 
     fn page(&self, http: &HttpPost) -> Url {
@@ -124,7 +124,7 @@ impl Protocol for Tsd {
     }
 
     fn call(&self) -> Call<'_> {
-        Call { url: &self.put, content_type: "application/json", limit: ANSWER_BYTES, is_unread: is_unread_gzip }
+        Call { url: &self.put, content_type: "application/json", limit: ANSWER_BYTES, rejects_gzip }
     }
 
     fn meaning(&mut self, answer: &Answer, sent: &Sent) -> Option<Verdict> {
@@ -134,34 +134,37 @@ impl Protocol for Tsd {
             200 | 400 => {}
             404 => {
                 let remedy = "check address and datapoints, and that the server is not read-only (tsd.mode)";
-                return Some(Verdict::Pause { why: why(answer, &format!("{}; {remedy}", said(answer))) });
+                return Some(Verdict::Pause { why: why(answer, &format!("{}; {remedy}", describe_answer(answer))) });
             }
             _ => return None,
         }
         if let Some(details) = answer.json().and_then(|json| Details::read(&json)) {
             return Some(self.details(details, answer, sent.request));
         }
-        let text = answer.words();
+        let text = answer.message();
         if text.contains("Chunked request not supported") {
-            self.tell_limit(sent);
+            self.note_limit(sent);
             return Some(Verdict::Split { status: answer.status, why: why(answer, "the body is too long") });
         }
         text.contains("Unable to check Authentication").then(|| Verdict::Pause {
-            why: why(answer, &format!("{}; the user may not write, check user and its rights", said(answer))),
+            why: why(
+                answer,
+                &format!("{}; the user may not write, check user and its rights", describe_answer(answer)),
+            ),
         })
     }
 
-    /// A server that does not want such a long body may just hang up.
+    /// A server that does not accept such a long body may just close the connection.
     fn no_answer(&mut self, failure: Failure, sent: &Sent) -> Verdict {
         let is_hang_up = failure.cause == Cause::Closed;
-        // All that were under way when a server goes down are one hang-up.
+        // When a server goes down, all requests in flight count as one close.
         let is_second = is_hang_up && self.hang_up.is_some_and(|round| round != sent.round);
         if !is_second || self.counted_bytes(sent) <= DEFAULT_BODY {
             self.hang_up = is_hang_up.then(|| self.hang_up.unwrap_or(sent.round));
             return failure.into();
         }
         self.hang_up = None;
-        self.tell_limit(sent);
+        self.note_limit(sent);
         Verdict::Split { status: 0, why: failure.why }
     }
 
@@ -174,7 +177,7 @@ impl Protocol for Tsd {
     }
 }
 
-/// The range in about so many parts, at least two, the last first.
+/// The range in about `count` parts, at least two, the last part first.
 fn parts(range: &Range<usize>, count: usize) -> Vec<Range<usize>> {
     let length = range.len().div_ceil(count.max(2)).max(1);
     let starts = range.clone().step_by(length);
@@ -192,7 +195,7 @@ impl Tsd {
                 success if success == count => Verdict::Delivered,
                 success => {
                     let what = format!("{success} points were stored, and {count} were sent");
-                    self.puzzle(&what, answer, request)
+                    self.mismatch(&what, answer, request)
                 }
             };
         }
@@ -201,7 +204,7 @@ impl Tsd {
             details.errors.iter().filter_map(|error| Some((*places.get(&error.echo)?, error))).collect();
         if details.timeouts == 0 && named.len() as u64 != details.failed {
             let what = format!("{} points failed, and {} of them are ours", details.failed, named.len());
-            return self.puzzle(&what, answer, request);
+            return self.mismatch(&what, answer, request);
         }
         let (mut refused, mut later) = (Vec::new(), Vec::new());
         let mut is_storage = true;
@@ -209,9 +212,9 @@ impl Tsd {
             let is_refused = match classify(error) {
                 ErrorClass::Refuse => true,
                 ErrorClass::Later => false,
-                ErrorClass::Doubt => {
+                ErrorClass::Unknown => {
                     is_storage = false;
-                    self.doubt(echo)
+                    self.count_unknown_failure(echo)
                 }
             };
             match is_refused {
@@ -220,7 +223,7 @@ impl Tsd {
             }
         }
         if details.timeouts > 0 {
-            // The server names the wrong points: all that are not refused may be missing.
+            // The server then names the wrong points: all that are not refused may be missing.
             let why = "storage timed out on the server";
             let unsure = request.points.clone().filter(|index| refused.iter().all(|lost| lost.index != *index));
             later = unsure.map(|index| Refused { index, status: answer.status, why: why.into() }).collect();
@@ -234,37 +237,37 @@ impl Tsd {
         Verdict::Part { refused, again: Vec::new(), later }
     }
 
-    /// Counts one more failure of an unknown kind; whether that were enough now.
-    fn doubt(&mut self, echo: &Echo) -> bool {
-        if self.doubts.len() >= REMEMBERED {
-            self.doubts.clear(); // Each costs some more attempts.
+    /// Counts one more failure of an unknown kind. Returns whether there were enough to refuse the point.
+    fn count_unknown_failure(&mut self, echo: &Echo) -> bool {
+        if self.unknown_failures.len() >= REMEMBERED {
+            self.unknown_failures.clear(); // Each costs some more attempts.
         }
-        let times = self.doubts.entry(echo.clone()).or_default();
+        let times = self.unknown_failures.entry(echo.clone()).or_default();
         *times += 1;
-        let is_enough = *times >= DOUBTS;
+        let is_enough = *times >= UNKNOWN_FAILURES;
         if is_enough {
-            self.doubts.remove(echo);
+            self.unknown_failures.remove(echo);
         }
         is_enough
     }
 
-    /// Something between us and the server changed the points. Once may be chance.
-    fn puzzle(&mut self, what: &str, answer: &Answer, request: &Request) -> Verdict {
+    /// Something on the way to the server changed the points. The first time it is treated as transient.
+    fn mismatch(&mut self, what: &str, answer: &Answer, request: &Request) -> Verdict {
         let mut hasher = DefaultHasher::new();
         request.body.hash(&mut hasher);
         let hash = hasher.finish();
-        if self.puzzles.remove(&hash) {
+        if self.mismatches.remove(&hash) {
             return Verdict::Reject { status: answer.status, why: why(answer, what) };
         }
-        if self.puzzles.len() >= REMEMBERED {
-            self.puzzles.clear(); // Each costs one more attempt.
+        if self.mismatches.len() >= REMEMBERED {
+            self.mismatches.clear(); // Each costs one more attempt.
         }
-        self.puzzles.insert(hash);
+        self.mismatches.insert(hash);
         Verdict::Part { refused: Vec::new(), again: request.points.clone().collect(), later: Vec::new() }
     }
 
-    fn tell_limit(&mut self, sent: &Sent) {
-        if !std::mem::replace(&mut self.is_limit_told, true) {
+    fn note_limit(&mut self, sent: &Sent) {
+        if !std::mem::replace(&mut self.is_limit_noted, true) {
             let (address, bytes) = (sent.http.address(), self.counted_bytes(sent));
             self.notes.push(format!(
                 "{address}: takes no request of {bytes} bytes; leave batch_bytes at {}, or set \
@@ -293,7 +296,7 @@ struct Complaint {
 }
 
 impl Details {
-    /// `None` where it is another kind of answer.
+    /// `None` for another kind of answer.
     fn read(json: &Value) -> Option<Details> {
         let failed = json.get("failed")?.as_u64()?;
         let errors = json.get("errors").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
@@ -307,7 +310,7 @@ impl Details {
     }
 }
 
-/// What tells one point of a request from the others.
+/// What identifies a point in a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Echo {
     metric: String,
@@ -327,18 +330,18 @@ impl Echo {
     }
 }
 
-/// Where in the encoded points those of a request stand.
+/// The index of each point of a request among the encoded points.
 fn places(request: &Request) -> HashMap<Echo, usize> {
     let points: Vec<Value> = serde_json::from_slice(&request.body).unwrap_or_default();
     points.iter().map(Echo::read).zip(request.points.clone()).collect()
 }
 
-/// What becomes of a point that the server complains of.
+/// What happens to a point that the server complains about.
 enum ErrorClass {
     Refuse,
     Later,
-    /// Nobody knows: some more attempts.
-    Doubt,
+    /// Unknown: it is tried some more times.
+    Unknown,
 }
 
 fn classify(error: &str) -> ErrorClass {
@@ -361,11 +364,11 @@ fn classify(error: &str) -> ErrorClass {
     match error {
         _ if begins(LATER) => ErrorClass::Later,
         _ if begins(REFUSE) || error.contains("timestamp=") => ErrorClass::Refuse,
-        _ => ErrorClass::Doubt,
+        _ => ErrorClass::Unknown,
     }
 }
 
-/// The complaint, with what a person can do about it.
+/// The error, with a remedy if we know one.
 fn remedy(error: &str) -> String {
     let text = shortened(error.into());
     match error.starts_with("Unknown metric") {
@@ -377,11 +380,11 @@ fn remedy(error: &str) -> String {
     }
 }
 
-/// Whether a server may have taken compressed bytes for text.
-fn is_unread_gzip(answer: &std::result::Result<Answer, Failure>) -> bool {
+/// Whether the server may have parsed a compressed body as text.
+fn rejects_gzip(answer: &std::result::Result<Answer, Failure>) -> bool {
     const UNREAD: [&str; 2] = ["Unable to parse the given JSON", "The JSON must start as an object or an array"];
     match answer {
-        Ok(answer) => answer.status == 400 && UNREAD.iter().any(|known| answer.words().contains(known)),
+        Ok(answer) => answer.status == 400 && UNREAD.iter().any(|known| answer.message().contains(known)),
         Err(failure) => failure.cause == Cause::Closed,
     }
 }

@@ -1,8 +1,8 @@
-//! Prometheus: the last value of each series, as the text that a scraper is given. Nothing is sent, so nothing can be lost.
+//! Prometheus: the last value of each series, as text for a scraper. Nothing is sent, so nothing can be lost.
 //!
-//! *Invariant:* a batch becomes visible at once and whole; a series that is not refreshed disappears.
+//! *Invariant:* a batch becomes visible at once and completely; a series that is not refreshed disappears.
 
-use super::claims::{Claims, describe};
+use super::claims::{Claims, describe_series};
 use super::json::BaseTag;
 use super::number::{push_go, push_integer};
 use super::tags::merge;
@@ -13,14 +13,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Longest name, key or value.
+/// Longest name, key or value in bytes.
 const LONGEST: usize = 65_535;
-/// A series stays for so many periods after its last value, and at least for so long.
+/// A series disappears this many periods after its last value, but not before `KEPT`.
 const PERIODS: u32 = 3;
 const KEPT: Duration = Duration::from_secs(60);
-/// Points dated later than this many seconds from now come from a clock that was wrong: any other value is newer.
+/// A point dated more than this many seconds ahead comes from a wrong clock: any other value replaces it.
 const AHEAD: i64 = 60;
-/// There is no tag for the type of the check.
+/// There is no label for the type of the check.
 const LABELS: [BaseTag; 4] = [BaseTag::Host, BaseTag::Cluster, BaseTag::Group, BaseTag::Location];
 
 /// The sink for `tsdtype = Prometheus`.
@@ -41,7 +41,7 @@ impl Sink for Prometheus {
         "Prometheus"
     }
 
-    /// Nothing goes over a wire, so the one request has no body: a scraper sees all of a batch or nothing.
+    /// The single request has no body, because nothing is sent: a scraper sees all of a batch or nothing.
     fn encode(&self, points: &[Point], _: &Identity) -> Encoded {
         let why = || format!("the name, or a tag, is empty or longer than {LONGEST} bytes");
         let refused: Vec<Refused> = (0..)
@@ -56,7 +56,7 @@ impl Sink for Prometheus {
 
     fn send(&mut self, request: &Request, points: &[Point], attempt: &Attempt) -> Verdict {
         let points = points.get(request.points.clone()).unwrap_or_default();
-        // What waited in the spool for another sink is no last value.
+        // Older points, which were spooled for another sink, are not the last values.
         let oldest = attempt.wall.saturating_sub(self.exposition.keep.as_secs() as i64);
         let recent = points.iter().filter(|point| is_writable(point) && point.time >= oldest);
         self.claims.begin();
@@ -83,15 +83,15 @@ impl Sink for Prometheus {
     }
 }
 
-/// What a scraper is given: shared by the sink, which fills it, and the web server, which shows it.
+/// The content of the metrics page, shared by the sink, which fills it, and the web server, which serves it.
 #[derive(Debug)]
 pub struct Exposition {
     keep: Duration,
-    /// By their names.
+    /// By metric name.
     families: Mutex<BTreeMap<String, MetricFamily>>,
 }
 
-/// All series of one name.
+/// All series of one metric name.
 #[derive(Debug)]
 struct MetricFamily {
     kind: &'static str,
@@ -108,7 +108,7 @@ struct Sample {
 }
 
 impl Exposition {
-    /// Points by their series. `wall` is the time now by the clock that dated them.
+    /// Stores the points by series. `wall` is the present time by the clock that dated them.
     fn take(&self, samples: Vec<(String, &Point)>, wall: i64, now: Instant) {
         let mut families = self.lock();
         for (series, point) in samples {
@@ -133,7 +133,7 @@ impl Exposition {
         families.retain(|_, family| !family.samples.is_empty());
     }
 
-    /// The page, in the text format 0.0.4: each family once, all its samples together.
+    /// The page in text format 0.0.4: each family once, with all its samples.
     pub fn page(&self, now: Instant) -> String {
         let families = self.lock();
         let mut page = String::with_capacity(families.len() * 200);
@@ -173,7 +173,7 @@ fn check_type(point: &Point) -> &str {
     if point.check_type.is_empty() { "untyped" } else { &point.check_type }
 }
 
-/// What stands above the samples of a family.
+/// Appends the HELP and TYPE lines of a family.
 pub fn push_head(page: &mut String, name: &str, kind: &str, help: &str) {
     let help = help.replace('\\', "\\\\").replace('\n', "\\n");
     page.extend(["# HELP ", name, " ", &help, "\n# TYPE ", name, " ", kind, "\n"]);
@@ -193,9 +193,9 @@ fn is_writable(point: &Point) -> bool {
     !point.name.is_empty() && is_short(&point.name) && point.tags.iter().all(is_short_tag)
 }
 
-/// Name and labels, as they stand on the page.
+/// Name and labels as they appear on the page.
 fn series(point: &Point, identity: &Identity, claims: &mut Claims) -> String {
-    // The host is this one, also for numbers about another: the scraper's target is this daemon.
+    // The host is always this one, even for numbers about another host: the scraper's target is this daemon.
     let base = LABELS.map(|tag| (tag.key(), tag.value(identity, identity.host.trim(), "")));
     let labels = merge(base, &point.tags, usize::MAX, label_name);
     let name = metric_name(&point.name);
@@ -215,7 +215,8 @@ fn series(point: &Point, identity: &Identity, claims: &mut Claims) -> String {
     other.unwrap_or(plain)
 }
 
-/// Labels that tell a series from the first one with its name and labels; the number too, where that is not enough.
+/// Labels that distinguish a series from the first one with the same name and labels; `number` is added if they are not
+/// enough.
 fn differences(first: &Point, point: &Point, number: u32) -> Vec<(&'static str, String)> {
     let mut labels = Vec::new();
     if first.check_type != point.check_type {
@@ -225,7 +226,7 @@ fn differences(first: &Point, point: &Point, number: u32) -> Vec<(&'static str, 
         labels.push(("name", point.name.to_string()));
     }
     if number > 1 || labels.is_empty() {
-        labels.push(("series", describe(point)));
+        labels.push(("series", describe_series(point)));
     }
     if number > 2 {
         labels.push(("number", number.to_string()));
@@ -258,18 +259,18 @@ fn number(value: Value) -> String {
     String::from_utf8(text).unwrap_or_default()
 }
 
-/// The name as Prometheus takes it.
+/// The name with characters that Prometheus accepts.
 pub fn metric_name(name: &str) -> Cow<'_, str> {
     allowed(name, |letter| letter.is_ascii_alphanumeric() || matches!(letter, '_' | ':'))
 }
 
-/// Names that begin with two `_` belong to Prometheus.
+/// Label names that start with `__` are reserved by Prometheus.
 fn label_name(key: &str) -> Cow<'_, str> {
     let key = allowed(key, |letter| letter.is_ascii_alphanumeric() || letter == '_');
     if key.starts_with("__") { format!("_{}", key.trim_start_matches('_')).into() } else { key }
 }
 
-/// One `_` for each letter that is not allowed, and one before a leading digit.
+/// Replaces each character that is not allowed by `_`, and puts `_` before a leading digit.
 fn allowed(text: &str, is_allowed: fn(char) -> bool) -> Cow<'_, str> {
     let starts_with_digit = text.starts_with(|first: char| first.is_ascii_digit());
     if !starts_with_digit && text.chars().all(is_allowed) {
@@ -279,7 +280,7 @@ fn allowed(text: &str, is_allowed: fn(char) -> bool) -> Cow<'_, str> {
     first.into_iter().chain(text.chars().map(|letter| if is_allowed(letter) { letter } else { '_' })).collect()
 }
 
-/// The value of a label.
+/// Appends the value of a label, escaped.
 pub fn push_escaped(out: &mut String, text: &str) {
     for letter in text.chars() {
         match letter {

@@ -1,9 +1,10 @@
-//! Times in the headers of an answer: how long a server asks us to wait (`Retry-After`), and a date.
+//! Times in HTTP headers: how long a server asks us to wait (`Retry-After`), and dates.
 
 use crate::model::parse::time::unix_seconds;
 use std::time::{Duration, SystemTime};
 
-/// Seconds or `Sun, 06 Nov 1994 08:49:37 GMT` as a wait from `now`, held to 1 to 3600 s.
+/// Seconds, or a date such as `Sun, 06 Nov 1994 08:49:37 GMT`, as a wait from `now`, limited to 1 to 3600 s. `None` if
+/// it is neither.
 pub fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     let value = value.trim();
     let wait = match value.parse() {
@@ -16,7 +17,7 @@ pub fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     Some(Duration::from_secs(wait.clamp(1, 3600)))
 }
 
-/// Unix seconds of a date as HTTP writes it.
+/// Unix seconds of an HTTP date; `None` if it is none.
 pub fn http_date(text: &str) -> Option<u64> {
     const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let mut words = text.split(' ').skip(1);

@@ -1,11 +1,11 @@
-//! The tags of a point as one list: the base tags in the order of the sink, then those of the point.
+//! The tags of a point in one list: the base tags in the sink's order, then the point's own.
 
 use crate::model::point::Tags;
 use std::borrow::Cow;
 
-/// Key and value of each tag, no key twice: a tag of the point takes the place of the base tag with its key, and a later
-/// one that of an earlier. Base tags without a value are left out, and of the point's own tags those beyond the first
-/// `most`. `key` makes the keys what the sink can take.
+/// Key and value of each tag, with unique keys: the point's own tag replaces a base tag, and a later tag an earlier
+/// one. Base tags without a value are left out, and so are the point's own tags beyond the first `most`. `key` maps a
+/// key to one that the sink accepts.
 pub fn merge<'a>(
     base: impl IntoIterator<Item = (&'static str, &'a str)>,
     own: &'a Tags,

@@ -1,16 +1,18 @@
-//! All that is switched on, each with its state. Its lock is taken when something is switched on or off, breaks or is mended, and
-//! when somebody reads; a run does not touch it.
+//! The states of everything that is switched on.
+//!
+//! Its lock is taken when something is switched on or off, breaks or is repaired, and when the states are read; not by
+//! a run.
 
 use super::{Condition, Entry, Kind, State};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Shared by the tick loop, which writes it, and whoever reads it.
+/// Shared by the tick loop, which writes it, and by its readers.
 #[derive(Default)]
 pub struct Board(Mutex<BTreeMap<(Kind, String), Place>>);
 
-/// Of one name: what is taken up, what is wrong with its entry in the folder, or both.
+/// For one name: its activation, the error of its entry in the folder, or both.
 #[derive(Default)]
 struct Place {
     entry: Option<Arc<Entry>>,
@@ -20,22 +22,22 @@ struct Place {
 struct Broken {
     why: String,
     since: i64,
-    /// Of the daemon: its own is not known.
+    /// The daemon's period, because the period of a broken entry is not known.
     period: Duration,
 }
 
 impl Board {
-    /// That is taken up, in place of what was before.
+    /// Publishes an activation, which replaces an earlier one.
     pub fn put(&self, kind: Kind, name: &str, entry: &Arc<Entry>) {
         self.lock().entry((kind, name.into())).or_default().entry = Some(Arc::clone(entry));
     }
 
-    /// It is switched on no more.
+    /// It is not switched on any more.
     pub fn remove(&self, kind: Kind, name: &str) {
         self.lock().remove(&(kind, name.into()));
     }
 
-    /// It cannot be taken up as it is now; what was taken up before goes on.
+    /// Its entry is broken now. If it runs, it goes on as configured before.
     pub fn broken(&self, kind: Kind, name: &str, why: &str, period: Duration, wall: i64) {
         let mut places = self.lock();
         let broken = &mut places.entry((kind, name.into())).or_default().broken;
@@ -43,19 +45,19 @@ impl Board {
         *broken = Some(Broken { why: why.into(), since, period });
     }
 
-    /// Nothing is wrong with its entry any more.
+    /// Its entry is not broken any more.
     pub fn mended(&self, kind: Kind, name: &str) {
         if let Some(place) = self.lock().get_mut(&(kind, name.into())) {
             place.broken = None;
         }
     }
 
-    /// Of the daemon, from now on.
+    /// Sets the daemon's period for broken entries.
     pub fn set_period(&self, period: Duration) {
         self.lock().values_mut().filter_map(|place| place.broken.as_mut()).for_each(|broken| broken.period = period);
     }
 
-    /// Copies of all states, by kind and name.
+    /// Copies of all states, ordered by kind and name.
     pub fn states(&self) -> Vec<State> {
         self.lock().iter().flat_map(|((kind, name), place)| place.states(*kind, name)).collect()
     }

@@ -1,4 +1,4 @@
-//! Where the tick loop and a worker publish what becomes of one taking up of a check, script or own module.
+//! The published state of one activation of a check, script or own module; the tick loop and a worker write it.
 
 use super::judged::{Change, Judged};
 use super::{Condition, Kind, Run, State};
@@ -7,15 +7,15 @@ use std::fmt::{self, Display, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Bytes of a reason; what is longer is cut.
+/// Longest reason in bytes; a longer one is cut.
 const LONGEST: usize = 1000;
 
-/// One taking up. Its lock is held for as long as a few numbers are written or read.
+/// One activation. Its lock is held only while a few numbers are written or read.
 pub struct Entry {
     now: Mutex<Now>,
 }
 
-/// How it is now.
+/// The present state.
 struct Now {
     period: Duration,
     health: Health,
@@ -26,10 +26,10 @@ struct Now {
     judged: Judged,
 }
 
-/// What is known of a check as a whole, and of each of its servers.
+/// The state of a check as a whole, or of one of its servers.
 struct Health {
     condition: Condition,
-    why: Sentence,
+    why: BoundedLine,
     since: i64,
     last: Option<Run>,
     faults: u64,
@@ -41,7 +41,7 @@ struct Server {
 }
 
 impl Entry {
-    /// One that has not run. `wall` is always the time now, in unix seconds.
+    /// An entry that has not run yet. `wall` is always the present time in Unix seconds.
     pub fn new(period: Duration, wall: i64) -> Entry {
         let now = Now {
             period,
@@ -54,12 +54,12 @@ impl Entry {
         Entry { now: Mutex::new(now) }
     }
 
-    /// It runs so often from now on.
+    /// Sets its period.
     pub fn set_period(&self, period: Duration) {
         self.lock().period = period;
     }
 
-    /// It cannot begin yet, for that reason; with an empty one it just has not begun.
+    /// It cannot start yet for that reason; with an empty reason it is only waiting for its first tick.
     pub fn wait(&self, why: &str, wall: i64) {
         let now = &mut *self.lock();
         now.is_running = false;
@@ -67,29 +67,29 @@ impl Entry {
         now.health.why.set(&why);
     }
 
-    /// A run of it begins.
+    /// A run begins.
     pub fn begin(&self) {
         self.lock().is_running = true;
     }
 
-    /// It has missed a tick: its run has not ended within this time.
+    /// It misses a tick, because its run has not ended within `limit`.
     pub fn miss(&self, limit: Duration, wall: i64) {
         let now = &mut *self.lock();
         now.missed += 1;
-        // The run may have ended since the loop looked.
+        // The run may have ended meanwhile.
         if now.is_running && now.health.enter(Condition::Late, wall) {
             now.health.why.set(&format_args!("has not come back after {} s", limit.as_secs_f64()));
         }
     }
 
-    /// A run of it has ended. `why` says what it could not tell.
+    /// A run has ended. `why` describes its faults.
     pub fn ran(&self, run: Run, why: Option<&dyn Display>) {
         let now = &mut *self.lock();
         now.is_running = false;
         now.health.ran(run, why);
     }
 
-    /// In the run that ends now, that further server has brought this.
+    /// The result of the current run for that further server.
     pub fn server_ran(&self, name: &str, run: Run, why: Option<&dyn Display>) {
         let servers = &mut self.lock().servers;
         let place = servers.iter().position(|server| server.name == name).unwrap_or(servers.len());
@@ -99,12 +99,12 @@ impl Entry {
         servers.iter_mut().skip(place).take(1).for_each(|server| server.health.ran(run, why));
     }
 
-    /// What a run has judged; which events have another level than before.
+    /// Takes the judgements of a run; returns the events whose level has changed.
     pub fn judge(&self, events: &[HealthEvent]) -> Vec<Change> {
         if events.is_empty() { Vec::new() } else { self.lock().judged.take(events) }
     }
 
-    /// Copies of how it is, and how each of its servers is.
+    /// Copies of its state, and of those of its servers.
     pub(super) fn states(&self, kind: Kind, name: &str) -> Vec<State> {
         let now = &*self.lock();
         let state = |server: Option<&String>, health: &Health| State {
@@ -131,10 +131,10 @@ impl Entry {
 
 impl Health {
     fn new(wall: i64) -> Health {
-        Health { condition: Condition::Waiting, why: Sentence::default(), since: wall, last: None, faults: 0 }
+        Health { condition: Condition::Waiting, why: BoundedLine::default(), since: wall, last: None, faults: 0 }
     }
 
-    /// `false`: it is in that condition already.
+    /// Returns `false` if it is in that condition already.
     fn enter(&mut self, condition: Condition, wall: i64) -> bool {
         let is_new = self.condition != condition;
         if is_new {
@@ -153,20 +153,20 @@ impl Health {
     }
 }
 
-/// A line of bounded length, written again and again into the same memory. What could begin another line is a blank: reasons
-/// quote what others wrote.
+/// A line of bounded length that reuses its memory. Control characters become spaces, because reasons quote other
+/// programs.
 #[derive(Default)]
-struct Sentence(String);
+struct BoundedLine(String);
 
-impl Sentence {
+impl BoundedLine {
     fn set(&mut self, text: &dyn Display) {
         self.0.clear();
-        // It ends where it is full.
+        // Writing stops when the limit is reached.
         let _ = write!(self, "{text}");
     }
 }
 
-impl Write for Sentence {
+impl Write for BoundedLine {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for letter in text.chars() {
             if self.0.len() >= LONGEST {

@@ -1,36 +1,36 @@
-//! The health events of a check as they stand: which are not well, and when a level changes. Pure: times come in with the events.
+//! The health events of a check: which are not `ok`, and when a level changes. Pure: the times come with the events.
 
 use crate::model::point::{HealthEvent, Level};
 use std::collections::BTreeMap;
 
-/// Events of one check that are not well and known at once. Further ones are told when there is room.
+/// Most events of one check that are not `ok`. Further events are ignored until there is room.
 const MOST: usize = 1_000;
-/// Seconds without a judgement after which an event is not known any more.
+/// An event is forgotten after this many seconds without a judgement.
 const FORGOTTEN: i64 = 3 * 3_600;
-/// Times that a judgement may be as old as two judgements lie apart, and still hold.
+/// A judgement is valid for this many times the interval between the last two judgements.
 const FRESH: i64 = 3;
 
-/// An event that is not well.
+/// An event that is not `ok`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Open {
     pub event: String,
     pub level: Level,
     pub message: String,
-    /// Unix seconds since when it has this level.
+    /// Since when it has this level, in Unix seconds.
     pub since: i64,
-    /// When it was judged last, and how long after the time before.
+    /// When it was judged last, and the seconds between the last two judgements.
     last: i64,
     distance: i64,
 }
 
 impl Open {
-    /// Whether that judgement holds still; periods are of the check, in seconds.
+    /// Whether the judgement is still valid. `period` is the check's, in seconds.
     pub fn holds(&self, now: i64, period: i64) -> bool {
         now.saturating_sub(self.last) <= self.distance.max(period).saturating_mul(FRESH)
     }
 }
 
-/// An event that has another level than before.
+/// A change of an event's level.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
     /// Unix seconds.
@@ -38,16 +38,17 @@ pub struct Change {
     pub event: String,
     pub level: Level,
     pub message: String,
-    /// Seconds for which it was not well, where it is well again.
+    /// Seconds for which it was not `ok`, if it is `ok` again.
     pub lasted: Option<i64>,
 }
 
-/// By the name of the event. Before its first judgement all was well.
+/// Open events by name. Before its first judgement an event counts as `ok`.
 #[derive(Default)]
 pub(super) struct Judged(BTreeMap<String, Open>);
 
 impl Judged {
-    /// Takes in the judgements of a run: of several of one event the newest counts, and of several of one time the worst.
+    /// Takes the judgements of a run. Of several judgements of one event the newest counts, of several at the same time
+    /// the worst.
     pub fn take(&mut self, events: &[HealthEvent]) -> Vec<Change> {
         let mut newest: BTreeMap<&str, &HealthEvent> = BTreeMap::new();
         for event in events {
@@ -97,7 +98,7 @@ impl Judged {
         }
     }
 
-    /// Those that are not well.
+    /// The events that are not `ok`.
     pub fn open(&self) -> Vec<Open> {
         self.0.values().cloned().collect()
     }

@@ -1,7 +1,7 @@
-//! The state of each check, script and own module as it is published: the one source of the page and of `/metrics`.
+//! The published state of each check, script and own module: the only source for the page and `/metrics`.
 //!
-//! The tick loop and the workers publish it (`entry`), whoever asks reads a copy of it from the `board`. *Invariant:* no lock is
-//! held while a check runs, and where nothing has changed a run is published without an allocation.
+//! The tick loop and the workers write it (`entry`); readers get copies from the `board`. *Invariant:* no lock is held
+//! while a check runs; and publishing a run allocates nothing if nothing has changed.
 
 mod board;
 mod entry;
@@ -13,7 +13,7 @@ pub use judged::{Change, Open};
 
 use std::time::Duration;
 
-/// What is switched on.
+/// The kind of a thing that is switched on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     Check,
@@ -32,12 +32,12 @@ impl Kind {
     }
 }
 
-/// How it is. Those that need somebody come first.
+/// The condition of a check. Conditions that need attention come first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Condition {
-    /// Its last run failed, or told less than it should; or it goes on as it was because its section has a mistake.
+    /// Its last run failed, wholly or in part; or it still runs with its old section because the new one has a mistake.
     Fault,
-    /// Its run goes on past its tick.
+    /// Its run has not ended at the next tick.
     Late,
     /// It is switched on and cannot run.
     Off,
@@ -58,44 +58,44 @@ impl Condition {
     }
 }
 
-/// A run that has ended.
+/// A finished run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Run {
-    /// Unix seconds of its tick.
+    /// Time of its tick, in Unix seconds.
     pub tick: i64,
     pub took: Duration,
-    /// Points that it told, health events included.
+    /// Number of points reported, health events included.
     pub points: usize,
-    /// What it could not tell; one, where it failed as a whole.
+    /// Number of faults, the failure of the whole run included.
     pub faults: usize,
     pub has_failed: bool,
 }
 
-/// A check, script or own module at a moment.
+/// The state of a check, script or own module at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct State {
     pub kind: Kind,
     /// A check's name, or the file name of a script or own module.
     pub name: String,
-    /// The further server of a check that it is about: `shop` of `[NginX:shop]`.
+    /// The further server that this state is about: `shop` of `[NginX:shop]`; `None` for the check itself.
     pub server: Option<String>,
     pub condition: Condition,
-    /// Why it is in this condition, where that needs a reason.
+    /// Why it is in this condition, if it needs a reason.
     pub why: Option<String>,
-    /// Unix seconds since when it is in this condition.
+    /// Since when it is in this condition, in Unix seconds.
     pub since: i64,
     pub period: Duration,
     pub last: Option<Run>,
-    /// Faults since it was taken up.
+    /// Number of faults since its activation.
     pub faults: u64,
-    /// Ticks that it missed since it was taken up, because it was busy.
+    /// Number of ticks missed since its activation, because a run had not ended.
     pub missed: u64,
-    /// Its health events that are not well.
+    /// Its health events that are not `ok`.
     pub open: Vec<Open>,
 }
 
 impl State {
-    /// With the server that it is about, `check_nginx:shop`.
+    /// The name with its server: `check_nginx:shop`.
     pub fn full_name(&self) -> String {
         match &self.server {
             Some(server) => format!("{}:{server}", self.name),

@@ -1,4 +1,4 @@
-//! What is wrong with the daemon, in words. Pure: all that is known comes in.
+//! Problems of the daemon as messages. Pure: everything known is an argument.
 
 use super::Now;
 use super::overview::About;
@@ -6,27 +6,27 @@ use crate::state::{Condition, State};
 use crate::sys::clock;
 use std::time::Duration;
 
-/// How long a check may wait until it can begin: so many of its periods, and this.
+/// A check may wait this many of its periods before its start, and at least `LEAST`.
 const PATIENCE: u32 = 3;
 const LEAST: Duration = Duration::from_secs(10);
 
-/// Ticks do not come: the newest is that old.
+/// The message for missing ticks. `age` is that of the newest tick.
 pub fn silent(age: Duration, period: Duration) -> String {
     format!("the newest tick is {:.0} s old, one every {} s is due", age.as_secs_f64(), period.as_secs_f64())
 }
 
-/// A sentence for everything that needs somebody, the gravest first; none where all is well. Each is one line: names and reasons
-/// come from elsewhere.
+/// A message for each problem that needs attention, the most serious first; empty if there is none. Each is a single
+/// line, because names and reasons come from outside.
 pub fn wrong(about: &About, now: &Now) -> Vec<String> {
     let ticks = now.silence.map(|age| silent(age, about.period));
-    let mut checks: Vec<&State> = now.checks.iter().filter(|check| needs_somebody(check, now)).collect();
+    let mut checks: Vec<&State> = now.checks.iter().filter(|check| needs_attention(check, now)).collect();
     checks.sort_by_key(|check| check.condition);
     let sentences = ticks.into_iter().chain(sink(about, now)).chain(checks.into_iter().map(check));
     sentences.map(|sentence| sentence.replace(char::is_control, " ")).collect()
 }
 
-/// What waits for something else may do so for a while.
-fn needs_somebody(check: &State, now: &Now) -> bool {
+/// A check that waits is a problem only after a while.
+fn needs_attention(check: &State, now: &Now) -> bool {
     let waits = Duration::from_secs(u64::try_from(now.at.wall.saturating_sub(check.since)).unwrap_or_default());
     match check.condition {
         Condition::Fault | Condition::Late | Condition::Off => true,

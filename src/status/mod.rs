@@ -1,7 +1,8 @@
-//! How the daemon is: the one source of `puypuy status`, the page, `/health`, `/metrics` and what it tells of itself as points.
+//! The state of the daemon, for `puypuy status`, the page, `/health`, `/metrics` and the own metrics.
 //!
-//! Those who work publish (`state` for checks, `delivery/status` for delivery, the tick loop its beat); here it is put together when
-//! somebody asks. *Invariant:* nothing here waits for a check, the network or a disk: who asks has an answer at once.
+//! Each part publishes its own state (`state` for checks, `delivery/status` for delivery, the tick loop its beat). Here
+//! they are combined on request. *Invariant:* nothing here waits for a check, the network or a disk, so that an answer
+//! comes at once.
 
 pub mod health;
 pub mod numbers;
@@ -18,14 +19,14 @@ use serde_json::{Map, Value};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Where all that is published can be read.
+/// Access to everything that is published.
 #[derive(Clone)]
 pub struct Sources {
-    /// Exchanged as a whole when the configuration is.
+    /// Replaced as a whole by a reload.
     about: Arc<Mutex<Arc<About>>>,
-    /// Of delivery.
+    /// Published by delivery.
     delivery: Arc<Mutex<Status>>,
-    /// Of the checks.
+    /// The states of the checks.
     board: Arc<Board>,
     /// When the newest tick was.
     pub beat: Arc<Beat>,
@@ -36,17 +37,17 @@ impl Sources {
         Sources { about: Arc::new(Mutex::new(Arc::new(about))), delivery, board, beat }
     }
 
-    /// What the daemon is by its configuration.
+    /// The daemon's configuration, as far as it is shown.
     pub fn about(&self) -> Arc<About> {
         Arc::clone(&self.about.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The same from now on.
+    /// Replaces that after a reload.
     pub fn renew(&self, about: About) {
         *self.about.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(about);
     }
 
-    /// How all of it is now.
+    /// The present state of everything.
     pub fn now(&self) -> Now {
         let delivery = self.delivery.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (age, lateness, silence) = (self.beat.age(), self.beat.lateness(), self.beat.silence(self.about().period));
@@ -54,22 +55,22 @@ impl Sources {
         Now { at, delivery, checks, age, lateness, silence, usage }
     }
 
-    /// The same as the members of a JSON object.
+    /// That state as the members of a JSON object.
     pub fn overview(&self, now: Now) -> Map<String, Value> {
         Overview { about: &self.about(), zone: &zone::name(), now }.json()
     }
 }
 
-/// What there is to tell at a moment.
+/// The state of everything at one moment.
 pub struct Now {
     pub at: Moment,
     pub delivery: Status,
     pub checks: Vec<State>,
-    /// Of the newest tick: how old it is, and how long after it was due it began.
+    /// Of the newest tick: its age, and how late it began.
     pub age: Duration,
     pub lateness: Duration,
-    /// Its age again, where that is too old.
+    /// The age, if it is too high; `None` otherwise.
     pub silence: Option<Duration>,
-    /// `None` where the kernel does not say.
+    /// `None` if /proc cannot be read.
     pub usage: Option<Usage>,
 }

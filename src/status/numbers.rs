@@ -1,15 +1,15 @@
-//! The daemon's own numbers, a line each: what `/metrics` shows as Prometheus text, and what goes to the sink as points.
+//! The daemon's own metrics, one table line each: shown by `/metrics`, and sent to the sink as points.
 
 use super::Now;
 use crate::model::table::{Field, How, counter, gauge};
 use crate::sink::prometheus::{push_escaped, push_head};
 use crate::state::{Condition, State};
 
-/// A number of a `T`.
+/// A metric that is computed from a `T`.
 pub struct Number<T> {
     pub field: Field,
     help: &'static str,
-    /// `None` while there is none.
+    /// Computes the value; `None` if there is none now.
     pub of: fn(&T) -> Option<f64>,
 }
 
@@ -17,10 +17,10 @@ const fn number<T>(field: Field, help: &'static str, of: fn(&T) -> Option<f64>) 
     Number { field, help, of }
 }
 
-/// Unit of the moments at which something was last seen: each point tells its own time, so they are for `/metrics` alone.
+/// Unit of timestamps. They are shown by `/metrics` only, because points have their own time.
 pub const MOMENT: &str = "unix s";
 
-/// Of the daemon and its delivery.
+/// Metrics of the daemon and its delivery.
 pub const OF_DAEMON: &[Number<Now>] = &[
     number(
         counter("", "puypuy_points_collected_total", "points"),
@@ -93,7 +93,7 @@ pub const OF_DAEMON: &[Number<Now>] = &[
     }),
 ];
 
-/// Of each check, script and own module.
+/// Metrics of each check, script and own module.
 pub const OF_CHECKS: &[Number<State>] = &[
     number(
         gauge("", "puypuy_check_up", "0 or 1").int(),
@@ -122,7 +122,7 @@ pub const OF_CHECKS: &[Number<State>] = &[
     }),
 ];
 
-/// Appends all of them as Prometheus text.
+/// Appends all metrics as Prometheus text.
 pub fn push(page: &mut String, now: &Now) {
     for number in OF_DAEMON {
         if let Some(value) = (number.of)(now) {

@@ -1,4 +1,4 @@
-//! The daemon, its checks and its delivery as JSON, for `/api/status` and `puypuy status`. Pure: all that is known comes in.
+//! The daemon, its checks and its delivery as JSON, for `/api/status` and `puypuy status`. Pure.
 
 use super::{Now, health};
 use crate::config::settings::Settings;
@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The daemon, as its configuration has it.
+/// The daemon's configuration, as far as it is shown.
 #[derive(Clone)]
 pub struct About {
     pub host: String,
@@ -18,16 +18,16 @@ pub struct About {
     pub period: Duration,
     /// Name of the sink.
     pub sink: &'static str,
-    /// The configuration that was read.
+    /// Path of the configuration that was read.
     pub file: PathBuf,
-    /// Its own numbers go to the sink.
+    /// Whether its own metrics go to the sink.
     pub tells_itself: bool,
-    /// A file of it that was changed after it was read, as it is shown.
+    /// A configuration file that was changed after it was read; `None` if there is none.
     pub newer: Option<String>,
 }
 
 impl About {
-    /// With settings that were just read; `started` in unix seconds.
+    /// From settings that were just read; `started` is in Unix seconds.
     pub fn of(settings: &Settings, identity: &Identity, sink: &'static str, started: i64) -> About {
         About {
             host: identity.host.to_string(),
@@ -41,16 +41,16 @@ impl About {
     }
 }
 
-/// What there is to tell at a moment.
+/// Everything to be shown.
 pub struct Overview<'a> {
     pub about: &'a About,
-    /// Of the host, as people name it.
+    /// The host's time zone, as people name it.
     pub zone: &'a str,
     pub now: Now,
 }
 
 impl Overview<'_> {
-    /// Those that need somebody are the first of the checks.
+    /// Checks that need attention come first.
     pub fn json(self) -> Map<String, Value> {
         let Overview { about, zone, mut now } = self;
         now.checks.sort_by_key(|check| check.condition);
@@ -110,7 +110,7 @@ fn process(usage: Usage) -> Value {
     })
 }
 
-/// Health events of a check that are not well.
+/// Open health events of a check.
 fn events(check: &State, now: i64) -> impl Iterator<Item = Value> {
     let period = i64::try_from(check.period.as_secs()).unwrap_or(i64::MAX);
     let open = check.open.iter().filter(move |open| open.holds(now, period.saturating_add(1)));

@@ -1,10 +1,11 @@
-//! Requests of Btrfs about a mounted file system (linux/btrfs.h).
+//! Btrfs ioctls on a mounted file system (linux/btrfs.h).
 #![allow(unsafe_code)]
 
 use std::io;
 use std::os::fd::AsRawFd;
 
-/// A request of Btrfs (linux/btrfs.h) about a mounted file system: the answer takes the place of the question.
+/// One Btrfs ioctl. `data` is the argument, and the answer overwrites it. `is_written` says whether the kernel reads
+/// it, too.
 fn ask(folder: &impl AsRawFd, number: libc::c_ulong, is_written: bool, data: &mut [u64]) -> io::Result<()> {
     const READ: libc::c_ulong = 2 << 30;
     const WRITE: libc::c_ulong = 1 << 30;
@@ -16,17 +17,17 @@ fn ask(folder: &impl AsRawFd, number: libc::c_ulong, is_written: bool, data: &mu
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// What a Btrfs says of itself.
+/// What a Btrfs file system says about itself.
 pub struct Info {
     pub id: [u8; 16],
-    /// The highest number of a device.
+    /// The highest device id.
     pub highest: u64,
 }
 
-/// About the Btrfs that is mounted there (BTRFS_IOC_FS_INFO).
+/// Asks the Btrfs that is mounted at that folder (BTRFS_IOC_FS_INFO).
 ///
 /// # Errors
-/// It is none.
+/// There is no Btrfs at that folder.
 pub fn info(folder: &impl AsRawFd) -> io::Result<Info> {
     let mut data = [0; 128];
     ask(folder, 31, false, &mut data)?;
@@ -38,10 +39,10 @@ pub fn info(folder: &impl AsRawFd) -> io::Result<Info> {
     Ok(Info { id, highest })
 }
 
-/// The path of a device of it (BTRFS_IOC_DEV_INFO); empty for one that is missing.
+/// The path of one of its devices (BTRFS_IOC_DEV_INFO); empty for a missing device.
 ///
 /// # Errors
-/// There is no device of that number.
+/// It has no device with that id.
 pub fn device(folder: &impl AsRawFd, number: u64) -> io::Result<String> {
     const PATH: usize = 384;
     let mut data = [0; 512];
@@ -51,10 +52,10 @@ pub fn device(folder: &impl AsRawFd, number: u64) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&path.collect::<Vec<u8>>()).into_owned())
 }
 
-/// The errors of a device of it (BTRFS_IOC_GET_DEV_STATS): writing, reading, flushing, corruption, generation.
+/// The error counters of one of its devices (BTRFS_IOC_GET_DEV_STATS): write, read, flush, corruption, generation.
 ///
 /// # Errors
-/// There is no device of that number, or the process is not root's.
+/// It has no device with that id, or the process is not root.
 pub fn errors(folder: &impl AsRawFd, number: u64) -> io::Result<[u64; 5]> {
     let mut data = [0; 129];
     [data[0], data[1]] = [number, 5];

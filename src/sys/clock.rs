@@ -1,23 +1,23 @@
-//! The wall clock, and how its time is written.
+//! The wall clock, and time as text.
 #![allow(unsafe_code)]
 
 use std::ffi::CStr;
 use std::mem::MaybeUninit;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Two readings that are no further apart are of the same moment.
-const TOGETHER: Duration = Duration::from_millis(10);
+/// Two clock readings at most this far apart count as simultaneous.
+const SIMULTANEOUS: Duration = Duration::from_millis(10);
 
-/// Since 1970; nothing for a clock before that.
+/// The time since 1970; zero if the clock is set before that.
 pub fn wall() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-/// Both clocks at the same moment: read again when the thread was held up between them.
+/// Both clocks at the same moment: they are read again if the thread was delayed in between.
 pub fn both() -> (Instant, Duration) {
     let mut read = (Instant::now(), wall());
     for _ in 0..3 {
-        if read.0.elapsed() < TOGETHER {
+        if read.0.elapsed() < SIMULTANEOUS {
             break;
         }
         read = (Instant::now(), wall());
@@ -30,13 +30,13 @@ pub fn unix_now() -> i64 {
     i64::try_from(wall().as_secs()).unwrap_or(i64::MAX)
 }
 
-/// Seconds since 1970 as people here read them: `2026-11-28 18:25:42`, in local time.
+/// Seconds since 1970 as `2026-11-28 18:25:42`, in local time.
 pub fn local(seconds: i64) -> String {
     local_time(seconds, c"%Y-%m-%d %H:%M:%S")
 }
 
-/// Seconds since 1970 as local time in a strftime format. Follows daylight saving, because the offset is asked each time.
-/// Empty for a time that the C library cannot show.
+/// Seconds since 1970 in local time, by a strftime format. Follows daylight saving, because the offset is looked up
+/// each time. Empty for a time that the C library cannot format.
 pub fn local_time(seconds: i64, format: &CStr) -> String {
     let seconds = seconds as libc::time_t;
     let mut parts = MaybeUninit::<libc::tm>::zeroed();

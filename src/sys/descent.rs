@@ -1,4 +1,4 @@
-//! Down a path level by level, by descriptor, for root: nothing is followed that others could have put there.
+//! Walks down a path for root, by descriptor, so that no link of another user is followed.
 
 use nix::dir::{Dir, Type};
 use nix::errno::Errno;
@@ -12,22 +12,22 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path};
 
-/// Links within one path, as the kernel counts them.
+/// Most symbolic links in one path, the kernel's own limit.
 const MOST_LINKS: usize = 40;
 const LEVEL: OFlag = OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
 const FOLDER: OFlag = OFlag::O_DIRECTORY.union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
 
-/// Where the way to a folder ended.
+/// The result of a descent.
 pub enum Descent {
-    /// The folder is there, and nobody but root can change what lies in it and on the way to it.
+    /// The folder exists, and only root can change its entries and those of the folders above it.
     There(OwnedFd),
-    /// That folder of root's is the last that is there; the name is the first that is missing.
+    /// The last existing folder, which only root can change, and the first missing name below it.
     Missing(OwnedFd, OsString),
-    /// Somebody else can change what lies on the way: root keeps its hands off.
+    /// Another user can change something on the way: root must not write there.
     Foreign,
 }
 
-/// Goes down to the folder. Links are followed where only root can have made them, as `/var/run`.
+/// Walks down to the folder. A link is followed only if root alone can have made it, as with `/var/run`.
 pub fn descend(folder: &Path) -> io::Result<Descent> {
     let top = || openat(nix::fcntl::AT_FDCWD, "/", LEVEL, Mode::empty());
     let mut at = top()?;
@@ -35,7 +35,7 @@ pub fn descend(folder: &Path) -> io::Result<Descent> {
     let mut links = 0;
     while let Some(name) = open.pop_front() {
         let about = fstat(&at)?;
-        if !is_roots_alone(&about) {
+        if !is_only_roots(&about) {
             return Ok(Descent::Foreign);
         }
         match openat(&at, name.as_os_str(), LEVEL, Mode::empty()) {
@@ -56,7 +56,7 @@ pub fn descend(folder: &Path) -> io::Result<Descent> {
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(if is_roots_alone(&fstat(&at)?) { Descent::There(at) } else { Descent::Foreign })
+    Ok(if is_only_roots(&fstat(&at)?) { Descent::There(at) } else { Descent::Foreign })
 }
 
 fn names(path: &Path) -> VecDeque<OsString> {
@@ -68,17 +68,17 @@ fn names(path: &Path) -> VecDeque<OsString> {
     path.components().filter_map(name).collect()
 }
 
-/// Whether nobody but root can put something else in the place of what lies in that folder.
-fn is_roots_alone(folder: &FileStat) -> bool {
+/// Whether only root can replace entries of that folder.
+fn is_only_roots(folder: &FileStat) -> bool {
     let others = Mode::S_IWGRP | Mode::S_IWOTH;
     let mode = Mode::from_bits_truncate(folder.st_mode);
     folder.st_uid == 0 && (!mode.intersects(others) || mode.contains(Mode::S_ISVTX))
 }
 
-/// Makes a folder in one of root's and gives it to the user.
+/// Makes a folder in a folder of root's, and gives it to the user.
 pub fn make_for(user: &User, parent: &OwnedFd, name: &OsStr, mode: u32) -> io::Result<()> {
     match mkdirat(parent, name, Mode::S_IRWXU) {
-        // Another start was faster.
+        // Another start made it first.
         Err(Errno::EEXIST) => return Ok(()),
         made => made?,
     }
@@ -87,7 +87,7 @@ pub fn make_for(user: &User, parent: &OwnedFd, name: &OsStr, mode: u32) -> io::R
     Ok(fchown(&made, Some(user.uid), Some(user.gid))?)
 }
 
-/// Whether a folder could be made there: makes it and takes it away again.
+/// Whether a folder could be made there: makes it and removes it.
 pub fn try_to_make(parent: &OwnedFd, name: &OsStr) -> io::Result<()> {
     match mkdirat(parent, name, Mode::S_IRWXU) {
         Err(Errno::EEXIST) => Ok(()),
@@ -95,8 +95,8 @@ pub fn try_to_make(parent: &OwnedFd, name: &OsStr) -> io::Result<()> {
     }
 }
 
-/// Opens a file in one of root's folders for the user to have, and makes it where it is missing. `None`: there is something
-/// else than a plain file with one name that belongs to root or to the user, and it stays as it is.
+/// Opens a file for the user in a folder of root's, and makes it if it is missing. `None` if there is anything but a
+/// plain file with a single link that belongs to root or to the user; it is not changed.
 pub fn file_for(user: &User, folder: &OwnedFd, name: &OsStr, mode: u32) -> io::Result<Option<File>> {
     let flags = OFlag::O_WRONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
     let file = match openat(folder, name, flags | OFlag::O_CREAT, Mode::from_bits_truncate(mode)) {
@@ -113,7 +113,7 @@ fn is_for(user: &User, file: &FileStat) -> bool {
     kind == SFlag::S_IFREG && file.st_nlink == 1 && (file.st_uid == 0 || file.st_uid == user.uid.as_raw())
 }
 
-/// What [`file_for`] would find, without making or changing anything.
+/// Whether [`file_for`] would succeed; makes and changes nothing.
 pub fn has_for(user: &User, folder: &OwnedFd, name: &OsStr) -> io::Result<bool> {
     match fstatat(folder, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
         Ok(about) => Ok(is_for(user, &about)),
@@ -122,8 +122,9 @@ pub fn has_for(user: &User, folder: &OwnedFd, name: &OsStr) -> io::Result<bool> 
     }
 }
 
-/// Gives the user a folder of root's with all that lies below it and is root's: what is innermost first, so that at no time
-/// something is given away in a folder that is not root's alone. Links, and files with a second name, stay as they are.
+/// Gives the user a folder of root's with everything below it that is root's. The innermost entries come first, so that
+/// nothing is given away inside a folder that others can change already. Links, and files with several links, are left
+/// as they are.
 pub fn give_all(user: &User, folder: &OwnedFd) -> io::Result<()> {
     let owner = (Some(user.uid), Some(user.gid));
     let mut list = Dir::openat(folder, ".", FOLDER, Mode::empty())?;
@@ -136,7 +137,7 @@ pub fn give_all(user: &User, folder: &OwnedFd) -> io::Result<()> {
         let about = fstatat(folder, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
         let is_folder = entry.file_type() == Some(Type::Directory)
             || SFlag::from_bits_truncate(about.st_mode & SFlag::S_IFMT.bits()) == SFlag::S_IFDIR;
-        if is_folder && is_roots_alone(&about) {
+        if is_folder && is_only_roots(&about) {
             give_all(user, &openat(folder, name, FOLDER, Mode::empty())?)?;
         } else if is_for(user, &about) && about.st_uid == 0 {
             fchownat(folder.as_fd(), name, owner.0, owner.1, AtFlags::AT_SYMLINK_NOFOLLOW)?;

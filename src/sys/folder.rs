@@ -1,4 +1,4 @@
-//! Folders that need not be there, where a missing one is empty; and whose a folder is.
+//! Folders that may be missing, which counts as empty; and whether a folder is safe from other users.
 
 use super::users::name_of;
 use crate::model::error::{Error, Result};
@@ -8,10 +8,10 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 
-/// What is in the folder, in no order.
+/// The entries of the folder, in no order.
 ///
 /// # Errors
-/// [`Error::File`]: it is there and cannot be listed.
+/// [`Error::File`]: it exists but cannot be listed.
 pub fn entries(folder: &Path) -> Result<Vec<DirEntry>> {
     match fs::read_dir(folder) {
         Ok(entries) => Ok(entries.flatten().collect()),
@@ -20,7 +20,7 @@ pub fn entries(folder: &Path) -> Result<Vec<DirEntry>> {
     }
 }
 
-/// The names of what is in the folder, sorted. Those that are not UTF-8 are left out.
+/// The names of the entries, sorted. Names that are not UTF-8 are left out.
 ///
 /// # Errors
 /// As [`entries`].
@@ -31,11 +31,11 @@ pub fn names(folder: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Fails where others than this user and root could put something into the folder: what lies there is read, deleted and
-/// written to. A missing one is fine.
+/// Fails if users other than this one and root could create files in the folder, because we read, write and delete
+/// files there. A missing folder is fine.
 ///
 /// # Errors
-/// A sentence with what to do.
+/// The message names the remedy.
 pub fn trust(folder: &Path) -> Result<()> {
     let about = match fs::metadata(folder) {
         Ok(about) => about,
@@ -61,7 +61,8 @@ pub fn trust(folder: &Path) -> Result<()> {
     }
 }
 
-/// The names of what is a check or a script in the folder, sorted; neither copies of editors and of Python nor anything else.
+/// The names of checks and scripts in the folder, sorted; backup copies of editors and compiled Python files are left
+/// out.
 ///
 /// # Errors
 /// As [`entries`].
@@ -71,7 +72,7 @@ pub fn check_names(folder: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Makes a link of that name in one folder below home to what has the name in another.
+/// Makes a link `enabled/name` to `available/name`; both folders are below home.
 pub fn link(home: &Path, enabled: &str, available: &str, name: &str) -> Result<()> {
     let folder = home.join(enabled);
     fs::create_dir_all(&folder).map_err(Error::file("make", &folder))?;
@@ -80,10 +81,11 @@ pub fn link(home: &Path, enabled: &str, available: &str, name: &str) -> Result<(
     symlink(target, &link).map_err(Error::file("make the link", &link))
 }
 
-/// That this is a symbolic link, which can be made again, or a file that may move elsewhere, where nothing has its name.
+/// Checks that [`remove`] can be called: the path is a symbolic link, or a file that may be moved to a free name in
+/// `elsewhere`.
 ///
 /// # Errors
-/// It is a file that may not, or cannot; the message says what its owner can do.
+/// It is a file that may not or cannot be moved; the message names the remedy.
 pub fn check_removal(path: &Path, elsewhere: &Path, moves: bool) -> Result<()> {
     if path.is_symlink() {
         return Ok(());
@@ -103,7 +105,7 @@ pub fn check_removal(path: &Path, elsewhere: &Path, moves: bool) -> Result<()> {
     }
 }
 
-/// Removes a link; moves what is none elsewhere.
+/// Removes a link; moves a file to `elsewhere`.
 pub fn remove(path: &Path, elsewhere: &Path) -> Result<()> {
     if path.is_symlink() {
         return fs::remove_file(path).map_err(Error::file("remove", path));

@@ -1,26 +1,25 @@
-//! The names of this host and of others, as its resolver knows them.
+//! Names of this host and of others, from the resolver.
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::mem::MaybeUninit;
 use std::ptr;
 
-/// The full name of this host, as Python's `socket.getfqdn()` finds it: the address of the host's own name is looked up
-/// backwards, and of the names found there the first with a dot is taken, else the first; without an answer the own
-/// name. Asks the resolver, which can take as long as its timeouts allow: call it where waiting is bounded.
+/// The fully qualified name of this host, found as by Python's `socket.getfqdn()`: the address of the host's own name
+/// is resolved back to names. Returns the first of these with a dot, else the first, else the own name. The resolver
+/// may block until its own timeouts: call this only where the wait is bounded.
 pub fn fqdn() -> String {
     let own = node_name();
     let names = names_of(&own);
     names.iter().find(|name| name.contains('.')).or(names.first()).cloned().unwrap_or(own)
 }
 
-/// The name that the resolver has for the address of that host, as Python's `socket.gethostbyaddr()` finds it. Waits as
-/// [`fqdn`] does.
+/// The resolver's name for the address of that host, as with Python's `socket.gethostbyaddr()`. Blocks like [`fqdn`].
 pub fn name_of(host: &str) -> Option<String> {
     names_of(host).into_iter().next()
 }
 
-/// What `uname -n` says; never asks the resolver.
+/// The name from `uname -n`; does not use the resolver.
 pub fn node_name() -> String {
     nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
@@ -39,7 +38,7 @@ unsafe extern "C" {
     ) -> c_int;
 }
 
-/// The canonical name and the aliases of the first address of `host`; empty when one of the two look-ups fails.
+/// The canonical name and aliases of the first address of `host`; empty if one of the two look-ups fails.
 fn names_of(host: &str) -> Vec<String> {
     let Ok(host) = CString::new(host) else { return Vec::new() };
     let mut found: *mut libc::addrinfo = ptr::null_mut();

@@ -1,12 +1,12 @@
-//! Who holds the lock of a file.
+//! The process that holds a file's lock.
 
 use nix::sys::stat::{major, minor};
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 
-/// The process that holds the exclusive lock of that file, as `/proc/locks` says. The device there differs from
-/// the one that stat tells on btrfs and overlays: where none fits, the inode alone decides. `None` as well when the holder
-/// lives in another pid namespace.
+/// The process with the exclusive lock on that file, from `/proc/locks`. On btrfs and overlays the device number there
+/// differs from stat's; if no entry has the device, the inode alone decides. `None` also if the holder is in another
+/// pid namespace.
 pub fn holder(file: &Metadata) -> Option<i32> {
     let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
     let device = format!("{:02x}:{:02x}", major(file.dev()), minor(file.dev()));

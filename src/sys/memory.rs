@@ -1,10 +1,10 @@
-//! What the C library and the kernel keep of memory that is not needed.
+//! Returns memory to the system that the C library and the kernel keep without need.
 #![allow(unsafe_code)]
 
 use std::ptr;
 
-/// Lets all threads share two heaps. By default each thread gets its own, which holds on to what it once used: with a
-/// thread per check that is the larger part of the memory. To be called before the first thread.
+/// Makes all threads share two heaps. By default each thread gets its own, which keeps the memory that it once used;
+/// with a thread per check that would be most of the daemon's memory. Call this before the first thread.
 pub fn limit_arenas() {
     #[cfg(target_env = "gnu")]
     // SAFETY: mallopt only sets a number of the allocator, and may be called at any time.
@@ -13,15 +13,15 @@ pub fn limit_arenas() {
     }
 }
 
-/// Gives back what only the start needed: freed memory, and pages of the program itself, which the kernel maps by 64 KiB and
-/// reads again from the file where they are needed.
+/// Gives back memory that only the start needed: freed heap, and pages of the program file, which the kernel maps in
+/// pieces of 64 KiB and reads again from the file when they are needed.
 pub fn trim() {
     #[cfg(target_env = "gnu")]
     // SAFETY: malloc_trim takes the allocator's own locks and may be called from any thread.
     unsafe {
         libc::malloc_trim(0);
     }
-    for (start, length) in untouched(&std::fs::read_to_string("/proc/self/smaps").unwrap_or_default()) {
+    for (start, length) in unmodified_mappings(&std::fs::read_to_string("/proc/self/smaps").unwrap_or_default()) {
         // SAFETY: the range is a mapping of this process as the kernel just told it, backed by a file, never written to
         // and not writable, so that every page of it comes back from the file when it is next used. No such mapping is
         // ever taken away in this process: it loads no library at run time but through the C library's name service, which
@@ -32,9 +32,9 @@ pub fn trim() {
     }
 }
 
-/// Start and length of the mappings of `/proc/self/smaps` that are code or constants as they are in a file: what was changed
-/// when it was loaded has anonymous pages.
-fn untouched(smaps: &str) -> Vec<(usize, usize)> {
+/// Start and length of the mappings in `/proc/self/smaps` that are unchanged code or constants of a file. Mappings that
+/// were changed at load time have anonymous pages and are left out.
+fn unmodified_mappings(smaps: &str) -> Vec<(usize, usize)> {
     let (mut found, mut last) = (Vec::new(), None);
     for line in smaps.lines() {
         if let Some(range) = range(line) {
@@ -46,7 +46,7 @@ fn untouched(smaps: &str) -> Vec<(usize, usize)> {
     found
 }
 
-/// Start and length of the mapping whose first line this is, and whether it is of a file and cannot be written to.
+/// Parses the first line of a mapping: its start and length, and whether it maps a file and cannot be written.
 fn range(line: &str) -> Option<((usize, usize), bool)> {
     let mut words = line.split_ascii_whitespace();
     let (start, end) = words.next()?.split_once('-')?;

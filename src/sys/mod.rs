@@ -1,5 +1,6 @@
-//! The system below: users, folders, clocks, signals, memory, the log. `unsafe` code, calls of the C library that no crate
-//! in the tree wraps, is here and nowhere else.
+//! The operating system: users, folders, clocks, signals, memory, the log.
+//!
+//! All `unsafe` code is here: calls of the C library for which no crate in the dependency tree has a safe function.
 
 pub mod btrfs;
 pub mod clock;

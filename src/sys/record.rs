@@ -1,4 +1,4 @@
-//! A file of lines that stays small: where it is full, its older half goes.
+//! A file of lines with a bounded size: when it is full, its older half is removed.
 
 use crate::model::error::{Error, Result};
 use std::fs::{self, OpenOptions};
@@ -6,11 +6,11 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// Bytes; some two thousand lines.
+/// Maximum size in bytes; about two thousand lines.
 const MOST: u64 = 256 << 10;
 const MODE: u32 = 0o640;
 
-/// Where lines are appended, by one at a time.
+/// The file, to which lines are appended.
 pub struct Record(PathBuf);
 
 impl Record {
@@ -18,7 +18,7 @@ impl Record {
         Record(path)
     }
 
-    /// Appends a line, which holds no end of a line.
+    /// Appends a line. `line` must not contain a newline.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -56,7 +56,7 @@ impl Record {
     }
 }
 
-/// The lines of that file, oldest first; none where there is no file.
+/// The lines of that file, oldest first; none if there is no file.
 ///
 /// # Errors
 /// It cannot be read.

@@ -1,4 +1,4 @@
-//! A file with another content, all at once: whoever reads it finds the old one or the new one, by the same owner and mode.
+//! Replaces a file atomically: readers see the old content or the new one; owner and mode stay the same.
 
 use crate::model::error::{Error, Result};
 use nix::unistd::{Gid, Uid, fchown};
@@ -7,13 +7,14 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-/// Of a file that was not there: the shipped ones have it, too.
+/// Mode of a new file; the shipped files have the same.
 const MODE: u32 = 0o644;
 
-/// Writes it beside the old one and puts it in that place. What was not there is made, with its folder.
+/// Writes the new content beside the old file and renames it over that. Makes the file and its folder if they are
+/// missing.
 ///
 /// # Errors
-/// It is a link or no file, or cannot be written; the old one is as it was.
+/// It is a link, or not a plain file, or cannot be written; the old file is unchanged.
 pub fn rewrite(path: &Path, content: &[u8]) -> Result<()> {
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(Error::daemon(format!("{}: no name of a file", path.display())));

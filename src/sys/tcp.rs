@@ -1,12 +1,12 @@
-//! What the kernel knows of a connection.
+//! The kernel's state of a TCP connection.
 #![allow(unsafe_code)]
 
 use std::ffi::c_int;
 use std::io;
 use std::os::fd::AsRawFd;
 
-/// Bytes written to a connection that the other side's kernel has not taken yet, the end of the stream counted as one.
-/// See tcp(7), SIOCOUTQ.
+/// Number of bytes written to a connection that the peer's kernel has not acknowledged; the FIN counts as one. See
+/// tcp(7), SIOCOUTQ.
 pub fn unacknowledged(stream: &impl AsRawFd) -> io::Result<usize> {
     let mut bytes: c_int = 0;
     // SAFETY: the request writes one int to the place given, which lives for the whole call.

@@ -1,12 +1,12 @@
-//! The terminal behind stdout: whether there is one, and how large it is.
+//! The terminal on stdout: whether there is one, and its height.
 #![allow(unsafe_code)]
 
 use std::io::{self, IsTerminal};
 
-/// Rows that are taken for one that does not say.
+/// Assumed height of a terminal that does not report it.
 const ROWS: u16 = 24;
 
-/// Rows of the terminal behind stdout; `None` where there is none.
+/// Rows of the terminal on stdout; `None` if stdout is not a terminal.
 pub fn rows() -> Option<u16> {
     if !io::stdout().is_terminal() {
         return None;

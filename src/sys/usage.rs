@@ -1,15 +1,15 @@
-//! What this process uses: memory, processor time, descriptors, threads.
+//! Resources of this process: memory, CPU time, descriptors, threads.
 
 use nix::unistd::{SysconfVar, sysconf};
 use std::fs;
 use std::time::Duration;
 
-/// At a moment.
+/// At one moment.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Usage {
-    /// Bytes in memory, those shared with others included.
+    /// Resident memory in bytes, shared pages included.
     pub memory: u64,
-    /// Processor time of all its threads since the start.
+    /// CPU time of all threads since the start.
     pub cpu: Duration,
     /// Open descriptors.
     pub descriptors: u64,
@@ -17,15 +17,17 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// `None` where /proc does not tell.
+    /// `None` if /proc cannot be read.
     pub fn now() -> Option<Usage> {
-        // Linux says how many since 6.2 (proc_pid_fd(5)); before, the one that lists them is none of them.
+        // Since Linux 6.2 the size of the folder is the number of descriptors (proc_pid_fd(5)). Before, they are
+        // listed, and the listing's own descriptor is subtracted.
         let descriptors = match fs::metadata("/proc/self/fd").ok()?.len() {
             0 => (fs::read_dir("/proc/self/fd").ok()?.count() as u64).saturating_sub(1),
             counted => counted,
         };
         let stat = fs::read_to_string("/proc/self/stat").ok()?;
-        // The name in brackets may hold blanks and brackets. The first word behind it is the third of proc_pid_stat(5).
+        // The name in parentheses may contain spaces and parentheses. The first word after it is field 3 of
+        // proc_pid_stat(5).
         let words: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
         let number = |place: usize| words.get(place.checked_sub(3)?)?.parse::<u64>().ok();
         let of_system = |what| u64::try_from(sysconf(what).ok()??).ok().filter(|number| *number > 0);

@@ -4,7 +4,7 @@ use crate::model::error::{Error, Result};
 use nix::unistd::{Gid, Uid, User, initgroups, setgid, setuid};
 use std::ffi::CString;
 
-/// The user of that name; why there is none, in words, otherwise.
+/// Looks up a user by name.
 pub fn find(name: &str) -> std::result::Result<User, NotFound> {
     match User::from_name(name) {
         Ok(Some(user)) => Ok(user),
@@ -25,7 +25,7 @@ impl NotFound {
         matches!(self, NotFound::Unknown(_))
     }
 
-    /// A sentence that names the user.
+    /// The reason, which names the user.
     pub fn why(self) -> String {
         match self {
             NotFound::Unknown(why) | NotFound::NoAnswer(why) => why,
@@ -33,7 +33,7 @@ impl NotFound {
     }
 }
 
-/// Becomes the user with its groups and no way back.
+/// Becomes the user, with the user's groups and without a way back.
 pub fn become_user(user: &User) -> Result<()> {
     let name = &user.name;
     let failed = |doing: &'static str| {
@@ -50,7 +50,7 @@ pub fn become_user(user: &User) -> Result<()> {
     Ok(())
 }
 
-/// The name of a user, or its number where it has none.
+/// The name of a user, or the number if there is no name.
 pub fn name_of(user: Uid) -> String {
     User::from_uid(user).ok().flatten().map_or_else(|| user.to_string(), |user| user.name)
 }

@@ -1,9 +1,10 @@
-//! The time zone of this host, as people name it.
+//! The time zone of this host, as people write it.
 
 use super::clock::{local_time, unix_now};
 use std::fs;
 
-/// `Europe/Berlin` where the system says so and no `TZ` is set, else how far its clock is from UTC now: `UTC+2`.
+/// `Europe/Berlin` if the system has such a name and `TZ` is not set; otherwise the present offset from UTC, such as
+/// `UTC+2`.
 pub fn name() -> String {
     let is_set = std::env::var_os("TZ").is_some_and(|zone| !zone.is_empty());
     let linked = fs::read_link("/etc/localtime").ok().filter(|_| !is_set);
@@ -14,7 +15,7 @@ pub fn name() -> String {
     }
 }
 
-/// `+0200` and `-0330` as `UTC+2` and `UTC-3:30`.
+/// Turns `+0200` and `-0330` into `UTC+2` and `UTC-3:30`.
 fn from_utc(offset: &str) -> String {
     let digits = offset.get(1..).unwrap_or_default();
     let number = |part: Option<&str>| part.and_then(|part| part.parse().ok()).unwrap_or(0);

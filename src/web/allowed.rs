@@ -1,19 +1,19 @@
-//! Who may ask: addresses and networks.
+//! Which client addresses may connect: addresses and networks.
 
 use std::net::IpAddr;
 
-/// `allowedip`: without any, this machine alone.
+/// `allowedip`; if it is empty, only this machine.
 #[derive(Clone, Debug)]
 pub struct Allowed(Vec<(IpAddr, u8)>);
 
 impl Allowed {
-    /// Addresses, and networks as `10.0.0.0/8`. `Err` holds the word that is neither.
+    /// Parses addresses, and networks such as `10.0.0.0/8`. `Err` contains the word that is neither.
     pub fn parse(words: &[&str]) -> Result<Allowed, String> {
         let nets: Result<Vec<_>, String> = words.iter().map(|word| parse(word).ok_or(word.to_string())).collect();
         Ok(Allowed(nets?))
     }
 
-    /// Whether that peer may ask. An IPv4 address that came through IPv6 counts as itself.
+    /// Whether that client may connect. An IPv4-mapped IPv6 address counts as its IPv4 address.
     pub fn admits(&self, peer: IpAddr) -> bool {
         let peer = peer.to_canonical();
         match self.0.is_empty() {
@@ -22,7 +22,7 @@ impl Allowed {
         }
     }
 
-    /// Whether there is a peer beyond this machine that may ask.
+    /// Whether any client on another machine may connect.
     pub fn admits_others(&self) -> bool {
         self.0.iter().any(|(net, length)| !net.is_loopback() || *length < if net.is_ipv4() { 8 } else { 128 })
     }
@@ -38,7 +38,8 @@ fn parse(word: &str) -> Option<(IpAddr, u8)> {
 }
 
 fn contains((net, length): (IpAddr, u8), peer: IpAddr) -> bool {
-    // Bits beyond the length are shifted out; a shift by all bits is none at all.
+    // Shifts out the bits beyond the prefix; `checked_shr` is `None` for a prefix length of 0, which matches
+    // everything.
     let is_same = |differing: u128, bits: u8| differing.checked_shr((bits - length).into()).unwrap_or(0) == 0;
     match (net, peer) {
         (IpAddr::V4(net), IpAddr::V4(peer)) => is_same((net.to_bits() ^ peer.to_bits()).into(), 32),

@@ -1,11 +1,11 @@
-//! What is answered, before it becomes HTTP: a status and JSON.
+//! An answer before it is turned into HTTP: a status and JSON.
 
 use hyper::StatusCode;
 use serde_json::json;
 use std::fmt::Display;
 use std::io::Write;
 
-/// A status, and an object as text.
+/// A status, and a JSON object as text.
 pub struct Answer {
     pub status: StatusCode,
     pub json: String,
@@ -25,10 +25,10 @@ impl Answer {
     }
 }
 
-/// As gzip.
+/// Compresses with gzip.
 pub fn zipped(plain: &[u8], how: flate2::Compression) -> Vec<u8> {
     let mut zipped = flate2::write::GzEncoder::new(Vec::with_capacity(plain.len() / 4), how);
-    // Writing into a vector cannot fail.
+    // Writing to a vector cannot fail.
     let _ = zipped.write_all(plain);
     zipped.finish().unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Points in columns of equal width: what a chart is drawn from.
+//! Aggregates points into columns of equal width, from which charts are drawn.
 
 use super::query::Window;
 use crate::model::error::Result;
@@ -6,13 +6,14 @@ use crate::model::point::Value;
 use crate::sink::local::{Grain, Reader, Summary};
 use crate::sink::number;
 
-/// Columns at least so wide are made of quarters, and of minutes.
+/// From these widths on, in seconds, columns are computed from the rollups per quarter of an hour, and per minute.
 const OF_QUARTERS: i64 = 450;
 const OF_MINUTES: i64 = 30;
-/// Whole numbers below it are told as they are: the change of a counter is drawn from them, and a time needs all of its digits.
+/// Smaller whole numbers are written exactly: a counter's change is computed from them, and a timestamp needs all
+/// digits.
 const EXACT: f64 = (1_u64 << 53) as f64;
 
-/// Where the columns are. Their begins are multiples of their width, so they stay where they are while time goes on.
+/// The positions of the columns. They start at multiples of their width, so they do not move as time goes on.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Axis {
     pub grain: Grain,
@@ -22,7 +23,7 @@ pub struct Axis {
 }
 
 impl Axis {
-    /// Columns over that window, each of `width` seconds or more, for points that come every `period` seconds.
+    /// Columns that cover that window, each of at least `width` seconds, for points that come every `period` seconds.
     pub fn new(Window { from, to }: Window, width: i64, period: i64) -> Axis {
         let (grain, unit) = match width {
             OF_QUARTERS.. => (Grain::Quarter, 900),
@@ -44,7 +45,7 @@ impl Axis {
     }
 }
 
-/// What the points of a column come to.
+/// The summary of a column's points.
 #[derive(Clone, Copy)]
 struct Column {
     n: i64,
@@ -65,7 +66,7 @@ impl Column {
     }
 }
 
-/// The columns of these series (sorted by id), as a JSON list.
+/// The columns of these series (ids, sorted), as a JSON list.
 pub fn read(store: Option<&Reader>, ids: &[i64], axis: Axis) -> Result<String> {
     let count = usize::try_from(axis.count).unwrap_or(0);
     let mut series = vec![vec![EMPTY; count]; ids.len()];
@@ -82,7 +83,7 @@ pub fn read(store: Option<&Reader>, ids: &[i64], axis: Axis) -> Result<String> {
     Ok(format!("[{}]", series.join(",")))
 }
 
-/// Means, and the extremes where they differ from these.
+/// The means; minima and maxima only if they differ from the means.
 fn told(id: i64, columns: &[Column]) -> String {
     let list = |number: fn(&Column) -> f64| {
         let cells: Vec<String> = columns
@@ -102,7 +103,7 @@ fn told(id: i64, columns: &[Column]) -> String {
     text + "}"
 }
 
-/// Whole as it is, else with four significant digits; `None` for what is no number.
+/// A whole number exactly, any other with four significant digits; `None` for NaN and infinity.
 fn rounded(exact: f64) -> Option<String> {
     let is_told = exact.fract() == 0.0 && exact.abs() < EXACT;
     let number = if is_told { exact } else { format!("{exact:.3e}").parse().ok()? };

@@ -1,10 +1,10 @@
-//! The files of the page: part of the program, compressed once.
+//! The static files of the page: part of the program, compressed once.
 
 use super::answer::zipped;
 use flate2::Compression;
 use hyper::body::Bytes;
 
-/// Path, type and text of each.
+/// Path, content type and text of each.
 const FILES: &[(&str, &str, &str)] = &[
     ("/", "text/html; charset=utf-8", include_str!("page/index.html")),
     ("/icon.svg", "image/svg+xml", include_str!("page/icon.svg")),
@@ -12,17 +12,17 @@ const FILES: &[(&str, &str, &str)] = &[
     ("/page.js", "text/javascript; charset=utf-8", include_str!("page/page.js")),
 ];
 
-/// One of them.
+/// A file of the page.
 pub struct File {
     pub path: &'static str,
     pub kind: &'static str,
     pub plain: Bytes,
     pub zipped: Bytes,
-    /// Its ETag, weak since both forms have the same.
+    /// Its ETag, weak because the plain and the compressed form share it.
     pub tag: String,
 }
 
-/// All of them.
+/// All files of the page.
 pub fn all() -> Vec<File> {
     let file = |(path, kind, text): &(&'static str, &'static str, &'static str)| File {
         path,
@@ -35,7 +35,7 @@ pub fn all() -> Vec<File> {
 }
 
 impl File {
-    /// Whether a browser has it already, by the `If-None-Match` that it sent (RFC 9110, 13.1.2).
+    /// Whether the browser has it in its cache, by its `If-None-Match` header (RFC 9110, 13.1.2).
     pub fn is_known(&self, tags: &str) -> bool {
         let own = self.tag.trim_start_matches("W/");
         tags.split(',').map(|tag| tag.trim().trim_start_matches("W/")).any(|tag| tag == own || tag == "*")

@@ -1,5 +1,7 @@
-//! By which names this host may be asked: a page of somebody else, whose name leads to this address, would be as good as ours for a
-//! browser (DNS rebinding).
+//! Which names in the `Host` header are accepted.
+//!
+//! Without this check, a foreign site whose name resolves to this address could read our pages through a browser (DNS
+//! rebinding).
 
 use super::answer::Answer;
 use crate::config::section::Section;
@@ -8,15 +10,15 @@ use hyper::header::HOST;
 use hyper::{Request, StatusCode, Version};
 use std::net::IpAddr;
 
-/// Names, in lower case.
+/// Accepted names, in lower case.
 #[derive(Clone, Debug)]
 pub struct Hosts(Vec<String>);
 
 impl Hosts {
-    /// `allowedhost`.
+    /// Reads `allowedhost`.
     ///
     /// # Errors
-    /// A word that is no name.
+    /// A word that is not a host name.
     pub fn read(section: &Section) -> Result<Hosts> {
         let is_name = |word: &str| word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte));
         let words = section.list("allowedhost");
@@ -28,7 +30,7 @@ impl Hosts {
         Ok(Hosts(words.iter().map(|word| word.to_ascii_lowercase()).chain(["localhost".into()]).collect()))
     }
 
-    /// These, and the names of this host, long and short.
+    /// Adds these names of this host, long and short.
     pub fn with(mut self, names: &[&str]) -> Hosts {
         let lower = names.iter().map(|name| name.to_ascii_lowercase());
         self.0.extend(lower.flat_map(|name| [name.split('.').next().unwrap_or_default().to_string(), name]));
@@ -36,11 +38,11 @@ impl Hosts {
     }
 
     /// # Errors
-    /// The answer for a request that asks for another host.
+    /// The answer to a request for another host.
     pub fn admit<B>(&self, request: &Request<B>) -> std::result::Result<(), Answer> {
         let mut hosts = request.headers().get_all(HOST).iter();
         let (host, more) = (hosts.next(), hosts.next());
-        // A browser sends one. Programs that speak HTTP 1.0 need not.
+        // Browsers always send one. HTTP/1.0 clients may send none.
         if more.is_some() || host.is_none() && request.version() >= Version::HTTP_11 {
             return Err(Answer::bad("expected one header Host"));
         }
@@ -57,7 +59,7 @@ impl Hosts {
         }
     }
 
-    /// An address, or one of the names; a port behind it does not matter.
+    /// Whether it is an IP address or one of the names; a port is ignored.
     fn knows(&self, asked: &str) -> bool {
         if let Some((address, _)) = asked.strip_prefix('[').and_then(|asked| asked.split_once(']')) {
             return address.parse::<IpAddr>().is_ok();

@@ -1,4 +1,4 @@
-//! `webuser` and `webpassword`: who may see the page.
+//! `webuser` and `webpassword`: the login for the page.
 
 use crate::config::section::Section;
 use crate::model::error::Result;
@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use std::fmt;
 use std::hint::black_box;
 
-/// `name:password`; `None` where nobody has to log in.
+/// `name:password`; `None` if no login is needed.
 #[derive(Clone)]
 pub struct Login(Option<String>);
 
@@ -18,7 +18,7 @@ impl fmt::Debug for Login {
     }
 }
 
-/// What came of a header `Authorization`.
+/// The result of checking an `Authorization` header.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Proof {
     Fine,
@@ -28,7 +28,7 @@ pub enum Proof {
 
 impl Login {
     /// # Errors
-    /// One of the two is missing, or cannot be.
+    /// One of the two keys is missing, or its value is not possible.
     pub fn read(section: &Section) -> Result<Login> {
         let text = |key| section.text(key).filter(|text| !text.is_empty());
         match (text("webuser"), text("webpassword")) {
@@ -49,7 +49,7 @@ impl Login {
         self.0.is_some()
     }
 
-    /// What that header proves (RFC 7617).
+    /// Checks the header (Basic authentication, RFC 7617).
     pub fn prove(&self, header: Option<&[u8]>) -> Proof {
         let Some(wanted) = &self.0 else { return Proof::Fine };
         let Some((scheme, text)) = header.and_then(|header| header.split_at_checked(6)) else { return Proof::Missing };
@@ -61,7 +61,7 @@ impl Login {
     }
 }
 
-/// Whether it is the secret. The time that it takes tells nothing of the secret.
+/// Compares a secret in constant time with respect to its content.
 pub fn is_same(secret: &[u8], given: &[u8]) -> bool {
     let differing = secret.iter().zip(given.iter().chain(std::iter::repeat(&0)));
     let differing = differing.fold(0, |sum, (one, other)| black_box(sum | (one ^ other)));

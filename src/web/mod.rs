@@ -1,4 +1,4 @@
-//! The web server: `[WebServer]` as settings, and the thread that serves.
+//! The web server: its settings in `[WebServer]`, and the thread that serves.
 
 pub mod allowed;
 mod answer;
@@ -34,11 +34,11 @@ use std::thread;
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
-/// Nobody but this machine, unless told otherwise.
+/// By default only this machine can connect.
 const ADDRESS: &str = "127.0.0.1:9898";
-/// Compressing a page takes some 300 kB of it; only what is touched costs memory.
+/// Compressing a page takes about 300 kB of stack; only pages that are used cost memory.
 const STACK: usize = 1 << 20;
-/// How long a server may take to move to another address.
+/// How long to wait until a server has moved to another address.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// `[WebServer]`.
@@ -53,7 +53,7 @@ pub struct Web {
 }
 
 impl Web {
-    /// Where a browser on this machine finds the page, when the daemon listens there.
+    /// The URL of the page for a browser on this machine; `None` if the daemon does not listen.
     pub fn page(&self, listens: impl Fn(SocketAddr) -> bool) -> Option<String> {
         let mut address = *self.addresses.iter().find(|address| listens(**address))?;
         match address.ip() {
@@ -65,29 +65,29 @@ impl Web {
     }
 }
 
-/// What a metric is told in.
+/// Looks up the unit of a metric.
 pub type Unit = fn(&str) -> Option<&'static str>;
 
-/// What the pages are made of.
+/// What the pages are made from.
 pub struct Pages {
-    /// How the daemon is.
+    /// The state of the daemon.
     pub sources: Sources,
-    /// The charts of the checks of these names, as the page reads them.
+    /// The charts of these checks, as JSON for the page.
     pub charts: fn(&[&str]) -> Value,
-    /// The unit of a metric; `None` where no check knows it.
+    /// The unit of a metric; `None` if no check has it.
     pub unit: Unit,
-    /// The last values, where the sink keeps them.
+    /// The last values for `/metrics`, if the sink keeps them.
     pub exposition: Option<Arc<Exposition>>,
-    /// The file of the local store, where that is the sink.
+    /// The local store's file, if that is the sink.
     pub store: Option<PathBuf>,
-    /// Of the daemon.
+    /// The daemon's period.
     pub period: Duration,
     /// For `/nag`.
     pub programs: Arc<Programs>,
 }
 
 impl Pages {
-    /// `/api/status`, with what the page alone draws.
+    /// `/api/status`, with additional members for the page.
     fn overview(&self, store: Option<Figures>) -> String {
         let now = self.sources.now();
         let checks = now.checks.iter().filter(|check| check.kind == Kind::Check);
@@ -99,10 +99,10 @@ impl Pages {
     }
 }
 
-/// Of the local store.
+/// Size of the local store.
 pub struct Figures {
     pub bytes: u64,
-    /// Unix seconds of its first point.
+    /// Time of its oldest point, in Unix seconds.
     pub oldest: Option<i64>,
     pub series: u64,
 }
@@ -113,7 +113,7 @@ impl Figures {
     }
 }
 
-/// Reads the section. Opens nothing.
+/// Reads the section; opens no socket.
 pub fn configure(section: &Section) -> Result<Web> {
     let shown = section.text("webaddress").filter(|text| !text.is_empty()).unwrap_or(ADDRESS).to_string();
     let expected = "expected address:port, as 127.0.0.1:9898, 0.0.0.0:9898 or [::]:9898";
@@ -126,10 +126,11 @@ pub fn configure(section: &Section) -> Result<Web> {
     Ok(Web { addresses, shown, allowed, hosts, login, nag: nag::Rules::read(section)? })
 }
 
-/// Whether that address can be listened at, by trying it for a moment. One that is in use is fine where `is_ours` says so.
+/// Whether that address can be bound, by binding it for a moment. An address in use is fine if `is_ours` returns true
+/// for it.
 ///
 /// # Errors
-/// It cannot be listened at.
+/// It cannot be bound.
 pub fn try_to_listen(web: &Web, is_ours: impl Fn(SocketAddr) -> bool) -> Result<()> {
     match TcpListener::bind(web.addresses.as_slice()) {
         Ok(_) => Ok(()),
@@ -138,7 +139,7 @@ pub fn try_to_listen(web: &Web, is_ours: impl Fn(SocketAddr) -> bool) -> Result<
     }
 }
 
-/// Stands where the local store was left out of the program: then it is no sink, and has no file.
+/// Replaces `store` in a program without the local store, which then has no file.
 #[cfg(not(feature = "local"))]
 mod store {
     use super::answer::Answer;
@@ -160,35 +161,35 @@ fn refused(web: &Web, what: &str, error: std::io::Error) -> Error {
     Error::daemon(format!("web server: {what} {}: {cause}; set webaddress in [WebServer]", web.shown))
 }
 
-/// Listens there; serves nobody yet.
+/// Binds the address; does not serve yet.
 ///
 /// # Errors
-/// The address cannot be listened at.
+/// The address cannot be bound.
 pub fn listen(web: &Web) -> Result<TcpListener> {
     TcpListener::bind(web.addresses.as_slice()).map_err(|error| refused(web, "cannot listen at", error))
 }
 
-/// A server, which serves until this is dropped.
+/// A running server; it ends when this is dropped.
 pub struct Running {
     pub address: SocketAddr,
-    /// Where it was told to listen.
+    /// The addresses that it was configured with.
     asked: Vec<SocketAddr>,
     news: UnboundedSender<Box<News>>,
 }
 
-/// Listens, and serves in a thread of its own from then on.
+/// Binds the address, and serves in a thread of its own.
 ///
 /// # Errors
-/// The address cannot be listened at.
+/// The address cannot be bound.
 pub fn start(web: Web, pages: Pages) -> Result<Running> {
     let listener = listen(&web)?;
     serve(web, listener, pages)
 }
 
-/// Serves in a thread of its own from then on.
+/// Serves in a thread of its own.
 ///
 /// # Errors
-/// There is no thread to be had.
+/// The thread could not be started.
 pub fn serve(web: Web, listener: TcpListener, pages: Pages) -> Result<Running> {
     let refused = |what: &str, error: std::io::Error| refused(&web, what, error);
     let address = listener.local_addr().map_err(|error| refused("cannot listen at", error))?;
@@ -203,20 +204,20 @@ pub fn serve(web: Web, listener: TcpListener, pages: Pages) -> Result<Running> {
     Ok(Running { address, asked, news })
 }
 
-/// Where a server goes on.
+/// How a running server gets to its new address.
 pub enum Move {
     Stays,
-    /// There.
+    /// With this listener.
     To(TcpListener),
-    /// At another address of the same port, which can be had only when the one before is let go.
+    /// The new address has the same port and can only be bound after the old one is closed.
     Instead,
 }
 
 impl Running {
-    /// What it takes to go on as that section says; nothing is changed yet.
+    /// Prepares a change to these settings; changes nothing yet.
     ///
     /// # Errors
-    /// The address cannot be listened at.
+    /// The address cannot be bound.
     pub fn prepare(&self, web: &Web) -> Result<Move> {
         if web.addresses == self.asked {
             return Ok(Move::Stays);
@@ -229,10 +230,10 @@ impl Running {
         }
     }
 
-    /// Goes on so with those who come from now on.
+    /// Applies new settings to all later connections.
     ///
     /// # Errors
-    /// It cannot be listened there after all, so it goes on where it was.
+    /// The address cannot be bound after all, so the server stays at the old one.
     pub fn renew(&mut self, web: Web, to: Move, pages: Pages) -> Result<()> {
         let gone = |error| refused(&web, "is not there any more to listen at", error);
         let (address, place, heard) = match to {
@@ -258,7 +259,7 @@ impl Running {
     }
 }
 
-/// Who may ask a server at that address, and by which names.
+/// The access rules of a server at that address.
 fn doors(web: &Web, address: SocketAddr, pages: &Pages) -> Doors {
     let Web { allowed, hosts, login, nag, .. } = web.clone();
     if !address.ip().is_loopback() && allowed.admits_others() && !login.is_needed() {

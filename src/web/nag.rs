@@ -1,4 +1,4 @@
-//! `/nag`: a Nagios or Icinga server has one of the plugins of `[Nagios]` run, and gets what it says as JSON.
+//! `/nag`: runs one of the plugins of `[Nagios]` for a Nagios or Icinga server, and returns its output as JSON.
 
 use super::answer::Answer;
 use super::login::is_same;
@@ -13,15 +13,15 @@ use serde_json::{Value, json};
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// Most of a request's body.
+/// Most bytes of a request's body.
 pub const BODY_BYTES: usize = 16 << 10;
-/// The longest that a plugin may be allowed.
+/// The longest time limit of a plugin.
 const LONGEST: Duration = Duration::from_secs(300);
 
-/// `apikey` and `allow_arguments`.
+/// The settings `apikey` and `allow_arguments`.
 #[derive(Clone)]
 pub struct Rules {
-    /// `None` where nobody may ask.
+    /// `None` if nobody may use `/nag`.
     key: Option<String>,
     allows_arguments: bool,
 }
@@ -35,7 +35,7 @@ impl fmt::Debug for Rules {
 
 impl Rules {
     /// # Errors
-    /// A value that is neither true nor false.
+    /// `allow_arguments` is not a boolean.
     pub fn read(section: &Section) -> Result<Rules> {
         let key = section
             .text("apikey")
@@ -44,10 +44,10 @@ impl Rules {
         Ok(Rules { key, allows_arguments: section.flag("allow_arguments", false)? })
     }
 
-    /// Whether that key opens the door. The time that it takes tells nothing of the key.
+    /// Checks the key in constant time.
     ///
     /// # Errors
-    /// The answer for whoever may not.
+    /// The answer to a request without the right key.
     pub fn admit(&self, given: Option<&[u8]>) -> std::result::Result<(), Answer> {
         let Some(key) = &self.key else {
             return Err(Answer::wrong(
@@ -61,10 +61,10 @@ impl Rules {
         Err(Answer::wrong(StatusCode::FORBIDDEN, "the header Apikey is missing or wrong"))
     }
 
-    /// Which plugin the body asks for.
+    /// The plugin that the body asks for.
     ///
     /// # Errors
-    /// The answer where it asks for none, or for what is not allowed.
+    /// The answer to a body that is not valid, or asks for something that is not allowed.
     pub fn choose(&self, body: &[u8], programs: &Programs) -> std::result::Result<Asked, Answer> {
         let expected = "expected a JSON object with one member, the name of a plugin, whose value is a text";
         let Ok(Value::Object(members)) = serde_json::from_slice(body) else { return Err(Answer::bad(expected)) };
@@ -103,7 +103,7 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// Runs it. Takes a little longer than its limit at most.
+    /// Runs the plugin. This may take slightly longer than its time limit.
     pub fn run(&self, programs: &Programs) -> Answer {
         let Plugin { name, program } = &self.plugin;
         let ran = match run(program, programs, Instant::now() + self.limit) {

@@ -1,21 +1,23 @@
-//! What stands behind the `?` of `/api/…`, as a question to the store within bounds. What is beyond is refused, never cut.
+//! Parses the query strings of `/api/…` into questions to the store, and checks their limits.
+//!
+//! A query beyond a limit is refused, never truncated.
 
 use super::answer::Answer;
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-/// Most of a query.
+/// Most bytes of a query.
 const BYTES: usize = 8 << 10;
 const MOST_SERIES: usize = 60;
 const MOST_COLUMNS: i64 = 1_000;
 const COLUMNS: i64 = 350;
 const LONGEST: i64 = 40 * 86_400;
-/// How far back events are told unless asked otherwise.
+/// Default span of events, in seconds.
 const EVENTS: i64 = 86_400;
 /// The end of the year 9999.
 const LAST: i64 = 253_402_300_799;
 
-/// Unix seconds.
+/// A time span in Unix seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Window {
     pub from: i64,
@@ -23,12 +25,12 @@ pub struct Window {
     pub to: i64,
 }
 
-/// What is asked of the store.
+/// A question to the store.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Question {
     Series,
     Points {
-        /// Sorted.
+        /// Ids, sorted.
         ids: Vec<i64>,
         window: Window,
         /// Seconds of a column, at least.
@@ -39,7 +41,7 @@ pub enum Question {
 
 type Asked<T> = Result<T, Answer>;
 
-/// The question of that path below `/api/`, when it is `now`; `None` where there is no such path.
+/// The question of that path below `/api/`; `None` if there is no such path. `now` is in Unix seconds.
 pub fn question(path: &str, query: &str, now: i64) -> Option<Asked<Question>> {
     match path {
         "series" => Some(words(query, &[]).map(|_| Question::Series)),
@@ -81,12 +83,12 @@ fn points(query: &str, now: i64) -> Asked<Question> {
     Ok(Question::Points { ids, window, width })
 }
 
-/// Both are above zero.
+/// Rounds up; both numbers are positive.
 fn divided_up(length: i64, by: i64) -> i64 {
     (length - 1) / by + 1
 }
 
-/// `None` where nothing says which.
+/// `None` if the query has no time span.
 fn window(words: &BTreeMap<&str, String>, now: i64) -> Asked<Option<Window>> {
     let time = |key| words.get(key).map(|text| number(key, text, 0, LAST)).transpose();
     let window = match (words.get("span"), time("from")?, time("to")?) {
@@ -109,7 +111,7 @@ fn number<T: FromStr + PartialOrd + std::fmt::Display>(key: &str, text: &str, le
         .ok_or_else(|| Answer::bad(&format!("{key}: {text:?}: expected a whole number from {least} to {most}")))
 }
 
-/// The words of a query by their keys. Each key may be there once.
+/// The values of a query by their keys. A key may appear only once.
 fn words<'a>(query: &'a str, known: &[&str]) -> Asked<BTreeMap<&'a str, String>> {
     if query.len() > BYTES {
         return Err(Answer::bad(&format!("a query of {} bytes, at most {BYTES} are read", query.len())));
@@ -131,7 +133,7 @@ fn words<'a>(query: &'a str, known: &[&str]) -> Asked<BTreeMap<&'a str, String>>
     Ok(words)
 }
 
-/// With `%2C` as a comma; `None` where two digits are missing.
+/// Decodes `%2C` and the like; `None` if two hexadecimal digits are missing.
 fn decoded(text: &str) -> Option<String> {
     let mut bytes = text.bytes();
     let mut decoded = Vec::with_capacity(text.len());

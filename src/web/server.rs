@@ -1,5 +1,5 @@
-//! The HTTP server: few connections, small requests, one answer each, and nobody may dawdle or keep another out.
-// Turns are for queries of the local store.
+//! The HTTP server: small requests, one answer each, with limits so that no client can lock out others.
+// Without the local store, the queue for its queries is not used.
 #![cfg_attr(not(feature = "local"), allow(dead_code))]
 
 use super::allowed::Allowed;
@@ -38,32 +38,33 @@ use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinHandle;
 
-/// Connections at once. For one more the oldest that has not asked yet is closed.
+/// Most connections. If there is one more, the oldest one without a request is closed.
 const CONNECTIONS: usize = 16;
-/// What a request that has just come needs until it is seen.
+/// Time for a request that has just arrived to be noticed.
 const MOMENT: Duration = Duration::from_millis(2);
-/// Until the request is there.
+/// Time limit for reading a request.
 const HEADERS: Duration = Duration::from_secs(3);
-/// From accept to the last byte of the answer.
+/// Time limit from accepting the connection to the last byte of the answer.
 const WHOLE: Duration = Duration::from_secs(10);
-/// Most of a request that is read.
+/// Most bytes of a request that are read.
 const REQUEST_BYTES: usize = 16 << 10;
-/// Plugins that run at the same time; who asks for more is told to come back.
+/// Most plugins that run at the same time; a further request is refused for now.
 const PLUGINS: usize = 4;
-/// What a plugin may need beyond its limit until it is gone.
+/// How long a plugin may need to end after its time limit.
 const OVERTIME: Duration = Duration::from_secs(8);
-/// Queries of the store at the same time, and how long one more waits for its turn.
+/// Most queries of the store at the same time, and how long a further one waits.
 const QUERIES: usize = 2;
 const TURN: Duration = Duration::from_secs(2);
-/// Before a wrong password is refused.
+/// Delay before a wrong password is refused.
 const PAUSE: Duration = Duration::from_secs(1);
-/// A shorter answer is not worth compressing.
+/// Shorter answers are not compressed.
 const WORTH: usize = 1_000;
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
 
-/// In every answer: a browser shows nothing of others in the page, nor the page in others.
+/// Headers of every answer: a browser loads nothing from other sites into the page, and does not embed the page in
+/// other sites.
 const HEADERS_OF_ALL: [(HeaderName, &str); 4] = [
     (
         CONTENT_SECURITY_POLICY,
@@ -75,7 +76,7 @@ const HEADERS_OF_ALL: [(HeaderName, &str); 4] = [
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 
-/// Who may ask, by which name, and what else must be proved.
+/// The access rules: client addresses, host names, login and key.
 pub struct Doors {
     pub allowed: Allowed,
     pub hosts: Hosts,
@@ -83,29 +84,30 @@ pub struct Doors {
     pub nag: Rules,
 }
 
-/// What is served from now on, to those who come from now on.
+/// New settings, for all later connections.
 pub struct News {
     pub doors: Doors,
     pub pages: Pages,
-    /// Where to listen instead.
+    /// The new place to listen; `None` if it stays the same.
     pub place: Option<Elsewhere>,
 }
 
-/// Another place to listen at.
+/// Another place to listen.
 pub enum Elsewhere {
     Listener(TcpListener),
-    /// It can be had when the place that is listened at now is let go. Where that fails it is taken back; who asked hears of it.
+    /// Addresses that can be bound only after the present listener is closed. If that fails, the old address is bound
+    /// again. The result is sent to the caller.
     Instead(Vec<SocketAddr>, Sender<io::Result<()>>),
 }
 
-/// Serves until there can be no news any more.
+/// Serves until the sender of new settings is dropped.
 pub fn serve(listener: TcpListener, doors: Doors, pages: Pages, news: UnboundedReceiver<Box<News>>) {
     let (plugins, queries) = (Arc::new(()), Arc::new(Semaphore::new(QUERIES)));
     let shared = Shared { doors, pages, common: Arc::new(Common { files: files::all(), plugins, queries }) };
     let built = Builder::new_current_thread().enable_all().max_blocking_threads(PLUGINS + QUERIES).build();
     let served = built.and_then(|runtime| {
         let served = runtime.block_on(async { accept(listen(listener)?, shared, news).await });
-        // Plugins and queries that run have nobody who waits for their answers.
+        // Nobody waits for plugins and queries that still run.
         runtime.shutdown_background();
         served
     });
@@ -119,7 +121,7 @@ fn listen(listener: TcpListener) -> io::Result<tokio::net::TcpListener> {
     tokio::net::TcpListener::from_std(listener)
 }
 
-/// Listens at the other place, or again at the one before.
+/// Listens at the other place; if that fails, at the old one again.
 fn go_on_at(place: Elsewhere, before: tokio::net::TcpListener) -> io::Result<tokio::net::TcpListener> {
     match place {
         Elsewhere::Listener(listener) => listen(listener),
@@ -131,26 +133,26 @@ fn go_on_at(place: Elsewhere, before: tokio::net::TcpListener) -> io::Result<tok
                 Ok(listener) => (Ok(listener), Ok(())),
                 Err(error) => (TcpListener::bind(old).and_then(listen), Err(error)),
             };
-            // Nobody waits for it any more.
+            // The caller may not wait any more.
             let _ = heard.send(outcome);
             listener
         }
     }
 }
 
-/// What every conversation needs.
+/// What every connection needs.
 struct Shared {
     doors: Doors,
     pages: Pages,
     common: Arc<Common>,
 }
 
-/// The same whatever the news are.
+/// The part that new settings do not change.
 struct Common {
     files: Vec<File>,
-    /// Held once by each plugin that runs.
+    /// Its reference count is the number of running plugins plus one.
     plugins: Arc<()>,
-    /// One for each query that may run.
+    /// A permit for each query that may run.
     queries: Arc<Semaphore>,
 }
 
@@ -167,7 +169,7 @@ async fn accept(
 ) -> io::Result<()> {
     let mut shared = Arc::new(shared);
     let mut complaint = Complaint::new();
-    // The oldest first.
+    // The oldest is the first.
     let mut conversations: Vec<Conversation> = Vec::with_capacity(CONNECTIONS);
     loop {
         let event = poll_fn(|context| match news.poll_recv(context) {
@@ -187,7 +189,7 @@ async fn accept(
             }
             Event::Connection(Err(error)) => {
                 complaint.complain("web server", &error.to_string(), Instant::now());
-                // Out of descriptors, most likely: trying at once would only burn time.
+                // Probably out of descriptors: trying again at once would only use CPU time.
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }
@@ -223,12 +225,12 @@ struct Conversation {
     progress: Arc<Progress>,
 }
 
-/// How far a conversation has come.
+/// The progress of a connection.
 #[derive(Default)]
 struct Progress {
-    /// The head of the request is there.
+    /// The head of the request was received.
     is_asked: AtomicBool,
-    /// Milliseconds that the answer may take beyond [`WHOLE`].
+    /// Milliseconds that the answer may take in addition to [`WHOLE`].
     more: AtomicU64,
 }
 
@@ -249,10 +251,10 @@ async fn converse(stream: TcpStream, peer: IpAddr, shared: Arc<Shared>, progress
     }
 }
 
-/// What the paths lead to.
+/// What a path leads to.
 enum Place<'a> {
     File(&'a File),
-    /// The rest of the path.
+    /// The path after `/api/`.
     Api(&'a str),
     Health,
     Metrics,
@@ -266,7 +268,7 @@ async fn answer(request: Request<Incoming>, peer: IpAddr, shared: &Shared, more:
 }
 
 /// # Errors
-/// The answer where the request is refused.
+/// The answer to a request that is refused.
 async fn respond(
     request: Request<Incoming>,
     peer: IpAddr,
@@ -288,7 +290,7 @@ async fn respond(
         },
     };
     let is_private = matches!(place, Place::File(_) | Place::Api(_));
-    // Scrapers ask by all kinds of names, but not from a browser on this machine.
+    // Scrapers use all kinds of host names, but do not run in a browser on this machine.
     if is_private || peer.to_canonical().is_loopback() {
         shared.doors.hosts.admit(&request)?;
     }
@@ -333,7 +335,7 @@ fn header(request: &Request<Incoming>, name: HeaderName) -> Option<&str> {
     request.headers().get(name).and_then(|value| value.to_str().ok())
 }
 
-/// The answer for whoever does not prove to be the user.
+/// The answer to a request without the right login; `None` if the login is right or not needed.
 async fn log_in(request: &Request<Incoming>, login: &Login) -> Option<Response<Full<Bytes>>> {
     let proof = login.prove(request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes));
     let why = match proof {
@@ -362,7 +364,7 @@ fn of_file(file: &File, known: Option<&str>, is_zipped: bool) -> Response<Full<B
     answer
 }
 
-/// In a thread of its own, when it has its turn.
+/// Queries the store in a blocking thread, as soon as a permit is free.
 async fn ask_store(question: Question, shared: &Shared, is_zipped: bool) -> Result<Response<Full<Bytes>>, Answer> {
     let Some(file) = shared.pages.store.clone() else {
         let why = "the numbers go to the server named in [TSDB]; only tsdtype Local keeps any here";
@@ -382,7 +384,7 @@ async fn ask_store(question: Question, shared: &Shared, is_zipped: bool) -> Resu
     asked.await.map_err(|_| Answer::wrong(StatusCode::SERVICE_UNAVAILABLE, "the query could not be run"))
 }
 
-/// Of the store, where it answers in time.
+/// The size of the store; `None` if it does not answer in time.
 async fn figures(shared: &Shared) -> Option<Figures> {
     let file = shared.pages.store.clone()?;
     let turn = tokio::time::timeout(TURN, Arc::clone(&shared.common.queries).acquire_owned()).await.ok()?.ok()?;
@@ -404,7 +406,7 @@ fn health(pages: &Pages) -> Response<Full<Bytes>> {
     }
 }
 
-/// The key is looked at before anything else, and the body before a plugin is.
+/// The key is checked before the body is read.
 async fn nag(request: Request<Incoming>, shared: &Shared, more: &AtomicU64) -> Result<Answer, Answer> {
     shared.doors.nag.admit(request.headers().get("Apikey").map(HeaderValue::as_bytes))?;
     let body = Limited::new(request.into_body(), BODY_BYTES)
@@ -414,7 +416,7 @@ async fn nag(request: Request<Incoming>, shared: &Shared, more: &AtomicU64) -> R
     let programs = Arc::clone(&shared.pages.programs);
     let asked = shared.doors.nag.choose(&body.to_bytes(), &programs)?;
     let place = Arc::clone(&shared.common.plugins);
-    // One is the one in `Common` itself.
+    // `Common` itself holds one reference.
     if Arc::strong_count(&place) > PLUGINS + 1 {
         return Err(Answer::wrong(StatusCode::SERVICE_UNAVAILABLE, "too many plugins run at this moment"));
     }
@@ -437,7 +439,7 @@ fn metrics(pages: &Pages, is_zipped: bool) -> Response<Full<Bytes>> {
     }
 }
 
-/// `gzip` in an Accept-Encoding, unless its weight is zero (RFC 9110, 12.5.3).
+/// Whether an Accept-Encoding header contains `gzip` with a nonzero weight (RFC 9110, 12.5.3).
 fn takes_gzip(accepted: &str) -> bool {
     accepted.split(',').any(|coding| {
         let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
@@ -446,7 +448,7 @@ fn takes_gzip(accepted: &str) -> bool {
     })
 }
 
-/// Compressed, where that is worth it.
+/// A JSON response, compressed if it is long enough.
 fn told(Answer { status, json }: Answer, is_zipped: bool) -> Response<Full<Bytes>> {
     let mut answer = match is_zipped && json.len() >= WORTH {
         true => zip(say(status, JSON, zipped(json.as_bytes(), Compression::fast()).into())),
@@ -469,7 +471,7 @@ fn say(status: StatusCode, kind: &'static str, body: Bytes) -> Response<Full<Byt
     answer
 }
 
-/// Says that the body is compressed.
+/// Marks the body as compressed.
 fn zip(mut answer: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
     answer.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     answer

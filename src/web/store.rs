@@ -1,4 +1,4 @@
-//! Answers out of the local store: its series, points in columns, events.
+//! Answers from the local store: its series, points in columns, and events.
 
 use super::Unit;
 use super::answer::Answer;
@@ -13,17 +13,17 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// A query that takes longer is given up.
+/// Time limit of a query.
 const LIMIT: Duration = Duration::from_secs(2);
-/// Most changes of events in an answer; of more the newest.
+/// Most changes of events in an answer; if there are more, the newest.
 const MOST_EVENTS: usize = 1_000;
-/// How far back a judgement may lie that still holds: three periods of the slowest check.
+/// How many seconds back judgements are searched: three periods of the slowest check.
 const JUDGED: i64 = 3 * 3_600;
 const MINUTE: i64 = 60;
-/// Periods after which a judgement does not hold any more.
+/// A judgement is valid for this many times the interval between judgements.
 const FRESH: i64 = 3;
 
-/// How much there is up to `now`; `None` where it cannot be read in time.
+/// The size of the store with points up to `now`; `None` if it cannot be read in time.
 pub fn figures(file: &Path, now: i64) -> Option<super::Figures> {
     let mut store = Reader::open(file).ok()??;
     store.limit(Instant::now() + LIMIT).ok()?;
@@ -31,7 +31,7 @@ pub fn figures(file: &Path, now: i64) -> Option<super::Figures> {
     Some(super::Figures { bytes, oldest, series: u64::try_from(series).unwrap_or_default() })
 }
 
-/// Answers, when it is `now`.
+/// Answers a question; `now` is in Unix seconds.
 pub fn ask(file: &Path, question: Question, now: i64, period: Duration, unit: Unit) -> Answer {
     match answer(file, question, now, period, unit) {
         Ok(json) => Answer::fine(json),
@@ -88,15 +88,15 @@ fn change(Change { time, event, level, message }: &Change) -> serde_json::Value 
     json!({ "time": time, "event": event, "level": level.word(), "message": message })
 }
 
-/// The last two minutes in which an event was judged, and the level at last.
+/// The last two minutes in which an event was judged, and its level in the last one.
 struct Judged {
     before: Option<i64>,
     last: i64,
     level: Value,
 }
 
-/// The events that are not well, the worst first, since when, as far as they were judged lately: within three of the distances at
-/// which they are, to the minute.
+/// The events that are not `ok`, the worst first, with the start of their level. A judgement is valid for three of the
+/// intervals between the event's judgements, to the minute.
 fn open(store: &Reader, now: i64, period: i64) -> Result<Vec<Change>> {
     let names: BTreeMap<i64, String> = store
         .series()?

@@ -1,4 +1,4 @@
-//! Btrfs on two loop devices with real damage, and what the program `btrfs` says of them.
+//! Btrfs on two loop devices with real damage, compared with the output of the program `btrfs`.
 
 use super::machine::{Worker, spec};
 use crate::support::{Home, is_root, skip};
@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Two devices, one file system, until dropped.
+/// One file system on two devices, until dropped.
 struct Damaged {
     folder: tempfile::TempDir,
     loops: Vec<String>,
@@ -19,7 +19,7 @@ pub fn run(program: &str, words: &[&str]) -> Option<String> {
 }
 
 impl Damaged {
-    /// `None` where the machine cannot make one.
+    /// `None` if the machine cannot create one.
     fn new(label: &str) -> Option<Damaged> {
         let mut damaged = Damaged { folder: tempfile::tempdir().unwrap(), loops: Vec::new() };
         for file in ["one", "two"] {
@@ -36,7 +36,7 @@ impl Damaged {
         run("btrfs", &["balance", "start", "-f", "-dconvert=raid1", "-mconvert=raid1", &point])?;
         fs::write(damaged.path("mnt/data"), vec![7; 30 << 20]).unwrap();
         run("sync", &[])?;
-        // Over the data of the second device, past its first superblock and before its mirror at 64 MiB... and behind.
+        // Overwrites the data of the second device, between its superblocks (at 64 KiB and 64 MiB).
         run("dd", &["if=/dev/urandom", &format!("of={two}"), "bs=1M", "seek=70", "count=150", "conv=notrunc"])?;
         run("sync", &[])?;
         let _ = run("btrfs", &["scrub", "start", "-B", &point]);
@@ -58,7 +58,7 @@ impl Drop for Damaged {
 }
 
 #[test]
-fn damage_is_told_as_the_program_tells_it() {
+fn damage_is_reported_as_by_the_program() {
     if !is_root() || !Path::new("/sys/fs/btrfs").exists() || run("btrfs", &["--version"]).is_none() {
         return skip("needs root, a kernel with btrfs, and the package btrfs-progs");
     }
@@ -79,19 +79,19 @@ fn damage_is_told_as_the_program_tells_it() {
     let event = told.event("BTRFS ").unwrap();
     assert!(event.message.starts_with(&format!("Critical : BTRFS is corrupted with {worst} IO Errors")), "{event:?}");
 
-    // What Linux before 5.14 is asked.
+    // The interface of Linux before 5.14.
     let mounted = puypuy::fetch::btrfs::Filesystem::at(point.clone()).unwrap().unwrap();
     let asked: Vec<f64> = (1..=2).flat_map(|id| mounted.errors(id).unwrap()).map(|count| count as f64).collect();
     let said: Vec<f64> = stats.lines().map(|line| line.split_whitespace().nth(1).unwrap().parse().unwrap()).collect();
     assert_eq!(asked, said);
-    // And before 5.6, when nobody else knows the numbers.
+    // Before 5.6 only this interface knows the numbers.
     let mut mounted = mounted;
     let devices: Vec<_> = mounted.devices(&[], &[]).into_iter().map(|device| (device.number, device.path)).collect();
     assert_eq!(devices, [(1, Some(damaged.loops[0].clone())), (2, Some(damaged.loops[1].clone()))]);
 }
 
 #[test]
-fn errors_of_a_missing_device_are_its_own_and_a_missing_device_is_a_warning() {
+fn errors_of_a_missing_device_are_its_own_and_it_is_a_warning() {
     if !is_root() || !Path::new("/sys/fs/btrfs").exists() || run("btrfs", &["--version"]).is_none() {
         return skip("needs root, a kernel with btrfs, and the package btrfs-progs");
     }
@@ -127,7 +127,7 @@ fn errors_of_a_missing_device_are_its_own_and_a_missing_device_is_a_warning() {
     let event = |told: &[String]| told.iter().find(|line| line.starts_with("event BTRFS")).unwrap().clone();
     assert!(event(&told).contains("Critical") && event(&told).contains("are missing: halved 1 of 2"), "{told:?}");
 
-    // Without errors it is still no redundancy.
+    // Without errors it is still without redundancy.
     assert!(run("btrfs", &["device", "stats", "--reset", point]).is_some());
     assert!(event(&check()).ends_with("Warning : devices of a BTRFS are missing: halved 1 of 2"), "{:?}", check());
 }

@@ -1,9 +1,9 @@
-//! check_cgroups: what groups read and write, on devices that lie on each other, and that come and leave.
+//! check_cgroups: reads and writes of groups on stacked devices, and on devices that appear and disappear.
 
 use super::machine::{Machine, Worker, spec};
 
 #[test]
-fn bytes_are_counted_once_however_many_devices_lie_on_each_other() {
+fn bytes_are_counted_once_however_many_devices_are_stacked() {
     let machine = Machine::empty();
     machine.write("sys/fs/cgroup/cgroup.controllers", "io\n");
     machine.write("sys/fs/cgroup/a.slice/cgroup.controllers", "io\n");
@@ -24,14 +24,14 @@ fn bytes_are_counted_once_however_many_devices_lie_on_each_other() {
     let stack = |bytes| ["253:1", "253:0", "8:0"].map(|device| line(device, bytes)).concat();
     assert_eq!(step(&stack(1000)), [None; 2]);
     assert_eq!(step(&stack(2000)), [Some(100.0); 2]);
-    // One that comes has counted since then; that its line begins in that of another is the way of some kernels.
+    // A new device has counted since then. Some kernels write its line into that of another device.
     assert_eq!(step(&format!("7:0 7:1 {}{}", line("8:16", 500), stack(2000))), [Some(50.0); 2]);
-    // One that leaves takes nothing away, and comes back where it was.
+    // A device that disappears subtracts nothing, and continues where it was when it is back.
     assert_eq!(step(&line("8:16", 1500)), [Some(100.0); 2]);
     assert_eq!(step(&(line("8:16", 1500) + &line("8:0", 2000))), [Some(0.0); 2]);
-    // One that started anew gives no number once.
+    // After a restart of its counter there is no number for one tick.
     assert_eq!(step(&(line("8:16", 20) + &line("8:0", 3000))), [None; 2]);
     assert_eq!(step(&(line("8:16", 1020) + &line("8:0", 3000))), [Some(100.0); 2]);
-    // Where nothing is below, in the list at least, it is counted itself.
+    // If no lower device is in the list, the device itself is counted.
     assert_eq!(step(&line("253:1", 7000)), [Some(500.0); 2]);
 }

@@ -1,4 +1,4 @@
-//! Charts fit the tables of their checks, and show series that the checks are recorded to tell.
+//! Charts match the tables of their checks, and show series that the recorded servers have.
 
 use puypuy::check::Spec;
 use puypuy::check::chart::{Chart, Look, MEASURES, charts};
@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Most metrics of a chart: more lines cannot be told apart.
+/// Maximum metrics per chart: more lines cannot be distinguished.
 const LINES: usize = 8;
 
 /// Keys and values, in the order of the check.
@@ -57,7 +57,7 @@ fn charts_fit_their_tables() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// A metric that a store shows with another unit each time could not be drawn.
+/// A metric that had several units could not be drawn.
 #[test]
 fn a_metric_has_one_unit_wherever_it_is_told() {
     let mut units: BTreeMap<(&str, bool), &str> = BTreeMap::new();
@@ -75,13 +75,13 @@ fn a_metric_has_one_unit_wherever_it_is_told() {
 }
 
 #[test]
-fn units_are_found_by_name() {
+fn units_are_found_by_metric_name() {
     let unit = |name| checks::unit(name);
     assert_eq!(
         [unit("cpu_user"), unit("bytes_rx"), unit("drive_read_await")],
         [Some("%"), Some("bytes/s"), Some("ms")]
     );
-    // A counter is drawn as its change; a name of its own goes before a pattern.
+    // A counter is drawn as its change; an exact name takes precedence over a pattern.
     assert_eq!(unit("docker_bytes_rx_eth0"), Some("bytes/s"));
     assert_eq!([unit("openfiles_nginx"), unit("openfiles_used_percent")], [Some("files"), Some("%")]);
     assert_eq!(
@@ -89,13 +89,13 @@ fn units_are_found_by_name() {
         [Some("s/s"); 2]
     );
     assert_eq!([unit("traefik__duration_seconds_sum"), unit("traefik_a_duration_seconds_sum")], [None; 2]);
-    // Names come from scripts, too: a long one takes no longer than it is long.
+    // Names come from scripts, too: the time for a long name is linear.
     let long = "traefik_".to_string() + &"_".repeat(1 << 20);
     assert_eq!(checks::unit(&long), None);
     assert_eq!([unit("docker_bytes_rx_"), unit("snmp_in"), unit("nobody_tells_this"), unit("")], [None; 4]);
 }
 
-/// What a check was recorded to tell on all hosts and by all versions of its server.
+/// The points of a check in all recordings, of all hosts and versions.
 pub fn told(spec: &Spec) -> BTreeSet<(String, Tags)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/checks");
     let folder = |path: PathBuf| fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
@@ -150,7 +150,7 @@ fn every_chart_shows_what_was_recorded() {
 }
 
 #[test]
-fn the_overview_goes_from_the_machine_to_what_runs_on_it() {
+fn the_overview_is_ordered_from_the_machine_to_its_services() {
     let names: Vec<String> = charts(checks::all().map(|spec| spec as &Spec))
         .into_iter()
         .filter(|chart| chart.look.first.is_some())
@@ -201,10 +201,10 @@ fn the_page_reads_charts_as_json() {
     );
 }
 
-/// A check without charts gets them from its tables: one unit together, eight at most, and what differs from series to series is
-/// left to the page.
+/// A check without charts gets them from its tables: metrics of one unit together, eight at most; metrics whose unit
+/// differs from series to series are left to the page.
 #[test]
-fn what_nobody_laid_out_is_drawn_by_table_and_unit() {
+fn metrics_without_a_chart_are_drawn_by_table_and_unit() {
     let varnish = checks::find("check_varnish").unwrap();
     let bare = Spec { charts: &[], name: "check_bare", ..*varnish };
     let drawn = charts([&bare]);
@@ -223,5 +223,5 @@ fn what_nobody_laid_out_is_drawn_by_table_and_unit() {
     assert_eq!(names.len(), names.iter().collect::<BTreeSet<_>>().len(), "a metric is drawn twice");
     assert_eq!(names.len(), varnish.fields.iter().map(|table| table.len()).sum::<usize>());
     let snmp = charts(checks::find("check_nagios").map(|spec| spec as &Spec));
-    assert!(snmp.iter().all(|chart| !chart.metrics.contains(&"nagios_value")), "its unit is in a tag");
+    assert!(snmp.iter().all(|chart| !chart.metrics.contains(&"nagios_value")), "the unit is in a tag");
 }

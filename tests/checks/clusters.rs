@@ -1,5 +1,5 @@
-//! What recorded answers cannot show of checks of clusters: a worker that is silent, programs that hang or are slow, sections under
-//! other names, and types of points.
+//! Behaviour of cluster checks that recorded responses cannot show: a worker that does not respond, programs that hang
+//! or are slow, alternative section names, and types of points.
 
 use super::machine::{Worker, spec};
 use super::replay::{Case, Replay};
@@ -16,7 +16,7 @@ fn replay(case: &str) -> Replay {
     Replay::start(Case::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/checks").join(case)))
 }
 
-/// A program of that text in the folder.
+/// A program with this text in the folder.
 fn program(folder: &TempDir, text: &str) -> PathBuf {
     let path = folder.path().join("program");
     fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
@@ -25,7 +25,7 @@ fn program(folder: &TempDir, text: &str) -> PathBuf {
 }
 
 #[test]
-fn a_worker_of_storm_that_is_silent_costs_itself() {
+fn a_storm_worker_that_does_not_respond_only_affects_itself() {
     let (working, silent) = (replay("storm_workers/25-g1"), Pages::on_port(|_| Page::Silence));
     let silent = silent.address().rsplit(':').next().unwrap().to_string();
     let port = working.section().into_iter().find(|(key, _)| key == "port").unwrap().1;
@@ -38,7 +38,7 @@ fn a_worker_of_storm_that_is_silent_costs_itself() {
 
 #[test]
 fn a_daemon_of_spark_that_is_away_is_one_failure() {
-    // Nobody listens on ports 1 and 2.
+    // Nothing listens on ports 1 and 2.
     let keys = [("stats", "http://127.0.0.1:1/jolokia/read"), ("webui", "http://127.0.0.1:2")];
     for check in ["check_spark_master", "check_spark_worker"] {
         let told = Worker::new(spec(check), &keys).tick(&Roots::default());
@@ -63,7 +63,7 @@ fn levels_of_storm_have_types_of_their_own() {
 }
 
 #[test]
-fn a_list_of_disks_that_takes_long_is_asked_for_less_often() {
+fn a_slow_list_of_disks_is_requested_less_often() {
     let folder = tempfile::tempdir().unwrap();
     let asked = folder.path().join("asked");
     let path = program(
@@ -87,7 +87,7 @@ fn a_list_of_disks_that_takes_long_is_asked_for_less_often() {
 }
 
 #[test]
-fn the_command_line_of_foundationdb_is_asked_without_a_shell_and_ended_in_time() {
+fn fdbcli_is_run_without_a_shell_and_ended_in_time() {
     let folder = tempfile::tempdir().unwrap();
     let path = program(&folder, "echo \"$# $3 $6\" >&2; sleep 100 & sleep 100");
     let line = format!("{} -C '/a b;c'", path.display());
@@ -98,7 +98,7 @@ fn the_command_line_of_foundationdb_is_asked_without_a_shell_and_ended_in_time()
 }
 
 #[test]
-fn sections_are_found_by_the_names_that_people_know() {
+fn sections_are_found_by_their_alternative_names() {
     let home = Home::new();
     fs::create_dir(home.path("conf")).unwrap();
     let server = Pages::on_port(|path| match path {

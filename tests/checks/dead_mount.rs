@@ -1,4 +1,4 @@
-//! A file system whose server never answers, for real: FUSE with nobody at the other end of /dev/fuse.
+//! A real file system whose server never responds: FUSE with nobody at the other end of /dev/fuse.
 #![allow(unsafe_code)]
 
 use super::machine::{Machine, Measurement, Worker, spec};
@@ -16,17 +16,17 @@ use std::time::{Duration, Instant};
 
 const HELPER: &str = "puypuy-statvfs";
 
-/// These tests count the helpers of the whole process.
+/// These tests count the helper threads of the whole process, so they run one at a time.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-/// A FUSE mount in the mount namespace of the calling thread: it goes with the thread, whatever happens.
+/// A FUSE mount in the mount namespace of the calling thread: it always disappears with the thread.
 pub struct FuseMount {
     path: PathBuf,
     server: Option<OwnedFd>,
 }
 
 impl FuseMount {
-    /// `None`, and a word why, where that cannot be done.
+    /// `None`, with a printed reason, if FUSE cannot be mounted.
     pub fn at(path: &Path) -> Option<FuseMount> {
         fs::create_dir_all(path).unwrap();
         let skip = |why: &str, error: io::Error| {
@@ -47,18 +47,18 @@ impl FuseMount {
         Some(FuseMount { path: path.into(), server: Some(server) })
     }
 
-    /// From now on the server reads what it is asked, and answers nothing: whoever asks cannot even be killed.
+    /// From now on the server reads requests and never responds: a process that waits for it cannot even be killed.
     pub fn swallow(&self) {
         let mut server = File::from(self.server.as_ref().unwrap().try_clone().unwrap());
         std::thread::spawn(move || answer(&mut server, 1));
     }
 
-    /// The server dies: all that wait for it get an error.
+    /// The server dies: all waiting requests get an error.
     pub fn die(&mut self) {
         self.server = None;
     }
 
-    /// It is seen no more; who waits for it goes on waiting.
+    /// Unmounts it lazily; threads that wait for it keep waiting.
     fn unmount(&mut self) {
         self.unmount_with(libc::MNT_DETACH);
     }
@@ -73,12 +73,12 @@ impl FuseMount {
 impl Drop for FuseMount {
     fn drop(&mut self) {
         self.die();
-        // Whoever waits for a server that swallows everything gets an error.
+        // Threads that wait for a server that never responds get an error.
         self.unmount_with(libc::MNT_FORCE | libc::MNT_DETACH);
     }
 }
 
-/// A mount namespace for this thread and everything that is started from it, the helpers too.
+/// A mount namespace for this thread and everything that it starts, including the helper threads.
 fn own_mounts() -> io::Result<()> {
     // SAFETY: takes a flag and touches no memory of ours.
     if unsafe { libc::unshare(libc::CLONE_NEWNS) } != 0 {
@@ -102,7 +102,7 @@ fn c_string(path: &Path) -> CString {
     CString::new(path.as_os_str().as_bytes()).unwrap()
 }
 
-/// Helper threads of this process. Those of other tests come and go, so the smallest count of a while is the one.
+/// Helper threads of this process. Those of other tests start and end, so the smallest count over some time is used.
 fn helpers() -> usize {
     let count = || {
         let tasks = fs::read_dir("/proc/self/task").unwrap().flatten();
@@ -128,7 +128,7 @@ fn machine() -> Machine {
     machine
 }
 
-/// The others are told completely, and soon.
+/// The other mounts are reported completely, and soon.
 fn tick(worker: &mut Worker, machine: &Machine) -> Measurement {
     let start = Instant::now();
     let told = worker.tick(&machine.roots);
@@ -148,7 +148,7 @@ fn stuck(told: &Measurement) -> Option<(f64, Level, &str)> {
 }
 
 #[test]
-fn a_dead_mount_costs_one_thread_and_nothing_else() {
+fn a_dead_mount_only_costs_one_thread() {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     std::thread::spawn(|| {
         let machine = machine();
@@ -165,7 +165,7 @@ fn a_dead_mount_costs_one_thread_and_nothing_else() {
             assert!(told.number("drive_percent_used", "mnt_dead").is_none());
             assert!(start.elapsed() < Duration::from_millis(900), "waited for a mount that is known to be dead");
         }
-        // Reading the configuration anew makes a new check; it finds the question out and asks no second one.
+        // A reload creates a new check; it takes over the pending call and starts no second one.
         let mut successor = Worker::new(spec("check_disks"), &[]);
         assert!(stuck(&tick(&mut successor, &machine)).is_some_and(|(stuck, ..)| stuck == 1.0));
         assert_eq!(helpers(), 1);
@@ -187,7 +187,7 @@ fn a_dead_mount_costs_one_thread_and_nothing_else() {
 }
 
 #[test]
-fn what_is_mounted_anew_does_not_wait_for_what_was_there_and_never_answers() {
+fn a_new_mount_does_not_wait_for_a_dead_one_at_the_same_place() {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     std::thread::spawn(|| {
         let machine = machine();
@@ -227,7 +227,7 @@ fn settle(count: usize) {
 }
 
 #[test]
-fn an_answer_that_comes_late_is_told_a_tick_later() {
+fn a_late_response_is_reported_a_tick_later() {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     std::thread::spawn(|| {
         let machine = machine();
@@ -239,14 +239,15 @@ fn an_answer_that_comes_late_is_told_a_tick_later() {
         let mut server = File::from(slow.server.as_ref().unwrap().try_clone().unwrap());
         let answering = std::thread::spawn(move || answer(&mut server, 3));
         settle(0);
-        // Late: used, and asked again without a wait. Then prompt: asked, waited for, used.
+        // The late result is used, and the next call is made without waiting. Then the prompt result is waited for and
+        // used.
         for message in ["recovered: OK: Storage /mnt/dead answers", "OK: Storage /mnt/dead answers"] {
             let told = tick(&mut worker, &machine);
             assert_eq!(stuck(&told), Some((0.0, Level::Ok, message)));
             assert_eq!(told.number("drive_bytes_total", "mnt_dead"), Some(4096.0 * 1000.0));
             assert_eq!(told.number("drive_bytes_used", "mnt_dead"), Some(4096.0 * 600.0));
             assert_eq!(told.number("drive_bytes_available", "mnt_dead"), Some(4096.0 * 300.0));
-            // Of what users can have, as df: 100 blocks are root's.
+            // Of the space that users can have, like df: 100 blocks are reserved for root.
             assert_eq!(told.number("drive_percent_used", "mnt_dead"), Some(600.0 * 100.0 / 900.0));
             assert_eq!(told.number("drive_inodes_used", "mnt_dead"), Some(40.0));
             settle(0);
@@ -258,7 +259,7 @@ fn an_answer_that_comes_late_is_told_a_tick_later() {
     .unwrap();
 }
 
-/// A server that knows two requests of linux/fuse.h: INIT and STATFS, of which it answers that many.
+/// A server that handles two requests of linux/fuse.h, INIT and STATFS, and responds to this many of them.
 fn answer(server: &mut File, mut questions: u32) {
     const INIT: u32 = 26;
     const STATFS: u32 = 17;

@@ -1,4 +1,5 @@
-//! check_docker_stats against the Engine API over a unix socket: answers as documented and recorded, and misbehaving ones.
+//! check_docker_stats against the Engine API over a unix socket: documented and recorded responses, and servers that
+//! misbehave.
 
 use super::golden::compare;
 use super::machine::{Machine, Measurement, Worker, line, section, spec};
@@ -26,7 +27,7 @@ fn recorded(case: &str, name: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// What a path of the API asks for: `containers/json`, `containers/<id>/stats`.
+/// The API path of a request: `containers/json`, `containers/<id>/stats`.
 fn asked_for(path: &str) -> String {
     let path = path.split('?').next().unwrap().trim_start_matches('/');
     match path.split_once('/') {
@@ -35,7 +36,7 @@ fn asked_for(path: &str) -> String {
     }
 }
 
-/// A page of a recorded daemon: its state at that tick, from 1 on.
+/// A page of a recorded daemon: its state at this tick, from 1 on.
 fn page(case: &str, tick: usize, path: &str) -> Page {
     let asked = asked_for(path);
     match asked.split('/').collect::<Vec<_>>()[..] {
@@ -52,7 +53,7 @@ fn page(case: &str, tick: usize, path: &str) -> Page {
     }
 }
 
-/// A daemon on a socket of its own, and a check that asks it.
+/// A daemon on its own socket, and a check that queries it.
 struct Trial {
     _folder: TempDir,
     machine: Machine,
@@ -80,7 +81,7 @@ impl Trial {
     }
 }
 
-/// The recorded daemon, whose state is that of the tick in `now`.
+/// The recorded daemon, in the state of the tick in `now`.
 fn replay(case: &'static str, lines: &[(&str, &str)]) -> (Trial, Arc<AtomicUsize>) {
     let now = Arc::new(AtomicUsize::new(1));
     let seen = now.clone();
@@ -98,7 +99,7 @@ fn story(case: &'static str, lines: &[(&str, &str)]) -> (Vec<Measurement>, Vec<S
 }
 
 #[test]
-fn recorded_daemons_are_told_as_expected() {
+fn recorded_daemons_give_the_expected_points() {
     let mut wrong = Vec::new();
     for case in CASES {
         let mut text = String::new();
@@ -126,7 +127,7 @@ fn every_point_is_in_the_tables() {
 }
 
 #[test]
-fn the_newest_version_that_both_sides_know_is_spoken() {
+fn the_newest_common_api_version_is_used() {
     for (newest, oldest, prefix) in [
         (Some("1.24"), None, "/v1.24/"),
         (Some("1.43"), Some("1.24"), "/v1.43/"),
@@ -154,7 +155,7 @@ fn the_newest_version_that_both_sides_know_is_spoken() {
 }
 
 #[test]
-fn the_version_is_asked_for_again_after_a_failure() {
+fn the_version_is_requested_again_after_a_failure() {
     let upgraded = Arc::new(AtomicUsize::new(0));
     let seen = upgraded.clone();
     let mut trial = Trial::new(&[], move |path| match (seen.load(Ordering::SeqCst), path) {
@@ -174,7 +175,7 @@ fn the_version_is_asked_for_again_after_a_failure() {
 }
 
 #[test]
-fn the_address_of_the_original_is_understood() {
+fn the_address_of_the_python_daemon_is_understood() {
     for end in ["", "/", "/containers", "/containers/"] {
         for scheme in ["http://", "tcp://", ""] {
             let daemon = Pages::on_port(|path| page("api_1.41", 1, path));
@@ -188,7 +189,7 @@ fn the_address_of_the_original_is_understood() {
 }
 
 #[test]
-fn keys_say_what_is_told() {
+fn keys_select_what_is_reported() {
     let metrics = |lines: &[(&str, &str)]| -> Vec<String> {
         let mut told = story("api_1.24", lines).0;
         told.pop().unwrap().points.iter().map(|point| point.name.to_string()).collect()
@@ -207,13 +208,13 @@ fn keys_say_what_is_told() {
 }
 
 #[test]
-fn labels_are_the_daemons_filter() {
+fn labels_are_filtered_by_the_daemon() {
     let (_, asked) = story("api_1.50", &[("labels", "com.example.monitor=yes, a b")]);
     let filter = "%7B%22label%22%3A%5B%22com.example.monitor%3Dyes%22%2C%22a%20b%22%5D%7D";
     assert!(asked.contains(&format!("/v1.50/containers/json?filters={filter}")), "{asked:?}");
 }
 
-/// A list of that many containers, each with the statistics of `web`.
+/// A list of this many containers, each with the statistics of `web`.
 fn crowd(count: usize, path: &str) -> Option<Page> {
     let id = |number: usize| format!("c0ffee{number:058}");
     if asked_for(path) == "containers/json" {
@@ -224,7 +225,7 @@ fn crowd(count: usize, path: &str) -> Option<Page> {
 }
 
 #[test]
-fn two_hundred_containers_are_asked_at_the_same_time() {
+fn two_hundred_containers_are_queried_at_the_same_time() {
     let lines = [("memstats", "False"), ("detailed", "False")];
     let mut trial = Trial::new(&lines, |path| match crowd(200, path) {
         Some(page) if path.contains("/stats?") => Page::Late(Duration::from_millis(20), Box::new(page)),
@@ -239,7 +240,7 @@ fn two_hundred_containers_are_asked_at_the_same_time() {
 }
 
 #[test]
-fn a_container_that_hangs_costs_itself_and_no_other_tick() {
+fn a_container_that_hangs_only_affects_itself() {
     let mut trial = Trial::new(&[], |path| match asked_for(path) {
         asked if asked.starts_with("containers/ab12") => Page::Silence,
         _ => page("api_1.41", 1, path),
@@ -254,7 +255,7 @@ fn a_container_that_hangs_costs_itself_and_no_other_tick() {
 }
 
 #[test]
-fn a_name_cannot_write_lines_of_its_own_into_the_log() {
+fn a_name_cannot_add_lines_to_the_log() {
     let mut trial = Trial::new(&[], |path| match asked_for(path) {
         asked if asked == "containers/json" => {
             Page::body(json!([{ "Id": "ab", "Names": ["/a\nERROR all is lost"], "Image": "x" }]).to_string())
@@ -269,7 +270,7 @@ fn a_name_cannot_write_lines_of_its_own_into_the_log() {
 }
 
 #[test]
-fn many_that_fail_are_told_in_few_lines() {
+fn many_failures_are_logged_in_few_lines() {
     let mut trial = Trial::new(&[], |path| match crowd(50, path) {
         Some(_) if path.contains("/stats?") => Page::Status(500, r#"{"message":"out of ideas"}"#.into()),
         Some(page) => page,
@@ -282,7 +283,7 @@ fn many_that_fail_are_told_in_few_lines() {
 }
 
 #[test]
-fn a_container_that_left_between_list_and_answer_is_no_fault() {
+fn a_container_that_ended_after_the_list_is_no_fault() {
     for status in [404, 409] {
         let mut trial = Trial::new(&[], move |path| match asked_for(path) {
             asked if asked.starts_with("containers/ab12") => {
@@ -297,12 +298,12 @@ fn a_container_that_left_between_list_and_answer_is_no_fault() {
 }
 
 #[test]
-fn a_container_made_anew_under_its_name_begins_anew() {
+fn a_recreated_container_restarts_its_rates() {
     let list = Arc::new(Mutex::new(json!([])));
     let shown = list.clone();
     let mut trial = Trial::new(&[], move |path| match asked_for(path) {
         asked if asked == "containers/json" => Page::body(shown.lock().unwrap().to_string()),
-        // The second has counted further than the first.
+        // The second container has counted further than the first one.
         asked if asked.starts_with("containers/aaaa") => Page::body(recorded("api_1.50", "shop-api-1.1")),
         asked if asked.starts_with("containers/bbbb") => Page::body(recorded("api_1.50", "shop-api-1.2")),
         _ => page("api_1.50", 1, path),
@@ -322,7 +323,7 @@ fn a_container_made_anew_under_its_name_begins_anew() {
 }
 
 #[test]
-fn a_missing_daemon_is_one_sentence_with_the_remedy() {
+fn a_missing_daemon_is_one_message_with_the_remedy() {
     let folder = TempDir::new().unwrap();
     let socket = folder.path().join("docker.sock");
     let address = format!("unix://{}", socket.display());
@@ -339,7 +340,7 @@ fn a_missing_daemon_is_one_sentence_with_the_remedy() {
 }
 
 #[test]
-fn hostile_answers_cost_points_and_nothing_else() {
+fn hostile_responses_only_cost_points() {
     for target in ["version", "containers/json", "containers/4f0e", "info"] {
         for (what, hostile) in hostile(target) {
             let bad = Arc::new(Mutex::new(None));
@@ -418,7 +419,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(100) })]
 
     #[test]
-    fn no_part_of_an_answer_can_do_harm(place in any::<prop::sample::Index>(), other in json_value()) {
+    fn no_part_of_a_response_can_do_harm(place in any::<prop::sample::Index>(), other in json_value()) {
         let mut stats: Value = serde_json::from_str(&recorded("api_1.24", "web.2")).unwrap();
         let mut places = Vec::new();
         collect_places(&stats, String::new(), &mut places);
@@ -452,7 +453,7 @@ fn json_value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Pointers to all that is in the document.
+/// JSON pointers to all values of the document.
 fn collect_places(value: &Value, place: String, places: &mut Vec<String>) {
     let inner: Vec<(String, &Value)> = match value {
         Value::Object(entries) => entries.iter().map(|(key, value)| (key.clone(), value)).collect(),
@@ -484,7 +485,7 @@ fn with_numbers(good: &str, word: &str) -> String {
 }
 
 #[test]
-fn a_daemon_that_drips_or_says_nothing_costs_its_own_tick() {
+fn a_slow_or_silent_daemon_only_costs_its_own_tick() {
     let drip = Page::Drip(recorded("api_1.41", "info").repeat(9), Duration::from_millis(20));
     std::thread::scope(|threads| {
         for target in ["version", "containers/json", "info"] {
@@ -506,7 +507,7 @@ fn a_daemon_that_drips_or_says_nothing_costs_its_own_tick() {
 }
 
 #[test]
-fn the_daemon_asks_from_the_thread_of_the_check_and_from_no_other() {
+fn requests_come_only_from_the_thread_of_the_check() {
     let home = Home::new();
     fs::create_dir(home.path("conf")).unwrap();
     let engine = Pages::on_socket(&home.path("docker.sock"), |path| page("api_1.41", 1, path));
@@ -545,7 +546,7 @@ fn mistakes_in_the_section_name_the_key() {
     assert!(error.starts_with("conf/docker.ini:3 [Docker] ca_file: /no/such/file: "), "{error}");
 }
 
-/// A container, and the bytes that each device, of that major number, has read and written.
+/// A container, and the bytes that each device with this major number has read and written.
 fn container_of(devices: &[(u64, u64)]) -> Value {
     let entries = devices.iter().flat_map(|(major, bytes)| {
         ["read", "write"].map(|op| json!({ "major": major, "minor": 0, "op": op, "value": bytes }))
@@ -569,7 +570,7 @@ fn changing() -> (Arc<Mutex<Value>>, impl Fn(&str) -> Page + Send + Sync + 'stat
 }
 
 #[test]
-fn bytes_are_counted_once_however_many_devices_lie_on_each_other() {
+fn bytes_are_counted_once_however_many_devices_are_stacked() {
     let (stats, pick) = changing();
     let mut trial = Trial::new(&[], pick);
     for (name, number, below) in
@@ -590,19 +591,20 @@ fn bytes_are_counted_once_however_many_devices_lie_on_each_other() {
     };
     assert_eq!(step(&[(8, 1000), (253, 1000), (254, 1000)]), None);
     assert_eq!(step(&[(8, 2000), (253, 2000), (254, 2000)]), Some(100.0));
-    // One that comes has counted since then; one that leaves takes nothing away, and comes back where it was.
+    // A new device has counted since then; one that disappears subtracts nothing, and continues where it was when it is
+    // back.
     assert_eq!(step(&[(8, 3000), (9, 500), (253, 3000), (254, 3000)]), Some(150.0));
     assert_eq!(step(&[(9, 1500)]), Some(100.0));
     assert_eq!(step(&[(8, 3000), (9, 1500)]), Some(0.0));
-    // A device that started anew.
+    // A device whose counter was reset.
     assert_eq!(step(&[(8, 10), (9, 2500)]), None);
     assert_eq!(step(&[(8, 1010), (9, 2500)]), Some(100.0));
-    // Where nothing is below, in the list at least, it is counted itself.
+    // If no lower device is in the list, the device itself is counted.
     assert_eq!(step(&[(253, 5000)]), Some(200.0));
 }
 
 #[test]
-fn only_a_daemon_of_this_host_has_its_devices() {
+fn devices_are_only_looked_up_for_a_daemon_on_this_host() {
     let endpoint = |stats: &str| {
         let section = section(spec(NAME), &[("stats", stats)]);
         puypuy::fetch::http::Endpoint::read(&section, &["stats"]).unwrap().is_local()
@@ -615,7 +617,7 @@ fn only_a_daemon_of_this_host_has_its_devices() {
 }
 
 #[test]
-fn an_old_podman_has_its_processors_from_the_host() {
+fn an_old_podman_uses_the_cpu_count_of_the_host() {
     let bare = |tick: usize| {
         let mut stats: Value = serde_json::from_str(&recorded("podman_4.3.1", &format!("busy.{tick}"))).unwrap();
         let cpu = stats["cpu_stats"].as_object_mut().unwrap();
@@ -639,12 +641,12 @@ fn an_old_podman_has_its_processors_from_the_host() {
     let [of_host, of_cpu] = shares(true, false);
     assert!(of_host.is_some_and(|share| share > 0.0) && of_cpu.is_some_and(|share| share > 0.0));
     assert_eq!(shares(true, true), [of_host, of_cpu]);
-    // How much of the host it is nobody knows then.
+    // Then the share of the host is not known.
     assert_eq!(shares(false, true), [None, of_cpu]);
 }
 
 #[test]
-fn what_a_proxy_refuses_is_told_with_what_to_allow() {
+fn a_path_refused_by_a_proxy_is_reported_with_the_remedy() {
     for (refused, name, tells_containers) in
         [("info", "INFO", true), ("containers/json", "CONTAINERS", false), ("version", "VERSION", false)]
     {

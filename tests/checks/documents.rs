@@ -1,6 +1,6 @@
-//! What is written about a check stands in one place: names, kinds and keys in its code, words in its descriptor. From these
-//! the tables of the descriptors, the sections of `conf/*.ini` and the chapters of `docs/checks.md` are made anew with
-//! UPDATE_EXPECT=1, and compared without.
+//! Everything written about a check has one source: names, kinds and keys are in its code, text is in its descriptor.
+//! The tables of the descriptors, the sections of `conf/*.ini` and the chapters of `docs/checks.md` are generated from
+//! these with UPDATE_EXPECT=1, and compared without it.
 
 use super::golden::difference;
 use puypuy::check::{COMMON_KEYS, DEVICES, Spec};
@@ -11,33 +11,33 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Stands where somebody has to write a word.
+/// Marks a place where somebody has to write text.
 const OPEN: &str = "?";
 
-/// Keys that several checks have: default and meaning.
+/// Keys that several checks have: key, default, meaning.
 const SHARED: &[(&str, &str, &str)] = &[
     ("auth", "False", "send user and pass"),
-    ("user", "", "for auth"),
-    ("pass", "", "for auth"),
-    ("tls", "False", "speak TLS"),
-    ("verify", "True", "verify the certificate of the server"),
-    ("ca_file", "", "certificates to trust beside those of the system, PEM"),
-    ("client_cert", "", "certificate of this machine, PEM"),
-    ("client_key", "", "its key, PEM"),
-    ("hysteresis", "2", "percentage points below a threshold at which its judgement ends"),
-    ("check_period_seconds", "the daemon's", "seconds from one tick of this check to the next"),
-    ("timeout_seconds", "10", "longest wait for an answer"),
-    ("max_series", "2000", "most series at a time; more are refused and reported"),
+    ("user", "", "user name for auth"),
+    ("pass", "", "password for auth"),
+    ("tls", "False", "use TLS"),
+    ("verify", "True", "verify the server certificate"),
+    ("ca_file", "", "PEM file of certificates to trust in addition to those of the system"),
+    ("client_cert", "", "PEM file of the client certificate"),
+    ("client_key", "", "PEM file of its private key"),
+    ("hysteresis", "2", "an alarm ends when the value is more than this many percentage points below the threshold"),
+    ("check_period_seconds", "the daemon's", "seconds between two runs"),
+    ("timeout_seconds", "10", "seconds to wait for a response"),
+    ("max_series", "2000", "maximum number of series; more are refused, and a fault is logged"),
 ];
 
-/// Families whose chapters were written before their descriptors said everything.
+/// Families whose chapters in `docs/checks.md` are written by hand.
 pub const WRITTEN: &[&str] = &["system.ini", "docker.ini", "nagios.ini", "snmp.ini"];
 
 fn path(relative: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(relative)
 }
 
-/// How the file differs from what it should be; written anew with UPDATE_EXPECT.
+/// The difference between the file and the wanted text; with UPDATE_EXPECT the file is rewritten.
 fn settle(relative: &str, wanted: &str) -> Option<String> {
     let is = fs::read_to_string(path(relative)).unwrap_or_default();
     if std::env::var_os("UPDATE_EXPECT").is_some() {
@@ -51,7 +51,7 @@ fn settle(relative: &str, wanted: &str) -> Option<String> {
 
 type Rows = Vec<Vec<String>>;
 
-/// A descriptor: its first line, and its parts by their headings.
+/// A descriptor: its first line, and its parts with their headings.
 struct Descriptor {
     head: String,
     parts: Vec<(String, Vec<String>)>,
@@ -93,19 +93,19 @@ impl Descriptor {
         part.map(|(_, lines)| &**lines).unwrap_or_default()
     }
 
-    /// The words of a part: what stands around its table.
+    /// The text of a part around its table.
     fn prose(&self, heading: &str) -> Vec<&str> {
         self.lines(heading).iter().map(String::as_str).filter(|line| !line.contains(" | ")).collect()
     }
 
-    /// The rows of the part's table whose first column is headed so.
+    /// The rows of the part's table whose first column has this heading.
     fn rows(&self, heading: &str, first: &str) -> Rows {
         let cells = |line: &String| line.split(" | ").map(|cell| cell.trim().to_string()).collect::<Vec<_>>();
         let rows = self.lines(heading).iter().map(cells).skip_while(|cells| cells[0] != first || cells.len() == 1);
         rows.skip(1).take_while(|cells| cells.len() > 1).collect()
     }
 
-    /// Puts a table where the old one with that first heading stands, or at the end of the part.
+    /// Replaces the table whose first column has this heading, or appends the table to the part.
     fn set(&mut self, heading: &str, columns: &[&str], rows: &Rows) {
         let Some((_, lines)) = self.parts.iter_mut().find(|(own, _)| own.starts_with(heading)) else { return };
         let is_head = |line: &String| {
@@ -161,7 +161,7 @@ fn keys(spec: &Spec, known: &Rows) -> Rows {
     spec.keys().chain(COMMON_KEYS.iter().copied()).map(row).collect()
 }
 
-/// As it stands in a table: one that is empty in the code differs from series to series.
+/// The unit as shown in a table; an empty unit in the code differs from series to series.
 fn unit(field: &Field) -> &'static str {
     if field.unit.is_empty() { "varies" } else { field.unit }
 }
@@ -174,14 +174,14 @@ fn metrics(spec: &Spec, known: &Rows) -> Rows {
             rows.push([field.metric, kind(field.how), unit(field), meaning].map(String::from).to_vec());
         }
     }
-    // In the order in which somebody has put them, what is new behind these.
+    // In the order of the existing table; new rows come last.
     rows.sort_by_key(|row| known.iter().position(|old| old[0] == row[0]).unwrap_or(usize::MAX));
     rows
 }
 
-/// One after the other: each is made from what is before it.
+/// In this order, because each is generated from the previous one.
 #[test]
-fn what_is_written_of_checks_is_made_from_their_code_and_descriptors() {
+fn documents_are_generated_from_code_and_descriptors() {
     let wrong = [descriptors(), shipped_sections(), chapters()].concat();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
@@ -202,8 +202,8 @@ fn descriptors() -> Vec<String> {
     wrong
 }
 
-/// The section of a check as it is shipped: its own keys with their meaning, shared ones behind a `#`. A key that stands there
-/// stays switched on or off as it is.
+/// The shipped section of a check: its own keys with their meaning, shared keys behind a `#`. A key that is already in
+/// the file stays behind its `#` or not, as it is.
 fn section(spec: &Spec, old: &str) -> String {
     let mut text = String::new();
     let rows = Descriptor::read(spec).rows("Configuration", "key");
@@ -227,8 +227,9 @@ fn capital(text: &str) -> String {
 }
 
 fn shipped_sections() -> Vec<String> {
-    const HEAD: &str = "# Keys that begin with # have the default that is written there. Every section also takes check_period_seconds,\n\
-        # timeout_seconds and max_series. [NAME:OTHER] beside [NAME] is one more server, told with the tag instance=OTHER.\n";
+    const HEAD: &str = "# A key behind a # is shown with its default value; checks_available/*.ini explains all keys. Every section also takes\n\
+        # check_period_seconds, timeout_seconds and max_series. Add a section [NAME:OTHER] for each further server; its metrics get\n\
+        # the tag instance=OTHER.\n";
     let mut wrong = Vec::new();
     let is_made = |spec: &&Spec| !WRITTEN.contains(&spec.conf) && !spec.has_key("*") && !spec.has_key(DEVICES);
     let mut files: Vec<_> = checks::all().map(|spec| spec as &Spec).filter(is_made).map(|spec| spec.conf).collect();
@@ -241,7 +242,7 @@ fn shipped_sections() -> Vec<String> {
             old.split(&begin).nth(1).and_then(|rest| rest.split("\n[").next()).unwrap_or_default().to_string()
         };
         let specs = checks::all().map(|spec| spec as &Spec).filter(is_made).filter(|spec| spec.conf == file);
-        // Two checks of one server, of which only one runs, have one section: that of the first.
+        // Two checks for the same server, of which only one is enabled, share a section: that of the first.
         let mut known = HashSet::new();
         let specs = specs.filter(|spec| known.insert(spec.section));
         let sections = specs.map(|spec| format!("\n[{}]\n{}", spec.section, section(spec, &part(spec))));
@@ -250,12 +251,12 @@ fn shipped_sections() -> Vec<String> {
     wrong
 }
 
-/// What the newest recorded server was told as in the second tick, shortened.
+/// The points of the newest recorded server in its second tick, shortened.
 fn sample(spec: &Spec) -> Option<String> {
     let folder = path(&format!("tests/checks/{}", spec.name.trim_start_matches("check_")));
     let mut cases: Vec<_> = fs::read_dir(folder).ok()?.map(|entry| entry.unwrap().path()).collect();
     cases.retain(|case| case.join("case.txt").is_file());
-    // A folder that begins with a word is of a special case.
+    // A folder whose name begins with a letter is a special case.
     cases.sort_by_key(|case| (case.file_name().unwrap().as_encoded_bytes()[0].is_ascii_digit(), case.clone()));
     let case = cases.pop()?;
     let text = fs::read_to_string(case.join("expect.txt")).ok()?;
@@ -327,7 +328,7 @@ fn chapter(spec: &Spec) -> String {
     text
 }
 
-/// A line of a table of metrics that was written by hand, with the unit that the code has.
+/// A line of a hand-written table of metrics, with the unit from the code.
 fn with_unit(line: &str) -> String {
     let mut cells: Vec<&str> = line.split(" | ").collect();
     let name = cells[0].trim_start_matches("| ").trim_matches('`');

@@ -1,4 +1,4 @@
-//! Servers that fail at every tick, each in a way of its own: nothing of it stays open.
+//! Servers that fail at every tick in different ways: no connection or descriptor stays open.
 
 use crate::support::mysql_server::{OK, VERSION, greeting, packet, read, refusal};
 use crate::support::{Home, signal, wait_for};
@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-/// Port of a server, and how many connections it had.
+/// The port of a server, and its number of connections so far.
 type Server = (u16, Arc<AtomicUsize>);
 
-/// A server that does that with each connection, and closes it.
+/// A server that does this with each connection, and closes it.
 fn server(serve: impl Fn(&mut TcpStream) -> io::Result<()> + Send + 'static) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (port, count) = (listener.local_addr().unwrap().port(), Arc::new(AtomicUsize::new(0)));
@@ -26,14 +26,14 @@ fn server(serve: impl Fn(&mut TcpStream) -> io::Result<()> + Send + 'static) -> 
     (port, count)
 }
 
-/// Once something was said, half an answer.
+/// After a request, half a response.
 fn half(answer: &'static [u8]) -> Server {
     server(|stream| stream.read(&mut [0; 4096]).and_then(|_| stream.write_all(answer)))
 }
 
 #[test]
-fn what_fails_at_every_tick_leaves_nothing_open() {
-    // Nobody listens on port 1.
+fn servers_that_fail_at_every_tick_leave_nothing_open() {
+    // Nothing listens on port 1.
     let page = |name: &str, port: u16| format!("[{name}]\naddress: http://127.0.0.1:{port}\nstats: /status\n");
     let place =
         |name: &str, port: u16| format!("[{name}]\nhost: 127.0.0.1\nport: {port}\nuser: me\npass: x\nauth: True\n");
@@ -75,7 +75,7 @@ fn what_fails_at_every_tick_leaves_nothing_open() {
     let all = [http, refused, login, amid, mongo, redis];
     let have_failed = |times| all.iter().all(|(_, count)| count.load(Ordering::SeqCst) >= times);
     wait_for("the first ticks", || have_failed(5));
-    // During a tick there are more: what is wanted is the least.
+    // During a tick there are more, so the minimum is used.
     let mut before = usize::MAX;
     wait_for("some more", || {
         before = before.min(open());

@@ -1,14 +1,15 @@
-//! Every check on every recorded tree, compared with `expect/<check>.txt`; UPDATE_EXPECT=1 writes those anew.
+//! Every kernel check on every recorded tree, compared with `expect/<check>.txt`; UPDATE_EXPECT=1 rewrites these files.
 //!
-//! A mount of a tree is a folder in it, so statvfs really is asked, but about the disk below the tests: those numbers
-//! stand as `*`, and inode numbers, which not every file system has, are left out (`this_host` looks at both).
+//! The mounts of a tree are folders in it. statvfs is really called, but returns the disk below the tests: these
+//! numbers are written as `*`, and inode counts, which not every file system has, are left out (`this_host` checks
+//! both).
 
 use super::machine::{Machine, Measurement, Worker, kernel_checks, line, trees};
 use std::fs;
 use std::path::Path;
 
 #[test]
-fn every_check_tells_of_every_tree_what_is_expected() {
+fn every_check_gives_the_expected_output_for_every_tree() {
     let mut trees: Vec<_> = fs::read_dir(trees()).unwrap().map(|entry| entry.unwrap().path()).collect();
     trees.sort();
     assert!(trees.len() >= 11, "{trees:?}");
@@ -22,7 +23,7 @@ fn every_check_tells_of_every_tree_what_is_expected() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// How the text differs from what the file expects; with UPDATE_EXPECT the file is written.
+/// The difference between the text and the file; with UPDATE_EXPECT the file is written.
 pub fn compare(file: &Path, text: &str) -> Option<String> {
     if std::env::var_os("UPDATE_EXPECT").is_some() {
         fs::create_dir_all(file.parent().unwrap()).unwrap();
@@ -33,7 +34,7 @@ pub fn compare(file: &Path, text: &str) -> Option<String> {
     Some(format!("{}: {difference}", file.display()))
 }
 
-/// What the check tells in the first state of the tree and in each later one.
+/// The output of the check for the first state of the tree and for each later one.
 fn story(tree: &Path, spec: &'static puypuy::check::Spec) -> String {
     let machine = Machine::of(tree.file_name().unwrap().to_str().unwrap());
     let mut worker = Worker::new(spec, &[]);

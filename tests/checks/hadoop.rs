@@ -1,4 +1,4 @@
-//! What recorded answers cannot show of checks of Hadoop and HBase: what is asked, and where an answer is another than was wanted.
+//! Behaviour of Hadoop and HBase checks that recorded responses cannot show: their requests, and unexpected responses.
 
 use super::machine::{Worker, spec};
 use crate::support::pages::{Page, Pages};
@@ -16,7 +16,7 @@ fn beans(beans: &str) -> String {
 }
 
 #[test]
-fn the_servlet_is_asked_for_what_is_wanted_and_the_rest_of_its_address_is_kept() {
+fn only_needed_beans_are_requested_and_the_rest_of_the_address_is_kept() {
     let namesystem = r#"{"name":"Hadoop:service=NameNode,name=FSNamesystem","CapacityUsed":5}"#;
     let pages = Pages::on_port(move |path| match path {
         path if path.contains("FSNamesystem*") => Page::body(beans(namesystem)),
@@ -24,7 +24,7 @@ fn the_servlet_is_asked_for_what_is_wanted_and_the_rest_of_its_address_is_kept()
         path if path.contains("get=") => Page::Status(404, beans(r#"{"name":"x","result":"ERROR"}"#)),
         _ => Page::body(beans("")),
     });
-    // A dot behind the host, as the original shipped it.
+    // With a dot after the host, as the Python daemon shipped it.
     let address = pages.address().replace("127.0.0.1:", "127.0.0.1.:");
     let address = format!("{address}/jmx?user.name=a&callback=f&description=true");
     let told = Worker::new(spec("check_hadoop_namenode"), &[("jmx", &*address)]).tick(&Roots::default());
@@ -47,7 +47,7 @@ fn the_servlet_is_asked_for_what_is_wanted_and_the_rest_of_its_address_is_kept()
 }
 
 #[test]
-fn a_version_that_calls_its_beans_otherwise_is_asked_for_all_of_them() {
+fn a_version_with_other_bean_names_is_queried_for_all_beans() {
     let old = r#"{"name":"hadoop:service=REST,name=rest","requests":8,"successfulGet":5,"successfulPut":1,"successfulDelete":0,
         "successfulScanCount":1,"failedGet":1,"failedPut":0,"failedDelete":0,"failedScanCount":0,"failedAppendCount":4}"#;
     let pages = Pages::on_port(move |path| match path {
@@ -65,7 +65,7 @@ fn a_version_that_calls_its_beans_otherwise_is_asked_for_all_of_them() {
 }
 
 #[test]
-fn another_daemon_is_no_daemon_of_that_kind() {
+fn a_daemon_of_another_kind_is_an_error() {
     let other = r#"{"name":"Hadoop:service=HBase,name=Master,sub=IPC","exceptions":8}"#;
     let pages = Pages::on_port(move |path| match path {
         "/jmx" => Page::body(beans(&format!("{JAVA},{other}"))),
@@ -80,9 +80,9 @@ fn another_daemon_is_no_daemon_of_that_kind() {
     assert_eq!((names, told.faults), (vec!["hthrift_heap_used"], vec![why.to_string()]));
 }
 
-/// A RegionServer of ten thousand regions has a bean of fifty megabytes.
+/// A RegionServer with ten thousand regions has a bean of fifty megabytes.
 #[test]
-fn a_bean_may_be_longer_than_what_is_in_memory_and_hold_words_for_numbers() {
+fn a_bean_may_be_longer_than_the_buffer_and_contain_words_for_numbers() {
     let region: String =
         (0..120_000).map(|region| format!("\"Namespace_d_table_t_region_{region}_metric_x\":NaN,")).collect();
     let regions =
@@ -100,7 +100,7 @@ fn a_bean_may_be_longer_than_what_is_in_memory_and_hold_words_for_numbers() {
     );
     assert!(told.number("hregion_node_percentfileslocal", "").is_none() && told.faults.is_empty(), "{:?}", told.faults);
 
-    // Cut in the middle, what came before is not told: it may have been the half of a sum.
+    // After a break in the middle, earlier values are not reported: they may have been half of a sum.
     let pages = Pages::on_port(move |_| Page::body(beans(server).replace("]}", "")));
     let told = Worker::new(spec("check_hbase_regionserver"), &[("jmx", &*format!("{}/jmx?qry=*:*", pages.address()))])
         .tick(&Roots::default());
@@ -108,7 +108,7 @@ fn a_bean_may_be_longer_than_what_is_in_memory_and_hold_words_for_numbers() {
 }
 
 #[test]
-fn in_whatever_pieces_a_page_comes_words_for_numbers_cost_themselves() {
+fn words_for_numbers_only_affect_themselves_in_any_chunking() {
     let body = beans(&format!(
         r#"{JAVA},{{"name":"Hadoop:service=DataNode,name=FSDatasetState","Capacity":-nan,"DfsUsed":10,"Remaining":3E1,"NumFailedVolumes":Infinity}}"#
     ));
@@ -124,7 +124,7 @@ fn in_whatever_pieces_a_page_comes_words_for_numbers_cost_themselves() {
 }
 
 #[test]
-fn counters_of_a_daemon_that_began_anew_are_no_change() {
+fn counters_of_a_restarted_daemon_give_no_rate() {
     let (start, count) = (Arc::new(AtomicU64::new(1)), Arc::new(AtomicU64::new(100)));
     let (begun, counted) = (Arc::clone(&start), Arc::clone(&count));
     let pages = Pages::on_port(move |_| {
@@ -143,9 +143,9 @@ fn counters_of_a_daemon_that_began_anew_are_no_change() {
     assert_eq!(told.map(|rate| rate.is_some()), [false, true, false, true]);
 }
 
-/// As with a period of ten seconds: each other answer is that of the tick before.
+/// With a period of ten seconds, every second response repeats the previous one.
 #[test]
-fn an_answer_that_came_before_says_nothing_of_the_time_since() {
+fn a_repeated_response_gives_no_rate() {
     let number = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&number);
     let pages = Pages::on_port(move |_| {
@@ -170,7 +170,7 @@ fn an_answer_that_came_before_says_nothing_of_the_time_since() {
 }
 
 #[test]
-fn a_refusal_names_the_setting_that_makes_it() {
+fn a_refusal_names_the_setting_that_causes_it() {
     for (status, words) in
         [(401, "with Kerberos, which puypuy does not speak"), (403, "hadoop.security.instrumentation.requires.admin")]
     {
@@ -191,7 +191,7 @@ fn refused(status: u16, exception: &str, message: &str) -> Page {
     Page::Status(status, format!(r#"{{"RemoteException":{{"exception":"{exception}","message":"{message}"}}}}"#))
 }
 
-/// A NameNode of HDFS, active while that word says so.
+/// A NameNode of HDFS, active while this word says so.
 fn namenode(state: &Arc<Mutex<&'static str>>) -> Pages {
     let state = Arc::clone(state);
     Pages::on_port(move |path| match *state.lock().unwrap() {
@@ -206,7 +206,7 @@ fn namenode(state: &Arc<Mutex<&'static str>>) -> Pages {
 }
 
 #[test]
-fn sizes_are_asked_of_the_namenode_that_is_active_whichever_that_is() {
+fn sizes_are_requested_from_the_active_namenode() {
     let (one, two) = (Arc::new(Mutex::new("standby")), Arc::new(Mutex::new("active")));
     let (first, second) = (namenode(&one), namenode(&two));
     let namenodes = format!("{}, {}/", first.address(), second.address());
@@ -221,7 +221,7 @@ fn sizes_are_asked_of_the_namenode_that_is_active_whichever_that_is() {
     let all = (Some(5.0), Some(5.0), vec![denied.to_string()]);
     assert_eq!(tick(), all);
     assert_eq!(tick(), all);
-    // The standby is not asked again while the other one is active.
+    // The standby is not queried again while the other one is active.
     assert_eq!(first.asked().len(), 1);
     assert!(second.asked().iter().all(|path| path.ends_with("&delegation=Zaubertrank")), "{:?}", second.asked());
     for (state_of_one, state_of_two) in [("active", "away"), ("away", "active"), ("active", "standby")] {
@@ -235,7 +235,7 @@ fn sizes_are_asked_of_the_namenode_that_is_active_whichever_that_is() {
 }
 
 #[test]
-fn a_folder_that_takes_long_costs_no_other_and_is_asked_for_less_often() {
+fn a_slow_folder_is_requested_less_often_and_affects_no_other() {
     let late = Arc::new(AtomicUsize::new(900));
     let millis = Arc::clone(&late);
     let pages = Pages::on_port(move |path| match path {

@@ -1,4 +1,4 @@
-//! The real daemon on hosts with many interfaces, links that change and file systems that are to be unmounted.
+//! The real daemon on hosts with many interfaces, changing links, and file systems that are to be unmounted.
 
 use super::btrfs::run;
 use super::machine::Machine;
@@ -30,7 +30,7 @@ impl Host {
         Host { home, server }
     }
 
-    /// All values of that metric whose line has this word, in order.
+    /// All values of this metric whose line contains this word, in order.
     pub fn values(&self, metric: &str, word: &str) -> Vec<f64> {
         let start = format!("{metric},");
         let requests = self.server.requests();
@@ -45,7 +45,7 @@ impl Host {
     }
 }
 
-/// Starts the daemon as what a shell becomes after these commands; whether that went well.
+/// Starts the daemon from a shell after these commands; returns whether that succeeded.
 pub fn start_after(home: &Home, commands: &[&str]) -> bool {
     let start = home.command(&["start"]);
     let mut shell = Command::new(commands[0]);
@@ -54,7 +54,7 @@ pub fn start_after(home: &Home, commands: &[&str]) -> bool {
 }
 
 #[test]
-fn hundreds_of_interfaces_leave_descriptors_for_all_else() {
+fn hundreds_of_interfaces_leave_enough_descriptors() {
     let machine = Machine::of("vm");
     let mut dev = String::from_utf8(machine.read("proc/net/dev")).unwrap();
     for number in 0..300 {
@@ -66,14 +66,14 @@ fn hundreds_of_interfaces_leave_descriptors_for_all_else() {
     machine.write("proc/net/dev", dev);
     let own = [("proc_root", &*machine.path().join("proc")), ("sys_root", &*machine.path().join("sys"))];
     let host = Host::new("check_network_bytes", "[Network Stats]\nmax_series: 5000\n", &own);
-    // The hard limit, which nobody raises.
+    // The hard limit, which nobody can raise.
     assert!(start_after(&host.home, &["sh", "-c", "ulimit -n 128; exec \"$@\""]), "{}", host.home.log());
     host.wait_for("link_mtu", "interface=wan299", |values| values.len() >= 2);
     assert!(!host.home.log().contains(" ERROR "), "{}", host.home.log());
 }
 
 #[test]
-fn groups_beyond_the_bound_are_not_read() {
+fn groups_beyond_the_limit_are_not_read() {
     let machine = Machine::empty();
     machine.write("sys/fs/cgroup/cgroup.controllers", "memory\n");
     for number in 100..150 {
@@ -87,7 +87,7 @@ fn groups_beyond_the_bound_are_not_read() {
 }
 
 #[test]
-fn the_daemon_has_all_the_files_it_may_open_and_scripts_what_is_usual() {
+fn the_daemon_raises_its_file_limit_and_scripts_keep_the_old_one() {
     let host = Host::new("check_load_average", "", &[]);
     let script = host.home.path("scripts_enabled/check_limit.sh");
     fs::write(&script, "#!/bin/sh\necho limit $(ulimit -Sn) x stack\n").unwrap();
@@ -105,8 +105,8 @@ fn the_daemon_has_all_the_files_it_may_open_and_scripts_what_is_usual() {
 
 #[cfg(feature = "local")]
 #[test]
-fn a_change_of_a_link_is_seen_without_reading_it_at_every_tick() {
-    // In a network of its own no server can be reached.
+fn a_link_change_is_noticed_without_reading_it_at_every_tick() {
+    // In its own network namespace no server can be reached.
     let home = Home::new();
     fs::write(home.path("checks_enabled/check_network_bytes"), "").unwrap();
     let place = "mount -t sysfs none /sys && ip link add one type veth peer name two && exec \"$@\"";
@@ -129,7 +129,7 @@ fn a_change_of_a_link_is_seen_without_reading_it_at_every_tick() {
     wait_for("the new mtu", || told("link_mtu").last() == Some(&1400.0));
 }
 
-/// All points of that interface in the local store, in order.
+/// All points of this interface in the local store, in order.
 #[cfg(feature = "local")]
 pub fn stored(home: &Home, metric: &str, interface: &str) -> Vec<f64> {
     let mut values = Vec::new();
@@ -144,7 +144,7 @@ pub fn stored(home: &Home, metric: &str, interface: &str) -> Vec<f64> {
 }
 
 #[test]
-fn a_btrfs_can_be_unmounted_while_it_is_watched() {
+fn a_btrfs_can_be_unmounted_while_it_is_monitored() {
     if !is_root() || !Path::new("/sys/fs/btrfs").exists() {
         return skip("needs root and a kernel with btrfs");
     }
@@ -165,7 +165,7 @@ fn a_btrfs_can_be_unmounted_while_it_is_watched() {
     assert!(run("umount", &[point]).is_some(), "it is busy\n{}", host.home.log());
 }
 
-/// Whatever a test does: what is still mounted there at its end goes.
+/// Unmounts whatever is still mounted there at the end of a test.
 struct Unmounted<'a>(&'a str);
 
 impl Drop for Unmounted<'_> {

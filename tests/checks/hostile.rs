@@ -1,9 +1,10 @@
-//! What no kernel should write and some do: fewer points and a fault are allowed, a panic, a hang or a wrong number is not.
+//! Kernel files with invalid content, as some kernels write them: they may cost points and cause a fault, but no panic,
+//! hang or wrong number.
 
 use super::machine::{Machine, Worker, spec, trees};
 use std::time::{Duration, Instant};
 
-/// Each check with every file that it reads.
+/// Each check with all files that it reads.
 const SOURCES: &[(&str, &[&str])] = &[
     (
         "check_btrfs",
@@ -57,14 +58,14 @@ const SOURCES: &[(&str, &[&str])] = &[
 ];
 
 #[test]
-fn every_kernel_check_has_its_sources_here() {
+fn every_kernel_check_is_listed_with_its_files() {
     let named: Vec<_> = SOURCES.iter().map(|(name, _)| *name).collect();
     let registered: Vec<_> = super::machine::kernel_checks().map(|spec| spec.name).collect();
     assert_eq!(named, registered);
 }
 
 #[test]
-fn hostile_content_costs_points_and_nothing_else() {
+fn hostile_content_only_costs_points() {
     for (name, files) in SOURCES {
         let machine = Machine::of("vm");
         let trial = Trial { machine: &machine, name, files };
@@ -76,7 +77,7 @@ fn hostile_content_costs_points_and_nothing_else() {
                 let what = format!("{name}: {file} {what}");
                 trial.run(Some((1, file, &content)), &what);
                 let recovered = trial.run(Some((0, file, &content)), &what);
-                assert_eq!(recovered, control, "{what}: not all points after it was over");
+                assert_eq!(recovered, control, "{what}: points are missing after it was over");
             }
         }
     }
@@ -89,8 +90,8 @@ struct Trial<'a> {
 }
 
 impl Trial<'_> {
-    /// Three ticks, of which the last sees the second state of the tree; in the tick of that number the file has that
-    /// content instead. How many points the last tick told.
+    /// Runs three ticks, of which the last reads the second state of the tree; in the tick with this number the file
+    /// has this content instead. Returns the number of points of the last tick.
     fn run(&self, bad: Option<(usize, &str, &[u8])>, what: &str) -> usize {
         let mut worker = Worker::new(spec(self.name), &[]);
         let start = Instant::now();
@@ -174,7 +175,7 @@ fn hostile(good: &[u8]) -> Vec<(String, Vec<u8>)> {
     all
 }
 
-/// The text with other words for its numbers: `swap` is told which number of its line it is.
+/// The text with other words in place of its numbers; `swap` gets the position of the number in its line.
 fn with_numbers<'a>(text: &str, swap: impl Fn(usize, &str) -> Option<&'a str>) -> String {
     let mut out = String::new();
     for line in text.lines() {
@@ -206,13 +207,13 @@ fn noise(count: usize) -> Vec<u8> {
 }
 
 #[test]
-fn a_mount_point_named_in_latin_1_is_asked() {
+fn a_mount_point_named_in_latin_1_is_read() {
     let machine = Machine::of("vm");
     machine.write("proc/mounts", b"/dev/sdb1 /mnt/caf\xe9 ext4 rw 0 0\n/dev/vda / ext4 rw 0 0\n");
     machine.write("mnt/café/.keep", "");
     let latin = machine.path().join(std::ffi::OsStr::new("mnt")).join(latin_1(b"caf\xe9"));
     if std::fs::create_dir_all(&latin).is_err() {
-        eprintln!("SKIPPED a_mount_point_named_in_latin_1_is_asked: this file system takes UTF-8 only");
+        eprintln!("SKIPPED a_mount_point_named_in_latin_1_is_read: this file system takes UTF-8 only");
         return;
     }
     let told = Worker::new(spec("check_disks"), &[]).tick(&machine.roots);
@@ -236,7 +237,7 @@ fn a_folder_in_place_of_a_file_is_a_fault() {
 }
 
 #[test]
-fn a_missing_file_costs_what_is_in_it() {
+fn a_missing_file_only_costs_its_own_points() {
     for (name, file, kept, lost) in [
         ("check_disks", "proc/mounts", "drive_in_flight", "drive_bytes_used"),
         ("check_disks", "proc/diskstats", "drive_bytes_used", "drive_in_flight"),

@@ -1,4 +1,4 @@
-//! The HTTP client of the checks: limits of time and size, trust, credentials that nobody sees, and connections that died.
+//! The HTTP client of the checks: timeouts, size limits, certificates, hidden credentials, and dead connections.
 
 use super::machine::{section, spec};
 use crate::support::pages::{Page, Pages};
@@ -29,7 +29,7 @@ fn within(seconds: f64) -> Instant {
     Instant::now() + Duration::from_secs_f64(seconds)
 }
 
-/// The page of the address itself.
+/// Requests the page of the address itself.
 fn get(lines: &[(&str, &str)]) -> Result<Answer> {
     http(lines).ask(Question::get(""), within(5.0))
 }
@@ -43,7 +43,7 @@ fn problem(lines: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn a_page_is_asked_for_as_the_section_says() {
+fn a_page_is_requested_as_configured() {
     let server = Pages::on_port(|_| Page::Body(b"caf\xe9".to_vec()));
     let host = server.address().replace("http://", "");
     let mut http = http(&[("url", &format!("{host}/base/?a=1"))]);
@@ -113,7 +113,7 @@ fn a_status_that_is_no_success_is_an_error_that_names_it() {
 }
 
 #[test]
-fn a_page_has_a_limit_of_time_however_it_comes() {
+fn a_page_has_a_time_limit_however_it_arrives() {
     let slow = |page: Page| {
         let server = Pages::on_port(move |_| page.clone());
         let begun = Instant::now();
@@ -133,7 +133,7 @@ fn a_page_has_a_limit_of_time_however_it_comes() {
 }
 
 #[test]
-fn a_page_has_a_limit_of_size_whatever_it_promised() {
+fn a_page_has_a_size_limit_whatever_its_header_says() {
     let huge =
         |length: &str| [format!("HTTP/1.1 200 OK\r\n{length}\r\n").into_bytes(), vec![b'x'; (32 << 20) + 1]].concat();
     for length in ["", "Content-Length: 33554433\r\n"] {
@@ -142,7 +142,7 @@ fn a_page_has_a_limit_of_size_whatever_it_promised() {
         let error = problem(&[("url", &server.address())]);
         assert_eq!(error, format!("{}: the answer is longer than 32 MiB", server.address()));
     }
-    // Many at once share it.
+    // Many concurrent responses share the limit.
     let server = Pages::on_port(|path| Page::Body(vec![b'x'; if path == "/1" { 600 << 10 } else { 100 }]));
     let paths: Vec<String> = (0..100).map(|number| format!("/{number}")).collect();
     let mut refused = Vec::new();
@@ -155,18 +155,18 @@ fn a_page_has_a_limit_of_size_whatever_it_promised() {
 }
 
 #[test]
-fn an_answer_that_breaks_off_is_told_as_that() {
+fn a_truncated_response_is_reported_as_such() {
     let server = Server::start(vec![Step::AnswerAndClose(answer(200, &[("Content-Length", "9")], b"short"))]);
     let error = problem(&[("url", &server.url())]);
     assert!(error.starts_with(&format!("{}: the answer broke off: ", server.url())), "{error}");
     let server = Server::start(vec![Step::Close]);
     let error = problem(&[("url", &server.url())]);
     assert!(error.starts_with(&format!("{}: connection lost before the answer: ", server.url())), "{error}");
-    assert_eq!(server.connections(), 2, "asked once more, and no further");
+    assert_eq!(server.connections(), 2, "retried once, and not more often");
 }
 
 #[test]
-fn connections_are_kept_and_replaced_when_they_died() {
+fn connections_are_kept_and_replaced_when_dead() {
     let server = Server::start(vec![Step::answer(200, &[], "x")]);
     let mut kept = http(&[("url", &server.url())]);
     for _ in 0..3 {
@@ -201,7 +201,7 @@ fn certificates_are_verified() {
 }
 
 #[test]
-fn a_certificate_file_that_changed_is_read_after_a_failure() {
+fn a_changed_certificate_file_is_read_after_a_failure() {
     let (folder, own) = (TempDir::new().unwrap(), authority());
     let server = signed(&own, params(&["localhost"], "x"));
     let path = file(&folder, "ca.pem", &authority().pem());
@@ -212,7 +212,7 @@ fn a_certificate_file_that_changed_is_read_after_a_failure() {
 }
 
 #[test]
-fn a_server_without_tls_is_told_as_that() {
+fn a_server_without_tls_is_reported_as_such() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("https://localhost:{}", listener.local_addr().unwrap().port());
     thread::spawn(move || {
@@ -224,7 +224,7 @@ fn a_server_without_tls_is_told_as_that() {
 }
 
 #[test]
-fn every_page_of_many_has_its_own_answer() {
+fn each_of_many_pages_gets_its_own_response() {
     let server = Pages::on_port(|path| match path {
         "/bad" => Page::Status(503, String::new()),
         "/late" => Page::Late(Duration::from_millis(50), Box::new(Page::body("late"))),
@@ -240,7 +240,7 @@ fn every_page_of_many_has_its_own_answer() {
 }
 
 #[test]
-fn a_name_that_nobody_knows_is_told_as_that() {
+fn an_unknown_host_name_is_reported_as_such() {
     let error = problem(&[("url", "http://no-such-host.invalid/x?token=secret")]);
     assert!(error.starts_with("http://no-such-host.invalid/x: cannot connect: host name: "), "{error}");
 }
@@ -253,10 +253,10 @@ fn no_check_waits_for_another() {
         let lines = lines.each_ref().map(|(key, value)| (*key, &**value));
         http(&lines).ask(Question::get(""), within(60.0))
     });
-    wait_for("the question to the server that is silent", || !silent.asked().is_empty());
+    wait_for("the request to the server that does not respond", || !silent.asked().is_empty());
     get(&[("url", &lively.address())]).unwrap();
 
-    // A check that takes its time over a page.
+    // A check that takes a long time for a page.
     let (go_on, may_go_on) = channel::<()>();
     let (taken, is_taken) = channel();
     let address = lively.address();
@@ -283,21 +283,21 @@ fn no_check_waits_for_another() {
 }
 
 #[test]
-fn a_conversation_that_is_over_leaves_no_connection() {
+fn a_finished_exchange_leaves_no_connection() {
     let server = Server::start(vec![Step::answer(200, &[], "x")]);
     let mut kept = http(&[("url", &server.url())]);
     kept.ask(Question::get(""), within(5.0)).unwrap();
     assert_eq!(server.open(), 1);
     drop(kept);
-    wait_for("the end of what was kept", || server.open() == 0);
+    wait_for("the end of the kept connection", || server.open() == 0);
     server.script(vec![Step::Silence]);
     let mut impatient = http(&[("url", &server.url())]);
     impatient.ask(Question::get(""), within(0.2)).unwrap_err();
-    wait_for("the end of what is not waited for any more", || server.open() == 0);
+    wait_for("the end of the abandoned request", || server.open() == 0);
 }
 
 #[test]
-fn what_is_wrong_with_one_server_costs_the_others_no_connection() {
+fn a_failing_server_costs_the_others_no_connection() {
     let (folder, own, other) = (TempDir::new().unwrap(), authority(), authority());
     let (right, wrong) = (signed(&own, params(&["localhost"], "x")), signed(&other, params(&["localhost"], "y")));
     let trusted = file(&folder, "ca.pem", &own.pem());
@@ -315,7 +315,7 @@ fn what_is_wrong_with_one_server_costs_the_others_no_connection() {
 }
 
 #[test]
-fn a_name_whose_look_up_hangs_keeps_no_other_waiting() {
+fn a_hanging_name_lookup_delays_no_other() {
     let (asked, held) = (Arc::new(AtomicUsize::new(0)), Arc::new((Mutex::new(true), Condvar::new())));
     let (counted, waits) = (Arc::clone(&asked), Arc::clone(&held));
     let lookup = Lookup::by(move |name| {

@@ -1,4 +1,4 @@
-//! More servers than one for a check, as the real program reads them from its sections.
+//! Several servers for one check, as the real program reads them from its sections.
 
 use crate::support::pages::{Page, Pages};
 use crate::support::{Home, Said, signal, wait_for};
@@ -7,7 +7,7 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// stub_status with so many open connections; its counters go on at each request.
+/// stub_status with this many open connections; its counters grow with each request.
 fn nginx(open: u32) -> (Pages, Arc<AtomicBool>) {
     let (count, is_down) = (AtomicU64::new(1), Arc::new(AtomicBool::new(false)));
     let asked = Arc::clone(&is_down);
@@ -47,7 +47,7 @@ fn told(said: &Said) -> Vec<(String, f64, Option<String>)> {
 }
 
 #[test]
-fn each_section_is_a_server_and_the_further_ones_have_a_tag() {
+fn each_section_is_a_server_and_additional_ones_have_a_tag() {
     let ((first, _), (shop, _), (api, api_is_down)) = (nginx(1), nginx(2), nginx(3));
     let home = home(&[section("nginx", &first), section("NginX:shop", &shop), section("NGINX:the api", &api)]);
     let ask = || home.puypuy(&["check", "check_nginx", "--samples", "2", "--format", "json"]);
@@ -68,7 +68,7 @@ fn each_section_is_a_server_and_the_further_ones_have_a_tag() {
 }
 
 #[test]
-fn further_servers_alone_will_do_and_a_mistake_names_its_section() {
+fn additional_servers_suffice_and_a_mistake_names_its_section() {
     let (shop, _) = nginx(2);
     let home = home(&[section("NginX:shop", &shop)]);
     let said = home.puypuy(&["check", "check_nginx", "--samples", "1", "--format", "json"]);
@@ -81,7 +81,7 @@ fn further_servers_alone_will_do_and_a_mistake_names_its_section() {
 }
 
 #[test]
-fn a_server_that_goes_and_comes_is_a_line_each_way_and_the_others_go_on() {
+fn a_failure_and_a_recovery_are_one_line_each_and_the_others_continue() {
     let ((first, _), (shop, shop_is_down)) = (nginx(1), nginx(2));
     let home = home(&[section("NginX", &first), section("NginX:shop", &shop)]).with("check_period_seconds", "0.2");
     let pid = home.start();
@@ -97,7 +97,7 @@ fn a_server_that_goes_and_comes_is_a_line_each_way_and_the_others_go_on() {
 }
 
 #[test]
-fn each_further_server_costs_one_descriptor() {
+fn each_additional_server_costs_one_descriptor() {
     let pages: Vec<_> = (0..12).map(|_| nginx(1).0).collect();
     let sections: Vec<_> = pages.iter().enumerate().map(|(at, pages)| section(&format!("NginX:{at}"), pages)).collect();
     let home = home(&sections[..2]).with("check_period_seconds", "0.2");
@@ -119,7 +119,7 @@ fn each_further_server_costs_one_descriptor() {
 }
 
 #[test]
-fn a_server_that_fails_when_all_do_is_not_told_as_working() {
+fn while_all_servers_fail_none_is_reported_as_working() {
     let ((first, first_is_down), (shop, shop_is_down)) = (nginx(1), nginx(2));
     let home = home(&[section("NginX", &first), section("NginX:shop", &shop)]).with("check_period_seconds", "0.2");
     let pid = home.start();
@@ -166,7 +166,7 @@ fn a_server_that_is_away_in_several_ways_is_one_line() {
 }
 
 #[test]
-fn where_all_fail_each_is_told_by_its_name() {
+fn when_all_servers_fail_each_is_named() {
     let ((first, first_is_down), (shop, shop_is_down)) = (nginx(1), nginx(2));
     [first_is_down, shop_is_down].iter().for_each(|is_down| is_down.store(true, Ordering::SeqCst));
     let home = home(&[section("NginX", &first), section("NginX:shop", &shop)]);

@@ -1,4 +1,5 @@
-//! check_jmx where nothing answers yet: which virtual machine the agent is loaded into, how often, and what is said of it.
+//! check_jmx before anything answers: into which virtual machine the agent is loaded, how often, and the messages about
+//! it.
 
 use super::machine::{Worker, section, spec};
 use crate::support::server::answer;
@@ -14,7 +15,7 @@ use tempfile::TempDir;
 
 const JAR: &str = "/opt/jolokia agent.jar";
 
-/// A launcher that knows these virtual machines, complains of every start, and writes down what it is asked.
+/// A launcher that knows these virtual machines, fails at every start, and writes down its arguments.
 struct Launcher {
     folder: TempDir,
     port: u16,
@@ -30,7 +31,7 @@ impl Launcher {
         );
         fs::write(&java, script).unwrap();
         fs::set_permissions(&java, Permissions::from_mode(0o755)).unwrap();
-        // Nobody listens there any more.
+        // Nothing listens on this port any more.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         Launcher { folder, port }
     }
@@ -82,7 +83,7 @@ fn the_agent_is_loaded_into_the_machine_that_runs_the_class() {
 }
 
 #[test]
-fn what_keeps_the_agent_out_is_told() {
+fn the_reason_why_the_agent_cannot_be_loaded_is_reported() {
     for (list, agent, why) in [
         ("", "", "name the jar of that agent under agent in [JMX] of conf/java.ini"),
         ("", JAR, "runs \"Bootstrap\": set user and class in [JMX]"),
@@ -95,7 +96,7 @@ fn what_keeps_the_agent_out_is_told() {
 }
 
 #[test]
-fn an_agent_that_cannot_be_meant_is_a_mistake_of_the_section() {
+fn an_impossible_agent_is_a_mistake_in_the_section() {
     let good =
         [("jmx", "http://127.0.0.1:7771/puypuy/read"), ("java", "/usr/bin/java"), ("class", "A"), ("agent", JAR)];
     for (key, value) in

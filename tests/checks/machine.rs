@@ -13,7 +13,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Rates that the original sent as integers, which stores keep them as; those of check_couchdb_1x are floats.
+/// Rates that the Python daemon sent as integers, which databases keep as integers; those of check_couchdb_1x are
+/// floats.
 const INT_RATES: &[&str] = &[
     "couchdb_bulk_requests",
     "couchdb_database_reads",
@@ -36,13 +37,13 @@ const INT_RATES: &[&str] = &[
     "scylla_transport_requests_served",
 ];
 
-/// Types of points beside that of their check.
+/// Types of points in addition to that of their check.
 const OTHER_TYPES: &[(&str, &[&str])] = &[
     ("elasticsearch", &["active", "queue"]),
     ("storm_topology", &["storm_spout", "storm_bolt", "storm_cluster", "storm_supervisor"]),
 ];
 
-/// The checks that read this machine's kernel files.
+/// The checks that read kernel files of this machine.
 pub fn kernel_checks() -> impl Iterator<Item = &'static Spec> {
     puypuy::checks::all().filter(|spec| spec.check_type == "system")
 }
@@ -51,7 +52,7 @@ pub fn spec(name: &str) -> &'static Spec {
     puypuy::checks::find(name).unwrap_or_else(|| panic!("{name} is not registered"))
 }
 
-/// A section as the user would have written it.
+/// A section as a user would write it.
 pub fn section(spec: &Spec, lines: &[(&str, &str)]) -> Section {
     let entry = |(at, (key, value)): (usize, &(&str, &str))| Entry {
         key: key.to_string(),
@@ -71,7 +72,7 @@ pub fn trees() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/checks/trees")
 }
 
-/// A scratch folder that stands for `/` of a machine.
+/// A temporary folder that stands for `/` of a machine.
 pub struct Machine {
     dir: tempfile::TempDir,
     pub roots: Roots,
@@ -86,7 +87,7 @@ impl Machine {
         Machine { dir, roots }
     }
 
-    /// A copy of a recorded tree as it was at first.
+    /// A copy of a recorded tree in its first state.
     pub fn of(tree: &str) -> Machine {
         let machine = Machine::empty();
         machine.overlay(&trees().join(tree));
@@ -97,7 +98,7 @@ impl Machine {
         self.dir.path()
     }
 
-    /// Copies what is in the folder over what is here, into the same files: a check may hold them open.
+    /// Copies the content of the folder into the existing files, because a check may hold them open.
     pub fn overlay(&self, folder: &Path) {
         copy(folder, self.path());
     }
@@ -113,7 +114,7 @@ impl Machine {
     }
 }
 
-/// The folders `tick2` and so on are later states of the tree, `expect` is what the checks tell of it.
+/// The folders `tick2` and so on are later states of the tree, `expect` is the expected output.
 fn copy(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
@@ -132,7 +133,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// The point as a line of an expect file, with that text where its value stands.
+/// The point as a line of an expect file, with this text in place of its value.
 pub fn line(point: &Point, value: Option<&str>) -> String {
     let tags: Vec<_> = point.tags.iter().map(|(key, value)| format!("{key}={value:?}")).collect();
     let (own, form) = match point.value {
@@ -144,7 +145,7 @@ pub fn line(point: &Point, value: Option<&str>) -> String {
     format!("{name} {} {kind} {form} {{{}}} {reaction}{host}\n", value.unwrap_or(&own), tags.join(","))
 }
 
-/// What a check told in one tick.
+/// The output of a check in one tick.
 pub struct Measurement {
     pub points: Vec<Point>,
     pub events: Vec<HealthEvent>,
@@ -153,7 +154,7 @@ pub struct Measurement {
 }
 
 impl Measurement {
-    /// The number of that metric whose tags have this value; `""` for a metric without tags.
+    /// The number of this metric whose tags have this value; `""` for a metric without tags.
     pub fn number(&self, metric: &str, tag: &str) -> Option<f64> {
         let tagged = |point: &&Point| match point.tags.iter().next() {
             Some((_, value)) => value == tag,
@@ -166,7 +167,7 @@ impl Measurement {
         self.events.iter().find(|event| event.name == name)
     }
 
-    /// Values of the first tag of that metric, sorted.
+    /// The values of the first tag of this metric, sorted.
     pub fn tags(&self, metric: &str) -> Vec<String> {
         let of = |point: &Point| point.tags.iter().map(|(_, value)| value.to_string()).next().unwrap_or_default();
         let mut tags: Vec<_> = self.points.iter().filter(|point| point.name == metric).map(of).collect();
@@ -174,12 +175,12 @@ impl Measurement {
         tags
     }
 
-    /// What holds of every point of this machine whatever the input was.
+    /// Checks what must hold for every point of this machine, whatever the input.
     pub fn assert_sound(&self, what: &str) {
         self.assert_sound_as("system", what);
     }
 
-    /// What holds of every point of a check of that type whatever the input was.
+    /// Checks what must hold for every point of a check of this type, whatever the input.
     pub fn assert_sound_as(&self, check_type: &str, what: &str) {
         for point in &self.points {
             let number = point.value.as_f64();
@@ -196,7 +197,7 @@ impl Measurement {
     }
 }
 
-/// Those that a check may run, in the root folder.
+/// The programs that a check may run, in the root folder.
 pub fn programs() -> Programs {
     let none = String::new;
     let identity = Identity { host: "web1".into(), cluster: none(), group: none(), location: none() };
@@ -207,7 +208,7 @@ pub fn programs() -> Programs {
     }
 }
 
-/// A check in its worker, as the scheduler drives it.
+/// A check in its worker, driven like by the scheduler.
 pub struct Worker {
     check: Box<dyn Check>,
     out: Out,
@@ -223,7 +224,7 @@ impl Worker {
 
     pub fn of(spec: &Spec, section: &Section) -> Worker {
         let check = (spec.build)(section).unwrap();
-        // So far ahead that no tick is over when its run begins: what a run reads counts as read at its tick.
+        // So far in the future that no tick has passed when its run begins: a read then counts as made at the tick.
         let start = Instant::now() + Duration::from_secs(3600);
         let first = Tick { wall: 0, at: start, deadline: start, period: Duration::from_secs(10) };
         Worker {
@@ -235,12 +236,12 @@ impl Worker {
         }
     }
 
-    /// A tick, and then the clock goes on by ten seconds.
+    /// One tick; then the clock advances by ten seconds.
     pub fn tick(&mut self, roots: &Roots) -> Measurement {
         self.tick_of(roots, 10)
     }
 
-    /// A tick, and then the clock goes on by that many seconds.
+    /// One tick; then the clock advances by this many seconds.
     pub fn tick_of(&mut self, roots: &Roots, seconds: u64) -> Measurement {
         let period = Duration::from_secs(seconds);
         let tick = Tick {

@@ -1,4 +1,4 @@
-//! Tables of checks, their descriptors, `docs/checks.md` and `conf/*.ini` tell the same.
+//! The tables of checks, their descriptors, `docs/checks.md` and `conf/*.ini` are consistent.
 
 use super::documents::{WRITTEN, kind};
 use super::machine::{Machine, Worker, kernel_checks};
@@ -12,7 +12,7 @@ fn text(path: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The rows of the table whose first column is headed so, each as its cells.
+/// The rows of the table whose first column has this heading, as cells.
 fn table(text: &str, heading: &str) -> Vec<Vec<String>> {
     let cells = |line: &str| -> Vec<String> {
         let line = line.trim_start_matches('#').trim().trim_matches('|');
@@ -31,7 +31,7 @@ fn descriptor(spec: &Spec) -> String {
     text(&format!("checks_available/{}.ini", spec.name))
 }
 
-/// The part of `docs/checks.md` about the check.
+/// The chapter of the check in `docs/checks.md`.
 fn chapter(spec: &Spec) -> String {
     let docs = text("docs/checks.md");
     let mut chapters = docs.split("\n## ");
@@ -76,7 +76,7 @@ fn the_docs_say_where_each_number_comes_from_and_when_there_is_none() {
         assert!(sources.iter().all(|row| row.len() == 3 && !row.iter().any(String::is_empty)), "{}", spec.name);
         for field in spec.fields.iter().copied().flatten() {
             let name = format!("`{}`", field.metric);
-            // The marks at both ends of a cell are taken off with its blanks.
+            // `table` strips the backquotes at both ends of a cell.
             let is_told = |row: &Vec<String>| format!("`{}`", row[1]).contains(&name);
             assert!(sources.iter().any(is_told), "docs/checks.md: {}: where {name} comes from", spec.name);
         }
@@ -99,13 +99,13 @@ fn every_point_is_in_the_tables_of_its_check() {
 }
 
 #[test]
-fn no_two_checks_of_different_types_tell_the_same_metric() {
+fn no_two_checks_of_different_types_have_the_same_metric() {
     let mut seen = BTreeMap::new();
     for spec in checks::all() {
         let names: BTreeSet<_> = spec.fields.iter().copied().flatten().map(|field| field.metric).collect();
         for name in names {
             let other = seen.insert(name, spec.check_type).filter(|other| *other != spec.check_type);
-            assert_eq!(other, None, "{name} of {} is told by another check, too", spec.name);
+            assert_eq!(other, None, "{name} of {} is a metric of another check, too", spec.name);
         }
     }
 }
@@ -114,7 +114,7 @@ fn sorted<'a>(words: &[&'a str]) -> BTreeSet<&'a str> {
     words.iter().copied().collect()
 }
 
-/// Key and value of each line of a check's section in `conf/`; a key behind a `#` without a blank is a default.
+/// Key and value of each line of a check's section in `conf/`; a key directly after a `#` is a default.
 fn shipped(spec: &Spec) -> Vec<(String, String)> {
     let (conf, section) = (text(&format!("conf/{}", spec.conf)), spec.section);
     let part = conf.split(&format!("[{section}]\n")).nth(1).unwrap_or_else(|| panic!("no [{section}]"));
@@ -146,7 +146,7 @@ fn the_shipped_configuration_changes_nothing() {
     }
 }
 
-/// Every series and judgement after two ticks on a machine where each default matters.
+/// Every series and health event after two ticks on machines where each default matters.
 fn told(spec: &'static Spec, lines: &[(&str, &str)]) -> Vec<String> {
     let mut all = Vec::new();
     for tree in ["docker", "nvme_raid", "container"] {

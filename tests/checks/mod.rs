@@ -1,4 +1,4 @@
-//! Checks through their real fetch path, on recorded trees of /proc and /sys, on this machine, and on hostile input.
+//! Checks through their real input path, on recorded trees of /proc and /sys, on this machine, and on hostile input.
 
 mod btrfs;
 mod cgroups;

@@ -1,4 +1,4 @@
-//! check_mongodb and what servers do that refuse, hold no accounts, close the connection, or are none.
+//! check_mongodb with servers that refuse, have no accounts, close the connection, or are not MongoDB.
 
 use super::machine::{Measurement, Worker, spec};
 use crate::support::mongo_server::{bson, message, serve};
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 type Serving = dyn Fn(&mut TcpStream) + Send + Sync;
 
-/// Serves each connection by itself, and keeps them.
+/// Handles each connection with this function, and keeps the connections open.
 struct Server {
     port: u16,
     open: Arc<Mutex<Vec<TcpStream>>>,
@@ -67,7 +67,7 @@ fn healthy(_: &str) -> Value {
 }
 
 #[test]
-fn one_connection_serves_all_ticks_and_is_opened_anew_at_once() {
+fn one_connection_serves_all_ticks_and_is_reopened_at_once() {
     let server = Server::of(healthy);
     let mut worker = server.check(&[]);
     for _ in 0..5 {
@@ -80,7 +80,7 @@ fn one_connection_serves_all_ticks_and_is_opened_anew_at_once() {
 }
 
 #[test]
-fn a_refusal_is_heard_once() {
+fn a_refusal_is_reported_once() {
     let asked = Arc::new(Mutex::new(0));
     let counted = Arc::clone(&asked);
     let server = Server::of(move |_| {
@@ -100,7 +100,7 @@ fn a_refusal_is_heard_once() {
 }
 
 #[test]
-fn an_arbiter_is_told_as_one_and_not_asked_again() {
+fn an_arbiter_is_reported_as_such_and_not_queried_again() {
     let server = Server::start(|stream| {
         let mut asked = [0; 4096];
         while matches!(stream.read(&mut asked), Ok(16..)) {
@@ -126,7 +126,7 @@ fn a_login_that_is_refused_names_no_account() {
     assert!(told.faults[0].contains("the login makes no sense"), "{:?}", told.faults);
 }
 
-/// The server's side of a login by SCRAM for Asterix, with that account of its own password; what it answers last.
+/// The server's side of a SCRAM login for Asterix, whose account has this password; returns its last response.
 fn logging_in(stream: &TcpStream, is_sha_256: bool, pass: &str, is_liar: bool) -> Option<()> {
     use base64::prelude::{BASE64_STANDARD as BASE64, Engine};
     use ring::{digest, hmac, pbkdf2};
@@ -136,7 +136,7 @@ fn logging_in(stream: &TcpStream, is_sha_256: bool, pass: &str, is_liar: bool) -
         Some((Document::read(&bytes[21..count]).unwrap(), [bytes[4], bytes[5], bytes[6], bytes[7]]))
     };
     let answer = |to: [u8; 4], payload: &str, is_done: bool| {
-        // The payload as binary: written as a text of the same length, and its kind changed.
+        // The payload as binary: written as a text of the same length, with its type changed.
         let head = json!({ "conversationId": 7, "done": is_done, "ok": 1.0 });
         let mut bytes = bson(&head);
         bytes.pop();
@@ -180,7 +180,7 @@ fn logging_in(stream: &TcpStream, is_sha_256: bool, pass: &str, is_liar: bool) -
 }
 
 #[test]
-fn both_kinds_of_login_prove_the_password_and_the_server() {
+fn both_kinds_of_login_verify_the_password_and_the_server() {
     let md5: String = <md5::Md5 as md5::Digest>::digest("Asterix:mongo:Zaubertrank")
         .iter()
         .map(|byte| format!("{byte:02x}"))
@@ -203,7 +203,7 @@ fn both_kinds_of_login_prove_the_password_and_the_server() {
 }
 
 #[test]
-fn messages_that_no_server_should_send_cost_an_error() {
+fn invalid_messages_give_an_error() {
     let good = message([1, 0, 0, 0], &bson(&json!({ "ok": 1.0 })));
     let changed = |at: usize, byte: u8| {
         let mut bytes = good.clone();
@@ -235,7 +235,7 @@ fn messages_that_no_server_should_send_cost_an_error() {
 }
 
 #[test]
-fn documents_are_read_and_what_is_none_is_not() {
+fn valid_documents_are_read_and_invalid_ones_are_not() {
     let document = json!({ "a": { "b": [1, 5_000_000_000i64, 0.5, "x", true, null] }, "c": -1 });
     let bytes = bson(&document);
     let read = Document::read(&bytes).unwrap();

@@ -1,4 +1,4 @@
-//! The real program on real mounts, in namespaces of their own, and on file systems that say what others hardly say.
+//! The real program on real mounts in separate namespaces, and on file systems with unusual statistics.
 
 use super::btrfs::run;
 use super::host::Host;
@@ -8,8 +8,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// What `puypuy check check_disks`, which is `"$@"` in these commands of a shell, says in a mount and process namespace of its
-/// own. `None` where there are none to be had.
+/// Runs `puypuy check check_disks`, which is `"$@"` in these shell commands, in a separate mount and process namespace,
+/// and returns its output. `None` if there can be no namespaces.
 fn check_after(home: &Home, commands: &str) -> Option<Said> {
     let may = is_root() && Command::new("unshare").args(["-m", "-p", "-f", "true"]).status().is_ok_and(|s| s.success());
     if !may {
@@ -23,7 +23,7 @@ fn check_after(home: &Home, commands: &str) -> Option<Said> {
     Some(Said::from(shell.output().unwrap()))
 }
 
-/// The number of that metric at that mount point, which is below the home.
+/// The number of this metric at this mount point, which is below the home.
 fn number(said: &Said, metric: &str, home: &Home, point: &str) -> Option<f64> {
     let tag = home.path(point).display().to_string().trim_matches('/').replace('/', "_");
     value(said, metric, &format!("mountpoint={tag}"))
@@ -38,7 +38,7 @@ fn value(said: &Said, metric: &str, tag: &str) -> Option<f64> {
 const MIB: f64 = 1048576.0;
 
 #[test]
-fn a_mount_is_told_where_it_can_be_reached_and_not_with_the_numbers_of_the_one_above_it() {
+fn a_mount_is_reported_if_reachable_and_not_with_the_numbers_of_the_one_above() {
     let home = Home::new();
     let tmpfs =
         |size: u32, point: &str| format!("mkdir -p {point}; mount -t tmpfs -o size={size}m /dev/{size} {point}");
@@ -60,7 +60,7 @@ fn a_mount_is_told_where_it_can_be_reached_and_not_with_the_numbers_of_the_one_a
     assert_eq!(["low/hidden", "low/moved", "low/bound"].map(total), [None; 3], "{said:?}");
 }
 
-/// A container: another mount and process namespace, which has the tree of the first at `host`.
+/// A container: another mount and process namespace, with the tree of the first one mounted at `host`.
 fn in_container(commands: &str) -> String {
     format!(
         "mkdir hostdata late own host; mount -t tmpfs -o size=3m /dev/a hostdata; mount -t tmpfs -o size=4m /dev/b late; \
@@ -77,7 +77,7 @@ fn watching_its_host() -> Home {
 }
 
 #[test]
-fn a_container_that_watches_its_host_tells_the_mounts_of_the_host() {
+fn a_container_that_monitors_its_host_reports_the_mounts_of_the_host() {
     let home = watching_its_host();
     let Some(said) = check_after(&home, &in_container("true")) else { return };
     let total = |point: &str| number(&said, "drive_bytes_total", &home, point);
@@ -88,7 +88,7 @@ fn a_container_that_watches_its_host_tells_the_mounts_of_the_host() {
 }
 
 #[test]
-fn a_host_that_hides_its_processes_is_told_as_such() {
+fn a_host_with_hidden_processes_is_reported_as_such() {
     if !is_installed("setpriv") {
         return skip("needs setpriv");
     }
@@ -107,7 +107,7 @@ fn a_host_that_hides_its_processes_is_told_as_such() {
 }
 
 #[test]
-fn a_file_system_takes_no_writes_after_an_error_and_does_where_our_mount_alone_takes_none() {
+fn read_only_after_an_error_counts_and_read_only_of_our_own_mount_does_not() {
     if !is_root() || !is_installed("mkfs.ext4") {
         return skip("needs root and mkfs.ext4");
     }
@@ -137,22 +137,23 @@ fn a_file_system_takes_no_writes_after_an_error_and_does_where_our_mount_alone_t
     for path in [&disk, &bound] {
         host.wait_for("drive_read_only", &tag(path), |values| values.last() == Some(&1.0));
     }
-    // Nothing of it is kept open.
+    // No file of it is kept open.
     let pid = host.home.pid().to_string();
     assert!(run("nsenter", &["-t", &pid, "-m", "umount", &bound, &disk]).is_some(), "it is busy");
 }
 
-/// Mounts that exist as folders, and what statvfs says of them.
+/// Mounts that exist as folders, and the results of statvfs for them.
 const SAID: &[(&str, [u64; 6])] = &[
-    // As df: of 950 blocks that users can have, 900 are used; of a quota, and where root alone has some left.
+    // As in df: of 950 blocks that users can have, 900 are used; of a quota, and on a file system with some blocks left
+    // only for root.
     ("/", [4096, 1000, 100, 50, 100, 40]),
     ("/full", [4096, 1000, 50, 0, 0, 0]),
-    // The number of free inodes is not known, as in CephFS, or not possible.
+    // The number of free inodes is unknown, as in CephFS, or impossible.
     ("/ceph", [4194304, 25600, 17896, 17896, 2167140, u64::MAX]),
     ("/ceph-fuse", [4194304, 25600, 17896, 17896, 2167140, 0]),
     ("/bcachefs", [4096, 1000, 500, 500, 77, u64::MAX]),
     ("/wsl", [4096, 1000, 500, 500, 999, 1000000]),
-    // Below zero, as numbers without sign.
+    // Negative values in unsigned fields.
     ("/over", [4096, 1000, 50, 5_u64.wrapping_neg(), 100, 40]),
     ("/more", [4096, 1000, 1001, 900, 100, 40]),
     ("/endless", [4096, u64::MAX, u64::MAX, u64::MAX, u64::MAX, u64::MAX]),
@@ -160,7 +161,7 @@ const SAID: &[(&str, [u64; 6])] = &[
 ];
 
 #[test]
-fn what_a_file_system_says_of_itself_is_told_where_it_can_be() {
+fn plausible_statistics_of_a_file_system_are_reported() {
     let machine = Machine::empty();
     let (mut mounts, mut lies) = (String::new(), String::new());
     for (path, numbers) in SAID {

@@ -1,4 +1,4 @@
-//! Answers that differ from recorded ones by chance, for the tests and, in release speed, for `tests/fuzz/run`.
+//! Random mutations of recorded responses, for the tests and, in release mode, for `tests/fuzz/run`.
 
 use super::machine::{Measurement, Worker};
 use super::replay::{Case, Replay, Trouble};
@@ -12,10 +12,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-/// Stands as user and password in no case, and in no text that a check writes.
+/// The user and password, a word that appears in no case and in no output of a check.
 pub const SECRET: &str = "Zaubertrank";
 
-/// Every check that has recorded answers in that folder, with those of its cases.
+/// Every check that has recorded responses in this folder, with its cases.
 pub fn cases(folder: &Path) -> Vec<(&'static Spec, Vec<PathBuf>)> {
     let of = |spec: &'static Spec| {
         let versions = fs::read_dir(folder.join(spec.name.trim_start_matches("check_"))).into_iter().flatten();
@@ -27,11 +27,11 @@ pub fn cases(folder: &Path) -> Vec<(&'static Spec, Vec<PathBuf>)> {
     checks::all().map(of).filter(|(_, versions)| !versions.is_empty()).collect()
 }
 
-/// A login that shows where it must not, and no patience with what never comes.
+/// A recognisable login, which must not appear in any message, and a short timeout.
 pub const LOGIN: &[(&str, &str)] =
     &[("auth", "True"), ("user", SECRET), ("pass", SECRET), ("token", SECRET), ("timeout_seconds", "1")];
 
-/// A check, and the server that it asks.
+/// A check, and the server that it queries.
 pub struct Trial {
     pub replay: Arc<Replay>,
     worker: Worker,
@@ -43,7 +43,7 @@ impl Trial {
         Trial::at(spec, &Arc::new(Replay::start(Case::read(folder))), more)
     }
 
-    /// The check with the section of its case, and those other lines that it knows.
+    /// The check with the section of its case, and those of the other keys that it knows.
     pub fn at(spec: &'static Spec, replay: &Arc<Replay>, more: &[(&str, &str)]) -> Trial {
         let section = replay.section();
         let own = section.iter().map(|(key, value)| (&**key, &**value));
@@ -59,15 +59,15 @@ impl Trial {
         let told = self.worker.tick_of(&Roots::default(), self.replay.seconds());
         told.assert_sound_as(self.spec.check_type, what);
         for fault in &told.faults {
-            // Counted as a reader does: what a server said may be any characters.
+            // Counted in characters, as a reader does: a server's message may contain any characters.
             assert!(fault.chars().count() < 600 && !fault.contains(SECRET), "{what}: {fault}");
         }
         told
     }
 }
 
-/// So many answers of each check, or as many as MUTATIONS says; SEED says where chance begins: a mutation that fails is made
-/// again by its own seed.
+/// Runs this many mutations of each check, or the number in MUTATIONS; SEED is the first seed. To repeat a mutation
+/// that fails, set SEED to its seed and MUTATIONS=1.
 pub fn run(cases: &[(&'static Spec, Vec<PathBuf>)], count: u64) {
     let from_env = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
     let (count, seed) = (from_env("MUTATIONS").unwrap_or(count), from_env("SEED").unwrap_or(1));
@@ -76,7 +76,7 @@ pub fn run(cases: &[(&'static Spec, Vec<PathBuf>)], count: u64) {
 
 fn mutate(spec: &'static Spec, folder: &Path, seed: u64, count: u64) {
     let mut trial = Trial::start(spec, folder, LOGIN);
-    // A program is a process or three.
+    // A program needs one to three processes.
     let count = if Case::read(folder).is_program() { count / 50 } else { count };
     for seed in seed..seed + count {
         let what = format!("{}: SEED={seed}", folder.display());
@@ -89,7 +89,7 @@ fn mutate(spec: &'static Spec, folder: &Path, seed: u64, count: u64) {
     let mut control = Trial::start(spec, folder, &[]);
     control.tick(1, Trouble::None, "control");
     let control = control.tick(2, Trouble::None, "control");
-    // What is on the second answer alone may have been told before.
+    // Values of the second response only may have been reported before.
     let is_all = told.points.len() >= control.points.len();
     assert!(is_all, "{}: not all points in the end: {:?}", folder.display(), told.faults);
 }
@@ -146,7 +146,7 @@ fn mutated(told: &[u8], dice: &mut Dice) -> Vec<u8> {
     text
 }
 
-/// Works on all of these cases, so many at the same time; the last argument is how many there are of the check.
+/// Works on all these cases with this many threads; the last argument of `work` is the number of cases of the check.
 pub fn at_once(
     threads: usize,
     cases: impl IntoIterator<Item = (&'static Spec, Vec<PathBuf>)>,

@@ -1,4 +1,4 @@
-//! check_mysql and what servers do that are full, refuse, are restarted, break off, or are none.
+//! check_mysql with servers that are full, refuse, restart, break off, or are not MySQL.
 
 use super::machine::{Measurement, Worker, spec};
 use crate::support::mysql_server::{OK, Reply, VERSION, greeting, packet, read, refusal, serve};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 type Serving = dyn Fn(&mut TcpStream) + Send + Sync;
 
-/// Serves one connection after the other as it was told to last, and counts them.
+/// Handles one connection after the other with these functions, the last one repeatedly, and counts them.
 struct Server {
     port: u16,
     now: Arc<Mutex<(Arc<Serving>, usize)>>,
@@ -73,7 +73,7 @@ fn all(stream: &mut TcpStream, bytes: &[u8]) -> bool {
     stream.write_all(bytes).is_ok()
 }
 
-/// What a healthy server says, with that uptime.
+/// The responses of a healthy server with this uptime.
 fn reply(statement: &str, uptime: u32) -> Reply {
     match statement {
         "SHOW GLOBAL STATUS" => {
@@ -90,7 +90,7 @@ fn healthy(stream: &mut TcpStream) {
 }
 
 #[test]
-fn a_refusal_before_the_greeting_is_told_with_its_remedy() {
+fn a_refusal_before_the_greeting_is_reported_with_its_remedy() {
     for (code, said, wanted) in [
         (1040u16, "Too many connections", "error 1040, too many connections: raise max_connections"),
         (1040, "#08004Too many connections", "error 1040, too many connections: raise max_connections"),
@@ -119,12 +119,12 @@ fn a_login_that_is_refused_names_no_account() {
     for run in 1..=12 {
         assert!(error(&tick(&mut worker)).contains("error 1045, the login was refused"), "run {run}");
     }
-    // Heard to its end, it counts as no broken login.
+    // A complete refusal does not count as a broken login.
     assert_eq!(server.connections(), 12);
 }
 
 #[test]
-fn a_server_whose_logins_break_off_is_left_in_peace() {
+fn after_broken_logins_the_check_pauses() {
     let server = Server::start(|stream| {
         all(stream, &greeting(VERSION, "mysql_native_password"));
         read(stream);
@@ -139,7 +139,7 @@ fn a_server_whose_logins_break_off_is_left_in_peace() {
 }
 
 #[test]
-fn every_conversation_ends_with_a_farewell() {
+fn every_connection_is_closed_properly() {
     let quits = Arc::new(Mutex::new(Vec::new()));
     let heard = Arc::clone(&quits);
     let server = Server::start(move |stream| {
@@ -160,7 +160,7 @@ fn every_conversation_ends_with_a_farewell() {
         let told = tick(&mut server.check(&custom(query)));
         let own = told.points.iter().filter(|point| point.name == "mysql_custom_querry").count();
         assert_eq!(own, points, "{query}: {:?}", told.faults);
-        assert!(told.number("mysql_uptime", "").is_some(), "{query}: what came before is told");
+        assert!(told.number("mysql_uptime", "").is_some(), "{query}: earlier points are reported");
     }
     let end = Instant::now() + Duration::from_secs(5);
     while quits.lock().unwrap().len() < 3 && Instant::now() < end {
@@ -170,7 +170,7 @@ fn every_conversation_ends_with_a_farewell() {
 }
 
 #[test]
-fn own_statements_that_cannot_be_read_cost_themselves_alone() {
+fn unreadable_own_statements_only_affect_themselves() {
     let server = Server::start(healthy);
     for (query, wanted) in [("{'a': 7}", "expected a text in quotes and found '7'"), ("", "must not be empty")] {
         let told = tick(&mut server.check(&[("custom", "yes"), ("query", query)]));
@@ -186,7 +186,7 @@ fn own_statements_that_cannot_be_read_cost_themselves_alone() {
 }
 
 #[test]
-fn numbers_of_another_run_are_no_change() {
+fn counters_of_a_restarted_server_give_no_rate() {
     let server = Server::start(healthy);
     let mut worker = server.check(&[]);
     tick(&mut worker);
@@ -204,7 +204,7 @@ fn numbers_of_another_run_are_no_change() {
 }
 
 #[test]
-fn replication_that_is_refused_is_asked_for_once_until_the_server_fails() {
+fn refused_replication_is_queried_once_until_the_server_fails() {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let heard = Arc::clone(&asked);
     let serving = move |stream: &mut TcpStream| {
@@ -224,7 +224,7 @@ fn replication_that_is_refused_is_asked_for_once_until_the_server_fails() {
     }
     assert_eq!(asked.lock().unwrap().len(), 1);
     server.set(|_| ());
-    // Not told, it would count as working again.
+    // Otherwise it would count as working again.
     assert!(is_told(&tick(&mut worker)));
     server.set(serving);
     assert!(is_told(&tick(&mut worker)));
@@ -232,7 +232,7 @@ fn replication_that_is_refused_is_asked_for_once_until_the_server_fails() {
 }
 
 #[test]
-fn packets_that_no_server_should_send_cost_an_error() {
+fn invalid_packets_give_an_error() {
     let login = |answer: Vec<u8>| {
         Box::new(move |stream: &mut TcpStream| {
             all(stream, &greeting(VERSION, "mysql_native_password"));
@@ -298,7 +298,7 @@ fn packets_that_no_server_should_send_cost_an_error() {
 }
 
 #[test]
-fn rows_without_end_are_not_read_to_their_end() {
+fn endless_rows_are_not_read_to_their_end() {
     let server = Server::start(|stream| {
         serve(stream, all, |_| Reply::Endless(b"Variable_name\tValue\nUptime\t1\n".to_vec()));
     });
@@ -309,7 +309,7 @@ fn rows_without_end_are_not_read_to_their_end() {
 }
 
 #[test]
-fn versions_of_relatives_are_no_hindrance() {
+fn version_strings_of_compatible_servers_are_understood() {
     for version in [
         "5.5.5-10.11.19-MariaDB",
         "8.0.11-TiDB-v8.5.0",
@@ -335,7 +335,7 @@ fn versions_of_relatives_are_no_hindrance() {
 }
 
 #[test]
-fn maps_of_python_and_json_are_read() {
+fn python_dicts_and_json_are_read() {
     let pairs = |list: &[(&str, &str)]| Ok(list.iter().map(|(a, b)| (a.to_string(), b.to_string())).collect());
     let shipped = r#"{"name_1": "SELECT COUNT(*) FROM test.abc", 'name_2': 'SELECT "x" FROM test.xyz',}"#;
     let wanted = [("name_1", "SELECT COUNT(*) FROM test.abc"), ("name_2", "SELECT \"x\" FROM test.xyz")];

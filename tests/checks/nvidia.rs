@@ -1,4 +1,4 @@
-//! check_nvidia_gpu on a library with made-up boards, and on a host without any.
+//! check_nvidia_gpu with a library with made-up boards, and on a host without a driver.
 
 use super::machine::{Worker, spec};
 use crate::support::{Home, wait_for};
@@ -15,7 +15,7 @@ fn library(folder: &Path) -> PathBuf {
 }
 
 #[test]
-fn each_board_tells_what_it_has() {
+fn each_board_reports_what_it_has() {
     let folder = tempfile::tempdir().unwrap();
     let library = library(folder.path());
     let mut worker = Worker::new(spec("check_nvidia_gpu"), &[("library", library.to_str().unwrap())]);

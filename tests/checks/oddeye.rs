@@ -1,4 +1,4 @@
-//! check_oddeye: alive when the page came, and silent when it did not.
+//! check_oddeye: a heartbeat if the page was received, and none if it was not.
 
 use super::machine::{Worker, section, spec};
 use crate::support::Home;
@@ -11,7 +11,7 @@ use std::time::Duration;
 const NAME: &str = "check_oddeye";
 
 #[test]
-fn a_page_that_came_is_a_heartbeat() {
+fn a_received_page_is_a_heartbeat() {
     let server = Server::start(vec![Step::answer(200, &[], "whatever").after(Duration::from_millis(30))]);
     let mut worker = Worker::new(spec(NAME), &[("url", &format!("{}/ok.txt", server.url()))]);
     for _ in 0..2 {
@@ -28,7 +28,7 @@ fn a_page_that_came_is_a_heartbeat() {
 }
 
 #[test]
-fn a_page_that_did_not_come_is_silence_and_an_error() {
+fn a_missing_page_gives_no_heartbeat_and_an_error() {
     let mut server = Server::start(vec![Step::answer(503, &[], "")]);
     let mut worker = Worker::new(spec(NAME), &[("url", &server.url())]);
     for words in ["HTTP 503", "cannot connect: connection refused"] {
@@ -47,7 +47,7 @@ fn without_a_page_the_check_is_off() {
     }
 }
 
-/// What the program tells of that page with this proxy in its environment.
+/// The output of the program for this page with this proxy in its environment.
 fn told_with_proxy(url: &str, proxy: &str) -> String {
     let home = Home::new();
     fs::create_dir(home.path("conf")).unwrap();
@@ -59,7 +59,7 @@ fn told_with_proxy(url: &str, proxy: &str) -> String {
 }
 
 #[test]
-fn a_proxy_is_asked_for_pages_elsewhere_and_never_for_loopback() {
+fn a_proxy_is_used_except_for_loopback() {
     let server = Server::start(vec![Step::answer(200, &[], "")]);
     let told = told_with_proxy(&server.url(), "http://127.0.0.1:1");
     assert!(told.contains("host_alive"), "{told}");

@@ -1,4 +1,4 @@
-//! Open files of processes by name and by pid file, and what of them cannot be looked at.
+//! Open files of processes by name and by pid file, and of processes that may not be inspected.
 
 use super::machine::{Machine, Worker, section, spec};
 use crate::support::{is_root, skip};
@@ -27,7 +27,7 @@ fn processes_by_name_and_by_pid_file() {
     assert_eq!(number("openfiles_processes", "nginx"), Some(2.0));
     assert_eq!(number("openfiles_used_percent", "nginx"), Some(700.0 / 1024.0));
     assert_eq!((number("openfiles_java", ""), number("openfiles_used_percent", "java")), (Some(3.0), None));
-    // By its program's name, which is not its own.
+    // By the name of its program, which differs from its own name.
     assert_eq!(number("openfiles_init", ""), Some(9.0));
     for (key, why) in [
         ("stale", "no process to look at"),
@@ -45,7 +45,7 @@ fn processes_by_name_and_by_pid_file() {
 }
 
 #[test]
-fn a_process_that_became_another_program_is_another() {
+fn a_process_that_became_another_program_counts_as_another() {
     let machine = Machine::of("vm");
     let mut worker = Worker::new(spec("check_openfiles"), &[("old", "nginx"), ("new", "phoenix")]);
     let mut processes = || {
@@ -65,12 +65,12 @@ fn a_process_that_became_another_program_is_another() {
 }
 
 #[test]
-fn a_process_that_may_not_be_looked_at_costs_itself() {
+fn a_process_that_may_not_be_inspected_only_affects_itself() {
     if !is_root() {
         return skip("needs root to start a process of another user");
     }
     let own = std::process::id();
-    // The test's own process, seen by somebody else.
+    // The test's own process, inspected by another user.
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("own.pid"), own.to_string()).unwrap();
     let seen = Worker::new(spec("check_openfiles"), &[("own", folder.path().join("own.pid").to_str().unwrap())])

@@ -1,4 +1,4 @@
-//! The checks of the Python daemon: each is built in under its old name, and those who come from it are told where it is.
+//! The checks of the Python daemon: each is built in under its old name, and the migration document lists it.
 
 use std::fs;
 use std::path::Path;

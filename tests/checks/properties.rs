@@ -1,4 +1,4 @@
-//! What holds for any text, and for any two samples of a counter.
+//! Properties that hold for any text, and for any two samples of a counter.
 
 use proptest::prelude::*;
 use puypuy::check::Out;
@@ -6,18 +6,18 @@ use puypuy::model::parse::mounts::MountTree;
 use puypuy::model::parse::resp::{self, Reply};
 use puypuy::model::parse::{json, procfs, time};
 use puypuy::model::point::{Tags, Tick};
-use puypuy::model::rates::{Backward, Before, Change, Count};
+use puypuy::model::rates::{Backward, Change, Count, SampleHistory};
 use puypuy::model::table::{Field, NO_COUNT, gauge, rate};
 use std::time::{Duration, Instant};
 
 const FIELDS: &[Field] = &[gauge("MemTotal", "mem_total", "bytes"), gauge("a", "a", "")];
 
-/// Text that looks like the kernel's: words of the alphabets that the parsers look for, and anything else.
+/// Text that resembles kernel files: words that the parsers look for, and anything else.
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![any::<String>(), "[-cpu0-9 ,:/a.\n\\\\]{0,80}", "cpu[0-9]{0,12}( [0-9]{0,22}){0,12}"]
 }
 
-/// The date so many days after 1970 began, by counting.
+/// The date this many days after 1970-01-01, computed by counting.
 fn date(mut days: i64) -> (i64, usize, i64) {
     let is_leap = |year: i64| year % 4 == 0 && year % 100 != 0 || year % 400 == 0;
     let mut year = 1970;
@@ -65,7 +65,7 @@ proptest! {
     }
 
     #[test]
-    fn replies_of_redis_are_read_when_they_are_whole(text in ".{0,40}", bytes in any::<Vec<u8>>()) {
+    fn redis_replies_are_read_when_complete(text in ".{0,40}", bytes in any::<Vec<u8>>()) {
         let whole = format!("+OK\r\n${}\r\n{text}\r\n-ERR no\r\n", text.len()).into_bytes();
         let replies = [Reply::Text("OK".into()), Reply::Text(text.into()), Reply::Error("ERR no".into())];
         for end in 0..=whole.len() {
@@ -77,7 +77,7 @@ proptest! {
     }
 
     #[test]
-    fn moments_are_read_wherever_they_were_written(seconds in 0_u64..4_000_000_000, nanos in 0_u64..1_000_000_000, east in -14_i64..15) {
+    fn timestamps_are_read_in_any_time_zone(seconds in 0_u64..4_000_000_000, nanos in 0_u64..1_000_000_000, east in -14_i64..15) {
         let local = seconds as i64 + east * 3600;
         let (days, local) = (local.div_euclid(86_400), local.rem_euclid(86_400));
         prop_assume!(days >= 0);
@@ -162,7 +162,7 @@ proptest! {
 
     #[test]
     fn nothing_grows_faster_than_it_can(old: u32, step: u32, millis in 1_u64..100_000, most in 1.0..1e6_f64) {
-        let (mut before, start) = (Before::default(), Instant::now());
+        let (mut before, start) = (SampleHistory::default(), Instant::now());
         let (old, new) = (u64::from(old), u64::from(old) + u64::from(step));
         before.per_second_up_to(most, Count::Whole(old), start, Backward::Reset);
         let at = start + Duration::from_millis(millis);
@@ -176,7 +176,7 @@ proptest! {
     }
 
     #[test]
-    fn told_again_in_a_tick_the_last_counts_from_the_tick_before(counts in proptest::collection::vec(0_u32.., 1..5), last: u32) {
+    fn of_several_values_in_a_tick_the_last_counts(counts in proptest::collection::vec(0_u32.., 1..5), last: u32) {
         let (start, mut out) = (ahead(), Out::new("x", 10, tick(ahead(), 0)));
         out.begin(tick(start, 0));
         out.put(&READS, 0_u64, &Tags::default());
@@ -190,7 +190,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_names_devices_swap_a_rate_is_that_of_one_device(swaps in proptest::collection::vec(any::<bool>(), 2..8)) {
+    fn rates_follow_the_device_when_names_are_swapped(swaps in proptest::collection::vec(any::<bool>(), 2..8)) {
         let (start, mut out) = (ahead(), Out::new("x", 10, tick(ahead(), 0)));
         for (second, is_swapped) in (0_u64..).zip(&swaps) {
             out.begin(tick(start, second));
@@ -203,7 +203,7 @@ proptest! {
     }
 
     #[test]
-    fn a_share_is_never_more_than_all(part: u64, whole: u64) {
+    fn a_share_is_never_above_the_whole(part: u64, whole: u64) {
         let mut out = Out::new("x", 10, tick(ahead(), 0));
         match out.share("x", Some(part), Some(whole)) {
             Some(share) => {
@@ -217,40 +217,40 @@ proptest! {
 
     #[test]
     fn after_a_restart_the_next_sample_counts(before: u32, low in 0_u64..1000, step: u32) {
-        let (mut rates, start) = (Before::default(), Instant::now());
+        let (mut rates, start) = (SampleHistory::default(), Instant::now());
         let samples = [u64::from(before) + 2000, low, low + u64::from(step)];
         let changes = samples.map(|count| count_at(&mut rates, count, start, &samples));
         prop_assert_eq!(changes, [Change::NotYet, Change::Restarted, Change::Number(f64::from(step))]);
     }
 }
 
-/// The sample at the second that is its place in the list.
-fn count_at(before: &mut Before, count: u64, start: Instant, samples: &[u64]) -> Change {
+/// The sample at the second that is its position in the list.
+fn count_at(before: &mut SampleHistory, count: u64, start: Instant, samples: &[u64]) -> Change {
     let second = samples.iter().position(|sample| *sample == count).unwrap() as u64;
     before.delta(Count::Whole(count), start + Duration::from_secs(second), Backward::Reset)
 }
 
 fn per_second(old: Count, new: Count, nanos: u64, rule: Backward) -> Change {
-    let (mut before, start) = (Before::default(), Instant::now());
+    let (mut before, start) = (SampleHistory::default(), Instant::now());
     assert_eq!(before.per_second(old, start, rule), Change::NotYet);
     before.per_second(new, start + Duration::from_nanos(nanos), rule)
 }
 
 fn delta(old: Count, new: Count, rule: Backward) -> Change {
-    let (mut before, start) = (Before::default(), Instant::now());
+    let (mut before, start) = (SampleHistory::default(), Instant::now());
     assert_eq!(before.delta(old, start, rule), Change::NotYet);
     before.delta(new, start + Duration::from_secs(10), rule)
 }
 
 #[test]
 fn without_time_there_is_no_rate() {
-    let (mut before, at) = (Before::default(), Instant::now());
+    let (mut before, at) = (SampleHistory::default(), Instant::now());
     for count in [5, 9, 3] {
         assert_eq!(before.per_second(Count::Whole(count), at, Backward::Reset), Change::NotYet);
     }
 }
 
-/// Later than anything that is read here: a number counts as read at its tick.
+/// Later than any read here, so that a number counts as read at its tick.
 fn ahead() -> Instant {
     Instant::now() + Duration::from_secs(3600)
 }
@@ -264,7 +264,7 @@ const READS: Field = rate("", "reads", "1/s");
 const WRITES: Field = rate("", "writes", "1/s");
 
 #[test]
-fn series_are_told_apart_by_name_and_tags_and_forgotten() {
+fn series_are_identified_by_name_and_tags_and_forgotten() {
     let start = ahead();
     let tick = |second: u64| tick(start, second);
     let mut out = Out::new("x", 3, tick(0));

@@ -1,5 +1,5 @@
-//! Every check on the recorded answers of real servers, `tests/checks/<name>/<version>`, compared with `expect.txt`
-//! (UPDATE_EXPECT=1 writes it), and then on what no server should answer and some do.
+//! Every check on the recorded responses of real servers, `tests/checks/<name>/<version>`, compared with `expect.txt`
+//! (UPDATE_EXPECT=1 writes it), and on responses that no server should send.
 
 use super::golden::compare;
 use super::machine::{Measurement, line};
@@ -16,7 +16,7 @@ fn cases() -> Vec<(&'static Spec, Vec<PathBuf>)> {
 }
 
 #[test]
-fn recorded_servers_are_told_as_expected() {
+fn recorded_servers_give_the_expected_points() {
     let mut wrong = Vec::new();
     for (spec, versions) in cases() {
         for folder in versions {
@@ -45,7 +45,7 @@ fn recorded_servers_are_told_as_expected() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// What stands in braces in the name of a metric in a table is any text.
+/// A part in braces in a metric name of a table stands for any text.
 fn in_the_tables(spec: &Spec, told: &Measurement, what: &str) {
     let fits = |pattern: &str, name: &str| match (pattern.find('{'), pattern.rfind('}')) {
         (Some(begin), Some(end)) => {
@@ -61,14 +61,14 @@ fn in_the_tables(spec: &Spec, told: &Measurement, what: &str) {
 }
 
 #[test]
-fn hostile_servers_cost_points_and_nothing_else() {
-    // Most of it is waiting. One case of each check: chance tries the others.
+fn hostile_servers_only_cost_points() {
+    // Most of it is waiting. Only one case of each check: the mutations cover the others.
     at_once(
         8,
         cases().into_iter().map(|(spec, versions)| (spec, versions.into_iter().take(1).collect())),
         |spec, folder, _| {
             let case = Case::read(folder);
-            // A program is a process or three: every third of them.
+            // A program needs one to three processes, so only every third change.
             let (is_http, step) = (case.is_http(), if case.is_program() { 3 } else { 1 });
             let mut control = Trial::start(spec, folder, &[]);
             control.tick(1, Trouble::None, "control");
@@ -84,19 +84,19 @@ fn hostile_servers_cost_points_and_nothing_else() {
                 trial.tick(1, Trouble::None, &what);
                 let recovered = trial.tick(2, Trouble::None, &what);
                 let all = recovered.points.len();
-                assert_eq!(all, control, "{what}: not all points after it was over: {:?}", recovered.faults);
+                assert_eq!(all, control, "{what}: points are missing after it was over: {:?}", recovered.faults);
             }
         },
     );
 }
 
-/// In debug speed; `tests/fuzz/run` makes ten thousand of each check.
+/// In debug mode; `tests/fuzz/run` makes ten thousand of each check.
 #[test]
-fn mutated_answers_cost_points_and_nothing_else() {
+fn mutated_responses_only_cost_points() {
     mutations::run(&cases(), 250);
 }
 
-/// What no server should answer and some do.
+/// Responses that no server should send.
 fn troubles(is_http: bool) -> Vec<(String, Trouble)> {
     let body = |change: fn(&[u8]) -> Vec<u8>| Trouble::Body(Arc::new(change));
     let mut all = vec![
@@ -150,7 +150,7 @@ fn troubles(is_http: bool) -> Vec<(String, Trouble)> {
     all
 }
 
-/// The text with that word for each of its numbers.
+/// The text with this word in place of each of its numbers.
 fn with_numbers(told: &[u8], word: &str) -> Vec<u8> {
     let text = String::from_utf8_lossy(told);
     let mut out = String::new();

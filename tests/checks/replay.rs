@@ -1,20 +1,22 @@
-//! A server that answers as a recorded one did: over HTTP, in a protocol of its own over TCP, through Jolokia, or as a program.
+//! A server that replays recorded responses: over HTTP, in another protocol over TCP, through Jolokia, or as a program.
 //!
-//! A case is a folder with `case.txt` and the answers it names. The file has the lines of the check's section, and then
-//! which question has which answer:
+//! A case is a folder with `case.txt` and the responses that it names. The file has the lines of the check's section,
+//! and then which request gets which response:
 //! ```text
 //! address: {http}
 //! stats: /nginx_status
 //!
 //! GET /nginx_status = status.txt
 //! ```
-//! `{http}` is the server's URL, `{host}` and `{port}` its parts, `{NAME}` the path of a program of a `PROGRAM NAME` line.
-//! Questions: `GET PATH` (`PATH?*` with any query), `POST TEXT` (in its body), `MBEAN NAME` (asked of Jolokia), `TCP TEXT` (in what is said),
-//! `ONCE TEXT` (the same, of a server that closes behind its answer),
-//! `CONNECT` (said unasked), `SQL STATEMENT` (asked of MySQL), `MONGO COMMAND` (JSON, as of MongoDB), `PROGRAM NAME` or, where it
-//! answers by words among its arguments, `PROGRAM NAME WORDS`; a status before the file of a program is the one it ends with. An answer is a file of `tick1`, `tick2`, or of the folder itself; or an HTTP status or number of an error, with a file behind
-//! it or without; `{transaction}` in it is the one of the question. A line `SECONDS N` says how far apart the two ticks are, 10
-//! without it; `VARIES NAME` names a metric whose number is another one in each run.
+//! `{http}` is the server's URL, `{host}` and `{port}` its parts, `{NAME}` the path of the program of a `PROGRAM NAME`
+//! line.
+//! Requests: `GET PATH` (`PATH?*` with any query), `POST TEXT` (the body contains the text), `MBEAN NAME` (through
+//! Jolokia), `TCP TEXT` (the sent bytes contain the text), `ONCE TEXT` (the same, and the server then closes the
+//! connection), `CONNECT` (sent without a request), `SQL STATEMENT` (MySQL), `MONGO COMMAND` (JSON, for MongoDB),
+//! `PROGRAM NAME` or, if its output depends on its arguments, `PROGRAM NAME WORDS`. The response is a file in `tick1`,
+//! `tick2` or the folder itself, or an HTTP status or error number with or without a file; for a program, a number
+//! before the file is its exit code. `{transaction}` in a response is that of the request. A line `SECONDS N` sets the
+//! time between the two ticks (default 10); `VARIES NAME` names a metric whose value differs in each run.
 
 use crate::support::mongo_server;
 use crate::support::mysql_server::{self, Reply};
@@ -29,14 +31,14 @@ use std::thread;
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// What stands in a case.
+/// The content of a case.
 pub struct Case {
     folder: PathBuf,
     section: Vec<(String, String)>,
     routes: Vec<Route>,
     /// See [`Replay::seconds`].
     seconds: u64,
-    /// Metrics whose numbers are others in each run.
+    /// Metrics whose values differ in each run.
     pub varying: Vec<String>,
 }
 
@@ -78,17 +80,17 @@ impl Case {
         Case { folder: folder.into(), section, routes, seconds, varying }
     }
 
-    /// Whether anything of it is asked for over HTTP.
+    /// Whether any request is over HTTP.
     pub fn is_http(&self) -> bool {
         self.routes.iter().any(|route| ["GET", "POST", "MBEAN"].contains(&&*route.kind))
     }
 
-    /// Whether it is a program that answers.
+    /// Whether a program gives the responses.
     pub fn is_program(&self) -> bool {
         self.programs().next().is_some()
     }
 
-    /// Each answer of a program, its name, and the words to which it is one.
+    /// Each output of a program, with the program's name and arguments.
     fn programs(&self) -> impl Iterator<Item = (&Route, &str, &str)> {
         let programs = self.routes.iter().filter(|route| route.kind == "PROGRAM");
         programs.map(|route| {
@@ -98,19 +100,19 @@ impl Case {
     }
 }
 
-/// What is done with an answer on its way.
+/// What is done to a response on its way.
 #[derive(Clone)]
 pub enum Trouble {
     None,
-    /// The body is another one.
+    /// The body is replaced.
     Body(Arc<Change>),
-    /// Whole bytes instead of an HTTP answer.
+    /// These bytes instead of an HTTP response.
     Raw(Vec<u8>),
-    /// Nothing, and the connection stays.
+    /// No response, and the connection stays open.
     Silence,
-    /// A byte now and then.
+    /// One byte now and then.
     Drip,
-    /// More bytes than anybody wants.
+    /// More bytes than any limit.
     Endless,
 }
 
@@ -145,12 +147,12 @@ impl Replay {
         replay
     }
 
-    /// From one tick to the next.
+    /// The time between two ticks.
     pub fn seconds(&self) -> u64 {
         self.shared.case.seconds
     }
 
-    /// The tick from which answers come from now on, and what is done with them.
+    /// Sets the tick whose responses are sent from now on, and what is done to them.
     pub fn set(&self, tick: usize, trouble: Trouble) {
         let programs: Vec<_> = self.shared.case.programs().collect();
         for (place, (route, name, words)) in programs.iter().enumerate() {
@@ -161,7 +163,7 @@ impl Replay {
         *self.shared.now.lock().unwrap() = (tick, trouble);
     }
 
-    /// The lines of a shell that answer so.
+    /// The shell commands that give this output.
     fn write_output(&self, route: &Route, (place, name): (usize, &str), tick: usize, trouble: &Trouble) -> String {
         let output = self.programs.path().join(format!("{name}.{place}.out"));
         let body = self.shared.file(route, tick);
@@ -176,11 +178,11 @@ impl Replay {
         format!("cat '{}'; exit {code}", output.display())
     }
 
-    /// One that answers so to these words, and to others what it did.
+    /// Adds this output for these arguments to the program; its other outputs stay.
     fn write_program(&self, name: &str, words: &str, answer: &str, is_known: bool) {
         let path = self.programs.path().join(name);
         let before = if is_known { fs::read_to_string(&path).unwrap() } else { "#!/bin/sh\n".into() };
-        // Beside the old one: a program that runs cannot be written to.
+        // Written beside the old file, because a running program cannot be written to.
         let new = path.with_extension("new");
         let words = if words.is_empty() { String::new() } else { format!("' {words} '*") };
         fs::write(&new, format!("{before}case \" $* \" in *{words}) {answer};; esac\n")).unwrap();
@@ -202,7 +204,7 @@ impl Replay {
         self.shared.case.section.iter().map(|(key, value)| (key.clone(), fill(value))).collect()
     }
 
-    /// That text with words for what is different in each run.
+    /// The text with placeholders for parts that differ in each run.
     pub fn shown(&self, text: &str) -> String {
         let text = text.replace(&format!("127.0.0.1:{}", self.port), "SERVER");
         let text = text.replace(&format!("127_0_0_1_{}", self.port), "SERVER");
@@ -233,7 +235,7 @@ impl Shared {
         if is_own("SQL") || is_own("MONGO") {
             let say = |stream: &mut TcpStream, packets: &[u8]| {
                 let trouble = match self.now.lock().unwrap().1.clone() {
-                    // What happens to a body has happened to the text.
+                    // A change of the body was already made in the text.
                     Trouble::Body(_) | Trouble::Endless => Trouble::None,
                     trouble => trouble,
                 };
@@ -273,7 +275,7 @@ impl Shared {
                     asked.retain(|route| said.contains(&route.question));
                     let told: Vec<u8> = asked.iter().flat_map(|route| self.file(route, tick)).collect();
                     heard.clear();
-                    // Of what is changed nobody knows its end.
+                    // The end of a changed response is not known.
                     let is_changed = matches!(trouble, Trouble::Body(_));
                     let is_over =
                         asked.iter().any(|route| route.kind == "ONCE") && !matches!(trouble, Trouble::Silence);
@@ -300,7 +302,7 @@ impl Shared {
         }
     }
 
-    /// As it is now: the connection lasts from tick to tick. What is no JSON any more goes out as it is.
+    /// The connection lasts from tick to tick. A response that is no longer JSON is sent as it is.
     fn mongo(&self, command: &str) -> Vec<u8> {
         let (tick, trouble) = self.now.lock().unwrap().clone();
         let Some(route) = self.route(|route| route.kind == "MONGO" && route.question == command) else {
@@ -336,13 +338,13 @@ impl Shared {
         }
     }
 
-    /// Whether the connection is to be kept.
+    /// Returns whether the connection is to be kept.
     fn say(&self, to: &mut TcpStream, trouble: &Trouble, told: &[u8], wrapped: impl Fn(Vec<u8>) -> Vec<u8>) -> bool {
         let bytes = match trouble {
             Trouble::None => wrapped(told.to_vec()),
             Trouble::Body(change) => wrapped(change(told)),
             Trouble::Raw(bytes) => {
-                // A connection that is closed before all was heard is reset, and what was said is lost.
+                // Closing a connection before all was read resets it, and the sent data is lost.
                 let _ = to.write_all(bytes).and_then(|()| to.shutdown(Shutdown::Write));
                 let _ = io::copy(to, &mut io::sink());
                 return false;

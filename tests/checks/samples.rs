@@ -1,4 +1,5 @@
-//! What checks of Prometheus pages and of tables in text have in common: samples by a table, sums of rates, quantiles, columns.
+//! Shared parts of checks of Prometheus pages and of tables in text: samples by a table, sums of rates, quantiles,
+//! columns.
 
 use puypuy::check::Out;
 use puypuy::check::samples::samples;
@@ -19,19 +20,19 @@ const FIELDS: &[Field] = &[
     gauge("x", "any_{name}", "").reaction(-3),
 ];
 
-struct Teller {
+struct Reporter {
     out: Out,
     start: Instant,
     ticks: u64,
 }
 
-impl Teller {
-    fn new() -> Teller {
+impl Reporter {
+    fn new() -> Reporter {
         let start = Instant::now();
-        Teller { out: Out::new("t", 100, tick(start, 0)), start, ticks: 0 }
+        Reporter { out: Out::new("t", 100, tick(start, 0)), start, ticks: 0 }
     }
 
-    /// What is told of it ten seconds later, sorted, and the faults.
+    /// The points ten seconds later, sorted, and the faults.
     fn told(&mut self, tell: impl FnOnce(&mut Out)) -> (Vec<String>, Vec<String>) {
         self.ticks += 1;
         self.out.begin(tick(self.start, self.ticks * 10));
@@ -58,7 +59,7 @@ fn page(text: &str) -> Answer {
     Answer { address: "http://x/metrics".into(), text: text.into(), ..Answer::default() }
 }
 
-/// Each sample by the lines of the table that have its name as cell, its labels as tags: as checks do.
+/// Reports each sample by the table lines that have its name as cell, with its labels as tags, as checks do.
 fn tell_samples(page: &Answer, server: &str, fields: &'static [Field], out: &mut Out) -> Result<()> {
     let is_wanted = |name: &str| fields.iter().any(|field| field.cell == name);
     samples(page, server, is_wanted, out, |Sample { name, labels, value, .. }, out| {
@@ -68,8 +69,8 @@ fn tell_samples(page: &Answer, server: &str, fields: &'static [Field], out: &mut
 }
 
 #[test]
-fn samples_are_told_by_a_table_with_their_labels() {
-    let mut teller = Teller::new();
+fn samples_are_reported_by_a_table_with_their_labels() {
+    let mut teller = Reporter::new();
     let mut tell = |text: &str| teller.told(|out| tell_samples(&page(text), "X", FIELDS, out).unwrap());
     let first = "# TYPE x_total counter\nx_level{a=\"1, {2}\",b=\"\\\"q\\\"\"} 1.5e+08\nx_level{a=\"n\"} NaN\nx_level{a=\"i\"} +Inf\n\
                  other{a} broken\nx_total{} 100\nx_total 1 2 3 4\n";
@@ -80,8 +81,8 @@ fn samples_are_told_by_a_table_with_their_labels() {
 }
 
 #[test]
-fn a_page_that_knows_none_of_the_names_is_another() {
-    let mut teller = Teller::new();
+fn a_page_with_none_of_the_names_is_another_page() {
+    let mut teller = Reporter::new();
     teller.told(|out| {
         let mut tell = |text: &str| tell_samples(&page(text), "X", FIELDS, out);
         let error = tell("# TYPE y_total counter\ny_total 3\n").unwrap_err().to_string();
@@ -99,8 +100,8 @@ fn a_page_that_knows_none_of_the_names_is_another() {
 }
 
 #[test]
-fn numbers_of_another_process_are_no_change() {
-    let mut teller = Teller::new();
+fn counters_of_another_process_give_no_rate() {
+    let mut teller = Reporter::new();
     let mut rates = |start: &str, count: u64| {
         let text = format!("process_start_time_seconds {start}\nx_total {count}\n");
         let (mut points, _) = teller.told(|out| tell_samples(&page(&text), "X", FIELDS, out).unwrap());
@@ -114,8 +115,8 @@ fn numbers_of_another_process_are_no_change() {
 }
 
 #[test]
-fn a_line_whose_metric_is_a_pattern_is_told_under_the_name_that_is_given() {
-    let mut teller = Teller::new();
+fn a_line_with_a_metric_pattern_is_reported_under_the_given_name() {
+    let mut teller = Reporter::new();
     let mut reactions = Vec::new();
     teller.told(|out| {
         samples(
@@ -135,25 +136,25 @@ fn a_line_whose_metric_is_a_pattern_is_told_under_the_name_that_is_given() {
 }
 
 #[test]
-fn a_sum_of_rates_adds_what_was_seen_twice() {
-    let mut teller = Teller::new();
+fn a_sum_of_rates_adds_series_seen_twice() {
+    let mut teller = Reporter::new();
     let mut sum = |counters: &[(&str, f64)]| {
         let counters: HashMap<_, _> = counters.iter().map(|(word, count)| (word.to_string(), *count)).collect();
         teller.told(|out| out.put_sum(&FIELDS[1], &counters, &Tags::default())).0
     };
     assert!(sum(&[("a", 100.0), ("b", 1000.0)]).is_empty());
     assert_eq!(sum(&[("a", 150.0), ("b", 1010.0)]), ["per_second 6"]);
-    // One leaves and one comes.
+    // One series disappears and one appears.
     assert_eq!(sum(&[("a", 170.0), ("c", 5000.0)]), ["per_second 2"]);
-    // One falls, and one comes back.
+    // One decreases, and one comes back.
     assert_eq!(sum(&[("a", 3.0), ("c", 5001.0), ("b", 9999.0)]), ["per_second 0.1"]);
-    // All fall: that is no number, and not 0.
+    // All decrease: there is no number, and not 0.
     assert!(sum(&[("a", 1.0), ("c", 1.0), ("b", 1.0)]).is_empty());
     assert_eq!(sum(&[("a", 1.0), ("c", 1.0), ("b", 1.0)]), ["per_second 0"]);
 }
 
 #[test]
-fn quantiles_are_read_off_buckets() {
+fn quantiles_are_computed_from_buckets() {
     let infinite = f64::INFINITY;
     let histogram = Histogram::of(vec![(infinite, 120.0), (0.05, 100.0), (0.01, 60.0), (f64::NAN, 7.0), (0.1, 118.0)]);
     let close = |share: f64, wanted: f64| {

@@ -1,5 +1,5 @@
-//! What recorded answers cannot show of checks of servers: a broker that is slow to list its queues, a certificate that nobody
-//! trusts, which questions are asked, and what is shown with them.
+//! Behaviour of server checks that recorded responses cannot show: a broker that is slow to list its queues, an
+//! untrusted certificate, requests and their credentials.
 
 use super::machine::{Worker, spec};
 use crate::support::pages::{Page, Pages};
@@ -18,7 +18,7 @@ const OVERVIEW: &str = r#"{"management_version":"4.1.0","node":"a","object_total
 const QUEUES: &str = r#"{"items":[{"name":"a","vhost":"/","messages":7}],"page":1,"page_count":1}"#;
 
 #[test]
-fn a_broker_that_is_slow_to_list_its_queues_is_asked_less_often() {
+fn a_broker_that_is_slow_to_list_its_queues_is_queried_less_often() {
     let millis = Arc::new(AtomicU64::new(450));
     let pause = Arc::clone(&millis);
     let pages = Pages::on_port(move |path| match path {
@@ -49,7 +49,7 @@ fn a_broker_that_is_slow_to_list_its_queues_is_asked_less_often() {
 }
 
 #[test]
-fn a_broker_that_says_nothing_of_its_nodes_loses_these_alone() {
+fn a_broker_without_node_data_only_lacks_nodes() {
     let pages = Pages::on_port(|path| match path {
         "/api/overview" => Page::body(OVERVIEW),
         path if path.starts_with("/api/nodes") => Page::Late(Duration::from_secs(5), Box::new(Page::body("[]"))),
@@ -65,7 +65,7 @@ fn a_broker_that_says_nothing_of_its_nodes_loses_these_alone() {
 }
 
 #[test]
-fn a_server_with_a_protocol_of_its_own_must_have_a_certificate_that_is_trusted() {
+fn certificates_are_verified_in_other_protocols_too() {
     let (server, _) = self_signed(params(&["localhost"], "my cache"), true);
     let port = server.port().to_string();
     for check in ["check_redis", "check_memcached"] {
@@ -77,8 +77,8 @@ fn a_server_with_a_protocol_of_its_own_must_have_a_certificate_that_is_trusted()
 }
 
 #[test]
-fn a_jolokia_that_refuses_all_is_told_in_its_words() {
-    // ActiveMQ 5.18.3, with HTTP 200, to who names no origin.
+fn a_jolokia_that_refuses_everything_is_quoted() {
+    // ActiveMQ 5.18.3, with HTTP 200, for a request without an Origin header.
     const REFUSED: &str = r#"{"error_type":"java.lang.Exception","error":"java.lang.Exception : Origin null is not allowed to call this agent","status":403}"#;
     let pages = Pages::on_port(|_| Page::body(REFUSED));
     let address = format!("{}/api/jolokia/read", pages.address());
@@ -93,7 +93,7 @@ const VAULT: &str =
     r#"{"Gauges":[{"Name":"vault.expire.num_leases","Value":3,"Labels":{}}],"Counters":[],"Samples":[]}"#;
 
 #[test]
-fn a_token_is_shown_to_what_wants_it_and_read_anew_from_its_file() {
+fn a_token_is_sent_and_read_again_from_its_file() {
     let pages = Pages::on_port(|path| match path {
         "/v1/sys/health" => Page::body(r#"{"initialized":true,"sealed":false,"standby":false}"#),
         _ => Page::body(VAULT),
@@ -126,7 +126,7 @@ fn a_token_is_shown_to_what_wants_it_and_read_anew_from_its_file() {
 }
 
 #[test]
-fn a_node_of_vault_on_standby_is_asked_for_nothing_that_the_active_node_would_answer() {
+fn a_vault_standby_is_not_queried_for_data_of_the_active_node() {
     let pages = Pages::on_port(|path| match path {
         "/v1/sys/health" => Page::Status(473, r#"{"initialized":true,"sealed":false,"standby":true}"#.into()),
         _ => Page::body(VAULT),
@@ -141,7 +141,7 @@ fn a_node_of_vault_on_standby_is_asked_for_nothing_that_the_active_node_would_an
 }
 
 #[test]
-fn a_zookeeper_that_allows_no_mntr_is_asked_for_it_again_when_its_admin_server_fails() {
+fn mntr_is_tried_again_when_the_admin_server_of_zookeeper_fails() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
     let (asked, fails) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
@@ -171,13 +171,13 @@ fn a_zookeeper_that_allows_no_mntr_is_asked_for_it_again_when_its_admin_server_f
 }
 
 #[test]
-fn a_jolokia_whose_policy_takes_no_post_is_asked_by_get() {
-    // Agent 2.2.9, with HTTP 200, where its policy has the method get alone: of each bean, or once for all.
+fn a_jolokia_that_refuses_post_is_queried_by_get() {
+    // Agent 2.2.9, with HTTP 200, if its policy only allows the method get: for each bean, or once for all.
     const REFUSED: &str = r#"{"error":"java.lang.Exception : HTTP method post is not allowed","status":403}"#;
     for answer in [REFUSED.to_string(), format!("[{}]", [REFUSED; 8].join(","))] {
         let pages = Pages::on_port(move |path| match path {
             "/jolokia/" => Page::body(answer.clone()),
-            // One attribute comes bare.
+            // A single attribute is returned without an object.
             path if path.contains("type=Compaction") => Page::body(r#"{"value":3,"status":200}"#),
             path if path.contains("type=Caches") => {
                 Page::body(r#"{"value":{"KeyCacheHits":5,"KeyCacheRequests":9},"status":200}"#)
@@ -192,6 +192,6 @@ fn a_jolokia_whose_policy_takes_no_post_is_asked_by_get() {
             assert!(told.faults[0].contains("check_cassandra3"), "{:?}", told.faults);
         }
         let posts = pages.heads().iter().filter(|head| head.starts_with("POST")).count();
-        assert_eq!(posts, 1, "what was refused is not asked again");
+        assert_eq!(posts, 1, "a refused request is not repeated");
     }
 }

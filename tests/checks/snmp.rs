@@ -1,4 +1,4 @@
-//! check_snmp against agents on loopback: what it tells, what it asks, and what no agent should do.
+//! check_snmp against agents on loopback: its points, its requests, and agents that misbehave.
 
 use super::golden::{difference, page};
 use super::machine::{Measurement, Worker, spec};
@@ -9,7 +9,7 @@ use crate::support::{Home, skip};
 use proptest::prelude::*;
 use puypuy::config::ini;
 use puypuy::config::section::Section;
-use puypuy::fetch::snmp::message::{Codec, Heard};
+use puypuy::fetch::snmp::message::{Codec, Received};
 use puypuy::fetch::snmp::{Access, Cipher, Digest, Security, User, Value as Read};
 use puypuy::model::parse::ber::{self, Reader};
 use puypuy::model::parse::oid::Oid;
@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 const UPTIME: &[u32] = &[1, 3, 6, 1, 2, 1, 1, 3, 0];
 
-/// The check's section with the devices of that text.
+/// The check's section with the devices of this text.
 fn section(devices: &str) -> Section {
     let spec = spec("check_snmp");
     let read = ini::parse(devices, "conf/snmp.ini");
@@ -52,18 +52,18 @@ fn own(last: &[u32]) -> Vec<u32> {
     [&[1, 3, 6, 1, 4, 1, 50000][..], last].concat()
 }
 
-/// A device of version 2c at that port, with lines of its own.
+/// A device of version 2c on this port, with further lines.
 fn device(name: &str, port: u16, lines: &str) -> String {
     format!("[{name}]\nserver: 127.0.0.1\nport: {port}\nversion: 2c\ntimeout: 5\nretries: 0\n{lines}\n")
 }
 
-/// The same with little patience, for agents that do not answer.
+/// The same with a short timeout, for agents that do not respond.
 fn impatient(devices: &str) -> String {
     devices.replace("timeout: 5", "timeout: 0.2")
 }
 
 #[test]
-fn every_type_is_told_as_expected() {
+fn every_type_is_reported_as_expected() {
     let all = objects(&[
         (UPTIME, int(0x43, 12345)),
         (&own(&[1]), int(2, -5)),
@@ -80,7 +80,7 @@ fn every_type_is_told_as_expected() {
         (&own(&[12]), text("")),
         (&own(&[13]), tlv(0x44, &[1, 2, 3])),
         (&own(&[14]), text("9e999")),
-        // Without the zero in front that the first bit asks for, and with the sign of a number below zero.
+        // Without the leading zero that an unsigned number needs, and with the sign of a number below zero.
         (&own(&[16]), tlv(0x42, &[0x80, 0xe8])),
         (&own(&[17]), tlv(0x41, &[0xb3, 0x99, 0x61, 0xed])),
         (&own(&[18]), tlv(0x43, &[0xc8])),
@@ -128,7 +128,7 @@ fn every_type_is_told_as_expected() {
         story += &format!("--- tick {number}\n{}", page(&told, "ROOT"));
         let mut all = all.lock().unwrap();
         all.insert(UPTIME.to_vec(), int(0x43, 13345));
-        // Past its end by 1000.
+        // 1000 beyond the wrap-around.
         all.insert(own(&[3]), int(0x41, 704));
         all.insert(own(&[20, 1]), int(0x41, 107));
     }
@@ -157,7 +157,7 @@ fn every_point_is_in_the_table() {
 }
 
 #[test]
-fn a_device_that_started_anew_has_no_rate() {
+fn a_restarted_device_has_no_rate() {
     let all = objects(&[(UPTIME, int(0x43, 900_000)), (&own(&[1]), int(0x41, 1000)), (&own(&[2, 1]), int(0x41, 5))]);
     let agent = Agent::of(&all);
     let mut worker = worker(&device("a", agent.port, "rate: True\nx: .1.3.6.1.4.1.50000.1\nw: .1.3.6.1.4.1.50000.2.*"));
@@ -176,20 +176,20 @@ fn a_device_that_started_anew_has_no_rate() {
     };
     assert_eq!(step(Some(900_000), 1000), (None, None));
     assert_eq!(step(Some(901_000), 1100), (Some(10.0), Some(10.0)));
-    // More than before, and yet from another start.
+    // More than before, but of another start.
     assert_eq!(step(Some(500), 2000), (None, None));
     assert_eq!(step(Some(1500), 2050), (Some(5.0), Some(5.0)));
-    // Up for longer than before, and yet not for as long as has passed.
+    // Up for longer than before, but not for the time that has passed.
     assert_eq!(step(Some(300), 10), (None, None));
     assert_eq!(step(Some(900), 2090), (None, None));
     assert_eq!(step(Some(1900), 2190), (Some(10.0), Some(10.0)));
-    // It does not say how long it runs: what went back may be anything.
+    // Without its uptime, a decrease may have any reason.
     assert_eq!(step(None, 40), (None, None));
     assert_eq!(step(None, 60), (Some(2.0), Some(2.0)));
 }
 
 #[test]
-fn what_is_asked_follows_the_settings() {
+fn requests_follow_the_settings() {
     let agent = Agent::of(&objects(&[(UPTIME, int(0x43, 1))]));
     let asked = |lines: &str| {
         let before = agent.requests().len();
@@ -212,7 +212,7 @@ fn what_is_asked_follows_the_settings() {
     ] {
         assert_eq!(asked(lines), (version, community.to_string(), String::new()), "{lines}");
     }
-    // Engines are asked for by nobody.
+    // Engines are discovered without a user.
     for lines in [
         "user_name: demo\nsecurity_level: noAuthNoPriv",
         "user_name: demo\nuser_pass: secretpass\nprivacy_pass: other pass\nauth_protocol: sha-512\nprivacy_protocol: AES-192-C",
@@ -225,7 +225,7 @@ fn what_is_asked_follows_the_settings() {
 }
 
 #[test]
-fn a_device_of_the_old_form_may_know_nothing_but_version_1() {
+fn a_device_of_the_old_form_may_only_know_version_1() {
     let objects = objects(&[(UPTIME, int(0x43, 1)), (&own(&[1]), int(2, 7))]);
     let agent = Agent::start(move |request| match request.version {
         0 => vec![(Duration::ZERO, honest(request, &objects.lock().unwrap()))],
@@ -239,8 +239,8 @@ fn a_device_of_the_old_form_may_know_nothing_but_version_1() {
         let mut worker = worker(&format!("[a]\n{lines}"));
         let told: Vec<_> = (0..3).map(|_| tick(&mut worker).number("snmp_value", "a")).collect();
         let versions: Vec<_> = agent.requests()[before..].iter().map(|request| request.version).collect();
-        // Once found out it is known.
-        // One object alone after silence, then the other.
+        // After the version is found, it is remembered.
+        // One object alone after a timeout, then the other one.
         assert_eq!(versions, [1, 0, 0, 0, 0][..4 + retries], "{retries}");
         assert_eq!(told, if retries == 0 { [None, Some(7.0), Some(7.0)] } else { [Some(7.0); 3] });
     }
@@ -297,7 +297,7 @@ fn mistakes_name_file_section_and_key_and_no_secret() {
 }
 
 #[test]
-fn a_wrong_device_costs_itself() {
+fn a_wrong_device_only_affects_itself() {
     let agent = Agent::of(&objects(&[(UPTIME, int(0x43, 100))]));
     let mut section = section(&(device("good", agent.port, "") + "[bad]\nserver: h\n"));
     let again = section.devices[0].clone();
@@ -313,7 +313,7 @@ fn a_wrong_device_costs_itself() {
 }
 
 #[test]
-fn long_lists_are_asked_in_requests_that_fit() {
+fn long_lists_are_divided_into_requests_that_fit() {
     let list: Vec<(Vec<u32>, Vec<u8>)> = (0..300).map(|n| (own(&[4_000_000_000, n]), int(2, n.into()))).collect();
     let list: Vec<(&[u32], Vec<u8>)> = list.iter().map(|(oid, value)| (oid.as_slice(), value.clone())).collect();
     let agent = Agent::of(&objects(&list));
@@ -325,8 +325,8 @@ fn long_lists_are_asked_in_requests_that_fit() {
 }
 
 #[test]
-fn errors_of_an_agent_cost_what_they_are_about() {
-    // Too big with more than two objects; the third object fails whatever it is asked with.
+fn errors_of_an_agent_only_affect_their_object() {
+    // Too big with more than two objects; the third object always fails.
     let agent = Agent::start(|request| {
         let asked: Vec<_> = request.oids.iter().map(|oid| (oid.clone(), int(2, 1))).collect();
         let culprit = request.oids.iter().position(|oid| *oid == own(&[3]));
@@ -392,7 +392,7 @@ fn a_walk_ends_whatever_the_agent_does() {
             count,
             match kind {
                 "circles" => 2,
-                // max_series, less the two numbers of every device.
+                // max_series, minus the two numbers of every device.
                 "endless" => 1998,
                 _ => 0,
             },
@@ -416,7 +416,7 @@ fn a_walk_of_version_1_goes_step_by_step() {
     assert_eq!(agent.requests().iter().map(|request| request.kind).collect::<Vec<_>>(), [GET, NEXT, NEXT, NEXT, NEXT]);
 }
 
-/// What no agent should send for an answer.
+/// Responses that no agent should send.
 fn hostile(request: &Request) -> Vec<(&'static str, Reply)> {
     let good = response(request, 0, 0, &[(own(&[1]), int(2, 666)), (UPTIME.to_vec(), int(0x43, 1))]);
     let other = |change: fn(&mut Request)| {
@@ -445,11 +445,11 @@ fn hostile(request: &Request) -> Vec<(&'static str, Reply)> {
 }
 
 #[test]
-fn hostile_answers_cost_the_device_alone_and_no_more_than_its_timeout() {
+fn hostile_responses_only_affect_their_device_and_at_most_its_timeout() {
     let living = Agent::of(&objects(&[(&own(&[1]), int(2, 42)), (UPTIME, int(0x43, 100))]));
     let probe = Request { version: 1, kind: GET, id: 1, ..Request::default() };
     let kinds: Vec<_> = hostile(&probe).iter().map(|(name, _)| *name).collect();
-    // Wherever they come from: every other one from another address.
+    // Wherever they come from: every second one comes from another address.
     let address = |place| (place % 2 == 1).then_some("127.0.0.2");
     let hostile = |place| move |request: &Request| hostile(request).swap_remove(place).1;
     let agents: Vec<_> = (0..kinds.len()).map(|place| Agent::answering_from(address(place), hostile(place))).collect();
@@ -471,7 +471,7 @@ fn hostile_answers_cost_the_device_alone_and_no_more_than_its_timeout() {
 }
 
 #[test]
-fn strays_before_the_answer_are_passed_over() {
+fn stray_messages_before_the_response_are_ignored() {
     let agent = Agent::start(|request| {
         let mut reply: Reply = hostile(request)
             .into_iter()
@@ -510,13 +510,13 @@ fn hostile_values_are_left_out() {
 }
 
 #[test]
-fn the_deadline_is_kept_and_the_dead_come_last() {
+fn the_deadline_is_kept_and_dead_devices_come_last() {
     let silent: Vec<_> = (0..20).map(|_| Agent::start(|_| vec![])).collect();
     let living = Agent::of(&objects(&[(UPTIME, int(0x43, 100))]));
     let lines: String =
         silent.iter().enumerate().map(|(n, agent)| device(&format!("dead{n}"), agent.port, "")).collect();
     let patient = lines.replace("timeout: 5", "timeout: 60").replace("retries: 0", "retries: 9");
-    // The last of all in its file: sixteen that are dead take up the first tick.
+    // The last device of its file: sixteen dead devices use up the first tick.
     let mut worker = worker(&(patient + &device("living", living.port, "")));
     let mut told = Vec::new();
     for _ in 0..2 {
@@ -525,7 +525,7 @@ fn the_deadline_is_kept_and_the_dead_come_last() {
         assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
         assert!(told.iter().all(|told| told.faults.iter().any(|fault| fault.contains("no answer within 0.9 s"))));
     }
-    // There was no time to ask it, which says nothing of it.
+    // There was no time to query it, which says nothing about it.
     let numbers = |told: &Measurement| ["dead0", "living"].map(|name| told.number("snmp_up", name));
     assert_eq!(numbers(&told[0]), [Some(0.0), None]);
     assert!(told[0].faults.iter().any(|fault| {
@@ -535,7 +535,7 @@ fn the_deadline_is_kept_and_the_dead_come_last() {
 }
 
 #[test]
-fn nobody_there_is_told_at_once() {
+fn a_closed_port_is_reported_at_once() {
     let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let begun = Instant::now();
     let told = tick(&mut worker(&device("a", port, "")));
@@ -551,7 +551,7 @@ fn nobody_there_is_told_at_once() {
 }
 
 #[test]
-fn addresses_of_version_6_are_reached() {
+fn ipv6_addresses_are_reached() {
     let Ok(socket) = UdpSocket::bind("[::1]:0") else { return skip("this machine has no IPv6") };
     let port = socket.local_addr().unwrap().port();
     let answer = thread::spawn(move || socket.recv_from(&mut [0; 2000]).unwrap().0);
@@ -566,7 +566,7 @@ fn addresses_of_version_6_are_reached() {
 }
 
 #[test]
-fn every_wrong_device_is_found_in_all_files() {
+fn wrong_devices_are_reported_in_all_files() {
     let home = Home::new();
     std::fs::create_dir_all(home.path("conf/snmp")).unwrap();
     std::os::unix::fs::symlink("../x", home.path("checks_enabled/check_snmp.ini")).unwrap();
@@ -595,7 +595,7 @@ fn every_wrong_device_is_found_in_all_files() {
 }
 
 #[test]
-fn an_answer_that_is_lost_is_asked_for_again() {
+fn a_lost_response_is_requested_again() {
     let asked = AtomicUsize::new(0);
     let agent = Agent::start(move |request| match asked.fetch_add(1, Ordering::SeqCst) {
         0 | 1 => vec![],
@@ -608,7 +608,7 @@ fn an_answer_that_is_lost_is_asked_for_again() {
 }
 
 #[test]
-fn an_answer_may_come_from_another_address_of_the_device() {
+fn a_response_may_come_from_another_address_of_the_device() {
     let all = objects(&[(&own(&[1]), int(2, 42)), (UPTIME, int(0x43, 100))]);
     let agent = Agent::answering_from(Some("127.0.0.2"), move |request| {
         vec![(Duration::ZERO, honest(request, &all.lock().unwrap()))]
@@ -634,14 +634,14 @@ fn an_answer_may_come_from_another_address_of_the_device() {
 }
 
 #[test]
-fn the_program_tells_the_numbers_of_a_device_that_does_much_in_its_own_way() {
+fn the_program_reads_a_device_with_many_peculiarities() {
     let all = objects(&[
         (&own(&[1]), tlv(0x42, &[0x80, 0xe8])),
         (&own(&[2]), tlv(0x47, &[5])),
         (&own(&[3]), tlv(4, b"0.15\0")),
         (&own(&[4]), int(2, -5)),
     ]);
-    // One object in an answer, no GETBULK, and another address.
+    // One object per response, no GETBULK, and another address.
     let agent = Agent::answering_from(Some("127.0.0.2"), move |request| match (request.kind, request.oids.len()) {
         (BULK, _) => vec![(Duration::ZERO, response(request, 5, 0, &[]))],
         (GET, 2..) => vec![(Duration::ZERO, response(request, 1, 0, &[]))],
@@ -661,16 +661,16 @@ fn the_program_tells_the_numbers_of_a_device_that_does_much_in_its_own_way() {
     assert_eq!(told.concat(), [33000.0, 5.0, 0.15, -5.0, 33000.0, 5.0, 0.15, -5.0], "{} {}", said.out, said.err);
 }
 
-/// A number that was written by an agent that leaves out the zero in front does not keep its answer from being known.
+/// An agent that writes numbers without the leading zero must not prevent its response from being matched.
 #[test]
-fn numbers_of_requests_may_be_without_the_zero_in_front() {
+fn request_ids_may_lack_the_leading_zero() {
     let mut codec = Codec::new(Access::V2c { community: "public".into() });
     let request = Request { version: 1, community: b"public".to_vec(), ..Request::default() };
     for (id, content) in [(33_000_u32, vec![0x80, 0xe8]), (200, vec![200]), (0x80_0000, vec![0x80, 0, 0])] {
         let pdu = [tlv(2, &content), int(2, 0), int(2, 0), tlv(0x30, &[])].concat();
         let bytes = tlv(0x30, &[int(2, 1), tlv(4, &request.community), tlv(0xa2, &pdu)].concat());
-        assert!(matches!(codec.read(id, &bytes), Heard::Answer(_)), "{id}");
-        assert!(matches!(codec.read(id + 1, &bytes), Heard::Stray), "{id}");
+        assert!(matches!(codec.read(id, &bytes), Received::Answer(_)), "{id}");
+        assert!(matches!(codec.read(id + 1, &bytes), Received::Stray), "{id}");
     }
 }
 
@@ -681,7 +681,7 @@ fn forty() -> Arc<Mutex<Objects>> {
     Arc::new(Mutex::new(all))
 }
 
-/// Ticks of a device that is asked for the forty, one by one and as a walk; after each, how many requests it took.
+/// Ticks of a device with forty objects, read one by one and as a walk; for each tick, its requests.
 fn ticks_of_forty(agent: &Agent, count: usize, retries: usize) -> Vec<Vec<Request>> {
     let keys: String = (1..=40).map(|n| format!("k{n}: .1.3.6.1.4.1.50000.1.{n}\n")).collect();
     let lines = impatient(&device("a", agent.port, &format!("{keys}w: .1.3.6.1.4.1.50000.1.*")));
@@ -700,7 +700,7 @@ fn ticks_of_forty(agent: &Agent, count: usize, retries: usize) -> Vec<Vec<Reques
 }
 
 #[test]
-fn a_device_is_asked_for_as_much_as_it_answers() {
+fn a_device_is_queried_for_as_much_as_it_returns() {
     let few: fn(&Request, Vec<u8>) -> Option<Vec<u8>> = |request, answer| {
         let mut all = forty().lock().unwrap().clone();
         all.retain(|oid, _| request.oids.iter().take(3).any(|asked| asked == oid));
@@ -726,7 +726,7 @@ fn a_device_is_asked_for_as_much_as_it_answers() {
             answer.into_iter().map(|bytes| (Duration::ZERO, bytes)).collect()
         });
         let requests = ticks_of_forty(&agent, 3, 1);
-        // What was found out is remembered.
+        // The found limit is remembered.
         assert!(requests[2].len() <= requests[0].len() && requests[2].len() <= most, "{name}: {}", requests[2].len());
         if name == "silent" {
             assert!(requests[2].iter().all(|request| request.oids.len() <= 3 && request.repetitions <= 2));
@@ -756,7 +756,7 @@ fn a_device_without_getbulk_is_walked_by_getnext_and_remembered() {
 }
 
 #[test]
-fn a_datagram_that_was_lost_makes_no_question_smaller_for_good() {
+fn a_lost_datagram_does_not_make_requests_smaller_permanently() {
     let (all, count) = (forty(), AtomicUsize::new(0));
     let agent = Agent::start(move |request| {
         let is_lost = request.kind == BULK && count.fetch_add(1, Ordering::SeqCst) == 0;
@@ -771,7 +771,7 @@ fn a_datagram_that_was_lost_makes_no_question_smaller_for_good() {
 }
 
 #[test]
-fn a_device_that_is_dead_for_a_tick_is_asked_as_before_afterwards() {
+fn a_device_that_was_dead_for_a_tick_is_queried_as_before() {
     let (all, dead) = (forty(), Arc::new(AtomicUsize::new(0)));
     let is_dead = dead.clone();
     let agent = Agent::start(move |request| match is_dead.load(Ordering::SeqCst) {
@@ -803,7 +803,7 @@ fn plain(port: u16) -> String {
 
 #[test]
 fn engines_are_discovered_and_followed() {
-    // Each tick another engine, and one with a clock that was set back.
+    // At each tick another engine, and one whose clock was set back.
     let state = Arc::new(Mutex::new((ENGINE.to_vec(), 5_i64, 1000_i64)));
     let own = state.clone();
     let agent = Agent::start(move |request| {
@@ -840,7 +840,7 @@ fn engines_are_discovered_and_followed() {
 }
 
 #[test]
-fn reports_are_told_as_sentences() {
+fn reports_become_readable_messages() {
     for (number, words) in [
         (1, "the agent does not take user \"demo\" at this security_level"),
         (2, "the agent's engine id or clock is another in every answer"),
@@ -868,7 +868,7 @@ fn reports_are_told_as_sentences() {
 }
 
 #[test]
-fn hostile_engines_are_no_engines() {
+fn hostile_engines_are_refused() {
     for (engine, boots, time) in
         [(&[][..], 1, 1), (&[7; 100][..], 1, 1), (ENGINE, -1, 1), (ENGINE, 1, i64::MAX), (ENGINE, i64::MIN, 0)]
     {
@@ -887,11 +887,11 @@ fn discovered(user: User) -> Codec {
     let mut codec = Codec::new(Access::V3(user));
     let empty = Request { version: 3, message: 1, user: b"demo".to_vec(), kind: GET, id: 1, ..Request::default() };
     let told = report(&empty, 4, ENGINE, 5, 1000);
-    assert!(matches!(codec.undiscovered().unwrap().discover(1, &told), Heard::Again));
+    assert!(matches!(codec.undiscovered().unwrap().discover(1, &told), Received::Again));
     codec
 }
 
-/// A request of version 3 as a signed user makes it, and a codec that waits for its answer.
+/// A request of version 3 as a signing user makes it, and a codec that waits for its response.
 fn waiting() -> (Codec, Vec<u8>) {
     let security = Security::Encrypted(Digest::Sha256, "passphrase".into(), Cipher::Aes128, "passphrase".into());
     let codec = discovered(User { name: "demo".into(), security });
@@ -916,7 +916,7 @@ proptest! {
     }
 
     #[test]
-    fn parts_are_read_as_they_were_written(tag in 0_u8..31, content in proptest::collection::vec(any::<u8>(), 0..400), number: i64) {
+    fn encoded_parts_are_decoded_unchanged(tag in 0_u8..31, content in proptest::collection::vec(any::<u8>(), 0..400), number: i64) {
         let (mut written, foreign) = (ber::part(tag, &content), tlv(tag, &content));
         prop_assert_eq!(Reader(&written).part(), Some((tag, content.as_slice())));
         prop_assert_eq!(Reader(&foreign).part(), Some((tag, content.as_slice())));
@@ -926,8 +926,8 @@ proptest! {
     }
 
     #[test]
-    fn numbers_are_what_their_bits_say(number: i64, spare in 0_usize..5) {
-        // Two's complement, of every length that it can have.
+    fn numbers_of_any_encoding_are_read(number: i64, spare in 0_usize..5) {
+        // Two's complement, in every possible length.
         let bytes = number.to_be_bytes();
         let shortest = (1..=8).find(|length| {
             let kept = &bytes[8 - length..];
@@ -938,7 +938,7 @@ proptest! {
         }
         let sign = if number < 0 { 0xff } else { 0 };
         prop_assert_eq!(ber::signed(&[&vec![sign; spare][..], &bytes].concat()), Some(number));
-        // Without a sign: with zeros in front or without, and with the sign that it does not have.
+        // Unsigned: with or without leading zeros, and with a wrong sign bit.
         let number = number as u64;
         let least = number.to_be_bytes().iter().position(|byte| *byte != 0).unwrap_or(7);
         for zeros in 0..8 + spare {
@@ -956,22 +956,22 @@ proptest! {
     }
 
     #[test]
-    fn numbers_of_ours_are_the_shortest(number: u32) {
+    fn our_numbers_have_the_shortest_encoding(number: u32) {
         prop_assert_eq!(ber::integer(number), int(2, number.into()));
     }
 
     #[test]
-    fn no_bytes_make_it_stumble(bytes in proptest::collection::vec(any::<u8>(), 0..300), text: String) {
+    fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300), text: String) {
         Oid::from_ber(&bytes);
         Oid::read(&text);
         let mut reader = Reader(&bytes);
         while reader.part().is_some() {}
         let mut codec = Codec::new(Access::V2c { community: "public".into() });
-        prop_assert!(matches!(codec.read(1, &bytes), Heard::Stray));
+        prop_assert!(matches!(codec.read(1, &bytes), Received::Stray));
     }
 
     #[test]
-    fn damaged_answers_are_strays_or_answers(at in 0_usize..200, byte: u8, cut in 0_usize..200) {
+    fn a_damaged_response_is_ignored_or_a_valid_response(at in 0_usize..200, byte: u8, cut in 0_usize..200) {
         let request = Request { version: 1, community: b"public".to_vec(), kind: GET, id: 1, ..Request::default() };
         let values = [(own(&[1]), int(0x41, 7)), (own(&[2]), count64(u64::MAX)), (own(&[3]), text("0.15")), (own(&[4]), tlv(0x82, &[]))];
         let mut good = response(&request, 0, 0, &values);
@@ -980,24 +980,24 @@ proptest! {
         }
         good.truncate(good.len().saturating_sub(cut.saturating_sub(100)));
         let mut codec = Codec::new(Access::V2c { community: "public".into() });
-        prop_assert!(matches!(codec.read(1, &good), Heard::Stray | Heard::Answer(_)));
+        prop_assert!(matches!(codec.read(1, &good), Received::Stray | Received::Answer(_)));
     }
 }
 
 #[test]
-fn a_signed_message_that_was_changed_is_no_answer() {
+fn a_changed_signed_message_is_ignored() {
     let (mut codec, request) = waiting();
     for at in 0..request.len() {
         for change in [1, 0x80, 0xff] {
             let mut changed = request.clone();
             changed[at] ^= change;
-            assert!(!matches!(codec.read(1, &changed), Heard::Answer(_)), "{at} {change}");
+            assert!(!matches!(codec.read(1, &changed), Received::Answer(_)), "{at} {change}");
         }
     }
     for length in 0..request.len() {
-        assert!(matches!(codec.read(1, &request[..length]), Heard::Stray), "{length}");
+        assert!(matches!(codec.read(1, &request[..length]), Received::Stray), "{length}");
     }
-    // An answer that nobody signed.
+    // A response without a signature.
     let request = Request {
         version: 3,
         message: 1,
@@ -1010,10 +1010,10 @@ fn a_signed_message_that_was_changed_is_no_answer() {
         ..Request::default()
     };
     let forged = response(&request, 0, 0, &[(UPTIME.to_vec(), int(0x43, 666))]);
-    assert!(matches!(codec.read(1, &forged), Heard::Stray));
+    assert!(matches!(codec.read(1, &forged), Received::Stray));
 }
 
-/// Messages that snmp2 0.5.3 has signed and encrypted, for the user and the engine below: digest, cipher, and bytes in hex.
+/// Messages signed and encrypted by snmp2 0.5.3 for the user and the engine below: digest, cipher, and bytes in hex.
 const FOREIGN: &str = include_str!("snmp.messages.txt");
 
 #[test]
@@ -1045,14 +1045,14 @@ fn messages_of_another_implementation_are_understood() {
             discovered(User { name: "demo".into(), security })
         };
         let mut codec = user("signing passphrase", "privacy passphrase");
-        let Heard::Answer(answer) = codec.read(1, &bytes) else { panic!("{digest} {cipher}") };
+        let Received::Answer(answer) = codec.read(1, &bytes) else { panic!("{digest} {cipher}") };
         assert_eq!(answer.values, [(Oid::of(UPTIME.to_vec()).unwrap(), Read::Level(12345.0))], "{digest} {cipher}");
-        assert!(matches!(codec.read(2, &bytes), Heard::Stray));
+        assert!(matches!(codec.read(2, &bytes), Received::Stray));
         let (signing, privacy) = match cipher {
             "none" => ("another passphrase", ""),
             "AES" => ("signing passphrase", "another passphrase"),
             _ => continue,
         };
-        assert!(matches!(user(signing, privacy).read(1, &bytes), Heard::Stray), "{digest} {cipher}");
+        assert!(matches!(user(signing, privacy).read(1, &bytes), Received::Stray), "{digest} {cipher}");
     }
 }

@@ -1,4 +1,4 @@
-//! An SNMP agent on loopback, with BER written by hand, that answers as a test wants it to.
+//! An SNMP agent on loopback, with hand-written BER, that responds as a test requires.
 
 use std::collections::BTreeMap;
 use std::net::UdpSocket;
@@ -13,16 +13,16 @@ const RESPONSE: u8 = 0xa2;
 pub const BULK: u8 = 0xa5;
 const REPORT: u8 = 0xa8;
 
-/// Objects, in the order of their numbers, each with its value as tag, length and content.
+/// Objects in the order of their OIDs, each with its value as tag, length and content.
 pub type Objects = BTreeMap<Vec<u32>, Vec<u8>>;
 
-/// A request as it came.
+/// A received request.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
     /// As on the wire: 0, 1 or 3.
     pub version: i64,
     pub community: Vec<u8>,
-    /// Of the message, in version 3; else that of the request.
+    /// That of the message in version 3; otherwise that of the request.
     pub message: i64,
     /// Of version 3: flags, engine id, boots, time, user.
     pub engine: Vec<u8>,
@@ -36,7 +36,7 @@ pub struct Request {
     pub bytes: usize,
 }
 
-/// What is sent, datagram by datagram, each after a pause.
+/// The datagrams to send, each after a pause.
 pub type Reply = Vec<(Duration, Vec<u8>)>;
 
 /// Ends when dropped.
@@ -52,7 +52,7 @@ impl Agent {
         Agent::answering_from(None, answer)
     }
 
-    /// One that answers from another address and port than those where it is asked.
+    /// An agent that responds from another address and port than those that it listens on.
     pub fn answering_from(address: Option<&str>, answer: impl Fn(&Request) -> Reply + Send + 'static) -> Agent {
         let other = address.map(|address| UdpSocket::bind((address, 0)).unwrap());
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -78,7 +78,7 @@ impl Agent {
         Agent { port, requests, ending, thread: Some(thread::spawn(serve)) }
     }
 
-    /// One that does as it should, with objects that can be changed.
+    /// A correct agent, with objects that can be changed.
     pub fn of(objects: &Arc<Mutex<Objects>>) -> Agent {
         let objects = objects.clone();
         Agent::start(move |request| vec![(Duration::ZERO, honest(request, &objects.lock().unwrap()))])
@@ -96,7 +96,7 @@ impl Drop for Agent {
     }
 }
 
-/// The datagram that an agent which does as it should sends.
+/// The response datagram of a correct agent.
 pub fn honest(request: &Request, objects: &Objects) -> Vec<u8> {
     let mut found: Vec<(Vec<u32>, Vec<u8>)> = Vec::new();
     let is_old = request.version == 0;
@@ -121,7 +121,7 @@ pub fn honest(request: &Request, objects: &Objects) -> Vec<u8> {
     response(request, 0, 0, &found)
 }
 
-/// An answer to that request, signed by nobody.
+/// An unsigned response to this request.
 pub fn response(request: &Request, status: i64, place: i64, values: &[(Vec<u32>, Vec<u8>)]) -> Vec<u8> {
     let pdu = pdu(RESPONSE, request.id, status, place, values);
     match request.version {
@@ -130,7 +130,7 @@ pub fn response(request: &Request, status: i64, place: i64, values: &[(Vec<u32>,
     }
 }
 
-/// A report of the counter of that number below usmStats, as an engine with that id and clock.
+/// A report of this counter below usmStats, from an engine with this id and clock.
 pub fn report(request: &Request, number: u32, engine: &[u8], boots: i64, time: i64) -> Vec<u8> {
     let counter = (vec![1, 3, 6, 1, 6, 3, 15, 1, 1, number, 0], int(0x41, 1));
     message(request, engine, boots, time, &pdu(REPORT, request.id, 0, 0, &[counter]))
@@ -159,7 +159,7 @@ pub fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
     [head, content.to_vec()].concat()
 }
 
-/// A number of that tag: 2 INTEGER, 0x41 Counter32, 0x42 Gauge32, 0x43 TimeTicks.
+/// A number with this tag: 2 INTEGER, 0x41 Counter32, 0x42 Gauge32, 0x43 TimeTicks.
 pub fn int(tag: u8, number: i64) -> Vec<u8> {
     let bytes = number.to_be_bytes();
     let spare = |at: &usize| (bytes[*at] == 0 && bytes[at + 1] < 128) || (bytes[*at] == 255 && bytes[at + 1] > 127);
@@ -217,7 +217,7 @@ fn numbers(content: &[u8]) -> Vec<u32> {
     all
 }
 
-/// A request of any version, encrypted ones excepted.
+/// Parses a request of any version, except encrypted ones.
 fn read(mut bytes: &[u8]) -> Option<Request> {
     let length = bytes.len();
     let (_, mut rest) = part(&mut bytes)?;

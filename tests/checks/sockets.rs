@@ -1,4 +1,4 @@
-//! Sockets counted by netlink and from /proc/net, on this machine and with connections of our own.
+//! Sockets counted by netlink and from /proc/net, on this machine and with our own connections.
 
 use super::machine::{Machine, Worker, spec};
 use puypuy::fetch::sockets::{Protocol, ask, read};
@@ -9,14 +9,14 @@ const ESTABLISHED: usize = 0;
 const LISTEN: usize = 9;
 
 #[test]
-fn both_ways_count_the_sockets_that_are_there() {
+fn netlink_and_proc_count_the_same_sockets() {
     let roots = Roots::default();
     let ways: [(&str, &dyn Fn(Protocol) -> _); 3] = [
         ("netlink", &|protocol| ask(&roots, protocol, u64::MAX)),
         ("netlink of many", &|protocol| ask(&roots, protocol, 0)),
         ("/proc/net", &|protocol| read(&roots, protocol)),
     ];
-    // Other tests open and close connections meanwhile: what is here is the least.
+    // Other tests open and close connections meanwhile: there are at least our own.
     let listeners: Vec<_> = (0..150).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
     let six = TcpListener::bind("[::1]:0");
     let clients: Vec<_> = listeners.iter().map(|one| TcpStream::connect(one.local_addr().unwrap()).unwrap()).collect();

@@ -1,5 +1,5 @@
-//! Answers that are read while they come: cut anywhere, in whatever pieces, longer than anything may be; and what Elasticsearch
-//! answers that no recorded one has shown.
+//! Responses read as streams: broken off anywhere, in any chunks, longer than any limit; and responses of Elasticsearch
+//! that are not recorded.
 
 use super::machine::{Measurement, Worker, spec};
 use crate::support::pages::{Page, Pages};
@@ -34,7 +34,7 @@ fn names(told: &Measurement) -> Vec<&str> {
 }
 
 #[test]
-fn in_whatever_pieces_an_answer_comes_the_same_is_told() {
+fn a_response_gives_the_same_points_in_any_chunks() {
     for (body, tell) in [(PAGE, state_metrics as fn(&str) -> Measurement), (NODES, search)] {
         let whole = Server::start(vec![Step::answer(200, &[], body)]);
         let wanted = tell(&whole.url());
@@ -53,9 +53,9 @@ fn in_whatever_pieces_an_answer_comes_the_same_is_told() {
     }
 }
 
-/// Of half a page, numbers of what is whole are true, and sums over it are not.
+/// From half a page, complete values are right, and sums over the page are not.
 #[test]
-fn an_answer_that_breaks_off_costs_what_was_not_whole() {
+fn a_truncated_response_only_costs_incomplete_values() {
     let cut = |body: &str| {
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len() + 1);
         Server::start(vec![Step::AnswerAndClose(head.into())])
@@ -73,7 +73,7 @@ fn an_answer_that_breaks_off_costs_what_was_not_whole() {
         assert_eq!(nodes, both);
         assert!(matches!(&told.faults[..], [fault] if fault.contains("the answer broke off")), "{:?}", told.faults);
     }
-    // It says that it is whole.
+    // With a Content-Length that matches.
     let pages = Pages::on_port(|_| Page::body(&NODES[..NODES.len() - 40]));
     let told = search(&pages.address());
     let why = "expected statistics of nodes as JSON: it ends in the middle";
@@ -81,7 +81,7 @@ fn an_answer_that_breaks_off_costs_what_was_not_whole() {
 }
 
 #[test]
-fn no_part_of_an_answer_is_endless() {
+fn no_part_of_a_response_may_be_endless() {
     let long = |begin: &str, letters: usize| [begin.as_bytes(), &vec![b'x'; letters]].concat();
     let page = long("kube_deployment_status_replicas{deployment=\"", 1 << 20);
     let pages = Pages::on_port(move |_| Page::body(page.clone()));
@@ -95,7 +95,7 @@ fn no_part_of_an_answer_is_endless() {
 }
 
 #[test]
-fn a_line_that_cannot_be_read_costs_itself() {
+fn an_unreadable_line_only_affects_itself() {
     let pages = Pages::on_port(|_| Page::body(PAGE.replace("} 3", "} three")));
     let told = state_metrics(&pages.address());
     assert_eq!(names(&told), ["kube_endpoint_address_available", "kube_namespace_pods"]);
@@ -120,7 +120,7 @@ fn a_document_is_read_strictly() {
     }
 }
 
-/// A cluster of two with these answers, which can be exchanged.
+/// A cluster of two nodes with these responses, which can be replaced.
 struct Cluster {
     pages: Pages,
     answers: Arc<Mutex<Vec<(&'static str, Page)>>>,
@@ -173,7 +173,7 @@ const CLUSTER: [&str; 4] = [
 ];
 
 #[test]
-fn numbers_of_a_cluster_are_told_by_its_elected_master() {
+fn metrics_of_a_cluster_are_reported_by_its_elected_master() {
     let cluster = Cluster::start();
     let (mut by_master, mut here) = (cluster.worker(&[]), cluster.worker(&[("cluster_stats", "True")]));
     let tick = |worker: &mut Worker| {
@@ -197,13 +197,13 @@ fn numbers_of_a_cluster_are_told_by_its_elected_master() {
 }
 
 #[test]
-fn a_part_of_elasticsearch_that_fails_costs_itself() {
+fn a_failing_part_of_elasticsearch_only_affects_itself() {
     let cluster = Cluster::start();
     let mut worker = cluster.worker(&[]);
     worker.tick(&Roots::default());
     let mut tick = || worker.tick(&Roots::default());
 
-    // What it answers while a size of an index is wrong.
+    // The response of Elasticsearch while the size of an index is wrong.
     let jvm = r#"{"nodes":{"a":{"name":"n1","http":{"current_open":5}}}}"#;
     cluster.set("/_nodes/_local/stats", Page::Status(400, String::new()));
     cluster.set("/_nodes/_local/stats/jvm,process,http,thread_pool", Page::body(jvm));
@@ -226,7 +226,7 @@ fn a_part_of_elasticsearch_that_fails_costs_itself() {
     assert_eq!(told.number("elasticsearch_cluster_docs", ""), None);
     assert!(told.faults[1].contains("needs the index privilege monitor on *"), "{:?}", told.faults);
 
-    // Documents that were deleted are a number below 0.
+    // After documents were deleted the number is below 0.
     for (count, rate) in [(100, None), (70, Some(-3.0)), (90, Some(2.0))] {
         let size =
             format!(r#"{{"_shards":{{"total":4,"failed":0}},"_all":{{"primaries":{{"docs":{{"count":{count}}}}}}}}}"#);
@@ -258,7 +258,7 @@ fn secrets_are_sent_and_never_shown() {
 }
 
 #[test]
-fn a_server_that_is_away_is_told_once() {
+fn a_server_that_is_away_is_reported_once() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let section = [("host", &*format!("http://{closed}")), ("stats", "/_nodes/_local/stats")];
     let told = Worker::new(spec("check_elasticsearch"), &section).tick(&Roots::default());

@@ -1,4 +1,4 @@
-//! The checks on the machine that runs the tests, whatever that is.
+//! The kernel checks on the machine that runs the tests, whatever it is.
 
 use super::machine::{Machine, Worker, kernel_checks, spec};
 use puypuy::fetch::file::KernelFile;
@@ -7,11 +7,11 @@ use puypuy::fetch::tree;
 use puypuy::model::roots::Roots;
 use std::time::Duration;
 
-/// Of what not every machine has.
+/// Checks of things that not every machine has.
 const NOT_EVERYWHERE: &[&str] = &["check_btrfs", "check_cgroups", "check_ipconntrack", "check_pressure"];
 
 #[test]
-fn every_check_tells_something_on_the_second_tick() {
+fn every_check_reports_something_on_the_second_tick() {
     let roots = Roots::default();
     let mut workers: Vec<_> = kernel_checks().map(|spec| (spec.name, Worker::new(spec, &[]))).collect();
     for (_, worker) in &mut workers {
@@ -74,7 +74,7 @@ fn a_file_system_that_stores_nothing_says_so() {
 }
 
 #[test]
-fn kernel_files_are_read_to_their_end_however_the_kernel_cuts_them() {
+fn kernel_files_are_read_completely_in_any_chunks() {
     let roots = Roots::default();
     let first_words = |text: &str| -> Vec<String> {
         text.lines().map(|line| line.split_whitespace().next().unwrap_or_default().to_string()).collect()

@@ -1,4 +1,4 @@
-//! The real daemon where the numbers of the source are wrong, late, or those of another machine.
+//! The real daemon when the numbers of the source are wrong, late, or those of another machine.
 
 use super::btrfs::run;
 use super::host::{Host, stored};
@@ -25,12 +25,12 @@ fn watching(machine: &Machine, checks: &[&str]) -> Host {
 }
 
 #[test]
-fn a_count_below_zero_is_one_line_and_no_point_and_ends_no_alarm() {
+fn a_negative_count_is_logged_once_gives_no_point_and_ends_no_alarm() {
     let machine = Machine::of("below_zero");
     let host = watching(&machine, &["check_memory", "check_ipconntrack", "check_openfiles", "check_network_bytes"]);
     host.home.start();
     host.wait_for("health_status", "event=Memory-Usage", |levels| levels == [16.0, 16.0]);
-    assert_eq!(host.values("conntrack_used_percent", "")[0], 100.0, "a few may come in past the limit");
+    assert_eq!(host.values("conntrack_used_percent", "")[0], 100.0, "a few may arrive after the limit");
     machine.overlay(&super::machine::trees().join("below_zero/tick2"));
     let ticks = host.values("mem_total", "").len();
     host.wait_for("mem_total", "", |totals| totals.len() >= ticks + 4);
@@ -51,12 +51,12 @@ fn a_count_below_zero_is_one_line_and_no_point_and_ends_no_alarm() {
 }
 
 #[test]
-fn a_source_that_is_slow_now_and_then_has_its_true_rate() {
+fn a_sometimes_slow_source_has_its_true_rate() {
     let (start, asked) = (Instant::now(), AtomicUsize::new(0));
     let engine_home = tempfile::tempdir().unwrap();
     let engine = Pages::on_socket(&engine_home.path().join("docker.sock"), move |path| {
         if path.contains("/stats?") {
-            // Every other answer is late; a thousand packets come in a second.
+            // Every second response is late; a thousand packets arrive per second.
             sleep(Duration::from_millis(if asked.fetch_add(1, Ordering::Relaxed) % 2 == 0 { 0 } else { 600 }));
             let packets = start.elapsed().as_micros() as u64 / 1000;
             return Page::body(
@@ -93,7 +93,7 @@ fn interfaces_that_swap_their_names_keep_their_counters() {
     let pid = home.pid().to_string();
     let within = |words: &str| run("nsenter", &["-t", &pid, "-n", "bash", "-c", words]).is_some();
     let told = |interface: &str| stored(&home, "bytes_tx", interface);
-    // Megabytes that all go out by one of them.
+    // Megabytes that are all sent through one of them.
     assert!(within("ip neigh add 10.199.0.9 lladdr 02:00:00:00:00:09 dev one nud permanent"));
     assert!(within("for i in {1..100}; do head -c 60000 /dev/zero > /dev/udp/10.199.0.9/9; done; true"));
     let pass = |ticks: usize| {
@@ -106,12 +106,12 @@ fn interfaces_that_swap_their_names_keep_their_counters() {
         assert!(within("printf 'link set one name x\nlink set two name one\nlink set x name two\n' | ip -batch -"));
         pass(1);
     }
-    // Nothing goes out any more, by whatever name.
+    // Nothing is sent any more, under any name.
     let (one, two) = (told("one").split_off(one), told("two").split_off(two));
     assert!(one.iter().chain(&two).all(|rate| *rate < 1e6), "one: {one:?}, two: {two:?}");
 }
 
-/// Runs the check once, in places of its own, with that /proc and these commands of a shell before it.
+/// Runs the check once, in separate namespaces, with this /proc and after these shell commands.
 fn check_from(place: &[&str], proc: &Path, before: &str, check: &str) -> Option<String> {
     let home = Home::new().with("proc_root", proc.to_str().unwrap());
     let script = format!("{before} {PROGRAM} --home {} check {check} --samples 1", home.path("").display());
@@ -121,7 +121,7 @@ fn check_from(place: &[&str], proc: &Path, before: &str, check: &str) -> Option<
 }
 
 #[test]
-fn a_container_tells_the_sockets_and_interfaces_of_its_host() {
+fn a_container_reports_the_sockets_and_interfaces_of_its_host() {
     let folder = tempfile::tempdir().unwrap();
     let proc = folder.path().join("proc");
     fs::create_dir(&proc).unwrap();
@@ -144,13 +144,13 @@ fn a_container_tells_the_sockets_and_interfaces_of_its_host() {
 }
 
 #[test]
-fn a_host_that_hides_its_processes_is_told_with_the_remedy() {
+fn a_host_with_hidden_processes_is_reported_with_the_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let proc = folder.path().join("proc");
     fs::create_dir(&proc).unwrap();
     fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     for hidepid in ["1", "2"] {
-        // In a process namespace of its own, so that no other /proc changes.
+        // In its own process namespace, so that no other /proc changes.
         let before = format!(
             "mount -t proc -o hidepid={hidepid} proc {} && setpriv --reuid 65534 --regid 65534 --clear-groups",
             proc.display()

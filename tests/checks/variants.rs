@@ -1,10 +1,10 @@
-//! What the keys of a section change, and machines that change between ticks.
+//! The effect of the keys of sections, and machines that change between ticks.
 
 use super::machine::{Machine, Worker, section, spec, trees};
 use puypuy::model::point::{Kind, Level, Value};
 
 #[test]
-fn the_sample_of_traffic_over_twenty_seconds() {
+fn traffic_over_twenty_seconds_gives_its_rate() {
     let machine = Machine::of("vm");
     let line = |rx, tx| format!("eth0: {rx} 1 0 0 0 0 0 0 {tx} 1 0 0 0 0 0 0\n");
     machine.write("proc/net/dev", line(5_338_112, 648_330));
@@ -25,7 +25,7 @@ fn unrated_traffic_is_the_raw_counters_from_the_first_tick_on() {
 }
 
 #[test]
-fn the_loopback_is_one_interface_and_not_all_that_begin_so() {
+fn only_lo_itself_is_the_loopback_interface() {
     let machine = Machine::of("bond");
     let told = Worker::new(spec("check_network_bytes"), &[]).tick(&machine.roots);
     assert_eq!(told.tags("link_mtu"), ["bond0", "bond0.100", "eno1", "eno2", "lowpan0", "vlan200"]);
@@ -70,7 +70,7 @@ fn the_cores_can_be_left_out() {
 }
 
 #[test]
-fn a_core_is_named_by_its_number_and_starts_anew_when_it_comes_back() {
+fn a_core_is_named_by_its_number_and_restarts_when_it_is_back() {
     let machine = Machine::of("cores128");
     let mut worker = Worker::new(spec("check_cpustats"), &[]);
     worker.tick(&machine.roots);
@@ -86,7 +86,7 @@ fn a_core_is_named_by_its_number_and_starts_anew_when_it_comes_back() {
 }
 
 #[test]
-fn cpu_time_that_goes_back_a_little_stands_still_and_a_restart_gives_no_point() {
+fn a_small_decrease_of_cpu_time_is_no_change_and_a_restart_gives_no_point() {
     let machine = Machine::empty();
     let mut worker = Worker::new(spec("check_cpustats"), &[]);
     let mut shares = |columns: &str| {
@@ -101,7 +101,7 @@ fn cpu_time_that_goes_back_a_little_stands_still_and_a_restart_gives_no_point() 
 }
 
 #[test]
-fn idle_that_goes_back_does_not_make_the_machine_busy() {
+fn a_decrease_of_idle_does_not_make_the_machine_busy() {
     let machine = Machine::empty();
     let mut worker = Worker::new(spec("check_cpustats"), &[]);
     let mut load = |columns: &str| {
@@ -147,7 +147,7 @@ fn thresholds_judge_and_can_be_switched_off() {
 }
 
 #[test]
-fn a_value_on_the_edge_does_not_flap_and_a_recovery_is_told() {
+fn a_value_at_a_threshold_does_not_flap_and_a_recovery_is_reported() {
     use Level::{Error, Ok, Warning};
     let machine = Machine::of("vm");
     let mut worker = Worker::new(spec("check_load_average"), &[("high", "50"), ("severe", "60"), ("hysteresis", "5")]);
@@ -198,7 +198,7 @@ fn a_mistake_in_the_section_names_file_section_and_key() {
 }
 
 #[test]
-fn interfaces_that_come_and_go_leave_nothing_behind() {
+fn removed_interfaces_leave_nothing_behind() {
     let machine = Machine::of("docker");
     let mut worker = Worker::new(spec("check_network_bytes"), &[]);
     let mut seen = std::collections::BTreeSet::new();

@@ -1,4 +1,4 @@
-//! What the recorded answers of two moments cannot show of the checks of web servers.
+//! Behaviour of web server checks that the recorded responses of two ticks cannot show.
 
 use super::machine::{Measurement, Worker, spec};
 use crate::support::pages::{Page, Pages};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tempfile::tempdir;
 
 #[test]
-fn several_processes_of_lighttpd_have_no_rates_and_are_told() {
+fn several_lighttpd_processes_have_no_rates_and_are_reported() {
     const COUNTS: [u64; 8] = [100, 900, 110, 910, 120, 920, 130, 930];
     let next = Mutex::new((0, COUNTS.iter()));
     let server = Pages::on_port(move |_| {
@@ -27,7 +27,7 @@ fn several_processes_of_lighttpd_have_no_rates_and_are_told() {
     let mut worker = Worker::new(spec("check_lighttpd"), &lines);
     let told: Vec<_> = COUNTS.iter().map(|_| worker.tick(&Roots::default())).collect();
     let rates: Vec<_> = told.iter().map(|told| told.number("lighttpd_accesses", "")).collect();
-    // Up to the third fall they cannot be known.
+    // Before the third decrease this cannot be known.
     assert_eq!(rates[2], None, "a fall is no rate");
     assert_eq!(rates[6..], [None, None]);
     let is_told = |told: &Measurement| told.faults.iter().any(|fault| fault.contains("server.max-worker"));
@@ -36,7 +36,7 @@ fn several_processes_of_lighttpd_have_no_rates_and_are_told() {
 }
 
 #[test]
-fn pages_of_choice_are_asked_at_the_same_time() {
+fn http_api_requests_all_pages_at_the_same_time() {
     let wait = Duration::from_millis(300);
     let slow = Pages::on_port(move |_| Page::Late(wait, Box::new(Page::body("x"))));
     let upstream: Vec<_> = (0..5).map(|n| format!("{}/{n}", slow.address())).collect();
@@ -49,12 +49,12 @@ fn pages_of_choice_are_asked_at_the_same_time() {
 }
 
 #[test]
-fn the_end_of_a_certificate_is_told_in_days() {
+fn the_remaining_days_of_a_certificate_are_reported() {
     let authority = authority();
     let folder = tempdir().unwrap();
     let ca_file = file(&folder, "ca.pem", &authority.pem());
     for (year, verify, success, days) in [
-        // The tick is on 2027-01-15, 8 o'clock.
+        // The tick is on 2027-01-15 at 8 o'clock.
         (2028, "True", 1.0, Some(380.0 + 2.0 / 3.0)),
         (2020, "False", 1.0, Some(-2541.0 - 1.0 / 3.0)),
         (2020, "True", 0.0, None),
@@ -74,7 +74,7 @@ fn the_end_of_a_certificate_is_told_in_days() {
 }
 
 #[test]
-fn hosts_of_pages_are_read_as_addresses() {
+fn hosts_of_pages_are_parsed_as_addresses() {
     let of = |upstream: &str| {
         let told = Worker::new(spec("check_http_api"), &[("upstream", upstream), ("timeout_seconds", "0.01")])
             .tick(&Roots::default());
@@ -89,7 +89,7 @@ fn hosts_of_pages_are_read_as_addresses() {
 }
 
 #[test]
-fn backends_of_a_new_vcl_begin_anew_and_without_a_probe_none_is_told() {
+fn rates_restart_with_a_new_vcl_and_backends_without_a_probe_have_no_probes() {
     let folder = tempdir().unwrap();
     let program = folder.path().join("varnishstat");
     let lines = [("varnishstat", program.to_str().unwrap())];

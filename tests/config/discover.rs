@@ -1,4 +1,5 @@
-//! `puypuy discover`: what listens on a machine, as /proc tells it, is found, asked once and without credentials, and switched on.
+//! `puypuy discover`: finds servers by what /proc says listens on a machine, queries each once without credentials, and
+//! enables checks.
 
 use crate::support::Home;
 use crate::support::pages::{Page, Pages};
@@ -10,7 +11,7 @@ use std::path::Path;
 
 const STUB: &str = "Active connections: 1\nserver accepts handled requests\n 2 2 3\nReading: 0 Writing: 1 Waiting: 0\n";
 
-/// A home whose /proc is that of this machine but for sockets and processes: each is a program that listens there.
+/// A home whose /proc is that of this machine except for sockets and processes: each program given is listening there.
 fn home(listeners: &[(&str, &str, u16)]) -> Home {
     let home = Home::new();
     let proc = home.path("proc");
@@ -57,7 +58,7 @@ fn ship(home: &Home, change: impl Fn(String) -> String) -> String {
 }
 
 #[test]
-fn a_server_that_answers_is_switched_on_at_its_address() {
+fn a_server_that_answers_is_enabled_with_its_address() {
     let pages = Pages::on_port(|_| Page::body(STUB));
     let home = home(&[("nginx", "00000000", port(&pages))]);
     let login = "[NginX]\nauth: True\nuser: somebody\npass: secret\n";
@@ -82,7 +83,7 @@ fn a_server_that_answers_is_switched_on_at_its_address() {
     let link = fs::read_link(home.path("checks_enabled/check_nginx.ini")).unwrap();
     assert_eq!(link, Path::new("../checks_available/check_nginx.ini"));
 
-    // What is on is asked no more.
+    // A check that is enabled is not tried again.
     let asked = pages.asked().len();
     let said = home.puypuy(&["discover"]);
     assert!(said.out.lines().any(|line| line.starts_with("on ") && line.contains("check_nginx")), "{said:?}");
@@ -90,7 +91,7 @@ fn a_server_that_answers_is_switched_on_at_its_address() {
 }
 
 #[test]
-fn what_does_not_answer_is_told_with_what_to_add() {
+fn a_server_that_does_not_answer_is_reported_with_a_remedy() {
     let pages = Pages::on_port(|_| Page::Status(404, "no".into()));
     let wanted = Pages::on_port(|_| Page::Status(401, "who?".into()));
     let hanging = Pages::on_port(|_| Page::Silence);
@@ -120,7 +121,7 @@ fn what_does_not_answer_is_told_with_what_to_add() {
 }
 
 #[test]
-fn what_somebody_wrote_is_left_and_links_are_not_followed() {
+fn values_set_by_the_user_stay_and_links_are_not_followed() {
     let pages = Pages::on_port(|_| Page::body(STUB));
     let home = home(&[("nginx", "00000000", port(&pages))]);
     let own = ship(&home, |text| text.replace("address: http://127.0.0.1:8088\n", "address: http://10.0.0.1\n"));
@@ -139,7 +140,7 @@ fn what_somebody_wrote_is_left_and_links_are_not_followed() {
 }
 
 #[test]
-fn a_port_whose_program_is_hidden_is_tried_where_one_check_alone_is_usual_there() {
+fn a_port_of_a_hidden_program_is_tried_if_only_one_check_uses_it() {
     let home = home(&[("", "0100007F", 22222), ("", "0100007F", 80), ("sshd", "0100007F", 15672)]);
     let said = home.puypuy(&["discover"]);
     let lines =
@@ -149,14 +150,14 @@ fn a_port_whose_program_is_hidden_is_tried_where_one_check_alone_is_usual_there(
 }
 
 #[test]
-fn quickstart_switches_on_what_answers_unless_somebody_has_chosen() {
+fn quickstart_enables_what_answers_unless_a_check_was_enabled_before() {
     let pages = Pages::on_port(|_| Page::body(STUB));
     let listeners = [("nginx", "00000000", port(&pages))];
     let home = home(&listeners);
     let said = home.puypuy(&["quickstart"]);
     assert!(said.code == 0 && said.out.contains("check_nginx: switched on\n"), "{said:?}");
     assert!(said.out.contains("nginx_waiting"), "{said:?}");
-    // Without the shipped files beside it, too.
+    // It works without the shipped files, too.
     assert!(home.read("conf/webservers.ini").contains(&format!("address: {}\n", pages.address())));
 
     let chosen = self::home(&listeners);
@@ -166,7 +167,7 @@ fn quickstart_switches_on_what_answers_unless_somebody_has_chosen() {
 }
 
 #[test]
-fn every_check_has_one_sign_and_every_sign_fits_its_check() {
+fn every_check_has_exactly_one_matching_sign() {
     for spec in checks::all() {
         assert_eq!(signs::SIGNS.iter().filter(|sign| sign.check == spec.name).count(), 1, "{}", spec.name);
     }
@@ -188,7 +189,7 @@ fn every_check_has_one_sign_and_every_sign_fits_its_check() {
 }
 
 #[test]
-fn one_value_is_exchanged_and_nothing_else() {
+fn only_one_value_is_replaced() {
     let set = |text: &str| edit::set(text, "A", "key", "new");
     for (before, after) in [
         ("[A]\nkey = old # kept? no\n; c\n", "[A]\nkey = new\n; c\n"),

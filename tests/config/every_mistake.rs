@@ -1,4 +1,4 @@
-//! `check-config` tells all mistakes of all sections at once, with what is expected and what to write, also where places hang.
+//! `check-config` reports all mistakes of all sections, with the expected value and the remedy, even if paths hang.
 
 use crate::checks::dead_mount::FuseMount;
 use crate::support::{Home, Said, is_root, skip, wait_for};
@@ -17,7 +17,7 @@ fn home(files: &[(&str, &str)]) -> Home {
     home
 }
 
-/// That each of these stands in a line of what was said, and so many mistakes are counted.
+/// Asserts that each of these texts is in a line of the output, and that this many mistakes are counted.
 fn holds(said: &Said, mistakes: usize, wanted: &[&str]) {
     for part in wanted {
         assert!(said.out.lines().any(|line| line.contains(part)), "no line with {part}\n{}{}", said.out, said.err);
@@ -28,7 +28,7 @@ fn holds(said: &Said, mistakes: usize, wanted: &[&str]) {
 }
 
 #[test]
-fn all_of_a_section_whatever_kind_they_are_of() {
+fn all_mistakes_of_a_section_of_any_kind_are_reported() {
     let home = home(&[(
         "conf/system.ini",
         "[CPU Stats]\nhigh = 1e400\nsevere: 95%\nhysteresis = 1,5\npercore_stats = 2\ncheck_period_seconds = 10s\n\
@@ -71,7 +71,7 @@ fn all_of_a_section_whatever_kind_they_are_of() {
         "warning: conf/system.ini:9 [CPU Stats] static_enabeld: unknown key, did you mean static_enabled?".into(),
     ];
     let wanted: Vec<&str> = wanted.iter().map(String::as_str).collect();
-    // Memory's `high` is above the `severe` that it does not set; and depth.
+    // Memory's `high` is above the default of `severe`; and depth is out of range.
     holds(
         &said,
         14,
@@ -80,7 +80,7 @@ fn all_of_a_section_whatever_kind_they_are_of() {
 }
 
 #[test]
-fn all_of_the_store_and_the_web_server_beside_those_of_the_daemon() {
+fn all_mistakes_of_daemon_store_and_web_server_are_reported() {
     let home = home(&[(
         "config.ini",
         "[SelfConfig]\nmax_cache = lots\n[TSDB]\ntsdtype = InfluxDB\ntimeout = 10s\ngzip = perhaps\nbatch_points = 0\n\
@@ -104,7 +104,7 @@ fn all_of_the_store_and_the_web_server_beside_those_of_the_daemon() {
 }
 
 #[test]
-fn all_of_each_script_plugin_and_device() {
+fn all_mistakes_of_scripts_plugins_and_devices_are_reported() {
     let home = home(&[
         (
             "conf/scripts.ini",
@@ -131,7 +131,7 @@ fn all_of_each_script_plugin_and_device() {
         "conf/snmp/more.ini:9 [e]: \"no equals sign\": no `key = value`",
     ];
     holds(&home.puypuy(&["check-config"]), wanted.len(), &wanted);
-    // Devices are built once their files can be read.
+    // Devices are only built when their files can be read.
     let more = "[a]\nserver = b\ncommunity = c\n[d]\ncommunity = c\nport = 1.5\n";
     fs::write(home.path("conf/snmp/more.ini"), more).unwrap();
     let devices = [
@@ -148,7 +148,7 @@ fn all_of_each_script_plugin_and_device() {
 }
 
 #[test]
-fn keys_of_another_store_and_samples_left_in_place_are_told() {
+fn keys_of_another_store_and_unchanged_samples_are_reported() {
     let tsdb = |lines: &str| {
         let home = home(&[("config.ini", &format!("[SelfConfig]\n[TSDB]\n{lines}\n"))]);
         home.puypuy(&["check-config"])
@@ -170,12 +170,12 @@ fn keys_of_another_store_and_samples_left_in_place_are_told() {
     holds(&said, 0, &[&format!("warning: config.ini:5 [TSDB] uuid: {sample}"), "1 warning"]);
     let said = tsdb("tsdtype = InfluxDB2\naddress = x\norg = o\nbucket = b\ntoken = xxxx");
     holds(&said, 0, &[&format!("warning: config.ini:7 [TSDB] token: {sample}"), "1 warning"]);
-    // Placeholders that the original asked for.
+    // Placeholders that the Python daemon required.
     holds(&tsdb("tsdtype: Carbon\naddress: h:2004\nuser: netangels\npass: bololo\nauth: false"), 0, &["is fine"]);
 }
 
 #[test]
-fn a_user_that_is_not_there_is_a_mistake() {
+fn a_user_that_does_not_exist_is_a_mistake() {
     let home = Home::new().with("run_user", "nosuchuser").with("max_cache", "x");
     let wanted = [
         "[SelfConfig] run_user: there is no user nosuchuser on this host: useradd -r nosuchuser, or name another",
@@ -184,9 +184,9 @@ fn a_user_that_is_not_there_is_a_mistake() {
     holds(&home.puypuy(&["check-config"]), 2, &wanted);
 }
 
-/// What is linked in good faith and does nothing: `list`, the log and `check-config` name the same, in the same words.
+/// Entries that are enabled and have no effect: `list`, the log and `check-config` report them in the same words.
 #[test]
-fn what_will_do_nothing_is_named_by_all_three() {
+fn entries_without_effect_are_named_by_list_log_and_check_config() {
     let home = home(&[("scripts_enabled/check_plain.sh", "#!/bin/sh\n"), ("scripts_enabled/common.sh", "")]);
     symlink("../checks_available/check_memory.ini", home.path("checks_enabled/memory.ini")).unwrap();
     symlink("nowhere", home.path("scripts_enabled/check_gone")).unwrap();
@@ -208,13 +208,14 @@ fn what_will_do_nothing_is_named_by_all_three() {
         wait_for("a line of the log", || home.log().contains(&line));
     }
     assert_eq!(said.out.lines().count(), 4, "{said:?}");
-    // As a file it was switched on in the eyes of whoever made it: it is switched off by its name.
+    // Whoever created this file considered the check enabled, so it is disabled by its name.
     assert_eq!(home.puypuy(&["disable", "memory"]).out, "memory: switched off\n");
 }
 
-/// As root, what others can change is refused; the daemon of another user refuses nothing, and so do the commands.
+/// As root, files that others can change are refused; for another user neither the daemon nor the commands refuse
+/// anything.
 #[test]
-fn files_that_others_can_change_are_told_where_the_daemon_refuses_them() {
+fn files_that_others_can_change_are_reported_if_the_daemon_refuses_them() {
     if !is_root() {
         return skip("not root");
     }
@@ -240,9 +241,10 @@ fn files_that_others_can_change_are_told_where_the_daemon_refuses_them() {
     assert!(home.puypuy(&["list"]).out.contains("on   check_a.sh"));
 }
 
-/// Whoever asks a server of files that was stopped cannot be killed: the commands end, name what hangs, and tell all else.
+/// A process that reads from a stopped file server cannot be killed: the commands still end, name what hangs, and
+/// report everything else.
 #[test]
-fn what_hangs_is_named_and_the_commands_end() {
+fn commands_end_and_name_what_hangs() {
     thread::spawn(|| {
         let home = home(&[
             ("conf/other.ini", "[Nobody]\n"),
@@ -251,7 +253,7 @@ fn what_hangs_is_named_and_the_commands_end() {
         let ca_file = home.path("dead/ca.pem").display().to_string();
         let home =
             home.to(&[("tsdtype", "InfluxDB"), ("address", "https://h"), ("database", "d"), ("ca_file", &ca_file)]);
-        // Gone before the home is removed, in which it would be looked up.
+        // Removed before the home is, because that would look it up.
         let Some(dead) = FuseMount::at(&home.path("dead")) else { return skip("no FUSE") };
         dead.swallow();
         fs::create_dir(home.path("scripts_enabled")).unwrap();
@@ -281,7 +283,7 @@ fn what_hangs_is_named_and_the_commands_end() {
         );
         let enabled = within(&["enable", "check_load_average"]);
         assert_eq!((enabled.code, enabled.out.as_str()), (0, "check_load_average: switched on\n"));
-        // The folder itself.
+        // The folder itself hangs.
         fs::rename(home.path("scripts_enabled"), home.path("before")).unwrap();
         symlink("dead/folder", home.path("scripts_enabled")).unwrap();
         let listed = within(&["list"]);

@@ -1,4 +1,4 @@
-//! Ini text: what becomes of each odd way to write it, and that no text whatever breaks the parser.
+//! The ini parser: how each unusual notation is read, and that no input makes it panic.
 
 use proptest::prelude::*;
 use puypuy::config::ini::{Ini, parse};
@@ -80,7 +80,7 @@ fn defaults_reach_every_section() {
 }
 
 #[test]
-fn mistakes_are_told_with_their_place_and_cost_nothing_else() {
+fn mistakes_have_a_position_and_affect_nothing_else() {
     for (text, expected) in [
         (
             "[TSDB]\ntsdtype: A\naddress: x\ntsdtype: B\nz = 1",
@@ -108,18 +108,18 @@ fn mistakes_are_told_with_their_place_and_cost_nothing_else() {
 }
 
 #[test]
-fn all_mistakes_are_told_at_once() {
+fn all_mistakes_are_reported() {
     assert_eq!(errors("[S]\nbad\nalso bad\nk = 1\nk = 2\n[").len(), 4);
 }
 
 proptest! {
     #[test]
-    fn no_text_breaks_the_parser(text in "(\\PC|[\\n\\r\\t =:\\[\\]#;\\\\\"'\\x00\\x0b\\x1c\\u{85}\\u{a0}]){0,200}") {
+    fn no_text_makes_the_parser_panic(text in "(\\PC|[\\n\\r\\t =:\\[\\]#;\\\\\"'\\x00\\x0b\\x1c\\u{85}\\u{a0}]){0,200}") {
         read(&text);
     }
 
     #[test]
-    fn no_bytes_break_the_reader(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+    fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         let folder = tempfile::TempDir::new().unwrap();
         let file = folder.path().join("x.ini");
         std::fs::write(&file, bytes).unwrap();

@@ -1,4 +1,4 @@
-//! What no text for people may hold is found in every form, and what is no secret stays.
+//! Secrets are masked in every form, and ordinary values are not.
 
 use puypuy::config::ini;
 use puypuy::config::masking::{Secrets, file, is_secret, shown};
@@ -16,7 +16,7 @@ fn keys_say_whether_their_value_is_a_secret() {
 }
 
 #[test]
-fn values_are_shown_without_what_is_secret_in_them() {
+fn secrets_within_values_are_masked() {
     for (line, expected) in [
         ("pass = x", "***"),
         ("pass =", ""),
@@ -66,7 +66,7 @@ fn a_file_keeps_its_lines_and_loses_its_comments() {
 
 proptest::proptest! {
     #[test]
-    fn no_text_breaks_it(text in "[a-z=:\"'/@?&; \u{e9}\n-]{0,60}", value in "[a-z=:\"'/@?&; \u{e9}-]{0,40}") {
+    fn no_text_makes_it_panic(text in "[a-z=:\"'/@?&; \u{e9}\n-]{0,60}", value in "[a-z=:\"'/@?&; \u{e9}-]{0,40}") {
         let read = ini::parse(&format!("[S]\npass = {value}\nx = {value}\n"), "x.ini");
         Secrets::of(&read.sections).mask(&text);
         file(&read);

@@ -1,4 +1,4 @@
-//! `puypuy migrate`: a folder of the Python original is taken over, is never changed, and overwrites nothing.
+//! `puypuy migrate`: takes over a folder of the Python daemon, never changes it, and overwrites nothing.
 
 use crate::support::Home;
 use puypuy::config::shipped;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
 
-/// A folder as the original has it, of such a year.
+/// A folder of the Python daemon, as in this year.
 fn original(folder: &Path) {
     for name in ["lib", "conf", "checks_available", "checks_enabled", "scripts_enabled"] {
         fs::create_dir_all(folder.join(name)).unwrap();
@@ -36,7 +36,7 @@ fn original(folder: &Path) {
     write("scripts_enabled/check_x.sh", "#!/bin/sh\necho x 1 t stack\n");
 }
 
-/// A home as it is shipped.
+/// A home with the shipped files.
 fn shipped_home() -> Home {
     let home = Home::new();
     fs::create_dir(home.path("conf")).unwrap();
@@ -46,7 +46,7 @@ fn shipped_home() -> Home {
     home
 }
 
-/// Everything in a folder, with what it holds or leads to, mode and time of change.
+/// Everything in a folder with its content or link target, mode and modification time.
 fn picture(folder: &Path) -> Vec<(PathBuf, String)> {
     let mut all = Vec::new();
     let mut folders = vec![folder.to_path_buf()];
@@ -104,8 +104,8 @@ fn a_folder_is_planned_carried_out_and_left_as_it_was() {
     {
         assert!(config.contains(&format!("\n{line}")), "{line:?} is not in {config}");
     }
-    // Comments stay, and nothing that the old one did not say.
-    assert!(config.contains("# Tags of every number, to find this machine among others.\n"), "{config}");
+    // Comments stay, and so do only the keys that the old section had.
+    assert!(config.contains("# The tags cluster, group and location of every point.\n"), "{config}");
     assert!(!config.contains("\nretention_hours") && !config.contains("\ntmpdir"), "{config}");
     assert!(
         home.read("conf/nagios.ini").contains("mine: /bin/true\n")
@@ -130,7 +130,7 @@ fn a_folder_is_planned_carried_out_and_left_as_it_was() {
 }
 
 #[test]
-fn what_was_changed_here_stays_and_is_named() {
+fn sections_changed_in_this_home_stay_and_are_named() {
     let (old, home) = (TempDir::new().unwrap(), shipped_home());
     original(old.path());
     let own =
@@ -151,7 +151,7 @@ fn what_was_changed_here_stays_and_is_named() {
 }
 
 #[test]
-fn a_hostile_folder_costs_only_itself() {
+fn a_hostile_folder_does_no_harm() {
     let (old, home) = (TempDir::new().unwrap(), shipped_home());
     let migrate = |from: &Path| home.puypuy(&["migrate", &from.display().to_string(), "--apply"]);
     let said = migrate(old.path());
@@ -190,13 +190,13 @@ fn a_hostile_folder_costs_only_itself() {
     }
     assert!(!format!("{}{}", said.out, said.err).contains('\u{1b}'), "{said:?}");
     assert!(!home.path("checks_available/check_out.py").exists());
-    // A value that stands elsewhere is taken over as it is written.
+    // A value that refers to a secret is taken over as written.
     assert!(home.read("conf/secret.ini").ends_with("pass: file:/etc/passwd\n"));
     assert!(home.path("checks_enabled/check_nginx.ini").is_symlink());
 }
 
 #[test]
-fn what_starts_the_original_is_named() {
+fn units_and_scripts_that_start_the_python_daemon_are_named() {
     let (old, host, home) = (TempDir::new().unwrap(), TempDir::new().unwrap(), Home::new());
     original(old.path());
     fs::create_dir_all(host.path().join("etc/cron.d")).unwrap();
@@ -216,9 +216,9 @@ fn what_starts_the_original_is_named() {
     assert!(!said.out.contains("metrics:1"), "{said:?}");
 }
 
-/// Permissions are no bar to root, who may take over what only its owner could read.
+/// Root ignores permissions, and may take over what only the owner could read.
 #[test]
-fn what_cannot_be_read_is_told_and_the_rest_is_taken() {
+fn unreadable_files_are_reported_and_the_rest_is_taken_over() {
     if crate::support::is_root() {
         return crate::support::skip("root reads everything");
     }
@@ -230,7 +230,7 @@ fn what_cannot_be_read_is_told_and_the_rest_is_taken() {
     assert!(home.path("checks_enabled/check_nginx.ini").is_symlink());
 }
 
-/// Pages for those who come from other daemons name metrics that there are.
+/// The documents for users of other daemons only name existing metrics.
 #[test]
 fn pages_about_other_daemons_name_our_metrics() {
     for page in ["telegraf", "collectd", "diamond"] {

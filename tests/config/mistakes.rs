@@ -1,9 +1,10 @@
-//! Every mistake in `config.ini` and `conf/*.ini` is told with its place, what was expected and the nearest known name.
+//! Every mistake in `config.ini` and `conf/*.ini` is reported with its position, the expected value and the most
+//! similar known name.
 
 use crate::support::{Home, Said};
 use std::fs;
 
-/// What `check-config` says about a home with these files.
+/// The output of `check-config` for a home with these files.
 fn said(files: &[(&str, &str)], words: &[&str]) -> Said {
     let home = Home::new();
     for (name, text) in files {
@@ -13,7 +14,7 @@ fn said(files: &[(&str, &str)], words: &[&str]) -> Said {
     home.puypuy(&[&["check-config"], words].concat())
 }
 
-/// The lines about a `config.ini` with this `[SelfConfig]` and a correct `[TSDB]`.
+/// The output lines about a `config.ini` with this `[SelfConfig]` and a valid `[TSDB]`.
 fn own(line: &str) -> String {
     said(&[("config.ini", &format!("[SelfConfig]\n{line}\n[TSDB]\ntsdtype = Local\n"))], &[]).out
 }
@@ -89,7 +90,7 @@ fn unknown_names_are_warnings_with_a_guess_and_mistakes_when_strict() {
 }
 
 #[test]
-fn all_mistakes_are_told_at_once() {
+fn all_mistakes_are_reported() {
     let config = "[SelfConfig]\ndebug_log = perhaps\nmax_cache = many\n[TSDB]\ntsdtype = Redis\n";
     let said = said(&[("config.ini", config)], &[]);
     assert_eq!(said.out.matches("error: ").count(), 3, "{said:?}");
@@ -97,7 +98,7 @@ fn all_mistakes_are_told_at_once() {
 }
 
 #[test]
-fn files_of_the_checks_are_looked_over_too() {
+fn files_of_the_checks_are_checked_too() {
     let home = Home::new();
     fs::create_dir_all(home.path("conf")).unwrap();
     fs::write(home.path("conf/system.ini"), "[CPU Stats]\npercore_stat = 2\nhigh = x\n[CPU Stat]\n").unwrap();
@@ -116,7 +117,7 @@ fn files_of_the_checks_are_looked_over_too() {
 }
 
 #[test]
-fn a_missing_file_and_one_that_is_no_text_are_told() {
+fn missing_and_binary_files_are_reported() {
     let home = Home::new();
     fs::remove_file(home.path("config.ini")).unwrap();
     let said = home.puypuy(&["check-config"]);

@@ -1,4 +1,4 @@
-//! Configuration: ini text as Python reads it, settings and their mistakes, and the commands that look it over.
+//! Configuration: ini text as Python reads it, settings and their mistakes, and the commands around them.
 
 mod discover;
 mod every_mistake;

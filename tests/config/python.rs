@@ -1,4 +1,4 @@
-//! Our reading of ini files held against Python's own RawConfigParser, on generated files.
+//! Compares our ini parser with Python's RawConfigParser on generated files.
 
 use crate::support::{is_installed, skip};
 use proptest::prelude::*;
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 const FILES: usize = 4000;
 
-/// Reads every file and prints, a line each, its sections as JSON, or null where it cannot be parsed.
+/// Reads every file and prints for each one line: its sections as JSON, or null if it cannot be parsed.
 const REFERENCE: &str = r#"
 import configparser, json, os, sys
 for number in range(int(sys.argv[2])):
@@ -25,7 +25,7 @@ for number in range(int(sys.argv[2])):
         print('null')
 "#;
 
-/// Lines of all kinds that occur and some that should not, more often well-formed than not.
+/// Lines of all kinds, usual and unusual ones, more often valid than not.
 fn line() -> impl Strategy<Value = String> {
     let indent = "(| | |  |\t|    )";
     let key = "(a|B|key|Key With Space|k\"q|k\\\\b|\\[x|ü)";
@@ -72,7 +72,7 @@ fn reads_what_python_reads() {
     let (mut same, mut refused) = (0, 0);
     for (number, (text, theirs)) in texts.iter().zip(&answers).enumerate() {
         let ours = ini::load(&folder.path().join(format!("{number}.ini")), "x.ini").unwrap();
-        // What Python takes in silence and we refuse: an option that slipped to the right.
+        // The only difference: an indented option, which Python silently reads as a continuation and we refuse.
         let slipped = ours.errors.iter().any(|error| error.to_string().contains("indented deeper"));
         if theirs.is_null() {
             assert!(!ours.errors.is_empty(), "Python refuses this and we do not:\n{text}");

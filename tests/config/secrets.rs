@@ -1,4 +1,5 @@
-//! Values that stand in a file, the environment or a credential: read as any other, told where they cannot be, and shown nowhere.
+//! Values that refer to a file, an environment variable or a credential: they are read like others, reported if
+//! unreadable, and never shown.
 
 use crate::support::server::{Server, Step};
 use crate::support::{Home, Said, is_root, wait_for};
@@ -9,7 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-/// Puts a secret into a file that nobody else reads, and returns how a section names it.
+/// Writes a secret into a file that only its owner can read, and returns the reference for a section.
 fn file(home: &Home, name: &str, content: &str) -> String {
     let path = home.path(name);
     fs::write(&path, content).unwrap();
@@ -29,7 +30,7 @@ fn enable(home: &Home, checks: &[&str]) {
 }
 
 #[test]
-fn a_value_is_read_from_where_it_stands() {
+fn a_value_is_read_from_file_environment_or_credential() {
     let server = Server::always(204);
     let home = Home::new();
     let (user, pass) = (file(&home, "user", "ann\n"), file(&home, "pass", "one two\r\n"));
@@ -51,7 +52,7 @@ fn a_value_is_read_from_where_it_stands() {
     let request = server.requests().into_iter().find(|request| request.path.contains("db=db")).unwrap();
     // ann:one two
     assert_eq!(request.header("Authorization"), Some("Basic YW5uOm9uZSB0d28="));
-    // The environment is that of the daemon, whoever asks.
+    // The environment is that of the daemon, whichever user asks.
     for words in [&["reload"][..], &["check-config"]] {
         let said = home.puypuy(words);
         assert_eq!(said.code, 0, "{said:?}");
@@ -59,7 +60,7 @@ fn a_value_is_read_from_where_it_stands() {
 }
 
 #[test]
-fn what_cannot_be_read_is_told_with_its_line_and_never_with_its_content() {
+fn an_unreadable_secret_is_reported_with_its_line_and_without_its_content() {
     let home = Home::new();
     let long = "x".repeat(70_000);
     let odd = file(&home, "odd", "hunter2secret");
@@ -98,9 +99,9 @@ fn what_cannot_be_read_is_told_with_its_line_and_never_with_its_content() {
     assert!(!home.log().contains("hunter2") && !started.err.contains("hunter2"), "{}", home.log());
 }
 
-/// A mistake in the place of one section keeps no other section of its file from being read.
+/// An unreadable secret of one section does not prevent other sections of the file from being read.
 #[test]
-fn an_unread_secret_costs_its_section_alone() {
+fn an_unreadable_secret_only_affects_its_section() {
     let home = Home::new();
     add(&home, "conf/system.ini", "[CPU Stats]\nhigh = file:/nowhere\n[Memory Stats]\nhigh = 90\n");
     enable(&home, &["check_cpustats", "check_memory"]);
@@ -110,15 +111,15 @@ fn an_unread_secret_costs_its_section_alone() {
 }
 
 #[test]
-fn a_word_that_is_no_place_is_itself() {
+fn a_word_that_is_no_reference_is_an_ordinary_value() {
     for value in ["file:", "file:x", "env:", "env:a b", "cred:../x", "cred:.x", "cred:", "https://a:b@c"] {
         assert_eq!(puypuy::config::secret::fetch("pass", value), None, "{value}");
     }
 }
 
-/// Twenty secrets in all kinds of keys, servers that repeat what they were asked, and whatever can be read afterwards.
+/// Twenty secrets in all kinds of keys, servers that echo their requests, and everything that can be read afterwards.
 #[test]
-fn twenty_secrets_are_found_nowhere() {
+fn twenty_secrets_appear_nowhere() {
     let server = Server::start(vec![Step::think(|request| {
         Step::answer(404, &[("Content-Type", "text/plain")], format!("not found: {}", request.path))
     })]);
@@ -146,7 +147,7 @@ fn twenty_secrets_are_found_nowhere() {
     conf += &format!("[Hashicorp-Consul]\nurl = {at}\ntoken = {}\n", plant("", ""));
     conf += &format!("[Hashicorp-Vault]\nurl = {at}\ntoken = {}\n", plant("", ""));
     conf += &format!("[Janus]\nadminapi = {at}/admin\nsecret = {}\n", plant("", ""));
-    // Where none belongs, so that there is something to say of it.
+    // A secret in an invalid place, so that there is a mistake to report about it.
     conf += &format!("[CPU Stats]\nhigh = {}\n", plant("", ""));
     conf += &format!("[Memory Stats]\nhigh = {}\n", plant("1, ", ""));
     fs::create_dir_all(home.path("conf")).unwrap();
@@ -260,7 +261,7 @@ fn twenty_secrets_are_found_nowhere() {
     for secret in secrets {
         let Some(at) = told.find(&secret) else { continue };
         let from = told[..at].rfind('\n').unwrap_or(0);
-        panic!("{secret} is told: {}", &told[from..told.len().min(at + 200)]);
+        panic!("{secret} is shown: {}", &told[from..told.len().min(at + 200)]);
     }
 }
 
@@ -275,9 +276,9 @@ fn all_below(folder: &Path) -> String {
     text
 }
 
-/// Root starts the daemon, and what root alone may read is told where it is the other user who has to.
+/// Root starts the daemon; secrets that only root can read are reported if another user has to read them.
 #[test]
-fn what_the_user_may_not_read_is_told_as_such() {
+fn a_secret_that_the_user_may_not_read_is_reported_as_such() {
     if is_root() {
         return;
     }

@@ -1,4 +1,4 @@
-//! What is shipped is correct, and samples that the original's users have in their files are understood.
+//! The shipped configuration is valid, and samples from the Python daemon's documentation are understood.
 
 use crate::support::{Home, PROGRAM, Said};
 use std::fs;
@@ -21,7 +21,7 @@ fn every_back_end_block_in_the_shipped_file_can_be_uncommented() {
     assert!(!blocks.is_empty());
     for block in blocks {
         let lines = block.lines().take_while(|line| line.starts_with("# "));
-        // A sample in the place of a secret is told as what it is.
+        // An unchanged sample of a secret would be reported.
         let secret = |line: &str| line.replace("xxxx", "0f0f");
         let block: String = lines.map(|line| format!("{}\n", secret(&line[2..]))).collect();
         let home = Home::new();

@@ -1,4 +1,4 @@
-//! The commands around the checks: list, enable, disable, check; and show and quickstart over the local store.
+//! The commands around the checks: list, enable, disable, check; and show and quickstart with the local store.
 
 use crate::support::{Home, wait_for};
 use serde_json::Value;
@@ -7,7 +7,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 #[test]
-fn list_tells_all_checks_and_which_are_on() {
+fn list_shows_all_checks_and_which_are_on() {
     let home = Home::new();
     home.puypuy(&["enable", "check_memory"]);
     symlink("../checks_available/check_nothing.py", home.path("checks_enabled/check_nothing.py")).unwrap();
@@ -36,7 +36,7 @@ fn enable_makes_the_link_that_a_person_would_make() {
 }
 
 #[test]
-fn a_name_that_is_none_changes_nothing_and_gets_a_guess() {
+fn an_unknown_name_changes_nothing_and_gets_a_suggestion() {
     let home = Home::new();
     let said = home.puypuy(&["enable", "memory", "check_disk"]);
     assert_eq!(said.code, 1);
@@ -77,10 +77,10 @@ fn disable_removes_links_and_never_a_file() {
         assert_eq!((said.err, said.out.as_str()), (told, ""));
     }
     assert_eq!(fs::read_to_string(&file).unwrap(), "the only copy");
-    // The file switches it on, whatever becomes of the link.
+    // The file enables the check, whatever happens to the link.
     assert!(link.is_symlink());
     fs::remove_file(&file).unwrap();
-    // Two links for one check: both go.
+    // Two links for one check: both are removed.
     symlink("/elsewhere/check_memory.py", &file).unwrap();
     assert_eq!(home.puypuy(&["disable", "memory"]).out, "check_memory: switched off\n");
     assert_eq!(fs::read_dir(home.path("checks_enabled")).unwrap().count(), 0);
@@ -129,7 +129,7 @@ fn quickstart_goes_from_nothing_to_numbers() {
 }
 
 #[test]
-fn show_tells_what_is_there_and_what_is_not() {
+fn show_says_what_is_there_and_what_is_not() {
     let home = Home::new();
     let none = home.puypuy(&["show"]);
     assert_eq!(none.code, 1);
@@ -146,7 +146,7 @@ fn show_tells_what_is_there_and_what_is_not() {
     assert_eq!(unknown.code, 1);
     assert!(unknown.err.ends_with("no series whose name holds \"nothing_like_it\"\n"), "{unknown:?}");
     assert_eq!(home.puypuy(&["stop"]).code, 0);
-    // What is old is said before it: nobody shall take it for what is now.
+    // Old numbers are marked as old first, so that nobody takes them for current ones.
     let mut shown = String::new();
     wait_for("numbers that are old", || {
         shown = home.puypuy(&["show", "mem_total"]).out;

@@ -1,4 +1,4 @@
-//! What people read: the list of checks, the table of numbers, in place on a terminal, and the help with its examples.
+//! Output for people: the list of checks, the table of numbers, redrawn on a terminal, and the help with its examples.
 
 use crate::support::{Home, PROGRAM, Said, install, is_installed, is_root, signal, skip, wait_for};
 use puypuy::checks;
@@ -9,7 +9,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::process::{Command, Stdio};
 
 #[test]
-fn the_list_is_in_order_by_family_and_says_how_each_is() {
+fn the_list_is_sorted_by_family_and_shows_each_state() {
     let home = Home::new();
     fs::create_dir_all(home.path("scripts_enabled")).unwrap();
     fs::write(home.path("unfinished"), "#!/bin/sh\nexit 3\n").unwrap();
@@ -69,7 +69,7 @@ fn show_has_units_twenty_rows_first_and_json() {
 }
 
 #[test]
-fn watching_goes_on_until_nobody_reads_or_it_is_interrupted() {
+fn watch_continues_until_its_output_is_closed_or_it_is_interrupted() {
     let home = Home::new();
     assert_eq!(home.puypuy(&["show", "--watch"]).code, 1);
     home.puypuy(&["enable", "load_average"]);
@@ -109,7 +109,7 @@ fn watching_goes_on_until_nobody_reads_or_it_is_interrupted() {
 }
 
 #[test]
-fn every_word_has_an_example_and_no_colour_without_a_terminal() {
+fn every_command_has_an_example_and_no_colour_without_a_terminal() {
     let help = |words: &[&str]| {
         let said = Said::from(Command::new(PROGRAM).args(words).arg("--help").env_remove("NO_COLOR").output().unwrap());
         assert!(said.code == 0 && !said.out.contains('\u{1b}'), "{words:?}: {said:?}");
@@ -150,11 +150,11 @@ fn a_message_names_the_place_and_the_remedy() {
     );
 }
 
-/// Who may do it, where this user may not.
+/// The message names who is permitted if this user is not.
 #[test]
-fn what_another_user_may_do_is_said() {
+fn a_message_says_which_user_has_permission() {
     if !is_root() || !is_installed("setpriv") {
-        return skip("only root can become somebody else");
+        return skip("only root can become another user");
     }
     let home = Home::new();
     home.puypuy(&["enable", "memory"]);

@@ -1,4 +1,4 @@
-//! Words in, exit code out.
+//! Arguments and exit codes.
 
 use crate::support::{Home, PROGRAM, Said, install};
 use std::fs;
@@ -25,7 +25,7 @@ fn wrong_usage_is_2_and_help_is_0() {
 }
 
 #[test]
-fn help_is_shown_without_a_word_and_for_the_word_help() {
+fn help_is_shown_without_arguments_and_for_the_command_help() {
     let bare = Said::from(Command::new(PROGRAM).output().unwrap());
     let help = Said::from(Command::new(PROGRAM).arg("help").output().unwrap());
     for text in [&bare.err, &help.out] {
@@ -35,7 +35,7 @@ fn help_is_shown_without_a_word_and_for_the_word_help() {
 }
 
 #[test]
-fn what_stays_off_is_told_where_it_was_asked_for() {
+fn entries_that_cannot_run_are_reported_by_the_commands_that_enable_them() {
     let home = Home::new();
     let said = home.puypuy(&["enable", "cpustats"]);
     assert_eq!((said.code, said.err.as_str()), (0, ""), "{said:?}");
@@ -73,7 +73,7 @@ fn a_closed_pipe_is_no_failure() {
 }
 
 #[test]
-fn the_home_comes_from_the_word_else_the_environment_else_the_program() {
+fn the_home_comes_from_option_then_environment_then_program() {
     let (home, other) = (Home::new(), Home::new());
     home.start();
     let status = |command: &mut Command| command.current_dir("/").arg("status").output().unwrap().status.code();

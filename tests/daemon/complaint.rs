@@ -1,9 +1,9 @@
-//! What happens again and again does not fill the log.
+//! Repeated messages do not fill the log.
 
 use puypuy::sys::logging::{FaultKind, Folding};
 use std::time::{Duration, Instant};
 
-/// Complains every `step` seconds; the lines with the second they came at.
+/// Complains every `step` seconds; returns the logged lines with the second of each.
 fn lines(
     folding: &mut Folding,
     begun: Instant,
@@ -34,7 +34,7 @@ fn a_lasting_failure_is_three_lines_then_one_in_ten_minutes_then_it_works() {
 }
 
 #[test]
-fn a_rare_failure_is_told_each_time_without_a_count() {
+fn a_rare_failure_is_logged_each_time_without_a_count() {
     let (mut folding, begun) = (Folding::default(), Instant::now());
     let told = lines(&mut folding, begun, 0..20_000, 1500, |_| "timed out".into());
     assert_eq!(told.len(), 14);
@@ -42,7 +42,7 @@ fn a_rare_failure_is_told_each_time_without_a_count() {
 }
 
 #[test]
-fn another_text_is_told_at_once() {
+fn another_text_is_logged_at_once() {
     let (mut folding, begun) = (Folding::default(), Instant::now());
     let text = |second| if second < 300 { "refused" } else { "timed out" }.to_string();
     let told = lines(&mut folding, begun, 0..310, 1, text);
@@ -86,7 +86,7 @@ fn everything_failing_stays_below_200_lines_an_hour() {
 }
 
 #[test]
-fn subjects_without_end_are_cut_and_forgotten() {
+fn endless_subjects_are_cut_and_forgotten() {
     let (mut folding, begun) = (Folding::default(), Instant::now());
     let told: Vec<String> = (0..10_000).filter_map(|i| folding.complain(&format!("veth{i}"), "gone", begun)).collect();
     assert_eq!(told.len(), 513);
@@ -96,7 +96,7 @@ fn subjects_without_end_are_cut_and_forgotten() {
 }
 
 #[test]
-fn what_is_not_on_this_host_is_told_once() {
+fn what_is_missing_on_this_host_is_logged_once() {
     let (mut folding, begun) = (Folding::default(), Instant::now());
     let at = |second| begun + Duration::from_secs(second);
     let told: Vec<String> = (0..7200)

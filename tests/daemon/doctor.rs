@@ -1,4 +1,5 @@
-//! `puypuy doctor` and `check-config --connect`: what is wrong is told with its remedy, and nothing is written anywhere.
+//! `puypuy doctor` and `check-config --connect`: problems are reported with their remedies, and nothing is written
+//! anywhere.
 
 use crate::support::server::{Server, Step};
 use crate::support::{Home, Said, is_root, skip, wait_for};
@@ -6,7 +7,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
-/// A home on a host with a name.
+/// A home on a host that has a name.
 fn home() -> Home {
     Home::new().with("hostname", "web1")
 }
@@ -22,7 +23,7 @@ fn chmod(home: &Home, name: &str, mode: u32) {
 }
 
 #[test]
-fn where_all_is_well_it_says_so() {
+fn it_says_so_when_all_is_well() {
     let home = home();
     symlink("x", home.path("checks_enabled/check_memory.ini")).unwrap();
     home.start();
@@ -45,11 +46,11 @@ fn where_all_is_well_it_says_so() {
     );
 }
 
-/// Whatever is wrong with the way to the store, both commands say the same, and the store has got no point.
+/// Whatever prevents delivery to the store, both commands give the same reason, and the store receives no point.
 #[test]
-fn the_exact_reason_why_the_store_takes_nothing() {
+fn the_exact_reason_why_the_store_accepts_nothing_is_given() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    // Whoever comes is answered in plain HTTP.
+    // Every client gets a plain HTTP response.
     let plain = TcpListener::bind("127.0.0.1:0").unwrap();
     let https = format!("https://{}", plain.local_addr().unwrap());
     std::thread::spawn(move || {
@@ -97,7 +98,7 @@ fn the_exact_reason_why_the_store_takes_nothing() {
             assert!(said.code == 1 && told.contains(reason), "{words:?} {reason:?}: {said:?}");
             assert!(!format!("{said:?}").contains("planted"), "{said:?}");
         }
-        assert_eq!(home.puypuy(&["check-config"]).code, 0, "without the word nobody is asked");
+        assert_eq!(home.puypuy(&["check-config"]).code, 0, "without --connect no server is contacted");
         for request in server.iter().flat_map(Server::requests) {
             assert!(request.body.is_empty(), "{reason}: the store was sent {:?}", request.text());
         }
@@ -105,7 +106,7 @@ fn the_exact_reason_why_the_store_takes_nothing() {
 }
 
 #[test]
-fn each_store_is_asked_for_what_it_offers_and_sent_no_point() {
+fn each_store_is_probed_in_its_own_way_and_receives_no_point() {
     let date = [("Date", "Sun, 06 Nov 1994 08:49:37 GMT"), ("Content-Type", "application/json")];
     for (kind, key, page) in [
         ("InfluxDB", "address", "/base/ping"),
@@ -139,7 +140,7 @@ fn each_store_is_asked_for_what_it_offers_and_sent_no_point() {
 }
 
 #[test]
-fn what_needs_a_hand_comes_first_with_its_remedy() {
+fn problems_come_first_with_their_remedies() {
     let home = home();
     fs::create_dir_all(home.path("conf")).unwrap();
     fs::create_dir_all(home.path("scripts_enabled")).unwrap();
@@ -177,7 +178,7 @@ fn what_needs_a_hand_comes_first_with_its_remedy() {
     chmod(&home, "conf/webservers.ini", 0o640);
     let said = home.puypuy(&["doctor"]);
     assert!(!said.out.contains("everybody on this host can"), "{said:?}");
-    // A configuration that cannot be used costs what depends on it alone.
+    // A configuration that cannot be used only affects what depends on it.
     fs::write(
         home.path("config.ini"),
         home.read("config.ini").replace("check_period_seconds = 1", "check_period_seconds = soon"),
@@ -191,7 +192,7 @@ fn what_needs_a_hand_comes_first_with_its_remedy() {
 }
 
 #[test]
-fn whoever_cannot_become_the_user_of_the_daemon_is_told_so() {
+fn a_user_who_cannot_become_the_daemons_user_is_told_so() {
     if !is_root() {
         return skip("needs root");
     }

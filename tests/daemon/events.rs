@@ -1,4 +1,4 @@
-//! Health events in words: a line of the log at each change of level, `puypuy show events`, and those of now in `status`.
+//! Health events in words: a log line at each change of level, `puypuy show events`, and the current ones in `status`.
 
 use crate::support::server::Server;
 use crate::support::{Home, mode, wait_for};
@@ -10,7 +10,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// A Nagios plugin in `scripts_enabled` that judges as `verdict` in the home says.
+/// A Nagios plugin in `scripts_enabled` whose result is the content of `verdict` in the home.
 fn plugin(home: &Home) {
     fs::create_dir_all(home.path("conf")).unwrap();
     fs::create_dir_all(home.path("scripts_enabled")).unwrap();
@@ -40,7 +40,8 @@ fn open(home: &Home) -> Value {
     serde_json::from_str::<Value>(&said.out).unwrap_or_else(|_| panic!("{said:?}"))["events"].clone()
 }
 
-/// The plugin judges otherwise three times, each in a second of its own: the local store keeps one change a second.
+/// Changes the plugin's result three times, each in another second, because the local store keeps one change per
+/// second.
 fn judge_three_times(home: &Home) {
     plugin(home);
     judge(home, "0 OK - cool");
@@ -71,7 +72,7 @@ fn judge_three_times(home: &Home) {
         said.contains("fire\n") && !said.contains('\t') && said.contains("smoke\n") && said.ends_with("cool again\n"),
         "{said}"
     );
-    // What does not change is no line: the plugin judges at each tick.
+    // An unchanged level is no line, although the plugin reports it at each tick.
     assert_eq!(told(home).len(), 3, "{}", home.log());
 }
 
@@ -90,14 +91,14 @@ fn with_another_sink_each_change_is_recorded() {
     let home = Home::new().to(&influx);
     judge_three_times(&home);
     assert_eq!(mode(home.path("tmp/events.jsonl")), 0o640);
-    // A line that was cut off is none.
+    // A truncated line is ignored.
     let record = home.read("tmp/events.jsonl");
     fs::write(home.path("tmp/events.jsonl"), format!("{record}{{\"time\":")).unwrap();
     assert_eq!(home.puypuy(&["show", "events"]).out.lines().count(), 4);
 }
 
 #[test]
-fn an_event_that_goes_to_and_fro_fills_no_log() {
+fn a_flapping_event_does_not_fill_the_log() {
     let server = Server::always(204);
     let url = server.url();
     let influx = [("tsdtype", "InfluxDB"), ("address", url.as_str()), ("database", "d")];
@@ -120,7 +121,7 @@ fn event(name: &'static str, level: Level, time: i64) -> HealthEvent {
 }
 
 #[test]
-fn the_worst_of_one_time_counts_and_what_comes_late_changes_nothing() {
+fn the_worst_level_of_one_time_counts_and_late_events_change_nothing() {
     let entry = Entry::new(Duration::from_secs(10), 0);
     let levels =
         |changes: Vec<Change>| changes.into_iter().map(|change| (change.event, change.level)).collect::<Vec<_>>();
@@ -136,7 +137,7 @@ fn the_worst_of_one_time_counts_and_what_comes_late_changes_nothing() {
     );
     let over = entry.judge(&[event("a", Level::Ok, 50)]);
     assert_eq!((over[0].level, over[0].lasted), (Level::Ok, Some(10)));
-    // Thousands of names that no judgement ends are bounded.
+    // Thousands of names whose events never end are bounded.
     let flood: Vec<HealthEvent> = (0..2_000)
         .map(|number| HealthEvent { name: format!("e{number}").into(), ..event("", Level::Error, 60) })
         .collect();

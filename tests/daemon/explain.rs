@@ -1,4 +1,4 @@
-//! `puypuy check --explain`: what it shows, what it hides, and `--as-service`.
+//! `puypuy check --explain`: what it shows, what it masks, and `--as-service`.
 
 use crate::support::server::{Server, Step};
 use crate::support::{Home, Said, is_root, skip};
@@ -33,8 +33,8 @@ const PAGE: &str =
     "Active connections: 2 \nserver accepts handled requests\n 10 10 20 \nReading: 0 Writing: 1 Waiting: 1 \n";
 
 #[test]
-fn everything_is_told_and_no_secret_is() {
-    // A server that repeats what it was shown, over the end of what is kept of it.
+fn everything_is_shown_except_secrets() {
+    // The server echoes its request, across the end of the part that is kept.
     let page = format!("{PAGE}\u{1b}[31mplanted1secret {}planted1secret", "x".repeat(5000));
     let server = Server::start(vec![Step::answer(200, &[("Content-Type", "text/plain")], &page)]);
     let at = server.url().replace("http://", "");
@@ -75,13 +75,13 @@ fn everything_is_told_and_no_secret_is() {
         ],
     );
     assert!(!said.out.contains("planted") && !said.out.contains('\u{1b}'), "{}", said.out);
-    // Without the word nothing of it is shown.
+    // Without the option none of it is shown.
     let said = home.puypuy(&["check", "nginx", "--samples", "1"]);
     assert!(said.code == 0 && said.out.starts_with("nginx_connections "), "{said:?}");
 }
 
 #[test]
-fn a_refusal_and_a_server_that_is_away_are_told_with_what_they_said() {
+fn a_refusal_and_a_missing_server_are_shown_with_their_errors() {
     let server = Server::start(vec![Step::answer(403, &[], "<p>only from the office</p>")]);
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let home = Home::new();
@@ -104,7 +104,7 @@ fn a_refusal_and_a_server_that_is_away_are_told_with_what_they_said() {
 }
 
 #[test]
-fn a_server_of_another_protocol_is_heard_too() {
+fn other_protocols_are_traced_too() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let server = std::thread::spawn(move || {
@@ -129,7 +129,7 @@ fn a_server_of_another_protocol_is_heard_too() {
 }
 
 #[test]
-fn the_bytes_of_any_store_and_what_is_changed_for_it() {
+fn the_bytes_for_any_store_and_their_changes_are_shown() {
     let home = Home::new();
     script(
         &home,
@@ -151,7 +151,7 @@ fn the_bytes_of_any_store_and_what_is_changed_for_it() {
             "- odd:name: \"odd:name\" is written otherwise: [{\"metric\":\"odd_name\"",
         ],
     );
-    // A frame of pickle is no text.
+    // A pickle frame is not text.
     must_hold(&tell("Carbon"), &["\\x00\\x00\\x00", "\\x80\\x02", "second"]);
     must_hold(&tell("prometheus"), &["what a scraper is given:\n# HELP ", "second{"]);
     must_hold(&tell("Local"), &["for Local, as config.ini has it\n2 points become rows of its file; "]);
@@ -167,7 +167,7 @@ fn the_bytes_of_any_store_and_what_is_changed_for_it() {
 }
 
 #[test]
-fn health_events_are_in_json_and_become_numbers_where_a_store_knows_none() {
+fn health_events_are_in_json_and_become_numbers_for_stores_without_events() {
     let home = Home::new();
     let said = home.puypuy(&["check", "memory", "--samples", "1", "--format", "json"]);
     let lines: Vec<serde_json::Value> = said.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -178,7 +178,7 @@ fn health_events_are_in_json_and_become_numbers_where_a_store_knows_none() {
 }
 
 #[test]
-fn as_service_it_is_the_user_of_the_daemon_with_its_environment() {
+fn as_service_runs_as_the_daemons_user_with_its_environment() {
     if !is_root() {
         return skip("needs root");
     }

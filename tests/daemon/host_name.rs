@@ -1,4 +1,4 @@
-//! The host's name must be the one that Python's socket.getfqdn() gives, but for localhost: series are kept under it.
+//! The host name equals Python's socket.getfqdn(), except for localhost, because existing series have this name.
 
 use crate::support::{Home, PROGRAM, Said, is_root, skip};
 use puypuy::config::settings::SelfConfig;
@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-/// Settings as of an empty file.
+/// Settings from an empty file.
 pub fn settings(log: Option<&Path>) -> SelfConfig {
     SelfConfig {
         check_period: Duration::from_secs(1),
@@ -48,7 +48,7 @@ fn the_settings_come_first() {
 }
 
 #[test]
-fn as_python_on_this_host() {
+fn same_as_python_on_this_host() {
     let Some(expected) = python() else {
         skip("no python3");
         return;
@@ -57,20 +57,20 @@ fn as_python_on_this_host() {
     assert_eq!(host_name(&settings(None)).0, own_name(expected, &node));
 }
 
-/// What Python finds, but where that is a name that many hosts have and the kernel knows a better one.
+/// The name that Python finds, unless many hosts have that name and the kernel has a better one.
 fn own_name(python: String, node: &str) -> String {
     let is_no_name = |name: &str| name.starts_with("localhost");
     if is_no_name(&python) && !is_no_name(node) { node.into() } else { python }
 }
 
 #[test]
-#[ignore = "run by as_python_with_all_shapes_of_etc_hosts"]
+#[ignore = "run by same_as_python_with_all_forms_of_etc_hosts"]
 fn prints_the_name() {
     println!("name={}", host_name(&settings(None)).0);
 }
 
 #[test]
-fn as_python_with_all_shapes_of_etc_hosts() {
+fn same_as_python_with_all_forms_of_etc_hosts() {
     let may =
         is_root() && Command::new("unshare").args(["-m", "-u", "true"]).status().is_ok_and(|status| status.success());
     if !may || python().is_none() {
@@ -115,14 +115,14 @@ fn as_python_with_all_shapes_of_etc_hosts() {
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let after = |key: &str| text.lines().find_map(|line| Some(line.split_once(key)?.1.trim().to_string()));
         let (python, ours) = (after("python="), after("name="));
-        // A name that many hosts have is taken only where there is no other.
+        // A name that many hosts have is only used if there is no other.
         let python = python.map(|name| own_name(name, node));
         assert!(python.is_some() && python == ours, "{node} with {hosts:?}: {output:?}");
     }
 }
 
 #[test]
-fn a_host_without_a_name_of_its_own_is_told() {
+fn a_host_without_a_name_of_its_own_is_reported() {
     if !is_root() || !Command::new("unshare").args(["-u", "true"]).status().is_ok_and(|status| status.success()) {
         skip("needs root and namespaces");
         return;

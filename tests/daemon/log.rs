@@ -1,4 +1,4 @@
-//! The log: form of a line, rotation, what hostile text and a full disk do to it.
+//! The log: line format, rotation, and the effect of hostile text and a full disk.
 
 use crate::support::{Home, is_root, mode, skip};
 use log::Level;
@@ -42,7 +42,7 @@ fn text_from_outside_stays_on_its_line() {
 }
 
 #[test]
-fn local_time_follows_the_seasons() {
+fn local_time_follows_daylight_saving_time() {
     let child = |seconds: &str| {
         let output = Command::new(std::env::current_exe().unwrap())
             .args(["daemon::log::prints_a_stamp", "--exact", "--ignored", "--nocapture"])
@@ -57,7 +57,7 @@ fn local_time_follows_the_seasons() {
 }
 
 #[test]
-#[ignore = "run by local_time_follows_the_seasons in another time zone"]
+#[ignore = "run by local_time_follows_daylight_saving_time in another time zone"]
 fn prints_a_stamp() {
     println!("{}", line(std::env::var("SECONDS").unwrap().parse().unwrap(), Level::Info, "x"));
 }
@@ -89,7 +89,7 @@ fn an_old_file_is_set_aside_and_the_oldest_removed() {
         log.write_all(b"another\n").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "a line\nanother\n");
         if round >= 2 {
-            // The stamp of a line and the name of a file are the same time.
+            // The timestamp of a line and the file name use the same time.
             let stamp = line(changed, Level::Info, "")[..19].replace(' ', "_").replace(':', "-");
             expected.push(format!("puypuy.log.{stamp}"));
         }
@@ -122,9 +122,9 @@ fn a_running_file_rotates_by_its_age() {
 }
 
 #[test]
-fn a_rotation_that_fails_is_told_once_and_loses_nothing() {
+fn a_failed_rotation_is_logged_once_and_loses_nothing() {
     let home = Home::new();
-    // With the stamp behind it, the name would be too long for any file system.
+    // With the timestamp appended, the name would be too long for any file system.
     let path = home.path(&"x".repeat(240));
     fs::write(&path, "old\n").unwrap();
     File::options().append(true).open(&path).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
@@ -142,7 +142,7 @@ fn a_rotation_that_fails_is_told_once_and_loses_nothing() {
 }
 
 #[test]
-fn a_full_disk_costs_lines_and_nothing_else() {
+fn a_full_disk_only_loses_lines() {
     let before = lost_lines();
     let mut log = RotatingFile::open(Path::new("/dev/full"), NEVER, false).unwrap();
     for _ in 0..3 {
@@ -198,12 +198,12 @@ fn parts_become_one_write() {
     assert_eq!(fs::read_to_string(&path).unwrap(), "one line in parts\n");
 }
 
-/// Runs in a process of its own, since a process has one log.
+/// Runs in its own process, because a process has only one log.
 #[test]
 #[ignore = "run by a_display_that_panics_leaves_the_log_working"]
 fn logs_and_panics() {
-    struct Bad;
-    impl std::fmt::Display for Bad {
+    struct Panicking;
+    impl std::fmt::Display for Panicking {
         fn fmt(&self, _: &mut std::fmt::Formatter) -> std::fmt::Result {
             panic!("in Display")
         }
@@ -211,7 +211,7 @@ fn logs_and_panics() {
     let path = std::env::var("LOG").unwrap();
     let rotation = Rotation { every: None, backups: 0 };
     puypuy::sys::logging::start(path.as_ref(), rotation, log::LevelFilter::Info, false).unwrap();
-    assert!(std::panic::catch_unwind(|| log::error!(target: "puypuy::checks", "{Bad}")).is_err());
+    assert!(std::panic::catch_unwind(|| log::error!(target: "puypuy::checks", "{Panicking}")).is_err());
     log::info!(target: "puypuy", "check_x: after it");
     log::debug!(target: "puypuy", "debug is off");
     log::info!(target: "hyper::client", "chatter");

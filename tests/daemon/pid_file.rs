@@ -1,4 +1,4 @@
-//! The lock of the pid file is the truth; the number in it is not.
+//! The lock of the pid file decides, not the number in it.
 
 use crate::support::{Home, Said, lives, signal, wait_for};
 use puypuy::daemon::pidfile::{Daemon, PidFile, look};
@@ -38,7 +38,7 @@ fn eight_starts_at_once_give_one_daemon() {
 }
 
 #[test]
-fn what_stands_in_the_file_never_blocks() {
+fn the_content_of_the_file_never_prevents_a_start() {
     let own = std::process::id().to_string();
     for text in ["", "1\n", &own, "rubbish", "-1", "0", "99999999999999999999", "4194304\n", "\0\0\0"] {
         let home = Home::new();
@@ -59,13 +59,13 @@ fn after_kill_9_it_starts_again() {
     signal(first, "KILL");
     wait_for("the daemon to die", || !lives(first));
     assert!(home.pid_file().exists());
-    // Its last thread gives back the lock.
+    // The lock is released by its last thread.
     wait_for("the lock", || home.puypuy(&["status"]).code == 3);
     assert_ne!(home.start(), first);
 }
 
 #[test]
-fn a_number_written_over_hurts_nobody() {
+fn an_overwritten_number_does_no_harm() {
     let home = Home::new();
     let pid = home.start();
     let mut bystander = Command::new("sleep").arg("600").spawn().unwrap();
@@ -121,7 +121,7 @@ fn a_file_that_replaced_ours_is_not_removed() {
 }
 
 #[test]
-fn who_looks_does_not_disturb_who_starts() {
+fn reading_the_status_does_not_disturb_a_start() {
     let home = Home::new();
     let path = home.path("x.pid");
     fs::write(&path, "").unwrap();
@@ -129,7 +129,7 @@ fn who_looks_does_not_disturb_who_starts() {
         let looking = scope.spawn(|| (0..20_000).for_each(|_| drop(look(&path).unwrap())));
         while !looking.is_finished() {
             let file = PidFile::acquire(&path).unwrap();
-            // Released without removing, so that there is always something to look at.
+            // Released without removing the file, so that there is always a file to look at.
             fs::rename(&path, home.path("aside")).unwrap();
             fs::write(&path, "").unwrap();
             file.release();
@@ -138,7 +138,7 @@ fn who_looks_does_not_disturb_who_starts() {
 }
 
 #[test]
-fn a_file_that_somebody_removed_is_made_anew() {
+fn a_removed_file_is_created_again() {
     let home = Home::new().with("check_period_seconds", "0.2");
     let pid = home.start();
     for round in 1..=2 {
@@ -153,7 +153,7 @@ fn a_file_that_somebody_removed_is_made_anew() {
 }
 
 #[test]
-fn who_holds_the_spool_is_named() {
+fn the_process_that_holds_the_spool_is_named() {
     let home = Home::new();
     let pid = home.start();
     let home = home.with("pid_file", "other.pid");
@@ -164,7 +164,7 @@ fn who_holds_the_spool_is_named() {
 }
 
 #[test]
-fn a_run_that_was_killed_is_told_by_the_next_and_one_that_was_stopped_is_not() {
+fn a_killed_run_is_reported_by_the_next_and_a_stopped_one_is_not() {
     let home = Home::new();
     let told = |home: &Home| home.log().matches("was not stopped but ended abruptly").count();
     let first = home.start();

@@ -1,4 +1,4 @@
-//! start, status, stop, restart, run: exit codes, sentences, and what kind of process comes out.
+//! start, status, stop, restart, run: exit codes, messages, and the properties of the started process.
 
 use crate::support::{Home, PROGRAM, lives, mode, signal, wait_for};
 use nix::sys::stat::Mode;
@@ -45,7 +45,7 @@ fn start_status_restart_stop() {
 }
 
 #[test]
-fn restart_starts_what_does_not_run() {
+fn restart_starts_a_stopped_daemon() {
     let home = Home::new();
     let said = home.puypuy(&["restart"]);
     assert_eq!(said.code, 0, "{said:?}");
@@ -65,7 +65,7 @@ fn restart_with_a_broken_file_leaves_the_old_one_running() {
 }
 
 #[test]
-fn missing_folders_are_made() {
+fn missing_folders_are_created() {
     let home = Home::new();
     let home = ["log_file", "pid_file", "tmpdir"].iter().fold(home, |home, key| {
         let path = home.path(&format!("deep/er/{key}"));
@@ -87,7 +87,7 @@ fn relative_paths_are_below_the_home() {
 }
 
 #[test]
-fn a_log_that_cannot_be_written_is_a_sentence() {
+fn a_log_that_cannot_be_written_is_a_clear_error() {
     for (log, reason) in [("/proc/puypuy/x.log", "/proc/puypuy: "), ("checks_enabled", "log file")] {
         let home = Home::new().with("log_file", log);
         let said = home.puypuy(&["start"]);
@@ -99,9 +99,9 @@ fn a_log_that_cannot_be_written_is_a_sentence() {
 }
 
 #[test]
-fn a_daemon_that_dies_before_it_is_ready_is_no_start() {
+fn a_daemon_that_dies_before_it_is_ready_has_not_started() {
     let home = Home::new();
-    // Opening a fifo that nobody reads never ends.
+    // Opening a FIFO without a reader blocks forever.
     fs::create_dir(home.path("log")).unwrap();
     nix::unistd::mkfifo(&home.path("log/puypuy.log"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     let start = home.command(&["start"]).stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -127,13 +127,13 @@ fn a_start_that_hangs_can_be_stopped() {
 }
 
 #[test]
-fn the_daemon_is_on_its_own() {
+fn the_daemon_is_detached() {
     let home = Home::new();
     let pid = home.start();
     let proc = |name: &str| PathBuf::from(format!("/proc/{pid}/{name}"));
     let stat = fs::read_to_string(proc("stat")).unwrap();
     let words: Vec<&str> = stat.rsplit(')').next().unwrap().split_ascii_whitespace().collect();
-    // A test that runs programs in this process makes it the parent of whoever loses his own.
+    // A test in this process that runs programs makes it a child subreaper, so orphans become its children.
     let is_reaper = nix::sys::prctl::get_child_subreaper().unwrap();
     assert!(is_reaper || words[1] != std::process::id().to_string(), "not our child");
     assert_ne!(words[3], std::process::id().to_string(), "a session of its own");
@@ -171,7 +171,7 @@ fn no_descriptor_is_lost_or_inherited() {
 }
 
 #[test]
-fn nothing_of_the_caller_stays_open() {
+fn no_descriptor_of_the_caller_stays_open() {
     let home = Home::new();
     fs::write(home.path("lock"), "").unwrap();
     let mut command = Command::new("sh");
@@ -207,7 +207,7 @@ fn run_serves_in_the_foreground_and_logs_to_stderr_too() {
 }
 
 #[test]
-fn systemd_is_told() {
+fn systemd_is_notified() {
     let home = Home::new();
     let address = home.path("notify");
     let socket = UnixDatagram::bind(&address).unwrap();
@@ -233,9 +233,10 @@ fn systemd_is_told() {
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
-/// The tick loop hangs, here in a log that nobody reads, and all else goes on: who asks, and the watchdog, hear of it.
+/// The tick loop hangs, here because its log is a pipe that nobody reads; everything else continues, and status and
+/// watchdog notice.
 #[test]
-fn the_watchdog_is_fed_only_while_ticks_come() {
+fn the_watchdog_is_notified_only_while_ticks_come() {
     let home = Home::new();
     fs::create_dir(home.path("log")).unwrap();
     let log = home.path("log/puypuy.log");
@@ -266,7 +267,7 @@ fn the_watchdog_is_fed_only_while_ticks_come() {
 }
 
 #[test]
-fn without_a_pid_file_nothing_is_made_and_stop_says_so() {
+fn without_a_pid_file_stop_says_so() {
     let home = Home::new().with("pid_file", "");
     let mut child = home.command(&["run"]).stderr(Stdio::null()).spawn().unwrap();
     wait_for("the daemon to be ready", || home.log().contains("INFO ready\n"));
@@ -285,7 +286,7 @@ fn without_a_pid_file_nothing_is_made_and_stop_says_so() {
 fn stop_says_what_hangs() {
     let home = Home::new();
     let pid = home.start();
-    // A thread names itself, when it gets round to it.
+    // A thread sets its name itself, some time after it was started.
     wait_for("the signal thread's name", || {
         let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
         tasks.into_iter().any(|task| fs::read_to_string(task.path().join("comm")).is_ok_and(|name| name == "signals\n"))
@@ -300,7 +301,7 @@ fn stop_says_what_hangs() {
 }
 
 #[test]
-fn a_limit_on_the_size_of_files_is_a_disk_that_refuses() {
+fn a_file_size_limit_is_treated_as_a_full_disk() {
     let tsdb = [("tsdtype", "InfluxDB"), ("address", "http://127.0.0.1:9"), ("database", "x")];
     let home = Home::new().to(&tsdb);
     fs::create_dir(home.path("scripts_enabled")).unwrap();
@@ -308,7 +309,7 @@ fn a_limit_on_the_size_of_files_is_a_disk_that_refuses() {
     fs::write(&script, "#!/bin/sh\nfor i in $(seq 400); do echo \"a_metric_with_a_long_name_$i $i x stack\"; done\n")
         .unwrap();
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
-    // Of 512 or 1,024 bytes each: enough for the log and the pid file, too little for a batch.
+    // 512 or 1,024 bytes each, depending on the shell: enough for the log and the pid file, too little for a batch.
     let line = format!("ulimit -f 8; exec {PROGRAM} --home {} run", home.path("").display());
     let mut daemon = Command::new("sh").args(["-c", &line]).stderr(Stdio::null()).spawn().unwrap();
     wait_for("the sentence", || home.log().contains("points are kept in memory as far as that goes"));
@@ -318,7 +319,7 @@ fn a_limit_on_the_size_of_files_is_a_disk_that_refuses() {
 }
 
 #[test]
-fn who_is_not_verified_is_told_at_the_start_by_section() {
+fn unverified_certificates_are_reported_at_the_start_by_section() {
     let home = Home::new().to(&[
         ("tsdtype", "InfluxDB"),
         ("address", "https://127.0.0.1:9"),

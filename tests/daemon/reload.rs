@@ -1,4 +1,4 @@
-//! A changed configuration is taken over while everything runs, as a whole or not at all.
+//! A changed configuration is applied while everything runs, as a whole or not at all.
 
 use crate::support::server::{Server, Step};
 use crate::support::tls::authority;
@@ -10,7 +10,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::time::{Duration, SystemTime};
 
-/// The fields of InfluxDB.
+/// The keys of InfluxDB.
 fn influx(server: &str) -> Vec<(&'static str, String)> {
     vec![("tsdtype", "InfluxDB".into()), ("address", server.into()), ("database", "d".into())]
 }
@@ -20,7 +20,7 @@ fn to(home: Home, tsdb: &[(&'static str, String)]) -> Home {
     home.to(&tsdb)
 }
 
-/// Long ago: after a change of the folder all sections are read anew.
+/// Sets an old modification time: after a change of the folder all sections are read again.
 fn enable(home: &Home, checks: &[&str]) {
     for check in checks {
         symlink("../x", home.path(&format!("checks_enabled/check_{check}.ini"))).unwrap();
@@ -31,19 +31,19 @@ fn enable(home: &Home, checks: &[&str]) {
 
 fn conf(home: &Home, text: &str) {
     fs::create_dir_all(home.path("conf")).unwrap();
-    // Never half written where the daemon may look.
+    // Atomic, because the daemon may read at any time.
     fs::write(home.path("new"), text).unwrap();
     fs::rename(home.path("new"), home.path("conf/system.ini")).unwrap();
 }
 
-/// Lines that a server got, of that metric.
+/// The lines of this metric that a server received.
 fn lines(server: &Server, metric: &str) -> Vec<String> {
     let bodies: Vec<String> = server.requests().iter().map(|request| request.text().to_string()).collect();
     let lines = bodies.iter().flat_map(|body| body.lines()).filter(|line| line.starts_with(&format!("{metric},")));
     lines.map(String::from).collect()
 }
 
-/// What the daemon said of its reload of that number.
+/// The daemon's answer to its reload with this number.
 fn said(home: &Home, number: u64) -> Option<String> {
     let word = home.read("tmp/reload");
     let mut words = word.lines().next()?.split(' ').skip(1);
@@ -56,16 +56,16 @@ fn names(pid: i32, folder: &str) -> BTreeSet<String> {
     entries.map(|entry| entry.file_name().to_str().unwrap().to_string()).collect()
 }
 
-/// Threads by their numbers, but for those that come and go.
+/// The IDs of the threads, except those that come and go.
 fn threads(pid: i32) -> BTreeMap<String, String> {
     let name = |thread: &String| fs::read_to_string(format!("/proc/{pid}/task/{thread}/comm")).unwrap_or_default();
     let all = names(pid, "task").into_iter().map(|thread| (name(&thread), thread));
     all.filter(|(name, _)| !name.starts_with("look-up")).map(|(name, thread)| (thread, name)).collect()
 }
 
-/// `RELOADS=1000` for as many as one likes.
+/// `RELOADS=1000` sets the number of reloads.
 #[test]
-fn hundreds_of_reloads_cost_no_tick_no_thread_and_no_descriptor() {
+fn hundreds_of_reloads_lose_no_tick_thread_or_descriptor() {
     let server = Server::always(204);
     let home = to(Home::new(), &influx(&server.url()));
     enable(&home, &["cpustats", "load_average", "openfiles"]);
@@ -78,7 +78,7 @@ fn hundreds_of_reloads_cost_no_tick_no_thread_and_no_descriptor() {
         let (value, stage) = if number % 2 == 0 { ("8x", "refused") } else { ("8", "done") };
         conf(&home, &format!("[CPU Stats]\nhigh = {value}{}\n", number % 10));
         signal(pid, "HUP");
-        wait_for("the word of the daemon", || said(&home, number).as_deref() == Some(stage));
+        wait_for("the answer of the daemon", || said(&home, number).as_deref() == Some(stage));
         if number == 2 {
             descriptors = names(pid, "fd").len();
         }
@@ -93,7 +93,7 @@ fn hundreds_of_reloads_cost_no_tick_no_thread_and_no_descriptor() {
             lines(&server, metric).iter().map(|line| line.rsplit(' ').next().unwrap().parse().unwrap()).collect();
         assert!(!times.is_empty(), "{metric}");
         let wanted: Vec<i64> = (times[0]..).take(times.len()).collect();
-        assert_eq!(times, wanted, "{metric}: a tick was lost or came twice");
+        assert_eq!(times, wanted, "{metric}: a tick was lost or repeated");
     }
     let log = home.log();
     assert_eq!(log.matches("INFO reloaded\n").count() as u64, count.div_ceil(2), "{log}");
@@ -102,7 +102,7 @@ fn hundreds_of_reloads_cost_no_tick_no_thread_and_no_descriptor() {
 }
 
 #[test]
-fn with_any_mistake_all_goes_on_as_before() {
+fn with_any_mistake_everything_continues_as_before() {
     let server = Server::always(204);
     let home = to(Home::new(), &influx(&server.url()));
     enable(&home, &["load_average", "cpustats"]);
@@ -128,7 +128,7 @@ fn with_any_mistake_all_goes_on_as_before() {
         &good.replace("cluster_name = test", "cluster_name = other"),
         &["conf/system.ini:4 [Load Average] high: \"x\""],
     );
-    // The same without the command, which looks first.
+    // The same by the signal, without the command that checks the files first.
     signal(pid, "HUP");
     wait_for("the daemon's own look", || {
         home.log().contains("ERROR reload: checks_enabled/check_load_average.ini: conf/system.ini:4 ")
@@ -138,7 +138,7 @@ fn with_any_mistake_all_goes_on_as_before() {
     wait_for("two more ticks", || lines(&server, "sys_load_1").len() > before + 1);
     assert!(lines(&server, "sys_load_1").iter().all(|line| line.contains("cluster=test")));
     assert!(!home.log().contains("its section has changed"), "{}", home.log());
-    // What was mended is taken.
+    // The corrected file is applied.
     conf(&home, "");
     fs::write(home.path("config.ini"), good).unwrap();
     assert_eq!(home.puypuy(&["reload"]).code, 0);
@@ -146,7 +146,7 @@ fn with_any_mistake_all_goes_on_as_before() {
 }
 
 #[test]
-fn what_changed_is_exchanged_and_what_waits_is_delivered() {
+fn changed_parts_are_replaced_and_waiting_points_are_delivered() {
     let (silent, server) = (TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap(), Server::always(204));
     let home = to(Home::new().with("host_group", "before"), &influx(&format!("http://{silent}")));
     enable(&home, &["load_average"]);
@@ -162,7 +162,7 @@ fn what_changed_is_exchanged_and_what_waits_is_delivered() {
     assert_eq!((said.code, said.out.lines().last()), (0, Some("reloaded")), "{said:?}");
     assert_eq!(said.err, "", "{said:?}");
     wait_for("the other log", || home.read("log/other.log").contains("INFO reloaded\n"));
-    // Both from the spool and new ones, under the new name: who we are is not in the spool.
+    // Points from the spool and new ones both have the new name, because the spool does not contain the identity.
     wait_for("points of before and after", || {
         let times: BTreeSet<String> =
             lines(&server, "sys_load_1").iter().map(|line| line.rsplit(' ').next().unwrap().to_string()).collect();
@@ -171,7 +171,7 @@ fn what_changed_is_exchanged_and_what_waits_is_delivered() {
     assert!(lines(&server, "sys_load_1").iter().all(|line| line.contains("group=after")));
     wait_for("a script that knows", || lines(&server, "group").iter().any(|line| line.contains("of=after")));
     assert_eq!(home.pid(), pid);
-    // What was refused or waits longer than the backoff of the server before would be seen here.
+    // A refused request, or a wait longer than the old server's backoff, would show up here.
     wait_for("an empty spool", || home.puypuy(&["spool", "ls"]).out.contains("nothing waits"));
 }
 
@@ -207,7 +207,7 @@ fn the_web_server_moves_closes_and_opens() {
     web(&format!("webserver = yes\nwebaddress = 127.0.0.1:{port}\n"));
     reload();
     assert!(ask("/api/status").starts_with("HTTP/1.1 200"));
-    // Somebody else has the place: nothing changes.
+    // Another program has the port: nothing changes.
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     web(&format!("webserver = yes\nwebaddress = {}\n", taken.local_addr().unwrap()));
     let said = home.puypuy(&["reload"]);
@@ -216,7 +216,7 @@ fn the_web_server_moves_closes_and_opens() {
 }
 
 #[test]
-fn what_waits_for_a_restart_is_told_and_so_is_what_waits_for_a_reload() {
+fn changes_that_need_a_restart_or_reload_are_logged() {
     let home = Home::new();
     enable(&home, &["load_average"]);
     home.start();
@@ -228,7 +228,7 @@ fn what_waits_for_a_restart_is_told_and_so_is_what_waits_for_a_reload() {
     )
     .unwrap();
     let word = "WARN config.ini was changed after it was read; `puypuy reload` takes it over\n";
-    wait_for("the word", || home.log().contains(word));
+    wait_for("the answer", || home.log().contains(word));
     let said = home.puypuy(&["reload"]);
     if !is_root() {
         assert_eq!(said.code, 0, "{said:?}");
@@ -238,7 +238,7 @@ fn what_waits_for_a_restart_is_told_and_so_is_what_waits_for_a_reload() {
         assert!(!said.err.contains("rootfs"), "{said:?}");
     }
     assert_eq!(home.log().matches(word).count(), 1);
-    // Another place for the word: the daemon is found, and says nothing there.
+    // The socket is elsewhere: the daemon is found, but does not answer there.
     let home = home.with("tmpdir", "elsewhere");
     let said = home.puypuy(&["reload"]);
     assert!(
@@ -248,9 +248,10 @@ fn what_waits_for_a_restart_is_told_and_so_is_what_waits_for_a_reload() {
     );
 }
 
-/// A request is out and never answered: the reload waits for nothing, and the new sink is used when the old one has had its time.
+/// A request is never answered: the reload does not wait for it, and the new sink is used after the old request has
+/// timed out.
 #[test]
-fn a_sink_that_hangs_holds_up_no_reload() {
+fn a_hanging_sink_does_not_delay_a_reload() {
     let (hangs, server) = (Server::start(vec![Step::Silence]), Server::always(204));
     let mut tsdb = influx(&hangs.url());
     tsdb.push(("timeout", "2".into()));
@@ -261,7 +262,7 @@ fn a_sink_that_hangs_holds_up_no_reload() {
     let home = to(home, &influx(&server.url()));
     assert_eq!(home.puypuy(&["reload"]).code, 0);
     let first = {
-        wait_for("all of it at the other", || lines(&server, "sys_load_1").len() >= 4);
+        wait_for("all points at the other server", || lines(&server, "sys_load_1").len() >= 4);
         let mut times: Vec<i64> =
             lines(&server, "sys_load_1").iter().map(|line| line.rsplit(' ').next().unwrap().parse().unwrap()).collect();
         times.sort_unstable();
@@ -271,7 +272,7 @@ fn a_sink_that_hangs_holds_up_no_reload() {
     assert_eq!(first, wanted);
 }
 
-/// A certificate that was renewed in its place is read, though no section says anything else.
+/// A certificate that was renewed under the same path is read again, although no section changed.
 #[test]
 fn a_renewed_certificate_is_read() {
     let server = Server::always(204);

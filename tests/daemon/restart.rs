@@ -1,4 +1,4 @@
-//! restart in environments in which nothing can start: the old daemon goes on.
+//! restart in environments in which nothing can start: the old daemon keeps running.
 
 use crate::checks::dead_mount::FuseMount;
 use crate::support::{Home, PROGRAM, Said, is_root, lives, skip, wait_for};
@@ -12,10 +12,10 @@ use std::thread;
 
 const NOBODY: u32 = 65534;
 
-/// A home with the keys that a case sets and what it makes for it.
+/// A home with the keys and the preparation of a case.
 struct Case {
     what: &'static str,
-    /// Part of the sentence.
+    /// A part of the message.
     says: String,
     own: Vec<(&'static str, String)>,
     tsdb: Vec<(&'static str, String)>,
@@ -84,7 +84,7 @@ fn file(path: PathBuf) -> PathBuf {
     path
 }
 
-/// All that lies in the home, and whose it is: a restart that fails changes none of it.
+/// Everything in the home with its owner: a failed restart changes none of it.
 fn inventory(home: &Home) -> Vec<(PathBuf, u32, u32)> {
     let (mut found, mut open) = (Vec::new(), vec![home.path("")]);
     while let Some(folder) = open.pop() {
@@ -96,7 +96,7 @@ fn inventory(home: &Home) -> Vec<(PathBuf, u32, u32)> {
             }
         }
     }
-    // The store makes and removes its files as it likes.
+    // Except the store, which creates and removes its own files.
     found.retain(|(path, ..)| !path.starts_with(home.path("var")) && !path.starts_with(home.path("tmp/spool")));
     found.sort();
     found
@@ -188,7 +188,7 @@ fn the_old_daemon_outlives_every_restart_that_cannot_succeed() {
 }
 
 #[test]
-fn the_address_that_the_old_daemon_listens_at_is_free() {
+fn the_address_of_the_old_daemon_counts_as_free() {
     let home = Home::new();
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let web = case("its own port", "").web(format!("127.0.0.1:{port}"));
@@ -200,7 +200,7 @@ fn the_address_that_the_old_daemon_listens_at_is_free() {
 }
 
 #[test]
-fn what_one_user_made_is_named_to_the_next() {
+fn files_of_another_user_are_named() {
     if !is_root() {
         skip("needs root");
         return;
@@ -251,7 +251,7 @@ fn first_as_root_then_as_a_user() {
     for name in ["elsewhere", "config.ini", ""] {
         assert_eq!(fs::metadata(home.path(name)).unwrap().uid(), 0, "{name}");
     }
-    // As root once more, and back: what root made in the user's folder is named.
+    // As root again and back: the message names what root created in the user's folder.
     let stored = fs::metadata(home.path("var/puypuy.db")).unwrap();
     assert_eq!(all("nobody").restart(&home).code, 0);
     assert_eq!(fs::metadata(home.path("var/puypuy.db")).unwrap().ino(), stored.ino());
@@ -264,9 +264,9 @@ fn first_as_root_then_as_a_user() {
     assert!(said.code == 1 && said.err.contains(&expected), "{said:?}");
 }
 
-/// A disk without room, in a mount namespace of its own, which ends with the shell.
+/// A full disk, in its own mount namespace, which ends with the shell.
 #[test]
-fn a_full_disk_keeps_no_daemon_from_starting() {
+fn a_full_disk_does_not_prevent_a_start() {
     let may = is_root() && Command::new("unshare").args(["-m", "true"]).status().is_ok_and(|status| status.success());
     if !may {
         skip("needs root and namespaces");
@@ -291,9 +291,10 @@ fn a_full_disk_keeps_no_daemon_from_starting() {
     assert!(said.out.contains("running, pid ") && said.out.matches("stopped, pid ").count() == 2, "{said:?}");
 }
 
-/// A certificate on a mount that does not answer: nothing was stopped, and nothing is said of a daemon that is none.
+/// A certificate on a mount that does not respond: nothing is stopped, and the message does not claim that a daemon
+/// failed.
 #[test]
-fn a_trial_that_hangs_is_told_as_one() {
+fn a_hanging_trial_is_reported_as_such() {
     thread::spawn(|| {
         let home = Home::new();
         let Some(_dead) = FuseMount::at(&home.path("dead")) else { return skip("no FUSE") };

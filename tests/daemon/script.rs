@@ -1,4 +1,4 @@
-//! puypuy.sh, as people and init systems call it.
+//! puypuy.sh, as called by people and init systems.
 
 use crate::support::{Home, PROGRAM, Said, install};
 use std::fs;
@@ -86,7 +86,7 @@ fn builds_the_program_when_there_is_none() {
 }
 
 #[test]
-fn cdpath_leads_it_nowhere() {
+fn cdpath_has_no_effect() {
     let (home, elsewhere) = (Home::new(), Home::new());
     fs::create_dir(home.path("sub")).unwrap();
     install(SCRIPT, home.path("sub/puypuy.sh"));

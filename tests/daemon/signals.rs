@@ -1,4 +1,4 @@
-//! TERM, a second TERM, HUP, and the end after 5 s whatever hangs.
+//! TERM, a second TERM, HUP, and the end within 5 s whatever hangs.
 
 use crate::checks::dead_mount::FuseMount;
 use crate::support::{Home, signal, wait_for};
@@ -57,7 +57,7 @@ fn a_storm_of_hups_at_the_start_kills_nothing() {
 /// HUP, INT and TERM as bits of a mask.
 const OURS: u64 = 1 | 1 << 1 | 1 << 14;
 
-/// The signals that a thread holds back, bit by bit.
+/// The blocked signals of a thread, as a bit mask.
 fn blocked(pid: i32, thread: i32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/task/{thread}/status")).unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigBlk:"));
@@ -86,7 +86,7 @@ fn no_thread_is_interrupted_and_no_program_inherits_that() {
     });
 }
 
-/// A daemon whose log is a pipe that nobody reads any more: whoever writes a line hangs.
+/// A daemon whose log is a pipe that nobody reads any more: every thread that logs hangs.
 fn hanging(home: &Home) -> (Child, File) {
     fs::create_dir(home.path("log")).unwrap();
     let log = home.path("log/puypuy.log");
@@ -102,7 +102,7 @@ fn hanging(home: &Home) -> (Child, File) {
 }
 
 #[test]
-fn whatever_hangs_it_ends_within_5_s() {
+fn it_ends_within_5_s_whatever_hangs() {
     let home = Home::new();
     let (mut child, _log) = hanging(&home);
     let begun = Instant::now();
@@ -119,7 +119,7 @@ fn a_second_term_ends_it_at_once() {
     let (mut child, _log) = hanging(&home);
     let pid = child.id() as i32;
     let begun = Instant::now();
-    // Two of one kind at the same time are one.
+    // Two pending signals of the same kind are merged into one.
     signal(pid, "TERM");
     signal(pid, "INT");
     assert_eq!(child.wait().unwrap().code(), Some(0));
@@ -127,11 +127,11 @@ fn a_second_term_ends_it_at_once() {
     assert!(!home.pid_file().exists());
 }
 
-/// The main thread waits for a file system that never answers: no handler of a signal would ever run in it.
+/// The main thread waits for a file system that never responds, so a signal handler would never run in it.
 #[test]
-fn a_main_thread_that_cannot_be_interrupted_holds_up_no_end() {
+fn an_uninterruptible_main_thread_does_not_delay_the_end() {
     let home = Home::new().with("log_file", "dead/puypuy.log");
-    // Goes before the home, whose folders would be looked at for ever.
+    // Dropped before the home, because removing its folders would hang.
     let Some(_dead) = FuseMount::at(&home.path("dead")) else { return };
     let mut child = run(&home);
     let pid = child.id() as i32;

@@ -1,4 +1,4 @@
-//! `puypuy status` as people and monitoring see it: well, not well, hanging, away, and not theirs to know.
+//! `puypuy status` for people and monitoring: well, not well, hanging, stopped, and without permission.
 
 use crate::support::server::Server;
 use crate::support::{Home, Said, is_root, lives, mode, signal, skip, wait_for};
@@ -16,7 +16,7 @@ fn json(home: &Home) -> (i32, Value) {
     (said.code, serde_json::from_str(&said.out).unwrap_or_else(|_| panic!("{said:?}")))
 }
 
-/// Waits until the first line of `status` is of that kind, and returns all that was said.
+/// Waits until the first line of `status` begins like this, and returns the whole output.
 fn until(home: &Home, code: i32, begin: &str) -> Said {
     let mut said = home.puypuy(&["status"]);
     wait_for(&format!("{begin:?}\n{said:?}\n{}", home.log()), || {
@@ -55,7 +55,7 @@ fn the_first_line_says_what_is_wrong_or_that_nothing_is() {
         assert!(well.out.contains(part), "{part:?} is not in {}", well.out);
     }
 
-    // What fails is the first line, and what stays off comes behind it.
+    // A failing check is the first line; entries that cannot run come after it.
     script(&home, "check_fails.sh", "#!/bin/sh\nprintf 'no \\033[31mroute to anywhere' >&2\nexit 3\n");
     let said = until(&home, 1, "check_fails.sh fails since 20");
     assert!(said.out.lines().next().unwrap().contains("no"), "{said:?}");
@@ -70,7 +70,7 @@ fn the_first_line_says_what_is_wrong_or_that_nothing_is() {
     fs::remove_file(home.path("checks_enabled/check_nothing.ini")).unwrap();
     until(&home, 0, "all is well\n");
 
-    // A store that is away, with what waits for it.
+    // A store that is away, with the points that wait for it.
     server.down();
     let said = until(&home, 1, "InfluxDB takes no points since 20");
     assert!(said.out.lines().next().unwrap().contains("refused; next attempt in "), "{said:?}");
@@ -78,10 +78,10 @@ fn the_first_line_says_what_is_wrong_or_that_nothing_is() {
     server.up();
     until(&home, 0, "all is well\n");
 
-    // A configuration that was changed and not taken up is told, and no fault.
+    // A changed configuration that was not loaded is reported, and is not an error.
     let config = home.read("config.ini");
     fs::write(home.path("config.ini"), format!("{config}# changed\n")).unwrap();
-    wait_for("a word about it", || {
+    wait_for("a log line about it", || {
         let said = home.puypuy(&["status"]);
         assert_eq!(said.code, 0, "{said:?}");
         said.out.contains("; config.ini was changed after it was read: reload to use it")
@@ -92,7 +92,7 @@ fn the_first_line_says_what_is_wrong_or_that_nothing_is() {
 }
 
 #[test]
-fn a_daemon_that_hangs_or_does_not_listen_is_told_as_such() {
+fn a_daemon_that_hangs_or_does_not_listen_is_reported_as_such() {
     let home = Home::new().with("check_period_seconds", "0.2");
     let pid = home.start();
     let socket = home.path("tmp/puypuy.sock");
@@ -103,7 +103,7 @@ fn a_daemon_that_hangs_or_does_not_listen_is_told_as_such() {
     signal(pid, "CONT");
     until(&home, 0, "all is well\n");
 
-    // Somebody takes the socket away: it comes again.
+    // A removed socket is created again.
     let before = fs::metadata(&socket).unwrap().ino();
     fs::remove_file(&socket).unwrap();
     let said = home.puypuy(&["status"]);
@@ -111,14 +111,14 @@ fn a_daemon_that_hangs_or_does_not_listen_is_told_as_such() {
     wait_for("the socket", || fs::metadata(&socket).is_ok_and(|about| about.ino() != before));
     until(&home, 0, "all is well\n");
 
-    // Another process that sits there is not believed, not even where it answers.
+    // Another process that listens there is not believed, even if it answers.
     fs::remove_file(&socket).unwrap();
     let listener = UnixListener::bind(&socket).unwrap();
     let said = home.puypuy(&["status"]);
     assert!(said.code == 1 && said.out.contains(&format!("the daemon is {pid}")), "{said:?}");
     drop(listener);
 
-    // What a killed daemon leaves is no daemon, and keeps none from starting.
+    // The socket that a killed daemon leaves behind does not count as a daemon and does not prevent a start.
     signal(pid, "KILL");
     wait_for("its end", || !lives(pid));
     assert!(fs::symlink_metadata(&socket).unwrap().file_type().is_socket());
@@ -131,7 +131,7 @@ fn a_daemon_that_hangs_or_does_not_listen_is_told_as_such() {
 }
 
 #[test]
-fn whoever_asks_badly_holds_up_nobody() {
+fn a_bad_client_delays_nobody() {
     let home = Home::new();
     home.start();
     let socket = home.path("tmp/puypuy.sock");
@@ -151,7 +151,7 @@ fn whoever_asks_badly_holds_up_nobody() {
 }
 
 #[test]
-fn a_folder_whose_path_is_too_long_for_a_socket_is_fine() {
+fn a_path_that_is_too_long_for_a_socket_works() {
     let home = Home::new();
     let tmpdir = home.path(&format!("{}/{}", "long".repeat(30), "folder".repeat(20)));
     let home = home.with("tmpdir", &tmpdir.display().to_string());
@@ -173,7 +173,7 @@ fn the_socket_is_for_the_user_and_the_group_that_the_daemon_becomes() {
     assert_eq!((about.uid(), about.gid()), (nobody.uid.as_raw(), nobody.gid.as_raw()));
     until(&home, 0, "all is well\n");
 
-    // Whoever may not even see whether it runs is told whom to ask.
+    // A user who may not even see whether it runs is told whom to ask.
     fs::set_permissions(home.path("run"), fs::Permissions::from_mode(0o750)).unwrap();
     let said = home.command(&["status"]).uid(1).gid(1).output().unwrap();
     let out = String::from_utf8_lossy(&said.stdout);
@@ -181,7 +181,7 @@ fn the_socket_is_for_the_user_and_the_group_that_the_daemon_becomes() {
 }
 
 #[test]
-fn where_no_socket_can_be_had_the_daemon_goes_on() {
+fn without_a_socket_the_daemon_keeps_running() {
     let home = Home::new();
     fs::create_dir_all(home.path("tmp/puypuy.sock")).unwrap();
     let mut child = home.command(&["run"]).stderr(Stdio::null()).spawn().unwrap();

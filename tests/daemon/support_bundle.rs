@@ -1,4 +1,4 @@
-//! `puypuy support-bundle`: what is in it, for whom, and what is not.
+//! `puypuy support-bundle`: its content, who may read it, and what it leaves out.
 
 use crate::support::server::{Server, Step};
 use crate::support::{Home, Said, mode, wait_for};
@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-/// The files of a bundle, as the system's tar unpacks them.
+/// The files of a bundle, as unpacked by the system's tar.
 fn unpacked(home: &Home, bundle: &str) -> BTreeMap<String, String> {
     let folder = home.path("unpacked");
     fs::create_dir_all(&folder).unwrap();
@@ -26,13 +26,13 @@ fn make(home: &Home, bundle: &str) -> Said {
 }
 
 #[test]
-fn it_works_with_the_daemon_down_and_a_broken_configuration() {
+fn it_works_without_a_daemon_and_with_a_broken_configuration() {
     let home = Home::new();
     fs::write(home.path("config.ini"), "[SelfConfig\nplanted = planted01secret\n[TSDB]\npass planted02secret\n")
         .unwrap();
     fs::create_dir(home.path("conf")).unwrap();
     fs::write(home.path("conf/system.ini"), "[Memory Stats]\nhigh = 90\n").unwrap();
-    // Nobody writes to it: whoever reads it waits for ever.
+    // A FIFO without a writer: reading it blocks forever.
     let pipe = home.path("conf/pipe.ini");
     nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRUSR).unwrap();
     let said = make(&home, "bundle.tar");
@@ -48,12 +48,12 @@ fn it_works_with_the_daemon_down_and_a_broken_configuration() {
     assert!(files["about.txt"].starts_with(concat!("puypuy ", env!("CARGO_PKG_VERSION"), "\nfeatures ")));
     assert!(files["system.txt"].contains("== /proc/version\nLinux version "), "{}", files["system.txt"]);
     assert!(files["list.txt"].contains("check_memory"), "{}", files["list.txt"]);
-    // A file that is there is left alone.
+    // An existing file is not overwritten.
     let said = make(&home, "bundle.tar");
     assert!(said.code == 1 && said.err.contains("bundle.tar: cannot make the file: file exists"), "{said:?}");
 }
 
-/// In every kind of key and place, and in a log that repeats all of them.
+/// Secrets in every kind of key and place, and in a log that repeats all of them.
 #[test]
 fn no_planted_secret_is_in_it() {
     let server = Server::start(vec![Step::think(|request| {
@@ -115,7 +115,7 @@ fn no_planted_secret_is_in_it() {
         let found = text.lines().find(|line| line.contains("planted"));
         assert_eq!(found, None, "{name}");
     }
-    // What is no secret is there, in its line.
+    // Ordinary values are there, on their line.
     let config = &files["config/config.ini"];
     let line = |text: &str, wanted: &str| text.lines().position(|line| line == wanted);
     assert_eq!(line(config, "database = metrics"), line(&home.read("config.ini"), "database = metrics"), "{config}");

@@ -1,4 +1,4 @@
-//! run_user: from root to another user for good.
+//! run_user: root becomes another user permanently.
 
 use crate::support::{Home, is_root, mode, skip};
 use nix::unistd::{Uid, chown};
@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 #[test]
-fn an_unknown_user_is_a_sentence() {
+fn an_unknown_user_is_a_clear_error() {
     let home = Home::new().with("run_user", "nosuchuser");
     let said = home.puypuy(&["start"]);
     if is_root() {
@@ -58,7 +58,7 @@ fn root_becomes_the_user_with_its_groups() {
 }
 
 #[test]
-fn folders_that_were_there_stay_whose_they_are() {
+fn existing_folders_keep_their_owner() {
     if !is_root() {
         skip("needs root");
         return;
@@ -69,7 +69,7 @@ fn folders_that_were_there_stay_whose_they_are() {
     let pid = home.start();
     assert_eq!(fs::metadata(home.path("log")).unwrap().uid(), 0);
     assert_ne!(fs::metadata(home.path("log/puypuy.log")).unwrap().uid(), 0);
-    // The daemon may not remove its file there: it is left empty, and starts nothing and stops nothing.
+    // The daemon may not remove its file there: the file is left empty and has no effect on start and stop.
     assert_eq!(home.puypuy(&["stop"]).out, format!("stopped, pid {pid}\n"));
     assert_eq!(home.read("run/puypuy.pid"), "");
     assert_eq!(home.puypuy(&["status"]).code, 3);
@@ -77,7 +77,7 @@ fn folders_that_were_there_stay_whose_they_are() {
 }
 
 #[test]
-fn a_spool_of_somebody_else_is_told_before_the_start_succeeds() {
+fn a_spool_of_another_user_is_reported_before_the_start_succeeds() {
     if !is_root() {
         skip("needs root");
         return;
@@ -92,7 +92,7 @@ fn a_spool_of_somebody_else_is_told_before_the_start_succeeds() {
 }
 
 #[test]
-fn who_is_not_root_stays_and_is_warned() {
+fn a_user_who_is_not_root_stays_and_is_warned() {
     if !is_root() {
         skip("needs root to become somebody first");
         return;
@@ -114,7 +114,8 @@ fn who_is_not_root_stays_and_is_warned() {
     assert_eq!(as_nobody(&home, "status").code, 0);
     assert_eq!(as_nobody(&home, "stop").code, 0);
 
-    // The daemon of root is not nobody's to stop; that it runs everybody may know, and how it is only root's group.
+    // Root's daemon cannot be stopped by the user nobody; everybody may know that it runs, and only root's group how it
+    // is.
     let roots = Home::new();
     let pid = roots.start();
     let said = as_nobody(&roots, "status");
@@ -127,13 +128,13 @@ fn who_is_not_root_stays_and_is_warned() {
     assert!(crate::support::lives(pid));
 }
 
-/// A folder of nobody's in a home of root's.
+/// A folder of the user nobody in a home of root.
 fn of_nobody(home: &Home, name: &str) {
     fs::create_dir(home.path(name)).unwrap();
     chown(&home.path(name), Some(Uid::from_raw(65534)), None).unwrap();
 }
 
-/// A folder of root's that nothing may be made in, and a file that nothing may change.
+/// A folder of root in which nothing can be created, and a file that cannot be changed.
 fn precious(home: &Home) {
     fs::create_dir(home.path("precious")).unwrap();
     fs::write(home.path("precious/file"), "precious").unwrap();
@@ -148,7 +149,7 @@ fn is_untouched(home: &Home) -> bool {
 }
 
 #[test]
-fn a_link_in_a_folder_of_the_user_leads_root_nowhere() {
+fn a_link_in_a_folder_of_the_user_is_not_followed_by_root() {
     if !is_root() {
         skip("needs root");
         return;
@@ -167,7 +168,7 @@ fn a_link_in_a_folder_of_the_user_leads_root_nowhere() {
 }
 
 #[test]
-fn a_second_name_of_a_file_gives_nothing_away() {
+fn a_file_with_hard_links_is_not_given_away() {
     if !is_root() {
         skip("needs root");
         return;
@@ -184,9 +185,9 @@ fn a_second_name_of_a_file_gives_nothing_away() {
     }
 }
 
-/// What lies in a folder of the user's is exchanged while root makes its way through it.
+/// An entry in a folder of the user is replaced while root walks through it.
 #[test]
-fn a_race_for_a_folder_is_not_won() {
+fn a_race_for_a_folder_cannot_be_won() {
     if !is_root() {
         skip("needs root");
         return;
@@ -218,7 +219,7 @@ fn a_race_for_a_folder_is_not_won() {
 }
 
 #[test]
-fn a_tmpdir_of_somebody_else_is_not_used_by_root() {
+fn a_tmpdir_of_another_user_is_not_used_by_root() {
     if !is_root() {
         skip("needs root");
         return;
@@ -247,7 +248,7 @@ fn a_tmpdir_of_somebody_else_is_not_used_by_root() {
 }
 
 #[test]
-fn the_originals_word_for_the_user_is_taken() {
+fn the_python_daemons_key_for_the_user_is_accepted() {
     if !is_root() {
         skip("needs root");
         return;

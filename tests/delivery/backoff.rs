@@ -1,4 +1,4 @@
-//! Waits grow, are jittered and capped, and a server's own wish is honoured within reason.
+//! Backoff: waits grow, have jitter and a maximum; a wait that the server requests is used within limits.
 
 use puypuy::delivery::backoff::{Backoff, Trouble};
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ fn jitter_takes_at_most_half() {
 }
 
 #[test]
-fn a_success_starts_anew_and_tells_how_long_it_was_away() {
+fn a_success_resets_and_returns_the_length_of_the_outage() {
     let (mut backoff, now) = (Backoff::default(), Instant::now());
     assert!(backoff.is_up());
     assert_eq!(backoff.success(now), None);
@@ -33,7 +33,7 @@ fn a_success_starts_anew_and_tells_how_long_it_was_away() {
 }
 
 #[test]
-fn another_kind_of_trouble_has_its_own_waits() {
+fn each_kind_of_trouble_has_its_own_waits() {
     let (mut backoff, now) = (Backoff::default(), Instant::now());
     for _ in 0..5 {
         backoff.failure(Trouble::Down, None, now, 1.0);
@@ -42,7 +42,7 @@ fn another_kind_of_trouble_has_its_own_waits() {
 }
 
 #[test]
-fn the_servers_wish_counts_when_it_is_longer_and_not_absurd() {
+fn the_servers_wait_is_used_if_longer_and_not_absurd() {
     let (mut backoff, now) = (Backoff::default(), Instant::now());
     assert_eq!(backoff.failure(Trouble::Down, Some(Duration::from_secs(7)), now, 1.0), Duration::from_secs(7));
     assert_eq!(backoff.failure(Trouble::Down, Some(Duration::from_secs(1)), now, 1.0), Duration::from_secs(4));

@@ -1,11 +1,11 @@
-//! What is written to the spool is read back equal, and no damage passes for data.
+//! Batches are read back from the spool unchanged, and damage is always detected.
 
 use super::{batch, event};
 use proptest::prelude::*;
 use puypuy::delivery::codec;
 use puypuy::model::point::{Batch, Kind, Point, Tags, Value};
 
-/// Any point that can exist: hostile text, both number types, extremes.
+/// Any possible point: hostile text, both number types, extreme values.
 pub fn any_point() -> impl Strategy<Value = Point> {
     let number = prop_oneof![any::<i64>().prop_map(Value::Int), proptest::num::f64::NORMAL.prop_map(Value::Float)];
     let kind = prop_oneof![Just(Kind::Gauge), Just(Kind::Counter), Just(Kind::Rate), Just(Kind::Percent)];
@@ -42,7 +42,7 @@ proptest! {
 }
 
 #[test]
-fn every_flipped_bit_and_every_cut_is_noticed() {
+fn every_flipped_bit_and_every_truncation_is_detected() {
     let whole = codec::write(&batch(0..3), 1_500_000_000);
     for position in 0..whole.len() {
         for bit in 0..8 {
@@ -57,7 +57,7 @@ fn every_flipped_bit_and_every_cut_is_noticed() {
 }
 
 #[test]
-fn a_newer_version_is_told_from_damage() {
+fn a_newer_version_is_distinguished_from_damage() {
     let mut newer = codec::write(&batch(0..1), 0);
     newer[4] = 9;
     assert_eq!(codec::read(&newer).unwrap_err(), "written by a newer version (9), this one reads up to 1");

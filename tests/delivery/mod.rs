@@ -1,4 +1,4 @@
-//! Delivery: every point is delivered, kept, refused with a reason, or counted, whatever the sink and the disk do.
+//! Delivery: every point is delivered, kept, refused with a reason, or counted, whatever sink and disk do.
 
 mod backoff;
 mod codec;
@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// A point that can be told from others by its number.
+/// A point that is identified by its number.
 pub fn point(number: i64) -> Point {
     Point {
         name: format!("metric_{number}").into(),
@@ -60,7 +60,7 @@ pub fn identity() -> Identity {
     Identity { host: "db01.example.org".into(), cluster: "prod".into(), group: "web".into(), location: "eu".into() }
 }
 
-/// Delivery to that sink, with spool and rejected area in that folder, in a thread of its own.
+/// Runs delivery to this sink in a separate thread, with spool and rejected area in this folder.
 pub fn start(folder: &Path, sink: Box<dyn Sink>, period: Duration) -> (Arc<Queue>, JoinHandle<Result<()>>) {
     let queue = Arc::new(Queue::default());
     let disk = |name| Box::new(Folder::new(folder.join(name)));

@@ -1,4 +1,4 @@
-//! The live queue never blocks collection and never grows without bound.
+//! The live queue never blocks collection and is bounded.
 
 use super::batch;
 use puypuy::delivery::queue::{MAX_POINTS, PIECE, Queue};
@@ -12,7 +12,7 @@ fn taken(queue: &Queue) -> Vec<Batch> {
 }
 
 #[test]
-fn batches_come_out_in_order_and_empty_ones_not_at_all() {
+fn batches_come_out_in_order_without_empty_ones() {
     let queue = Queue::default();
     for batch in [batch(0..2), batch(0..0), batch(2..3)] {
         queue.push(batch);
@@ -22,7 +22,7 @@ fn batches_come_out_in_order_and_empty_ones_not_at_all() {
 }
 
 #[test]
-fn a_long_batch_is_cut_and_nothing_of_it_lost() {
+fn a_long_batch_is_divided_without_loss() {
     let queue = Queue::default();
     queue.push(batch(0..41_000));
     let taken = taken(&queue);
@@ -32,7 +32,7 @@ fn a_long_batch_is_cut_and_nothing_of_it_lost() {
 }
 
 #[test]
-fn a_delivery_that_is_stuck_costs_the_oldest_counted() {
+fn with_a_stuck_delivery_the_oldest_are_dropped_and_counted() {
     let queue = Queue::default();
     let each = PIECE as i64;
     let batches = MAX_POINTS as i64 / each + 2;
@@ -44,7 +44,7 @@ fn a_delivery_that_is_stuck_costs_the_oldest_counted() {
 }
 
 #[test]
-fn a_wait_ends_by_a_push_a_wake_the_end_or_its_time() {
+fn a_wait_ends_by_a_push_a_wake_up_the_end_or_its_timeout() {
     let queue = Arc::new(Queue::default());
     for wake in [|queue: &Queue| queue.push(batch(0..1)), Queue::wake, |queue: &Queue| queue.close(Instant::now())] {
         let waiting = thread::spawn({
@@ -56,7 +56,7 @@ fn a_wait_ends_by_a_push_a_wake_the_end_or_its_time() {
     }
     assert!(queue.closing().is_some());
     queue.wait(Some(Instant::now() + Duration::from_millis(20)));
-    // What happened between two waits ends the next one at once.
+    // An event between two waits ends the next wait at once.
     queue.wake();
     queue.wait(None);
 }

@@ -1,4 +1,4 @@
-//! The delivery thread as a whole, with sinks that come and go.
+//! The delivery thread as a whole, with sinks that fail and recover.
 
 use super::{batch, point, start};
 use puypuy::delivery::disk::Folder;
@@ -13,7 +13,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// Stores what it is sent while it is up; refuses metric_666 for good; may hang until patience ends.
+/// Stores everything while it is up; refuses metric_666 permanently; may hang until it is released.
 #[derive(Clone, Default)]
 struct Store {
     down: Arc<AtomicBool>,
@@ -80,8 +80,8 @@ impl Running {
         self.folder
     }
 
-    /// What was alone and refused is proved to be bad when the sink takes others, twice: sends them, numbered from there on,
-    /// until something lies in the rejected area.
+    /// A point that was refused alone is proved bad when the sink accepts others, twice: sends such others, numbered
+    /// from this number on, until something is in the rejected area.
     fn prove(&self, mut number: i64) {
         let rejected = self.folder.path().join("rejected/store.ndjson");
         wait("the proof", || {
@@ -106,7 +106,7 @@ fn wait(what: &str, mut until: impl FnMut() -> bool) {
 }
 
 #[test]
-fn an_outage_loses_and_doubles_nothing() {
+fn an_outage_loses_and_duplicates_nothing() {
     let store = Store::default();
     let running = Running::start(&store, TempDir::new().unwrap());
     running.queue.push(batch(0..3));
@@ -127,7 +127,7 @@ fn an_outage_loses_and_doubles_nothing() {
 }
 
 #[test]
-fn what_the_end_cannot_deliver_is_delivered_by_the_next_life() {
+fn points_undelivered_at_the_end_are_delivered_by_the_next_run() {
     let store = Store::default();
     store.hangs.store(true, Ordering::Relaxed);
     let running = Running::start(&store, TempDir::new().unwrap());
@@ -139,7 +139,8 @@ fn what_the_end_cannot_deliver_is_delivered_by_the_next_life() {
     assert!(store.points().is_empty());
     store.hangs.store(false, Ordering::Relaxed);
     let running = Running::start(&store, folder);
-    // The first life's thread still hangs in the sink, and may store its three, too, now that it does not.
+    // The thread of the first life still hangs in the sink, and may store its three points, too, now that the sink
+    // works.
     let distinct = || store.points().iter().map(|point| point.time).collect::<std::collections::BTreeSet<_>>().len();
     wait("the points of the first life", || distinct() == 5);
     running.end(Duration::from_secs(3));
@@ -163,7 +164,7 @@ fn a_sink_that_does_not_answer_never_holds_more_than_the_bound_in_memory() {
 }
 
 #[test]
-fn a_refused_point_lies_in_the_rejected_area_with_the_servers_words() {
+fn a_refused_point_is_in_the_rejected_area_with_the_servers_message() {
     let store = Store::default();
     let running = Running::start(&store, TempDir::new().unwrap());
     let mut points = super::points(0..999);

@@ -1,4 +1,4 @@
-//! A shipment: every verdict leads to where it should, point by point.
+//! A shipment: every verdict leads to the right state of each point.
 
 use super::{identity, points};
 use proptest::prelude::*;
@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 type Script = Box<dyn FnMut(&[i64]) -> Verdict + Send>;
 
-/// A sink that judges the numbers in a request by a script. Requests hold `size` points; 13 cannot be encoded.
+/// A sink that gives verdicts on the numbers in a request by a script. A request holds `size` points; the number 13
+/// cannot be encoded.
 struct Judge {
     size: usize,
     script: Script,
@@ -64,12 +65,12 @@ impl Sink for Judge {
     }
 }
 
-/// What became of a shipment.
+/// The final state of a shipment.
 #[derive(Debug, Default, PartialEq)]
 struct Outcome {
     delivered: usize,
     lost: Vec<Refusal>,
-    /// Alone and refused, where others were taken.
+    /// Points that were alone and refused while others were accepted.
     isolated: Vec<i64>,
     left: Vec<Point>,
     stop: Option<Stop>,
@@ -100,7 +101,7 @@ fn reject(why: &str) -> Verdict {
     Verdict::Reject { status: 400, why: why.into() }
 }
 
-/// Refused by name, or alone.
+/// Points refused by name, or alone.
 fn lost(outcome: &Outcome) -> Vec<i64> {
     let mut lost: Vec<i64> = outcome.lost.iter().map(|lost| number(&lost.point)).collect();
     lost.extend(&outcome.isolated);
@@ -109,7 +110,7 @@ fn lost(outcome: &Outcome) -> Vec<i64> {
 }
 
 #[test]
-fn what_is_delivered_is_counted() {
+fn delivered_points_are_counted() {
     let mut sink = judge(3, |_| Verdict::Delivered);
     let outcome = run(&mut sink, points(0..10), Trust::Unknown);
     assert_eq!((outcome.delivered, sink.requests), (10, 4));
@@ -117,7 +118,7 @@ fn what_is_delivered_is_counted() {
 }
 
 #[test]
-fn one_bad_point_among_a_thousand_is_found_and_the_rest_stored() {
+fn one_bad_point_among_a_thousand_is_found_and_the_others_are_stored() {
     let mut sink = judge(5000, |numbers| if numbers.contains(&700) { reject("bad") } else { Verdict::Delivered });
     let outcome = run(&mut sink, points(0..1000), Trust::Unknown);
     assert_eq!((outcome.delivered, lost(&outcome)), (999 - 1, vec![13, 700]));
@@ -125,7 +126,7 @@ fn one_bad_point_among_a_thousand_is_found_and_the_rest_stored() {
     assert!(sink.requests <= 22, "{} requests", sink.requests);
 }
 
-/// Requests, points refused, and points left by one visit of the search, of 5,000 with so many culprits.
+/// Requests, refused points, and points left after one visit of the search, of 5,000 points with this many bad ones.
 fn search(culprits: i64) -> (usize, usize, usize) {
     let is_bad = move |number: i64| (number * 7919) % 5_000 < culprits;
     let mut sink = judge(5_000, move |numbers| match numbers.iter().any(|number| is_bad(*number)) {
@@ -139,7 +140,7 @@ fn search(culprits: i64) -> (usize, usize, usize) {
 }
 
 #[test]
-fn the_search_takes_the_largest_part_first_and_leaves_what_it_did_not_decide() {
+fn the_search_takes_the_largest_part_first_and_leaves_the_undecided() {
     assert_eq!(search(1).1, 1);
     for (culprits, most) in [(4, 100), (6, 300), (10, 900)] {
         let (requests, _, left) = search(culprits);
@@ -161,7 +162,7 @@ fn a_sink_that_refuses_everything_costs_no_point_and_few_requests() {
 }
 
 #[test]
-fn one_point_alone_is_told_from_a_sink_that_takes_nothing() {
+fn one_bad_point_is_distinguished_from_a_sink_that_accepts_nothing() {
     let outcome = run(&mut judge(10, |_| reject("bad")), points(1..2), Trust::Unknown);
     assert_eq!((lost(&outcome).len(), outcome.left.len()), (0, 1));
     let only =
@@ -189,7 +190,7 @@ fn too_large_is_halved_until_it_fits_and_a_single_one_is_refused() {
 }
 
 #[test]
-fn a_sink_that_takes_no_size_is_found_soon() {
+fn a_sink_that_accepts_no_size_is_detected_soon() {
     let mut sink = judge(5_000, |_| too_large());
     let outcome = run(&mut sink, points(1_000..6_000), Trust::Unknown);
     assert_eq!((outcome.left.len(), outcome.lost.len()), (5_000, 0));
@@ -202,7 +203,7 @@ fn retry(is_suspect: bool) -> Verdict {
 }
 
 #[test]
-fn a_setback_keeps_this_and_everything_behind_it() {
+fn a_failure_keeps_this_request_and_all_later_ones() {
     let mut sink = judge(4, |numbers| if numbers.contains(&105) { retry(false) } else { Verdict::Delivered });
     let mut shipment = Shipment::new(points(100..120), Trust::Unknown);
     let mut rounds = 0;
@@ -244,7 +245,7 @@ fn only_the_request_that_failed_is_suspect() {
 }
 
 #[test]
-fn a_part_is_taken_apart() {
+fn a_partly_refused_request_is_split_by_point() {
     let mut first = true;
     let refused = |index, why: &str| Refused { index, status: 400, why: why.into() };
     let mut sink = judge(100, move |_| {
@@ -264,7 +265,7 @@ fn a_part_is_taken_apart() {
 }
 
 #[test]
-fn points_sent_again_without_end_are_searched_for_the_culprit() {
+fn points_resent_endlessly_are_searched_for_the_bad_one() {
     let mut sink = judge(100, |numbers| match numbers.contains(&7) {
         true => Verdict::Part { refused: Vec::new(), again: (0..numbers.len()).collect(), later: Vec::new() },
         false => Verdict::Delivered,
@@ -274,7 +275,7 @@ fn points_sent_again_without_end_are_searched_for_the_culprit() {
 }
 
 proptest! {
-    /// Whatever the sink says, every point ends in exactly one place, and what the sink stored is what is counted.
+    /// Whatever the sink answers, every point ends in exactly one state, and the count of stored points is right.
     #[test]
     fn no_point_is_lost_or_counted_twice(
         count in 1i64..60,

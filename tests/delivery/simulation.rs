@@ -1,9 +1,9 @@
-//! Delivery in a world of the test's own: a clock, a disk and a sink that go wrong by a seed, thousands of times.
+//! Simulates delivery with its own clock, disk and sink, which fail at random by a seed, in thousands of schedules.
 //!
-//! After each step the books must balance: what was collected is stored by the sink, or refused with a reason, or on disk, or
-//! in memory, or counted as dropped. What is sent comes in order, see [`World::offer`]; and what a sink takes that is half
-//! broken is there soon, see [`HALF_BROKEN`]. A seed that fails fails again: `SEED=1234 cargo test simulation`.
-//! Many more: `SCHEDULES=2000000 cargo test --release simulation -- --ignored --nocapture`.
+//! After each step the books must balance: every collected point is stored by the sink, or refused with a reason, or on
+//! disk, or in memory, or counted as dropped. Points are sent in order, see [`World::offer`]; and points that a
+//! half-broken sink accepts are stored soon, see [`HALF_BROKEN`]. A seed that fails always fails: `SEED=1234 cargo test
+//! simulation`. For more schedules: `SCHEDULES=2000000 cargo test --release simulation -- --ignored --nocapture`.
 
 use super::identity;
 use crate::support::dice::Dice;
@@ -23,47 +23,47 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 const WALL: i64 = 1_600_000_000;
-/// Points of a request.
+/// Points per request.
 const FULL: usize = 16;
 
-/// How the sink is for a while.
+/// How the sink behaves for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Mood {
     Well,
-    /// Every answer takes about a second and a half.
+    /// Every response takes about a second and a half.
     Slow,
-    /// Nobody there.
+    /// Connection refused.
     Away,
-    /// 503 to everything.
+    /// 503 for everything.
     Fails,
-    /// Reads and never answers.
+    /// Reads and never responds.
     Silent,
-    /// Stores and then hangs up, now and then.
+    /// Sometimes stores the points and then closes the connection.
     Lies,
-    /// Stores a part, names some for later.
+    /// Stores a part of a request and names some points as to be sent later.
     Partly,
-    /// Names bad points for later, each time.
+    /// Names bad points as to be sent later, each time.
     PutsOff,
-    /// Refuses bad points without a name.
+    /// Refuses bad points without naming them.
     Unnamed,
-    /// Refuses bad points by name.
+    /// Names and refuses bad points.
     Named,
-    /// Hangs up at each request with a bad point.
+    /// Closes the connection at each request with a bad point.
     Stumbles,
-    /// Never answers a request with a bad point.
+    /// Never responds to a request with a bad point.
     Chokes,
-    /// One of two nodes behind a balancer is ill: every second request fails, whatever is in it.
+    /// One of two nodes behind a load balancer fails: every second request fails, whatever it contains.
     Flaky,
-    /// Takes no more than three points a request.
+    /// Accepts at most three points per request.
     Small,
-    /// 400 to everything.
+    /// 400 for everything.
     Wrong,
-    /// Wants a password.
+    /// Requires a password.
     Locked,
 }
 
-/// Moods in which the sink takes some points and not others. Of how many points one is bad, and within how many ticks of its
-/// hand-over a good one is stored: one that was in no request that failed, and any other.
+/// Moods in which the sink accepts some points and not others. For each: one of how many points is bad, and within how
+/// many ticks after its hand-over a good point must be stored, if it was in no failed request, and otherwise.
 const HALF_BROKEN: [(Mood, i64, [u32; 2]); 6] = [
     (Mood::Named, 10, [1, 1]),
     (Mood::PutsOff, 10, [1, 1]),
@@ -92,16 +92,16 @@ const MOODS: [Mood; 16] = [
     Mood::Locked,
 ];
 
-/// How the disk is for a while.
+/// How the disk behaves for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Platter {
     Well,
     Full,
-    /// Every third thing fails.
+    /// Every third operation fails.
     Failing,
 }
 
-/// Files as they are, and as they would be after a crash of the machine.
+/// The files as they are, and as they would be after a crash of the machine.
 #[derive(Clone, Default)]
 struct Files {
     now: BTreeMap<String, Arc<File>>,
@@ -110,7 +110,7 @@ struct Files {
 
 struct File {
     bytes: Vec<u8>,
-    /// Of the points in it, where it is a batch.
+    /// The numbers of its points, if it is a batch.
     numbers: Vec<i64>,
 }
 
@@ -121,22 +121,22 @@ impl File {
     }
 }
 
-/// What became of a point.
+/// The state of a point.
 #[derive(Clone, Copy, Default)]
 struct PointState {
-    /// Refused, or gone with a process that was killed.
+    /// Refused, or lost with a killed process.
     is_over: bool,
-    /// Files of the spool that hold it.
+    /// The number of spool files that contain it.
     files: u32,
-    /// How often the sink stored it, and how often without saying so.
+    /// How often the sink stored it, and how often without confirming that.
     stored: u32,
     unsaid: u32,
     /// When it was handed over and when it was first stored.
     came: Duration,
     arrived: Option<Duration>,
-    /// It lay in the spool when it was last encoded.
+    /// Whether it was in the spool when it was last encoded.
     is_spooled: bool,
-    /// It was in a request, and in one that failed.
+    /// Whether it was in a request, and whether in one that failed.
     is_offered: bool,
     has_failed: bool,
 }
@@ -147,23 +147,23 @@ impl PointState {
     }
 }
 
-/// What was offered to the sink so far.
+/// The points that were offered to the sink so far.
 #[derive(Default)]
 struct Offered {
-    /// The last that was not offered before.
+    /// The newest point that had not been offered before.
     last: Option<i64>,
-    /// Parts that were encoded since a request failed.
+    /// How many loads were encoded since a request failed.
     parts: u32,
 }
 
 struct World {
     dice: Dice,
-    /// Of the daemon and of its checks.
+    /// The period of the daemon, and that of its checks.
     period: Duration,
-    /// Every so many-th point is one that a sink may have something against.
+    /// One of this many points is bad.
     bad_every: i64,
     start: Instant,
-    /// Since the start, and what the wall clock is set off by.
+    /// The time since the start, and the offset of the wall clock.
     passed: Duration,
     set_off: i64,
     mood: Mood,
@@ -171,23 +171,23 @@ struct World {
     files: BTreeMap<&'static str, Files>,
     /// How long the exchange that was just performed takes.
     took: Duration,
-    /// What became of each point that was collected.
+    /// The state of each collected point.
     points: Vec<PointState>,
-    /// How many of them are nowhere that can be seen from outside.
+    /// How many of them are neither stored, refused nor on disk.
     missing: usize,
     refused: Vec<i64>,
-    /// What the rejected area holds.
+    /// The points in the rejected area.
     told: Vec<u8>,
-    /// Of earlier lives.
+    /// The counts of earlier processes.
     dropped: u64,
-    /// Kills, ends with a request out, and faults of the disk: each may cost a second sending.
+    /// Kills, ends with a pending request, and disk failures: each may cause points to be sent twice.
     excuses: u32,
-    /// From memory and from the spool.
+    /// Separately for points from memory and from the spool.
     offered: [Offered; 2],
-    /// Somebody set the clock, or the disk failed.
+    /// Whether the clock was set, or the disk failed.
     is_disturbed: bool,
     moods: BTreeSet<Mood>,
-    /// When each phase began, its mood and its disk.
+    /// The start of each phase with its mood and disk.
     story: Vec<(Duration, Mood, Platter)>,
 }
 
@@ -202,7 +202,7 @@ impl World {
         Moment { at: self.start + self.passed, wall: WALL + self.set_off + self.passed.as_secs() as i64 }
     }
 
-    /// Whether the disk does it this time.
+    /// Whether the disk performs this operation.
     fn disk(&mut self, is_write: bool) -> io::Result<()> {
         let fails = match self.platter {
             Platter::Well => None,
@@ -220,7 +220,7 @@ impl World {
         }
     }
 
-    /// Something became of a point.
+    /// Updates the state of a point.
     fn change(&mut self, number: i64, change: impl FnOnce(&mut PointState)) {
         let state = &mut self.points[number as usize];
         let before = state.is_missing();
@@ -240,7 +240,7 @@ impl World {
         });
     }
 
-    /// A part of a load is encoded, which is then sent request by request.
+    /// A load is encoded, which is then sent request by request.
     fn encode(&mut self, points: &[Point]) {
         for point in points {
             let state = &mut self.points[number(point) as usize];
@@ -250,15 +250,15 @@ impl World {
         self.offered[usize::from(is_spooled)].parts += 1;
     }
 
-    /// A request goes out. The order is kept as far as the spool allows, for all points and so within each series:
+    /// A request is sent. The order is kept as far as the spool allows, for all points and so within each series:
     ///
     /// - In a request no point is older than the one before it.
-    /// - Points that were not offered before come in the order of their hand-over: those from memory among each other, and
-    ///   those from the spool among each other. What is in memory may go ahead of what is in the spool.
-    /// - After a failure a single point may go ahead, and the newest batch with it: two parts of a load are free.
+    /// - Points that were not offered before come in the order of their hand-over: those from memory among themselves, and
+    ///   those from the spool among themselves. Points in memory may go ahead of points in the spool.
+    /// - After a failure a single point may go ahead, and the newest batch with it: two loads may be out of order.
     ///
-    /// A point that was offered in vain, or put off, comes when its wait is over. Who sets the clock changes what is old, and
-    /// what the disk refuses or cannot read has waits of its own.
+    /// A point that was offered without success, or deferred, is sent when its wait is over. After the clock was set or
+    /// the disk failed, other orders are possible.
     fn offer(&mut self, points: &[Point]) {
         let times: Vec<(i64, i64)> = points.iter().map(|point| (point.time, number(point))).collect();
         assert!(self.is_disturbed || times.is_sorted_by_key(|(time, _)| time), "back in time: {times:?}");
@@ -277,20 +277,20 @@ impl World {
         }
     }
 
-    /// A file of the spool came or went.
+    /// A spool file was written or removed.
     fn count(&mut self, file: &File, has_come: bool) {
         for number in &file.numbers {
             self.change(*number, |state| state.files = if has_come { state.files + 1 } else { state.files - 1 });
         }
     }
 
-    /// Collected, and neither stored nor refused nor on disk.
+    /// Points that were collected, and are neither stored nor refused nor on disk.
     fn missing(&self) -> Vec<i64> {
         (0..).zip(&self.points).filter(|(_, state)| state.is_missing()).map(|(number, _)| number).collect()
     }
 }
 
-/// One folder of the world.
+/// A folder in the simulated world.
 struct SimDisk {
     world: Shared,
     name: &'static str,
@@ -338,7 +338,7 @@ impl Disk for SimDisk {
     }
 
     fn append(&mut self, _: &str, bytes: &[u8]) -> io::Result<()> {
-        // Of the rejected area is asked only that it tells when it cannot: here it always can.
+        // The rejected area only has to report its failures; here it never fails.
         let mut world = lock(&self.world);
         world.told.extend_from_slice(bytes);
         for line in std::str::from_utf8(bytes).unwrap().lines() {
@@ -498,7 +498,7 @@ impl Sink for SimSink {
     }
 }
 
-/// A process: delivery, and the exchange that is out.
+/// A process: delivery, and the pending exchange.
 struct Life {
     delivery: Delivery,
     queue: Arc<Queue>,
@@ -527,13 +527,13 @@ impl Life {
         self.status.lock().unwrap().clone()
     }
 
-    /// The next time at which something happens by itself.
+    /// The next time at which something happens without a tick.
     fn next(&self) -> Option<Duration> {
         let answer = self.answer.as_ref().map(|(at, _)| *at);
         [answer, self.wake].into_iter().flatten().min()
     }
 
-    /// One turn at the world's time. Whether it was the last.
+    /// One turn at the current time; returns whether it was the last.
     fn turn(&mut self, world: &Shared) -> bool {
         let (now, start, passed) = {
             let world = lock(world);
@@ -549,7 +549,7 @@ impl Life {
                 let answer = exchange.perform();
                 let took = lock(world).took;
                 self.answer = Some((passed + took, answer));
-                // What happens while it is out is found by the turns of then.
+                // Events during the exchange are handled by the turns at their time.
                 self.wake = Some(passed);
             }
         }
@@ -563,7 +563,7 @@ struct Simulation {
     next_number: i64,
     next_tick: Duration,
     turns: usize,
-    /// Turns at one moment: a loop would spin.
+    /// Repeats turns at one time; an endless loop would be detected.
     spins: usize,
 }
 
@@ -596,7 +596,7 @@ impl Simulation {
         Simulation { world, life, next_number: 0, next_tick: Duration::from_secs(1), turns: 0, spins: 0 }
     }
 
-    /// Lets time pass until then, with a tick each period where `ticks` says so.
+    /// Advances the time to this moment, with a tick in each period if `ticks` is set.
     fn until(&mut self, end: Duration, ticks: bool) {
         loop {
             let tick = ticks.then_some(self.next_tick);
@@ -653,7 +653,7 @@ impl Simulation {
         self.life.queue.push(Batch { points: numbers.map(point).collect(), events: Vec::new() });
     }
 
-    /// The books.
+    /// Checks that the books balance.
     fn check(&self) {
         let world = lock(&self.world);
         let status = self.life.status();
@@ -668,12 +668,12 @@ impl Simulation {
         );
         let memory = puypuy::delivery::MAX_POINTS + puypuy::delivery::spool::MEMORY_POINTS + 2 * FULL;
         assert!(status.memory_points <= memory as u64);
-        // What is told of the sink is one story.
+        // The status messages about the sink must be consistent.
         let (is_up, waits) = (status.is_up, status.next_attempt.is_some());
         assert_eq!((is_up, is_up), (status.why.is_none(), !waits), "{status:?}");
     }
 
-    /// The process is killed, or the machine with it.
+    /// Kills the process, or crashes the machine with it.
     fn kill(&mut self, with_machine: bool) {
         let mut world = lock(&self.world);
         let status = self.life.status();
@@ -687,7 +687,7 @@ impl Simulation {
             files.iter().filter(|(name, _)| name.ends_with(".batch")).for_each(|(_, file)| world.count(file, true));
         }
         let lost = world.missing();
-        // What a disk did not take is in memory until it is tried again.
+        // Points that the disk did not accept stay in memory until the next attempt.
         let was_well = world.story.iter().rev().take_while(|(.., platter)| *platter == Platter::Well).count();
         let is_tried = match was_well {
             chapters if chapters == world.story.len() => true,
@@ -695,7 +695,7 @@ impl Simulation {
             chapters => world.passed > world.story[world.story.len() - chapters].0 + Duration::from_secs(11),
         };
         if is_tried {
-            // Ten points a tick at most, or sixty: what is in memory is of the last period and the one before.
+            // At most ten or sixty points per tick: memory holds those of the last period and the one before.
             assert!(lost.len() as u64 <= 130 + world.dropped, "{} points were in memory", lost.len());
         }
         lost.iter().for_each(|number| world.change(*number, |state| state.is_over = true));
@@ -704,7 +704,7 @@ impl Simulation {
         self.life = Life::begin(&self.world);
     }
 
-    /// The process is told to stop, and another begins.
+    /// Stops the process and starts another one.
     fn stop(&mut self) {
         let begun = lock(&self.world).passed;
         let deadline = lock(&self.world).moment().at + Duration::from_millis(2_500);
@@ -728,14 +728,14 @@ impl Simulation {
         let status = self.life.status();
         world.dropped += status.dropped;
         let missing = world.missing().len() as u64;
-        assert!(missing <= world.dropped, "{missing} points were lost by the end, {} told", world.dropped);
+        assert!(missing <= world.dropped, "{missing} points were lost at the end, {} logged", world.dropped);
         drop(world);
         self.life = Life::begin(&self.world);
         let passed = lock(&self.world).passed;
         self.next_tick = self.next_tick.max(passed);
     }
 
-    /// A while of one kind: mood, disk, clock, and what may end it.
+    /// A phase: mood, disk, clock, and the event that may end it.
     fn phase(&mut self) {
         let (length, end) = {
             let mut world = lock(&self.world);
@@ -766,13 +766,13 @@ impl Simulation {
         }
     }
 
-    /// All is well again: what the sink would take is stored soon.
+    /// Everything works again: the points that the sink accepts are stored soon.
     fn recover(&mut self) {
         {
             let mut world = lock(&self.world);
             (world.mood, world.platter) = (Mood::Well, Platter::Well);
         }
-        // The longest wait of a line, and the longest of a batch.
+        // The longest wait of a line, plus the longest wait of a batch.
         let until = lock(&self.world).passed + Duration::from_secs(1_300);
         while lock(&self.world).passed < until {
             let now = lock(&self.world).passed;
@@ -788,7 +788,7 @@ impl Simulation {
         let missing = world.missing();
         let dropped = world.dropped + status.dropped;
         assert!(missing.len() as u64 <= dropped, "{dropped} counted as dropped, missing: {missing:?}");
-        // What the sink stored without saying so may be counted, and what the disk did not do.
+        // Differences are only allowed for points that the sink stored without confirming, and after disk failures.
         let is_sure = world.excuses == 0 && world.points.iter().all(|state| state.unsaid == 0);
         assert!(!is_sure || missing.len() as u64 == dropped, "{dropped} counted as dropped that are not: {missing:?}");
         let good: Vec<i64> = world.refused.iter().copied().filter(|number| !world.is_bad(*number)).collect();
@@ -801,10 +801,10 @@ impl Simulation {
     }
 }
 
-/// Turns of a schedule, and the moods it saw.
+/// The number of turns of a schedule, and the moods that occurred.
 type Seen = (usize, BTreeSet<Mood>);
 
-/// A schedule in which everything goes wrong.
+/// A schedule in which everything can go wrong.
 fn run(seed: u64) -> Seen {
     let mut simulation = Simulation::new(seed, Duration::from_secs(1), 37);
     let phases = 2 + lock(&simulation.world).dice.roll(4);
@@ -816,7 +816,7 @@ fn run(seed: u64) -> Seen {
     (simulation.turns, moods)
 }
 
-/// A schedule in which the sink is half broken all the time, and nothing else goes wrong.
+/// A schedule in which the sink is half broken throughout, and nothing else fails.
 fn flow(seed: u64) -> Seen {
     let (mood, bad_every, most) = HALF_BROKEN[seed as usize % HALF_BROKEN.len()];
     let period = Duration::from_secs(10);
@@ -832,12 +832,12 @@ fn flow(seed: u64) -> Seen {
     (simulation.turns, BTreeSet::from([mood]))
 }
 
-/// How many schedules are run.
+/// The number of schedules to run.
 fn schedules(usual: u64) -> u64 {
     std::env::var("SCHEDULES").ok().and_then(|count| count.parse().ok()).unwrap_or(usual)
 }
 
-/// Runs schedules on all cores, which see so many moods; panics with the seed of the first that fails.
+/// Runs schedules on all cores, which must cover this many moods; panics with the seed of the first failure.
 fn run_all(run: fn(u64) -> Seen, schedules: u64, moods: usize) {
     let begun = Instant::now();
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
@@ -849,7 +849,7 @@ fn run_all(run: fn(u64) -> Seen, schedules: u64, moods: usize) {
     let workers: Vec<_> = (0..cores)
         .map(|core| {
             std::thread::spawn(move || {
-                // Other tests wait for clocks, this one has time.
+                // Other tests wait for real clocks; this one may run at low priority.
                 let this = nix::unistd::gettid().to_string();
                 let _ = std::process::Command::new("renice").args(["-n", "19", "-p", &this]).output();
                 let (mut turns, mut seen) = (0, BTreeMap::new());
@@ -874,7 +874,7 @@ fn run_all(run: fn(u64) -> Seen, schedules: u64, moods: usize) {
     assert_eq!(seen.len(), moods, "some moods were never seen");
 }
 
-/// For some minutes every second request fails: that is no reason to refuse a point.
+/// Every second request fails for some minutes: this must not cause a point to be refused.
 #[test]
 fn a_sink_that_fails_at_random_is_no_reason_to_refuse_a_point() {
     for seed in 0..4 {
@@ -886,8 +886,8 @@ fn a_sink_that_fails_at_random_is_no_reason_to_refuse_a_point() {
     }
 }
 
-/// Checks that are quicker than the daemon's period, and a sink that is too slow for them: it goes away, or the end comes,
-/// while a part of a load is out, another is not, and more waits behind it.
+/// Checks with a shorter period than the daemon's, and a sink that is too slow for them: the sink fails, or the process
+/// ends, while a part of a load is being sent, another is not, and more is waiting.
 #[test]
 fn quick_checks_and_a_slow_sink_keep_the_order() {
     for seed in 0..60 {
@@ -914,7 +914,7 @@ fn the_books_balance_whatever_happens() {
 }
 
 #[test]
-fn what_a_half_broken_sink_takes_is_there_soon() {
+fn points_accepted_by_a_half_broken_sink_are_stored_soon() {
     run_all(flow, schedules(20_000) / 20, HALF_BROKEN.len());
 }
 

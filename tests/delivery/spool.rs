@@ -1,4 +1,4 @@
-//! The spool keeps what it took, in order, within its bounds, and survives whatever happened to its files.
+//! The spool keeps its batches, in order, within its limits, and survives any damage to its files.
 
 use super::{batch, event};
 use crate::support::{is_root, skip, wait_for};
@@ -18,7 +18,7 @@ const NOW: i64 = 1_600_000_000;
 const WIDE: Bounds = Bounds { entries: 50_000, bytes: 256 << 20, age: None };
 
 fn open(folder: &TempDir, bounds: Bounds) -> Spool {
-    // A child that another test starts just now holds the lock, too, until it runs its own program.
+    // A child process that another test is just starting also holds the lock, until it calls exec.
     let mut last = None;
     wait_for("the lock", || match at(&folder.path().join("spool"), bounds, now()) {
         Ok(spool) => {
@@ -39,7 +39,7 @@ fn now() -> Moment {
     Moment { at: Instant::now(), wall: NOW }
 }
 
-/// Keeps a batch; whether the disk took it.
+/// Stores a batch; returns whether the disk accepted it.
 fn store(spool: &mut Spool, batch: Batch, born: i64) -> puypuy::model::error::Result<()> {
     spool.store(batch, born, now()).1
 }
@@ -55,7 +55,7 @@ fn oldest(spool: &mut Spool) -> Option<(u64, Batch)> {
     }
 }
 
-/// Everything in the spool that can be read, oldest first; takes it away.
+/// Takes everything readable out of the spool, oldest first.
 fn drain(spool: &mut Spool) -> Vec<Batch> {
     let mut all = Vec::new();
     while let Some((entry, batch)) = oldest(spool) {
@@ -65,7 +65,7 @@ fn drain(spool: &mut Spool) -> Vec<Batch> {
     all
 }
 
-/// Points lost to that bound since the last call.
+/// Points dropped at this limit since the last call.
 fn lost(spool: &mut Spool, to: Bound) -> usize {
     spool.take_dropped().iter().filter(|(bound, _)| *bound == to).map(|(_, points)| points).sum()
 }
@@ -97,7 +97,7 @@ fn batches_survive_a_restart_in_their_order() {
 }
 
 #[test]
-fn numbering_goes_on_after_a_restart() {
+fn numbering_continues_after_a_restart() {
     let folder = TempDir::new().unwrap();
     store(&mut open(&folder, WIDE), batch(0..1), NOW).unwrap();
     let mut spool = open(&folder, WIDE);
@@ -122,7 +122,7 @@ fn a_second_daemon_is_refused() {
 }
 
 #[test]
-fn a_decided_part_leaves_the_rest_at_its_place() {
+fn a_decided_part_leaves_the_rest_in_place() {
     let folder = TempDir::new().unwrap();
     let mut spool = open(&folder, WIDE);
     store(&mut spool, batch(0..4), NOW).unwrap();
@@ -134,7 +134,7 @@ fn a_decided_part_leaves_the_rest_at_its_place() {
 }
 
 #[test]
-fn what_is_not_decided_stays() {
+fn undecided_points_stay() {
     let folder = TempDir::new().unwrap();
     let mut spool = open(&folder, WIDE);
     store(&mut spool, batch(0..4), NOW).unwrap();
@@ -145,7 +145,7 @@ fn what_is_not_decided_stays() {
 }
 
 #[test]
-fn the_oldest_go_when_there_are_too_many_or_too_large() {
+fn the_oldest_are_dropped_when_there_are_too_many_or_too_large() {
     let folder = TempDir::new().unwrap();
     let mut spool = open(&folder, Bounds { entries: 2, ..WIDE });
     for start in [0, 10, 20, 30] {
@@ -165,7 +165,7 @@ fn the_oldest_go_when_there_are_too_many_or_too_large() {
 }
 
 #[test]
-fn what_is_past_its_age_is_dropped_and_counted() {
+fn batches_beyond_their_age_are_dropped_and_counted() {
     let folder = TempDir::new().unwrap();
     let mut spool = open(&folder, Bounds { age: Some(Duration::from_secs(60)), ..WIDE });
     store(&mut spool, batch(0..5), NOW - 61).unwrap();
@@ -175,7 +175,7 @@ fn what_is_past_its_age_is_dropped_and_counted() {
 }
 
 #[test]
-fn any_damage_is_set_aside_and_the_rest_delivered() {
+fn damaged_files_are_set_aside_and_the_others_delivered() {
     let damages: [fn(&mut Vec<u8>); 4] = [
         |bytes| bytes.truncate(bytes.len() / 2),
         |bytes| bytes.clear(),
@@ -219,7 +219,7 @@ fn leftovers_of_a_crash_and_foreign_files_do_no_harm() {
 }
 
 #[test]
-fn a_disk_that_refuses_leaves_memory_and_is_used_again() {
+fn with_a_failing_disk_memory_is_used_until_the_disk_works_again() {
     let folder = TempDir::new().unwrap();
     let place = folder.path().join("spool");
     fs::write(&place, "a file where the folder should be").unwrap();
@@ -252,28 +252,28 @@ fn memory_is_bounded_too() {
     assert_eq!(oldest(&mut spool).unwrap().1, batch(5000..10_000));
 }
 
-/// A file system of one megabyte, taken away at the end. `None` where this user may not have one.
-struct Small(TempDir);
+/// A file system of one megabyte, unmounted at the end. `None` if this user may not mount one.
+struct SmallDisk(TempDir);
 
-impl Small {
-    fn mount() -> Option<Small> {
+impl SmallDisk {
+    fn mount() -> Option<SmallDisk> {
         let folder = TempDir::new().unwrap();
         let mut command = Command::new("mount");
         command.args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(folder.path());
         let is_there = is_root() && command.output().is_ok_and(|output| output.status.success());
-        is_there.then_some(Small(folder))
+        is_there.then_some(SmallDisk(folder))
     }
 }
 
-impl Drop for Small {
+impl Drop for SmallDisk {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg(self.0.path()).status();
     }
 }
 
 #[test]
-fn others_on_the_disk_keep_their_room() {
-    let Some(small) = Small::mount() else { return skip("no file system can be mounted here") };
+fn free_space_is_left_for_other_programs() {
+    let Some(small) = SmallDisk::mount() else { return skip("no file system can be mounted here") };
     let mut spool = open(&small.0, WIDE);
     for number in 0..300 {
         store(&mut spool, batch(number * 100..number * 100 + 100), NOW).unwrap();
@@ -289,8 +289,8 @@ fn others_on_the_disk_keep_their_room() {
 }
 
 #[test]
-fn a_disk_filled_by_others_leaves_memory_and_is_used_again() {
-    let Some(small) = Small::mount() else { return skip("no file system can be mounted here") };
+fn with_a_full_disk_memory_is_used_until_there_is_space_again() {
+    let Some(small) = SmallDisk::mount() else { return skip("no file system can be mounted here") };
     let mut spool = open(&small.0, WIDE);
     store(&mut spool, batch(0..10), NOW).unwrap();
     let others = small.0.path().join("others");
@@ -305,7 +305,7 @@ fn a_disk_filled_by_others_leaves_memory_and_is_used_again() {
 }
 
 #[test]
-fn what_a_newer_version_wrote_is_set_aside_and_told() {
+fn files_of_a_newer_version_are_set_aside_and_reported() {
     let folder = TempDir::new().unwrap();
     store(&mut open(&folder, WIDE), batch(0..3), NOW).unwrap();
     let path = files(&folder).remove(0);

@@ -1,4 +1,4 @@
-//! Turn by turn, with a disk that refuses at a moment of the test's choice.
+//! Single turns of delivery, with a disk that fails at a chosen moment.
 
 use super::{batch, identity};
 use puypuy::delivery::disk::{Disk, Folder};
@@ -16,10 +16,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// Nobody there.
-struct Away;
+/// A sink that refuses connections.
+struct Unreachable;
 
-impl Sink for Away {
+impl Sink for Unreachable {
     fn name(&self) -> &'static str {
         "Away"
     }
@@ -42,12 +42,12 @@ impl Sink for Away {
 }
 
 /// A folder in which nothing can be written while it is full.
-struct Filling {
+struct FullDisk {
     folder: Folder,
     is_full: Arc<AtomicBool>,
 }
 
-impl Disk for Filling {
+impl Disk for FullDisk {
     fn path(&self) -> &Path {
         self.folder.path()
     }
@@ -101,17 +101,18 @@ fn a_batch_kept_in_two_files_stays_whole_when_the_disk_refuses_to_put_it_into_on
     let folder = TempDir::new().unwrap();
     let place = folder.path().join("spool");
     let is_full = Arc::new(AtomicBool::new(false));
-    let disk = Filling { folder: Folder::new(place.clone()), is_full: is_full.clone() };
+    let disk = FullDisk { folder: Folder::new(place.clone()), is_full: is_full.clone() };
     let now = Moment::now();
     let later = |seconds| Moment { at: now.at + Duration::from_secs(seconds), wall: now.wall + seconds as i64 };
-    // No batch may be as large as half of the bound.
+    // No batch may be larger than half of the limit.
     let size = codec::write(&batch(0..100), now.wall).len() as u64;
     let bounds = Bounds { entries: 1_000, bytes: size + size / 2, age: None };
     let spool = Spool::open(Box::new(disk), bounds, now).unwrap();
     let rejected = Rejected::new(Box::new(Folder::new(folder.path().join("rejected"))), "Away", 1 << 20);
     let queue = Arc::new(Queue::default());
     let period = Duration::from_secs(1);
-    let mut delivery = Delivery::new(Box::new(Away), identity(), queue.clone(), spool, rejected, period, (now, 4_711));
+    let mut delivery =
+        Delivery::new(Box::new(Unreachable), identity(), queue.clone(), spool, rejected, period, (now, 4_711));
 
     queue.push(batch(0..100));
     let Turn::Send(exchange) = delivery.turn(now, None) else { panic!("it is not sent") };

@@ -1,4 +1,4 @@
-//! The end: whatever the server and the disk do, it comes within five seconds and loses nothing without a word.
+//! Shutdown: whatever the server and the disk do, it takes at most five seconds and loses nothing without a message.
 
 use super::{Front, within};
 use crate::support::server::Step;
@@ -13,20 +13,20 @@ use std::time::Duration;
 const LIMIT: Duration = Duration::from_secs(5);
 
 #[test]
-fn a_server_that_never_answers_costs_no_point() {
+fn a_server_that_never_responds_costs_no_point() {
     let front = Front::influx(&[]);
     front.judge(|_| Step::Silence);
     front.counts(10_000, 1_000);
     let pid = front.home.start();
     front.wait_for_tick(3);
     assert!(front.term(pid) < LIMIT);
-    // What it never answered to has to be in the spool.
+    // Points without a response must be in the spool.
     assert_eq!(front.missing(10_000, front.ticks()), []);
     assert_eq!(front.told("ERROR"), [""; 0], "{}", front.home.log());
 }
 
 #[test]
-fn a_carbon_that_reads_and_never_hangs_up_costs_no_point() {
+fn a_carbon_that_reads_and_never_closes_costs_no_point() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     thread::spawn(move || {
@@ -60,19 +60,19 @@ fn a_slow_server_at_the_end_costs_no_point() {
     assert!(front.told("points are lost").is_empty(), "{}", front.home.log());
 }
 
-/// A file system of one megabyte in the place of `tmpdir`, taken away at the end.
-struct Small(std::path::PathBuf);
+/// A file system of one megabyte in place of `tmpdir`, unmounted at the end.
+struct SmallDisk(std::path::PathBuf);
 
-impl Drop for Small {
+impl Drop for SmallDisk {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg("-l").arg(&self.0).status();
     }
 }
 
 #[test]
-fn what_a_full_disk_does_not_take_before_the_end_is_told_and_counted() {
+fn points_lost_to_a_full_disk_at_the_end_are_logged_and_counted() {
     let mut front = Front::influx(&[]);
-    let small = Small(front.home.path("tmp"));
+    let small = SmallDisk(front.home.path("tmp"));
     fs::create_dir(&small.0).unwrap();
     let mut mount = Command::new("mount");
     mount.args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(&small.0);
@@ -84,7 +84,7 @@ fn what_a_full_disk_does_not_take_before_the_end_is_told_and_counted() {
     let pid = front.home.start();
     front.wait_for_tick(2);
     within(10, "the first ticks in the spool", || front.spooled().len() == 200);
-    // Others fill the disk, and nothing more fits.
+    // Other programs fill the disk, and nothing more fits.
     let _ = fs::write(small.0.join("others"), vec![0; 2 << 20]);
     front.wait_for_tick(4);
     assert!(front.term(pid) < LIMIT);
@@ -111,11 +111,11 @@ fn a_stop_of_a_healthy_daemon_leaves_nothing_behind() {
     assert_eq!(front.doubled(), 0);
 }
 
-/// Somebody pulls the plug, thirty times: what is gone is younger than what may be in memory alone.
+/// Kills the daemon thirty times: lost points are younger than what may be in memory alone.
 #[test]
-fn a_daemon_that_is_killed_loses_the_last_moments_alone() {
+fn a_killed_daemon_only_loses_the_last_moments() {
     const POINTS: i64 = 50;
-    /// Every fifth of a second a tick; a second may wait in memory; the rest is for a busy machine.
+    /// A tick every fifth of a second; points may be in memory for a second; the rest is for a busy machine.
     const MOMENTS: i64 = 5 + 4;
     let lives: Vec<_> = (0..6)
         .map(|number: u64| {
@@ -138,7 +138,7 @@ fn a_daemon_that_is_killed_loses_the_last_moments_alone() {
                 let is_young = |tick: &i64| may_be_gone.iter().any(|(from, to)| (*from..=*to).contains(tick));
                 let old: Vec<i64> = missing.iter().filter(|tick| !is_young(tick)).copied().collect();
                 assert!(old.is_empty(), "ticks {old:?} are gone, killed at {may_be_gone:?}\n{}", front.home.log());
-                // And what is left is still good.
+                // And what is left is still valid.
                 front.judge(|_| Step::status(204));
                 let ticks = front.ticks();
                 front.home.start();
@@ -152,7 +152,7 @@ fn a_daemon_that_is_killed_loses_the_last_moments_alone() {
 }
 
 #[test]
-fn a_start_and_a_stop_in_one_breath_lose_nothing() {
+fn a_start_directly_followed_by_a_stop_loses_nothing() {
     let front = Front::influx(&[]).every("0.2");
     front.judge(|_| Step::Silence);
     front.counts(20, 1_000);

@@ -1,5 +1,5 @@
-//! Half broken: a server that stumbles over some of what it gets. The rest flows, and in the end the culprit lies alone in the
-//! rejected area, with its reason; nothing else does.
+//! A half-broken server, which fails on some points. The others are delivered, and in the end exactly the point at
+//! fault is in the rejected area, with its reason.
 
 use super::{Front, Key, within};
 use crate::support::server::Step;
@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 const POINTS: i64 = 200;
 const REFUSED: fn() -> Step = || Step::answer(500, &[], "{\"error\":\"internal error\"}");
 
-/// What the server stumbles over.
+/// The failure of the server.
 const CULPRIT: Key = (3, 7);
 
-/// One point of one tick does that to any request with it: no other tick waits for it.
+/// One point of one tick causes this failure in every request that contains it; no other tick waits for it.
 fn one_point(bad: fn() -> Step, more: &[(&str, &str)]) -> Front {
     let front = Front::influx(more);
     front.judge(move |points| if points.contains(&CULPRIT) { bad() } else { Step::status(204) });
@@ -27,7 +27,8 @@ fn one_point(bad: fn() -> Step, more: &[(&str, &str)]) -> Front {
     front
 }
 
-/// In the end the culprit alone is refused, after few attempts with growing gaps, and whoever reads the log is told of that alone.
+/// In the end only the point at fault is refused, after few attempts at growing intervals, and the log reports only
+/// that.
 fn refuses_the_culprit(front: &Front, reason: &str) {
     within(80, "the culprit in the rejected area", || !front.rejected().0.is_empty());
     let (refused, reasons) = front.rejected();
@@ -40,14 +41,14 @@ fn refuses_the_culprit(front: &Front, reason: &str) {
         front.requests().iter().filter(|seen| seen.points.contains(&CULPRIT)).map(|seen| seen.at).collect();
     let gaps: Vec<Duration> = attempts.windows(2).map(|pair| pair[1] - pair[0]).collect();
     assert!(attempts.len() <= 40, "{gaps:?}");
-    // A connection that was kept and is closed is tried once more at once.
+    // A closed kept connection is retried once at once.
     assert!(gaps.iter().rev().take(2).max() > Some(&Duration::from_secs(10)), "{gaps:?}");
-    within(2, "a word about it", || front.told("refused for good").len() == 1);
+    within(2, "a log line about it", || front.told("refused for good").len() == 1);
     assert_eq!(front.told("ERROR").len(), 1, "{}", front.home.log());
     assert_eq!(front.told("are not taken while others are").len(), 1, "{}", front.home.log());
 }
 
-/// Every point but the excepted is stored soon after its tick was first heard of.
+/// Every point except the excepted ones is stored soon after the server first saw its tick.
 fn flows(front: &Front, is_excepted: impl Fn(i64, i64) -> bool, limit: Duration) {
     let (mut first, mut stored) = (BTreeMap::<i64, Instant>::new(), BTreeMap::<Key, Instant>::new());
     for seen in front.requests() {
@@ -68,13 +69,13 @@ fn flows(front: &Front, is_excepted: impl Fn(i64, i64) -> bool, limit: Duration)
 }
 
 #[test]
-fn one_point_that_is_never_answered_keeps_no_tick_waiting() {
+fn a_point_without_a_response_delays_no_tick() {
     one_point(|| Step::Silence, &[("timeout", "1")]);
 }
 
 /// Each takes more than a minute, nearly all of it waiting.
 #[test]
-fn one_point_at_which_the_server_stumbles_is_found() {
+fn one_point_on_which_the_server_fails_is_found() {
     let fails = || refuses_the_culprit(&one_point(REFUSED, &[]), "internal error");
     let hangs_up = || refuses_the_culprit(&one_point(|| Step::Close, &[]), "connection");
     let (fails, hangs_up) = (thread::spawn(fails), thread::spawn(hangs_up));
@@ -84,7 +85,7 @@ fn one_point_at_which_the_server_stumbles_is_found() {
     series.into_iter().for_each(|series| series.join().unwrap());
 }
 
-/// One series of 200 does it, so something of every tick, for as long as it runs: all others arrive.
+/// One series of 200 causes it, so some point of every tick, all the time: all others arrive.
 fn one_series(bad: fn() -> Step) {
     let is_bad = |key: &Key| key.1 == 7;
     let front = Front::influx(&[]);
@@ -97,19 +98,20 @@ fn one_series(bad: fn() -> Step) {
     assert!(front.rejected().0.iter().all(is_bad));
 }
 
-/// Each request with it costs a second, and there is one in every tick: the others come late, but they come.
+/// Each request with this series costs a second, and there is one in every tick: the others arrive late, but they
+/// arrive.
 #[test]
-fn one_series_that_is_never_answered_stops_no_other() {
+fn a_series_without_a_response_stops_no_other() {
     let front = Front::influx(&[("timeout", "1")]);
     front.judge(|points| if points.iter().any(|key| key.1 == 7) { Step::Silence } else { Step::status(204) });
     front.counts(POINTS, 2);
     front.home.start();
-    // Seven of eight: the search among the rest goes on in the same way.
+    // Seven of eight: the search among the rest continues in the same way.
     within(45, "most others", || front.stored().len() as i64 >= 2 * (POINTS - POINTS / 8));
     assert!(front.rejected().0.is_empty());
 }
 
-/// OpenTSDB tells of each point: the others are there, and this one comes when its region is there again.
+/// OpenTSDB reports on each point: the others are stored, and this one is when its region is available again.
 #[test]
 fn a_series_that_opentsdb_cannot_store_for_now_waits_alone() {
     let front = Front::of(&["OpenTSDB", "address"], &[]);

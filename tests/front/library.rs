@@ -1,4 +1,4 @@
-//! What no server can do: a sink that panics, and one that is far away.
+//! Failures that no server can cause: a sink that panics, and a slow one on another machine.
 
 use crate::delivery::{batch, start};
 use puypuy::delivery::codec;
@@ -10,13 +10,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// Counts what it was sent, on another machine; panics at that number of points.
-struct Far {
+/// Counts the points it was sent, as on another machine; panics at this number of points.
+struct RemoteSink {
     got: Arc<Mutex<usize>>,
     panics_at: usize,
 }
 
-impl Sink for Far {
+impl Sink for RemoteSink {
     fn name(&self) -> &'static str {
         "Far"
     }
@@ -36,12 +36,12 @@ impl Sink for Far {
     }
 }
 
-/// Ticks of a minute, and checks that are faster: nobody waits for the minute.
+/// Ticks of a minute, and faster checks: their points do not wait for the minute.
 #[test]
-fn what_is_first_sent_to_another_machine_does_not_wait_for_the_period() {
+fn first_points_to_another_machine_do_not_wait_for_the_period() {
     let folder = TempDir::new().unwrap();
     let got = Arc::<Mutex<usize>>::default();
-    let sink = Far { got: got.clone(), panics_at: usize::MAX };
+    let sink = RemoteSink { got: got.clone(), panics_at: usize::MAX };
     let (queue, running) = start(folder.path(), Box::new(sink), Duration::from_secs(60));
     let begun = Instant::now();
     queue.push(batch(0..3));
@@ -54,11 +54,11 @@ fn what_is_first_sent_to_another_machine_does_not_wait_for_the_period() {
 }
 
 #[test]
-fn a_sink_that_panics_ends_it_with_a_sentence_and_loses_nothing() {
+fn a_sink_that_panics_ends_the_daemon_with_a_message_and_loses_nothing() {
     let folder = TempDir::new().unwrap();
     let got = Arc::<Mutex<usize>>::default();
     let (queue, running) =
-        start(folder.path(), Box::new(Far { got: got.clone(), panics_at: 4 }), Duration::from_millis(100));
+        start(folder.path(), Box::new(RemoteSink { got: got.clone(), panics_at: 4 }), Duration::from_millis(100));
     queue.push(batch(0..3));
     super::within(5, "the first", || *got.lock().unwrap() == 3);
     queue.push(batch(3..10));

@@ -1,7 +1,7 @@
-//! Delivery through the front door: the real daemon, a script that counts, and a server that understands what it gets.
+//! Delivery end to end: the real daemon, a script that counts, and a server that parses what it receives.
 //!
-//! Points are counted, not seconds: each is known by the tick that made it and its place in it, so what the script said can be
-//! compared with what the server stored and what lies in the spool.
+//! Points are identified by the tick that made them and their position in it, so the output of the script can be
+//! compared with what the server stored and what is in the spool. Nothing depends on timing.
 
 mod end;
 mod half_broken;
@@ -21,25 +21,25 @@ use std::sync::{Arc, Mutex};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// A point: its tick, and its place in it.
+/// A point: its tick, and its position in it.
 type Key = (i64, i64);
 
-/// A request as the server understood it.
+/// A parsed request.
 #[derive(Clone, Debug)]
-struct Seen {
+struct ParsedRequest {
     at: Instant,
     points: Vec<Key>,
     is_stored: bool,
 }
 
-/// What the server does with the points of a request. What it answers 204 to it has stored.
+/// The server's response to the points of a request. Points that it answers with 204 are stored.
 type Judge = dyn Fn(&[Key]) -> Step + Send + Sync;
 
 /// A daemon, its home and its server.
 struct Front {
     home: Home,
     server: Server,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    seen: Arc<Mutex<Vec<ParsedRequest>>>,
 }
 
 impl Front {
@@ -65,19 +65,19 @@ impl Front {
         Front { home: self.home.with("check_period_seconds", seconds), ..self }
     }
 
-    /// From now on the server does this.
+    /// Sets the behaviour of the server from now on.
     fn judge(&self, judge: impl Fn(&[Key]) -> Step + Send + Sync + 'static) {
         let (seen, judge): (_, Box<Judge>) = (Arc::clone(&self.seen), Box::new(judge));
         self.server.script(vec![Step::think(move |request| {
             let points = keys(request);
             let step = judge(&points);
             let is_stored = says(&step).starts_with(b"HTTP/1.1 204");
-            seen.lock().unwrap().push(Seen { at: Instant::now(), points, is_stored });
+            seen.lock().unwrap().push(ParsedRequest { at: Instant::now(), points, is_stored });
             step
         })]);
     }
 
-    /// A script of that name with that text, complete from its first moment.
+    /// Creates a script with this name and text atomically.
     fn script(&self, name: &str, text: &str) {
         let unfinished = self.home.path("unfinished");
         fs::write(&unfinished, text).unwrap();
@@ -85,7 +85,7 @@ impl Front {
         fs::rename(unfinished, self.home.path("scripts_enabled").join(name)).unwrap();
     }
 
-    /// A script that tells so many points a tick, `ticks` times.
+    /// A script that prints this many points per tick, `ticks` times.
     fn counts(&self, points: i64, ticks: i64) {
         let last = points - 1;
         let text = format!(
@@ -96,7 +96,7 @@ impl Front {
         self.script("check_counts.sh", &text);
     }
 
-    /// Ticks in which the script has told all.
+    /// The ticks in which the script has printed everything.
     fn ticks(&self) -> i64 {
         self.home.read("ticks").trim().parse().unwrap_or_default()
     }
@@ -105,22 +105,22 @@ impl Front {
         within(20, &format!("tick {tick}"), || self.ticks() >= tick);
     }
 
-    /// All points of so many ticks of that size.
+    /// All points of this many ticks of this size.
     fn all(points: i64, ticks: i64) -> BTreeSet<Key> {
         (1..=ticks).flat_map(|tick| (0..points).map(move |place| (tick, place))).collect()
     }
 
-    fn requests(&self) -> Vec<Seen> {
+    fn requests(&self) -> Vec<ParsedRequest> {
         self.seen.lock().unwrap().clone()
     }
 
-    /// What the server has.
+    /// The points that the server has.
     fn stored(&self) -> BTreeSet<Key> {
         let seen = self.seen.lock().unwrap();
         seen.iter().filter(|seen| seen.is_stored).flat_map(|seen| seen.points.iter().copied()).collect()
     }
 
-    /// How many times each point was stored, where that is more than once.
+    /// How often each point was stored, if more than once.
     fn doubled(&self) -> usize {
         let mut times = BTreeMap::<Key, usize>::new();
         let seen = self.seen.lock().unwrap();
@@ -129,18 +129,18 @@ impl Front {
         times.values().filter(|times| **times > 1).count()
     }
 
-    /// What lies in the files of the spool.
+    /// The points in the spool files.
     fn spooled(&self) -> BTreeSet<Key> {
         spooled(&self.home.path("tmp/spool"))
     }
 
-    /// What is neither on the server nor in the spool. The daemon has ended.
+    /// The points that are neither on the server nor in the spool. The daemon has ended.
     fn missing(&self, points: i64, ticks: i64) -> Vec<Key> {
         let there: BTreeSet<Key> = self.stored().union(&self.spooled()).copied().collect();
         Front::all(points, ticks).difference(&there).copied().collect()
     }
 
-    /// The points in the rejected area, and the reasons that stand there.
+    /// The points in the rejected area, and their reasons.
     fn rejected(&self) -> (BTreeSet<Key>, BTreeSet<String>) {
         let (mut points, mut reasons) = (BTreeSet::new(), BTreeSet::new());
         for file in fs::read_dir(self.home.path("tmp/rejected")).into_iter().flatten().flatten() {
@@ -154,7 +154,7 @@ impl Front {
         (points, reasons)
     }
 
-    /// TERM; how long the daemon took to end.
+    /// Sends TERM and waits; returns how long the daemon took to end.
     fn term(&self, pid: i32) -> Duration {
         let begun = Instant::now();
         signal(pid, "TERM");
@@ -162,12 +162,12 @@ impl Front {
         begun.elapsed()
     }
 
-    /// Lines of the log that hold these words.
+    /// Lines of the log that contain this text.
     fn told(&self, words: &str) -> Vec<String> {
         self.home.log().lines().filter(|line| line.contains(words)).map(String::from).collect()
     }
 
-    /// The number of points that were dropped, by all lines of the log that say so.
+    /// The number of dropped points, summed over all such lines of the log.
     fn told_lost(&self) -> usize {
         let count = |line: &String, mark: &str| {
             line.split(mark).next().unwrap().rsplit(' ').next().unwrap().parse::<usize>().unwrap()
@@ -177,7 +177,7 @@ impl Front {
     }
 }
 
-/// Waits for something to become true.
+/// Waits until a condition is true.
 fn within(seconds: u64, what: &str, mut condition: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !condition() {
@@ -186,7 +186,7 @@ fn within(seconds: u64, what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// The bytes that a step writes.
+/// The bytes of a response step.
 fn says(step: &Step) -> &[u8] {
     match step {
         Step::Answer(bytes) | Step::AnswerAndClose(bytes) => bytes,

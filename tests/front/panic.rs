@@ -1,9 +1,9 @@
-//! The real program, when its delivery panics: it must not go on collecting for nobody.
+//! The real program when its delivery panics: it must not continue to collect.
 
 use crate::support::{Home, skip};
 use std::process::{Command, Stdio};
 
-/// A clock that fails once for one thread, when the test wants it: the language's own clock panics then.
+/// A clock that fails once in one thread, when the test wants it: Rust's own clock panics then.
 const CLOCK: &str = r#"
 #define _GNU_SOURCE
 #include <string.h>

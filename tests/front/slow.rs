@@ -1,10 +1,10 @@
-//! Slow, not dead: what the server does not take in time waits in the spool, and nothing is dropped.
+//! A slow server: points that it does not accept in time wait in the spool, and nothing is dropped.
 
 use super::{Front, within};
 use crate::support::server::Step;
 use std::time::Duration;
 
-/// Ten thousand points a tick, and an answer takes nearly the whole tick.
+/// Ten thousand points per tick, and a response takes nearly the whole tick.
 fn overflows(answer: u64) {
     const POINTS: i64 = 10_000;
     let front = Front::influx(&[]);
@@ -37,9 +37,9 @@ fn a_tick_of_forty_thousand_points_arrives_whole() {
     assert!(front.told("ERROR").is_empty() && front.told("check_counts.sh: ").len() == 1, "{}", front.home.log());
 }
 
-/// The backlog of a slow server drains while ticks go on.
+/// The backlog of a slow server is delivered while ticks continue.
 #[test]
-fn a_backlog_drains_although_answers_are_slow() {
+fn a_backlog_is_delivered_although_responses_are_slow() {
     const POINTS: i64 = 100;
     let mut front = Front::influx(&[]).every("0.5");
     front.server.down();
@@ -51,9 +51,9 @@ fn a_backlog_drains_although_answers_are_slow() {
     within(20, "all twelve ticks", || front.stored() == Front::all(POINTS, 12));
 }
 
-/// Ten that are ended at their deadline: their outcomes come one by one, and go together.
+/// Ten scripts that are ended at their deadline: their results arrive one by one, and are sent together.
 #[test]
-fn late_outcomes_make_few_requests() {
+fn late_results_make_few_requests() {
     let front = Front::influx(&[]);
     for number in 0..10 {
         front.script(

@@ -1,4 +1,4 @@
-//! The spool's folder under other people's hands.
+//! The spool folder, changed by other programs and users.
 
 use super::{Front, within};
 use crate::support::{Home, is_root, lives, skip};
@@ -11,9 +11,9 @@ use std::time::Duration;
 
 const POINTS: i64 = 20;
 
-/// Removed with all that was in it while the server is away: made and locked anew, and told.
+/// Removed with all its content while the server is away: it is created and locked again, and this is logged.
 #[test]
-fn a_folder_that_somebody_removed_is_made_and_locked_anew() {
+fn a_removed_folder_is_created_and_locked_again() {
     let mut front = Front::influx(&[]);
     front.server.down();
     front.counts(POINTS, 1_000);
@@ -41,7 +41,7 @@ fn a_folder_that_somebody_removed_is_made_and_locked_anew() {
     );
 }
 
-/// As the user nobody, whom permissions bind.
+/// As the user nobody, for whom permissions apply.
 #[test]
 fn a_file_that_cannot_be_read_now_is_delivered_later() {
     let mut front = Front::influx(&[]);
@@ -64,7 +64,7 @@ fn a_file_that_cannot_be_read_now_is_delivered_later() {
     let first = names().remove(0);
     let at_work = Command::new("chown").args(["-R", "nobody"]).arg(front.home.path("")).status();
     assert!(at_work.unwrap().success());
-    // Root's own, and nobody else's.
+    // Readable for root only.
     for change in [["chown", "root"], ["chmod", "000"]] {
         assert!(Command::new(change[0]).arg(change[1]).arg(&first).status().unwrap().success());
     }
@@ -73,7 +73,7 @@ fn a_file_that_cannot_be_read_now_is_delivered_later() {
     let front = Front { home, ..front };
     front.home.start();
     within(10, "the file that can be read", || front.stored().len() as i64 == POINTS);
-    within(5, "a word about it", || front.told("cannot be read: ").len() == 1);
+    within(5, "a log line about it", || front.told("cannot be read: ").len() == 1);
     assert!(first.exists() && !front.home.path("tmp/spool/quarantine").exists());
     for change in [["chown", "nobody"], ["chmod", "600"]] {
         assert!(Command::new(change[0]).arg(change[1]).arg(&first).status().unwrap().success());
@@ -84,7 +84,7 @@ fn a_file_that_cannot_be_read_now_is_delivered_later() {
 }
 
 #[test]
-fn a_damaged_file_takes_no_other_place_in_quarantine() {
+fn a_damaged_file_replaces_no_other_in_quarantine() {
     let mut front = Front::influx(&[]);
     front.server.down();
     front.counts(POINTS, 2);
@@ -110,9 +110,9 @@ fn a_damaged_file_takes_no_other_place_in_quarantine() {
     assert_eq!(front.told("set aside as").len(), 1);
 }
 
-/// Root asks for it, and the daemon is somebody else.
+/// Root runs the command, and the daemon runs as another user.
 #[test]
-fn what_root_puts_into_the_spool_of_another_is_that_users() {
+fn files_that_root_puts_into_another_users_spool_belong_to_that_user() {
     if !is_root() {
         return skip("only root makes files of others");
     }

@@ -1,4 +1,4 @@
-//! A server that refuses everything has no point refused for good, and the log of a run is one that can be read.
+//! A server that refuses everything has no point refused permanently, and the log stays short.
 
 use super::{Front, within};
 use crate::support::Home;
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 const POINTS: i64 = 50;
 
-/// To everything the same answer, for five ticks; then all is well, and everything comes.
+/// The same response to everything, for five ticks; then everything works, and all points arrive.
 fn pauses(front: Front, bad: Step, good: Step) {
     front.judge(move |_| bad.clone());
     front.counts(POINTS, 5);
@@ -53,14 +53,14 @@ fn a_413_to_everything_is_no_refusal() {
 }
 
 #[test]
-fn oddeye_without_a_word_is_no_refusal() {
+fn an_empty_response_of_oddeye_is_no_refusal() {
     let front = Front::of(&["OddEye", "url"], &[("uuid", "0f0f0f0f-0f0f-0f0f-0f0f-0f0f0f0f0f0f")]);
     pauses(front, Step::answer(200, &[], ""), Step::answer(200, &[], "{\"state\":OK}"));
 }
 
-/// Two requests well, two away, again and again: three lines, not thirty.
+/// Two requests succeed, two fail, again and again: three lines, not thirty.
 #[test]
-fn a_flapping_server_is_told_of_in_few_lines() {
+fn a_flapping_server_is_logged_in_few_lines() {
     let front = Front::influx(&[]).every("0.2");
     let (asked, away) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
     let seen = Arc::clone(&away);
@@ -80,9 +80,9 @@ fn a_flapping_server_is_told_of_in_few_lines() {
     assert_eq!(front.missing(5, front.ticks()), []);
 }
 
-/// More in one tick than memory may hold: the log blames the tick, and not a disk that is well.
+/// More points in one tick than memory may hold: the log names the tick as the reason, and not the disk.
 #[test]
-fn a_tick_that_is_too_large_is_told_as_such() {
+fn a_tick_that_is_too_large_is_reported_as_such() {
     let home = Home::new().with("check_period_seconds", "30").to(&[("tsdtype", "Prometheus")]);
     for folder in ["conf", "scripts_enabled"] {
         fs::create_dir(home.path(folder)).unwrap();
@@ -99,5 +99,5 @@ fn a_tick_that_is_too_large_is_told_as_such() {
     home.start();
     let told =
         "10000 points dropped: more came in one tick than memory may hold, 100000 points or 64 MiB: lower max_series";
-    within(40, "a word about it", || home.log().contains(told));
+    within(40, "a log line about it", || home.log().contains(told));
 }

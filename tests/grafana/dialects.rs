@@ -1,4 +1,5 @@
-//! How each data source of Grafana is asked for a line of a chart; names are made by the code of the sink that wrote them.
+//! The query for a line of a chart in each data source of Grafana; names are made by the code of the sink that writes
+//! them.
 
 use puypuy::check::Spec;
 use puypuy::check::chart::Look;
@@ -12,11 +13,11 @@ pub struct Line<'a> {
     pub look: Look,
     /// Drawn as its change per second.
     pub is_counter: bool,
-    /// Unix time, of which Grafana wants milliseconds.
+    /// Unix time in seconds, which Grafana needs in milliseconds.
     pub is_time: bool,
     /// Whether the legend needs the name.
     pub is_named: bool,
-    /// The keys of its tags, in order, as they were recorded: several where versions differ.
+    /// The keys of its tags, in order, as recorded: several sets if versions differ.
     pub keys: Vec<Vec<String>>,
 }
 
@@ -38,12 +39,12 @@ impl Line<'_> {
         names
     }
 
-    /// Whether there may be more servers than one, told apart by the tag `instance`.
+    /// Whether there may be several servers, identified by the tag `instance`.
     fn has_instances(&self) -> bool {
         self.spec.conf != "system.ini"
     }
 
-    /// A legend of these names, each as the data source writes a tag, and that of the metric.
+    /// A legend of these tags, in the notation of the data source, and of the metric name.
     fn legend(&self, tag: impl Fn(&str) -> String, metric: &str) -> String {
         let mut words: Vec<String> = self.names().into_iter().map(tag).collect();
         if self.is_named || words.is_empty() {
@@ -56,7 +57,7 @@ impl Line<'_> {
         self.metric.contains('{')
     }
 
-    /// The name with `other` for each part that a pattern leaves open.
+    /// The name with `other` in place of each variable part of a pattern.
     fn with(&self, other: &str, plain: impl Fn(&str) -> String) -> String {
         let mut parts = self.metric.split('{');
         let first = plain(parts.next().unwrap_or_default());
@@ -64,13 +65,13 @@ impl Line<'_> {
     }
 }
 
-/// The name as a regular expression, or a beginning of one.
+/// The name as a regular expression, or the beginning of one.
 fn quoted(text: &str) -> String {
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "_-/".contains(letter);
     text.chars().map(|letter| if is_plain(letter) { letter.to_string() } else { format!("[{letter}]") }).collect()
 }
 
-/// What stands at the beginning, and what stands anywhere, as expressions.
+/// Expressions for text at the beginning, and for text anywhere.
 fn left_out(begins: &[&str]) -> (Vec<String>, Vec<String>) {
     let (anywhere, first): (Vec<&str>, Vec<&str>) = begins.iter().partition(|begin| begin.starts_with('*'));
     (first.into_iter().map(quoted).collect(), anywhere.into_iter().map(|part| quoted(&part[1..])).collect())
@@ -83,9 +84,9 @@ pub struct Dialect {
     pub title: &'static str,
     /// Its type in Grafana.
     pub plugin: &'static str,
-    /// What fills the variable `host`.
+    /// The query of the variable `host`.
     pub hosts: fn() -> Value,
-    /// `None` where it has no such query.
+    /// `None` if it cannot express the query.
     pub target: fn(&Line) -> Option<Value>,
 }
 
@@ -132,7 +133,7 @@ fn influxdb(line: &Line) -> Option<Value> {
         let parts: Vec<String> = first.into_iter().map(|begin| format!("^{begin}")).chain(anywhere).collect();
         filter += &format!(" AND \"{tag}\" !~ /{}/", parts.join("|"));
     }
-    // Series without the tag would come as one without a name.
+    // Series without the tag would be shown without a name.
     if let Some(tag) = line.look.each {
         filter += &format!(" AND \"{tag}\" != ''");
     }
@@ -177,7 +178,7 @@ fn prometheus(line: &Line) -> Option<Value> {
             .chain(anywhere.into_iter().map(|part| format!(".*{part}.*")));
         format!("{tag}!~\"{}\"", parts.collect::<Vec<_>>().join("|"))
     }));
-    // A rate forgets the name: what differs in nothing else must keep it as a label.
+    // A rate drops the metric name: series that differ in nothing else must keep it as a label.
     let (mut selected, legend_name) = match line.is_pattern() {
         true => {
             labels.insert(0, format!("__name__=~\"{}\"", line.with(".+", |part| quoted(&name(part)))));
@@ -198,7 +199,7 @@ fn prometheus(line: &Line) -> Option<Value> {
         false => (format!("{}{{{}}}", name(line.metric), labels.join(",")), name(line.metric)),
     };
     if line.is_counter {
-        // Without a step it is asked once a minute, which is too seldom for a rate.
+        // Without a step it queries once a minute, which is too seldom for a rate.
         let step = if line.is_pattern() { ":$__interval" } else { "" };
         selected = format!("rate({selected}[$__rate_interval{step}])");
     }
@@ -208,13 +209,14 @@ fn prometheus(line: &Line) -> Option<Value> {
     if line.is_time {
         selected += " * 1000";
     }
-    // The scraper has a label of that name, too, and renames ours.
+    // The scraper has a label with this name, too, and renames ours.
     let instance = if line.has_instances() { " {{exported_instance}}" } else { "" };
     let legend = line.legend(|tag| format!("{{{{{tag}}}}}"), &legend_name) + instance;
     Some(json!({ "expr": selected, "legendFormat": legend, "range": true }))
 }
 
-/// Paths have the values of the tags, not their keys: their places are those that were recorded. The location may not be set.
+/// Paths have the values of tags, not their keys: their positions are those that were recorded. The location may be
+/// empty.
 fn graphite(line: &Line) -> Option<Value> {
     let node = |text: &str| {
         let mut path = String::new();
@@ -241,7 +243,7 @@ fn graphite(line: &Line) -> Option<Value> {
         let mut target = format!("group(*.*.$host.*.{rest},*.*.$host.{rest})");
         if let Some((tag, begins)) = look.without {
             let behind = keys.len() - keys.iter().position(|key| key == tag).unwrap();
-            // A dot opens a level of its own, which the path above does not fit.
+            // A dot opens another level, which the path above does not match.
             let (first, anywhere) = left_out(begins);
             let parts = first
                 .into_iter()
@@ -267,7 +269,7 @@ fn graphite(line: &Line) -> Option<Value> {
     };
     let mut targets: Vec<String> = forms.iter().map(one).collect();
     targets.sort();
-    // Tags of other keys make the same path.
+    // Tags with other keys make the same path.
     targets.dedup();
     let target = match &*targets {
         [only] => only.clone(),
@@ -281,7 +283,7 @@ fn opentsdb(line: &Line) -> Option<Value> {
     if line.is_pattern() || line.is_time {
         return None;
     }
-    let name = json::few(line.metric).into_owned();
+    let name = json::restricted(line.metric).into_owned();
     let mut filters = vec![json!({ "type": "literal_or", "tagk": "host", "filter": "$host", "groupBy": false })];
     filters.extend(
         line.look

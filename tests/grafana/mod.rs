@@ -1,4 +1,5 @@
-//! The dashboards in `dist/grafana`, made from the charts of the checks: compared, and written anew with UPDATE_EXPECT=1.
+//! The dashboards in `dist/grafana` are generated from the charts of the checks: they are compared, and rewritten with
+//! UPDATE_EXPECT=1.
 
 mod dialects;
 
@@ -14,12 +15,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-/// Of Grafana 10 and 11.
+/// Schema version of Grafana 10 and 11.
 const SCHEMA: u32 = 39;
 /// Columns of a dashboard.
 const WIDTH: usize = 24;
 
-/// The keys of the tags of each metric that was recorded, and all that its check tells.
+/// The keys of the tags of each recorded metric, and all fields of its check.
 type Keys = BTreeMap<String, Vec<Vec<String>>>;
 
 fn keys(spec: &Spec) -> Keys {
@@ -34,7 +35,7 @@ fn keys(spec: &Spec) -> Keys {
     keys
 }
 
-/// The unit as Grafana knows it.
+/// The unit in Grafana's notation.
 fn unit(unit: &str) -> String {
     match unit {
         "%" => "percent",
@@ -74,7 +75,7 @@ impl Board<'_> {
         json!({ "type": self.dialect.plugin, "uid": "${datasource}" })
     }
 
-    /// What is asked for a chart: above the axis, and below.
+    /// The queries of a chart: above the axis, and below.
     fn targets(&self, chart: &Drawn, metrics: &[&'static str]) -> Vec<(Value, bool)> {
         let spec = self.specs[chart.check];
         let all = metrics.len() + chart.look.below.len();
@@ -105,7 +106,7 @@ impl Board<'_> {
         targets
     }
 
-    /// `None` where the data source has nothing for it.
+    /// `None` if the data source has nothing for it.
     fn panel(&mut self, chart: &Drawn, kind: &str, metrics: &[&'static str], place: [usize; 4]) -> Option<Value> {
         let targets = self.targets(chart, metrics);
         if targets.is_empty() {
@@ -127,7 +128,7 @@ impl Board<'_> {
         }
         let options = match kind {
             "timeseries" => {
-                // Of a host whose period is longer than what the screen could show.
+                // For a host whose period is longer than the resolution of the screen.
                 defaults["custom"] = json!({ "lineWidth": 1, "fillOpacity": 10, "showPoints": "never", "axisSoftMin": 0, "spanNulls": 180_000 });
                 if stacked {
                     defaults["custom"]["stacking"] = json!({ "mode": "normal", "group": "A" });
@@ -152,7 +153,7 @@ impl Board<'_> {
         }))
     }
 
-    /// Charts beside each other, from that line on; and the line below them.
+    /// Places charts side by side, from this line on; returns the line below them.
     fn grid(&mut self, charts: &[&Drawn], columns: usize, height: usize, from: usize) -> (Vec<Value>, usize) {
         let width = WIDTH / columns;
         let mut panels: Vec<Value> = Vec::new();
@@ -178,7 +179,7 @@ impl Board<'_> {
     }
 }
 
-/// A number at the top for each tile: its kind, its width and its place.
+/// A number at the top for each tile: its kind, its width and its position.
 fn tile(tile: Tile) -> (&'static str, usize, usize) {
     match tile {
         Tile::Cpu => ("gauge", 0, 4),
@@ -240,14 +241,14 @@ fn dashboard(dialect: &Dialect, keys: &BTreeMap<&'static str, Keys>) -> Value {
     })
 }
 
-/// A panel a line: a change of a chart is a change of a line.
+/// One panel per line, so that a change of a chart is a change of one line.
 fn text(dashboard: &Value) -> String {
     let mut text = String::new();
     push(&mut text, dashboard, "");
     text + "\n"
 }
 
-/// What has panels takes several lines, all else one.
+/// Objects with panels take several lines, all others one.
 fn push(text: &mut String, value: &Value, indent: &str) {
     let panels = value["panels"].as_array().filter(|panels| !panels.is_empty());
     let Some(panels) = panels else { return *text += &format!("{indent}{value}") };
@@ -262,7 +263,7 @@ fn push(text: &mut String, value: &Value, indent: &str) {
 }
 
 #[test]
-fn the_dashboards_are_made_from_the_charts() {
+fn the_dashboards_are_generated_from_the_charts() {
     let mut wrong = Vec::new();
     let keys = specs().map(|spec| (spec.name, keys(spec))).collect();
     for dialect in DIALECTS {

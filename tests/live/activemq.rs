@@ -1,5 +1,5 @@
-//! check_activemq against ActiveMQ of Maven Central: with its own Jolokia, and with the agent, compared with what its own tools
-//! sent and took and with its beans.
+//! check_activemq against ActiveMQ from Maven Central, with its own Jolokia and with the agent, compared with what its
+//! own tools sent and received and with its beans.
 
 use crate::cache::output;
 use crate::maven::{Artifact, class_path, file, java};
@@ -17,21 +17,21 @@ use tempfile::TempDir;
 const START: Duration = Duration::from_secs(90);
 const BEAN: &str = "org.apache.activemq:brokerName=localhost,type=Broker";
 
-/// A broker in a folder of its own.
+/// A broker in its own folder.
 struct Broker {
-    /// The words before those of its tools.
+    /// The arguments before those of its tools.
     tool: Vec<String>,
-    /// The words that start it.
+    /// The arguments that start it.
     server: Vec<String>,
     java: PathBuf,
     folder: TempDir,
-    /// Of messages, of Jolokia, and Jolokia's path.
+    /// The ports of messages and of Jolokia, and the path of Jolokia.
     port: u16,
     jolokia: (u16, &'static str),
 }
 
 impl Broker {
-    /// As it is shipped, with its console and a login.
+    /// As shipped, with its console and a login.
     fn shipped(artifact: &'static str, name: &str) -> Result<Broker, String> {
         let (java, archive) = (java()?, file(artifact)?);
         let (folder, port, jolokia) = (TempDir::new().unwrap(), free_port(), free_port());
@@ -80,14 +80,14 @@ impl Broker {
         running
     }
 
-    /// One of its own tools.
+    /// Runs one of its own tools.
     fn tool(&self, words: &[&str]) {
         let mut command = Command::new(&self.java);
         command.args(&self.tool).args(words).args(["--destination", "queue://q1", "--brokerUrl"]);
         output(command.arg(format!("tcp://127.0.0.1:{}", self.port)).current_dir(self.folder.path())).unwrap();
     }
 
-    /// What its Jolokia says of the broker to others.
+    /// What its Jolokia returns to other clients.
     fn own(&self, attribute: &str) -> Option<f64> {
         let (port, path) = self.jolokia;
         let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;

@@ -1,4 +1,4 @@
-//! The page in a browser: Debian's Chromium, told what to do through its own driver (WebDriver, JSON over HTTP).
+//! The page in a browser: Debian's Chromium, controlled through its own driver (WebDriver, JSON over HTTP).
 
 use crate::server::{Program, free_port, program, wait};
 use serde_json::{Value, json};
@@ -13,12 +13,12 @@ use tempfile::TempDir;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const CHECKS: &[&str] = &["cpustats", "disks", "load_average", "memory", "network_bytes", "pressure", "tcpconn"];
-/// What a script tells as a tag, and a page must show as the text that it is.
+/// A tag value that looks like HTML, which the page must show as text.
 const HOSTILE: &str = "<img src=x onerror=alert(1)>";
 const ESCAPE: &str = "\u{e00c}";
 const RIGHT: &str = "\u{e014}";
 
-/// A daemon with the checks of the host, every second.
+/// A daemon with the checks of the host, with a period of a second.
 struct Host {
     home: TempDir,
     port: u16,
@@ -69,7 +69,7 @@ impl Host {
     }
 }
 
-/// A browser without a screen.
+/// A headless browser.
 struct Browser {
     _driver: Program,
     _folder: TempDir,
@@ -101,7 +101,7 @@ impl Browser {
         exchange(self.port, method, &format!("/session/{}{path}", self.session), &body)
     }
 
-    /// What an expression comes to in the page.
+    /// The value of an expression in the page.
     fn tell(&self, expression: &str) -> Value {
         self.ask("POST", "/execute/sync", json!({ "script": format!("return {expression}"), "args": [] }))
     }
@@ -111,7 +111,7 @@ impl Browser {
         wait(expression, PATIENCE, || self.tell(expression) == json!(true));
     }
 
-    /// A command of the browser's own protocol.
+    /// A command of the Chrome DevTools protocol.
     fn order(&self, command: &str, params: Value) -> Value {
         self.ask("POST", "/goog/cdp/execute", json!({ "cmd": command, "params": params }))
     }
@@ -120,7 +120,7 @@ impl Browser {
         self.ask("POST", "/url", json!({ "url": address }));
     }
 
-    /// Until numbers of some charts are drawn.
+    /// Waits until values of some charts are drawn.
     fn open_charts(&self, address: &str) {
         self.open(address);
         self.until("document.querySelectorAll('.drawn .line[d^=M]').length > 3");
@@ -137,7 +137,8 @@ impl Browser {
         self.ask("POST", "/actions", json!({ "actions": [{ "type": "key", "id": "keys", "actions": actions }] }));
     }
 
-    /// Presses at the first of these places of the first chart, in shares of its width, and lets go at the last.
+    /// Presses at the first of these positions of the first chart, given as fractions of its width, and releases at the
+    /// last.
     fn drag(&self, kind: &str, shares: &[f64]) {
         let edge = self.tell(
             "(() => { const { x, y, width, height } = document.querySelector('.drawn .plot').getBoundingClientRect(); \
@@ -156,7 +157,7 @@ impl Browser {
         self.ask("POST", "/actions", json!({ "actions": [pointer] }));
     }
 
-    /// The lines in the console since the last time.
+    /// The console messages since the last call.
     fn console(&self) -> Value {
         self.ask("POST", "/se/log", json!({ "type": "browser" }))
     }
@@ -169,7 +170,7 @@ impl Drop for Browser {
     }
 }
 
-/// A request to the driver, and the value of its answer.
+/// A request to the driver; returns the value of its response.
 fn exchange(port: u16, method: &str, path: &str, body: &Value) -> Value {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
@@ -193,7 +194,7 @@ fn exchange(port: u16, method: &str, path: &str, body: &Value) -> Value {
     answer["value"].take()
 }
 
-/// The least contrast of what is read, and of lines, against what is behind it (WCAG 2.2, 1.4.3).
+/// The minimum contrast of text, and of lines, against the background (WCAG 2.2, 1.4.3).
 const CONTRAST: &str = "(() => {
     const light = (color) => {
         const [r, g, b] = color.match(/[\\d.]+/g).map((part) => part / 255)
@@ -210,7 +211,7 @@ const CONTRAST: &str = "(() => {
         ...all('.drawn svg text', 'fill'), ...all('.drawn .line', 'stroke'));
 })()";
 
-/// All that is done with the page while the daemon is well.
+/// Every operation on the page while the daemon works.
 pub fn page() -> Result<(), String> {
     let browser = Browser::start()?;
     let host = Host::start();
@@ -253,7 +254,7 @@ fn pointer(browser: &Browser) {
     browser.until("document.querySelector('#live').ariaPressed === 'false'");
     browser.keys(&[ESCAPE]);
     browser.until("!location.hash.startsWith('#from=')");
-    // A tap is no zoom, and the cursor stays.
+    // A tap does not zoom, and the cursor stays.
     browser.until("document.querySelectorAll('.drawn .line[d^=M]').length > 3");
     browser.drag("touch", &[0.7]);
     browser.until("document.querySelectorAll('.cursor[visibility=visible]').length > 3");
@@ -291,7 +292,7 @@ fn hostile(browser: &Browser, host: &Host) {
     browser.until("location.hash.endsWith('&find=hostile')");
     browser.keys(&[ESCAPE]);
     browser.until("document.querySelector('#found').hidden && !document.querySelector('#charts').hidden");
-    // An address shows the same to everybody.
+    // An address shows everybody the same.
     let find = "%3Cimg%20onerror";
     browser.open("about:blank");
     browser.open(&host.address(&format!("#span=900&find={find}")));
@@ -299,13 +300,13 @@ fn hostile(browser: &Browser, host: &Host) {
     let shown = format!("document.querySelector('#found svg').ariaLabel.includes('{HOSTILE}')");
     browser.until(&shown);
     assert_eq!(browser.tell("document.querySelector('main img')"), Value::Null);
-    // A line of one point, as all begin.
+    // A line with one point, as at the beginning of each series.
     browser.open("about:blank");
     browser.open(&host.address("#span=3600&find=told_once"));
     browser.until("document.querySelectorAll('#found .drawn .line[d^=M]').length === 1");
 }
 
-/// The daemon is killed and comes back: the picture stays, greyed, with its time, and goes on.
+/// The daemon is killed and started again: the picture stays, in grey, with its time, and then continues.
 pub fn outage() -> Result<(), String> {
     let browser = Browser::start()?;
     let mut host = Host::start();
@@ -325,7 +326,7 @@ pub fn outage() -> Result<(), String> {
     Ok(())
 }
 
-/// Ten minutes live at a period of a second: neither the heap nor the number of nodes grows.
+/// Ten minutes live with a period of a second: neither the heap nor the number of nodes grows.
 pub fn soak() -> Result<(), String> {
     let browser = Browser::start()?;
     let host = Host::start();

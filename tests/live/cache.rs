@@ -1,10 +1,10 @@
-//! What is fetched or built once, in a folder that outlives the run.
+//! Things that are downloaded or built once, in a folder that is kept between runs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The folder of that name, as it was made when it was wanted for the first time.
+/// The folder with this name, which is created at its first use.
 pub fn kept(name: &str, make: impl FnOnce(&Path) -> Result<(), String>) -> Result<PathBuf, String> {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")));
@@ -23,7 +23,7 @@ pub fn kept(name: &str, make: impl FnOnce(&Path) -> Result<(), String>) -> Resul
     Ok(folder)
 }
 
-/// What the command writes; `Err` has the first lines of why it failed.
+/// The output of the command; `Err` has the first lines of its error message.
 pub fn output(command: &mut Command) -> Result<String, String> {
     let name = Path::new(command.get_program()).display().to_string();
     let ended = command.stdin(Stdio::null()).output().map_err(|error| format!("{name}: {error}"))?;

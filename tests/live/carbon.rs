@@ -1,6 +1,6 @@
-//! carbon-cache 1.1: read back through whisper, the library that its files are read with.
+//! carbon-cache 1.1: points are read back through whisper, the library of its files.
 //!
-//! It answers nothing, so it refuses nothing: there is no case of one bad point.
+//! It has no responses, so it refuses nothing: there is no case with one bad point.
 
 use crate::cases;
 use crate::grafana;
@@ -22,7 +22,7 @@ struct Carbon {
     running: Option<Program>,
 }
 
-/// All points of all files: path, time, number.
+/// All points of all files: path, time, value.
 const READ: &str = r#"
 import json, os, sys, time, whisper
 found = []
@@ -91,8 +91,8 @@ impl Store for Carbon {
         wait("carbon to listen", Duration::from_secs(60), || TcpStream::connect(("127.0.0.1", self.port)).is_ok());
     }
 
-    /// By TERM, and when it has written what it read: its writer looks once a second and, asked to end, not once more, so that
-    /// carbon itself loses what came since.
+    /// Ends it by TERM after it has written what it read. Its writer runs once a second, and not once more at the end,
+    /// so carbon itself loses the points received since.
     fn kill(&mut self, sent: &[Point]) {
         wait("carbon to write what it has read", Duration::from_secs(60), || differences(self, sent).is_empty());
         self.running.take().unwrap().end();
@@ -106,7 +106,7 @@ impl Store for Carbon {
             .output()
             .unwrap();
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
-        // A file that is just being made cannot be read yet.
+        // A file that is just being created cannot be read yet.
         let Ok(found) = serde_json::from_slice::<Vec<(String, i64, f64)>>(&output.stdout) else {
             println!("live: whisper: {}", error.lines().last().unwrap_or_default());
             return BTreeMap::new();
@@ -138,7 +138,7 @@ impl Store for Carbon {
         (path.join("."), Vec::new(), point.time)
     }
 
-    /// Whisper knows only doubles.
+    /// Whisper only stores doubles.
     fn number(&self, value: Value) -> Value {
         Value::Float(value.as_f64())
     }

@@ -1,5 +1,5 @@
-//! The cases, the same for each server: hostile points read back, a server that dies under load, one bad point of many, a
-//! backlog, a storage that stands still.
+//! The cases, which are the same for each server: hostile points read back, a server that dies under load, one bad
+//! point of many, a backlog, a storage that hangs.
 
 use crate::documents;
 use crate::server::wait;
@@ -64,7 +64,7 @@ impl Driver {
         self.queue.push(Batch { points: points.to_vec(), events: Vec::new() });
     }
 
-    /// Until that many points are decided.
+    /// Waits until this many points are decided.
     pub fn settle(&self, points: usize, limit: Duration) -> Status {
         wait(&format!("{points} points to be decided"), limit, || {
             let status = self.status.lock().unwrap().clone();
@@ -101,7 +101,7 @@ fn equal(store: &dyn Store, points: &[Point]) {
     }
 }
 
-/// A thousand hostile points are read back equal.
+/// A thousand hostile points are read back unchanged.
 pub fn round_trip(store: &mut dyn Store) {
     store.start();
     let driver = Driver::start(&store.tsdb());
@@ -113,8 +113,7 @@ pub fn round_trip(store: &mut dyn Store) {
     equal(store, &points);
 }
 
-/// The query for a chart that the chapter of the documents shows finds what a daemon with the tags of its examples sends. The
-/// server runs.
+/// The chart query of the documents finds what a daemon with the tags of their examples sends. The server runs.
 pub fn chart(store: &dyn Store, chapter: &str) {
     let [cluster, group, location] = ["PuyPuy", "workers", "home"].map(String::from);
     let identity = Identity { host: "web1.example.org".into(), cluster, group, location };
@@ -128,7 +127,7 @@ pub fn chart(store: &dyn Store, chapter: &str) {
     wait(&format!("rows for {query}"), Duration::from_secs(60), || store.rows(&query) > 0);
 }
 
-/// The server dies while points come and comes back: everything is there.
+/// The server dies while points arrive, and is restarted: every point is there.
 pub fn restart(store: &mut dyn Store) {
     store.start();
     let driver = Driver::start(&store.tsdb());
@@ -153,8 +152,8 @@ pub fn restart(store: &mut dyn Store) {
     equal(store, &sent);
 }
 
-/// While 45 batches wait and more come each second: within half a minute nothing waits but what came in the last three
-/// seconds, and everything is there once.
+/// While 45 batches wait and more arrive each second: within half a minute nothing waits except points of the last
+/// three seconds, and every point is there once.
 pub fn way_back(store: &mut dyn Store) {
     const LIMIT: Duration = Duration::from_secs(30);
     let second = Duration::from_secs(1);
@@ -173,7 +172,7 @@ pub fn way_back(store: &mut dyn Store) {
     let mut live = begin + 45..;
     loop {
         let status = driver.status.lock().unwrap().clone();
-        // Where answers take as long as a period, some live points are always on their way.
+        // If responses take as long as a period, some live points are always on their way.
         if status.delivered + 3 * 200 >= sent.len() as u64 {
             break;
         }
@@ -191,7 +190,8 @@ pub fn way_back(store: &mut dyn Store) {
     equal(store, &sent);
 }
 
-/// What stands behind the server stands still for twenty seconds while points come: nothing is refused, everything is there.
+/// The storage behind the server hangs for twenty seconds while points arrive: nothing is refused, and every point is
+/// there.
 pub fn stall(store: &dyn Store, stand_still: impl Fn(bool)) {
     let driver = Driver::start(&store.tsdb());
     let begin = unix_now() - 100;
@@ -214,7 +214,7 @@ pub fn stall(store: &dyn Store, stand_still: impl Fn(bool)) {
     equal(store, &sent);
 }
 
-/// One point of a thousand is refused with the server's words, all others are stored.
+/// One point of a thousand is refused with the server's message, all others are stored.
 pub fn one_bad(store: &dyn Store, good: impl Fn(usize) -> Point, bad: Point, words: &str) {
     let driver = Driver::start(&store.tsdb());
     let mut points: Vec<Point> = (0..999).map(good).collect();

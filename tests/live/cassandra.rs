@@ -1,4 +1,4 @@
-//! check_cassandra3 against a Cassandra of Maven Central, compared with what its own client did and its own tool shows.
+//! check_cassandra3 against Cassandra from Maven Central, compared with what its own client did and with its own tool.
 
 use crate::cache::output;
 use crate::jolokia::{AGENT_1, numbers, option};
@@ -13,10 +13,10 @@ use tempfile::TempDir;
 const START: Duration = Duration::from_secs(120);
 const JARS: &[Artifact] = &[("org.apache.cassandra:cassandra-all:4.1.9", &[])];
 const MEGABYTES: u32 = 512;
-/// Of each kind of statement.
+/// The number of statements of each kind.
 const COUNT: usize = 60;
 
-/// What Java has to open to it, as its own script of Java 11 and later says.
+/// The `--add-opens` options of Java, from Cassandra's own script for Java 11 and later.
 const OPEN: &[&str] = &[
     "java.base/java.io",
     "java.base/java.lang",
@@ -42,7 +42,7 @@ const OPEN: &[&str] = &[
     "jdk.management/com.sun.management.internal",
 ];
 
-/// Statements of each kind through Cassandra's own client, whose connection stays open.
+/// Runs statements of each kind through Cassandra's own client, whose connection stays open.
 const TRAFFIC: &str = r#"
 import java.nio.ByteBuffer;
 import java.util.List;
@@ -75,7 +75,7 @@ class Traffic {
 struct Cassandra {
     folder: TempDir,
     jars: String,
-    /// Of clients, of Jolokia, of its own tool.
+    /// The ports of clients, of Jolokia, and of its own tool.
     port: u16,
     jolokia: u16,
     tool: u16,
@@ -102,7 +102,7 @@ impl Cassandra {
         Ok(Cassandra { folder, jars, port, jolokia, tool })
     }
 
-    /// Java as it is for the server, its tool and the client.
+    /// The Java command for the server, its tool and the client.
     fn java(&self) -> Result<Command, String> {
         let mut command = Command::new(java()?);
         let opened = OPEN.iter().flat_map(|package| ["opens", "exports"].map(|word| (word, package)));
@@ -127,7 +127,7 @@ impl Cassandra {
         Ok(running)
     }
 
-    /// The text behind that name in what its own tool shows.
+    /// The text after this name in the output of its own tool.
     fn shown(&self, word: &str, name: &str) -> String {
         let mut command = self.java().unwrap();
         command.args(["org.apache.cassandra.tools.NodeTool", "-h", "127.0.0.1", "-p", &self.tool.to_string(), word]);
@@ -150,7 +150,7 @@ pub fn three() -> Result<(), String> {
     let mut command = cassandra.java()?;
     command.arg(cassandra.folder.path().join("Traffic.java")).args([cassandra.port.to_string(), COUNT.to_string()]);
     let client = Program::start(&mut command, &cassandra.folder.path().join("client"));
-    // The others are two to a round, and the two that made the table.
+    // The others are two per round, and the two that created the table.
     watched.counts("cassa_cql_preparedstatementsexecuted", &[], COUNT);
     watched.counts("cassa_cql_regularstatementsexecuted", &[], COUNT * 2 + 2);
     for metric in ["cassa_latency_read", "cassa_latency_write", "cassa_latency_caswrite"] {

@@ -1,4 +1,5 @@
-//! The check of Ceph against a cluster of one monitor, one manager and two OSDs in memory, through the command of its own package.
+//! check_ceph against a cluster of one monitor, one manager and two OSDs in memory, through the command of its own
+//! package.
 
 use crate::server::{Program, free_port, needs_root, program, wait};
 use crate::watched::Watched;
@@ -13,7 +14,7 @@ const START: Duration = Duration::from_secs(90);
 const PACKAGES: &str = "ceph-mon ceph-mgr ceph-osd ceph-common";
 const FSID: &str = "5d1e0b52-0c4e-4a35-9a17-3a1d8f0a7c11";
 
-/// Configuration, and a folder for each daemon.
+/// The configuration, and a folder for each daemon.
 struct Cluster(TempDir);
 
 impl Cluster {
@@ -55,7 +56,7 @@ impl Cluster {
         Program::start(self.command(name).args(["-f", "-i", id]), &self.path(&format!("{name}.{id}.out")))
     }
 
-    /// What its own command says.
+    /// The output of its own command.
     fn says(&self, words: &[&str]) -> Value {
         let output = self.command("ceph").args(["--connect-timeout", "20", "-f", "json"]).args(words).output().unwrap();
         serde_json::from_slice(&output.stdout).unwrap_or_default()

@@ -1,5 +1,5 @@
-//! check_coredns against CoreDNS, which answers from a file, from its cache and from a server behind it, compared with what was
-//! asked and with CoreDNS's own page.
+//! check_coredns against CoreDNS, which answers from a file, from its cache and from a server behind it, compared with
+//! the queries and with CoreDNS's own page.
 
 use crate::exposition::on_page;
 use crate::golang;
@@ -12,13 +12,13 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 const START: Duration = Duration::from_secs(30);
-/// Numbers of types, and of codes of answers.
+/// The numbers of record types and of response codes.
 const A: u16 = 1;
 const TXT: u16 = 16;
 const NO_ERROR: u8 = 0;
 const NO_SUCH_NAME: u8 = 3;
 
-/// Asks for records of that type, and returns the code of the answer.
+/// Queries records of this type, and returns the response code.
 fn ask(port: u16, name: &str, kind: u16) -> u8 {
     let mut query = vec![0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
     for label in name.split('.') {
@@ -57,7 +57,7 @@ pub fn coredns() -> Result<(), String> {
         server
     };
     let server = start();
-    // A counter is on the page from the first query on: here are two misses, one of them forwarded, and one hit.
+    // A counter appears on the page with its first query: here two misses, one of them forwarded, and one hit.
     for (name, kind, code) in
         [("web.example", A, NO_ERROR), ("web.example", A, NO_ERROR), ("first.example", TXT, NO_SUCH_NAME)]
     {

@@ -1,5 +1,5 @@
-//! check_mysql with Debian's MariaDB in every kind of login and with MySQL, compared with what they tell a client; check_mongodb
-//! with FerretDB.
+//! check_mysql with Debian's MariaDB with every kind of login and with MySQL, compared with the results of a client;
+//! check_mongodb with FerretDB.
 
 use crate::cache::{kept, output};
 use crate::golang;
@@ -16,7 +16,7 @@ use tempfile::TempDir;
 const CONF: &str = "sql_cache.ini";
 const START: Duration = Duration::from_secs(60);
 
-/// A MariaDB or MySQL with a folder of its own.
+/// A MariaDB or MySQL in its own folder.
 struct Database {
     folder: TempDir,
     port: u16,
@@ -45,7 +45,7 @@ impl Database {
         Ok(server)
     }
 
-    /// The last one that comes whole from Maven Central.
+    /// The last version that is complete on Maven Central.
     fn mysql() -> Result<Database, String> {
         program("mariadb", "mariadb-client")?;
         let unzip = program("unzip", "unzip")?;

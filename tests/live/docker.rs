@@ -1,4 +1,4 @@
-//! Containers of a real Docker and a real Podman, told as their own commands and their API tell them.
+//! Containers of a real Docker and a real Podman, compared with their own commands and their API.
 
 use crate::server::{Program, needs_root, program, wait};
 use serde_json::Value;
@@ -10,12 +10,12 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// Uses a fifth of a processor, sends and writes.
+/// Uses a fifth of a CPU, sends and writes.
 const BUSY: &str = "(while true; do dd if=/dev/zero of=/tmp/x bs=64k count=16 conv=fsync 2>/dev/null; sleep 0.2; done) & yes > /dev/null";
-/// Between two samples.
+/// The time between two samples.
 const SECONDS: u32 = 5;
 
-/// The folder of a daemon, its socket, and the command that talks to it.
+/// The folder of a daemon, its socket, and its client command.
 struct Engine {
     folder: TempDir,
     command: Vec<String>,
@@ -36,14 +36,14 @@ impl Engine {
         Command::new(program).args(more).args(words).stdin(Stdio::null()).output().unwrap()
     }
 
-    /// What the command says, which must succeed.
+    /// The output of the command, which must succeed.
     fn say(&self, words: &[&str]) -> String {
         let output = self.run(words);
         assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap().trim().to_string()
     }
 
-    /// An image with nothing but busybox in it.
+    /// An image with only busybox in it.
     fn import(&self) {
         let root = self.path("root");
         fs::create_dir_all(root.join("bin")).unwrap();
@@ -57,7 +57,7 @@ impl Engine {
         self.say(&["import", tar.to_str().unwrap(), "bb:1"]);
     }
 
-    /// A page of the API, asked by another program than ours.
+    /// A page of the API, requested by another program than ours.
     fn api(&self, path: &str) -> Value {
         let mut curl = Command::new("curl");
         curl.args(["-sS", "--unix-socket"]).arg(self.path("engine.sock")).arg(format!("http://localhost{path}"));
@@ -76,7 +76,7 @@ impl Engine {
         home
     }
 
-    /// What the check tells after two samples.
+    /// The output of the check after two samples.
     fn told(&self, lines: &str, seconds: u32) -> Measurement {
         let mut command = Command::new(env!("CARGO_BIN_EXE_puypuy"));
         command.arg("--home").arg(self.home(lines)).args(["check", "check_docker_stats", "--format", "json"]);
@@ -87,7 +87,7 @@ impl Engine {
 }
 
 impl Drop for Engine {
-    /// Containers first: they belong to nobody else.
+    /// Ends the containers first, because they do not end with the daemon.
     fn drop(&mut self) {
         let ids = self.run(&["ps", "-aq"]).stdout;
         for id in String::from_utf8_lossy(&ids).split_whitespace() {
@@ -99,7 +99,7 @@ impl Drop for Engine {
     }
 }
 
-/// Numbers by metric and container, and the faults.
+/// Values by metric and container, and the faults.
 struct Measurement {
     numbers: BTreeMap<(String, String), f64>,
     faults: Vec<String>,
@@ -131,7 +131,7 @@ impl Measurement {
     }
 }
 
-/// `19.92%` or `348KiB` as a number; of bytes with their unit.
+/// Parses `19.92%` or `348KiB`; byte sizes with their unit.
 fn amount(text: &str) -> f64 {
     let digits = text.find(|letter: char| letter.is_alphabetic() || letter == '%').unwrap_or(text.len());
     let factor = match text.get(digits..).unwrap_or_default() {
@@ -157,7 +157,7 @@ fn start_docker() -> Result<Engine, String> {
     let folder = TempDir::new().unwrap();
     let at = |name: &str| folder.path().join(name).display().to_string();
     let command = [docker.display().to_string(), "-H".into(), format!("unix://{}", at("engine.sock"))];
-    // A network of its own keeps its bridge, and the switch of forwarding, off the host.
+    // Its own network namespace keeps its bridge, and the forwarding setting, away from the host.
     let words = [
         format!("ip link set lo up; exec {} -H unix://{}", dockerd.display(), at("engine.sock")),
         format!("--data-root {} --exec-root {} --pidfile {}", at("data"), at("exec"), at("pid")),
@@ -248,7 +248,7 @@ pub fn docker() -> Result<(), String> {
     Ok(())
 }
 
-/// A user outside the group of the socket is told which one it is; one inside gets numbers.
+/// A user outside the group of the socket is told which group it is; one inside gets numbers.
 fn who_may_ask(engine: &Engine) -> Result<(), String> {
     let setpriv = program("setpriv", "util-linux")?;
     let socket = engine.path("engine.sock");
@@ -271,7 +271,7 @@ fn who_may_ask(engine: &Engine) -> Result<(), String> {
     Ok(())
 }
 
-/// The serving daemon goes on while containers come and go, and without a word about them.
+/// The serving daemon continues while containers are started and removed, and logs nothing about them.
 fn gone_between_ticks(engine: &Engine) {
     let home = engine.home("");
     fs::create_dir_all(home.join("checks_enabled")).unwrap();
@@ -287,7 +287,7 @@ fn gone_between_ticks(engine: &Engine) {
     daemon.end();
     let said =
         fs::read_to_string(&output).unwrap() + &fs::read_to_string(home.join("log/puypuy.log")).unwrap_or_default();
-    // A busy Docker may well be late for a tick of a second.
+    // A busy Docker may be late for a tick of a second.
     assert!(said.contains("ready") && !said.contains(": HTTP ") && !said.contains("panicked"), "{said}");
 }
 

@@ -1,8 +1,9 @@
-//! What a server's own Prometheus page says, for comparison.
+//! Values of a server's own Prometheus page, for comparison.
 
 use crate::server::http;
 
-/// The sum of the samples of that name that have all these labels, each written as `name="text"`; `None` where there is none.
+/// The sum of the samples with this name that have all these labels, each written as `name="text"`; `None` if there are
+/// none.
 pub fn on_page(port: u16, name: &str, labels: &[&str]) -> Option<f64> {
     let (_, page) = http(port, "GET", "/metrics")?;
     let is_it =

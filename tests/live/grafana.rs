@@ -1,4 +1,5 @@
-//! The dashboards for Grafana: a daemon with the checks of this host writes into a store, and what each panel asks for is there.
+//! The Grafana dashboards: a daemon with the checks of this host writes into a store, and the queries of each panel
+//! find data.
 
 use crate::server::{Program, encoded, http, post};
 use puypuy::sys::clock::unix_now;
@@ -15,7 +16,7 @@ use tempfile::TempDir;
 /// The name of this host in the store.
 const HOST: &str = "web1.example.org";
 
-/// Those that need nothing but a host, and one with counters and names of its own, whose server is played by [`traefik`].
+/// Checks that only need a host, and one with counters and metric patterns, whose server is simulated by [`traefik`].
 const CHECKS: &[&str] = &[
     "check_cpustats",
     "check_disks",
@@ -28,13 +29,13 @@ const CHECKS: &[&str] = &[
     "check_traefik",
 ];
 
-/// How the data sources write patterns whose metrics are told here.
+/// The patterns, in the notation of the data sources, whose metrics exist here.
 const PATTERNS: &[&str] = &["openfiles_.+", "openfiles_*", "_.+_duration_seconds_count", "_*_duration_seconds_count"];
 
-/// Told only while something is read or written.
+/// Metrics that only exist while something is read or written.
 const NOW_AND_THEN: &[&str] = &["drive_read_await", "drive_write_await"];
 
-/// A page whose counters grow with each question; its port.
+/// A page whose counters grow with each request; returns its port.
 fn traefik() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -55,14 +56,14 @@ fn traefik() -> u16 {
     port
 }
 
-/// A daemon that delivers what these checks tell once a second.
+/// A daemon that delivers the points of these checks once a second.
 pub struct Daemon {
     home: TempDir,
     _running: Program,
 }
 
 impl Daemon {
-    /// With these sections behind `[SelfConfig]`.
+    /// With these sections after `[SelfConfig]`.
     pub fn start(sections: &str) -> Daemon {
         let home = TempDir::new().unwrap();
         let inside = |name: &str| home.path().join(name);
@@ -80,7 +81,7 @@ impl Daemon {
         Daemon { home, _running: running }
     }
 
-    /// The names of what they tell here: not every host has swap, or a link with a speed.
+    /// The metrics that exist here: not every host has swap, or a link with a speed.
     fn told(&self) -> BTreeSet<String> {
         let mut names = BTreeSet::new();
         for check in CHECKS {
@@ -98,7 +99,7 @@ impl Daemon {
     }
 }
 
-/// What the panels of these checks ask for, with the values of the variables.
+/// The queries of the panels of these checks, with the values of the variables.
 fn targets(file: &str, told: &BTreeSet<String>) -> Vec<(String, Value)> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("dist/grafana/{file}.json"));
     let host = if file == "graphite" { HOST.replace('.', "_") } else { HOST.into() };
@@ -122,12 +123,12 @@ fn targets(file: &str, told: &BTreeSet<String>) -> Vec<(String, Value)> {
     found
 }
 
-/// Each target has data. `ask` says how much.
+/// Asserts that each query finds data. `ask` returns how much.
 pub fn panels(file: &str, daemon: &Daemon, ask: impl Fn(&Value) -> usize) {
     let told = daemon.told();
     let mut open = targets(file, &told);
     let all = open.len();
-    // Without patterns, which not every store has, it is the least that these checks draw.
+    // Without patterns, which not every store supports, this is the minimum that these checks draw.
     assert!(all > 50, "only {all} targets of {file}");
     let end = Instant::now() + Duration::from_secs(180);
     while !open.is_empty() {
@@ -164,7 +165,7 @@ pub fn promql(port: u16, target: &Value) -> usize {
     answer["data"]["result"].as_array().map_or(0, Vec::len)
 }
 
-/// A target of Graphite at `/render`: how many of its series have a number.
+/// A Graphite target at `/render`: how many of its series have a value.
 pub fn render(port: u16, target: &Value) -> usize {
     let target = target["target"].as_str().unwrap();
     let path = format!("/render?format=json&from=-60s&target={}", encoded(target));
@@ -176,7 +177,7 @@ pub fn render(port: u16, target: &Value) -> usize {
     series.filter(|series| series["datapoints"].as_array().unwrap().iter().any(is_number)).count()
 }
 
-/// A target as Grafana asks it of `/api/query`.
+/// A target as Grafana sends it to `/api/query`.
 pub fn tsd(port: u16, target: &Value) -> usize {
     let mut query = json!({
         "metric": target["metric"],

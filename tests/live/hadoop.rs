@@ -1,4 +1,4 @@
-//! The checks of HDFS against a NameNode and a DataNode of Maven Central, compared with what their own pages say.
+//! The checks of HDFS against a NameNode and a DataNode from Maven Central, compared with their own pages.
 
 use crate::maven::{Artifact, class_path, java};
 use crate::server::{Program, free_port, http, user, wait};
@@ -16,14 +16,14 @@ const JARS: &[Artifact] = &[
     ("org.apache.hadoop:hadoop-common:3.4.1", &[]),
     ("org.apache.hadoop:hadoop-hdfs-client:3.4.1", &[]),
 ];
-/// Folders that are made.
+/// The number of folders to create.
 const MADE: usize = 30;
 
-/// A file system of one of each.
+/// A file system with one of each.
 struct Hdfs {
     folder: TempDir,
     jars: String,
-    /// Of their pages.
+    /// The ports of their pages.
     namenode: u16,
     datanode: u16,
 }
@@ -64,7 +64,7 @@ impl Hdfs {
         Ok(command)
     }
 
-    /// Starts a NameNode or DataNode, which serves as soon as that bean is on its page.
+    /// Starts a NameNode or DataNode, which is ready as soon as this bean is on its page.
     fn run(&self, class: &str, port: u16, bean: &str) -> Result<Program, String> {
         let program = Program::start(&mut self.command(class)?, &self.folder.path().join("log"));
         wait(class, START, || number(port, bean, "Capacity").or(number(port, bean, "FilesTotal")).is_some());
@@ -79,7 +79,7 @@ impl Hdfs {
     }
 }
 
-/// Writes a file of properties as all of Hadoop read them.
+/// Writes a properties file in the format of Hadoop.
 pub fn configure(file: &Path, properties: &[(&str, String)]) {
     let line =
         |(name, value): &(&str, String)| format!("<property><name>{name}</name><value>{value}</value></property>");
@@ -87,7 +87,7 @@ pub fn configure(file: &Path, properties: &[(&str, String)]) {
     fs::write(file, format!("<configuration>{text}</configuration>")).unwrap();
 }
 
-/// The number that a page has of that attribute; `None` while there is none.
+/// The value of this attribute on a page; `None` while there is none.
 pub fn number(port: u16, bean: &str, attribute: &str) -> Option<f64> {
     let (_, page) = http(port, "GET", &format!("/jmx?qry=Hadoop:{bean}"))?;
     serde_json::from_str::<Value>(&page).ok()?["beans"][0][attribute].as_f64()
@@ -114,7 +114,7 @@ pub fn hdfs() -> Result<(), String> {
     let section = format!("[Hadoop-NameNode]\njmx: {}/jmx\n", address(hdfs.namenode));
     let watched = Watched::start("check_hadoop_namenode", "hadoop.ini", &section);
     watched.until("namenode_is_active", &[], |active| active == 1.0);
-    // Where there is a rate, the next one is of what happens from now on.
+    // Once there is a rate, the next one covers only later events.
     watched.now("namenode_transactionsnumops", &[]);
     hdfs.make_folders();
     watched.until("namenode_filestotal", &[], |files| {

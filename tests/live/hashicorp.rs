@@ -1,4 +1,4 @@
-//! check_hashicorp_consul against Consul that asks for tokens, compared with what its API says.
+//! check_hashicorp_consul against a Consul that requires tokens, compared with its API.
 
 use crate::golang;
 use crate::server::{Program, free_port, http, post, wait};
@@ -10,7 +10,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 const START: Duration = Duration::from_secs(60);
-/// Consul tells of ten seconds that are over, and counts what it holds every ten seconds.
+/// Consul reports complete intervals of ten seconds, and counts its objects every ten seconds.
 const TOLD: Duration = Duration::from_secs(60);
 const TOKEN: &str = "5f1c0e3a-7f0b-4a31-9d55-0c6a4e1b2d77";
 const KEYS: usize = 30;
@@ -27,7 +27,7 @@ pub fn consul() -> Result<(), String> {
          ports {{\n http = {port}\n dns = {names}\n grpc = -1\n grpc_tls = -1\n server = {raft}\n serf_lan = {lan}\n serf_wan = {wan}\n}}\n"
     );
     fs::write(inside("consul.hcl"), config).unwrap();
-    // Asks its API.
+    // Uses its API.
     let api = |method: &str, path: &str, body: &str| {
         let (status, text) = post(port, method, &format!("/v1/{path}token={TOKEN}"), body)?;
         (status == 200).then(|| serde_json::from_str::<Value>(&text).unwrap_or_default())
@@ -50,7 +50,7 @@ pub fn consul() -> Result<(), String> {
     );
     let watched = Watched::start("check_hashicorp_consul", "hashicorp.ini", &section);
     assert_eq!(watched.now("consul_server_isleader", &[]), 1.0);
-    // Consul may know no token at all in its first seconds.
+    // In its first seconds Consul may know no token at all.
     let is_told = |line: &String| line.contains("nobody: ") && line.contains("agent:read");
     wait("a line about the token that is none", START, || watched.said().iter().any(is_told));
     assert!(!watched.said().concat().contains("5f1c0e3a"), "{:#?}", watched.said());
@@ -84,7 +84,7 @@ pub fn consul() -> Result<(), String> {
     assert_eq!(length("kv/live/?keys=true&"), KEYS as f64);
     assert_eq!(watched.now("consul_autopilot_healthy", &[]), 1.0);
 
-    // The same numbers as on its page, of which the last window is written.
+    // The same numbers as on its page, of which the last interval is written.
     let gauge = |name: &str| -> Option<f64> {
         let page = api("GET", "agent/metrics?", "")?;
         page["Gauges"].as_array()?.iter().find(|gauge| gauge["Name"] == name)?["Value"].as_f64()
@@ -96,7 +96,7 @@ pub fn consul() -> Result<(), String> {
     ] {
         watched.until(metric, &[], |value| gauge(name) == Some(value));
     }
-    // Writes are timed: one window has those of this run.
+    // Writes are timed: one interval has those of this run.
     for _ in 0..KEYS {
         assert_eq!(api("PUT", "kv/live/again?", "value"), Some(Value::Bool(true)));
     }

@@ -1,5 +1,5 @@
-//! The checks of HBase against a region server and a REST gateway of Maven Central, compared with what the gateway did and
-//! says of the cluster.
+//! The checks of HBase against a region server and a REST gateway from Maven Central, compared with the gateway's work
+//! and its report on the cluster.
 
 use crate::hadoop::{configure, number};
 use crate::maven::{Artifact, class_path, java};
@@ -15,7 +15,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 const START: Duration = Duration::from_secs(120);
-/// An old one comes with several of them.
+/// Jars of which an old version comes with others.
 const WITHOUT: &[&str] = &["javax.servlet:servlet-api"];
 const JARS: &[Artifact] = &[
     ("org.apache.hbase:hbase-server:2.6.1", WITHOUT),
@@ -34,10 +34,10 @@ const OPEN: &[&str] = &[
     "sun.nio.ch",
 ];
 const MEGABYTES: u32 = 256;
-/// Rows that are written.
+/// The number of rows to write.
 const COUNT: usize = 40;
 
-/// A daemon: its class, its page, and a bean that is there when it serves.
+/// A daemon: its class, its page, and a bean that exists when it is ready.
 struct Daemon {
     class: &'static str,
     page: u16,
@@ -48,7 +48,7 @@ struct HBase {
     folder: TempDir,
     jars: String,
     zookeeper: u16,
-    /// Of the gateway.
+    /// The port of the gateway.
     rest_port: u16,
     master: Daemon,
     region: Daemon,
@@ -144,7 +144,7 @@ impl HBase {
         self.ask("GET", "/status/cluster", "")?.1.pointer(place).cloned()
     }
 
-    /// Rows of the names row0, row1, … through the REST gateway, which are read again.
+    /// Writes the rows row0, row1, … through the REST gateway, and reads them.
     fn write(&self) {
         for row in 0..COUNT {
             let [key, column, value] = [&format!("row{row}"), "f:a", "b"].map(|text| STANDARD.encode(text));
@@ -178,7 +178,7 @@ pub fn all() -> Result<(), String> {
     let server = "service=HBase,name=RegionServer,sub=Server";
     watched.until("hregion_node_memstoresize", &[], |size| size > 0.0 && Some(size) == page(server, "memStoreSize"));
     watched.until("hregion_heap_max", &[], |most| most == f64::from(MEGABYTES << 20));
-    // Where a region is opened, it takes its beans away for a moment, which may cost a line.
+    // When a region is opened, it removes its beans for a moment, which may cause a log line.
     drop(watched);
 
     let watched = hbase.watch("check_hbase_rest", "HBase-Rest", &hbase.rest);

@@ -1,4 +1,4 @@
-//! InfluxDB 1.x: five checks at a period of a second, the server away for ten ticks, nothing missing afterwards.
+//! InfluxDB 1.x: five checks with a period of a second, the server away for ten ticks, and nothing missing afterwards.
 
 use crate::cases;
 use crate::grafana;
@@ -87,13 +87,13 @@ impl Store for Influx {
 
     fn stored(&self, points: &[Point]) -> BTreeMap<Row, Number> {
         let mut rows = BTreeMap::new();
-        // One by one: asked for together, integers and floats all come as floats.
+        // One by one, because a joint query returns integers and floats as floats.
         let names: BTreeSet<String> = points.iter().map(|point| self.place(point).0).collect();
         for name in names {
             let quoted = name.replace('\\', "\\\\").replace('"', "\\\"");
             let answer = self.query("GET", &format!("SELECT value FROM \"{quoted}\" GROUP BY *"));
             for one in answer["results"][0]["series"].as_array().unwrap_or(&Vec::new()) {
-                // A tag that other series have and this one has not comes as an empty one.
+                // A tag that other series have and this one has not is returned as an empty one.
                 let tags = one["tags"].as_object().unwrap().iter();
                 let tags = tags.map(|(key, value)| (key.clone(), value.as_str().unwrap().to_string()));
                 let tags: Vec<(String, String)> = tags.filter(|(_, value)| !value.is_empty()).collect();
@@ -151,7 +151,7 @@ pub fn one_bad() -> Result<(), String> {
     assert_eq!(told.0, 204);
     let now = unix_now();
     let good = |n: usize| point(&format!("m{}", n % 50), Number::Int(n as i64), now - (n / 50) as i64, &[]);
-    // The time of the text: a field has one type in a shard.
+    // The text has the same time, because a field has one type per shard.
     let bad = point("bad", Number::Float(0.5), 1_500_000_000, &[]);
     cases::one_bad(&influx, good, bad, "already exists as type string");
     Ok(())

@@ -1,4 +1,4 @@
-//! check_jolokia and check_jmx against a virtual machine with either agent of Jolokia, compared with what Java's own tool shows.
+//! check_jolokia and check_jmx against a JVM with either Jolokia agent, compared with Java's own tool.
 
 use crate::cache::output;
 use crate::jolokia::{AGENT_1, AGENT_2, HEAP, answering, program};
@@ -9,25 +9,25 @@ use std::process::Command;
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// The longest pause of check_jmx after one attempt in vain, and some more.
+/// The longest pause of check_jmx after one failed attempt, and a margin.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A number of that virtual machine, as jcmd shows it; none while it starts.
+/// A number of this JVM, as shown by jcmd; `None` while it starts.
 fn counter(running: &Program, name: &str) -> Option<f64> {
     let tool = java().ok()?.with_file_name("jcmd");
     let told = output(Command::new(tool).args([&running.0.id().to_string(), "PerfCounter.print"])).ok()?;
     told.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('=')?.parse().ok())
 }
 
-/// Threads, classes and collections, of the metrics that begin so.
+/// Threads, classes and collections, from the metrics with this prefix.
 fn compare(watched: &Watched, prefix: &str, running: &Program) {
     let metric = |name: &str| format!("{prefix}_{name}");
     let number = |name: &str| counter(running, name).unwrap();
     watched.until(&metric("heap_max"), &[], |most| most == HEAP);
     watched.until(&metric("heap_used"), &[], |used| used > 0.0 && used < HEAP);
-    // Those that jcmd lets it begin are no part of what goes on.
+    // Collections started by jcmd do not count.
     watched.until(&metric("threadcount"), &[], |count| (count - number("java.threads.live")).abs() <= 2.0);
-    // Those of Java itself are mapped from an archive, and counted apart.
+    // Java's own classes are mapped from an archive, and counted separately.
     let classes = |name: &str| number(&format!("java.cls.{name}"));
     let loaded = || classes("loadedClasses") + classes("sharedLoadedClasses") - classes("unloadedClasses");
     watched.until(&metric("loadedclasscount"), &[], |count| (count - loaded()).abs() <= loaded() / 50.0);
@@ -58,7 +58,7 @@ pub fn jolokia() -> Result<(), String> {
 pub fn jmx() -> Result<(), String> {
     for agent in [AGENT_1, AGENT_2] {
         let (folder, port) = (TempDir::new().unwrap(), free_port());
-        // No other virtual machine of this host runs a class of that name.
+        // No other JVM of this host runs a class with this name.
         let name = format!("Watched{port}");
         let start = || -> Result<Program, String> {
             let running = program(folder.path(), &name, &[])?;
@@ -66,7 +66,7 @@ pub fn jmx() -> Result<(), String> {
             Ok(running)
         };
         let running = start()?;
-        // To load it takes longer than a second.
+        // Loading takes longer than a second.
         let section = format!(
             "[JMX]\ncheck_period_seconds: 5\njmx: http://127.0.0.1:{port}/puypuy/read\nagent: {}\njava: {}\nuser: {}\nclass: {name}\n",
             file(agent)?.display(),
@@ -87,7 +87,7 @@ pub fn jmx() -> Result<(), String> {
         wait("a line that it is back", PATIENCE, || {
             watched.said().last().is_some_and(|line| line.contains("works again"))
         });
-        // Why it cannot be loaded, that it waits, and how often.
+        // Why it cannot be loaded, that the check waits, and how often.
         assert!(watched.said().len() <= 4, "{:#?}", watched.said());
         running.end();
     }

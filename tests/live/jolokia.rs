@@ -1,4 +1,4 @@
-//! Jolokia in a virtual machine of Java, what it says to others than the daemon, and a machine to try it with.
+//! Jolokia in a JVM, its responses to other clients than the daemon, and a JVM for tests.
 
 use crate::cache::output;
 use crate::maven::{file, java};
@@ -9,17 +9,17 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-/// Its agents of the lines 1 and 2.
+/// The agents of Jolokia 1 and 2.
 pub const AGENT_1: &str = "org.jolokia:jolokia-jvm:1.7.2";
 pub const AGENT_2: &str = "org.jolokia:jolokia-agent-jvm:2.2.9:jar:javaagent";
 
-/// The option of Java by which that agent answers at that port.
+/// The Java option with which this agent listens on this port.
 pub fn option(agent: &'static str, port: u16) -> Result<String, String> {
     let jar = file(agent)?;
     Ok(format!("-javaagent:{}=port={port},host=127.0.0.1,agentContext=/jolokia,discoveryEnabled=false", jar.display()))
 }
 
-/// The numbers of that attribute of the beans of that name; none while nobody answers.
+/// The values of this attribute of the beans with this name; `None` while nothing answers.
 pub fn numbers(port: u16, bean: &str, attribute: &str) -> Vec<f64> {
     let bean = bean.replace(' ', "%20");
     let Some((_, told)) = http(port, "GET", &format!("/jolokia/read/{bean}/{attribute}")) else { return Vec::new() };
@@ -30,11 +30,11 @@ pub fn numbers(port: u16, bean: &str, attribute: &str) -> Vec<f64> {
     }
 }
 
-/// What the heap of [`program`] may be at most.
+/// The maximum heap of [`program`].
 pub const HEAP: f64 = (64_u32 << 20) as f64;
 const START: Duration = Duration::from_secs(60);
 
-/// A program of that name that makes garbage for ever, as it is started with these options of Java.
+/// A program with this name that produces garbage endlessly, started with these Java options.
 pub fn program(folder: &Path, name: &str, options: &[String]) -> Result<Program, String> {
     let java = java()?;
     if !folder.join(format!("{name}.class")).exists() {
@@ -51,7 +51,7 @@ pub fn program(folder: &Path, name: &str, options: &[String]) -> Result<Program,
     Ok(Program::start(&mut command, &folder.join("log")))
 }
 
-/// The same with that agent, when it answers at that port.
+/// The same with this agent, once it answers on this port.
 pub fn answering(folder: &Path, name: &str, agent: &'static str, port: u16) -> Result<Program, String> {
     let running = program(folder, name, &[option(agent, port)?])?;
     wait("Jolokia", START, || !numbers(port, "java.lang:type=Threading", "ThreadCount").is_empty());

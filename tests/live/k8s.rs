@@ -1,4 +1,4 @@
-//! check_etcd against Debian's etcd: in the open and with certificates of clients, compared with etcd's own page.
+//! check_etcd against Debian's etcd, without TLS and with client certificates, compared with etcd's own page.
 
 use crate::server::{Program, free_port, http, post, program, wait};
 use crate::watched::Watched;
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 const START: Duration = Duration::from_secs(30);
 const PUTS: usize = 50;
 
-/// `ca.pem`, and for server and client a certificate that it signed, with its key.
+/// `ca.pem`, and a certificate signed by it, with its key, for server and client.
 fn certificates(folder: &Path) {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -88,7 +88,7 @@ pub fn etcd() -> Result<(), String> {
     server.replace(Some(start()));
     wait("points when the server is back", START, || told() > gone);
     wait("a line that it is back", START, || watched.said().last().is_some_and(|line| line.contains("works again")));
-    // While it starts, it takes a second to answer: another line.
+    // While it starts, it takes a second to answer: another log line.
     assert!(watched.said().len() <= 3, "{:#?}", watched.said());
     Ok(())
 }

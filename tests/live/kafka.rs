@@ -1,4 +1,4 @@
-//! check_kafka against brokers of Maven Central with the Jolokia agent, compared with what Kafka's own tool and its beans say.
+//! check_kafka against brokers from Maven Central with the Jolokia agent, compared with Kafka's own tool and its beans.
 
 use crate::cache::output;
 use crate::jolokia::numbers;
@@ -13,16 +13,16 @@ use tempfile::TempDir;
 
 const START: Duration = Duration::from_secs(90);
 const MEGABYTES: u32 = 256;
-/// Messages that are sent.
+/// The number of messages to send.
 const SENT: usize = 500;
 
-/// What is another one in other versions.
+/// The differences between versions.
 struct Version {
     artifacts: (&'static str, &'static [Artifact]),
     agent: &'static str,
-    /// The class that sends messages, and how it is told where to.
+    /// The class that sends messages, and its option for the server.
     producer: (&'static str, &'static str),
-    /// Before version 3.3 it keeps what it knows in a ZooKeeper.
+    /// Before version 3.3 it keeps its metadata in a ZooKeeper.
     has_zookeeper: bool,
 }
 
@@ -58,7 +58,7 @@ struct Broker {
     jars: String,
     agent: PathBuf,
     folder: TempDir,
-    /// Of messages, of Jolokia.
+    /// The ports of messages and of Jolokia.
     port: u16,
     jolokia: u16,
     _zookeeper: Option<Program>,
@@ -138,7 +138,7 @@ impl Broker {
         running
     }
 
-    /// Its own tool sends that many messages, which makes the topic.
+    /// Sends this many messages with its own tool, which creates the topic.
     fn send(&self, count: usize) {
         let (class, word) = self.version.producer;
         let lines: String = (0..count).map(|at| format!("message {at}\n")).collect();
@@ -154,7 +154,7 @@ impl Broker {
     }
 }
 
-/// What is sent is told, and how many partitions that makes; then the broker is stopped.
+/// The sent messages and the resulting partitions are reported; then the broker is stopped.
 fn watch(version: Version) -> Result<(), String> {
     let broker = Broker::new(version)?;
     let running = broker.start();
@@ -162,7 +162,7 @@ fn watch(version: Version) -> Result<(), String> {
     let watched = Watched::start("check_kafka", "mq.ini", &section);
     let heap = watched.now("kafka_heap_max", &[]);
     assert_eq!(heap, f64::from(MEGABYTES << 20));
-    // The bean of a kind of request may come with the first of them, and a rate with the second number of it.
+    // The bean of a kind of request may appear with the first request, and a rate with the second value.
     broker.send(1);
     let produced = || broker.sum("kafka.network:type=RequestMetrics,name=RequestsPerSec,request=Produce,*", "Count");
     wait("the first requests", START, || produced() > 0.0);
@@ -170,11 +170,11 @@ fn watch(version: Version) -> Result<(), String> {
     let told = || watched.counted("kafka_produce", &[]);
     let (before, begun) = (told(), produced());
     broker.send(SENT);
-    // Rates of a second each: they add up to what it counted, whatever the versions of the requests.
+    // Rates of a second each: they add up to its own counts, whatever the versions of the requests.
     let counted = produced() - begun;
     assert!(counted > 0.0);
     wait("the rates of the requests", START, || (told() - before - counted).abs() < counted / 5.0 + 0.6);
-    // What an old producer sends again comes twice.
+    // A message that an old producer resends arrives twice.
     assert!(broker.sum("kafka.server:type=BrokerTopicMetrics,name=MessagesInPerSec", "Count") > SENT as f64);
     let rate = || broker.sum("kafka.server:type=BrokerTopicMetrics,name=MessagesInPerSec", "OneMinuteRate");
     watched.until("kafka_messagesinpersec", &[], |told| told > 0.0 && (told - rate()).abs() < rate() / 4.0);

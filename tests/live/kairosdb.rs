@@ -1,4 +1,4 @@
-//! KairosDB 1.3 with its embedded H2 store, and 1.1.2, which refuses some letters in tags.
+//! KairosDB 1.3 with its embedded H2 store, and 1.1.2, which refuses some characters in tags.
 
 use crate::cases;
 use crate::maven::{Artifact, class_path, java};
@@ -14,7 +14,8 @@ use std::process::Command;
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// With what its own list forgets, what has left the JDK since, and what does not know so new a Java.
+/// With jars that its own list lacks, with modules that were removed from the JDK, and without those that do not
+/// support a recent Java.
 const NEW: &[Artifact] = &[
     ("org.kairosdb:kairosdb:1.3.0-1", &[]),
     ("com.sun.jersey.contribs:jersey-guice:1.19.4", &[]),
@@ -43,7 +44,7 @@ impl KairosDb {
         let (folder, port) = (TempDir::new().unwrap(), free_port());
         let inside = |name: &str| folder.path().join(name);
         ["conf", "tmp", "webroot"].iter().for_each(|name| fs::create_dir(inside(name)).unwrap());
-        // The only such file in its folder: every other would be read as that of a plug-in.
+        // The only such file in its folder, because every other would be read as a plug-in's.
         let properties = format!(
             "kairosdb.jetty.address=127.0.0.1\nkairosdb.jetty.port={port}\nkairosdb.service.telnet=<disabled>\n\
              kairosdb.datastore.h2.database_path={}\n",
@@ -77,8 +78,8 @@ impl Store for KairosDb {
         });
     }
 
-    /// By TERM, and when it has written what it acknowledged: H2 does that half a second later, and KairosDB itself may lose
-    /// what came since, however it is ended.
+    /// Ends it by TERM after it has written what it acknowledged: H2 does that half a second later, and KairosDB itself
+    /// may lose later points, however it is ended.
     fn kill(&mut self, sent: &[Point]) {
         wait("KairosDB to write what it has acknowledged", Duration::from_secs(60), || {
             differences(self, sent).is_empty()
@@ -105,7 +106,7 @@ impl Store for KairosDb {
                     tags.map(|(key, value)| (key.clone(), value[0].as_str().unwrap().to_string())).collect();
                 for value in result["values"].as_array().unwrap() {
                     let row = (name.clone(), tags.clone(), value[0].as_i64().unwrap() / 1000);
-                    // Two types of one number would be two values: neither may hide the other.
+                    // A point stored with both types would be two values: neither may hide the other.
                     assert!(rows.insert(row, json_number(&value[1])).is_none(), "{name}: two values at one time");
                 }
             }
@@ -129,7 +130,7 @@ pub fn round_trip() -> Result<(), String> {
     let mut kairosdb = KairosDb::new("kairosdb-1.3", NEW)?;
     cases::round_trip(&mut kairosdb);
     cases::chart(&kairosdb, "KairosDB");
-    // A query does not tell 5 from 5.0. Written again by hand as a float, a float stays one value.
+    // A query does not distinguish 5 from 5.0. Written again by hand as a float, a float stays one value.
     let whole = point("whole", Value::Float(5.0), unix_now() - 30, &[]);
     let driver = cases::Driver::start(&kairosdb.tsdb());
     driver.push(std::slice::from_ref(&whole));
@@ -147,12 +148,12 @@ pub fn restart() -> Result<(), String> {
     Ok(())
 }
 
-/// 1.3 refuses nothing that the encoder lets through; 1.1.2 refuses a colon in a tag.
+/// 1.3 refuses nothing that the encoder produces; 1.1.2 refuses a colon in a tag.
 pub fn one_bad() -> Result<(), String> {
     let mut kairosdb = KairosDb::new("kairosdb-1.1.2", OLD)?;
     kairosdb.start();
     let now = unix_now() - 60;
-    // Of the usual tags `web=1` is one that it does not take either, so each point has its own.
+    // It also refuses the usual tag `web=1`, so each point has its own tag.
     let plain = [("group", "web"), ("cluster", "prod")];
     let good = |n: usize| point(&format!("m{}", n % 50), Value::Int(n as i64), now - (n / 50) as i64, &plain);
     let bad = point("bad", Value::Int(1), now, &[("group", "web"), ("cluster", "a:b")]);

@@ -1,5 +1,5 @@
-//! check_kube_state_metrics against kube-state-metrics, which watches a small stand-in for the API of Kubernetes, compared with
-//! its own page.
+//! check_kube_state_metrics against kube-state-metrics, which watches a small simulation of the Kubernetes API,
+//! compared with its own page.
 
 use crate::exposition::on_page;
 use crate::golang;
@@ -18,17 +18,17 @@ use tempfile::TempDir;
 const START: Duration = Duration::from_secs(30);
 const DEPLOYMENTS: &str = "/apis/apps/v1/deployments";
 
-/// The API of a cluster of which one number changes.
+/// The API of a cluster in which one number changes.
 #[derive(Default)]
 struct Cluster {
-    /// Replicas of the deployment `web` that are available, of three.
+    /// Available replicas of the deployment `web`, of three.
     available: AtomicU32,
-    /// Who watches, and what.
+    /// The watching connections, with what they watch.
     watching: Mutex<Vec<(String, TcpStream)>>,
 }
 
 impl Cluster {
-    /// The port where it answers.
+    /// The port of the API.
     fn serve(self: &Arc<Cluster>) -> u16 {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (port, cluster) = (listener.local_addr().unwrap().port(), self.clone());
@@ -41,7 +41,7 @@ impl Cluster {
         port
     }
 
-    /// Answers one request after the other, until one is to watch.
+    /// Answers one request after the other, until one is a watch.
     fn answer(&self, mut stream: &TcpStream) -> Option<()> {
         let mut lines = BufReader::new(stream.try_clone().ok()?).lines().map_while(Result::ok);
         while let Some(first) = lines.next() {
@@ -86,13 +86,13 @@ impl Cluster {
         })
     }
 
-    /// Tells that so many replicas are available now.
+    /// Reports that this many replicas are available now.
     fn change(&self, available: u32) {
         self.available.store(available, Ordering::Relaxed);
         let line = json!({"type": "MODIFIED", "object": self.deployment()}).to_string() + "\n";
         let chunk = format!("{:x}\r\n{line}\r\n", line.len());
         for (_, stream) in self.watching.lock().unwrap().iter_mut().filter(|(path, _)| path == DEPLOYMENTS) {
-            // Those that have been stopped hear nothing.
+            // Stopped watchers hear nothing.
             let _ = stream.write_all(chunk.as_bytes());
         }
     }
@@ -103,7 +103,7 @@ fn named(name: &str, version: u32) -> Value {
         "creationTimestamp": "2026-01-01T00:00:00Z"})
 }
 
-/// A pod of one container that runs, or waits for that reason.
+/// A pod with one container that runs, or waits for this reason.
 fn pod(name: &str, waits: Option<&str>) -> Value {
     let state = waits.map_or(json!({"running": {}}), |reason| json!({"waiting": {"reason": reason}}));
     let phase = if waits.is_some() { "Pending" } else { "Running" };
@@ -116,7 +116,7 @@ fn pod(name: &str, waits: Option<&str>) -> Value {
     })
 }
 
-/// Two addresses that are ready and one that is not, at two ports.
+/// Two addresses that are ready and one that is not, with two ports.
 fn endpoints() -> Value {
     let ports =
         json!([{"name": "http", "port": 80, "protocol": "TCP"}, {"name": "more", "port": 90, "protocol": "TCP"}]);
@@ -125,7 +125,7 @@ fn endpoints() -> Value {
     json!({"metadata": named("web", 10), "subsets": [subset]})
 }
 
-/// The same as a slice.
+/// The same as an endpoint slice.
 fn slice() -> Value {
     let end = |address: &str, is_ready: bool| json!({"addresses": [address], "conditions": {"ready": is_ready}});
     json!({

@@ -1,5 +1,5 @@
-//! check_haproxy, check_twemproxy and check_envoy against Debian's HAProxy and nutcracker and PyPI's Envoy, compared with their own
-//! words.
+//! check_haproxy, check_twemproxy and check_envoy against Debian's HAProxy and nutcracker and PyPI's Envoy, compared
+//! with their own pages.
 
 use crate::pypi;
 use crate::server::{Program, free_port, http, http_1_1, program, wait};
@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 const START: Duration = Duration::from_secs(20);
 
-/// Answers everything with that.
+/// Answers everything with this body.
 fn backend(answer: &'static str) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -68,12 +68,12 @@ pub fn haproxy() -> Result<(), String> {
     assert_eq!(watched.now("haproxy_act", &of_backend), 1.0);
     watched.until("haproxy_hrsp_4xx", &of_frontend, |rate| rate == 0.0);
     (0..50).for_each(|_| assert_eq!(http(web, "GET", "/").unwrap().0, 404));
-    // Rates of a second each: they add up to what was asked.
+    // Rates of a second each: they add up to the number of requests.
     let sum = || watched.counted("haproxy_hrsp_4xx", &of_backend);
     wait("the rates of 50 answers", START, || (sum() - 50.0).abs() < 8.0);
     assert!(watched.until("haproxy_conn_tot", &[("appname", "web")], |count| count >= 50.0) < 60.0);
 
-    // Its own words.
+    // Its own page.
     let ask = format!("echo 'show stat' | {} - UNIX-CONNECT:{}", socat.display(), socket.display());
     let told = Command::new("sh").args(["-c", &ask]).output().unwrap().stdout;
     let told = String::from_utf8(told).unwrap();
@@ -187,7 +187,7 @@ pub fn envoy() -> Result<(), String> {
     (0..50).for_each(|_| assert_eq!(http_1_1(web, "/").unwrap().0, 404));
     watched.until("envoy_http_downstream_rq_total", &of_manager, |count| count == 50.0);
 
-    // Its own words, in their other form.
+    // Its own page in the other format.
     let (_, told) = http_1_1(admin, "/stats").unwrap();
     let own = |name: &str| -> f64 {
         let line = told.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
@@ -209,7 +209,7 @@ pub fn envoy() -> Result<(), String> {
     Ok(())
 }
 
-/// What nutcracker writes to whoever connects.
+/// What nutcracker writes to each connection.
 fn own_words(port: u16) -> Value {
     let mut text = String::new();
     TcpStream::connect(("127.0.0.1", port)).unwrap().read_to_string(&mut text).unwrap();

@@ -1,6 +1,7 @@
-//! The daemon against real servers: installed where root may do so, started on loopback, watched through their own query
-//! interface. `cargo test --test live` runs the cases that are set up in a minute, `-- --all` all, `-- NAME` those with that in their
-//! names. What cannot be had is skipped aloud; the last line counts all, and names what did not pass.
+//! The daemon against real servers: installed if root may do so, started on loopback, and compared through their own
+//! query interfaces. `cargo test --test live` runs the cases that are set up within a minute, `-- --all` runs all, `--
+//! NAME` those with NAME in their names. Cases that cannot run are skipped with a message; the last line counts all,
+//! and names those that did not pass.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod activemq;
@@ -57,7 +58,7 @@ mod zookeeper;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
-/// Name of the server, and what is done with it; `Err` says why it cannot be had.
+/// The name of the server, and its case; `Err` says why it cannot run.
 type Case = (&'static str, fn() -> Result<(), String>);
 
 const CASES: &[Case] = &[
@@ -121,7 +122,7 @@ const CASES: &[Case] = &[
     ("the page: the daemon killed, and back", browser::outage),
 ];
 
-/// Those that need more than a minute to be set up for the first time: `--all`, or a name.
+/// The cases that need more than a minute for their first setup: run with `--all`, or by name.
 const LONG: &[Case] = &[
     ("CoreDNS: a file, the cache and a server behind it, and an outage", coredns::coredns),
     ("kube-state-metrics: what its own page tells, a change, and an outage", kube_state_metrics::kube_state_metrics),
@@ -145,7 +146,7 @@ const LONG: &[Case] = &[
     ("the page: ten minutes live", browser::soak),
 ];
 
-/// What became of the cases, by name.
+/// The results of the cases, by name.
 #[derive(Default)]
 struct Outcome {
     passed: usize,
@@ -174,7 +175,7 @@ impl Outcome {
         }
     }
 
-    /// In one line.
+    /// As one line.
     fn told(&self) -> String {
         let part = |word: &str, names: &[&str], more: &str| match names {
             [] => format!("0 {word}"),

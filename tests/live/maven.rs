@@ -1,4 +1,4 @@
-//! Servers that come as jars: from Maven Central into a cache that outlives the run.
+//! Servers that are jars: from Maven Central into a cache that is kept between runs.
 
 use crate::cache::{kept, output};
 use crate::server::program;
@@ -6,11 +6,11 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// `group:artifact:version`, where it is no usual jar with `:type` or `:type:classifier` behind it, and what of its own
-/// dependencies is left out, as `group:artifact`.
+/// `group:artifact:version`, followed by `:type` or `:type:classifier` if it is no usual jar, and the dependencies to
+/// leave out, as `group:artifact`.
 pub type Artifact = (&'static str, &'static [&'static str]);
 
-/// The class path of these and all they need. `name` names the folder of the cache.
+/// The class path of these artifacts and all their dependencies. `name` is the folder of the cache.
 pub fn class_path(name: &str, artifacts: &[Artifact]) -> Result<String, String> {
     let folder = kept(name, |folder| {
         let maven = program("mvn", "maven")?;
@@ -24,7 +24,7 @@ pub fn class_path(name: &str, artifacts: &[Artifact]) -> Result<String, String> 
     Ok(folder.join("jars/*").display().to_string())
 }
 
-/// The file of one artifact, without what it needs.
+/// The file of one artifact, without its dependencies.
 pub fn file(artifact: &'static str) -> Result<PathBuf, String> {
     let name = artifact.split(':').skip(1).take(2).collect::<Vec<_>>().join("-");
     let jars = class_path(&name, &[(artifact, &["*:*"])])?;
@@ -32,7 +32,7 @@ pub fn file(artifact: &'static str) -> Result<PathBuf, String> {
     files.flatten().map(|entry| entry.path()).next().ok_or_else(|| format!("{jars}: nothing is there"))
 }
 
-/// A Java of the version that all of them run on.
+/// A Java of the version on which all of them run.
 pub fn java() -> Result<PathBuf, String> {
     let known = PathBuf::from("/usr/lib/jvm/java-17-openjdk-amd64/bin/java");
     if known.exists() {

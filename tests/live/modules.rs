@@ -1,5 +1,5 @@
-//! Own Python modules as somebody writes them who has the original's text alone: a fresh clone, its words one after another, and
-//! InfluxDB as the server.
+//! Python modules written from the Python daemon's documentation only: a fresh clone, its commands one after another,
+//! and InfluxDB as the server.
 
 use crate::influxdb::Influx;
 use crate::server::wait;
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 const SOURCE: &str = env!("CARGO_MANIFEST_DIR");
 
-/// The last value of a measurement with the tags that all of this host have; `null` without one.
+/// The last value of a measurement with the tags that all points of this host have; `null` without one.
 fn last(influx: &Influx, measurement: &str, more: &str) -> Value {
     let of_us = "cluster = 'OddEye' AND \"group\" = 'workers' AND time > now() - 1m";
     let answer = influx.query("GET", &format!("SELECT last(value) FROM \"{measurement}\" WHERE {of_us} {more}"));
@@ -62,7 +62,7 @@ pub fn as_the_text_says() -> Result<(), String> {
     assert_eq!(last(&influx, "seed_rate", "").as_f64(), Some(0.0));
     puypuy("stop");
     let log = fs::read_to_string(folder.path().join("oddeye.log")).unwrap();
-    // A machine that runs tests may well be under an alarming load.
+    // A machine that runs tests may be under a load that raises an alarm.
     let complains = |line: &str| !line.contains(": event ") && ["WARN", "ERROR"].iter().any(|word| line.contains(word));
     assert!(!log.lines().any(complains), "{log}");
     Ok(())

@@ -1,4 +1,4 @@
-//! The plugins of Debian's monitoring-plugins-basic, run by the check and over /nag with the configuration as it is shipped.
+//! The plugins of Debian's monitoring-plugins-basic, run by the check and by /nag with the shipped configuration.
 
 use crate::server::{Program, free_port, program, wait};
 use serde_json::Value;
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 const KEY: &str = "live-key";
 
-/// More than what is shipped: several lines, a refusal, and states at will.
+/// More than the shipped plugins: several lines, a refusal, and any state.
 const MORE: &str = "bogus: /usr/lib/nagios/plugins/check_load -w bogus\n\
                     refused: /usr/lib/nagios/plugins/check_http -H 127.0.0.1 -p 1\n\
                     dummy0: /usr/lib/nagios/plugins/check_dummy 0 'all well'\n\

@@ -1,4 +1,4 @@
-//! OpenTSDB 2.4 on a standalone HBase 2.4: two Java machines and tables to be made, so that all cases share one start.
+//! OpenTSDB 2.4 on a standalone HBase 2.4: two JVMs and tables to be created, so all cases share one start.
 
 use crate::cases;
 use crate::grafana;
@@ -16,15 +16,15 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 const HBASE: &[Artifact] = &[("org.apache.hbase:hbase-server:2.4.18", &[])];
-/// An old Netty must not come before the new one. Java had the last of these until version 10; without it a query with a filter
-/// that is a regular expression is never answered.
+/// An old Netty must not come before the new one. Java included the last of these until version 10; without it a query
+/// with a regular expression as filter never returns.
 const TSD: &[Artifact] = &[
     ("net.opentsdb:opentsdb:2.4.1", &["org.jboss.netty:netty"]),
     ("org.hbase:asynchbase:1.8.2", &[]),
     ("javax.xml.bind:jaxb-api:2.3.1", &[]),
 ];
 
-/// Makes the tables; waits for HBase by itself.
+/// Creates the tables; waits for HBase by itself.
 const TABLES: &str = r#"
 import org.apache.hadoop.hbase.*;
 import org.apache.hadoop.hbase.client.*;
@@ -44,7 +44,7 @@ public class Tables {
 }
 "#;
 
-/// The storage behind the servers.
+/// The storage of the servers.
 struct HBase {
     folder: TempDir,
     zookeeper: u16,
@@ -63,7 +63,7 @@ impl HBase {
             ("hbase.tmp.dir", inside("tmp").display().to_string()),
             ("hbase.unsafe.stream.capability.enforce", "false".into()),
             ("hbase.zookeeper.property.clientPort", zookeeper.to_string()),
-            // Else it ends itself when the machine stands still for ten seconds.
+            // Otherwise it ends itself when the machine hangs for ten seconds.
             ("hbase.zookeeper.property.tickTime", "15000".into()),
             ("zookeeper.session.timeout.localHBaseCluster", "300000".into()),
             ("hbase.master.hostname", "localhost".into()),
@@ -144,7 +144,7 @@ impl Store for OpenTsdb<'_> {
     fn stored(&self, points: &[Point]) -> BTreeMap<Row, Value> {
         let names: BTreeSet<String> = points.iter().map(|point| self.place(point).0).collect();
         let times = points.iter().map(|point| point.time);
-        // The end is to lie behind the start.
+        // The end must be after the start.
         let (start, end) = (times.clone().min().unwrap(), times.max().unwrap() + 1);
         let mut rows = BTreeMap::new();
         for name in names {
@@ -197,7 +197,7 @@ pub fn all() -> Result<(), String> {
     cases::restart(&mut server);
     cases::stall(&server, |still| hbase.running.signal(if still { "-STOP" } else { "-CONT" }));
 
-    // A server that makes no metrics knows those of the death under load, and no other.
+    // A server that creates no metrics knows only those of the test of death under load.
     let mut strict = OpenTsdb::new(&hbase, false)?;
     strict.start();
     let now = unix_now() - 30;

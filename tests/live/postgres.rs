@@ -1,4 +1,4 @@
-//! The script check_postgres.sh as it is shipped, with a PostgreSQL in which a lock is waited for and rows arrive.
+//! The shipped script check_postgres.sh, with a PostgreSQL in which a lock is waited for and rows are inserted.
 
 use crate::server::{Program, needs_root, program, wait};
 use serde_json::Value;
@@ -46,7 +46,7 @@ impl Postgres {
         command
     }
 
-    /// On a socket in its folder alone.
+    /// Only on a socket in its folder.
     fn start(&self) -> Program {
         let mut command = self.as_user("postgres");
         command.arg("-D").arg(self.data()).arg("-k").arg(self.folder.path()).args(["-c", "listen_addresses="]);
@@ -66,7 +66,7 @@ impl Postgres {
         String::from_utf8(output.stdout).unwrap().trim().to_string()
     }
 
-    /// What the script tells in the second of two samples.
+    /// The output of the script in the second of two samples.
     fn told(&self, home: &Path) -> Vec<Value> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_puypuy"));
         command.arg("--home").arg(home).args(["check", NAME, "--every", "2s", "--format", "json"]);
@@ -78,7 +78,7 @@ impl Postgres {
     }
 }
 
-/// The script with the place of the server in it, as its head says.
+/// The script with the location of the server in it, as its header says.
 fn home(postgres: &Postgres) -> TempDir {
     let home = TempDir::new().unwrap();
     fs::write(home.path().join("config.ini"), "[TSDB]\ntsdtype = Local\n").unwrap();
@@ -137,7 +137,7 @@ pub fn script() -> Result<(), String> {
     let told = of_shop("size_bytes").unwrap();
     assert!(told > 7e6 && told <= size, "{told} told, {size} now");
 
-    // At once: asked by TERM it waits for its clients.
+    // At once: with TERM it would wait for its clients.
     running.signal("-INT");
     running.0.wait().unwrap();
     let points = postgres.told(home.path());

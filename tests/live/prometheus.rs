@@ -1,4 +1,4 @@
-//! A real Prometheus asks the daemon, and promtool reads its page.
+//! A real Prometheus scrapes the daemon, and promtool checks its page.
 
 use crate::documents;
 use crate::grafana;
@@ -11,10 +11,10 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// Complaints of promtool that are no mistakes: names are those that the dashboards of the users know.
+/// Complaints of promtool that are no mistakes: the names are those in existing dashboards.
 const STYLE: &[&str] = &["counter metrics should have", "metric names should not contain", "use base unit"];
 
-/// Prometheus, which asks that port once a second; and its own.
+/// A Prometheus that scrapes this port once a second; and its own port.
 fn serve(program: &Path, folder: &Path, port: u16) -> (Program, u16) {
     let listen = free_port();
     let target = format!(

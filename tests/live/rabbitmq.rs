@@ -1,4 +1,4 @@
-//! The checks of RabbitMQ against Debian's, compared with what its management API says to others.
+//! The checks of RabbitMQ against Debian's package, compared with its management API.
 
 use crate::cache::output;
 use crate::server::{Program, free_port, program, wait};
@@ -14,15 +14,15 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 const START: Duration = Duration::from_secs(180);
-/// In no search path: those that are change the user.
+/// Not those in the search path, which change the user.
 const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 const CONF: &str = "mq.ini";
 const JSON: &str = "{\"auto_delete\":false,\"durable\":true}";
 
-/// A broker with a folder of its own.
+/// A broker in its own folder.
 struct Broker {
     folder: TempDir,
-    /// Of messages, of its cluster, of the management plugin.
+    /// The ports of messages, of its cluster, and of the management plugin.
     ports: [u16; 3],
     epmd: (u16, Program),
     running: RefCell<Option<Program>>,
@@ -70,7 +70,7 @@ impl Broker {
         wait("RabbitMQ", START, || self.ask("GET", "/api/overview", "").is_some());
     }
 
-    /// Its own tool says that to it.
+    /// Runs its own tool with these arguments.
     fn control(&self, words: &[&str]) {
         let mut command = Command::new("/usr/lib/rabbitmq/bin/rabbitmqctl");
         command.env("HOME", self.folder.path()).env("ERL_EPMD_PORT", self.epmd.0.to_string());
@@ -78,7 +78,7 @@ impl Broker {
         output(&mut command).unwrap();
     }
 
-    /// The server is a child of what was started.
+    /// The server is a child of the started process.
     fn stop(&self) {
         let pid = fs::read_to_string(self.folder.path().join("pid")).unwrap_or_default();
         if let Some(mut running) = self.running.borrow_mut().take() {
@@ -87,7 +87,7 @@ impl Broker {
         }
     }
 
-    /// What the management API answers to guest.
+    /// The response of the management API for the user guest.
     fn ask(&self, method: &str, path: &str, body: &str) -> Option<Value> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.ports[2])).ok()?;
         stream.set_read_timeout(Some(START)).ok()?;
@@ -147,7 +147,7 @@ pub fn rabbitmq() -> Result<(), String> {
     for _ in 0..50 {
         broker.publish("%2F", "beer-queue");
     }
-    // The server's own rates of five seconds each, told every second.
+    // The server's own rates over five seconds, sent every second.
     wait("rates of what was published", START, || sum("rabbitmq_publish_rate", &[]) > 0.0);
     let odd = [("queue", "rabbitmq_beer_queue_publish_details")];
     wait("the same of the queue", START, || sum("rabbitmq_perqueue_publish", &odd) > 0.0);

@@ -1,4 +1,4 @@
-//! check_elasticsearch against a node of Elasticsearch and one of OpenSearch, compared with what their other pages say.
+//! check_elasticsearch against a node of Elasticsearch and one of OpenSearch, compared with their other pages.
 
 use crate::maven::{Artifact, class_path, java};
 use crate::server::{Program, free_port, http, json, wait};
@@ -11,10 +11,10 @@ use tempfile::TempDir;
 
 const START: Duration = Duration::from_secs(90);
 const MEGABYTES: u32 = 384;
-/// Documents that are stored, and searches.
+/// The numbers of stored documents and of searches.
 const COUNT: usize = 40;
 
-/// What is another one in each of both: the name of the folder and of the packages, and what it is made of.
+/// The differences between the two: the folder and package names, and the artifacts.
 struct Kind {
     name: &'static str,
     package: &'static str,
@@ -97,12 +97,12 @@ impl Node {
         Ok(running)
     }
 
-    /// The number in that place of a page.
+    /// The number at this place of a page.
     fn number(&self, page: &str, place: &str) -> Option<f64> {
         json(self.port, "GET", page, "")?.1.pointer(place).and_then(Value::as_f64)
     }
 
-    /// How many lines of that list have the word.
+    /// How many lines of this list contain the word.
     fn lines(&self, list: &str, word: &str) -> Option<f64> {
         let (_, told) = http(self.port, "GET", list)?;
         Some(told.lines().filter(|line| line.contains(word)).count() as f64)
@@ -125,7 +125,7 @@ fn watch(kind: &Kind) -> Result<(), String> {
         assert_eq!(stored.map(|(status, _)| status), Some(201));
         assert_eq!(node.number("/books/_search?q=name:one", "/hits/total/value"), Some(number as f64 + 1.0));
     }
-    // Each search asks both shards.
+    // Each search queries both shards.
     watched.counts("elasticsearch_index_total", &[], COUNT);
     watched.counts("elasticsearch_search_total", &[], COUNT * 2);
     watched.until("elasticsearch_cluster_docs", &[], |count| Some(count) == node.number("/_count", "/count"));

@@ -1,4 +1,4 @@
-//! Real programs on loopback: installing them, free ports, starting, waiting for an answer, ending.
+//! Real programs on loopback: installing, finding free ports, starting, waiting for a response, ending.
 
 use serde_json::Value;
 use std::fs;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// The program of a Debian package, installed with it when it is missing and we may; `package` may be several.
+/// The program of a Debian package, which is installed if it is missing and we may; `package` may be several packages.
 pub fn program(name: &str, package: &str) -> Result<PathBuf, String> {
     let find = || {
         let folders = ["/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/lib/nagios/plugins"];
@@ -20,7 +20,7 @@ pub fn program(name: &str, package: &str) -> Result<PathBuf, String> {
     find().ok_or_else(|| format!("there is no {name} and {package} cannot be installed here"))
 }
 
-/// The Debian packages to which that file belongs.
+/// The Debian packages that contain this file.
 pub fn package(file: &str, package: &str) -> Result<(), String> {
     if !Path::new(file).exists() {
         install(package);
@@ -36,13 +36,13 @@ fn install(package: &str) {
     let _ = Command::new("sh").args(["-c", &script]).stdin(Stdio::null()).output();
 }
 
-/// Whoever is not root cannot have the case: `Err` says what root is needed for.
+/// Users other than root cannot run the case: `Err` says what root is needed for.
 pub fn needs_root(what: &str) -> Result<(), String> {
     let uid = Command::new("id").arg("-u").output().unwrap().stdout;
     if uid.trim_ascii() == b"0" { Ok(()) } else { Err(format!("it takes root {what}")) }
 }
 
-/// The name of the account of the test.
+/// The account name of the test.
 pub fn user() -> String {
     String::from_utf8(Command::new("id").arg("-un").output().unwrap().stdout).unwrap().trim().into()
 }
@@ -51,7 +51,7 @@ pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// A child that does not outlive the test.
+/// A child that ends with the test.
 pub struct Program(pub Child);
 
 impl Program {
@@ -80,7 +80,7 @@ impl Drop for Program {
     }
 }
 
-/// Status and body of a request; `None` while nobody answers.
+/// Status and body of a request; `None` while nothing answers.
 pub fn http(port: u16, method: &str, path: &str) -> Option<(u16, String)> {
     post(port, method, path, "")
 }
@@ -91,7 +91,7 @@ pub fn post(port: u16, method: &str, path: &str, body: &str) -> Option<(u16, Str
     Some((status, body))
 }
 
-/// The same with a body that is JSON, and an answer that is.
+/// The same with a JSON body, and a JSON response.
 pub fn json(port: u16, method: &str, path: &str, body: &str) -> Option<(u16, Value)> {
     let kind = "application/json";
     let begin = format!("{method} {path} HTTP/1.0\r\nContent-Type: {kind}\r\nAccept: {kind}");
@@ -99,7 +99,7 @@ pub fn json(port: u16, method: &str, path: &str, body: &str) -> Option<(u16, Val
     Some((status, serde_json::from_str(&body).unwrap_or_default()))
 }
 
-/// A page of a server that takes nothing older than HTTP/1.1.
+/// A page of a server that requires HTTP/1.1.
 pub fn http_1_1(port: u16, path: &str) -> Option<(u16, String)> {
     let (status, head, mut rest) = exchange(port, &format!("GET {path} HTTP/1.1\r\nConnection: close"), "")?;
     if !head.to_lowercase().contains("transfer-encoding: chunked") {
@@ -129,17 +129,17 @@ fn exchange(port: u16, begin: &str, body: &str) -> Option<(u16, String, String)>
     Some((head.split(' ').nth(1)?.parse().ok()?, head.to_string(), body.to_string()))
 }
 
-/// Text as it stands in a query string.
+/// Text encoded for a query string.
 pub fn encoded(text: &str) -> String {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric();
     text.bytes().map(|byte| if plain(&byte) { (byte as char).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
-/// Waits for a condition, at most that long.
+/// Waits for a condition, at most this long.
 pub fn wait(what: &str, limit: Duration, mut until: impl FnMut() -> bool) {
     let end = Instant::now() + limit;
     while !until() {
-        assert!(Instant::now() < end, "waited {limit:?} in vain for: {what}");
+        assert!(Instant::now() < end, "waited {limit:?} for: {what}");
         std::thread::sleep(Duration::from_millis(50));
     }
 }

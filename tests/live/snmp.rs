@@ -1,5 +1,5 @@
-//! check_snmp and net-snmp's agent: every version, digest and cipher, what is wrong told in a sentence, and an agent that is
-//! restarted in between.
+//! check_snmp and net-snmp's agent: every version, digest and cipher, mistakes reported in a message, and an agent that
+//! is restarted in between.
 
 use crate::server::{Program, program, wait};
 use puypuy::check::{Context, DEFAULT_MAX_SERIES, Out, World};
@@ -23,7 +23,7 @@ const TOTAL: &str = ".1.3.6.1.4.1.2021.4.5.0";
 const TYPES: &str = ".1.3.6.1.2.1.2.2.1.3";
 const IN: &str = ".1.3.6.1.2.1.31.1.1.1.6";
 
-/// snmpd, its configuration and what it keeps.
+/// snmpd, its configuration and its state.
 struct Snmpd {
     folder: TempDir,
     port: u16,
@@ -62,7 +62,7 @@ impl Snmpd {
         self.running.take().unwrap().end();
     }
 
-    /// Values as a tool of net-snmp shows them, by community.
+    /// Values as shown by a tool of net-snmp, by community.
     fn tool(&self, name: &str, oids: &[&str]) -> Option<Vec<String>> {
         let mut command = Command::new(program(name, "snmp").ok()?);
         command.env("MIBS", "").args(["-v2c", "-c", "public", "-r0", "-t1", "-On", "-Oq", "-Oe", "-Ot"]);
@@ -82,7 +82,7 @@ fn users() -> impl Iterator<Item = (String, &'static str, &'static str)> {
     all.map(|(digest, cipher)| (format!("{digest}{cipher}").replace('-', ""), digest, cipher))
 }
 
-/// The check with a home of its own, and all that it told.
+/// The check with its own home, and its whole output.
 struct Runner {
     _home: TempDir,
     check: Box<dyn puypuy::check::Check>,
@@ -120,7 +120,7 @@ fn tick() -> Tick {
     Tick { wall: 1_800_000_000, at, deadline: at + period, period }
 }
 
-/// The number of that metric and these tags, index included.
+/// The value of this metric with these tags, including index.
 fn number(points: &[Point], metric: &str, tags: &[&str]) -> Option<f64> {
     let is_it =
         |point: &&Point| point.name == metric && point.tags.iter().map(|(_, value)| value).eq(tags.iter().copied());
@@ -181,7 +181,7 @@ pub fn what_is_wrong() -> Result<(), String> {
     let quick = "timeout: 1\nauth_protocol: SHA-256\nprivacy_protocol: AES";
     let good = device("good", "SHA256AES", quick);
     let unused = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    // Hears, and says nothing.
+    // Listens, and never responds.
     let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
     let silent = silent.local_addr().map(|address| (silent, address.port())).unwrap();
     let named = |name: &str| good.replace("[good]", &format!("[{name}]"));
@@ -251,19 +251,19 @@ pub fn restarted() -> Result<(), String> {
         let points = all_answer(&mut runner, "known");
         number(&points, "snmp_in_rate", &["private"]).is_some_and(|rate| rate >= 0.0)
     });
-    // Between two ticks: its engine has booted once more.
+    // Between two ticks: the boot counter of its engine has increased.
     snmpd.stop();
     snmpd.start();
     let points = all_answer(&mut runner, "after a restart");
     assert_eq!(number(&points, "snmp_in_rate", &["private"]), None, "its sysUpTime went back");
-    // Over a tick.
+    // During a tick.
     snmpd.stop();
     let (points, faults) = runner.tick();
     assert!(faults.len() == 4 && faults.iter().all(|fault| fault.contains("nobody listens there")), "{faults:?}");
     assert!(names.iter().all(|name| number(&points, "snmp_up", &[name]) == Some(0.0)));
     snmpd.start();
     all_answer(&mut runner, "after a tick without it");
-    // With all forgotten: another engine, with fewer boots.
+    // With its state deleted: another engine, with fewer boots.
     snmpd.stop();
     fs::remove_dir_all(snmpd.folder.path().join("persist")).unwrap();
     snmpd.start();

@@ -1,4 +1,4 @@
-//! check_solr against a Solr of Maven Central, compared with what its other pages say.
+//! check_solr against a Solr from Maven Central, compared with its other pages.
 
 use crate::maven::{Artifact, class_path, java};
 use crate::server::{Program, free_port, json, wait};
@@ -19,10 +19,10 @@ const JARS: &[Artifact] = &[
     ("org.apache.logging.log4j:log4j-slf4j2-impl:2.21.0", &[]),
 ];
 const MEGABYTES: u32 = 192;
-/// Documents that are stored, and questions that are asked.
+/// The numbers of stored documents and of queries.
 const COUNT: usize = 40;
 
-/// Solr in a Jetty, which counts requests as that of the distribution does.
+/// Solr in a Jetty that counts requests like that of the distribution.
 const SOURCE: &str = r#"
 import com.codahale.metrics.SharedMetricRegistries;
 import io.dropwizard.metrics.jetty10.InstrumentedHandler;
@@ -103,7 +103,7 @@ impl Solr {
         Ok(running)
     }
 
-    /// The number in that place of a page.
+    /// The number at this place of a page.
     fn number(&self, page: &str, place: &str) -> Option<f64> {
         let (_, told) = json(self.port, "GET", &format!("/solr{page}"), "")?;
         told.pointer(place).and_then(Value::as_f64)

@@ -1,5 +1,5 @@
-//! The checks of both kinds of a standalone Spark against a master and a worker of Maven Central, which runs an application,
-//! compared with what their own pages say.
+//! The checks of a standalone Spark against a master and a worker from Maven Central that run an application, compared
+//! with their own pages.
 
 use crate::jolokia::{AGENT_1, AGENT_2, numbers, option};
 use crate::maven::{Artifact, class_path, java};
@@ -13,12 +13,12 @@ use tempfile::TempDir;
 
 const START: Duration = Duration::from_secs(120);
 const JARS: &[Artifact] = &[("org.apache.spark:spark-core_2.13:4.0.1", &[])];
-/// What Java has to open to Spark.
+/// The `--add-opens` options of Java for Spark.
 const OPEN: &[&str] = &["java.lang", "java.lang.invoke", "java.nio", "java.util", "java.net", "sun.nio.ch"];
-/// Of what the worker offers, and the application takes.
+/// The cores that the worker offers and the application uses.
 const MEGABYTES: u32 = 512;
 
-/// An application that counts for ever.
+/// An application that counts endlessly.
 const APPLICATION: &str = r#"
 import java.util.List;
 import org.apache.spark.SparkConf;
@@ -35,10 +35,10 @@ class Application {
 }
 "#;
 
-/// A place for one of both kinds.
+/// A master or worker in its own folder.
 struct Kind {
     class: &'static str,
-    /// Of its page, of its Jolokia.
+    /// The ports of its page and of its Jolokia.
     page: u16,
     jolokia: u16,
     agent: &'static str,
@@ -56,7 +56,7 @@ struct Spark {
 impl Spark {
     fn new() -> Result<Spark, String> {
         let (folder, jars) = (TempDir::new().unwrap(), class_path("spark-4.0.1", JARS)?);
-        // Where a worker looks for what it starts executors with.
+        // Where a worker looks for what it needs to start executors.
         std::os::unix::fs::symlink(jars.trim_end_matches("/*"), folder.path().join("jars")).unwrap();
         fs::write(folder.path().join("RELEASE"), "").unwrap();
         fs::write(folder.path().join("Application.java"), APPLICATION).unwrap();
@@ -77,7 +77,7 @@ impl Spark {
         command.args(["-Xmx192m", "-XX:+UseG1GC", "-cp", &self.jars]).current_dir(self.folder.path());
         command.args(OPEN.iter().map(|package| format!("--add-opens=java.base/{package}=ALL-UNNAMED")));
         command.env("SPARK_LOCAL_IP", "127.0.0.1").env("SPARK_HOME", self.folder.path());
-        // Else it looks for the folders that a build of it has.
+        // Otherwise it looks for the folders of a build.
         command.env("SPARK_SCALA_VERSION", "2.13");
         Ok(command)
     }
@@ -94,7 +94,7 @@ impl Spark {
 }
 
 impl Kind {
-    /// The number that its own page has in that place, or how many things the list has that is there.
+    /// The number at this place of its own page, or the length of the list there.
     fn own(&self, place: &str) -> Option<f64> {
         let (_, page) = http(self.page, "GET", "/json/")?;
         let page: Value = serde_json::from_str(&page).ok()?;
@@ -107,7 +107,7 @@ impl Kind {
         format!("[{name}]\nstats: http://127.0.0.1:{jolokia}/jolokia/read\nwebui: http://127.0.0.1:{page}\n")
     }
 
-    /// What the page has is told, under names that begin so.
+    /// The numbers of the page are reported, under names with this prefix.
     fn compare(&self, watched: &Watched, prefix: &str, names: &[&str]) {
         for name in names {
             let unit = if name.starts_with("memory") { f64::from(1 << 20) } else { 1.0 };
@@ -131,7 +131,7 @@ pub fn standalone() -> Result<(), String> {
     watched.until("spark_master_aliveworkers", &[], |count| count == 1.0);
     watched.until("spark_master_coresused", &[], |count| count == 0.0);
     let mut command = spark.command()?;
-    // It runs with no less.
+    // It does not run with less.
     command.arg(format!("-Xmx{MEGABYTES}m"));
     command.arg(spark.folder.path().join("Application.java")).args([&spark.address, &format!("{MEGABYTES}m")]);
     let application = Program::start(&mut command, &spark.folder.path().join("application.log"));

@@ -1,4 +1,4 @@
-//! check_redis and check_memcached against Debian's servers, compared with what these say to others.
+//! check_redis and check_memcached against Debian's servers, compared with their responses to other clients.
 
 use crate::server::{Program, free_port, program, wait};
 use crate::watched::Watched;
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 const START: Duration = Duration::from_secs(20);
 const CONF: &str = "sql_cache.ini";
 
-/// What a server answers until it closes.
+/// The response of a server until it closes.
 fn say(port: u16, words: &str) -> Option<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
@@ -23,7 +23,7 @@ fn say(port: u16, words: &str) -> Option<String> {
     Some(answer)
 }
 
-/// The number in the line that begins so.
+/// The number in the line that begins like this.
 fn number(text: &str, begin: &str) -> f64 {
     let line = text.lines().find_map(|line| line.strip_prefix(begin));
     line.unwrap_or_else(|| panic!("no {begin} in {text}")).trim().parse().unwrap()
@@ -58,7 +58,7 @@ pub fn redis() -> Result<(), String> {
     let gets: String = (0..40).map(|at| format!("SET k{at} v\r\nGET k{at}\r\nGET none{at}\r\n")).collect();
     say(port, &format!("{login}{gets}EXPIRE k1 1\r\nQUIT\r\n")).unwrap();
     let sum = |metric| watched.counted(metric, &[]);
-    // Rates of a second each: they add up to what was asked.
+    // Rates of a second each: they add up to the number of requests.
     wait("the rates of 40 hits", START, || (sum("redis_keyspace_hits") - 40.0).abs() < 6.0);
     wait("the rates of 40 misses", START, || (sum("redis_keyspace_misses") - 40.0).abs() < 6.0);
     wait("the key that expired", START, || (sum("redis_expired_keys") - 1.0).abs() < 0.3);
@@ -117,7 +117,7 @@ pub fn memcached() -> Result<(), String> {
     ] {
         watched.until(metric, &[], |value| value == number(&own, name));
     }
-    // The login was sent to the one that wants it, and is no item of the other.
+    // The login was sent only to the server that requires it, and is no item in the other one.
     assert_eq!(watched.now("memcached_curr_items", &[("instance", "locked")]), 0.0);
     assert_eq!((number(&own, "STAT curr_items"), number(&own, "STAT cmd_set")), (40.0, 40.0));
     assert_eq!(watched.said(), [""; 0]);

@@ -1,36 +1,36 @@
-//! What the cases need of a server, and the points that are written and read back.
+//! What the cases need from a server, and the points that are written and read back.
 
 use puypuy::model::point::{Identity, Kind, Point, Tags, Value};
 use std::collections::BTreeMap;
 
-/// A server of a sink, on loopback, with a folder of its own.
+/// A server for a sink, on loopback, with its own folder.
 pub trait Store {
-    /// The keys of `[TSDB]` that lead to it.
+    /// The keys of `[TSDB]` for it.
     fn tsdb(&self) -> String;
 
-    /// Starts it, the first time or again with what it stored before; returns when it serves.
+    /// Starts it, the first time or again with its stored data; returns when it is ready.
     fn start(&mut self);
 
-    /// Ends it in the hardest way that its own promises survive; `sent` is what it was to get so far.
+    /// Ends it in the hardest way that its own guarantees survive; `sent` is what it should have received so far.
     fn kill(&mut self, sent: &[Point]);
 
-    /// Everything it holds, by its own query interface.
+    /// Everything that it holds, by its own query interface.
     fn stored(&self, points: &[Point]) -> BTreeMap<Row, Value>;
 
-    /// Where that point should be found, by the rules of the sink, restated here.
+    /// Where this point should be found, by the rules of the sink, which are restated here.
     fn place(&self, point: &Point) -> Row;
 
-    /// Whether the server can hold that point.
+    /// Whether the server can hold this point.
     fn takes(&self, _: &Point) -> bool {
         true
     }
 
-    /// How many rows that query of the documents returns.
+    /// How many rows this query of the documents returns.
     fn rows(&self, _: &str) -> usize {
         0
     }
 
-    /// How the number comes back.
+    /// How the number is returned.
     fn number(&self, value: Value) -> Value {
         value
     }
@@ -39,7 +39,7 @@ pub trait Store {
 /// A series and a time: name, tags in order, Unix seconds.
 pub type Row = (String, Vec<(String, String)>, i64);
 
-/// Whole numbers look alike in most query languages, however they are stored.
+/// Integers look alike in most query languages, however they are stored.
 pub fn plain(value: Value) -> Value {
     match value {
         Value::Float(number) if number.trunc() == number && number.abs() < 1e15 => Value::Int(number as i64),
@@ -47,12 +47,12 @@ pub fn plain(value: Value) -> Value {
     }
 }
 
-/// A number of a JSON answer, digit by digit.
+/// A number of a JSON response, digit by digit.
 pub fn json_number(value: &serde_json::Value) -> Value {
     plain(value.as_i64().map(Value::Int).unwrap_or_else(|| Value::Float(value.as_f64().unwrap())))
 }
 
-/// The points that differ, or are missing, or are there without having been sent.
+/// The points that differ, are missing, or were never sent.
 pub fn differences(store: &dyn Store, points: &[Point]) -> Vec<String> {
     let mut stored = store.stored(points);
     let mut found = Vec::new();
@@ -126,14 +126,14 @@ pub fn hostile(time: i64) -> Vec<Point> {
     let mut points = Vec::new();
     for name in names {
         for (kind, number) in numbers.into_iter().enumerate() {
-            // One type for each name: a field of InfluxDB has one.
+            // One type for each name, because a field of InfluxDB has one.
             points.extend(tags.iter().map(|tag| point(&format!("{name} {kind}"), number, time, &[("x", tag)])));
         }
     }
     points
 }
 
-/// The tags of a point, by key, each value and key through a rule; without empty ones.
+/// The tags of a point, by key, with each value and key converted by a rule; without empty ones.
 pub fn tags(point: &Point, rule: fn(&str) -> String) -> Vec<(String, String)> {
     let identity = identity();
     let base =
@@ -143,12 +143,12 @@ pub fn tags(point: &Point, rule: fn(&str) -> String) -> Vec<(String, String)> {
     tags.into_iter().collect()
 }
 
-/// What normalisation does to a text.
+/// The effect of normalisation on a text.
 pub fn clean(text: &str) -> String {
     text.trim().replace(|letter: char| letter.is_ascii_control(), "_")
 }
 
-/// The letters that OpenTSDB stores.
+/// The characters that OpenTSDB stores.
 pub fn few(text: &str) -> String {
     clean(text).replace(|letter: char| !(letter.is_ascii_alphanumeric() || "-_./".contains(letter)), "_")
 }

@@ -1,4 +1,4 @@
-//! The check of Storm's workers against two virtual machines with Jolokia, as workers have it, compared with what their beans say.
+//! check_storm_workers against two JVMs with Jolokia, set up like workers, compared with their beans.
 
 use crate::jolokia::{AGENT_2, HEAP, answering, numbers};
 use crate::server::{free_port, wait};

@@ -1,7 +1,7 @@
-//! VictoriaMetrics 1.79, which takes OpenTSDB's `/api/put` and InfluxDB 2's `/api/v2/write`.
+//! VictoriaMetrics 1.79, which accepts OpenTSDB's `/api/put` and InfluxDB 2's `/api/v2/write`.
 //!
-//! It answers 204 even to what it cannot read, so it refuses nothing: instead its counter of unreadable rows must stand
-//! still, and there is no case of one bad point.
+//! It answers 204 even to what it cannot parse, so it refuses nothing: instead its counter of unparsed rows must not
+//! grow, and there is no case with one bad point.
 
 use crate::cases;
 use crate::grafana;
@@ -30,7 +30,7 @@ impl Victoria {
         Ok(Victoria { program, folder, port: free_port(), opentsdb: free_port(), as_influx, running: None })
     }
 
-    /// Rows that it could not read, or left out.
+    /// Rows that it could not parse, or left out.
     fn invalid(&self) -> u64 {
         let (_, page) = http(self.port, "GET", "/metrics").unwrap();
         let lost = page
@@ -64,7 +64,7 @@ impl Store for Victoria {
         });
     }
 
-    /// By TERM: it keeps the last seconds in memory, and KILL would lose them whoever sent them.
+    /// By TERM, because it keeps the last seconds in memory, and KILL would lose them whoever sent them.
     fn kill(&mut self, _: &[Point]) {
         self.running.take().unwrap().end();
     }
@@ -99,13 +99,13 @@ impl Store for Victoria {
         (name, tags(point, clean), point.time)
     }
 
-    /// It takes a doubled backslash in line protocol for one that is escaped, as InfluxDB does not: what stands behind
+    /// It reads a double backslash in line protocol as one escaped backslash, which InfluxDB does not: what follows
     /// `a\\,` is lost.
     fn takes(&self, point: &Point) -> bool {
         !self.as_influx || point.tags.iter().all(|(_, value)| !value.contains("\\,"))
     }
 
-    /// It stores decimal digits, some fifteen of them.
+    /// It stores about fifteen decimal digits.
     fn number(&self, value: Value) -> Value {
         crate::store::plain(Value::Float(format!("{:.13e}", value.as_f64()).parse().unwrap()))
     }

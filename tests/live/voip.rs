@@ -1,4 +1,4 @@
-//! check_janus against Debian's Janus: sessions and handles that are made and destroyed.
+//! check_janus against Debian's Janus: sessions and handles that are created and destroyed.
 
 use crate::server::{Program, free_port, http, post, program, wait};
 use crate::watched::Watched;

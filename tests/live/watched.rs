@@ -1,4 +1,4 @@
-//! The daemon with one check that watches a server: what it told, from its local store, and what it says in its log.
+//! The daemon with one check that monitors a server: its points, from its local store, and its log.
 
 use crate::server::{Program, wait};
 use puypuy::sink::local::{Grain, Reader};
@@ -10,7 +10,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// From one tick of the daemon to the next.
+/// The daemon's period.
 pub const TICK: Duration = Duration::from_secs(1);
 /// How long the first points may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -22,7 +22,7 @@ pub struct Watched {
 }
 
 impl Watched {
-    /// Asks every second by that section of that file of `conf`.
+    /// Runs the check every second with this section of this file of `conf`.
     pub fn start(check: &'static str, conf: &str, section: &str) -> Watched {
         let home = TempDir::new().unwrap();
         let inside = |name: &str| home.path().join(name);
@@ -55,14 +55,14 @@ impl Watched {
         points
     }
 
-    /// How much the rates of the metric come to: each for the time since the one before.
+    /// The sum of the rates of the metric, each multiplied by the time since the previous one.
     pub fn counted(&self, metric: &str, tags: &[(&str, &str)]) -> f64 {
         let points = self.points(metric, tags);
         let times = points.first().map(|(time, _)| time - 1).into_iter().chain(points.iter().map(|(time, _)| *time));
         points.iter().zip(times).map(|((time, rate), before)| rate * (time - before) as f64).sum()
     }
 
-    /// Waits until the rates come to about as many: seconds of a busy machine are not all of one length.
+    /// Waits until the rates add up to about this number: on a busy machine seconds are not all of one length.
     pub fn counts(&self, metric: &str, tags: &[(&str, &str)], expected: usize) {
         let expected = expected as f64;
         wait(&format!("{expected} of {metric} {tags:?}"), PATIENCE, || {
@@ -70,7 +70,7 @@ impl Watched {
         });
     }
 
-    /// How many points there are of all series.
+    /// The number of points of all series.
     fn count(&self) -> usize {
         let Some(store) = Reader::open(&self.home.path().join("store.db")).unwrap() else { return 0 };
         let ids: Vec<i64> = store.series().unwrap().into_iter().map(|series| series.id).collect();
@@ -79,12 +79,12 @@ impl Watched {
         count
     }
 
-    /// The last value, of this tick or the one before; waits for one.
+    /// The newest value, of this tick or the previous one; waits for one.
     pub fn now(&self, metric: &str, tags: &[(&str, &str)]) -> f64 {
         self.until(metric, tags, |_| true)
     }
 
-    /// Waits until that is true of the last value.
+    /// Waits until this is true of the newest value.
     pub fn until(&self, metric: &str, tags: &[(&str, &str)], is_wanted: impl Fn(f64) -> bool) -> f64 {
         let mut last = f64::NAN;
         wait(&format!("{metric} {tags:?}\n{}", self.said().join("\n")), PATIENCE, || {
@@ -95,7 +95,7 @@ impl Watched {
         last
     }
 
-    /// The lines of the log that are about the check, and not about what it judges.
+    /// The log lines about the check, except health events.
     pub fn said(&self) -> Vec<String> {
         let text = fs::read_to_string(self.home.path().join("log")).unwrap_or_default();
         let is_other = |line: &str| line.ends_with("switched on") || line.contains(": event ");
@@ -103,7 +103,8 @@ impl Watched {
         lines.map(String::from).collect()
     }
 
-    /// Stops what runs under the daemon, and starts it again: a line, silence, a line, and points again at once.
+    /// Stops the server under the running daemon, and starts it again: one log line, silence, one log line, and points
+    /// again at once.
     pub fn outage<T>(
         &self,
         metric: &str,
@@ -133,7 +134,7 @@ impl Watched {
             self.points(metric, tags).len() > told
         });
         wait("a line that it is back", PATIENCE, || said().last().is_some_and(is_back));
-        // While it stops and starts, a slow one fails in other ways, each with lines of its own.
+        // While it stops and starts, a slow server fails in other ways, each with its own log lines.
         assert!(is_slow || said().len() == 2, "{:#?}", said());
         running
     }

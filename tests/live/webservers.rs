@@ -1,4 +1,4 @@
-//! Web servers of Debian on loopback, told as their own pages and tools tell them, and stopped under the running daemon.
+//! Web servers of Debian on loopback, compared with their own pages and tools, and stopped under the running daemon.
 
 use crate::maven;
 use crate::server::{Program, free_port, http, needs_root, package, program, wait};
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 const CONF: &str = "webservers.ini";
 const OF_COLLECTOR: &[(&str, &str)] = &[("gctype", "g1_young")];
 
-/// A server with a folder of its own, at a port.
+/// A server with its own folder, on a port.
 struct Server {
     folder: TempDir,
     port: u16,
@@ -26,10 +26,10 @@ impl Server {
         Server::within(&[], files, command)
     }
 
-    /// With folders in its own.
+    /// With these folders in its own.
     fn within(folders: &[&str], files: &[(&str, &str)], command: fn(&Path, u16) -> Command) -> Server {
         let (folder, port) = (TempDir::new().unwrap(), free_port());
-        // Its workers are no root.
+        // Its workers do not run as root.
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
         let place = folder.path().to_str().unwrap();
         for name in folders {
@@ -52,7 +52,7 @@ impl Server {
         http(self.port, "GET", path).map(|(_, page)| page).unwrap_or_default()
     }
 
-    /// The number behind that label on its own page.
+    /// The number after this label on its own page.
     fn number(&self, path: &str, label: &str) -> f64 {
         let page = self.page(path);
         let text = page.split(label).nth(1).unwrap_or_else(|| panic!("no {label} in {page}"));
@@ -68,7 +68,7 @@ impl Server {
 struct Running(Option<Program>);
 
 impl Running {
-    /// In a group of processes of its own: Apache signals the whole of it.
+    /// In its own process group, because Apache signals all of it.
     fn start(command: &mut Command, log: &Path) -> Running {
         Running(Some(Program::start(command.process_group(0), log)))
     }
@@ -171,7 +171,7 @@ pub fn lighttpd() -> Result<(), String> {
     }
     watched.until("lighttpd_accesses", &[], |rate| rate > 10.0);
     let slots = |label| server.number("/server-status?auto", label);
-    // The connection that asks is one of them.
+    // The requesting connection is one of them.
     watched.until("lighttpd_idleservers", &[], |count| (slots("IdleServers: ") - count).abs() <= 1.0);
     watched.outage("lighttpd_idleservers", &[], running, Running::end, || server.start());
     Ok(())
@@ -269,7 +269,7 @@ pub fn tomcat() -> Result<(), String> {
     let running = server.start();
     let section = format!("[Tomcat]\nurl: http://127.0.0.1:{}/manager/jmxproxy\nuser: foo\npass: foo\n", server.port);
     let watched = Watched::start("check_tomcat", CONF, &section);
-    // Six queries a tick.
+    // Six queries per tick.
     let connector = format!("http-nio-127.0.0.1-{}", server.port);
     let of_connector = [("connector", &*connector)];
     watched.until("tomcat_requests_rate", &of_connector, |rate| (5.0..7.0).contains(&rate));
@@ -333,7 +333,7 @@ pub fn jetty() -> Result<(), String> {
     Ok(())
 }
 
-/// In that folder, with the options that stand there.
+/// In this folder, with the options given there.
 fn jetty_start(folder: &Path) -> Command {
     let mut command = Command::new("java");
     command

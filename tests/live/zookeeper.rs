@@ -1,4 +1,4 @@
-//! The check of ZooKeeper against a server that answers to mntr, and one that is asked through its AdminServer.
+//! check_zookeeper against a server that answers mntr, and one that is queried through its AdminServer.
 
 use crate::maven::{Artifact, class_path, java};
 use crate::server::{Program, free_port, http, wait};
@@ -22,7 +22,7 @@ const JARS: &[Artifact] = &[
     ("com.fasterxml.jackson.core:jackson-databind:2.15.2", &[]),
 ];
 
-/// A server alone, with a folder of its own.
+/// A standalone server, in its own folder.
 struct ZooKeeper {
     folder: TempDir,
     jars: String,
@@ -32,7 +32,7 @@ struct ZooKeeper {
 }
 
 impl ZooKeeper {
-    /// One that answers to these words.
+    /// A server that answers these commands.
     fn start(words: &str) -> Result<ZooKeeper, String> {
         let jars = class_path("zookeeper-3.9.4", JARS)?;
         let folder = TempDir::new().unwrap();
@@ -53,7 +53,7 @@ impl ZooKeeper {
         command.arg("org.apache.zookeeper.server.quorum.QuorumPeerMain").arg(self.folder.path().join("zoo.cfg"));
         *self.running.borrow_mut() = Some(Program::start(&mut command, &self.folder.path().join("log")));
         wait("ZooKeeper", START, || self.says("srvr").contains("Node count: "));
-        // Its first answer takes long.
+        // Its first response takes long.
         wait("its AdminServer", START, || http(self.admin, "GET", "/commands/monitor").is_some());
         Ok(())
     }
@@ -68,24 +68,24 @@ impl ZooKeeper {
         self.running.borrow_mut().take().unwrap().end();
     }
 
-    /// The answer to a word of four letters; empty while there is none.
+    /// The response to a four-letter command; empty while there is none.
     fn says(&self, word: &str) -> String {
         let mut answer = String::new();
         if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port)) {
-            // Who asks while it starts may wait for ever.
+            // A client that connects while it starts may wait forever.
             let _ = stream.set_read_timeout(Some(Duration::from_secs(2)));
             let _ = stream.write_all(word.as_bytes()).and_then(|()| stream.read_to_string(&mut answer));
         }
         answer
     }
 
-    /// How many nodes the server itself says there are.
+    /// The number of nodes, as the server itself reports.
     fn nodes(&self) -> f64 {
         let answer = self.says("srvr");
         answer.lines().find_map(|line| line.strip_prefix("Node count: ")?.parse().ok()).unwrap()
     }
 
-    /// Makes so many nodes by the server's own client.
+    /// Creates this many nodes with the server's own client.
     fn make_nodes(&self, count: usize) -> Result<(), String> {
         let script = self.folder.path().join("script");
         let lines: String = (0..count).map(|number| format!("create /n{number} x\n")).collect();
@@ -120,7 +120,7 @@ pub fn zookeeper() -> Result<(), String> {
     assert!(watched.said().is_empty(), "{:#?}", watched.said());
     drop(watched);
 
-    // While it starts it says that it does not serve: one line or two until it is back.
+    // While it starts it says that it does not serve: one or two log lines until it is back.
     let watched = Watched::start("check_zookeeper", "hadoop.ini", &first);
     watched.now("zk_znode_count", &[]);
     open.stop();

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn what_is_older_than_asked_goes_and_nothing_younger() {
+fn only_points_older_than_the_retention_are_deleted() {
     let place = Place::new().with("retention_hours", 2);
     let mut sink = place.sink();
     for minute in 0..8 * 60 {
@@ -19,7 +19,7 @@ fn what_is_older_than_asked_goes_and_nothing_younger() {
 }
 
 #[test]
-fn series_go_with_their_last_points() {
+fn series_are_deleted_with_their_last_points() {
     let place = Place::new().with("retention_hours", 1);
     let mut sink = place.sink();
     deliver(&mut sink, &[int("gone", START, 1), int("stays", START, 1)]);
@@ -33,7 +33,7 @@ fn series_go_with_their_last_points() {
 }
 
 #[test]
-fn the_file_stays_below_its_bound() {
+fn the_file_stays_below_its_limit() {
     let place = Place::new().with("retention_mb", 1).with("retention_hours", 100_000);
     let mut sink = place.sink();
     for tick in 0..1200 {
@@ -48,12 +48,12 @@ fn the_file_stays_below_its_bound() {
     assert_eq!(points.last().unwrap().1.time, START + 11_990);
 }
 
-/// Times of all points up to then, oldest first.
+/// The times of all points up to this time, oldest first.
 fn times(place: &Place, until: i64) -> Vec<i64> {
     place.points().iter().map(|(_, at)| at.time).filter(|time| *time <= until).collect()
 }
 
-/// A store of two hours, full, and when its last point was.
+/// A full store with a retention of two hours, and the time of its last point.
 fn full(place: &Place) -> (Local, i64) {
     let mut sink = place.sink();
     (0..150).for_each(|minute| deliver(&mut sink, &[int("a", START + minute * 60, minute)]));
@@ -75,11 +75,11 @@ fn a_clock_that_is_ahead_for_a_while_deletes_nothing() {
             notes.len() == 1 && notes[0].contains(&format!("the clock is {} hours ahead", jump / 3600)),
             "{notes:?}"
         );
-        // These forty minutes did pass, and no more.
+        // These forty minutes really passed, and no more.
         let after = times(&place, end);
         let first = *after.first().unwrap();
         assert!(first <= end - 80 * 60 && before.ends_with(&after), "{jump}: {} s are left", end - first);
-        // The clock is right again: all goes on as ever, also in a new process.
+        // The clock is right again: everything continues as before, also in a new process.
         let mut sink = place.sink();
         for minute in 1..100 {
             deliver(&mut sink, &[int("a", end + minute * 60, 1)]);
@@ -97,7 +97,7 @@ fn a_clock_that_is_ahead_for_a_while_deletes_nothing() {
 }
 
 #[test]
-fn after_a_long_gap_the_old_goes_when_as_much_has_come() {
+fn after_a_long_gap_old_points_are_deleted_as_new_ones_arrive() {
     let place = Place::new().with("retention_hours", 2);
     let (mut sink, end) = full(&place);
     let again = end + 30 * 86_400;
@@ -112,12 +112,12 @@ fn after_a_long_gap_the_old_goes_when_as_much_has_come() {
 }
 
 #[test]
-fn a_script_that_dates_its_points_ahead_deletes_nothing_and_keeps_nothing() {
+fn points_from_the_future_delete_and_keep_nothing() {
     let place = Place::new().with("retention_hours", 2);
     let mut sink = place.sink();
     for minute in 0..8 * 60 {
         let now = START + minute * 60;
-        // Milliseconds for seconds: hours pass from tick to tick.
+        // Milliseconds in place of seconds: hours pass from tick to tick.
         send_at(&mut sink, now, &[int("a", now, minute), int("odd", now * 1000, minute)]);
         send_at(&mut sink, now, &[int("odd", now * 1000 + 500, minute)]);
     }
@@ -130,7 +130,7 @@ fn a_script_that_dates_its_points_ahead_deletes_nothing_and_keeps_nothing() {
 }
 
 #[test]
-fn a_lower_bound_frees_pages_and_vacuum_gives_them_back() {
+fn a_lower_limit_frees_pages_and_vacuum_releases_them() {
     let fill = |place: &Place, ticks: std::ops::Range<i64>| {
         let mut sink = place.sink();
         for tick in ticks {

@@ -1,4 +1,4 @@
-//! The daemon over its local store: killed at any moment, nothing acknowledged is lost and the file stays whole.
+//! The daemon with its local store: killed at any time, nothing acknowledged is lost and the file stays intact.
 
 use super::integrity;
 use crate::support::{Home, signal, wait_for};
@@ -16,7 +16,7 @@ fn points(home: &Home) -> usize {
 }
 
 #[test]
-fn kill_nine_leaves_a_whole_store() {
+fn kill_9_leaves_an_intact_store() {
     let home = Home::new().with("check_period_seconds", "0.1");
     home.puypuy(&["enable", "cpustats", "memory", "load_average"]);
     let mut before = 0;
@@ -34,7 +34,7 @@ fn kill_nine_leaves_a_whole_store() {
 }
 
 #[test]
-fn a_damaged_store_is_told_in_the_log_and_costs_no_tick() {
+fn a_damaged_store_is_logged_and_costs_no_tick() {
     let home = Home::new();
     fs::create_dir_all(home.path("var")).unwrap();
     fs::write(home.path("var/puypuy.db"), "rubbish".repeat(1000)).unwrap();

@@ -1,4 +1,4 @@
-//! A damaged file is set aside and told, one that is not ours is left alone, and neither is ever fatal.
+//! A damaged file is set aside and reported, a foreign file is left alone, and neither is ever fatal.
 
 use super::*;
 use proptest::prelude::*;
@@ -42,7 +42,7 @@ fn a_file_that_is_no_database_is_set_aside() {
 }
 
 #[test]
-fn an_empty_file_is_begun() {
+fn an_empty_file_is_used() {
     let place = Place::new();
     fs::create_dir_all(place.file().parent().unwrap()).unwrap();
     fs::write(place.file(), b"").unwrap();
@@ -66,13 +66,14 @@ fn a_truncated_store_is_set_aside() {
 }
 
 #[test]
-fn the_log_of_a_damaged_store_goes_first() {
+fn the_write_ahead_log_of_a_damaged_store_is_moved_first() {
     let place = filled();
     let name = |suffix: &str| place.folder.path().join(format!("var/puypuy.db{suffix}"));
-    // A connection that stays open keeps the log.
+    // A connection that stays open keeps the write-ahead log.
     let other = place.sql();
     other.execute_batch("DROP TABLE series").unwrap();
-    // The log cannot be moved: then the database has to stay, or the next one would find a log that is not its own.
+    // The log cannot be moved: then the database must stay, because the next one would find a log that does not belong
+    // to it.
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     (now..now + 30).for_each(|second| fs::create_dir_all(name(&format!(".damaged-{second}-wal/full"))).unwrap());
     let Verdict::Pause { why } = send(&mut place.sink(), &[int("a", START, 1)]) else { panic!() };
@@ -81,7 +82,7 @@ fn the_log_of_a_damaged_store_goes_first() {
 }
 
 #[test]
-fn a_database_of_somebody_else_and_one_of_a_newer_version_are_left_alone() {
+fn foreign_and_newer_databases_are_left_alone() {
     for (sql, expected) in [
         ("CREATE TABLE customers (name)", "a database, but not PuyPuy's"),
         (
@@ -100,7 +101,7 @@ fn a_database_of_somebody_else_and_one_of_a_newer_version_are_left_alone() {
 }
 
 #[test]
-fn a_place_that_cannot_be_written_is_told_and_tried_again() {
+fn an_unwritable_path_is_reported_and_tried_again() {
     let place = Place::new();
     fs::write(place.folder.path().join("var"), "a file where the folder should be").unwrap();
     let mut sink = place.sink();
@@ -123,7 +124,7 @@ fn another_program_with_the_lock_is_waited_for() {
 }
 
 #[test]
-fn a_file_removed_while_in_use_is_begun_anew() {
+fn a_file_removed_while_in_use_is_created_again() {
     let place = Place::new();
     let mut sink = place.sink();
     deliver(&mut sink, &[int("a", START, 1)]);
@@ -136,7 +137,7 @@ fn a_file_removed_while_in_use_is_begun_anew() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
-    /// Whatever bytes are wrong: nothing panics, and points that are acknowledged in the end can be read.
+    /// Whatever bytes are wrong: nothing panics, and points that are acknowledged in the end are readable.
     #[test]
     fn no_damage_is_fatal(wrong in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..40)) {
         let place = filled();

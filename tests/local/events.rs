@@ -1,4 +1,4 @@
-//! Health events in the store: a row where a level changes, whatever the order in which judgements come.
+//! Health events in the store: a row for each change of level, in whatever order events arrive.
 
 use super::*;
 use puypuy::model::point::Level::{Error, Ok, Warning};
@@ -15,13 +15,13 @@ fn expected(rows: &[(i64, &str, Level, &str)]) -> Vec<(i64, String, Level, Strin
 }
 
 #[test]
-fn only_changes_are_kept_and_the_number_as_ever() {
+fn only_changes_are_stored_and_the_metric_is_unchanged() {
     let place = Place::new();
     let mut sink = place.sink();
     let levels = [Ok, Ok, Error, Error, Warning, Warning, Ok, Ok];
     for (tick, level) in (0..).zip(levels) {
         let message = format!("{} at tick {tick}", level.word());
-        // Another process goes on where the first one ended.
+        // Another process continues where the first one ended.
         if tick == 3 {
             sink = place.sink();
         }
@@ -51,7 +51,7 @@ fn only_changes_are_kept_and_the_number_as_ever() {
 }
 
 #[test]
-fn of_two_judgements_at_one_time_the_worse_counts() {
+fn of_two_events_at_one_time_the_worse_counts() {
     let place = Place::new();
     let mut sink = place.sink();
     for tick in 0..4 {
@@ -61,9 +61,10 @@ fn of_two_judgements_at_one_time_the_worse_counts() {
     assert_eq!(changes(&place), expected(&[(0, "Disk", Error, "full")]));
 }
 
-/// A store that could not be written for a while gets what is new first, and then what waited, or both by turns.
+/// A store that could not be written for a while receives the new events first, and then the waiting ones, or both
+/// alternately.
 #[test]
-fn what_comes_late_finds_its_place() {
+fn late_events_are_sorted_in() {
     let truth = [Ok, Error, Error, Warning, Ok, Ok, Error, Ok];
     let judgement = |tick: usize| event("Disk", START + tick as i64 * 10, truth[tick], &format!("tick {tick}"));
     let wanted = [
@@ -84,7 +85,7 @@ fn what_comes_late_finds_its_place() {
 }
 
 #[test]
-fn changes_go_with_their_points_but_for_what_is_not_well() {
+fn changes_are_deleted_with_their_points_unless_not_ok() {
     let place = Place::new().with("retention_hours", 1);
     let mut sink = place.sink();
     for minute in 0..60 * 5 {
@@ -100,7 +101,7 @@ fn changes_go_with_their_points_but_for_what_is_not_well() {
 }
 
 #[test]
-fn a_store_without_events_gets_them() {
+fn a_store_without_events_is_upgraded() {
     let place = Place::new();
     let mut sink = place.sink();
     deliver(&mut sink, &[event("Disk", START, Error, "full")]);

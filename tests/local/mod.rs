@@ -1,4 +1,4 @@
-//! The local store: what goes in comes out, rollups agree with the points, bounds hold, damage costs one file.
+//! The local store: points are stored and read, roll-ups agree with the points, limits hold, damage costs one file.
 
 mod bounds;
 mod daemon;
@@ -18,10 +18,10 @@ use std::time::Instant;
 use tempfile::TempDir;
 
 const ALL: RangeInclusive<i64> = i64::MIN..=i64::MAX;
-/// The begin of an hour.
+/// The beginning of an hour.
 pub const START: i64 = 1_790_000_000 - 1_790_000_000 % 3600;
 
-/// A store in a folder of its own.
+/// A store in its own folder.
 pub struct Place {
     folder: TempDir,
     keys: Vec<(&'static str, String)>,
@@ -52,24 +52,24 @@ impl Place {
         Reader::open(&self.file()).unwrap().unwrap()
     }
 
-    /// A connection as a person with `sqlite3` has.
+    /// A connection like that of a person with `sqlite3`.
     pub fn sql(&self) -> rusqlite::Connection {
         rusqlite::Connection::open(self.file()).unwrap()
     }
 
-    /// All points with their series, in order of time.
+    /// All points with their series, ordered by time.
     pub fn points(&self) -> Vec<(Series, Summary)> {
         read(&self.reader(), Grain::Raw, ALL)
     }
 
-    /// The rows of the minutes, without what is not rolled up.
+    /// The rows of the minutes, without those not rolled up.
     fn minutes(&self) -> Vec<(Series, Summary)> {
         let mut minutes = read(&self.reader(), Grain::Minute, ALL);
         minutes.retain(|(_, summary)| summary.time <= self.newest_row("minute").unwrap_or(i64::MIN));
         minutes
     }
 
-    /// Begin of the newest row in the tables of that rollup.
+    /// The begin of the newest row in the tables of this roll-up.
     fn newest_row(&self, rollup: &str) -> Option<i64> {
         let db = self.sql();
         let mut tables = db.prepare("SELECT name FROM sqlite_schema WHERE name GLOB ?1 || '_*'").unwrap();
@@ -109,7 +109,7 @@ pub fn int(name: &str, time: i64, value: i64) -> Point {
     point(name, time, Value::Int(value))
 }
 
-/// Sends points as delivery does, when the clock stands at the newest of them, and returns the last verdict.
+/// Sends points as delivery does, with the clock at the newest of them, and returns the last verdict.
 pub fn send(sink: &mut Local, points: &[Point]) -> Verdict {
     send_at(sink, points.iter().map(|point| point.time).max().unwrap(), points)
 }
@@ -127,13 +127,13 @@ pub fn deliver(sink: &mut Local, points: &[Point]) {
     assert_eq!(send(sink, points), Verdict::Delivered);
 }
 
-/// A judgement, as delivery hands it to a sink that takes events.
+/// A health event, as delivery passes it to a sink that accepts events.
 pub fn event(name: &str, time: i64, level: Level, message: &str) -> Point {
     let tags = if message.is_empty() { Tags::default() } else { Tags::one(MESSAGE, message) };
     Point { kind: Kind::Special, tags, ..int(name, time, level.number()) }
 }
 
-/// What SQLite itself says about the file.
+/// SQLite's own check of the file.
 fn integrity(file: &Path) -> String {
     rusqlite::Connection::open(file).unwrap().query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap()
 }

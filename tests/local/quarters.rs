@@ -1,10 +1,10 @@
-//! Quarters of an hour: whatever has been rolled up, by whichever version, a span read through them is what its points come to.
+//! Quarters of an hour: whichever version made the roll-ups, a time span read through them agrees with its points.
 
 use super::*;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
-/// n, sum, min and max by series and quarter, as that grain tells them.
+/// n, sum, min and max by series and quarter, as read at this level.
 fn by_quarter(place: &Place, grain: Grain, span: RangeInclusive<i64>) -> BTreeMap<(String, i64), (i64, f64, f64, f64)> {
     let mut found = BTreeMap::new();
     for (series, at) in read(&place.reader(), grain, span) {
@@ -16,7 +16,7 @@ fn by_quarter(place: &Place, grain: Grain, span: RangeInclusive<i64>) -> BTreeMa
     found
 }
 
-/// Tables of that rollup.
+/// The tables of this roll-up.
 fn tables(place: &Place, rollup: &str) -> Vec<String> {
     let db = place.sql();
     let mut names = db.prepare("SELECT name FROM sqlite_schema WHERE name GLOB ?1 || '_*' ORDER BY name").unwrap();
@@ -29,7 +29,7 @@ fn rows(place: &Place, rollup: &str) -> i64 {
     tables(place, rollup).iter().map(count).sum()
 }
 
-/// Two hours at 20 s from there on, of so many series.
+/// Two hours at 20 s from this time on, of this many series.
 fn fill(sink: &mut Local, start: i64, series: usize) {
     for tick in 0..360 {
         let at = start + tick * 20;
@@ -41,10 +41,10 @@ fn fill(sink: &mut Local, start: i64, series: usize) {
 
 #[test]
 fn quarters_are_made_and_read_with_the_tail() {
-    // 20 series: two are sought, all are scanned.
+    // 20 series: two are looked up, all are scanned.
     let place = Place::new();
     fill(&mut place.sink(), START, 20);
-    // The last quarter goes on, and so does its last minute.
+    // The last quarter is not finished, and neither is its last minute.
     assert_eq!((rows(&place, "quarter"), rows(&place, "minute")), (7 * 20, 119 * 20));
     let span = START..=START + 7200;
     for grain in [Grain::Minute, Grain::Quarter] {
@@ -61,19 +61,19 @@ fn quarters_are_made_and_read_with_the_tail() {
 }
 
 #[test]
-fn a_quarter_that_lies_in_two_parts_is_added_up() {
-    // A part of 225 s: several in each quarter.
+fn a_quarter_in_two_segments_is_added_up() {
+    // A segment of 225 s: several in each quarter.
     let place = Place::new().with("retention_hours", 2);
     fill(&mut place.sink(), START, 2);
     assert!(tables(&place, "quarter").len() > 20);
     let span = START + 900..=START + 7199;
     assert_eq!(by_quarter(&place, Grain::Quarter, span.clone()), by_quarter(&place, Grain::Raw, span));
-    // And each goes with its part.
+    // And each is deleted with its segment.
     assert_eq!(tables(&place, "quarter").len(), tables(&place, "raw").len());
 }
 
 #[test]
-fn a_store_of_an_earlier_version_is_read_from_minutes_and_goes_on() {
+fn a_store_of_an_earlier_version_is_read_from_minutes_and_continued() {
     let place = Place::new().with("retention_hours", 8);
     fill(&mut place.sink(), START, 2);
     for table in tables(&place, "quarter") {
@@ -88,10 +88,10 @@ fn a_store_of_an_earlier_version_is_read_from_minutes_and_goes_on() {
 }
 
 #[test]
-fn what_an_earlier_version_left_is_put_in_order() {
+fn changes_by_an_earlier_version_are_repaired() {
     let place = Place::new().with("retention_hours", 8);
     fill(&mut place.sink(), START, 2);
-    // It dropped a part, but not its quarters, and made no quarters for a while.
+    // It dropped a segment, but not its quarters, and made no quarters for a while.
     let db = place.sql();
     let oldest = tables(&place, "quarter").remove(0).replace("quarter_", "");
     db.execute_batch(&format!("CREATE TABLE quarter_7 AS SELECT * FROM quarter_{oldest}")).unwrap();
@@ -118,7 +118,7 @@ fn a_read_ends_at_its_limit() {
 }
 
 #[test]
-fn figures_tell_how_much_there_is() {
+fn the_figures_count_what_there_is() {
     let place = Place::new();
     let mut sink = place.sink();
     deliver(&mut sink, &[int("a", START, 1), int("b", START + 5, 1)]);
@@ -127,7 +127,7 @@ fn figures_tell_how_much_there_is() {
     assert!(figures.bytes > 2_000, "{figures:?}");
 }
 
-/// Number of the series, seconds that it is late, value.
+/// Number of the series, delay in seconds, value.
 type Sent = (u8, i64, i32);
 
 /// What happens between two batches.
@@ -135,7 +135,7 @@ type Sent = (u8, i64, i32);
 enum Between {
     Nothing,
     Restart,
-    /// Another version wrote for that many seconds.
+    /// Another version wrote for this many seconds.
     Earlier(i64),
 }
 
@@ -153,7 +153,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn every_grain_tells_the_same(batches in batches(), hours in 1i64..40, every in 20i64..400) {
+    fn every_level_gives_the_same_result(batches in batches(), hours in 1i64..40, every in 20i64..400) {
         let place = Place::new().with("retention_hours", hours);
         let mut sink = place.sink();
         let mut now = START;

@@ -1,4 +1,4 @@
-//! What goes in comes out: values, series, rollups, documented queries.
+//! What is stored can be read: values, series, roll-ups, documented queries.
 
 use super::*;
 use crate::support::{Home, documents};
@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 
 #[test]
-fn values_and_series_come_back_as_they_were() {
+fn values_and_series_are_read_unchanged() {
     let place = Place::new();
     let mut sink = place.sink();
     let mut other = int("b", START, 3);
@@ -31,7 +31,7 @@ fn values_and_series_come_back_as_they_were() {
 }
 
 #[test]
-fn the_same_batch_twice_is_there_once() {
+fn the_same_batch_sent_twice_is_stored_once() {
     let place = Place::new();
     let mut sink = place.sink();
     let batch: Vec<Point> = (0..50).map(|at| int("a", START + at, at)).collect();
@@ -42,7 +42,7 @@ fn the_same_batch_twice_is_there_once() {
 }
 
 #[test]
-fn what_is_no_number_is_refused_and_the_rest_kept() {
+fn invalid_numbers_are_refused_and_the_others_stored() {
     let place = Place::new();
     let sink = place.sink();
     let points = [int("a", START, 1), point("b", START, Value::Float(f64::NAN)), int("c", START, 2)];
@@ -52,7 +52,7 @@ fn what_is_no_number_is_refused_and_the_rest_kept() {
     assert_eq!((encoded.refused.len(), encoded.refused[0].index), (1, 1));
 }
 
-/// The tags with which that check tells that metric, by the program itself.
+/// The tags of this metric from this check, from the real program.
 fn told(check: &str, metric: &str) -> Tags {
     let said = Home::new().puypuy(&["check", check, "--every", "0.05", "--format", "json"]);
     let points = said.out.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
@@ -62,28 +62,28 @@ fn told(check: &str, metric: &str) -> Tags {
 }
 
 #[test]
-fn each_store_has_a_query_for_a_chart_in_the_documents() {
+fn the_documents_have_a_chart_query_for_each_store() {
     for chapter in ["Local", "InfluxDB", "InfluxDB2", "OpenTSDB", "KairosDB", "Carbon", "Prometheus"] {
         assert!(documents::chart(chapter).contains("cpu_user"), "{chapter}");
     }
 }
 
-/// Seconds since 1970, now.
+/// Now, in seconds since 1970.
 fn now() -> i64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() as i64
 }
 
 #[test]
-fn tables_can_be_asked_in_sql_as_documented() {
+fn tables_can_be_queried_in_sql_as_documented() {
     let place = Place::new();
     let mut sink = place.sink();
     let start = now() - 300;
-    // As the checks tell them, with their own tags.
+    // As the checks report them, with their own tags.
     let (user, free) = (told("cpustats", "cpu_user"), told("memory", "mem_free"));
     let [user, free] = [user, free].map(|tags| move |time, value| Point { tags: tags.clone(), ..int("", time, value) });
     let user = |time, value| Point { name: "cpu_user".into(), ..user(time, value) };
     let free = |time, value| Point { name: "mem_free".into(), ..free(time, value) };
-    // From a clock ten years ahead, and from a script that is.
+    // From a clock ten years ahead, and from a script with future timestamps.
     let ahead = now() + 10 * 365 * 86_400;
     deliver(&mut sink, &[user(ahead, -1), free(ahead, -1)]);
     for tick in 0..30 {
@@ -110,7 +110,7 @@ fn tables_can_be_asked_in_sql_as_documented() {
 }
 
 #[test]
-fn show_does_not_see_the_future() {
+fn show_ignores_points_from_the_future() {
     let place = Place::new();
     let mut sink = place.sink();
     let ahead = START + 10 * 365 * 86_400;
@@ -137,7 +137,7 @@ fn show_does_not_see_the_future() {
 }
 
 #[test]
-fn everything_is_for_the_daemon_and_its_group_only() {
+fn files_are_only_accessible_to_the_daemon_and_its_group() {
     let place = Place::new();
     let mut sink = place.sink();
     deliver(&mut sink, &[int("a", START, 1)]);
@@ -147,7 +147,7 @@ fn everything_is_for_the_daemon_and_its_group_only() {
 }
 
 #[test]
-fn a_reader_sees_a_store_in_use_and_none_where_none_is() {
+fn a_reader_reads_a_store_in_use_and_none_if_there_is_none() {
     let place = Place::new();
     assert!(Reader::open(&place.file()).unwrap().is_none());
     // As a writer has it in its first moments.
@@ -167,11 +167,11 @@ fn a_reader_sees_a_store_in_use_and_none_where_none_is() {
     assert_eq!(place.reader().oldest(&(START + 1..=i64::MAX)).unwrap(), Some(START + 1));
 }
 
-/// Number of the series, seconds that it is late, value.
+/// Number of the series, delay in seconds, value.
 type Sent = (u8, i64, i32);
 
-/// Points of a few series over some hours, in batches as a daemon and a returning spool send them: mostly in order, some late,
-/// some twice, with a restart here and there.
+/// Points of a few series over some hours, in batches as a daemon and its spool send them: mostly in order, some late,
+/// some twice, with some restarts.
 fn batches() -> impl Strategy<Value = Vec<(bool, Vec<Sent>)>> {
     let point = (0u8..4, 0i64..900, -1000i32..1000);
     prop::collection::vec((prop::bool::weighted(0.1), prop::collection::vec(point, 1..20)), 1..30)
@@ -180,8 +180,8 @@ fn batches() -> impl Strategy<Value = Vec<(bool, Vec<Sent>)>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
 
-    /// Whatever the order, the newest word about a series and time is what is read, and each rolled up minute is what its
-    /// points come to.
+    /// Whatever the order, the newest value of a series and time is read, and each rolled up minute agrees with its
+    /// points.
     #[test]
     fn rollups_agree_with_the_points(batches in batches(), hours in 1i64..4) {
         let place = Place::new().with("retention_hours", hours);
@@ -191,7 +191,7 @@ proptest! {
             if *restart {
                 sink = place.sink();
             }
-            // Time goes on by five minutes a batch; points are up to 15 minutes late.
+            // The time advances by five minutes per batch; points are up to 15 minutes late.
             let now = START + position as i64 * 300;
             let points: Vec<Point> = batch.iter().map(|(series, late, value)| {
                 expected.insert((*series, now - late), i64::from(*value));
@@ -203,7 +203,7 @@ proptest! {
             let Value::Int(value) = at.last else { panic!("{at:?}") };
             ((series.name.as_bytes()[1] - b'0', at.time), value)
         }).collect();
-        // Retention may have taken the oldest, never anything else.
+        // Retention may have deleted the oldest, and nothing else.
         let oldest = found.keys().map(|(_, time)| *time).min().unwrap();
         expected.retain(|(_, time), _| *time >= oldest);
         prop_assert_eq!(&found, &expected);
@@ -217,7 +217,7 @@ proptest! {
             prop_assert_eq!(minute.sum, of.iter().sum::<i64>() as f64);
             prop_assert_eq!(minute.last, Value::Int(*of.last().unwrap()));
         }
-        // Every minute but those of the last batch's end is rolled up.
+        // Every minute is rolled up except those at the end of the last batch.
         let newest = found.keys().map(|(_, time)| time - time.rem_euclid(60)).max().unwrap();
         let rolled: std::collections::BTreeSet<(u8, i64)> =
             place.minutes().iter().map(|(series, at)| (series.name.as_bytes()[1] - b'0', at.time)).collect();
@@ -227,7 +227,7 @@ proptest! {
     }
 
     #[test]
-    fn any_series_and_time_is_kept_or_told(name in "\\PC{1,12}", tag in "\\PC{0,12}", time in any::<i64>(), value in any::<f64>()) {
+    fn any_series_and_time_is_stored_or_refused(name in "\\PC{1,12}", tag in "\\PC{0,12}", time in any::<i64>(), value in any::<f64>()) {
         let place = Place::new();
         let mut sink = place.sink();
         let mut one = point(&name, time, if value.is_finite() { Value::Float(value) } else { Value::Int(1) });

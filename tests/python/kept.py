@@ -1,4 +1,4 @@
-"""What all tests here need: `python` on the path, a configuration, and a channel that keeps what it is given."""
+"""Shared by the tests: `python` on the path, a configuration, and a channel that records messages."""
 
 import os
 import sys
@@ -17,7 +17,7 @@ _channel.begin({"home": HOME.name, "type": "own"})
 
 
 class Kept(unittest.TestCase):
-    """A test that sees in `self.sent` what would go to the daemon."""
+    """A test whose messages to the daemon are in `self.sent`."""
 
     def setUp(self):
         self.sent = []
@@ -29,5 +29,5 @@ class Kept(unittest.TestCase):
         return [message["point"] for message in self.sent if "point" in message]
 
     def said(self):
-        """What is wrong, in words."""
+        """The texts of the reported faults."""
         return [message.get("fault") or message.get("why") for message in self.sent if "point" not in message]

@@ -16,14 +16,14 @@ class Channel(unittest.TestCase):
         with os.fdopen(read, "rb") as pipe:
             return pipe.read().decode("utf-8").splitlines()
 
-    def test_a_message_is_a_line(self):
+    def test_each_message_is_one_line(self):
         lines = self.sent({"says": "a\nb\r\u00e9"}, {"ready": True})
         self.assertEqual([json.loads(line) for line in lines], [{"says": "a\nb\r\u00e9"}, {"ready": True}])
 
-    def test_what_utf_8_has_no_letter_for_is_a_question_mark(self):
+    def test_lone_surrogates_become_question_marks(self):
         self.assertEqual([json.loads(line) for line in self.sent({"says": "a\udcffb"})], [{"says": "a?b"}])
 
-    def test_a_forked_child_tells_nothing(self):
+    def test_a_forked_child_sends_nothing(self):
         read, write = os.pipe()
         with mock.patch.multiple(_channel, _number=write, _requests=None, _lock=_channel._lock):
             _channel._close()

@@ -28,7 +28,7 @@ class Configuration(Kept):
             os.unlink(path)
         getconfig.config.clear()
 
-    def test_all_files_are_one_and_the_main_one_is_last(self):
+    def test_all_files_are_merged_and_the_main_one_is_read_last(self):
         self.assertEqual(getconfig.getparam("Own", "last"), "config")
         self.assertEqual(sorted(getconfig.getsection("Own")), ["last", "more", "rest", "yes"])
         self.assertEqual(getconfig.getsectionitems("Own")["rest"], "5%(x)s \ufffd")
@@ -36,7 +36,7 @@ class Configuration(Kept):
         self.assertEqual((getconfig.own("tmpdir"), getconfig.own("x", "y")), ("/t", "y"))
         self.assertEqual([getconfig.own_number(key, 2) for key in ("max", "bad", "x")], [5, 2, 2])
 
-    def test_values_that_stand_elsewhere_are_read_there(self):
+    def test_references_to_secrets_are_resolved(self):
         self.files.append(write("secret", b"p@ss word\n"))
         place = "file:" + os.path.join(HOME.name, "secret")
         text = "[S]\nin = %s\nout = file:/nowhere\nenv = env:X\ncred = cred:secret\nplain = file:x\n" % place
@@ -51,13 +51,13 @@ class Configuration(Kept):
             with self.assertRaisesRegex(configparser.Error, why):
                 getconfig.getparam("S", key)
 
-    def test_what_is_missing_raises_as_before(self):
+    def test_missing_keys_raise_as_in_the_python_daemon(self):
         with self.assertRaises(configparser.NoSectionError):
             getconfig.getparam("Nobodys", "x")
         with self.assertRaises(configparser.NoOptionError):
             getconfig.getparam("Own", "x")
 
-    def test_a_file_that_cannot_be_read_costs_itself(self):
+    def test_an_unreadable_file_only_affects_itself(self):
         [said] = self.said()
         self.assertIn("b.ini is left out of `config`: ", said)
 
@@ -74,7 +74,7 @@ class Words(Kept):
 
 
 class Clients(Kept):
-    def test_what_does_not_answer_is_none_and_no_secret_is_told(self):
+    def test_a_failed_request_gives_none_and_logs_no_secret(self):
         self.assertIsNone(commonclient.httpget("n", "http://u:secret@127.0.0.1:1/x?key=secret", "u:secret"))
         self.assertIsNone(commonclient.httppost("n", "no address", payload="secret"))
         self.assertIsNone(commonclient.socketget("n", 10, "127.0.0.1", "1", "secret"))

@@ -27,14 +27,14 @@ SENTENCES = [
     ("if 1 <> 2: pass", "line 1: is Python 2 (<>)"),
     ("mode = 0644", "line 1: is Python 2 (an octal number such as 0644)"),
     ("if 1:\n        x = 1\n\ty = 1", "line 3: is Python 2 (tabs and spaces mixed)"),
-    # Names that Python 2 had, of something else.
+    # Names of Python 2 in another context.
     ("class Own: pass\nOwn().file", "line 2: 'Own' object has no attribute 'file' (AttributeError)"),
     ("class Own: pass\nOwn().quote", "line 2: 'Own' object has no attribute 'quote' (AttributeError)"),
     ("nobodys", "line 1: name 'nobodys' is not defined (NameError)"),
     ("socket.getfqdn()", "line 1: name 'socket' is not defined; write `import socket` above (NameError)"),
     ("config.get('a', 'b')", "line 1: name 'config' is not defined; write `from lib.getconfig import config` above"),
     ("cluster_name", "line 1: name 'cluster_name' is not defined; write `from lib.pushdata import cluster_name` above"),
-    # In text that the module has made itself.
+    # In text that the module itself raised.
     ("eval('1 +')", "line 1: "),
 ]
 
@@ -50,16 +50,16 @@ class Sentences(unittest.TestCase):
             return _faults.sentence(error)
         return None
 
-    def test_each_error_is_a_sentence_with_its_line(self):
+    def test_each_error_message_has_its_line(self):
         for text, told in SENTENCES:
             with self.subTest(text):
                 self.assertIn(told, self.said_of(text))
 
-    def test_it_is_the_line_of_the_module_and_not_of_what_it_calls(self):
+    def test_the_line_is_that_of_the_module_and_not_of_a_callee(self):
         self.assertTrue(self.said_of("import json\n\njson.loads('{')").startswith("line 3: "))
 
     def test_another_file_is_named(self):
         self.assertTrue(self.said_of("def x(", "/home/lib/helper.py").startswith("helper.py:1: "))
 
-    def test_where_no_line_is_known_none_is_told(self):
+    def test_an_unknown_line_is_left_out(self):
         self.assertEqual(_faults.sentence(ValueError("x")), "x (ValueError)")

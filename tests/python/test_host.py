@@ -31,13 +31,13 @@ class Loading(Home):
         self.addCleanup(sys.modules.pop, os.path.basename(path)[:-3], None)
         return host.load(path)
 
-    def test_a_module_has_its_stem_as_name_and_its_own_path(self):
+    def test_a_module_has_its_file_name_and_its_own_path(self):
         path = self.write("check_own.py", "NAME, FILE = __name__, __file__\n")
         loaded = self.load(path)
         self.assertEqual((loaded.NAME, loaded.FILE), ("check_own", path))
         self.assertIs(sys.modules["check_own"], loaded)
 
-    def test_what_was_compiled_of_another_text_is_not_believed(self):
+    def test_stale_compiled_files_are_not_used(self):
         path = self.write("check_own.py", "VALUE = 1\n")
         about = os.stat(path)
         py_compile.compile(path)
@@ -45,7 +45,7 @@ class Loading(Home):
         os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
         self.assertEqual(self.load(path).VALUE, 2)
 
-    def test_what_lies_in_the_home_is_found_but_a_venv_is_left_to_others(self):
+    def test_modules_in_the_home_are_found_except_in_a_venv(self):
         self.write("lib/helper_of_mine.py", "X = 1\n")
         hook = host.in_the_home(self.home)
         spec = hook(os.path.join(self.home, "lib")).find_spec("helper_of_mine")
@@ -56,7 +56,7 @@ class Loading(Home):
             hook = host.in_the_home(self.home)
             self.assertRaises(ImportError, hook, os.path.join(self.home, "venv/lib"))
 
-    def test_names_of_ours_are_found_and_gone_ones_explained(self):
+    def test_our_modules_are_found_and_removed_ones_explained(self):
         finder = host.Sources({"pushdata": "X = 1\n"}, self.home)
         self.assertTrue(finder.find_spec("lib").submodule_search_locations)
         self.assertEqual(finder.find_spec("lib.pushdata").origin, "puypuy/lib/pushdata.py")
@@ -92,7 +92,7 @@ class Running(Kept):
         host.run(module, pushdata)
         return [(point["name"], point["type"]) for point in self.points()]
 
-    def test_a_function_goes_before_a_class_which_knows_its_type(self):
+    def test_a_function_precedes_a_class_which_has_its_type(self):
         class Check:
             check_type = "of_class"
 
@@ -102,5 +102,5 @@ class Running(Kept):
         self.assertEqual(self.ran(Check=Check, runcheck=5, check_type="t"), [("c", "of_class")])
         self.assertEqual(self.ran(Check=Check, runcheck=lambda: {"name": "f", "value": 1})[-1], ("f", "own"))
 
-    def test_without_either_it_is_told(self):
+    def test_a_module_without_either_is_reported(self):
         self.assertRaisesRegex(AttributeError, "neither a function", self.ran, runcheck=5)

@@ -8,7 +8,7 @@ from lib import basecheck, pushdata, record_rate
 
 
 class Float:
-    """A number of another package."""
+    """A number type of another package."""
 
     def __init__(self, number):
         self.number = number
@@ -28,7 +28,7 @@ class Points(Kept):
                 self.assertEqual(self.told(value)[-1], 5.0)
         self.assertEqual(self.told(2**70)[-1], float(2**70))
 
-    def test_what_is_no_number_costs_itself_and_says_the_same_each_time(self):
+    def test_an_invalid_number_only_affects_itself_with_a_constant_message(self):
         none = (None, "", "nan", "1_000", "5%", float("inf"), [], object(), 10**400, 10**5000, 1j, Float(0))
         for value in none:
             with self.subTest(type(value)):
@@ -38,7 +38,7 @@ class Points(Kept):
         self.assertIn("the value '5%' is no number", said)
         self.assertIn("a value of type object is no number", said)
 
-    def test_what_is_not_known_yet_is_no_point_and_no_fault(self):
+    def test_an_unknown_rate_is_no_point_and_no_fault(self):
         self.assertEqual((self.told(record_rate.NotYet()), self.said()), ([], []))
         self.assertEqual(self.told(record_rate.NotYet() * 8), [0.0])
 
@@ -66,7 +66,7 @@ class Points(Kept):
         [point] = self.points()
         self.assertEqual((point["name"], point["type"], point["tags"]), ("n\u00e9", "t", {"k": "v", "n": "", "i": "1"}))
 
-    def test_names_of_this_machine_are_no_other_host(self):
+    def test_names_of_this_machine_are_not_another_host(self):
         node = os.uname().nodename
         full = "%s.example.org" % node.partition(".")[0]
         with mock.patch.object(pushdata, "_full_name", lambda: full):
@@ -78,7 +78,7 @@ class Points(Kept):
                 pushdata.tell_returned({"name": "n", "value": 1, "host": host}, None)
                 self.assertEqual(self.points()[-1]["host"], host if isinstance(host, str) else "other")
 
-    def test_the_name_service_is_not_asked_for_others(self):
+    def test_names_of_other_hosts_are_not_resolved(self):
         with mock.patch.object(pushdata, "_full_name", side_effect=AssertionError):
             pushdata.tell_returned({"name": "n", "value": 1, "host": "nobody.example.org"}, None)
 
@@ -89,7 +89,7 @@ class Points(Kept):
             point = self.points()[-1]
             self.assertEqual((point["kind"], point["time"], point["reaction"]), (kind, 1500000000, -3))
 
-    def test_what_is_no_dict_is_told(self):
+    def test_a_result_that_is_no_dict_is_reported(self):
         for told, said in (
             ([7], "what runcheck() returned holds the value 7, expected dicts"),
             ([object()], "what runcheck() returned holds a value of type object, expected dicts"),
@@ -103,12 +103,12 @@ class Points(Kept):
                 pushdata.tell_returned(told, None)
                 self.assertEqual((self.points(), self.said()), ([], [said]))
 
-    def test_nothing_is_nothing(self):
+    def test_none_gives_no_points(self):
         for told in (None, [], (), iter([])):
             pushdata.tell_returned(told, None)
         self.assertEqual(self.sent, [])
 
-    def test_a_generator_is_told_piece_by_piece_up_to_its_error(self):
+    def test_a_generator_is_sent_in_pieces_up_to_its_error(self):
         def numbers():
             for number in range(1203):
                 yield {"name": "n", "value": number}
@@ -123,7 +123,7 @@ class Points(Kept):
 
 
 class Pushing(Kept):
-    def test_what_is_gathered_goes_once(self):
+    def test_collected_points_are_sent_once(self):
         data = pushdata.JonSon()
         data.prepare_data()
         data.gen_data("a", 1, 2, pushdata, "t", "c", -1, "Rate")
@@ -136,7 +136,7 @@ class Pushing(Kept):
         pushdata.hand_over_all()
         self.assertEqual([(point["name"], point["value"]) for point in self.points()], [("a", 2.0), ("b", 3.0)])
 
-    def test_what_was_not_pushed_goes_at_the_end_and_what_was_dropped_does_not(self):
+    def test_points_not_pushed_are_sent_at_the_end_and_discarded_ones_are_not(self):
         one, other = pushdata.JonSon(), pushdata.JonSon()
         one.gen_data("a", 1, 2)
         other.gen_data("b", 1, 2)
@@ -164,7 +164,7 @@ class Pushing(Kept):
 
 
 class Classes(Kept):
-    def test_nothing_is_left_of_the_run_before(self):
+    def test_nothing_is_left_of_the_previous_run(self):
         class Check(basecheck.CheckBase):
             def precheck(self):
                 self.local_vars.append({"name": "n", "value": 1})
@@ -173,7 +173,7 @@ class Classes(Kept):
             self.assertEqual(Check().runcheck(), [{"name": "n", "value": 1, "host": "web1"}])
         self.assertEqual(basecheck.CheckBase.local_vars, [])
 
-    def test_an_author_may_put_anything_in_its_place(self):
+    def test_a_module_may_override_methods(self):
         class Check(basecheck.CheckBase):
             def __init__(self):
                 pass

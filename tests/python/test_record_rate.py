@@ -7,7 +7,7 @@ from lib.record_rate import NotYet
 
 
 class Clock:
-    """Both clocks of the machine; a step is one of the wall clock alone."""
+    """Both clocks of the machine; a step changes only the wall clock."""
 
     def __init__(self):
         self.monotonic, self.wall = 1000.0, 1500000000.0
@@ -31,24 +31,24 @@ class Rates(unittest.TestCase):
         now = int(self.clock.wall) if timestamp is None else timestamp
         return record_rate.ValueRate().record_value_rate("key", value, now)
 
-    def test_the_first_is_not_known_and_can_be_reckoned_with(self):
+    def test_the_first_rate_is_unknown_and_usable_in_arithmetic(self):
         first = self.rate(5)
         self.assertIsInstance(first, NotYet)
         self.assertEqual((first, first * 8, type(first * 8)), (0.0, 0.0, float))
 
-    def test_a_rate_goes_by_the_time_that_has_passed(self):
+    def test_a_rate_uses_the_elapsed_time(self):
         self.rate("10")
         self.clock.goes_on(4.4)
         self.assertEqual(self.rate(21), 2.5)
 
-    def test_a_second_that_was_told_already_gives_the_last_result(self):
+    def test_a_second_call_in_a_second_gives_the_last_result(self):
         self.rate(0)
         self.clock.goes_on(2)
         self.assertEqual((self.rate(10), self.rate(50)), (5.0, 5.0))
         self.clock.goes_on(2)
         self.assertEqual(self.rate(14), 2.0)
 
-    def test_after_a_step_back_of_counter_or_clock_nothing_is_known(self):
+    def test_after_a_decrease_of_counter_or_clock_the_rate_is_unknown(self):
         self.rate(10)
         self.clock.goes_on(1)
         self.assertIsInstance(self.rate(5), NotYet)
@@ -60,12 +60,12 @@ class Rates(unittest.TestCase):
             self.clock.goes_on(1)
             self.rate(5)
 
-    def test_stamps_of_another_time_are_believed(self):
+    def test_timestamps_of_another_time_are_used(self):
         self.rate(10, 100)
         self.clock.goes_on(1)
         self.assertEqual(self.rate(40, 110), 3.0)
 
-    def test_keys_are_apart_and_objects_are_not(self):
+    def test_keys_are_separate_and_objects_are_shared(self):
         one, other = record_rate.ValueRate(), record_rate.ValueRate()
         one.record_value_rate("a", 1, self.clock.wall)
         one.update_timestamp(5)
@@ -79,6 +79,6 @@ class Rates(unittest.TestCase):
         self.assertEqual(delta("a", "7"), 2.0)
         self.assertIsInstance(delta("a", 3), NotYet)
 
-    def test_what_was_before(self):
+    def test_the_previous_value(self):
         last = record_rate.GetPrevValue().return_last_value
         self.assertEqual([last("a", value) for value in ("x", 2, 3)], [0.0, "x", 2])

@@ -1,4 +1,4 @@
-//! Due times and stamps under every kind of clock.
+//! Due times and timestamps under every kind of clock.
 
 use proptest::prelude::*;
 use puypuy::scheduler::clock::{Moment, Stamps, next_due};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 const WALL: Duration = Duration::from_millis(1_500_000_000_990);
 
 #[test]
-fn ten_thousand_ticks_drift_by_nothing() {
+fn ten_thousand_ticks_do_not_drift() {
     let (epoch, period) = (Instant::now(), Duration::from_millis(1_100));
     let mut now = epoch;
     for tick in 1..=10_000u32 {
@@ -20,14 +20,14 @@ fn ten_thousand_ticks_drift_by_nothing() {
 }
 
 #[test]
-fn ticks_that_were_missed_are_dropped_not_made_up() {
+fn missed_ticks_are_dropped_and_not_caught_up() {
     let (epoch, period) = (Instant::now(), Duration::from_secs(5));
     assert_eq!(next_due(epoch, period, epoch + Duration::from_secs(7203)), epoch + Duration::from_secs(7205));
     assert_eq!(next_due(epoch, period, epoch + Duration::from_secs(10)), epoch + Duration::from_secs(15));
 }
 
 proptest! {
-    /// At a period of a second, wake-ups that are late by up to 400 ms give every second once.
+    /// With a period of one second, wake-ups that are late by up to 400 ms give every second exactly once.
     #[test]
     fn no_second_is_stamped_twice_or_left_out(start in 0u64..1000, late in proptest::collection::vec(0u64..400, 2..100)) {
         let mut stamps = Stamps::new();
@@ -46,7 +46,7 @@ proptest! {
 }
 
 #[test]
-fn a_clock_that_is_set_is_told_and_followed() {
+fn a_clock_that_is_set_is_logged_and_followed() {
     for step in [3600.0, -3600.0, 7200.5, -0.3] {
         let mut stamps = Stamps::new();
         let epoch = Instant::now();
@@ -69,7 +69,7 @@ fn slow_adjustment_is_no_step() {
     let mut stamps = Stamps::new();
     let epoch = Instant::now();
     for tick in 0..100_000u64 {
-        // 500 ppm, the most that the kernel's slewing allows.
+        // 500 ppm is the maximum of the kernel's slewing.
         let passed = Duration::from_secs(tick);
         let (_, told) = stamps.stamp(Moment { at: epoch + passed, wall: WALL + passed.mul_f64(1.0005) });
         assert_eq!(told, None);

@@ -1,4 +1,5 @@
-//! What is switched on, with the real daemon: links that come, go, dangle, hang and change, and what is said of them.
+//! Enabled entries with the real daemon: links that appear, disappear, dangle, hang and change, and the messages about
+//! them.
 
 use crate::checks::dead_mount::FuseMount;
 use crate::support::{Home, PROGRAM, install, is_root, signal, skip, wait_for};
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 
 const WELL: &str = "#!/bin/sh\necho well 1 x stack\n";
 
-/// A home with both folders, and a check in each.
+/// A home with both folders, and one check in each.
 fn home() -> Home {
     let home = Home::new();
     fs::create_dir(home.path("conf")).unwrap();
@@ -41,8 +42,8 @@ fn wait_for_line(home: &Home, part: &str) {
 }
 
 #[test]
-fn a_link_to_a_dead_mount_costs_only_itself() {
-    // The mount is in a namespace of this thread and of what it starts.
+fn a_link_to_a_dead_mount_only_affects_itself() {
+    // The mount is in a namespace of this thread and of the processes that it starts.
     thread::spawn(|| {
         let home = home();
         let Some(mut dead) = FuseMount::at(&home.path("dead")) else { return skip("no FUSE") };
@@ -59,7 +60,7 @@ fn a_link_to_a_dead_mount_costs_only_itself() {
             wait_for_line(&home, &format!("{name}: switched on"));
         }
         wait_for_line(&home, "3 entries stay off until that is mended: does not answer");
-        // A link that hangs can be taken away, and does not keep others from being made.
+        // A link that hangs can be removed, and does not prevent others from being created.
         assert_eq!(home.puypuy(&["enable", "cpustats"]).code, 0);
         assert_eq!(home.puypuy(&["disable", "check_a3.sh"]).out, "check_a3.sh: switched off\n");
         script(&home, "scripts_enabled/check_later.sh", WELL);
@@ -86,7 +87,7 @@ fn the_daemon_stops_while_a_link_hangs_and_serves_when_the_folder_does() {
         let begun = Instant::now();
         assert_eq!(home.puypuy(&["stop"]).code, 0);
         assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
-        // The folder itself.
+        // The folder itself hangs.
         fs::rename(home.path("scripts_enabled"), home.path("before")).unwrap();
         symlink("dead/folder", home.path("scripts_enabled")).unwrap();
         home.start();
@@ -98,7 +99,7 @@ fn the_daemon_stops_while_a_link_hangs_and_serves_when_the_folder_does() {
 }
 
 #[test]
-fn what_cannot_be_taken_up_is_told_once_and_taken_up_when_it_can() {
+fn an_entry_that_cannot_run_is_logged_once_and_starts_when_it_can() {
     let home = home();
     fs::create_dir(home.path("scripts_available")).unwrap();
     for number in 1..=4 {
@@ -151,7 +152,7 @@ fn five_thousand_unknown_links_are_one_line() {
 #[test]
 fn folders_that_cannot_be_read_are_read_when_they_can() {
     if !is_root() {
-        return skip("only root gives a folder to somebody else");
+        return skip("only root can give a folder to another user");
     }
     let home = home().with("run_user", "nobody");
     fs::set_permissions(home.path("checks_enabled"), Permissions::from_mode(0o700)).unwrap();
@@ -164,7 +165,7 @@ fn folders_that_cannot_be_read_are_read_when_they_can() {
 }
 
 #[test]
-fn disable_ends_what_runs_and_enable_begins_no_second_copy() {
+fn disable_ends_a_run_and_enable_starts_no_second_copy() {
     let home = home();
     fs::create_dir(home.path("scripts_available")).unwrap();
     let deaf = "#!/bin/sh\ntrap '' TERM\necho >> runs\nwhile :; do sleep 0.2; done\n";
@@ -172,7 +173,7 @@ fn disable_ends_what_runs_and_enable_begins_no_second_copy() {
     fs::write(home.path("conf/scripts.ini"), "[check_deaf.sh]\ncheck_period_seconds = 600\n").unwrap();
     assert_eq!(home.puypuy(&["enable", "check_deaf.sh"]).code, 0);
     home.start();
-    // Without the script's own children, which look like it until they are another program.
+    // Without the script's own children, which look like it until they have called exec.
     let copies = || {
         let is_it = |pid: &i32| {
             let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
@@ -199,7 +200,7 @@ fn disable_ends_what_runs_and_enable_begins_no_second_copy() {
 }
 
 #[test]
-fn a_section_that_has_changed_is_taken_up_with_the_next_link_and_nothing_else_is() {
+fn only_a_changed_section_is_reloaded_with_the_next_link() {
     let home = home();
     assert_eq!(home.puypuy(&["enable", "load_average"]).code, 0);
     home.start();
@@ -208,7 +209,7 @@ fn a_section_that_has_changed_is_taken_up_with_the_next_link_and_nothing_else_is
     assert_eq!(home.puypuy(&["enable", "disks"]).code, 0);
     wait_for_line(&home, "check_well.sh: its section has changed; it goes on by the new one");
     wait_for_line(&home, "check_disks: switched on");
-    // A mistake leaves what runs as it is.
+    // A mistake leaves the running check as it is.
     fs::write(home.path("conf/scripts.ini"), "[check_well.sh]\nmax_series = many\n").unwrap();
     assert_eq!(home.puypuy(&["disable", "disks"]).code, 0);
     wait_for_line(&home, "scripts_enabled/check_well.sh: conf/scripts.ini:2 [check_well.sh] max_series");
@@ -217,7 +218,7 @@ fn a_section_that_has_changed_is_taken_up_with_the_next_link_and_nothing_else_is
 }
 
 #[test]
-fn that_nothing_is_on_is_said_once_and_only_when_it_is_so() {
+fn that_nothing_is_enabled_is_logged_once_and_only_if_true() {
     let home = home();
     assert_eq!(home.puypuy(&["disable", "memory"]).code, 0);
     home.start();
@@ -231,7 +232,7 @@ fn that_nothing_is_on_is_said_once_and_only_when_it_is_so() {
 }
 
 #[test]
-fn a_home_that_is_not_there_is_not_made() {
+fn a_missing_home_is_not_created() {
     let scratch = tempfile::tempdir().unwrap();
     let typo = scratch.path().join("hmoe");
     for words in [
@@ -291,7 +292,7 @@ fn periods_below_a_tenth_of_a_second_are_refused_everywhere() {
 }
 
 #[test]
-fn a_section_in_a_place_that_hangs_costs_its_checks_alone() {
+fn a_section_in_a_hanging_place_only_affects_its_checks() {
     let home = home();
     nix::unistd::mkfifo(&home.path("conf/system.ini"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     assert_eq!(home.puypuy(&["enable", "load_average", "disks"]).code, 1);
@@ -302,7 +303,7 @@ fn a_section_in_a_place_that_hangs_costs_its_checks_alone() {
     fs::rename(home.path("conf/system.ini"), &pipe).unwrap();
     let names = ["check_memory", "check_load_average", "check_disks"];
     wait_for("all to be on", || {
-        // A writer lets go of those who wait for one.
+        // A writer releases the readers that wait for one.
         let _ = File::options().write(true).custom_flags(libc::O_NONBLOCK).open(&pipe);
         names.iter().all(|name| lines(&home, &format!("{name}: switched on")) == 1)
     });
@@ -310,11 +311,11 @@ fn a_section_in_a_place_that_hangs_costs_its_checks_alone() {
 }
 
 #[test]
-fn without_a_thread_a_check_is_not_on_and_is_tried_again() {
+fn without_a_thread_a_check_is_off_and_is_tried_again() {
     if !is_root() {
-        return skip("only root becomes somebody else");
+        return skip("only root can become another user");
     }
-    // The limit counts all threads of a user: one that no other run of this test has.
+    // The limit counts all threads of a user: use one that no other run of this test has.
     let nobodys = 20_000 + std::process::id() % 40_000;
     let home = home();
     for number in 1..=9 {

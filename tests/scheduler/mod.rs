@@ -1,4 +1,4 @@
-//! The schedule: on time, never waiting for a check, following the links.
+//! The schedule: on time, never waiting for a check, and following the links.
 
 mod clock;
 mod enabled;

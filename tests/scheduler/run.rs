@@ -1,4 +1,4 @@
-//! The loop with checks that hang, panic, fail and come late: the others never miss a tick.
+//! The tick loop with checks that hang, panic, fail and are late: the others never miss a tick.
 
 use crate::support::wait_for;
 use puypuy::check::{Check, Context, Out, Runs, Spec};
@@ -27,7 +27,7 @@ use tempfile::TempDir;
 const PERIOD: Duration = Duration::from_millis(100);
 const ONE: &[Field] = &[gauge("", "one", "").int()];
 
-/// Runs a function, then tells one point.
+/// Runs a function, then reports one point.
 struct Fake(fn() -> Result<()>);
 
 impl Check for Fake {
@@ -82,7 +82,7 @@ struct Running {
     home: TempDir,
     queue: Arc<Queue>,
     board: Arc<Board>,
-    /// Taken from there and not looked at yet.
+    /// Received, and not looked at yet.
     taken: RefCell<VecDeque<Batch>>,
     stop: Sender<()>,
     thread: Option<JoinHandle<()>>,
@@ -129,7 +129,7 @@ impl Running {
         self.within(Duration::from_secs(10)).expect("no batch came")
     }
 
-    /// The next batch, if one comes in time.
+    /// The next batch, if one arrives in time.
     fn within(&self, limit: Duration) -> Option<Batch> {
         let mut taken = self.taken.borrow_mut();
         let until = Instant::now() + limit;
@@ -140,12 +140,12 @@ impl Running {
         taken.pop_front()
     }
 
-    /// Batches until `enough` says so.
+    /// Collects batches until `enough` is true.
     fn collect(&self, mut enough: impl FnMut(&BTreeMap<String, usize>) -> bool) -> BTreeMap<String, usize> {
         let mut seen = BTreeMap::new();
         let until = Instant::now() + Duration::from_secs(20);
         while !enough(&seen) {
-            assert!(Instant::now() < until, "it never came to that: {seen:?}");
+            assert!(Instant::now() < until, "the condition was never met: {seen:?}");
             for Point { check_type, .. } in self.next().points {
                 *seen.entry(check_type.into_owned()).or_default() += 1;
             }
@@ -167,7 +167,7 @@ fn count(seen: &BTreeMap<String, usize>, name: &str) -> usize {
 
 #[test]
 fn a_tick_is_one_batch_of_all_checks() {
-    // Long enough for the thread of one on a busy machine: what is late is in the next batch.
+    // Long enough for a thread on a busy machine to start; a late result would be in the next batch.
     let mut running = start_at(PERIOD * 5, &["check_good.ini", "check_own.ini"], false);
     for _ in 0..5 {
         let mut types: Vec<_> = running.next().points.into_iter().map(|point| point.check_type).collect();
@@ -178,7 +178,7 @@ fn a_tick_is_one_batch_of_all_checks() {
 }
 
 #[test]
-fn neither_hang_nor_panic_nor_error_costs_the_others_a_tick() {
+fn a_check_that_hangs_panics_or_fails_costs_the_others_no_tick() {
     let all = [
         "check_fails.ini",
         "check_good.ini",
@@ -189,25 +189,25 @@ fn neither_hang_nor_panic_nor_error_costs_the_others_a_tick() {
     ];
     let mut running = start(&all);
     let seen = running.collect(|seen| count(seen, "check_good") >= 15);
-    // What was told before an error or a panic is kept, and they are run again at every tick.
+    // Points reported before an error or a panic are kept, and these checks are run again at every tick.
     for name in ["check_own", "check_fails", "check_panics"] {
         assert!(count(&seen, name) + 3 >= 15, "{name}: {seen:?}");
     }
-    // A check that hangs never hands over, and is not started a second time.
+    // A check that hangs never returns, and is not started a second time.
     assert_eq!((count(&seen, "check_hangs"), count(&seen, "check_hangs_own")), (0, 0));
     let took = running.stop();
     assert!(took < Duration::from_secs(4), "{took:?}");
 }
 
 #[test]
-fn the_board_says_how_each_check_is() {
+fn the_board_has_the_state_of_each_check() {
     use Condition::{Fault, Late, Off, Ok};
     let all = ["check_fails", "check_good", "check_hangs", "check_misconfigured", "check_own", "check_panics"];
     let expected = [Fault, Ok, Late, Off, Ok, Fault];
     let mut running = start(&all.map(|name| &*format!("{name}.ini").leak()));
     let mut states = Vec::new();
     // On a busy machine any of them may be late for a moment.
-    wait_for("each to be as it should", || {
+    wait_for("each check to have its state", || {
         states = running.board.states();
         states.iter().map(|state| state.condition).eq(expected)
     });
@@ -217,7 +217,7 @@ fn the_board_says_how_each_check_is() {
     assert!(why("check_fails").contains("nothing there") && why("check_panics").starts_with("panicked"), "{states:?}");
     assert_eq!((why("check_good"), why("check_hangs")), ("", "has not come back after 0.1 s"));
     assert!(why("check_misconfigured").contains("address: missing"), "{states:?}");
-    // What was told before the failure counts.
+    // Points reported before the failure count.
     assert!(told("check_fails").last.is_some_and(|run| run.points == 1 && run.faults == 1 && run.has_failed));
     assert!(told("check_hangs").last.is_none() && told("check_hangs").missed >= 1, "{states:?}");
     let ups: Vec<_> = states.iter().filter(|state| state.is_up()).map(|state| state.name.as_str()).collect();
@@ -235,7 +235,7 @@ fn a_run_that_ended_just_before_its_tick_was_missed_is_not_late() {
     entry.ran(run, None);
     entry.miss(PERIOD, 11);
     assert_eq!((state().condition, state().missed, state().since), (Condition::Ok, 1, 10));
-    // Since when it is so is kept from run to run.
+    // The start of this state is kept from run to run.
     entry.begin();
     entry.miss(PERIOD, 12);
     entry.miss(PERIOD, 13);
@@ -249,7 +249,7 @@ fn a_run_that_ended_just_before_its_tick_was_missed_is_not_late() {
 }
 
 #[test]
-fn a_late_outcome_goes_with_the_next_batch_under_its_own_time() {
+fn a_late_outcome_is_in_the_next_batch_with_its_own_time() {
     let mut running = start(&["check_good.ini", "check_slow.ini"]);
     let mut together = false;
     for _ in 0..40 {
@@ -262,17 +262,17 @@ fn a_late_outcome_goes_with_the_next_batch_under_its_own_time() {
 }
 
 #[test]
-fn links_that_come_and_go_take_effect_while_running() {
+fn added_and_removed_links_take_effect_while_running() {
     let mut running = start(&["check_good.py"]);
     running.collect(|seen| count(seen, "check_good") >= 2);
     link(running.home.path(), "check_own.ini");
     running.collect(|seen| count(seen, "check_own") >= 2);
     fs::remove_file(running.home.path().join("checks_enabled/check_good.py")).unwrap();
-    // From some batch on there is none of it any more.
+    // From some batch on it has no more points.
     let until = Instant::now() + Duration::from_secs(10);
     let mut clean = 0;
     while clean < 3 {
-        assert!(Instant::now() < until, "it was never switched off");
+        assert!(Instant::now() < until, "it was never disabled");
         let good = running.next().points.iter().any(|point| point.check_type == "check_good");
         clean = if good { 0 } else { clean + 1 };
     }
@@ -280,7 +280,7 @@ fn links_that_come_and_go_take_effect_while_running() {
 }
 
 #[test]
-fn unknown_and_misconfigured_checks_cost_only_themselves() {
+fn unknown_and_misconfigured_checks_only_affect_themselves() {
     let mut running =
         start(&["check_misconfigured.ini", "check_nothing.ini", "check_good", "notes.txt", "check_old.ini~"]);
     let seen = running.collect(|seen| count(seen, "check_good") >= 3);
@@ -298,10 +298,10 @@ fn without_any_check_it_waits_for_a_link() {
 }
 
 #[test]
-fn errors_are_events_for_a_sink_that_takes_them_each_once() {
+fn errors_are_sent_once_as_events_to_a_sink_that_accepts_them() {
     let mut running = start_telling(&["check_fails.ini", "check_panics.ini", "check_good.ini"], true);
     let (mut events, mut ticks) = (Vec::new(), 0);
-    // Where a panic takes long to be written down, its run comes late.
+    // Where writing down a panic takes long, its run ends late.
     while ticks < 5 || events.len() < 2 {
         let batch = running.next();
         ticks += batch.points.iter().filter(|point| point.check_type == "check_good").count();
@@ -316,7 +316,7 @@ fn errors_are_events_for_a_sink_that_takes_them_each_once() {
 }
 
 #[test]
-fn errors_are_told_anew_after_ten_minutes_and_never_flood() {
+fn errors_are_repeated_after_ten_minutes_and_never_flood() {
     let begin = Instant::now();
     let at = |seconds: u64| {
         let at = begin + Duration::from_secs(seconds);

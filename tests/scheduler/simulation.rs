@@ -1,6 +1,6 @@
-//! The tick loop in a world of the test's own: a clock, folders that change, and checks that are slow, fail or never come
-//! back, by a seed, thousands of times. A seed that fails fails again: `SEED=1234 cargo test scheduler::simulation`; `SCHEDULES=100000`
-//! in place of it runs more.
+//! Simulates the tick loop with its own clock, changing folders, and checks that are slow, fail or never return, by a
+//! seed, in thousands of schedules. A seed that fails always fails: `SEED=1234 cargo test scheduler::simulation`;
+//! `SCHEDULES=100000` in place of it runs more.
 
 use crate::support::dice::Dice;
 use puypuy::check::{CommonSettings, Runs};
@@ -20,7 +20,7 @@ const WALL: Duration = Duration::from_secs(1_600_000_000);
 /// How long the end waits for runs.
 const LAST_RUNS: Duration = Duration::from_secs(2);
 
-/// What a look at an entry brings.
+/// The result of looking at an entry.
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Sight {
     Fine,
@@ -28,10 +28,10 @@ enum Sight {
     Hangs,
 }
 
-/// An entry of a folder as it is now.
+/// The current state of an entry of a folder.
 #[derive(Clone, Copy, Debug)]
 struct Content {
-    /// Of its section.
+    /// The number of its section.
     version: u64,
     sight: Sight,
 }
@@ -39,52 +39,52 @@ struct Content {
 /// How a check runs.
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Nature {
-    /// Also one that panics: its run ends, and that is all the loop knows of it.
+    /// Also a check that panics: its run ends, and the loop knows nothing else.
     Quick,
     Slow,
     Never,
 }
 
-/// What a look hands over in place of a check.
+/// What a look returns in place of a check.
 struct Work {
     version: u64,
     nature: Nature,
 }
 
-/// A check that was taken up.
+/// A check that was started.
 struct Member {
     key: Key,
     version: u64,
     nature: Nature,
     period: Duration,
     is_dismissed: bool,
-    /// The thread of its own.
+    /// Its own thread.
     own: Option<usize>,
     entry: Arc<Published>,
     /// Unix seconds of the tick of its run.
     tick: i64,
-    /// As it should be published.
-    told: Told,
+    /// The state that should be published.
+    told: Observed,
 }
 
-/// What is held against the state that is published.
+/// The part of the state that is compared with what is published.
 #[derive(Clone, Debug, PartialEq)]
-struct Told {
+struct Observed {
     condition: Condition,
     last: Option<Run>,
     faults: u64,
     missed: u64,
 }
 
-impl Told {
-    const NEW: Told = Told { condition: Condition::Waiting, last: None, faults: 0, missed: 0 };
+impl Observed {
+    const NEW: Observed = Observed { condition: Condition::Waiting, last: None, faults: 0, missed: 0 };
 
-    fn published(state: &State) -> Told {
-        Told { condition: state.condition, last: state.last, faults: state.faults, missed: state.missed }
+    fn published(state: &State) -> Observed {
+        Observed { condition: state.condition, last: state.last, faults: state.faults, missed: state.missed }
     }
 }
 
-/// A thread: what it is to run, and until when it is in the first of these.
+/// A thread: its queued jobs, and when the first of them ends.
 #[derive(Default)]
 struct Lane {
     queue: VecDeque<Id>,
@@ -92,7 +92,7 @@ struct Lane {
     is_left: bool,
 }
 
-/// The threads and everything that is asked of the crew.
+/// The threads and all requests to the crew.
 struct World {
     dice: Dice,
     now: Duration,
@@ -100,23 +100,23 @@ struct World {
     members: BTreeMap<Id, Member>,
     lanes: Vec<Lane>,
     shared: usize,
-    /// Runs that have ended, not heard of by the loop.
+    /// Runs that have ended and that the loop does not know of yet.
     ended: Vec<Id>,
-    /// Begun in this turn, and told to have missed it.
+    /// Checks that were begun in this turn, and those that missed it.
     begun: BTreeSet<Id>,
     missed: BTreeSet<Key>,
     on: Vec<Key>,
 }
 
 impl World {
-    /// Whether some thread is in a run for that key.
+    /// Whether some thread runs this key.
     fn runs(&self, key: &Key) -> bool {
         self.lanes
             .iter()
             .any(|lane| lane.until.is_some() && lane.queue.front().is_some_and(|id| self.members[id].key == *key))
     }
 
-    /// Begins what is first in a lane.
+    /// Begins the first job of a lane.
     fn advance(&mut self, place: usize) {
         while let Some(id) = self.lanes[place].queue.front().copied() {
             let member = &self.members[&id];
@@ -151,7 +151,7 @@ impl World {
         }
     }
 
-    /// A run has ended: it brought all, not all, or failed.
+    /// A run has ended: it reported everything, not everything, or failed.
     fn ran(&mut self, id: Id) {
         let faults = self.dice.roll(3) as usize;
         let member = self.members.get_mut(&id).unwrap();
@@ -159,7 +159,7 @@ impl World {
         member.entry.ran(run, (faults > 0).then_some(&"on purpose"));
         let condition = if faults == 0 { Condition::Ok } else { Condition::Fault };
         let (faults, missed) = (member.told.faults + faults as u64, member.told.missed);
-        member.told = Told { condition, last: Some(run), faults, missed };
+        member.told = Observed { condition, last: Some(run), faults, missed };
     }
 
     /// When the next run ends.
@@ -190,8 +190,8 @@ impl Crew<Work> for World {
         let Prepared { key, common, work: Work { version, nature }, .. } = prepared;
         let period = common.period.unwrap_or(PERIOD);
         let is_on = |member: &Member| member.key == key && !member.is_dismissed;
-        assert!(!self.members.values().any(is_on), "{key:?} is taken up twice");
-        let (entry, told) = (Arc::clone(entry), Told::NEW);
+        assert!(!self.members.values().any(is_on), "{key:?} is started twice");
+        let (entry, told) = (Arc::clone(entry), Observed::NEW);
         let member = Member { key, version, nature, period, is_dismissed: false, own, entry, tick: 0, told };
         self.members.insert(id, member);
         None
@@ -215,7 +215,7 @@ impl Crew<Work> for World {
         }
         if is_anew {
             let held = &self.lanes[self.shared];
-            assert!(held.until.is_some(), "a thread is left behind that nothing holds up");
+            assert!(held.until.is_some(), "a thread is abandoned although it does not hang");
             self.lanes[self.shared].is_left = true;
             self.lanes.push(Lane::default());
             self.shared = self.lanes.len() - 1;
@@ -241,7 +241,7 @@ impl Crew<Work> for World {
         match notice {
             Notice::On(key) | Notice::Changed(key) => self.on.push(key.clone()),
             Notice::Missed(key, _) => {
-                assert!(self.runs(key), "{key:?} has missed a tick while it was not in a run");
+                assert!(self.runs(key), "{key:?} missed a tick while it did not run");
                 self.missed.insert(key.clone());
                 let is_it = |member: &&mut Member| member.key == *key && !member.is_dismissed;
                 let told = &mut self.members.values_mut().find(is_it).unwrap().told;
@@ -262,26 +262,26 @@ struct Life {
     start: Instant,
     folder: BTreeMap<Key, Content>,
     comparison: Comparison<Work>,
-    /// What the looks have seen of what is in the folders.
-    listed: BTreeMap<Key, Listed>,
-    /// Looks that have not come back.
+    /// The entries of the folders as the looks have seen them.
+    listed: BTreeMap<Key, SeenEntry>,
+    /// Looks that have not returned.
     hanging: BTreeSet<Key>,
     pending: Vec<Difference<Work>>,
     last_turn: Duration,
-    /// The last that was taken up before this turn.
+    /// The newest check that was started before this turn.
     newest: Option<Id>,
 }
 
 /// An entry of a folder as it was seen.
 #[derive(Default)]
-struct Listed {
-    /// It was fine at some time.
+struct SeenEntry {
+    /// Whether it was ever without a mistake.
     is_on: bool,
-    /// What is wrong with it.
+    /// The mistake in it.
     reason: Option<&'static str>,
 }
 
-/// Which of a few dozen checks and scripts, each with a nature that stays.
+/// One of a few dozen checks and scripts, each with a fixed behaviour.
 fn key(number: u64) -> Key {
     let folder = if number.is_multiple_of(2) { Folder::Checks } else { Folder::Scripts };
     Key { folder, name: format!("check_{number}") }
@@ -348,7 +348,7 @@ impl Life {
         Moment { at: self.start + self.world.now, wall: WALL + self.world.now }
     }
 
-    /// Somebody changes something.
+    /// Changes something in the folders.
     fn change(&mut self) {
         let dice = &mut self.world.dice;
         self.world.threads_fail = dice.chance(4);
@@ -396,7 +396,7 @@ impl Life {
         self.pending.push(self.comparison.take(true));
     }
 
-    /// Wakes the loop, and holds what it does against what it should do.
+    /// Wakes the loop, and compares what it does with what it should do.
     fn turn(&mut self) -> Duration {
         let now = self.moment();
         self.world.work();
@@ -414,16 +414,16 @@ impl Life {
             let is_due = Some(*id) > self.newest || beats(at) > beats(before);
             let is_told = self.world.missed.contains(&member.key);
             assert_eq!(is_due, is_told || self.world.begun.contains(id), "{:?} at {at:?}", member.key);
-            // One on the shared thread may have begun late, behind a slow one.
+            // A check on the shared thread may have begun late, behind a slow one.
             let may_miss = member.nature != Nature::Quick || member.own.is_none();
             assert!(!is_told || may_miss, "{:?} misses a tick", member.key);
-            assert!(beats(next) <= beats(at) + 1, "the tick of {:?} is slept over", member.key);
+            assert!(beats(next) <= beats(at) + 1, "the tick of {:?} is missed", member.key);
         }
         for key in &self.world.on {
             let is_it = |member: &&Member| member.key == *key && !member.is_dismissed;
             assert!(self.world.members.values().any(|member| is_it(&member)), "{key:?} is on without a thread");
         }
-        // What is published wrongly stays so for a while.
+        // A wrongly published state stays wrong for a while.
         if self.world.dice.chance(3) {
             self.look_at_board();
         }
@@ -432,36 +432,36 @@ impl Life {
         next
     }
 
-    /// What is published is what happened.
+    /// Compares the published states with what happened.
     fn look_at_board(&self) {
         let published = self.board.states();
         assert_eq!(published.len(), self.listed.len(), "{published:?}");
         let members = self.world.members.values().filter(|member| !member.is_dismissed);
         let members: BTreeMap<&Key, &Member> = members.map(|member| (&member.key, member)).collect();
-        // Both by kind and name.
+        // Both sorted by kind and name.
         for (state, (key, listed)) in published.iter().zip(&self.listed) {
             assert_eq!((state.kind, &state.name), (key.kind(), &key.name), "{published:?}");
             let member = members.get(key);
-            let mut told = member.map_or(Told::NEW, |member| member.told.clone());
+            let mut told = member.map_or(Observed::NEW, |member| member.told.clone());
             match (listed.is_on, listed.reason) {
                 (true, Some(_)) if told.condition == Condition::Ok => told.condition = Condition::Fault,
                 (false, _) => told.condition = Condition::Off,
                 _ => {}
             }
-            assert_eq!(Told::published(state), told, "{state:?}");
+            assert_eq!(Observed::published(state), told, "{state:?}");
             let needs_why = matches!(state.condition, Condition::Off | Condition::Late | Condition::Fault);
             assert!(state.why.is_some() || !needs_why, "{state:?}");
-            // A stamp may be ahead by a part of a second.
+            // A timestamp may be ahead by a fraction of a second.
             assert!(state.since <= self.moment().wall.as_secs() as i64 + 1, "{state:?}");
         }
     }
 
-    /// Lets time pass until then, with looks and turns, and changes where `changes` says so.
+    /// Advances the time to this moment, with looks and turns, and with changes if `changes` is set.
     fn live(&mut self, until: Duration, changes: bool) {
         let mut next = self.turn();
         let mut has_changed = true;
         while self.world.now < until {
-            // The loop wakes a little late, and at times very late.
+            // The loop wakes a little late, and sometimes very late.
             let late = if self.world.dice.chance(20) { 3000 } else { 5 };
             let wake = next + self.world.dice.millis(late);
             while let Some(end) = self.world.next_end().filter(|end| *end <= wake) {
@@ -481,7 +481,7 @@ impl Life {
         }
     }
 
-    /// Everything is mended; in the end what is in the folders is on, as its section says, and nothing else.
+    /// Everything is fixed; in the end exactly the entries of the folders run, with their sections.
     fn settle(&mut self) {
         self.world.threads_fail = false;
         self.folder.values_mut().for_each(|content| content.sight = Sight::Fine);
@@ -491,15 +491,15 @@ impl Life {
         let members = self.world.members.values().filter(|member| !member.is_dismissed);
         let on: BTreeMap<&Key, u64> = members.map(|member| (&member.key, member.version)).collect();
         for (key, content) in &self.folder {
-            // Whoever never ends holds up whoever is to follow.
+            // A run that never ends blocks its successor.
             let is_held = prepared(key, 0).work.nature == Nature::Never && self.world.runs(key);
             assert!(is_held || on.get(key) == Some(&content.version), "{key:?} {content:?} {:?}", on.get(key));
         }
         let others: Vec<_> = on.keys().filter(|key| !self.folder.contains_key(**key)).collect();
-        assert!(others.is_empty(), "{others:?} are on and in no folder");
+        assert!(others.is_empty(), "{others:?} run and are in no folder");
     }
 
-    /// The end: after its time at most those are in a run that never end, or were begun too late.
+    /// The end: after its time only runs that never end, or were begun too late, are left.
     fn stop(&mut self) {
         for id in std::mem::take(&mut self.world.ended) {
             self.table.ended(id);
@@ -516,7 +516,7 @@ impl Life {
         }
         for key in self.table.running() {
             let is_there = |lane: &Lane| lane.queue.iter().any(|id| self.world.members[id].key == *key);
-            assert!(self.world.lanes.iter().any(is_there), "the end waits for {key:?}, which is in no run");
+            assert!(self.world.lanes.iter().any(is_there), "the end waits for {key:?}, which does not run");
         }
     }
 }
@@ -534,7 +534,7 @@ fn live(seed: u64) {
 }
 
 #[test]
-fn whatever_folders_and_checks_do_no_tick_is_lost_and_nothing_runs_twice() {
+fn no_tick_is_lost_and_nothing_runs_twice_whatever_happens() {
     let asked = |name: &str| std::env::var(name).ok().map(|number| number.parse::<u64>().unwrap());
     let seeds = match asked("SEED") {
         Some(seed) => seed..seed + 1,

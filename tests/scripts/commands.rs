@@ -1,4 +1,4 @@
-//! Scripts by the command line and in `conf/scripts.ini`, and the examples that are shipped.
+//! Scripts on the command line and in `conf/scripts.ini`, and the shipped examples.
 
 use crate::support::{Home, install, skip};
 use std::fs::{self, Permissions};
@@ -26,8 +26,8 @@ fn home() -> Home {
 }
 
 #[test]
-fn examples_say_what_they_tell_and_tell_it() {
-    // Some take their time.
+fn examples_document_and_print_their_metrics() {
+    // Some take a while.
     let home = home().with("check_period_seconds", "60");
     for file in shipped() {
         let name = file.file_name().unwrap().to_str().unwrap();
@@ -44,7 +44,7 @@ fn examples_say_what_they_tell_and_tell_it() {
         assert!(!said.out.contains("cannot be read") && !said.out.contains("bad lines"), "{name}: {said:?}");
         let tells: Vec<&str> =
             text.lines().find_map(|line| line.strip_prefix("# Tells: ")).unwrap().split(' ').collect();
-        // What there is to tell depends on the machine for those that look at files or units.
+        // The output of those that read files or units depends on the machine.
         let always = ["random.sh", "random.pl", "apt_updates.sh", "backup_age.py", "postgres.sh"];
         if always.iter().any(|end| name.ends_with(end)) {
             let metric = tells[0].trim_end_matches([',', '.', ';']);
@@ -53,9 +53,9 @@ fn examples_say_what_they_tell_and_tell_it() {
     }
 }
 
-/// Without what they ask, or where that fails, nothing is known: a 0 would be made up.
+/// Without the program that they query, or if it fails, the value is not known: a 0 would be made up.
 #[test]
-fn examples_tell_nothing_where_there_is_nothing_to_ask() {
+fn examples_print_nothing_without_a_source() {
     for fails in [false, true] {
         let tools = tempfile::TempDir::new().unwrap();
         for tool in ["sh", "awk", "cat", "date", "grep", "ls", "tr"] {
@@ -79,7 +79,7 @@ fn examples_tell_nothing_where_there_is_nothing_to_ask() {
 }
 
 #[test]
-fn the_example_that_is_compiled_tells_what_its_head_says() {
+fn the_compiled_example_prints_what_it_documents() {
     let home = home();
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts_available/clock_sync.c");
     let text = fs::read_to_string(&source).unwrap();

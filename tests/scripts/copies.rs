@@ -1,4 +1,4 @@
-//! Never two copies of a script: not when it is switched off and on again, and not when the daemon is.
+//! There are never two copies of a script: not after it is disabled and enabled, and not after a restart of the daemon.
 
 use super::Scripts;
 use crate::support::{lives, wait_for};
@@ -33,9 +33,9 @@ fn a_new_daemon_waits_for_the_streams_of_the_old_one() {
 }
 
 #[test]
-fn what_is_switched_off_ends_before_it_is_started_again() {
+fn a_disabled_script_ends_before_it_is_started_again() {
     let scripts = stream();
-    // Beside the stream, one that is in the middle of its run.
+    // Beside the stream, a script in the middle of its run.
     let conf = "[check_deaf.sh]\nmode = stream\n[check_long.sh]\ncheck_period_seconds = 60\n";
     fs::write(scripts.home.path("conf/scripts.ini"), conf).unwrap();
     scripts.script("check_long.sh", &DEAF.replace("starts", "long"));

@@ -1,4 +1,4 @@
-//! Scripts that write Prometheus text or line protocol: what is read, and which format it is taken for.
+//! Scripts that write Prometheus text or line protocol: parsing, and recognition of the format.
 
 use super::Scripts;
 use proptest::prelude::*;
@@ -101,7 +101,7 @@ fn line_protocol_text() {
 }
 
 #[test]
-fn all_lines_and_the_exit_code_tell_the_format_where_it_can_be_only_one() {
+fn the_format_is_recognised_by_all_lines_and_the_exit_code_if_unambiguous() {
     use Format::{LineProtocol, Lines, Nagios, Prometheus};
     for (text, code, wanted) in [
         ("", 0, None),
@@ -138,7 +138,7 @@ fn all_lines_and_the_exit_code_tell_the_format_where_it_can_be_only_one() {
     }
 }
 
-/// Times in whatever unit are now, or no point is told; never one of 1970.
+/// A timestamp in any unit gives a current time, or no point; never a time in 1970.
 #[test]
 fn times_of_another_unit_are_recognised() {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
@@ -204,7 +204,7 @@ fn every_format_arrives() {
 
 proptest! {
     #[test]
-    fn nothing_makes_them_stumble(text in "(\\PC|[\\\\,= {}\"#\n0-9.a-z+-]){0,80}") {
+    fn no_input_makes_them_panic(text in "(\\PC|[\\\\,= {}\"#\n0-9.a-z+-]){0,80}") {
         let _ = prometheus::parse(&text);
         let _ = Format::recognise(&text, Some(0));
         if let Ok(Some(line)) = line_protocol::parse(&text) {
@@ -213,7 +213,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_escaped_comes_back(name in "[a-z, =]{1,9}", key in "[a-z, =\"]{1,9}", value in "[a-z, =]{1,9}", number in any::<i64>()) {
+    fn escaped_text_is_decoded(name in "[a-z, =]{1,9}", key in "[a-z, =\"]{1,9}", value in "[a-z, =]{1,9}", number in any::<i64>()) {
         let escape = |text: &str| text.replace(',', r"\,").replace(' ', r"\ ").replace('=', r"\=");
         let text = format!("x{},{}={} {}={number}i", escape(&name), escape(&key), escape(&value), escape(&key));
         let line = line_protocol::parse(&text).unwrap().unwrap();

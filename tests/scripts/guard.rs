@@ -1,4 +1,5 @@
-//! Guards: the words, the name and the world of what they run, and that nothing of it is left, whatever becomes of the guard.
+//! Guards: arguments, names and environment of what they run; all processes of a program end, whatever happens to the
+//! guard.
 
 use super::{Scripts, children};
 use crate::support::{Home, is_root, lives, signal, skip, wait_for};
@@ -7,7 +8,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-/// A home with that script in it, and these settings for all scripts.
+/// A home with this script, and these settings for all scripts.
 fn home_with(name: &str, text: &str, settings: &str) -> Home {
     let home = Home::new();
     for folder in ["scripts_enabled", "conf"] {
@@ -20,7 +21,7 @@ fn home_with(name: &str, text: &str, settings: &str) -> Home {
     home
 }
 
-/// The guards of that script.
+/// The guards of this script.
 fn guards(home: &Home, name: &str) -> Vec<i32> {
     let line = format!("puypuy: {name}\0");
     let is_guard = |pid: &i32| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|c| c.starts_with(line.as_bytes()));
@@ -28,12 +29,12 @@ fn guards(home: &Home, name: &str) -> Vec<i32> {
 }
 
 #[test]
-fn the_words_of_a_plugin_are_its_own() {
+fn a_plugin_gets_its_arguments_unchanged() {
     // They all run at the same time.
     let home = Home::new().with("check_period_seconds", "30");
     fs::create_dir(home.path("conf")).unwrap();
     symlink("../x", home.path("checks_enabled/check_nagios.ini")).unwrap();
-    // One is started by the kernel, the other, without a first line, by a shell.
+    // One is started by the kernel; the other, without a `#!` line, by a shell.
     let text = "printf 'OK -'; for word; do printf ' <%s>' \"$word\"; done";
     for (name, text) in [("plugin", format!("#!/bin/sh\n{text}\n")), ("bare", format!("{text}\n"))] {
         fs::write(home.path(name), text).unwrap();
@@ -81,7 +82,7 @@ fn the_words_of_a_plugin_are_its_own() {
 }
 
 #[test]
-fn no_command_begins_a_guard() {
+fn no_command_line_starts_a_guard() {
     let home = Home::new();
     for words in [
         &["guard", "1", "/bin/true"][..],
@@ -97,7 +98,7 @@ fn no_command_begins_a_guard() {
 }
 
 #[test]
-fn a_guard_is_called_as_its_script() {
+fn a_guard_has_the_name_of_its_script() {
     let home = home_with("check_named.sh", "#!/bin/sh\nsleep 1000\n", "timeout_seconds = 60");
     let home = home.with("check_period_seconds", "60");
     home.start();
@@ -121,7 +122,7 @@ fn a_script_gets_no_descriptor_but_its_own() {
 }
 
 #[test]
-fn what_a_killed_guard_leaves_is_ended_at_the_stop_too() {
+fn orphans_of_a_killed_guard_are_ended_at_the_stop_too() {
     let text = "#!/bin/sh\nsetsid sh -c 'setsid sleep 1000 & sleep 1000' &\nsleep 1000\n";
     let home = home_with("check_leaves.sh", text, "timeout_seconds = 60").with("check_period_seconds", "60");
     home.start();
@@ -134,7 +135,7 @@ fn what_a_killed_guard_leaves_is_ended_at_the_stop_too() {
 }
 
 #[test]
-fn children_that_the_daemon_was_born_with_are_let_alone() {
+fn children_from_before_the_start_are_left_alone() {
     let scripts = Scripts::new();
     scripts.script("check_leaves.sh", "#!/bin/sh\nsetsid sleep 1000 &\nsleep 1000\n");
     let run = scripts.home.command(&["run"]);
@@ -147,15 +148,15 @@ fn children_that_the_daemon_was_born_with_are_let_alone() {
         guards(&scripts.home, "check_leaves.sh").len() == 1 && scripts.home.processes().len() >= 5
     });
     let stranger: i32 = scripts.home.read("stranger").trim().parse().unwrap();
-    wait_for("the stranger's child", || children(stranger).len() == 1);
+    wait_for("the child of the foreign process", || children(stranger).len() == 1);
     let orphan: i32 = children(stranger)[0].parse().unwrap();
-    // Whose parent ends is the daemon's from now on.
+    // A process whose parent ends becomes a child of the daemon.
     signal(stranger, "KILL");
     fs::remove_file(scripts.home.path("scripts_enabled/check_leaves.sh")).unwrap();
     for guard in guards(&scripts.home, "check_leaves.sh") {
         signal(guard, "KILL");
     }
-    wait_for("what the guard left to be gone", || scripts.home.processes() == [daemon.id() as i32]);
+    wait_for("the orphans of the guard to be gone", || scripts.home.processes() == [daemon.id() as i32]);
     scripts.script("check_well.sh", "#!/bin/sh\necho well 1 x stack\n");
     scripts.wait_for("well", 2);
     let is_let_alone = lives(orphan);
@@ -166,16 +167,16 @@ fn children_that_the_daemon_was_born_with_are_let_alone() {
     assert!(is_let_alone && outlives, "{}", scripts.home.log());
 }
 
-/// A group of processes that holds only so many; those in it are killed and it is removed at the end.
-struct Few(PathBuf);
+/// A cgroup with a limit of processes; at the end its processes are killed and it is removed.
+struct LimitedGroup(PathBuf);
 
-impl Few {
-    fn new(most: usize) -> Option<Few> {
+impl LimitedGroup {
+    fn new(most: usize) -> Option<LimitedGroup> {
         let folder = PathBuf::from(format!("/sys/fs/cgroup/pids/puypuy-test-{}", std::process::id()));
         fs::create_dir(&folder).ok()?;
-        let few = Few(folder);
-        fs::write(few.0.join("pids.max"), most.to_string()).ok()?;
-        Some(few)
+        let limited = LimitedGroup(folder);
+        fs::write(limited.0.join("pids.max"), most.to_string()).ok()?;
+        Some(limited)
     }
 
     fn processes(&self) -> Vec<i32> {
@@ -184,7 +185,7 @@ impl Few {
     }
 }
 
-impl Drop for Few {
+impl Drop for LimitedGroup {
     fn drop(&mut self) {
         for way in ["STOP", "KILL"] {
             for _ in 0..20 {
@@ -201,29 +202,29 @@ impl Drop for Few {
 }
 
 #[test]
-fn a_storm_of_forks_is_ended() {
-    let Some(few) = Few::new(100).filter(|_| is_root()) else {
-        return skip("no group of processes that holds only so many can be made here");
+fn a_fork_bomb_is_ended() {
+    let Some(limited) = LimitedGroup::new(100).filter(|_| is_root()) else {
+        return skip("no cgroup with a limit of processes can be created here");
     };
-    let group = few.0.display();
+    let group = limited.0.display();
     let text = format!(
         "#!/bin/sh\necho $$ > {group}/cgroup.procs\nexec perl -e '$SIG{{TERM}} = sub {{}}; while (1) {{ fork }}'\n"
     );
     let home = home_with("check_storm.sh", &text, "timeout_seconds = 0.3\nnice = 19");
     let said = home.puypuy(&["check", "check_storm.sh", "--samples", "1"]);
     assert!(said.code == 1 && said.err.contains("was not done in time and was ended"), "{said:?}");
-    assert!(few.processes().is_empty() && home.processes().is_empty(), "{:?}", few.processes());
+    assert!(limited.processes().is_empty() && home.processes().is_empty(), "{:?}", limited.processes());
 }
 
 #[test]
-fn a_guard_that_does_not_answer_is_not_given_up() {
+fn a_stopped_guard_is_waited_for() {
     let scripts = Scripts::new();
     scripts.script("check_waits.sh", "#!/bin/sh\necho $$ >> starts\nsleep 1000\n");
     scripts.home.start();
     wait_for("the guard", || scripts.home.read("starts").lines().count() == 1);
     let guard = guards(&scripts.home, "check_waits.sh")[0];
     signal(guard, "STOP");
-    // It is let go on in the end, and ends what it guards; meanwhile there is no second copy.
+    // It is resumed in the end, and then ends what it guards; meanwhile there is no second copy.
     let first: i32 = scripts.home.read("starts").trim().parse().unwrap();
     wait_for("the second start", || scripts.home.read("starts").lines().count() == 2);
     assert!(!lives(first) && !lives(guard));

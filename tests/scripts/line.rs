@@ -1,4 +1,4 @@
-//! The lines of scripts: what is read, what is refused, and that nothing makes the reader stumble.
+//! The lines of scripts: which are read, which are refused, and that no input makes the reader panic.
 
 use proptest::prelude::*;
 use puypuy::model::point::Value;
@@ -15,7 +15,7 @@ fn line<'a>(
 }
 
 #[test]
-fn lines_that_tell_something() {
+fn lines_with_a_number() {
     for (text, wanted) in [
         ("a 1 t stack", line("a", Value::Int(1), "t", false, &[])),
         ("  a\t-7  t \t rate \r", line("a", Value::Int(-7), "t", true, &[])),
@@ -32,7 +32,7 @@ fn lines_that_tell_something() {
 }
 
 #[test]
-fn lines_that_say_nothing() {
+fn lines_that_are_ignored() {
     for text in ["", "   ", "\r", "# a 1 t stack", "  #", "#"] {
         assert_eq!(parse(text), Ok(None), "{text:?}");
     }
@@ -60,14 +60,14 @@ fn lines_that_are_refused() {
 
 proptest! {
     #[test]
-    fn nothing_makes_it_stumble(text in "(\\PC|[ \t\r=#.0-9e+-]){0,60}") {
+    fn no_input_makes_it_panic(text in "(\\PC|[ \t\r=#.0-9e+-]){0,60}") {
         if let Ok(Some(line)) = parse(&text) {
             prop_assert!(!line.name.is_empty() && line.value.as_f64().is_finite());
         }
     }
 
     #[test]
-    fn what_a_script_prints_is_what_is_read(value in any::<i64>(), float in -1e15..1e15f64) {
+    fn printed_values_are_read_unchanged(value in any::<i64>(), float in -1e15..1e15f64) {
         prop_assert_eq!(parse(&format!("a {value} t stack")).unwrap().unwrap().value, Value::Int(value));
         let text = format!("a {float:.4} t stack");
         prop_assert_eq!(parse(&text).unwrap().unwrap().value.as_f64(), format!("{float:.4}").parse::<f64>().unwrap());

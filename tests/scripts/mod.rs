@@ -1,4 +1,4 @@
-//! Scripts with the real daemon: what they tell arrives, and whatever they do, nothing of them is left.
+//! Scripts with the real daemon: their points arrive, and whatever they do, none of their processes is left.
 
 mod commands;
 mod copies;
@@ -38,14 +38,14 @@ impl Scripts {
 
     fn script(&self, name: &str, text: &str) {
         let path = self.home.path("scripts_enabled").join(name);
-        // Under another name first: a script that is open for writing cannot be run.
+        // Under another name first, because a script that is open for writing cannot be run.
         let unfinished = self.home.path("unfinished");
         fs::write(&unfinished, text).unwrap();
         fs::set_permissions(&unfinished, Permissions::from_mode(0o755)).unwrap();
         fs::rename(unfinished, path).unwrap();
     }
 
-    /// All lines that arrived, without those about health.
+    /// All received lines, except those about health events.
     fn lines(&self) -> Vec<String> {
         let requests = self.server.requests();
         requests.iter().flat_map(|request| request.text().lines().map(String::from).collect::<Vec<_>>()).collect()
@@ -67,20 +67,20 @@ impl Scripts {
         let begun = Instant::now();
         while self.values(name).len() < count {
             let told = format!("{:?}\n{}", self.values(name), self.home.log());
-            assert!(begun.elapsed() < Duration::from_secs(20), "{count} of {name} did not come: {told}");
+            assert!(begun.elapsed() < Duration::from_secs(20), "{count} points of {name} did not arrive: {told}");
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 }
 
-/// What the documentation shows.
+/// The example of the documentation.
 const RANDOM: &str = "#!/bin/bash\nmyvalue=$RANDOM\nmytype=random_gen\ncheck_type=my_bash_random\ncheck_style=stack\n\
                       myvalue2=$(date +%s)\nmytype2=random_gen2\ncheck_type2=my_bash_random2\ncheck_style2=rate\n\
                       echo $mytype $myvalue $check_type $check_style\n\
                       echo -n $mytype2 $myvalue2 $check_type2 $check_style2\n";
 
 #[test]
-fn what_a_script_tells_arrives() {
+fn the_points_of_a_script_arrive() {
     let scripts = Scripts::new();
     scripts.script("check_random.sh", RANDOM);
     scripts.script("check_no_first_line", "echo plain $(pwd | wc -c) x stack core=0 a=b=c\n# echo not\n");
@@ -90,7 +90,7 @@ fn what_a_script_tells_arrives() {
     );
     scripts.script("check_mask.sh", "#!/bin/sh\nfor set in SigBlk SigIgn; do echo $set $((0x$(grep $set /proc/self/status | cut -f2) & 0x7fffffff)) x stack; done\n");
     scripts.script("no_check.sh", "#!/bin/sh\necho never 1 x stack\n");
-    // As a shell starts what it puts into the background.
+    // As a shell starts a background process.
     let start = scripts.home.command(&["start"]);
     let mut shell = Command::new("sh");
     shell.args(["-c", "trap '' QUIT USR1; exec \"$@\"", "sh"]).arg(start.get_program()).args(start.get_args());
@@ -101,7 +101,7 @@ fn what_a_script_tells_arrives() {
     let lines = scripts.lines();
     let line = |name: &str| lines.iter().find(|line| line.starts_with(name)).unwrap().clone();
     assert!(line("random_gen,").contains(",type=my_bash_random value="), "{}", line("random_gen,"));
-    // A clock goes on by one a second.
+    // A clock that advances by one each second.
     let rate: f64 = scripts.values("random_gen2").pop_last().unwrap().1.parse().unwrap();
     assert!((0.4..2.5).contains(&rate), "{rate}");
     let home = scripts.home.path("").display().to_string().trim_end_matches('/').len();
@@ -109,17 +109,17 @@ fn what_a_script_tells_arrives() {
     assert!(line("plain,").contains(&format!(" value={} ", home + 1)), "runs in the home: {}", line("plain,"));
     assert_eq!(scripts.values("variables").pop_first().unwrap().1, "9", "PATH, LANG, HOME, six of PUYPUY");
     assert!(line("variables,").contains("=web1-"), "{}", line("variables,"));
-    // The two signals above 31 are the C library's own.
+    // The two signals above 31 belong to the C library.
     scripts.wait_for("SigIgn", 1);
     for set in ["SigBlk", "SigIgn"] {
-        assert_eq!(scripts.values(set).pop_first().unwrap().1, "0", "{set}: a script starts without signals held back");
+        assert_eq!(scripts.values(set).pop_first().unwrap().1, "0", "{set}: a script starts without blocked signals");
     }
     assert!(scripts.values("never").is_empty());
     assert_eq!(scripts.home.puypuy(&["stop"]).code, 0);
 }
 
 #[test]
-fn scripts_come_and_go_while_the_daemon_runs() {
+fn scripts_are_added_and_removed_while_the_daemon_runs() {
     let scripts = Scripts::new();
     let pid = scripts.home.start();
     scripts.script("check_a.sh", "#!/bin/sh\necho a 1 x stack\n");
@@ -132,7 +132,7 @@ fn scripts_come_and_go_while_the_daemon_runs() {
 }
 
 #[test]
-fn bad_lines_cost_themselves_alone() {
+fn bad_lines_only_affect_themselves() {
     let scripts = Scripts::new();
     scripts.script(
         "check_bad.sh",
@@ -156,7 +156,7 @@ fn bad_lines_cost_themselves_alone() {
     );
     scripts.wait_for("grows_v", 3);
     scripts.wait_for("starts", 2);
-    // A store that keeps the type of the first would cut the second.
+    // A store that fixes the type with the first value would truncate the second.
     let starts: Vec<String> = scripts.values("starts").into_values().take(2).collect();
     assert_eq!(starts, ["0", "0.41"]);
     assert!(scripts.values("bad").is_empty() && scripts.values("worse").is_empty());
@@ -194,7 +194,7 @@ fn root_runs_nothing_that_others_can_change() {
 #[test]
 fn a_script_runs_as_its_user_and_with_its_priority() {
     if !is_root() {
-        return skip("only root can become somebody else");
+        return skip("only root can become another user");
     }
     let scripts = Scripts::new();
     fs::set_permissions(scripts.home.path(""), Permissions::from_mode(0o755)).unwrap();
@@ -206,7 +206,7 @@ fn a_script_runs_as_its_user_and_with_its_priority() {
     fs::create_dir(scripts.home.path("conf")).unwrap();
     let conf = "[scripts]\nrun_user = nobody\nnice = 7\n[check_daemon]\nrun_user = daemon\n[check_root.sh]\nrun_user = root\nnice = -3\n";
     fs::write(scripts.home.path("conf/scripts.ini"), conf).unwrap();
-    // Others may write it, but root does not run it.
+    // Others can write it, but root does not run it.
     let path = scripts.home.path("scripts_enabled/check_nobody.sh");
     fs::set_permissions(path, Permissions::from_mode(0o777)).unwrap();
     scripts.home.start();
@@ -235,9 +235,10 @@ const HOSTILE: &[(&str, &str, &str)] = &[
     ("complains", "yes >&2 & sleep 1000", "it says \"y\""),
 ];
 
-/// All of them at once for some seconds, beside one that is well: it misses no tick, and at the end nothing is left.
+/// All of them at once for some seconds, beside a well-behaved script: that one misses no tick, and at the end no
+/// process is left.
 #[test]
-fn whatever_scripts_do_nothing_is_left_and_the_others_go_on() {
+fn whatever_scripts_do_no_process_is_left_and_the_others_continue() {
     let scripts = Scripts::new();
     for (name, text, _) in HOSTILE {
         scripts.script(&format!("check_{name}.sh"), &format!("#!/bin/sh\n{text}\n"));
@@ -279,7 +280,7 @@ fn whatever_scripts_do_nothing_is_left_and_the_others_go_on() {
 #[test]
 fn a_guard_that_is_told_to_end_ends_its_script() {
     let scripts = Scripts::new();
-    // As early as can be.
+    // As early as possible.
     scripts
         .script("check_deaf.sh", "#!/bin/sh\ntrap '' TERM\nkill -TERM $PPID\necho > ran\nwhile :; do sleep 1; done\n");
     let config = scripts.home.read("config.ini").replace("check_period_seconds = 1\n", "check_period_seconds = 60\n");
@@ -290,11 +291,11 @@ fn a_guard_that_is_told_to_end_ends_its_script() {
     let of_its_children = fs::read_to_string(format!("/proc/{daemon}/stat")).unwrap();
     let ticks = of_its_children.rsplit(')').next().unwrap().split_whitespace().skip(13).take(2);
     let ticks: u64 = ticks.map(|field| field.parse::<u64>().unwrap()).sum();
-    assert!(ticks < 100, "the guard had {ticks} ticks of the processor while it waited for the deaf");
+    assert!(ticks < 100, "the guard used {ticks} CPU ticks while it waited");
 }
 
 #[test]
-fn what_a_killed_guard_leaves_is_ended_too() {
+fn orphans_of_a_killed_guard_are_ended() {
     let scripts = Scripts::new();
     scripts.script("check_leaves.sh", "#!/bin/sh\nsetsid sh -c 'setsid sleep 1000 & sleep 1000' &\nsleep 1000\n");
     let daemon = scripts.home.start();
@@ -313,7 +314,7 @@ fn what_a_killed_guard_leaves_is_ended_too() {
     );
 }
 
-/// Those that have ended and were not collected are among them.
+/// Including those that have ended and were not reaped.
 fn children(of: i32) -> Vec<String> {
     let tasks = fs::read_dir(format!("/proc/{of}/task")).unwrap().flatten();
     let lists = tasks.map(|task| fs::read_to_string(task.path().join("children")).unwrap_or_default());
@@ -321,7 +322,7 @@ fn children(of: i32) -> Vec<String> {
 }
 
 #[test]
-fn the_first_process_of_a_container_collects_whatever_has_ended() {
+fn process_1_of_a_container_reaps_all_ended_processes() {
     let may = || Command::new("unshare").args(["-p", "-f", "--mount-proc", "true"]).status();
     if !is_root() || !may().is_ok_and(|status| status.success()) {
         return skip("no process may be the first of a container here");
@@ -345,14 +346,14 @@ fn the_first_process_of_a_container_collects_whatever_has_ended() {
     assert_eq!(
         fs::read_to_string(format!("/proc/{}/comm", children(daemon)[0])).unwrap(),
         "sleep\n",
-        "not ours to kill"
+        "not killed by the daemon"
     );
     signal(daemon, "TERM");
     assert!(outside.wait().unwrap().success());
 }
 
 #[test]
-fn what_cannot_be_killed_is_told_and_not_started_again() {
+fn a_script_that_cannot_be_killed_is_reported_and_not_started_again() {
     let scripts = Scripts::new();
     let setuid = scripts.home.path("become_root");
     if !is_root() || fs::copy("/usr/bin/setpriv", &setuid).is_err() {

@@ -1,4 +1,5 @@
-//! Own Python modules with the real daemon: those of the original's text, and whatever others wrote against its interface.
+//! Python modules with the real daemon: the examples of the Python daemon's documentation, and modules that others
+//! wrote for its interface.
 
 use super::Scripts;
 use crate::front::unescaped;
@@ -9,13 +10,13 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A module as its author left it.
+/// A module as written by its author.
 fn module(name: &str) -> String {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts/modules").join(name);
     fs::read_to_string(file).unwrap()
 }
 
-/// What a test needs that runs Python.
+/// Requirements of tests that run Python.
 pub fn can_run() -> bool {
     let is_there = is_installed("python3");
     if !is_there {
@@ -36,7 +37,7 @@ impl Modules {
         &self.0.home
     }
 
-    /// Puts a module in its place, whole at once.
+    /// Writes a module into its folder atomically.
     pub fn put(&self, name: &str, text: &str) {
         fs::write(self.home().path("unfinished"), text).unwrap();
         fs::rename(self.home().path("unfinished"), self.home().path("checks_enabled").join(name)).unwrap();
@@ -54,7 +55,7 @@ impl Modules {
         fs::write(self.home().path("config.ini"), text).unwrap();
     }
 
-    /// Waits for a line of the log that says both.
+    /// Waits for a line of the log that contains both.
     pub fn wait_for_log(&self, name: &str, words: &str) {
         let is_told = || self.home().log().lines().any(|line| line.contains(name) && line.contains(words));
         let log = || format!("{name}: {words}\n{}", self.home().log());
@@ -65,7 +66,7 @@ impl Modules {
         }
     }
 
-    /// A point that holds all of this.
+    /// Whether there is a point that contains all of these.
     pub fn wait_for_point(&self, start: &str, parts: &[&str]) {
         self.0.wait_for(start.split(',').next().unwrap(), 1);
         let is_there = |line: &String| line.starts_with(start) && parts.iter().all(|part| line.contains(part));
@@ -73,7 +74,7 @@ impl Modules {
     }
 }
 
-/// A virtual environment with a package that nobody else has.
+/// A virtual environment with a package that exists nowhere else.
 fn venv(home: &Home) -> PathBuf {
     let folder = home.path("venv");
     let made = Command::new("python3").args(["-m", "venv", "--without-pip"]).arg(&folder).status().unwrap();
@@ -104,9 +105,9 @@ fn modules_of_all_forms_run_as_they_are() {
     ] {
         modules.put(name, &module(name));
     }
-    // The original's own file, which its users linked: the built-in check runs.
+    // The Python daemon's own file, which its users linked: the built-in check runs instead.
     modules.put("check_memory.py", "import ConfigParser\n");
-    // Mended as the sentence about Python 2 says.
+    // Fixed as the message about Python 2 says.
     modules.put("check_seed_load.py", &module("check_seed_load.py").replace(".xreadlines()", ""));
     modules.conf("mine.ini", &format!("[Mine]\nflag: True\nlevel: 42\nurl: {}\n", page.url()));
     fs::create_dir(modules.home().path("lib")).unwrap();
@@ -124,7 +125,7 @@ fn modules_of_all_forms_run_as_they_are() {
     modules.0.wait_for("list_scaled", 7);
     let rates = modules.0.values("list_rate");
     let scaled = modules.0.values("list_scaled");
-    assert!(rates.len() < scaled.len(), "the first is no point, nor is a reset: {rates:?} {scaled:?}");
+    assert!(rates.len() < scaled.len(), "neither the first sample nor a reset gives a point: {rates:?} {scaled:?}");
     assert!(rates.values().all(|rate| (25.0..100.0).contains(&rate.parse::<f64>().unwrap())), "{rates:?}");
     assert_eq!(scaled.values().next().unwrap(), "0");
     assert!(modules.0.values("list_delta").values().all(|delta| delta == "50"));
@@ -174,7 +175,7 @@ fn modules_of_all_forms_run_as_they_are() {
     wait_for("everything to be gone", || modules.home().processes().is_empty());
 }
 
-/// A module, what it says, and what is told of it: with its line.
+/// A module, what it does, and the log message with its line.
 const FAULTS: &[(&str, &str, &str)] = &[
     ("raises", "def runcheck():\n    x = 0\n    return 1 / x\n", "line 3: division by zero (ZeroDivisionError)"),
     ("exits", "import sys\ndef runcheck():\n    sys.exit(3)\n", "line 3: it called sys.exit(3)"),
@@ -233,7 +234,7 @@ const FAULTS: &[(&str, &str, &str)] = &[
 ];
 
 #[test]
-fn whatever_a_module_does_it_costs_itself_alone() {
+fn whatever_a_module_does_it_only_affects_itself() {
     if !can_run() {
         return;
     }
@@ -243,7 +244,7 @@ fn whatever_a_module_does_it_costs_itself_alone() {
     }
     modules.put("check_seed_load.py", &module("check_seed_load.py"));
     modules.conf("modules.ini", "[check_tells_much.py]\nmax_output = 100000\n");
-    // A child that goes on where its parent was is no second host.
+    // A child that continues as a copy of its parent is no second host.
     let forks = "import os, time\ndef runcheck():\n    pid = os.fork()\n    if pid: os.waitpid(pid, 0)\n    \
                  return [{'name': 'forked', 'timestamp': time.time(), 'value': 1 if pid else 2}]\n";
     modules.put("check_forks.py", forks);
@@ -258,7 +259,7 @@ fn whatever_a_module_does_it_costs_itself_alone() {
     modules.0.wait_for("well", 8);
     modules.0.wait_for("forked", 3);
     assert!(modules.0.values("forked").values().all(|value| value == "1"));
-    // Nobody says that what fails works, and what is mended does.
+    // A failing module is not reported as working; a fixed one is.
     let log = modules.home().log();
     assert!(!log.contains("check_missing.py: works again") && !log.contains("check_raises.py: works again"), "{log}");
     assert!(!log.replace("check_well.py: switched on", "").contains("check_well.py: "), "{log}");
@@ -269,7 +270,7 @@ fn whatever_a_module_does_it_costs_itself_alone() {
 }
 
 #[test]
-fn without_python_one_sentence_names_the_package() {
+fn without_python_one_message_names_the_package() {
     let modules = Modules::new();
     modules.put("check_own.py", "def runcheck(): pass\n");
     modules.put("check_other.py", "def runcheck(): pass\n");
@@ -286,7 +287,7 @@ fn without_python_one_sentence_names_the_package() {
     }
 }
 
-/// As the original did: under the name that the module gives, else its own.
+/// As in the Python daemon: under the name that the module gives, otherwise under its own.
 #[test]
 fn errors_of_modules_are_events_of_oddeye_under_their_names() {
     if !can_run() {
@@ -319,7 +320,7 @@ fn errors_of_modules_are_events_of_oddeye_under_their_names() {
 }
 
 #[test]
-fn commands_know_own_modules() {
+fn commands_support_python_modules() {
     if !can_run() {
         return;
     }
@@ -330,7 +331,7 @@ fn commands_know_own_modules() {
     fs::write(home.path("checks_available/check_linked.py"), own).unwrap();
     modules.put("check_own.py", own);
     modules.put("check_cpustat.py", "print('no module')\n");
-    // What Python 2 has left beside the original's files.
+    // Files that Python 2 left beside those of the Python daemon.
     modules.put("check_memory.pyc", "");
     let list = home.puypuy(&["list"]);
     for line in ["on   check_own.py ", "off  check_linked.py ", "?    check_cpustat.py "] {
@@ -364,7 +365,7 @@ fn commands_know_own_modules() {
     assert_eq!(home.read("checks_available/check_own.py"), own);
     assert!(!home.path("checks_enabled/check_own.py").exists());
 
-    // A section that a module names is the module's.
+    // A section that is named by a module belongs to the module.
     modules
         .put("check_reads.py", "from lib.getconfig import getparam\ndef runcheck():\n    getparam('Mine', 'level')\n");
     modules.conf("mine.ini", "[Mine]\nlevel = 1\n[Nobodys]\nlevel = 1\n");
@@ -381,7 +382,7 @@ fn commands_know_own_modules() {
 }
 
 #[test]
-fn a_module_that_changes_is_imported_anew_and_one_that_is_off_ends() {
+fn a_changed_module_is_imported_again_and_a_disabled_one_ends() {
     if !can_run() {
         return;
     }
@@ -401,7 +402,7 @@ fn a_module_that_changes_is_imported_anew_and_one_that_is_off_ends() {
     assert!(!modules.home().log().contains("check_own.py: its Python"), "{}", modules.home().log());
 }
 
-/// Tells who it runs as, and goes on for ever elsewhere, too.
+/// Reports its user, and has a child that runs forever.
 const LINGERS: &str = "import os, subprocess, time\nsubprocess.Popen(['sleep', '1000'], start_new_session=True)\ndef runcheck():\n    \
                        return [{'name': 'uid', 'timestamp': time.time(), 'value': os.getuid(), 'extra_tag': {'nice': os.nice(0)}}]\n";
 
@@ -439,7 +440,7 @@ fn a_module_runs_as_its_user_and_root_runs_none_that_others_can_change() {
         return;
     }
     if !is_root() {
-        return skip("only root can become somebody else");
+        return skip("only root can become another user");
     }
     let modules = Modules::new();
     modules.put("check_nobody.py", LINGERS);
@@ -455,7 +456,7 @@ fn a_module_runs_as_its_user_and_root_runs_none_that_others_can_change() {
     assert!(modules.0.values("root_uid").is_empty());
 }
 
-/// What Python of 3.8 can read, with types throughout, as `python/` promises.
+/// Python 3.8 can read it, and it has types throughout, as `python/` promises.
 #[test]
 fn the_host_is_python_3_8_and_typed() {
     if !can_run() {

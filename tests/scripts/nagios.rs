@@ -1,4 +1,4 @@
-//! Nagios plugins: what they write, and what arrives of it.
+//! Nagios plugins: their output, and the resulting points and events.
 
 use super::Scripts;
 use crate::support::wait_for;
@@ -47,7 +47,7 @@ fn outputs_of_real_plugins() {
 
 #[test]
 fn thresholds_as_the_guidelines_have_them() {
-    // What is told of, what is not, and how it is said.
+    // Values that raise an alarm, values that do not, and the text for it.
     for (text, alarms, silent, words) in [
         ("10", &[-0.1, 10.1][..], &[0.0, 10.0][..], "outside 0 to 10"),
         ("10:", &[9.9], &[10.0, 1e9], "outside 10 and more"),
@@ -79,7 +79,7 @@ fn thresholds_as_the_guidelines_have_them() {
     assert_eq!(parse("|t=2ms;1;:3").perf[0].critical, Range { start: 0.0, end: 0.003, is_inverted: false }.into());
 }
 
-/// Labels, numbers with their units, and pieces that cannot be read, of performance data.
+/// Labels, values with units, and unreadable parts of performance data.
 fn read(data: &str) -> (Vec<String>, Vec<String>) {
     let output = format!("x |{data}");
     let read = parse(&output);
@@ -91,7 +91,7 @@ fn read(data: &str) -> (Vec<String>, Vec<String>) {
 }
 
 #[test]
-fn data_as_plugins_really_write_it() {
+fn performance_data_of_real_plugins() {
     for (data, wanted) in [
         ("'label' = 1%", &["label=1%"][..]),
         ("a =1 b= 2 c = 3 % d=4", &["a=1", "b=2", "c=3%", "d=4"]),
@@ -142,7 +142,7 @@ fn data_as_plugins_really_write_it() {
 }
 
 #[test]
-fn what_cannot_be_read_is_no_label() {
+fn unreadable_text_is_no_label() {
     for (data, wanted, unread) in [
         ("'open=1 b=2", &[][..], &["'open=1 b=2"][..]),
         ("'a'b=1 c=2", &["c=2"], &["'a'b=1"]),
@@ -174,7 +174,7 @@ fn what_cannot_be_read_is_no_label() {
 }
 
 #[test]
-fn state_numbers_and_words_arrive() {
+fn state_values_and_messages_arrive() {
     let scripts = Scripts::new();
     scripts.script("check_disk.sh", "#!/bin/sh\necho 'DISK CRITICAL - full | /=3MB;1;2 used=99% inodes=?'\nexit 2\n");
     scripts.script("check_lower.sh", "#!/bin/sh\necho 'SWAP OK - free | swap=893MB;286;190;0;953'\n");
@@ -203,9 +203,9 @@ fn state_numbers_and_words_arrive() {
     assert!(has("health_status,", "event=check_disk,", " value=16i "), "{lines:?}");
     assert!(has("health_status,", "event=check_disk\\ /,", " value=16i "), "{lines:?}");
     assert!(!lines.iter().any(|line| line.contains("check_disk\\ used")), "{lines:?}");
-    // It says OK: no measure of it is worse.
+    // The plugin is OK, so none of its values is worse.
     assert!(has("health_status,", "event=check_lower\\ swap,", " value=0i "), "{lines:?}");
-    // A plugin without a judgement does not know.
+    // A plugin without a state is UNKNOWN.
     assert!(has("nagios_status,", "check=check_broken,", " value=3i "), "{lines:?}");
     assert!(has("health_status,", "event=check_broken,", " value=8i "), "{lines:?}");
     let log = scripts.home.log();
@@ -215,21 +215,21 @@ fn state_numbers_and_words_arrive() {
 
 /// The plugin works at first, then its server is away.
 #[test]
-fn a_plugin_that_fails_without_measures_is_told_as_failed() {
+fn a_plugin_that_fails_without_performance_data_is_reported_as_failed() {
     let scripts = Scripts::new();
     let fails = "if [ -e ran ]; then echo 'CRITICAL - Socket timeout after 10 seconds'; exit 2; fi; touch ran";
     scripts.script(
         "check_web.sh",
         &format!("#!/bin/sh\n{fails}\necho 'HTTP OK: HTTP/1.1 200 OK |time=0.049s;5;10;0;10'\n"),
     );
-    // Nothing at all, and another word than a state.
+    // No output at all, and another word than a state.
     scripts.script("check_silent.sh", "#!/bin/sh\n[ -e seen ] && exit 2; touch seen\necho 'SSH OK - fine'\n");
     scripts.script(
         "check_refused.sh",
         "#!/bin/sh\n[ -e had ] && echo 'Error: port=80 refused' && exit 2\ntouch had; echo 'TCP OK | a=1'\n",
     );
     scripts.script("check_hangs.sh", "#!/bin/sh\n[ -e was ] && sleep 1000\ntouch was; echo 'PING OK | a=1'\n");
-    // Never well.
+    // It was never OK.
     scripts.script("check_never.sh", "#!/bin/sh\necho 'CRITICAL offset=5'; exit 2\n");
     scripts.home.start();
     for (check, state, level) in
@@ -246,22 +246,22 @@ fn a_plugin_that_fails_without_measures_is_told_as_failed() {
     }
 }
 
-/// A name, which quotes keep together, and what stands around it.
+/// A name, which quotes keep together, and the text around it.
 fn labels() -> impl Strategy<Value = String> {
     "[a-zA-Z/:'=|;, _%.-]{0,8}[a-z][a-zA-Z0-9 =|]{0,4}"
 }
 
 proptest! {
     #[test]
-    fn nothing_makes_it_stumble(output in "(\\PC|[|'=; \n0-9.,a-zB%]){0,80}") {
+    fn no_input_makes_it_panic(output in "(\\PC|[|'=; \n0-9.,a-zB%]){0,80}") {
         for perf in parse(&output).perf {
             prop_assert!(perf.value.is_finite() && !perf.label.is_empty());
         }
     }
 
-    /// However it is spaced and separated, what was meant comes back, and nothing else.
+    /// However it is spaced and separated, the original performance data is read, and nothing else.
     #[test]
-    fn what_was_meant_is_read(
+    fn valid_performance_data_is_read_in_any_spacing(
         items in proptest::collection::vec((labels(), -1e6..1e6_f64, 0..6_usize, any::<Option<i16>>(), any::<Option<i16>>()), 1..5),
         blanks in "[ \t]{0,2}",
         between in prop_oneof![Just(" "), Just(","), Just(" , "), Just(";"), Just(" | "), Just("\t")],
@@ -289,7 +289,7 @@ proptest! {
         }
     }
 
-    /// Every label was written as such: before an equals sign, and whole.
+    /// Every label occurs in the output: before an equals sign, and completely.
     #[test]
     fn no_label_is_invented(data in "( |[a-c]{1,2}|[0-9]{1,2}|=|;|,|\\||%|'|[.:@~]){0,30}") {
         let output = format!("x |{data}");

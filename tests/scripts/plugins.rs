@@ -1,11 +1,11 @@
-//! check_nagios: plugins that judge, hang, die or are not there, run by the real daemon.
+//! check_nagios: plugins that report states, hang, die or do not exist, run by the real daemon.
 
 use super::Scripts;
 use crate::support::wait_for;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 
-/// A plugin each: its key, its text as a shell script, and the state that is told of it.
+/// Plugins: the key, the text as a shell script, and the reported state.
 const PLUGINS: &[(&str, &str, i32)] = &[
     ("fine", "echo \"OK - $# arguments, the second is $2|load=0.5;1;2 size=3KB\"", 0),
     ("warns", "echo 'WARNING - some|load=1.5;1;2'; exit 1", 1),
@@ -19,7 +19,7 @@ const PLUGINS: &[(&str, &str, i32)] = &[
 ];
 
 #[test]
-fn every_plugin_is_judged_for_itself() {
+fn every_plugin_has_its_own_state() {
     let scripts = Scripts::new();
     let home = &scripts.home;
     fs::create_dir(home.path("plugins")).unwrap();
@@ -56,13 +56,13 @@ fn every_plugin_is_judged_for_itself() {
     ] {
         assert!(log.contains(told), "{told}\n{log}");
     }
-    // Root looks whether others can change it; anybody else only tries.
+    // Root checks whether others can change it; other users just try.
     let missing = |line: &str| line.contains("missing: ") && line.ends_with("no such file or directory");
     assert!(log.lines().any(missing), "{log}");
     assert_eq!(home.puypuy(&["stop"]).code, 0);
     wait_for("everything to be gone", || home.processes().is_empty());
 
-    // By hand, and quotes kept words together.
+    // On the command line; quotes kept words together.
     let said = home.puypuy(&["check", "check_nagios", "--samples", "1"]);
     assert!(said.out.contains("event fine: OK - 2 arguments, the second is 2 words"), "{said:?}");
 }

@@ -1,4 +1,4 @@
-//! Root runs nothing that others can change, and nothing that a file of theirs names.
+//! Root runs nothing that others can change, and nothing that is named by a file that others can change.
 
 use super::Scripts;
 use crate::support::{Home, install, is_root, skip};
@@ -13,7 +13,7 @@ fn set_mode(home: &Home, name: &str, mode: u32) {
 }
 
 #[test]
-fn every_step_of_the_way_to_a_script_is_looked_at() {
+fn every_folder_on_the_path_of_a_script_is_checked() {
     if !is_root() {
         return skip("only root refuses what others can change");
     }
@@ -65,7 +65,7 @@ fn every_step_of_the_way_to_a_script_is_looked_at() {
 }
 
 #[test]
-fn root_takes_no_orders_from_a_file_of_others() {
+fn root_ignores_a_configuration_file_of_others() {
     if !is_root() {
         return skip("only root refuses what others can change");
     }
@@ -93,9 +93,9 @@ fn root_takes_no_orders_from_a_file_of_others() {
 }
 
 #[test]
-fn a_priority_that_cannot_be_had_is_told_before_the_start() {
+fn an_impossible_priority_is_reported_before_the_start() {
     if !is_root() {
-        return skip("only root can become somebody else");
+        return skip("only root can become another user");
     }
     let home = Home::new();
     fs::create_dir(home.path("conf")).unwrap();

@@ -1,4 +1,4 @@
-//! Scripts that go on for ever: what they write arrives with the time at which they wrote it, and they are started again.
+//! Scripts that run forever: their lines arrive with the time at which they were written, and they are restarted.
 
 use super::{Scripts, children};
 use crate::support::{signal, wait_for};
@@ -12,7 +12,7 @@ fn streams() -> Scripts {
 }
 
 #[test]
-fn a_stream_is_told_as_it_comes() {
+fn the_lines_of_a_stream_arrive_as_they_are_written() {
     let scripts = streams();
     let slow = scripts.home.read("config.ini").replace("check_period_seconds = 1\n", "check_period_seconds = 3\n");
     fs::write(scripts.home.path("config.ini"), slow).unwrap();
@@ -37,7 +37,7 @@ fn a_stream_is_told_as_it_comes() {
         assert!((5.0..20.0).contains(&speed), "{speeds:?}");
     }
     assert_eq!(scripts.home.read("starts").lines().count(), 1);
-    // What came since the last tick is not lost.
+    // Lines written since the last tick are not lost.
     let last = scripts.values("level").len();
     std::thread::sleep(std::time::Duration::from_millis(1500));
     assert_eq!(scripts.home.puypuy(&["stop"]).code, 0);

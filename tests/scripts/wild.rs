@@ -1,4 +1,4 @@
-//! Modules as they are found in the wild: each has its points or one sentence, and the others never hear of it.
+//! Modules as found in practice: each has its points or one error message, and the others are not affected.
 
 use super::modules::{Modules, can_run};
 use crate::support::{is_root, skip, wait_for};
@@ -6,16 +6,16 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Command;
 
-/// What is told of a module.
-enum Told {
-    /// The begin of a point, and a part of it.
+/// The expected result of a module.
+enum Expected {
+    /// The beginning of a point, and a part of it.
     Point(&'static str, &'static str),
     /// A line of the log.
     Line(&'static str),
 }
-use Told::{Line, Point};
+use Expected::{Line, Point};
 
-const WILD: &[(&str, &str, Told)] = &[
+const WILD: &[(&str, &str, Expected)] = &[
     (
         "class_state",
         "class Check:\n    runs = []\n    def runcheck(self):\n        Check.runs.append(self)\n        return [{'name': 'class_state', 'value': len(set(Check.runs))}]\n",
@@ -138,7 +138,7 @@ const WILD: &[(&str, &str, Told)] = &[
 ];
 
 #[test]
-fn modules_from_the_wild_have_points_or_a_sentence() {
+fn modules_from_practice_have_points_or_an_error_message() {
     if !can_run() {
         return;
     }
@@ -167,7 +167,7 @@ fn modules_from_the_wild_have_points_or_a_sentence() {
     modules.wait_for_log("check_numbers.py: huge: ", "a value of type int is no number");
     modules.wait_for_point("other_number,", &[" value=7.5 "]);
     modules.0.wait_for("well", 4);
-    // What has points says nothing, and what is well hears of nothing; a busy machine may cost either a tick.
+    // A module with points logs nothing, and working modules are not affected; a busy machine may cost either a tick.
     let log = home.log();
     let quiet =
         WILD.iter().filter(|(name, _, told)| matches!(told, Point(..)) && !["yields", "numbers"].contains(name));
@@ -199,7 +199,7 @@ fn root_imports_nothing_that_others_can_change() {
     modules.put("check_nobody.py", &text.replace("helped", "of_nobody"));
     modules.conf("modules.ini", "[check_nobody.py]\nrun_user = nobody\n");
     home.start();
-    let told = "line 1: /"; // The whole way to it.
+    let told = "line 1: /"; // The whole path.
     modules.wait_for_log("check_helped.py: ", told);
     modules.wait_for_log("check_helped.py: ", "lib/helper.py can be changed by others than root, who runs it");
     modules.wait_for_point("of_nobody,", &[" value=5 "]);
@@ -209,7 +209,7 @@ fn root_imports_nothing_that_others_can_change() {
 }
 
 #[test]
-fn the_memory_of_a_script_has_a_bound_where_one_is_set() {
+fn max_memory_mb_limits_the_memory_of_a_script() {
     let modules = Modules::new();
     modules.0.script(
         "check_grows.sh",
@@ -224,7 +224,7 @@ fn the_memory_of_a_script_has_a_bound_where_one_is_set() {
     assert!(said.out.contains("max_memory_mb: \"1\": expected MiB from 64 to"), "{said:?}");
 }
 
-/// Every Python that there is on this host and that the modules may be run with.
+/// Every Python on this host that can run modules.
 fn pythons() -> Vec<std::path::PathBuf> {
     let own = std::env::var_os("HOME").map(|home| std::path::Path::new(&home).join(".pyenv/versions"));
     let kept = own.and_then(|folder| fs::read_dir(folder).ok()).into_iter().flatten().flatten();
@@ -238,7 +238,7 @@ fn pythons() -> Vec<std::path::PathBuf> {
 }
 
 #[test]
-fn the_python_of_modules_passes_its_tests_in_every_version_that_is_here() {
+fn the_python_library_passes_its_tests_with_every_installed_version() {
     let pythons = pythons();
     if pythons.is_empty() {
         return skip("python3 is not installed");

@@ -1,4 +1,4 @@
-//! Carbon: frames byte by byte, what two pickle readers make of them, and receivers that come, go and stall.
+//! Carbon: frames byte by byte, their decoding by two pickle readers, and receivers that fail and stall.
 
 use super::*;
 use crate::support::{is_installed, skip};
@@ -23,7 +23,7 @@ fn frames(identity: &Identity, points: &[Point]) -> Vec<u8> {
     encoded.requests[0].body.clone()
 }
 
-/// Nothing but a path, however it comes about.
+/// The frames of a point with exactly this path.
 fn bare(path: &str, time: i64, value: f64) -> Vec<u8> {
     let nobody = Identity { host: "".into(), cluster: "".into(), group: "".into(), location: "".into() };
     let (kind, name) = path.split_once('.').unwrap();
@@ -31,7 +31,7 @@ fn bare(path: &str, time: i64, value: f64) -> Vec<u8> {
     frames(&nobody, &[point])
 }
 
-/// The frames as path, time and value, by the pickle reader of a library.
+/// Decodes frames with the pickle reader of a library: path, time and value.
 fn read(mut bytes: &[u8]) -> Vec<(String, i64, f64)> {
     let mut found = Vec::new();
     while !bytes.is_empty() {
@@ -49,12 +49,13 @@ fn read(mut bytes: &[u8]) -> Vec<(String, i64, f64)> {
     found
 }
 
-/// The same by python3, as carbon reads: no global may be named. `None` where there is no python3, said once.
+/// Decodes the same with python3 as carbon does, which allows no globals. `None` without python3, which is printed
+/// once.
 fn read_by_python(bytes: &[u8]) -> Option<Vec<(String, i64, f64)>> {
     static HAS_PYTHON: LazyLock<bool> = LazyLock::new(|| {
         let has = is_installed("python3");
         if !has {
-            skip("python3 is not installed: pickles are read back by Rust alone");
+            skip("python3 is not installed: pickles are decoded by Rust only");
         }
         has
     });
@@ -84,14 +85,14 @@ print(json.dumps(found))
     Some(rows.into_iter().map(|(path, time, value)| (path, time, from_hex(&value))).collect())
 }
 
-/// `-0x1.8p+3` as Python writes floats exactly.
+/// Parses `-0x1.8p+3`, the exact notation of Python for floats.
 fn from_hex(text: &str) -> f64 {
     let (sign, text) = text.strip_prefix('-').map_or((1.0, text), |rest| (-1.0, rest));
     let (mantissa, exponent) = text.strip_prefix("0x").unwrap().split_once('p').unwrap();
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let digits = u64::from_str_radix(&format!("{whole}{fraction}"), 16).unwrap();
     let exponent = exponent.parse::<i32>().unwrap() - 4 * fraction.len() as i32;
-    // In two steps, because 2^-1074 is no divisor that a float can hold.
+    // In two steps, because 2^1074 does not fit into a float.
     sign * digits as f64 * 2f64.powi(exponent / 2) * 2f64.powi(exponent - exponent / 2)
 }
 
@@ -155,13 +156,13 @@ fn hostile_names_and_tags() {
 }
 
 #[test]
-fn a_node_is_no_longer_than_the_name_of_a_file() {
+fn a_path_level_is_no_longer_than_a_file_name() {
     let told = paths(&identity(), vec![tagged(&"n".repeat(300), Value::Int(1), &[("x", &"é".repeat(300))])]);
     assert_eq!(told, [format!("prod.web.db01_example_org.eu.system.{}.{}", "_".repeat(240), "n".repeat(240))]);
 }
 
 #[test]
-fn what_cannot_be_written_is_refused_and_nothing_else() {
+fn only_points_that_cannot_be_encoded_are_refused() {
     let long = "x".repeat(70_000);
     let points = [
         point("a", Value::Int(1)),
@@ -205,7 +206,7 @@ fn frames_are_bounded_and_all_go_over_one_connection() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
-    fn two_readers_get_back_what_was_meant(
+    fn two_readers_decode_the_original_points(
         rows in prop::collection::vec(("\\PC{1,20}", any::<f64>(), -3_000_000_000..5_000_000_000i64, "[ -~]{0,9}"), 1..30)
     ) {
         let points = rows.iter().map(|(name, value, time, tag)| {
@@ -246,20 +247,20 @@ fn read_all(mut stream: TcpStream) -> Vec<u8> {
     bytes
 }
 
-/// What is told of a receiver that had some of it.
+/// The reason of the retry after the receiver got a part.
 fn why(verdict: Verdict) -> String {
     let Verdict::Retry { why, after: None, is_suspect: true } = verdict else { panic!("{verdict:?}") };
     why
 }
 
-/// What is told where it says nothing of the points.
+/// The reason of the retry when the failure says nothing about the points.
 fn why_not_begun(verdict: Verdict) -> String {
     let Verdict::Retry { why, after: None, is_suspect: false } = verdict else { panic!("{verdict:?}") };
     why
 }
 
 #[test]
-fn a_receiver_that_reads_to_the_end_has_it() {
+fn a_receiver_that_reads_to_the_end_counts_as_delivered() {
     let (address, received) = receiver(read_all);
     let points = [point("m", Value::Int(1)), point("n", Value::Float(2.5))];
     let mut sink = sink(&format!("http://{address}/"), "auth: false\nuser = x");
@@ -270,8 +271,8 @@ fn a_receiver_that_reads_to_the_end_has_it() {
 }
 
 #[test]
-fn a_receiver_that_is_away_or_hangs_up_has_nothing() {
-    // Closed with unread bytes, or before they came: a reset, or an end that looks like an acknowledgement.
+fn a_receiver_that_is_away_or_closes_counts_as_failed() {
+    // Closed with unread bytes, or before they arrived: a reset, or an end that looks like an acknowledgement.
     for round in 0..100 {
         let (address, listener) = receiver(move |_| {
             thread::sleep(Duration::from_micros(round * 5));
@@ -301,7 +302,7 @@ fn a_reset_after_everything_was_written_is_no_delivery() {
 }
 
 #[test]
-fn a_receiver_that_stops_reading_is_left_after_a_while() {
+fn a_receiver_that_stops_reading_times_out() {
     let (release, wait) = std::sync::mpsc::channel::<()>();
     let (address, done) = receiver(move |stream| {
         let _ = wait.recv();
@@ -318,7 +319,7 @@ fn a_receiver_that_stops_reading_is_left_after_a_while() {
 }
 
 #[test]
-fn whoever_waits_may_give_up() {
+fn an_exchange_ends_at_its_deadline() {
     let (release, wait) = std::sync::mpsc::channel::<()>();
     let (address, done) = receiver(move |stream| {
         let _ = wait.recv();
@@ -351,7 +352,7 @@ fn without_confirmation_the_kernel_is_enough() {
 }
 
 #[test]
-fn every_address_of_a_name_is_tried_and_the_name_is_asked_each_time() {
+fn every_address_of_a_name_is_tried_and_the_name_is_resolved_each_time() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let served = thread::spawn(move || {
@@ -365,7 +366,7 @@ fn every_address_of_a_name_is_tried_and_the_name_is_asked_each_time() {
     let asked = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let counter = asked.clone();
     let mut sink = sink(&format!("carbon.example:{port}"), "");
-    // Nobody listens at the first: that is refused at once.
+    // Nobody listens at the first address: it refuses at once.
     sink.set_lookup(Lookup::by(move |host| {
         assert_eq!(host, "carbon.example");
         counter.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
@@ -380,7 +381,7 @@ fn every_address_of_a_name_is_tried_and_the_name_is_asked_each_time() {
 }
 
 #[test]
-fn addresses_in_every_spelling() {
+fn addresses_in_every_notation() {
     for good in ["h", "h:2004", "tcp://h:2004", "http://h:2004/", "[::1]:2004", "::1", "127.0.0.1"] {
         configure(&section(&format!("address = {good}"))).map(|_| ()).unwrap();
     }
@@ -391,7 +392,7 @@ fn addresses_in_every_spelling() {
 }
 
 #[test]
-fn who_says_a_word_is_no_receiver() {
+fn a_server_that_sends_bytes_is_no_carbon_receiver() {
     const WEB: &[u8] = b"HTTP/1.1 400 Bad Request\r\nServer: nginx/1.22.1\r\n\r\n";
     let long = "m".repeat(200);
     let few = [point(&long, Value::Int(1))];
@@ -435,7 +436,7 @@ fn who_says_a_word_is_no_receiver() {
 }
 
 #[test]
-fn paths_that_meet_stay_apart_and_are_told_once() {
+fn colliding_paths_are_kept_apart_and_logged_once() {
     let of = |name: &str, tags: &[(&str, &str)]| tagged(name, Value::Int(1), tags);
     let batch = [
         of("m", &[("a", "1")]),
@@ -453,7 +454,7 @@ fn paths_that_meet_stay_apart_and_are_told_once() {
     };
     let wanted = ["1.m", "1.m_17d72e25", "n_o", "n_o_8de412ba", "_.m", "_.m_3ab91823"];
     assert_eq!(told(&sink, &batch), wanted);
-    // The same in every tick, whichever of them are in it and in whatever order.
+    // The same at every tick, whichever of the points are in it and in whatever order.
     assert_eq!(told(&sink, &batch[1..2]), wanted[1..2]);
     let reversed: Vec<Point> = batch.iter().rev().cloned().collect();
     assert_eq!(told(&sink, &reversed).iter().rev().collect::<Vec<_>>(), wanted.iter().collect::<Vec<_>>());

@@ -1,4 +1,4 @@
-//! Connections: kept, replaced, limited in time, resolved, led through a proxy; and no secret anywhere.
+//! HTTP connections: reuse, replacement, timeouts, name resolution, proxies; and no secret in any message.
 
 use super::*;
 use crate::support::server::{Server, Step, answer};
@@ -14,7 +14,7 @@ fn one() -> Vec<Point> {
     vec![point("m", Value::Int(1))]
 }
 
-/// A body that is worth compressing.
+/// A body that is large enough to be compressed.
 fn many() -> Vec<Point> {
     (0..100).map(|number| point(&format!("name{number}"), Value::Int(number))).collect()
 }
@@ -24,13 +24,13 @@ fn retry_text(verdict: &Verdict) -> &str {
     why
 }
 
-/// A port where nobody listens.
+/// A port on which nothing listens.
 fn dead_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 #[test]
-fn one_connection_is_kept_whatever_is_answered() {
+fn one_connection_is_kept_after_any_response() {
     let server = Server::start(vec![
         Step::status(204),
         Step::answer(400, &[], r#"{"error":"partial write: points beyond retention policy dropped=1"}"#),
@@ -46,7 +46,7 @@ fn one_connection_is_kept_whatever_is_answered() {
 }
 
 #[test]
-fn an_answer_that_is_too_long_is_not_read_on() {
+fn a_response_that_is_too_long_is_not_read_to_its_end() {
     let page = "x".repeat(100_000);
     let server = Server::start(vec![Step::answer(500, &[], &page), Step::status(204)]);
     let mut sink = sink(&server.url(), "");
@@ -76,7 +76,7 @@ fn a_kept_connection_that_dies_with_the_request_is_repeated_once() {
         assert_eq!(send(&mut sink, &one()), Verdict::Delivered, "{death:?}");
         assert_eq!((server.requests().len(), server.connections()), (3, 2));
 
-        // Not for ever, and not on a connection that is new.
+        // Not endlessly, and not on a new connection.
         server.script(vec![death.clone()]);
         assert!(retry_text(&send(&mut sink, &one())).contains("connection lost before the answer"));
         assert_eq!(server.requests().len(), 5);
@@ -86,7 +86,7 @@ fn a_kept_connection_that_dies_with_the_request_is_repeated_once() {
 }
 
 #[test]
-fn a_server_that_closes_at_once_or_in_its_answer_is_tried_later() {
+fn a_server_that_closes_early_is_tried_later() {
     let cut = answer(204, &[], b"")[..20].to_vec();
     for step in [Step::CloseAtAccept, Step::Close, Step::Reset(cut.clone()), Step::AnswerAndClose(cut)] {
         let server = Server::start(vec![step.clone(), Step::status(204)]);
@@ -98,7 +98,7 @@ fn a_server_that_closes_at_once_or_in_its_answer_is_tried_later() {
 }
 
 #[test]
-fn a_body_that_breaks_off_counts_by_its_status_where_that_is_enough() {
+fn a_truncated_response_counts_by_its_status_if_that_suffices() {
     let short = |status| Step::AnswerAndClose(answer(status, &[("Content-Length", "99")], b"{\"error\""));
     for (status, wanted) in
         [(400, "retry"), (401, "pause"), (403, "pause"), (404, "pause"), (413, "retry"), (503, "retry")]
@@ -114,7 +114,7 @@ fn a_body_that_breaks_off_counts_by_its_status_where_that_is_enough() {
 }
 
 #[test]
-fn an_answer_before_the_body_is_read_is_understood() {
+fn a_response_before_the_request_was_read_is_understood() {
     let server = Server::start(vec![Step::Early(answer(413, &[("Connection", "close")], b""))]);
     let points: Vec<Point> = (0..5_000).map(|number| point(&format!("name{number}"), Value::Int(number))).collect();
     let told = send(&mut sink(&server.url(), ""), &points);
@@ -122,7 +122,7 @@ fn an_answer_before_the_body_is_read_is_understood() {
 }
 
 #[test]
-fn a_zipped_answer_is_read() {
+fn a_compressed_response_is_read() {
     let mut zipped = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     io::Write::write_all(&mut zipped, br#"{"error":"database is required"}"#).unwrap();
     let server = Server::start(vec![Step::answer(400, &[("Content-Encoding", "gzip")], zipped.finish().unwrap())]);
@@ -131,7 +131,7 @@ fn a_zipped_answer_is_read() {
 }
 
 #[test]
-fn a_slow_answer_is_waited_for_and_silence_is_not() {
+fn a_slow_response_is_awaited_and_silence_is_not() {
     let bytes = answer(204, &[("X-Filler", "slow")], b"");
     let server = Server::start(vec![
         Step::Drip { bytes, piece: 20, every: Duration::from_millis(100) },
@@ -150,7 +150,7 @@ fn a_slow_answer_is_waited_for_and_silence_is_not() {
 }
 
 #[test]
-fn a_wait_that_we_end_ourselves_says_nothing_of_the_server() {
+fn our_own_deadline_says_nothing_about_the_server() {
     let server = Server::start(vec![Step::Silence]);
     let mut sink = sink(&server.url(), "");
     let (points, start) = (one(), Instant::now());
@@ -181,7 +181,7 @@ fn a_server_that_is_down_and_comes_back() {
 
 type Asked = Arc<Mutex<Vec<String>>>;
 
-/// A sink for `influx.test` whose names are resolved by that function.
+/// A sink for `influx.test` with this function as its resolver.
 fn resolving(port: u16, lookup: impl Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync + 'static) -> (InfluxDb, Asked) {
     let asked = Asked::default();
     let note = asked.clone();
@@ -198,9 +198,9 @@ fn addresses(text: &[&str]) -> io::Result<Vec<IpAddr>> {
 }
 
 #[test]
-fn of_two_addresses_one_may_be_dead() {
+fn one_of_two_addresses_may_be_dead() {
     let server = Server::always(204);
-    // Nobody listens on the second address, and whichever comes first is a matter of chance.
+    // Nothing listens on the second address; the order of the addresses is random.
     for _ in 0..8 {
         let (mut sink, _) = resolving(server.port(), |_| addresses(&["127.0.0.1", "127.0.0.2", "::1"]));
         assert_eq!(send(&mut sink, &one()), Verdict::Delivered);
@@ -208,14 +208,14 @@ fn of_two_addresses_one_may_be_dead() {
 }
 
 #[test]
-fn the_first_address_is_a_matter_of_chance() {
+fn the_first_address_is_chosen_at_random() {
     let first = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = first.local_addr().unwrap().port();
     let second = TcpListener::bind(("127.0.0.2", port)).unwrap();
     let called = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
     for (index, listener) in [first, second].into_iter().enumerate() {
         let called = called.clone();
-        // Hangs up on everybody.
+        // Closes every connection.
         std::thread::spawn(move || {
             listener.incoming().for_each(|_| {
                 called[index].fetch_add(1, Ordering::SeqCst);
@@ -231,7 +231,7 @@ fn the_first_address_is_a_matter_of_chance() {
 }
 
 #[test]
-fn names_are_asked_at_each_new_connection_and_only_then() {
+fn names_are_resolved_at_each_new_connection_and_only_then() {
     let server = Server::always(204);
     let (mut sink, asked) = resolving(server.port(), |_| addresses(&["127.0.0.1"]));
     for _ in 0..5 {
@@ -244,7 +244,7 @@ fn names_are_asked_at_each_new_connection_and_only_then() {
 }
 
 #[test]
-fn an_old_connection_is_replaced_and_its_name_asked_anew() {
+fn an_old_connection_is_replaced_and_its_name_resolved_again() {
     let server = Server::always(204);
     let (mut sink, asked) = resolving(server.port(), |_| addresses(&["127.0.0.1"]));
     sink.set_max_age(Duration::from_millis(300));
@@ -257,7 +257,7 @@ fn an_old_connection_is_replaced_and_its_name_asked_anew() {
 }
 
 #[test]
-fn a_name_that_moved_is_found() {
+fn a_name_with_a_new_address_is_found() {
     let server = Server::always(204);
     let place = Arc::new(Mutex::new("127.0.0.1"));
     let current = place.clone();
@@ -271,7 +271,7 @@ fn a_name_that_moved_is_found() {
 }
 
 #[test]
-fn a_name_without_an_address_or_an_answer_is_tried_later() {
+fn a_name_that_does_not_resolve_is_tried_later() {
     let (mut none, _) = resolving(1, |_| Ok(Vec::new()));
     assert!(retry_text(&send(&mut none, &one())).ends_with("cannot connect: the host name has no address"));
     let (mut unknown, _) = resolving(1, |_| Err(io::Error::other("host name: name or service not known")));
@@ -280,7 +280,7 @@ fn a_name_without_an_address_or_an_answer_is_tried_later() {
 }
 
 #[test]
-fn a_lookup_that_hangs_holds_up_neither_the_answer_nor_the_end() {
+fn a_hanging_lookup_delays_neither_the_exchange_nor_the_end() {
     let start = Instant::now();
     let (mut sink, _) = resolving(1, |_| {
         std::thread::sleep(Duration::from_secs(20));
@@ -292,14 +292,14 @@ fn a_lookup_that_hangs_holds_up_neither_the_answer_nor_the_end() {
 }
 
 #[test]
-fn the_system_is_asked_by_default() {
+fn the_system_resolver_is_the_default() {
     let server = Server::always(204);
     let mut sink = sink(&server.url().replace("127.0.0.1", "localhost"), "");
     assert_eq!(send(&mut sink, &one()), Verdict::Delivered);
 }
 
 #[test]
-fn compression_follows_the_key_and_the_distance() {
+fn compression_depends_on_the_key_and_on_whether_the_server_is_remote() {
     for (more, wanted) in [("", None), ("gzip = auto", None), ("gzip = no", None), ("gzip = yes", Some("gzip"))] {
         let server = Server::always(204);
         let mut sink = sink(&server.url(), more);
@@ -318,7 +318,7 @@ fn compression_follows_the_key_and_the_distance() {
 }
 
 #[test]
-fn a_server_that_cannot_unzip_is_asked_plainly_from_then_on() {
+fn a_server_that_cannot_decompress_gets_plain_requests_from_then_on() {
     let unread = [
         Step::answer(400, &[], "{\"error\":\"unable to parse '\\u001f\\u008b': missing fields\"}"),
         Step::answer(400, &[], r#"{"error":"gzip: invalid header"}"#),
@@ -337,7 +337,7 @@ fn a_server_that_cannot_unzip_is_asked_plainly_from_then_on() {
 }
 
 #[test]
-fn a_server_that_did_unzip_is_not_asked_twice() {
+fn a_server_that_did_decompress_is_not_asked_twice() {
     let refusal = Step::answer(400, &[], r#"{"error":"unable to parse 'x': no"}"#);
     let server = Server::start(vec![Step::status(204), refusal]);
     let mut sink = sink(&server.url(), "gzip = yes");
@@ -372,7 +372,7 @@ fn credentials_are_sent_only_when_asked_for() {
 }
 
 #[test]
-fn a_user_is_warned_of_an_open_password_once() {
+fn an_unencrypted_password_is_warned_about_once() {
     let mut sink = sink("http://influx.test", "auth = yes\nuser = u\npass = hunter2");
     let notes = sink.notes();
     assert!(notes.len() == 1 && notes[0].contains("plain http") && !notes[0].contains("hunter2"), "{notes:?}");
@@ -382,7 +382,7 @@ fn a_user_is_warned_of_an_open_password_once() {
 }
 
 #[test]
-fn no_secret_is_ever_told() {
+fn no_message_contains_a_secret() {
     let hint = |step| {
         let server = Server::start(vec![step]);
         let address = server.url().replace("//", "//planted1:planted2@") + "/?token=planted3";
@@ -415,7 +415,7 @@ fn no_secret_is_ever_told() {
 }
 
 #[test]
-fn a_proxy_is_asked_with_the_whole_address_and_its_own_password() {
+fn a_proxy_gets_the_whole_address_and_its_own_password() {
     let proxy = Server::always(204);
     let key = proxy.url().replace("//", "//p:q@");
     let mut sink = sink("http://influx.test:8086", &format!("proxy = {key}\nauth = yes\nuser = u\npass = v"));
@@ -436,7 +436,7 @@ fn loopback_is_never_reached_through_a_proxy() {
 }
 
 #[test]
-fn a_proxy_that_wants_a_password_is_a_matter_for_the_user() {
+fn a_proxy_that_requires_a_password_pauses_delivery() {
     let proxy = Server::always(407);
     let key = proxy.url().replace("//", "//user:hunter2@");
     for address in ["http://influx.test:8086", "https://influx.test:8086"] {
@@ -449,7 +449,7 @@ fn a_proxy_that_wants_a_password_is_a_matter_for_the_user() {
 }
 
 #[test]
-fn a_proxy_that_lets_nobody_through_is_named() {
+fn a_proxy_that_refuses_is_named() {
     for status in [403, 502] {
         let proxy = Server::always(status);
         let told = send(&mut sink("https://influx.test", &format!("proxy = {}", proxy.url())), &one());
@@ -467,14 +467,14 @@ fn a_proxy_that_lets_nobody_through_is_named() {
         assert!(why.contains(&format!("HTTP {status} through the proxy {}", proxy.url())), "{why}");
         assert_eq!(matches!(told, Verdict::Pause { .. }), is_pause);
     }
-    // What only the server can have said.
+    // Only the server can have sent this.
     let proxy = Server::always(400);
     let told = send(&mut sink("http://influx.test", &format!("proxy = {}", proxy.url())), &one());
     assert!(matches!(&told, Verdict::Reject { why, .. } if !why.contains("proxy")), "{told:?}");
 }
 
 #[test]
-fn a_proxy_that_is_away_is_not_taken_for_the_server() {
+fn a_proxy_that_is_away_is_not_reported_as_the_server() {
     let proxy = format!("http://127.0.0.1:{}", dead_port());
     for address in ["http://influx.test", "https://influx.test"] {
         let told = send(&mut sink(address, &format!("proxy = {proxy}")), &one());
@@ -510,7 +510,7 @@ fn a_proxy_of_the_environment_is_named_by_its_variable() {
 }
 
 #[test]
-fn a_port_that_was_left_out_is_shown_where_nobody_listens() {
+fn a_default_port_is_shown_when_the_connection_is_refused() {
     for (address, shown) in [("127.0.0.1", "http://127.0.0.1:80"), ("https://127.0.0.1/p", "https://127.0.0.1:443/p")] {
         let told = send(&mut sink(address, ""), &one());
         let wanted = format!("{shown}: cannot connect: connection refused; InfluxDB usually listens on 8086");

@@ -1,4 +1,4 @@
-//! InfluxDB: what is posted, and what is made of each answer.
+//! InfluxDB: requests, and the verdict for each response.
 
 use super::*;
 use crate::support::server::{Server, Step};
@@ -32,7 +32,7 @@ fn conflict(name: &str, sent: &str, existing: &str, dropped: usize) -> Step {
     error(400, &format!("partial write: field type conflict: {what} dropped={dropped}"))
 }
 
-/// The verdict on the points when the server gives that answer.
+/// The verdict on the points for this response of the server.
 fn verdict(step: Step, points: &[Point]) -> Verdict {
     let server = Server::start(vec![step]);
     send(&mut sink(&server.url(), ""), points)
@@ -48,7 +48,7 @@ fn refused_indices(verdict: &Verdict) -> Vec<usize> {
 }
 
 #[test]
-fn posts_lines_and_is_content_with_204() {
+fn posts_lines_and_accepts_204() {
     let server = Server::always(204);
     let mut sink = sink(&server.url(), "");
     let point = tagged("sys_load_1", Value::Float(0.42), &[("core", "0")]);
@@ -163,7 +163,7 @@ fn failures_of_the_server_are_retried() {
 }
 
 #[test]
-fn the_server_may_say_how_long_to_wait() {
+fn retry_after_is_obeyed() {
     let rows = [
         ("7", Some(7)),
         ("0", Some(1)),
@@ -228,15 +228,15 @@ fn an_error_list_that_is_too_long_is_rejected_for_bisection() {
     assert!(matches!(&told, Verdict::Reject { why, .. } if why.len() < 2_000), "{told:?}");
 }
 
-/// InfluxDB says so of an empty body alone, which is never sent: whoever answers this is something else.
+/// InfluxDB only says so to an empty body, which is never sent: something else must be answering.
 #[test]
-fn two_hundred_with_nothing_is_no_success() {
+fn status_200_with_an_empty_body_is_no_success() {
     let told = verdict(Step::answer(200, &[], ""), &[int("m")]);
     assert!(matches!(&told, Verdict::Pause { why } if why.contains("points at something else")), "{told:?}");
 }
 
 #[test]
-fn lines_that_are_quoted_are_refused_and_the_rest_is_stored() {
+fn quoted_lines_are_refused_and_the_others_are_stored() {
     let points = [int("a"), tagged("b", Value::Int(1), &[("t", "x': y <&> \"z\"")]), int("c")];
     let server = Server::start(vec![Step::status(500)]);
     let mut sink = sink(&server.url(), "");
@@ -255,7 +255,7 @@ fn lines_that_are_quoted_are_refused_and_the_rest_is_stored() {
 }
 
 #[test]
-fn a_conflict_is_learned_and_its_points_sent_again() {
+fn a_type_conflict_is_learned_and_its_points_are_sent_again() {
     let server = Server::start(vec![conflict("m", "float", "integer", 1), Step::status(204)]);
     let mut sink = sink(&server.url(), "");
     let points = [float("a"), float("m"), float("b")];
@@ -267,7 +267,7 @@ fn a_conflict_is_learned_and_its_points_sent_again() {
 }
 
 #[test]
-fn an_integer_becomes_a_float_where_the_server_has_floats() {
+fn an_integer_becomes_a_float_if_the_server_has_floats() {
     let server = Server::start(vec![conflict("_q\"x, y", "integer", "float", 1), Step::status(204)]);
     let mut sink = sink(&server.url(), "");
     let points = [int("#q\"x, y")];
@@ -277,7 +277,7 @@ fn an_integer_becomes_a_float_where_the_server_has_floats() {
 }
 
 #[test]
-fn all_points_go_again_where_more_were_dropped_than_named() {
+fn all_points_are_sent_again_if_more_were_dropped_than_named() {
     let points = [float("m"), float("n"), float("o")];
     assert_eq!(verdict(conflict("m", "float", "integer", 2), &points), again(&[0, 1, 2]));
     let spread = [float("m"), at(5, float("n"))];
@@ -292,7 +292,7 @@ fn a_newer_server_adds_database_and_policy_to_the_conflict() {
 }
 
 #[test]
-fn a_type_that_holds_no_number_is_refused_and_the_others_go_again() {
+fn points_of_a_non_numeric_field_are_refused_and_the_others_sent_again() {
     let points = [float("m"), float("n"), float("m")];
     let alone = verdict(conflict("m", "float", "string", 2), &[float("m"), float("n"), at(1_500_000_000, float("m"))]);
     assert_eq!(refused_indices(&alone), [0, 2]);
@@ -312,7 +312,7 @@ fn no_progress_is_a_refusal() {
 }
 
 #[test]
-fn eight_lessons_in_a_row_are_enough() {
+fn learning_stops_after_eight_conflicts_in_a_row() {
     let names: Vec<String> = (0..10).map(|number| format!("m{number}")).collect();
     let points: Vec<Point> = names.iter().map(|name| float(name)).collect();
     let server = Server::start(names.iter().map(|name| conflict(name, "float", "integer", 10)).collect());
@@ -321,19 +321,19 @@ fn eight_lessons_in_a_row_are_enough() {
         assert_eq!(send(&mut sink, &points), again(&(0..10).collect::<Vec<_>>()));
     }
     assert!(matches!(send(&mut sink, &points), Verdict::Reject { status: 400, .. }));
-    // What was refused without a name is searched by halves, and each half is learned of anew.
+    // A request that was refused without a name is halved, and each half is learned again.
     assert_eq!(send(&mut sink, &points[9..]), again(&[0]));
 }
 
 #[test]
-fn shards_that_disagree_are_told_apart_by_bisection() {
+fn shards_with_different_types_are_found_by_bisection() {
     let (old, new) = (at(5, float("m")), float("m"));
     let both = [old.clone(), new.clone()];
     let server = Server::start(vec![
         conflict("m", "float", "integer", 1), // the old shard
         conflict("m", "integer", "float", 1), // now the new one
-        Step::status(204),                    // the old one alone
-        conflict("m", "integer", "float", 1), // the new one alone
+        Step::status(204),                    // the old one only
+        conflict("m", "integer", "float", 1), // the new one only
         Step::status(204),
     ]);
     let mut sink = sink(&server.url(), "");
@@ -389,7 +389,7 @@ fn a_tag_with_too_many_values_costs_only_the_points_that_carry_it() {
 }
 
 #[test]
-fn too_many_series_are_found_by_bisection_and_told_once() {
+fn too_many_series_are_found_by_bisection_and_logged_once() {
     let text = "partial write: max-series-per-database limit exceeded: (1000000) dropped=1";
     let server = Server::start(vec![error(400, text)]);
     let mut sink = sink(&server.url(), "");
@@ -401,7 +401,7 @@ fn too_many_series_are_found_by_bisection_and_told_once() {
 }
 
 #[test]
-fn what_the_user_must_do_is_said() {
+fn the_message_names_the_remedy() {
     let rows = [
         (404, "database not found: \"test\"", "create it with CREATE DATABASE \"test\""),
         (403, "\"u\" user is not authorized to write to database \"test\"", "GRANT WRITE ON \"test\""),
@@ -429,7 +429,7 @@ fn plain_http_to_a_port_with_tls_is_named() {
     }
 }
 
-/// Up to 1.1, where the first conflict ends it all.
+/// InfluxDB 1.1 and before: the first conflict ends the request.
 #[test]
 fn without_partial_write_nothing_is_stored() {
     let what = "input field \"value\" on measurement \"m\" is type float, already exists as type";
@@ -441,7 +441,7 @@ fn without_partial_write_nothing_is_stored() {
     assert_eq!((refused.len(), refused[0].index, again.as_slice()), (1, 1, &[0, 2][..]));
     let told = verdict(error(400, "write failed: points beyond retention policy"), &points);
     assert!(matches!(told, Verdict::Reject { status: 400, .. }), "{told:?}");
-    // The words of a line are not those of the server.
+    // Words in a quoted line are not the server's own.
     let points = [tagged("a", Value::Int(1), &[("t", "partial write")]), int("b")];
     let body = only_request(&sink("h", ""), &points).body;
     let line = std::str::from_utf8(&body).unwrap().lines().next().unwrap();
@@ -450,9 +450,9 @@ fn without_partial_write_nothing_is_stored() {
     assert_eq!((refused.len(), again.as_slice()), (1, &[1][..]));
 }
 
-/// A batch of several requests, all written before the first answer taught the type.
+/// A batch of several requests that were all encoded before the first response taught the type.
 #[test]
-fn what_was_learned_meanwhile_costs_no_search() {
+fn a_type_learned_meanwhile_needs_no_search() {
     let points = [at(5, float("m")), float("m")];
     let server = Server::start(vec![conflict("m", "float", "integer", 1)]);
     let mut sink = sink(&server.url(), "");

@@ -1,4 +1,4 @@
-//! InfluxDB 2.x: what differs from 1.x in address, authentication and answers.
+//! InfluxDB 2.x: its differences from 1.x in address, authentication and responses.
 
 use super::*;
 use crate::support::server::{Server, Step};
@@ -30,7 +30,7 @@ fn posts_to_its_own_path_with_a_token() {
 }
 
 #[test]
-fn lines_that_are_quoted_are_refused_and_all_others_sent_again() {
+fn quoted_lines_are_refused_and_all_others_sent_again() {
     let points = [point("a", Value::Int(1)), point("b", Value::Int(2)), point("c", Value::Int(3))];
     let base = "cluster=prod,group=web,host=db01.example.org,location=eu,type=system";
     let quoted = format!("unable to parse 'b,{base} value=2i 1500000000': bad");
@@ -47,7 +47,7 @@ fn a_conflict_comes_as_422_and_is_learned() {
 }
 
 #[test]
-fn what_a_person_must_mend_pauses_with_the_remedy_and_without_the_token() {
+fn configuration_errors_pause_with_the_remedy_and_without_the_token() {
     for (status, code, message, remedy) in [
         (401, "unauthorized", "unauthorized access", "check token"),
         (403, "forbidden", "insufficient permissions for write", "let the token write to the bucket"),
@@ -60,7 +60,7 @@ fn what_a_person_must_mend_pauses_with_the_remedy_and_without_the_token() {
 }
 
 #[test]
-fn keys_that_are_missing_are_named() {
+fn missing_keys_are_named() {
     for (lines, expected) in [
         ("bucket = b\ntoken = t", "org: missing"),
         ("org = o\ntoken = t", "bucket: missing"),
@@ -73,7 +73,7 @@ fn keys_that_are_missing_are_named() {
 }
 
 #[test]
-fn a_line_that_is_counted_out_is_refused_and_all_others_sent_again() {
+fn a_line_named_by_its_number_is_refused_and_all_others_sent_again() {
     let points = [point("a", Value::Int(1)), point("b", Value::Int(2)), point("c", Value::Int(3))];
     let body = |number: i64| {
         let data =

@@ -1,27 +1,27 @@
-//! InfluxDB 3: lines that it counts out, types that it wants, and that no good point is lost over them.
+//! InfluxDB 3: refused lines that it names by number, field types, and no loss of good points.
 
 use super::*;
 use crate::support::server::{Server, Step};
 use puypuy::sink::influxdb::{configure, configure_2};
 use std::collections::BTreeSet;
 
-/// How much an InfluxDB 3 says of the lines that it refuses.
+/// How much an InfluxDB 3 reports about the lines that it refuses.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Profile {
-    /// Each of them, at most a hundred; all others are stored.
+    /// Each refused line, at most a hundred; all others are stored.
     List,
-    /// The first of them, and nothing is stored: what `/write` does.
+    /// Only the first one, and nothing is stored: as `/write` does.
     First,
-    /// Not which one, and nothing is stored: what `/api/v2/write` does.
+    /// Not which one, and nothing is stored: as `/api/v2/write` does.
     Unnamed,
 }
 
-/// Measurements that hold integers there.
+/// Measurements that hold integers on this server.
 fn holds_integers(name: &str) -> bool {
     name.starts_with("integer")
 }
 
-/// What that server answers, and the series and times that it stores.
+/// The response of this server, and the series and times that it stores.
 fn answer_to(body: &str, profile: Profile) -> (Step, Vec<String>) {
     let (mut bad, mut good) = (Vec::new(), Vec::new());
     for (place, line) in body.lines().enumerate() {
@@ -58,8 +58,8 @@ fn answer_to(body: &str, profile: Profile) -> (Step, Vec<String>) {
     (Step::answer(400, &[], body.to_string()), if profile == Profile::List { good } else { Vec::new() })
 }
 
-/// Sends until each point is decided, as the delivery does: what goes again is sent again, what is refused without a
-/// name is searched by halves. The points that are lost, and the number of requests.
+/// Sends until each point is decided, as delivery does: retried points are sent again, a request that is refused
+/// without a name is halved. Returns the lost points and the number of requests.
 fn deliver(sink: &mut InfluxDb, server: &Server, profile: Profile, points: Vec<Point>) -> (Vec<Point>, usize) {
     let (mut lost, mut stored, mut requests) = (Vec::new(), BTreeSet::new(), 0);
     let count = points.len();
@@ -93,7 +93,7 @@ fn deliver(sink: &mut InfluxDb, server: &Server, profile: Profile, points: Vec<P
     (lost, requests)
 }
 
-/// 1,012 series of floats, 12 of which the server holds as integers; so many times each.
+/// 1,012 series of floats, 12 of which the server has as integers; this many points of each.
 fn points(times: i64, more: &[&str]) -> Vec<Point> {
     let names = (0..1_000).map(|number| format!("metric{number}")).chain((0..12).map(|n| format!("integer{n}")));
     let names: Vec<String> = names.chain(more.iter().map(|name| name.to_string())).collect();
@@ -102,7 +102,7 @@ fn points(times: i64, more: &[&str]) -> Vec<Point> {
 }
 
 #[test]
-fn twelve_wrong_types_among_a_thousand_series_cost_no_point() {
+fn twelve_wrong_types_among_a_thousand_series_lose_no_point() {
     for (profile, most) in [(Profile::List, 10), (Profile::First, 20)] {
         let server = Server::always(204);
         let mut sink = sink(&server.url(), "batch_points = 4048");
@@ -114,7 +114,7 @@ fn twelve_wrong_types_among_a_thousand_series_cost_no_point() {
 }
 
 #[test]
-fn a_wrong_type_without_a_line_is_learned_where_the_search_ends() {
+fn a_wrong_type_without_a_line_is_learned_at_the_end_of_the_search() {
     let server = Server::always(204);
     let keys = format!("address = {}\norg = o\nbucket = b\ntoken = t", server.url());
     let mut sink = configure_2(&section(&keys)).unwrap();
@@ -125,7 +125,7 @@ fn a_wrong_type_without_a_line_is_learned_where_the_search_ends() {
 }
 
 #[test]
-fn lines_that_are_bad_for_ever_are_refused_one_by_one() {
+fn permanently_bad_lines_are_refused_one_by_one() {
     let bad: Vec<String> = (0..11).map(|number| format!("bad{number}")).collect();
     let bad: Vec<&str> = bad.iter().map(String::as_str).collect();
     for profile in [Profile::List, Profile::First] {
@@ -140,9 +140,9 @@ fn lines_that_are_bad_for_ever_are_refused_one_by_one() {
     }
 }
 
-/// The list ends at a hundred, and says nothing of the lines behind.
+/// The list ends at a hundred and says nothing about later lines.
 #[test]
-fn a_list_that_is_full_may_not_be_all() {
+fn a_full_list_may_be_incomplete() {
     let names: Vec<String> = (0..250).map(|number| format!("integer{number}")).collect();
     let points: Vec<Point> = names.iter().map(|name| point(name, Value::Float(2.0))).collect();
     let server = Server::always(204);

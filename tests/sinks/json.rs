@@ -1,4 +1,4 @@
-//! JSON arrays of points: golden bytes for each reader, and serde_json, which must read back what was meant.
+//! JSON arrays of points: expected bytes for each server, and serde_json, which must decode the original points.
 
 use super::*;
 use proptest::prelude::*;
@@ -13,7 +13,7 @@ fn kairosdb() -> Box<dyn Sink> {
     Box::new(puypuy::sink::kairosdb::configure(&section("address = http://127.0.0.1:1")).unwrap())
 }
 
-/// What stands for a point of the hostile base in front of its tags, and behind the usual ones.
+/// The beginning of a hostile base point before its tags, and the end after the usual tags.
 fn opentsdb_line(name: &str, value: &str, more: &str) -> String {
     format!(
         r#"[{{"metric":"{name}","timestamp":1500000000,"value":{value},"tags":{{"host":"db01.example.org","type":"system","cluster":"prod_eu","group":"web_1"{more}}}}}]"#
@@ -69,7 +69,7 @@ fn hostile_names() {
 
 #[test]
 fn hostile_tags() {
-    // Keys, value as OpenTSDB gets it, value as KairosDB gets it.
+    // Keys, value for OpenTSDB, value for KairosDB.
     for (value, few, all) in [
         (r"C:\", "C__", r"C:\\"),
         (r"C:\temp", "C__temp", r"C:\\temp"),
@@ -104,7 +104,7 @@ fn a_tag_replaces_a_base_tag_in_its_place_and_a_later_one_an_earlier() {
         body(&*kairosdb(), &identity(), tagged("m", Value::Int(1), &[("host", "other"), ("a", "1"), ("a", "2")]));
     let tags = r#""host":"other","type":"system","cluster":"prod","group":"web","location":"eu","a":"2""#;
     assert!(other.contains(&format!(r#""tags":{{{tags}}}"#)), "{other}");
-    // Keys that become one.
+    // Keys that become the same.
     let met = body(&*opentsdb(), &identity(), tagged("m", Value::Int(1), &[("a b", "1"), ("a_b", "2")]));
     assert!(met.contains(r#""location":"eu","a_b":"2"}"#), "{met}");
     let filled = body(&*kairosdb(), &hostile(), tagged("m", Value::Int(1), &[("location", "moon")]));
@@ -121,7 +121,7 @@ fn the_host_of_a_point_and_a_missing_type() {
 }
 
 #[test]
-fn of_many_tags_opentsdb_gets_the_first_three() {
+fn opentsdb_gets_the_first_three_of_many_tags() {
     let tags = [("a", "1"), ("b", "2"), ("c", "3"), ("d", "4")];
     let few = body(&*opentsdb(), &hostile(), tagged("m", Value::Int(1), &tags));
     assert_eq!(few, opentsdb_line("m", "1", r#","a":"1","b":"2","c":"3""#));
@@ -130,7 +130,7 @@ fn of_many_tags_opentsdb_gets_the_first_three() {
 }
 
 #[test]
-fn numbers_keep_their_kind() {
+fn integers_and_floats_keep_their_type() {
     for (value, wanted) in [
         (Value::Int(5), "5"),
         (Value::Int(i64::MAX), "9223372036854775807"),
@@ -151,7 +151,7 @@ fn numbers_keep_their_kind() {
 }
 
 #[test]
-fn what_cannot_be_written_is_refused_and_nothing_else() {
+fn only_points_that_cannot_be_encoded_are_refused() {
     let long = "x".repeat(70_000);
     let points = [
         point("a", Value::Int(1)),
@@ -208,7 +208,7 @@ prop_compose! {
     }
 }
 
-/// What a reader of all letters must find for a point: name, milliseconds, tags.
+/// What a strict JSON reader must find for a point: name, milliseconds, tags.
 fn meant(point: &Point) -> (String, i64, BTreeMap<String, String>) {
     let identity = identity();
     let host = point.host.as_deref().unwrap_or(&identity.host);
@@ -221,7 +221,7 @@ fn meant(point: &Point) -> (String, i64, BTreeMap<String, String>) {
 
 proptest! {
     #[test]
-    fn a_json_reader_gets_back_what_was_meant(points in prop::collection::vec(any_point(), 1..40)) {
+    fn a_json_reader_decodes_the_original_points(points in prop::collection::vec(any_point(), 1..40)) {
         let (points, _, _) = normalise(points);
         let sink = puypuy::sink::kairosdb::configure(&section("address = x\nbatch_points = 7\nbatch_bytes = 1500")).unwrap();
         let encoded = sink.encode(&points, &identity());
@@ -251,7 +251,7 @@ proptest! {
     }
 
     #[test]
-    fn opentsdb_gets_only_letters_that_it_stores(points in prop::collection::vec(any_point(), 1..20)) {
+    fn opentsdb_only_gets_characters_that_it_accepts(points in prop::collection::vec(any_point(), 1..20)) {
         let (points, _, _) = normalise(points);
         let encoded = opentsdb().encode(&points, &identity());
         let is_stored = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte));

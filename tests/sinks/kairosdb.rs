@@ -1,4 +1,4 @@
-//! KairosDB: what is posted, and what is made of each answer.
+//! KairosDB: requests, and the verdict for each response.
 
 use super::*;
 use crate::support::server::{Server, Step};
@@ -44,7 +44,7 @@ fn posts_milliseconds_without_gzip() {
 }
 
 #[test]
-fn points_that_are_counted_out_are_refused_and_the_rest_is_stored() {
+fn numbered_points_are_refused_and_the_others_are_stored() {
     let told = verdict(
         errors(
             400,
@@ -66,7 +66,7 @@ fn points_that_are_counted_out_are_refused_and_the_rest_is_stored() {
 }
 
 #[test]
-fn a_letter_that_breaks_the_text_names_its_point_and_what_follows_goes_again() {
+fn a_syntax_error_refuses_its_point_and_later_ones_are_sent_again() {
     let server = Server::always(204);
     let mut sink = sink_for(&server, "");
     let body = String::from_utf8(only_request(&sink, &points(4)).body).unwrap();
@@ -82,7 +82,7 @@ fn a_letter_that_breaks_the_text_names_its_point_and_what_follows_goes_again() {
 }
 
 #[test]
-fn a_refusal_without_a_place_is_searched_by_halves() {
+fn a_refusal_without_a_position_is_searched_by_halving() {
     for texts in [
         &["duplicate key: K"][..],
         &["java.lang.NumberFormatException: x"],
@@ -98,7 +98,7 @@ fn a_refusal_without_a_place_is_searched_by_halves() {
 }
 
 #[test]
-fn a_body_that_arrived_cut_is_tried_again_and_suspect_whatever_came_before() {
+fn a_body_that_arrived_truncated_is_tried_again_as_a_suspect() {
     for text in
         ["Invalid json. No content due to end of input.", "java.io.EOFException: End of input at line 1 column 90"]
     {
@@ -114,7 +114,7 @@ fn a_body_that_arrived_cut_is_tried_again_and_suspect_whatever_came_before() {
 }
 
 #[test]
-fn what_a_person_must_mend_pauses() {
+fn configuration_errors_pause_delivery() {
     for (step, remedy) in [
         (Step::answer(200, &[], "<html>"), "address points at something else"),
         (Step::answer(401, &[], "<html>"), "check auth, user and pass"),
@@ -140,7 +140,7 @@ fn failures_of_the_server_are_retried() {
 }
 
 #[test]
-fn gzip_is_for_those_who_ask_and_falls_back() {
+fn gzip_is_optional_and_falls_back() {
     let unreadable = errors(400, &["Use JsonReader.setLenient(true) to accept malformed JSON at line 1 column 1"]);
     let server = Server::start(vec![unreadable, Step::status(204)]);
     let mut sink = sink_for(&server, "gzip = yes");

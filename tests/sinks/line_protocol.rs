@@ -1,4 +1,4 @@
-//! Line protocol: golden bytes, and a reader written from the grammar that must read back what was meant.
+//! Line protocol: expected bytes, and a reader written from the grammar, which must decode the original points.
 
 use super::*;
 use proptest::prelude::*;
@@ -12,7 +12,7 @@ fn encoder() -> LineProtocol {
     LineProtocol::new()
 }
 
-/// One point through normalisation and encoder, without the line end.
+/// Normalises and encodes one point, without the line end.
 fn line(identity: &Identity, point: Point) -> String {
     let (points, refused, _) = normalise(vec![point]);
     assert!(refused.is_empty());
@@ -114,7 +114,7 @@ fn an_extra_tag_replaces_a_base_tag_and_a_later_one_an_earlier() {
 }
 
 #[test]
-fn the_host_of_a_point_goes_before_our_own() {
+fn the_host_of_a_point_overrides_our_own() {
     let mut watched = tagged("m", Value::Int(1), &[]);
     watched.host = Some("switch 7".into());
     let wanted = r"m,cluster=prod,group=web,host=switch\ 7,location=eu,type=system value=1i 1500000000";
@@ -122,7 +122,7 @@ fn the_host_of_a_point_goes_before_our_own() {
 }
 
 #[test]
-fn a_missing_type_is_called_untyped() {
+fn a_missing_type_becomes_untyped() {
     let mut nameless = point("m", Value::Int(1));
     nameless.check_type = "".into();
     assert!(line(&identity(), nameless).contains(",type=untyped "));
@@ -164,7 +164,7 @@ fn numbers() {
 }
 
 #[test]
-fn what_cannot_be_written_is_refused_and_nothing_else() {
+fn only_points_that_cannot_be_encoded_are_refused() {
     let points = [
         point("a", Value::Int(1)),
         point("b", Value::Float(f64::NAN)),
@@ -190,7 +190,7 @@ fn a_measurement_has_one_type_in_a_batch() {
 }
 
 #[test]
-fn a_known_type_is_forced() {
+fn a_learned_type_is_used() {
     let mut encoder = encoder();
     assert!(encoder.set_type("i", FieldType::Integer));
     assert!(!encoder.set_type("i", FieldType::Integer));
@@ -223,7 +223,7 @@ fn requests_are_bounded_in_lines_and_bytes() {
 }
 
 #[test]
-fn another_identity_is_noticed() {
+fn a_changed_identity_is_used() {
     let encoder = encoder();
     let points = [point("m", Value::Int(1))];
     let first = text(&encoder.encode(&points, &identity(), USUAL));
@@ -231,8 +231,8 @@ fn another_identity_is_noticed() {
     assert_eq!(second, first.replace("db01.example.org", "other"));
 }
 
-/// What a line says: measurement, tags, field text and time. Written from the grammar: a backslash takes the meaning
-/// from a following comma, blank or (in tags) equals sign, and is itself otherwise.
+/// Parses a line into measurement, tags, field text and time. By the grammar a backslash escapes a following comma,
+/// space or (in tags) equals sign, and is an ordinary character otherwise.
 fn read(line: &str) -> (String, BTreeMap<String, String>, String, i64) {
     let mut letters = line.chars().peekable();
     let mut token = |ends: &str, escapable: &str| {
@@ -261,7 +261,7 @@ fn read(line: &str) -> (String, BTreeMap<String, String>, String, i64) {
     (name, tags, field.strip_prefix("value=").unwrap().into(), time.parse().unwrap())
 }
 
-/// What must be read back of a normalised point, said independently of the encoder.
+/// What a reader must find for a normalised point, computed independently of the encoder.
 fn meant(point: &Point, identity: &Identity) -> (String, BTreeMap<String, String>) {
     let strip = |text: &str| text.trim_end_matches('\\').to_string();
     let mut tags = BTreeMap::new();
@@ -291,7 +291,7 @@ fn meant(point: &Point, identity: &Identity) -> (String, BTreeMap<String, String
     (name, tags)
 }
 
-/// Text made mostly of what hurts.
+/// Text made mostly of special characters.
 fn nasty() -> impl Strategy<Value = String> {
     proptest::collection::vec(
         prop_oneof![
@@ -341,7 +341,7 @@ fn any_point() -> impl Strategy<Value = Point> {
 
 proptest! {
     #[test]
-    fn a_reader_gets_back_what_was_meant(points in proptest::collection::vec(any_point(), 1..6)) {
+    fn a_reader_decodes_the_original_points(points in proptest::collection::vec(any_point(), 1..6)) {
         let (points, _, _) = normalise(points);
         let encoder = encoder();
         let encoded = encoder.encode(&points, &hostile(), USUAL);

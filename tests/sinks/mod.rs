@@ -1,4 +1,4 @@
-//! Tests of the sinks: golden bytes, and conversations with servers that misbehave on purpose.
+//! Sinks: expected bytes, and conversations with servers that misbehave on purpose.
 
 mod carbon;
 mod connections;
@@ -23,7 +23,7 @@ use puypuy::sink::influxdb::InfluxDb;
 use puypuy::sink::{Attempt, Encoded, Request, Sink, Verdict};
 use std::time::{Duration, Instant};
 
-/// `[TSDB]` with `key = value` lines.
+/// A `[TSDB]` section with these `key = value` lines.
 fn section(lines: &str) -> Section {
     let entry = |(index, text): (usize, &str)| {
         let (key, value) = text.split_once('=')?;
@@ -33,7 +33,7 @@ fn section(lines: &str) -> Section {
     Section { file: "config.ini".into(), name: "TSDB".into(), line: 1, entries, ..Section::default() }
 }
 
-/// A sink for that address and database `test`, with more keys.
+/// A sink for this address and database `test`, with these further keys.
 fn sink(address: &str, more: &str) -> InfluxDb {
     puypuy::sink::influxdb::configure(&section(&format!("address = {address}\ndatabase = test\n{more}"))).unwrap()
 }
@@ -42,7 +42,7 @@ fn identity() -> Identity {
     Identity { host: "db01.example.org".into(), cluster: "prod".into(), group: "web".into(), location: "eu".into() }
 }
 
-/// A point of a check `system` without tags, at 1500000000.
+/// A point of a check of type `system` without tags, at 1500000000.
 fn point(name: &str, value: Value) -> Point {
     tagged(name, value, &[])
 }
@@ -61,12 +61,12 @@ fn tagged(name: &str, value: Value, tags: &[(&str, &str)]) -> Point {
     }
 }
 
-/// The base of the table of hostile inputs.
+/// The base point of the table of hostile inputs.
 fn hostile() -> Identity {
     Identity { cluster: "prod eu".into(), group: "web=1".into(), location: "".into(), ..identity() }
 }
 
-/// The body of one point after normalisation, which must be all of the request.
+/// The body of one normalised point, which must be the whole request.
 fn body(sink: &dyn Sink, identity: &Identity, point: Point) -> String {
     let (points, refused, _) = normalise(vec![point]);
     assert!(refused.is_empty());
@@ -79,7 +79,7 @@ fn text(encoded: &Encoded) -> String {
     encoded.requests.iter().map(|request| std::str::from_utf8(&request.body).unwrap()).collect()
 }
 
-/// Encodes all points, which must fit one request, and sends them.
+/// Encodes all points, which must fit into one request, and sends them.
 fn send(sink: &mut dyn Sink, points: &[Point]) -> Verdict {
     let request = only_request(sink, points);
     sink.send(&request, points, &attempt(&identity()))

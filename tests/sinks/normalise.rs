@@ -1,4 +1,4 @@
-//! Normalisation: the rules common to all sinks.
+//! Normalisation: the rules that all sinks share.
 
 use super::*;
 use puypuy::delivery::normalise::{MAX_TAG_VALUE, event_points, normalise};
@@ -15,7 +15,7 @@ fn tags(point: &Point) -> Vec<(&str, &str)> {
 }
 
 #[test]
-fn clean_points_are_not_touched() {
+fn clean_points_are_not_changed() {
     let points: Vec<Point> =
         (0..3).map(|n| tagged(&format!("m{n}"), Value::Int(n), &[("core", "0"), ("a b", "ü\u{2028}x")])).collect();
     let wanted = points.clone();
@@ -27,7 +27,7 @@ fn clean_points_are_not_touched() {
 }
 
 #[test]
-fn texts_are_cleaned_one_for_one() {
+fn texts_are_cleaned_character_by_character() {
     let mut point = tagged(" a\u{0}\n\tb\u{7f} ", Value::Int(1), &[(" k\r ", " v\u{1b}w ")]);
     point.check_type = " sys\ntem ".into();
     point.host = Some(" h\n1 ".into());
@@ -86,7 +86,7 @@ fn the_later_of_two_points_of_one_series_and_time_wins() {
 }
 
 #[test]
-fn health_events_become_a_gauge_or_stay_what_they_are() {
+fn health_events_become_a_gauge_or_stay_events() {
     let event = HealthEvent {
         name: "disk_sda".into(),
         level: Level::Error,

@@ -1,4 +1,4 @@
-//! OddEye: the form byte by byte, events, and answers that look like JSON and are none.
+//! OddEye: the form byte by byte, events, and responses that look like JSON and are not.
 
 use super::*;
 use crate::support::server::{Server, Step};
@@ -15,7 +15,7 @@ fn for_server(server: &Server) -> OddEye {
     configure(&section(&format!("url = {}/oddeye-barlus/put/tsdb\nuuid = u-1\nauth = True", server.url())), 2).unwrap()
 }
 
-/// The fields of a form, decoded by the rules of forms.
+/// The fields of a form, decoded by the rules of HTML forms.
 fn fields(form: &str) -> Vec<(String, String)> {
     let decode = |text: &str| {
         let (mut bytes, mut rest) = (Vec::new(), text.bytes());
@@ -151,7 +151,7 @@ fn posts_a_form_to_the_whole_address_without_authentication() {
 }
 
 #[test]
-fn tags_that_do_not_fit_are_told_once_per_metric() {
+fn tags_that_do_not_fit_are_logged_once_per_metric() {
     let server = Server::start(vec![Step::answer(200, &[], "{\"state\":OK}")]);
     let mut sink = for_server(&server);
     let points = [tagged("m", Value::Int(1), &[("a", "1"), ("b", "2"), ("c", "3")]), point("n", Value::Int(1))];
@@ -161,7 +161,7 @@ fn tags_that_do_not_fit_are_told_once_per_metric() {
 }
 
 #[test]
-fn dropped_points_are_counted_and_told() {
+fn dropped_points_are_counted_and_logged() {
     let body = r#" {"state":OK, "advansed":[{"message":"Not valid metric"},{"messge":"Not valid metric"},{messge : "no value"}]}"#;
     let server = Server::start(vec![Step::answer(200, &[], body)]);
     let mut sink = for_server(&server);
@@ -174,7 +174,7 @@ fn dropped_points_are_counted_and_told() {
 }
 
 #[test]
-fn an_answer_without_a_word_is_no_success() {
+fn an_empty_response_is_no_success() {
     let server = Server::start(vec![Step::answer(200, &[], "")]);
     let mut sink = for_server(&server);
     let points = [point("a", Value::Int(1)), point("b", Value::Int(1))];
@@ -193,7 +193,7 @@ fn an_answer_without_a_word_is_no_success() {
 }
 
 #[test]
-fn what_a_person_must_mend_pauses() {
+fn configuration_errors_pause_delivery() {
     for (status, body, said, remedy) in [
         (402, r#"{"state":"FAILURE","message":"insufficient funds on the account"}"#, "insufficient funds", "settle"),
         (406, r#"{"state":"FAILURE",messge:"EMPTY UUID"}"#, "EMPTY UUID", "check uuid"),
@@ -218,7 +218,7 @@ fn what_a_person_must_mend_pauses() {
 }
 
 #[test]
-fn refusals_are_searched_by_halves_and_failures_retried() {
+fn refusals_are_searched_by_halving_and_failures_retried() {
     for (status, body) in [
         (411, r#"{"state":"FAILURE","message":"NOT VALID JSON Array"}"#),
         (411, r#"{"state":"FAILURE","message":"Too many tags: 8 maximum allowed: 7"}"#),
@@ -234,7 +234,7 @@ fn refusals_are_searched_by_halves_and_failures_retried() {
 }
 
 #[test]
-fn keys_that_are_missing_are_named() {
+fn missing_keys_are_named() {
     for (lines, expected) in [
         ("uuid = u", "url: missing"),
         ("url = h", "uuid: missing"),
@@ -246,15 +246,15 @@ fn keys_that_are_missing_are_named() {
     configure(&section("address = h\nuuid = 0f0f0f0f"), 2).map(drop).unwrap();
 }
 
-/// The daemon itself: events before numbers, the error of a check among them, each form whole.
+/// The real daemon: events are sent before numbers, including the error of a check, and each form is complete.
 #[test]
-fn a_daemon_tells_events_and_errors_of_checks() {
+fn a_daemon_sends_events_and_errors_of_checks() {
     let server = Server::start(vec![Step::answer(200, &[], " {\"state\":OK}")]);
     let home = Home::new();
     for check in ["check_load_average", "check_memory"] {
         std::os::unix::fs::symlink("../x", home.path(&format!("checks_enabled/{check}.ini"))).unwrap();
     }
-    // Of a machine whose memory cannot be read.
+    // A machine whose memory cannot be read.
     let tree = home.path("proc");
     std::fs::create_dir(&tree).unwrap();
     std::fs::write(tree.join("loadavg"), "0.42 0.40 0.30 1/200 1234\n").unwrap();

@@ -1,4 +1,4 @@
-//! OpenTSDB: what is posted, and what is made of each answer.
+//! OpenTSDB: requests, and the verdict for each response.
 
 use super::*;
 use crate::support::server::{Server, Step, answer};
@@ -18,7 +18,7 @@ fn int(name: &str) -> Point {
     point(name, Value::Int(1))
 }
 
-/// `errors` as the server writes them: the point comes back with tags in another order and the value as text.
+/// The `errors` as the server writes them: the point has its tags in another order and its value as text.
 fn complaint(point: &Point, error: &str) -> serde_json::Value {
     let mut tags = serde_json::Map::new();
     for (key, value) in
@@ -51,7 +51,7 @@ fn indices(points: &[Refused]) -> Vec<usize> {
     points.iter().map(|point| point.index).collect()
 }
 
-/// Those that are kept for later, where nothing else is missing.
+/// The points kept for later, if nothing else is missing.
 fn only_later(verdict: &Verdict) -> Vec<usize> {
     let Verdict::Part { refused, again, later } = verdict else { panic!("{verdict:?}") };
     assert!(refused.is_empty() && again.is_empty() && later.iter().all(|point| !point.why.is_empty()), "{verdict:?}");
@@ -73,7 +73,7 @@ fn posts_an_array_and_asks_for_details() {
 }
 
 #[test]
-fn parameters_that_are_given_are_kept() {
+fn configured_parameters_are_kept() {
     let server = Server::always(204);
     let mut sink = sink_for(&server, "datapoints = tsd/put?summary&sync_timeout=0");
     send(&mut sink, &[int("m")]);
@@ -81,7 +81,7 @@ fn parameters_that_are_given_are_kept() {
 }
 
 #[test]
-fn no_request_is_longer_on_the_wire_than_a_server_takes() {
+fn no_request_is_longer_on_the_wire_than_the_server_accepts() {
     let server = Server::always(204);
     let mut sink = sink_for(&server, "");
     let scattered =
@@ -120,7 +120,7 @@ fn all_stored() {
 }
 
 #[test]
-fn points_that_are_named_are_refused_and_the_rest_is_stored() {
+fn named_points_are_refused_and_the_others_are_stored() {
     let points = [int("a"), tagged("b", Value::Int(1), &[("x", "y z")]), int("c")];
     let mut echo = complaint(&points[1], "Unable to parse value to a number");
     echo["datapoint"]["tags"]["x"] = "y_z".into();
@@ -130,7 +130,7 @@ fn points_that_are_named_are_refused_and_the_rest_is_stored() {
 }
 
 #[test]
-fn each_complaint_has_its_fate() {
+fn each_error_message_has_its_verdict() {
     let refused = [
         "Metric name was empty",
         "Invalid timestamp",
@@ -162,7 +162,7 @@ fn each_complaint_has_its_fate() {
 }
 
 #[test]
-fn storage_that_takes_nothing_is_away() {
+fn failing_storage_counts_as_a_server_that_is_away() {
     let points = [int("a"), int("b")];
     let errors: Vec<_> = points.iter().map(|point| complaint(point, "Storage exception: a\n at b")).collect();
     let told = verdict(details(200, 0, &errors, None), &points);
@@ -175,7 +175,7 @@ fn storage_that_takes_nothing_is_away() {
 }
 
 #[test]
-fn after_a_timeout_all_go_again_but_the_refused() {
+fn after_a_timeout_all_points_except_refused_ones_are_sent_again() {
     let points = [int("a"), int("b"), int("c")];
     // The server names the wrong points as timed out.
     let errors = [complaint(&points[0], "Unable to parse value to a number"), complaint(&points[0], "Write timedout")];
@@ -184,7 +184,7 @@ fn after_a_timeout_all_go_again_but_the_refused() {
 }
 
 #[test]
-fn what_nobody_knows_is_tried_five_times() {
+fn an_unknown_error_is_tried_five_times() {
     let points = [int("a"), int("b")];
     let server = Server::start(vec![details(400, 1, &[complaint(&points[1], "Unexpected exception")], None)]);
     let mut sink = sink_for(&server, "");
@@ -196,7 +196,7 @@ fn what_nobody_knows_is_tried_five_times() {
 }
 
 #[test]
-fn echoes_that_are_not_ours_cost_one_repeat_and_then_a_search() {
+fn errors_about_unknown_points_cost_one_repeat_and_then_a_search() {
     let points = [int("a"), int("b")];
     let mut echo = complaint(&points[1], "Invalid tag value");
     echo["datapoint"]["tags"]["added"] = "by a plug-in".into();
@@ -208,7 +208,7 @@ fn echoes_that_are_not_ours_cost_one_repeat_and_then_a_search() {
 }
 
 #[test]
-fn an_answer_that_is_no_list_is_searched_by_halves() {
+fn a_response_without_an_error_list_is_searched_by_halving() {
     for step in [
         error(400, "Unable to parse the given JSON"),
         Step::answer(400, &[], "{\"failed\":1,\"errors\":[{"),
@@ -260,7 +260,7 @@ fn a_server_that_cannot_read_gzip_gets_plain_text() {
 }
 
 #[test]
-fn what_a_person_must_mend_pauses() {
+fn configuration_errors_pause_delivery() {
     for (step, remedy) in [
         (Step::answer(200, &[("Content-Type", "text/html")], "<html>OpenTSDB"), "address points at something else"),
         (Step::answer(200, &[], r#"{"failed":0,"status":"ok"}"#), "address points at something else"),
@@ -278,7 +278,7 @@ fn what_a_person_must_mend_pauses() {
 }
 
 #[test]
-fn a_refusal_whose_body_never_ends_counts_by_its_status() {
+fn a_refusal_with_an_endless_body_counts_by_its_status() {
     let start = Instant::now();
     let told = verdict(Step::Answer(b"HTTP/1.1 401 Unauthorized\r\n\r\nno".to_vec()), &[int("m")]);
     assert!(matches!(&told, Verdict::Pause { why } if why.contains("HTTP 401")), "{told:?}");
@@ -294,7 +294,7 @@ fn failures_of_the_server_are_retried() {
 }
 
 #[test]
-fn tags_that_do_not_fit_are_told_once_per_metric() {
+fn tags_that_do_not_fit_are_logged_once_per_metric() {
     let server = Server::always(204);
     let mut sink = sink_for(&server, "");
     let tags = [("a", "1"), ("b", "2"), ("c", "3"), ("d", "4")];
@@ -324,18 +324,18 @@ fn a_long_error_list_is_read_whole() {
 }
 
 #[test]
-fn of_two_hundred_points_one_may_wait_for_the_storage() {
+fn one_of_two_hundred_points_may_wait_for_the_storage() {
     let points: Vec<Point> = (0..200).map(|n| int(&format!("m{n}"))).collect();
     let refused = [complaint(&points[77], "Storage exception: NotServingRegionException")];
     for status in [200, 400] {
         assert_eq!(only_later(&verdict(details(status, 199, &refused, None), &points)), [77]);
     }
-    // Which ones timed out is not known, but that not all did.
+    // It is not known which ones timed out, only that not all did.
     assert_eq!(only_later(&verdict(details(400, 150, &[], Some(50)), &points)).len(), 200);
 }
 
 #[test]
-fn points_that_were_counted_short_are_no_success() {
+fn a_success_count_that_is_too_low_is_no_success() {
     let points = [int("a"), int("b")];
     for success in [0, 1, 3] {
         let told = verdict(details(200, success, &[], None), &points);
@@ -343,7 +343,7 @@ fn points_that_were_counted_short_are_no_success() {
     }
 }
 
-/// The complaints about one request do not hide that the answers to another are puzzling, too.
+/// The errors of one request do not hide that the response to another one is puzzling.
 #[test]
 fn each_request_has_its_own_repeat() {
     let server =
@@ -354,7 +354,7 @@ fn each_request_has_its_own_repeat() {
     assert!(matches!(send(&mut sink, &[int("a")]), Verdict::Reject { .. }));
 }
 
-/// A server that answers by what stands in the body: status, and milliseconds to wait before.
+/// A server that responds by the content of the body: a status, and milliseconds to wait before.
 fn by_body(pick: fn(&str) -> (u16, u64)) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
@@ -384,7 +384,7 @@ fn by_body(pick: fn(&str) -> (u16, u64)) -> String {
 }
 
 #[test]
-fn eight_requests_are_under_way_at_once_and_their_verdicts_keep_the_order() {
+fn eight_concurrent_requests_keep_the_order_of_their_verdicts() {
     static ALL_ARE_HERE: Barrier = Barrier::new(8);
     let address = by_body(|body| {
         ALL_ARE_HERE.wait();
@@ -414,7 +414,7 @@ fn eight_requests_are_under_way_at_once_and_their_verdicts_keep_the_order() {
 }
 
 #[test]
-fn the_connections_of_all_lanes_are_kept_and_each_may_have_died() {
+fn the_connections_of_all_lanes_are_kept_and_replaced_if_dead() {
     let server = Server::start(vec![Step::status(204).after(Duration::from_millis(50))]);
     let mut sink = sink_for(&server, "batch_points = 1");
     let points: Vec<Point> = (0..8).map(|n| int(&format!("m{n}"))).collect();
@@ -427,10 +427,10 @@ fn the_connections_of_all_lanes_are_kept_and_each_may_have_died() {
             server.disconnect();
         }
     }
-    // More than there are lanes go one round after the other.
+    // Requests beyond the number of lanes are sent in further rounds.
     let twice: Vec<_> = requests.iter().chain(&requests).cloned().collect();
     assert_eq!(sink.send_all(&twice, &points, &attempt(&identity())).len(), 16);
-    // A single one goes over a connection that is there.
+    // A single request uses an existing connection.
     assert_eq!(sink.send(&requests[0], &points, &attempt(&identity())), Verdict::Delivered);
     assert_eq!((server.requests().len(), server.connections()), (41, 16));
 }
@@ -466,7 +466,7 @@ fn a_server_that_goes_down_under_several_requests_does_not_make_them_shorter() {
 }
 
 #[test]
-fn what_was_learned_of_the_size_of_requests_can_be_forgotten() {
+fn the_learned_request_size_can_be_forgotten() {
     let server = Server::always(413);
     let mut sink = sink_for(&server, "gzip = no\nbatch_bytes = 100000\nbatch_points = 400");
     let points: Vec<Point> = (0..300).map(|n| int(&format!("m{n}"))).collect();
@@ -479,7 +479,7 @@ fn what_was_learned_of_the_size_of_requests_can_be_forgotten() {
 }
 
 #[test]
-fn the_usual_port_is_named_where_the_address_has_none() {
+fn the_default_port_is_shown_if_the_address_has_none() {
     let told = send(&mut configure(&section("address = 127.0.0.1\nconnect_timeout = 1")).unwrap(), &[int("m")]);
     let Verdict::Retry { why, .. } = &told else { panic!("{told:?}") };
     let wanted = "http://127.0.0.1:80: cannot connect: connection refused; OpenTSDB usually listens on 4242";

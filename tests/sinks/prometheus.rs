@@ -1,4 +1,4 @@
-//! Prometheus: the page line by line, and a reader written from the text format that must read back what was meant.
+//! Prometheus: the page line by line, and a reader written from the text format, which must decode the original points.
 
 use super::*;
 use proptest::prelude::*;
@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 const PERIOD: Duration = Duration::from_secs(10);
 
-/// Time of the points, unless they say otherwise.
+/// The time of points that have no other.
 const NOW: i64 = 1_500_000_000;
 
-/// Sends the points with the clock at `wall`.
+/// Sends the points while the clock shows `wall`.
 fn send_at(sink: &mut Prometheus, wall: i64, identity: &Identity, points: &[Point]) {
     let encoded = sink.encode(points, identity);
     let attempt = Attempt { identity, wall, until: Instant::now() };
@@ -21,7 +21,7 @@ fn send_at(sink: &mut Prometheus, wall: i64, identity: &Identity, points: &[Poin
     }
 }
 
-/// The one sample on the page after that point.
+/// The only sample on the page after this point.
 fn line(identity: &Identity, point: Point) -> String {
     let mut sink = Prometheus::new(PERIOD);
     let (points, ..) = normalise(vec![point]);
@@ -39,7 +39,7 @@ fn dated(time: i64, name: &str, value: i64) -> Point {
     Point { time, ..point(name, Value::Int(value)) }
 }
 
-/// A page after those batches.
+/// The page after these batches.
 fn page(batches: &[&[Point]]) -> String {
     let mut sink = Prometheus::new(PERIOD);
     batches.iter().for_each(|batch| assert_eq!(send(&mut sink, batch), Verdict::Delivered));
@@ -105,7 +105,7 @@ fn hostile_names_tags_and_numbers() {
 }
 
 #[test]
-fn families_stand_together_with_one_head() {
+fn families_are_grouped_under_one_head() {
     let kinds = |kind, point| Point { kind, ..point };
     let batch = [
         kinds(Kind::Counter, tagged("b", Value::Int(1), &[("x", "1")])),
@@ -128,14 +128,14 @@ fn families_stand_together_with_one_head() {
 }
 
 #[test]
-fn a_series_shows_its_last_value_until_it_is_not_refreshed() {
+fn a_series_shows_its_last_value_until_it_is_no_longer_updated() {
     let at = |time, value| Point { time, ..point("m", Value::Int(value)) };
     let mut sink = Prometheus::new(PERIOD);
     send(&mut sink, &[at(1_500_000_010, 2), Point { time: 1_500_000_010, ..point("gone", Value::Int(1)) }]);
     send(&mut sink, &[at(1_500_000_000, 1)]);
     let exposition = shown(&sink);
     let now = Instant::now();
-    assert!(exposition.page(now).contains("} 2\n"), "an older value came later");
+    assert!(exposition.page(now).contains("} 2\n"), "an older value arrived later");
     send(&mut sink, &[at(1_500_000_020, 3)]);
     assert!(exposition.page(now).contains("} 3\n") && exposition.page(now).contains("gone{"));
     assert_eq!(exposition.page(now), exposition.page(now));
@@ -156,7 +156,7 @@ fn a_slow_period_keeps_its_series_longer() {
 }
 
 #[test]
-fn what_cannot_be_written_is_refused_and_nothing_else() {
+fn only_points_that_cannot_be_encoded_are_refused() {
     let points = [point("a", Value::Int(1)), point(&"x".repeat(70_000), Value::Int(1)), point("b", Value::Int(2))];
     let mut sink = Prometheus::new(PERIOD);
     let encoded = sink.encode(&points, &identity());
@@ -174,14 +174,14 @@ fn a_clock_that_was_ahead_does_not_empty_the_page() {
     send_at(&mut sink, NOW, &identity(), &[dated(NOW, "m", 2), dated(NOW, "o", 2)]);
     let page = samples(&sink).join("\n");
     assert!(page.contains("m{") && page.contains("} 2\nn{") && page.contains("o{"), "{page}");
-    // From then on by their times.
+    // From then on by their own times.
     send_at(&mut sink, NOW + 10, &identity(), &[dated(NOW - 10, "m", 3), dated(NOW + 10, "o", 4)]);
     let page = samples(&sink).join("\n");
     assert!(page.contains("} 2\nn{") && page.ends_with("} 4"), "{page}");
 }
 
 #[test]
-fn one_point_dated_ahead_hides_no_other_and_gives_way() {
+fn one_point_from_the_future_hides_no_other_and_is_replaced() {
     let mut sink = Prometheus::new(PERIOD);
     send_at(&mut sink, NOW, &identity(), &[dated(NOW + 59 * 60, "odd", 1), dated(NOW, "m", 1)]);
     send_at(&mut sink, NOW + 10, &identity(), &[dated(NOW + 10, "m", 2), dated(NOW + 10, "odd", 2)]);
@@ -197,7 +197,7 @@ fn old_points_are_no_last_value_even_alone() {
 }
 
 #[test]
-fn names_that_meet_stay_apart_and_are_told_once() {
+fn colliding_names_are_kept_apart_and_logged_once() {
     let labels = r#"{host="db01.example.org",cluster="prod",group="web",location="eu""#;
     let typed =
         |check_type: &'static str, name, value| Point { check_type: check_type.into(), ..dated(NOW, name, value) };
@@ -236,7 +236,7 @@ fn names_that_meet_stay_apart_and_are_told_once() {
         wanted[0].trim_end_matches(" 3")
     );
     assert_eq!(notes[0], told);
-    // Whichever of them comes, and in whatever order.
+    // Whichever of them arrives, and in whatever order.
     for only in [&batch[..1], &batch[1..], &first, &batch] {
         let mut points: Vec<Point> = only.to_vec();
         points.reverse();
@@ -247,14 +247,14 @@ fn names_that_meet_stay_apart_and_are_told_once() {
 }
 
 #[test]
-fn what_is_remembered_of_names_is_bounded_and_told() {
+fn the_memory_of_names_is_bounded_and_the_limit_is_logged() {
     let mut sink = Prometheus::new(PERIOD);
     let points: Vec<Point> = (0..10_001).map(|n| dated(NOW, &format!("m.{n}"), n)).collect();
     send_at(&mut sink, NOW, &identity(), &points);
     assert_eq!(sink.notes(), ["more than 10000 names: where two of the others meet is not noticed"]);
     send_at(&mut sink, NOW, &identity(), &points);
     assert_eq!((samples(&sink).len(), sink.notes().len()), (10_001, 0));
-    // Those of a container that is gone make room.
+    // Names of a removed container make room.
     (0..400).for_each(|_| send_at(&mut sink, NOW, &identity(), &[dated(NOW, "x", 1)]));
     send_at(&mut sink, NOW, &identity(), &[dated(NOW, "a.b", 1), dated(NOW, "a-b", 2)]);
     assert_eq!(sink.notes().len(), 1);
@@ -262,7 +262,8 @@ fn what_is_remembered_of_names_is_bounded_and_told() {
 
 type Sample = (String, BTreeMap<String, String>, f64);
 
-/// Name, labels and value of each sample, and the families in order, by the grammar of the text format 0.0.4.
+/// Parses the page by the grammar of text format 0.0.4: name, labels and value of each sample, and the families in
+/// order.
 fn read(page: &str) -> (Vec<String>, Vec<Sample>) {
     let (mut families, mut samples) = (Vec::new(), Vec::new());
     assert!(page.is_empty() || page.ends_with('\n'));
@@ -306,7 +307,7 @@ fn read(page: &str) -> (Vec<String>, Vec<Sample>) {
 
 proptest! {
     #[test]
-    fn a_scraper_gets_back_what_was_meant(
+    fn a_scraper_decodes_the_original_points(
         rows in prop::collection::vec(("[a-c.é0]{1,4}", any::<f64>(), "[ab.0_]{1,3}", "\\PC{0,5}"), 1..40)
     ) {
         let points = rows.iter().map(|(name, value, key, tag)| {

@@ -1,4 +1,4 @@
-//! The scripted server itself: what other tests rely on.
+//! Tests of the scripted server on which other tests rely.
 
 use crate::support::server::{Server, Step, answer};
 use std::io::{Read, Write};

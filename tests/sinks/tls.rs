@@ -1,4 +1,4 @@
-//! TLS: who is trusted, who is not and why, and that changed files are noticed.
+//! TLS: which certificates are trusted, why others are not, and that changed files are noticed.
 
 use super::*;
 use crate::support::server::{Server, Step};
@@ -18,7 +18,7 @@ fn one() -> Vec<Point> {
     vec![point("m", Value::Int(1))]
 }
 
-/// The sentence about a certificate that was refused: it always names both keys that help.
+/// The message about a refused certificate, which always names both keys that help.
 fn refusal(sink: &mut InfluxDb) -> String {
     let told = send(sink, &one());
     let Verdict::Pause { why } = told else { panic!("{told:?}") };
@@ -27,7 +27,7 @@ fn refusal(sink: &mut InfluxDb) -> String {
 }
 
 #[test]
-fn an_own_authority_is_trusted_as_file_and_as_folder() {
+fn a_private_authority_is_trusted_as_file_and_as_folder() {
     let (folder, authority) = (TempDir::new().unwrap(), authority());
     let server = signed(&authority, params(&["localhost"], "influx"));
     let path = file(&folder, "ca.pem", &authority.pem());
@@ -71,7 +71,7 @@ fn an_address_needs_its_own_entry() {
 }
 
 #[test]
-fn a_certificate_out_of_its_time_is_named() {
+fn an_expired_certificate_is_named() {
     let (folder, authority) = (TempDir::new().unwrap(), authority());
     let path = file(&folder, "ca.pem", &authority.pem());
     let mut expired = params(&["localhost"], "influx");
@@ -86,7 +86,7 @@ fn a_certificate_out_of_its_time_is_named() {
 }
 
 #[test]
-fn a_self_signed_certificate_is_refused_unless_it_is_the_one_that_was_given() {
+fn a_self_signed_certificate_is_refused_unless_configured() {
     let folder = TempDir::new().unwrap();
     for says_it_is_a_ca in [false, true] {
         let (server, pem) = self_signed(params(&["localhost"], "my influx"), says_it_is_a_ca);
@@ -101,7 +101,7 @@ fn a_self_signed_certificate_is_refused_unless_it_is_the_one_that_was_given() {
 }
 
 #[test]
-fn a_given_certificate_must_still_be_valid_and_have_the_name() {
+fn a_configured_certificate_must_still_be_valid_and_have_the_name() {
     let folder = TempDir::new().unwrap();
     let (server, pem) = self_signed(params(&["other.example.org"], "x"), true);
     let why = refusal(&mut trusting(&server, &file(&folder, "name.pem", &pem)));
@@ -160,7 +160,7 @@ fn a_file_that_changed_is_read_before_the_next_try() {
     file(&folder, "ca.pem", &authority.pem());
     assert_eq!(send(&mut sink, &one()), Verdict::Delivered);
 
-    // A file that vanished is a matter for the user, and the points wait.
+    // A missing file pauses delivery, and the points wait.
     server.disconnect();
     std::fs::remove_file(&path).unwrap();
     let told = send(&mut sink, &one());
@@ -198,8 +198,8 @@ fn https_goes_through_a_proxy_as_a_tunnel() {
     assert_eq!(server.requests()[0].path, "/write?db=test&precision=s");
 }
 
-/// Sends one point to the address in the environment and tells the verdict: for a process of its own, because the
-/// environment belongs to all tests.
+/// Sends one point to the address in the environment and prints the verdict. Runs in its own process, because the
+/// environment is shared by all tests.
 #[test]
 #[ignore = "run by other tests"]
 fn child() {

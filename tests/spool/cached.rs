@@ -1,4 +1,4 @@
-//! Bodies that the Python original left, of each of its back ends.
+//! Undelivered bodies of the Python daemon, for each of its back ends.
 
 use proptest::prelude::*;
 use puypuy::delivery::cached::{Read, read};
@@ -74,7 +74,7 @@ fn influxdb_lines() {
 }
 
 #[test]
-fn what_is_no_body_is_told() {
+fn invalid_bodies_are_reported() {
     for (body, why) in [
         ("", "it is empty"),
         ("UUID=x&dota=1", "a form without data"),
@@ -89,7 +89,7 @@ fn what_is_no_body_is_told() {
 
 proptest! {
     #[test]
-    fn nothing_makes_it_stumble(body in "(UUID=.{0,20}&data=|)(\\PC|[\\[\\]{}\",:=i 0-9\n]){0,80}") {
+    fn no_input_makes_it_panic(body in "(UUID=.{0,20}&data=|)(\\PC|[\\[\\]{}\",:=i 0-9\n]){0,80}") {
         let _ = read(&body, &own());
     }
 }

@@ -1,4 +1,4 @@
-//! `puypuy spool`, through the real program: what waits is shown, checked, dropped, queued again and taken over.
+//! `puypuy spool` with the real program: batches are listed, verified, shown, dropped, queued again and imported.
 
 mod cached;
 
@@ -30,7 +30,7 @@ fn batch(names: &[&str]) -> Batch {
     Batch { points: names.iter().map(|name| point(name, Value::Float(5.0))).collect(), events: Vec::new() }
 }
 
-/// A home whose spool holds those batches.
+/// A home whose spool has these batches.
 fn home(batches: &[Batch]) -> Home {
     let home = Home::new().with("hostname", "web1");
     let mut spool = spool(&home);
@@ -48,7 +48,7 @@ fn spool(home: &Home) -> Spool {
     Spool::open(Box::new(Folder::new(home.path("tmp/spool"))), bounds, now()).unwrap()
 }
 
-/// The names of the points that wait, in order.
+/// The names of the waiting points, in order.
 fn waiting(home: &Home) -> Vec<String> {
     let mut spool = spool(home);
     let mut names = Vec::new();
@@ -83,7 +83,7 @@ fn an_empty_spool_says_so() {
 }
 
 #[test]
-fn what_waits_is_listed_and_shown() {
+fn waiting_batches_are_listed_and_shown() {
     let event = HealthEvent {
         name: "Disk-Usage".into(),
         level: Level::Error,
@@ -147,7 +147,7 @@ fn batches_are_dropped_by_name_and_nothing_else_is() {
 }
 
 #[test]
-fn refused_and_damaged_points_wait_again() {
+fn refused_and_damaged_points_are_queued_again() {
     let home = home(&[batch(&["a"])]);
     let lost = |name: &str, value| Refusal { point: point(name, value), status: 400, why: "no".into() };
     let mut rejected = Rejected::new(Box::new(Folder::new(home.path("tmp/rejected"))), "OpenTSDB", 1 << 20);
@@ -179,7 +179,7 @@ fn refused_and_damaged_points_wait_again() {
 }
 
 #[test]
-fn a_daemon_at_work_is_not_disturbed() {
+fn a_running_daemon_is_not_disturbed() {
     let home = home(&[]);
     home.start();
     for words in [&["drop", "--all"][..], &["requeue"], &["import"]] {
@@ -191,7 +191,7 @@ fn a_daemon_at_work_is_not_disturbed() {
 }
 
 #[test]
-fn old_files_are_told_at_the_start_and_taken_over() {
+fn old_files_are_reported_at_the_start_and_imported() {
     let home = Home::new().with("hostname", "web1").with("cluster_name", "c");
     fs::create_dir(home.path("tmp")).unwrap();
     let lines =

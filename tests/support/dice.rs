@@ -1,8 +1,8 @@
-//! Chance that a seed decides, for simulations.
+//! Random numbers from a seed, for simulations.
 
 use std::time::Duration;
 
-/// Numbers that a seed decides.
+/// A random number generator with a seed.
 #[derive(Clone)]
 pub struct Dice(pub u64);
 

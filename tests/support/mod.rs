@@ -1,4 +1,4 @@
-//! What several tests need: a scratch home for the real binary, and servers that misbehave on purpose.
+//! Shared by the tests: a temporary home for the real binary, and servers that misbehave on purpose.
 
 pub mod dice;
 pub mod documents;
@@ -19,7 +19,7 @@ use tempfile::TempDir;
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_puypuy");
 
-/// A folder with a `config.ini` of its own, in which every path leads. Daemons left in it are killed at the end.
+/// A folder with its own `config.ini`, in which all paths are. Daemons still running in it are killed at the end.
 pub struct Home {
     folder: TempDir,
     own: Vec<(String, String)>,
@@ -27,10 +27,10 @@ pub struct Home {
 }
 
 impl Home {
-    /// Period 1 s, everything below the home, local store, no check enabled, no numbers of the daemon itself.
+    /// Period 1 s, everything below the home, local store, no check enabled, no metrics of the daemon itself.
     pub fn new() -> Home {
         let folder = TempDir::new().unwrap();
-        // Other users than the one of the test pass through.
+        // Users other than the test's own must be able to enter the folder.
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
         fs::create_dir(folder.path().join("checks_enabled")).unwrap();
         let mut home = Home { folder, own: Vec::new(), tsdb: vec![("tsdtype".into(), "Local".into())] };
@@ -53,7 +53,7 @@ impl Home {
         self
     }
 
-    /// Sends its points there instead: the keys of `[TSDB]`.
+    /// Sends its points to this database: the keys of `[TSDB]`.
     pub fn to(mut self, tsdb: &[(&str, &str)]) -> Home {
         self.tsdb = tsdb.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
         self.write();
@@ -68,7 +68,7 @@ impl Home {
                 text += &format!("{key} = {value}\n");
             }
         }
-        // All daemons of the tests have one machine, and one port.
+        // All daemons of the tests share one machine, and one port.
         text += "[WebServer]\nwebserver = no\n";
         fs::write(self.path("config.ini"), text).unwrap();
     }
@@ -106,14 +106,14 @@ impl Home {
         Said::from(self.command(words).output().unwrap())
     }
 
-    /// Starts the daemon, which must succeed, and returns its number.
+    /// Starts the daemon, which must succeed, and returns its pid.
     pub fn start(&self) -> i32 {
         let said = self.puypuy(&["start"]);
         assert_eq!(said.code, 0, "{said:?}\n{}", self.log());
         self.pid()
     }
 
-    /// Numbers of all processes that work in this home: its daemons, and children of theirs.
+    /// Pids of all processes that work in this home: its daemons, and their children.
     pub fn processes(&self) -> Vec<i32> {
         let numbers =
             fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
@@ -132,7 +132,7 @@ impl Drop for Home {
     }
 }
 
-/// What a program that has ended said.
+/// Exit code and output of a finished program.
 #[derive(Debug)]
 pub struct Said {
     pub code: i32,
@@ -150,19 +150,19 @@ impl From<Output> for Said {
     }
 }
 
-/// Copies a program, by another process: were it open for writing here, a child that another test starts just then would
-/// have it open, too, and it could not be run ("text file busy").
+/// Copies a program with another process: if it were open for writing here, a child that another test starts at the
+/// same time would inherit the descriptor, and the program could not be run ("text file busy").
 pub fn install(program: impl AsRef<Path>, to: impl AsRef<Path>) {
     assert!(Command::new("cp").arg(program.as_ref()).arg(to.as_ref()).status().unwrap().success());
 }
 
-/// Whether there is a program of that name to be run.
+/// Whether there is a program of this name.
 pub fn is_installed(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
-/// Says that this test is left out, past the harness, which would keep it to itself.
+/// Reports that this test is skipped, bypassing the test harness, which would capture the message.
 pub fn skip(reason: &str) {
     let test = std::thread::current().name().unwrap_or_default().to_string();
     let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {reason}");
@@ -174,7 +174,7 @@ pub fn signal(pid: i32, name: &str) {
     let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal);
 }
 
-/// Waits at most 10 s for something to become true; `what` names it in the failure.
+/// Waits at most 10 s for a condition; `what` names it in the failure.
 pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !condition() {
@@ -183,7 +183,7 @@ pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// Whether that process is there and not just waiting to be collected.
+/// Whether this process exists and is not a zombie.
 pub fn lives(pid: i32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat"))
         .is_ok_and(|stat| !stat.rsplit(')').next().unwrap().trim_start().starts_with('Z'))

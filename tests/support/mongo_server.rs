@@ -1,10 +1,11 @@
-//! A scripted server of MongoDB: answers commands with documents that are written as JSON (MongoDB manual, "Wire Protocol").
+//! A scripted MongoDB server: answers commands with documents that are written as JSON (MongoDB manual, "Wire
+//! Protocol").
 
 use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-/// A document as BSON: integers of four bytes where they fit.
+/// A document as BSON: integers as int32 if they fit.
 pub fn bson(document: &Value) -> Vec<u8> {
     let members: Vec<(String, &Value)> = match document {
         Value::Object(members) => members.iter().map(|(name, value)| (name.clone(), value)).collect(),
@@ -37,13 +38,13 @@ fn length(count: usize) -> [u8; 4] {
     u32::try_from(count).unwrap().to_le_bytes()
 }
 
-/// A message with that document, an answer to the question of that number.
+/// A message with this document, the response to the request with this number.
 pub fn message(to: [u8; 4], document: &[u8]) -> Vec<u8> {
     let head = [length(21 + document.len()), [9, 0, 0, 0], to, 2013u32.to_le_bytes(), [0; 4]].concat();
     [&head[..], &[0], document].concat()
 }
 
-/// Serves until the client leaves. `reply` is given the name of a command and answers a whole document.
+/// Serves until the client disconnects. `reply` gets the name of a command and returns a whole document.
 pub fn serve(stream: &mut TcpStream, say: impl Fn(&mut TcpStream, &[u8]) -> bool, reply: impl Fn(&str) -> Vec<u8>) {
     let mut head = [0; 16];
     while stream.read_exact(&mut head).is_ok() {
@@ -51,7 +52,7 @@ pub fn serve(stream: &mut TcpStream, say: impl Fn(&mut TcpStream, &[u8]) -> bool
         if stream.read_exact(&mut body).is_err() {
             return;
         }
-        // Behind flags, kind, length, and the kind of the first member.
+        // After flags, section kind, length, and the type of the first member.
         let name: Vec<u8> = body[10..].iter().copied().take_while(|byte| *byte != 0).collect();
         let document = match String::from_utf8_lossy(&name).as_ref() {
             "isMaster" => bson(&serde_json::json!({ "ismaster": true, "maxWireVersion": 21, "ok": 1.0 })),

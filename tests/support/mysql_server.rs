@@ -1,14 +1,14 @@
-//! A scripted server of MySQL: lets everybody in, and answers statements with rows from text, as the client writes them
-//! (MySQL source documentation, "Client/Server Protocol").
+//! A scripted MySQL server: accepts every login, and answers statements with rows from text, in the format of the mysql
+//! client (MySQL source documentation, "Client/Server Protocol").
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-/// What a statement is answered.
+/// The response to a statement.
 pub enum Reply {
-    /// A line of the names of columns, and a line for each row, with tabs between the cells; without a line: done, no rows.
+    /// A line of column names, and a line for each row, with tabs between the cells; without a line: OK, no rows.
     Table(Vec<u8>),
-    /// The one row of it without end.
+    /// Its only row, endlessly.
     Endless(Vec<u8>),
     Refused(u16, String),
 }
@@ -49,7 +49,8 @@ pub fn refusal(number: u8, code: u16, text: &str) -> Vec<u8> {
     packet(number, &[&[0xff], &code.to_le_bytes()[..], b"#42000", text.as_bytes()].concat())
 }
 
-/// Serves until the client leaves; whether it said so. `say` writes, and says whether the client still listens.
+/// Serves until the client disconnects; returns whether the client said so. `say` writes, and returns whether the
+/// client still listens.
 pub fn serve(
     stream: &mut TcpStream,
     say: impl Fn(&mut TcpStream, &[u8]) -> bool,
@@ -95,7 +96,7 @@ pub fn read(stream: &mut TcpStream) -> Option<Vec<u8>> {
     (!payload.is_empty()).then_some(payload)
 }
 
-/// The packets before the rows, the rows, and what ends them.
+/// The packets before the rows, the rows, and the end packet.
 fn table(text: &[u8]) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
     let text = String::from_utf8_lossy(text);
     let mut lines = text.lines().map(|line| line.split('\t'));

@@ -1,6 +1,6 @@
-//! A server of pages by path, on a unix socket or a port of loopback, whose pages may come late, in drops or not at all.
+//! A server of pages by path, on a unix socket or a loopback port, whose pages may be late, slow or missing.
 //!
-//! Unlike [`super::server::Server`] it follows no script, so that it does not matter who asks first.
+//! Unlike [`super::server::Server`] it follows no script, so the order of requests does not matter.
 
 use super::server::answer;
 use std::io::{self, Read, Write};
@@ -12,18 +12,18 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-/// What is answered to one request.
+/// The response to one request.
 #[derive(Clone, Debug)]
 pub enum Page {
     /// Status 200 and this body.
     Body(Vec<u8>),
     Status(u16, String),
-    /// These bytes, whatever they are, and the end of the connection.
+    /// These bytes, whatever they are; then the connection is closed.
     Raw(Vec<u8>),
-    /// The body a byte at a time, with such a pause before each.
+    /// The body byte by byte, with this pause before each byte.
     Drip(String, Duration),
     Late(Duration, Box<Page>),
-    /// Nothing until the other side goes.
+    /// Nothing until the client disconnects.
     Silence,
 }
 
@@ -61,16 +61,16 @@ impl Shared {
 /// Stops listening when dropped.
 pub struct Pages {
     shared: Arc<Shared>,
-    place: Place,
+    place: Address,
 }
 
-enum Place {
+enum Address {
     Socket(PathBuf),
     Port(u16),
 }
 
 impl Pages {
-    /// On a unix socket of that path.
+    /// On a unix socket with this path.
     pub fn on_socket(path: &Path, pick: impl Fn(&str) -> Page + Send + Sync + 'static) -> Pages {
         let listener = UnixListener::bind(path).unwrap();
         let shared = Shared::new(pick);
@@ -81,7 +81,7 @@ impl Pages {
                 thread::spawn(move || serve(stream, &serving));
             }
         });
-        Pages { shared, place: Place::Socket(path.into()) }
+        Pages { shared, place: Address::Socket(path.into()) }
     }
 
     /// On a free port of 127.0.0.1.
@@ -96,28 +96,28 @@ impl Pages {
                 thread::spawn(move || serve(stream, &serving));
             }
         });
-        Pages { shared, place: Place::Port(port) }
+        Pages { shared, place: Address::Port(port) }
     }
 
-    /// As a check's section names it.
+    /// In the notation of a check's section.
     pub fn address(&self) -> String {
         match &self.place {
-            Place::Socket(path) => format!("unix://{}", path.display()),
-            Place::Port(port) => format!("http://127.0.0.1:{port}"),
+            Address::Socket(path) => format!("unix://{}", path.display()),
+            Address::Port(port) => format!("http://127.0.0.1:{port}"),
         }
     }
 
-    /// The paths that were asked for, with their queries, in the order in which they came.
+    /// The requested paths with their queries, in order of arrival.
     pub fn asked(&self) -> Vec<String> {
         self.shared.asked.lock().unwrap().clone()
     }
 
-    /// The heads of the requests as they came.
+    /// The heads of the requests.
     pub fn heads(&self) -> Vec<String> {
         self.shared.heads.lock().unwrap().clone()
     }
 
-    /// The most requests that were being answered at a time.
+    /// The maximum number of requests that were handled at the same time.
     pub fn busiest(&self) -> usize {
         self.shared.busiest.load(Ordering::SeqCst)
     }
@@ -127,8 +127,8 @@ impl Drop for Pages {
     fn drop(&mut self) {
         self.shared.stopping.store(true, Ordering::SeqCst);
         match &self.place {
-            Place::Socket(path) => drop(UnixStream::connect(path)),
-            Place::Port(port) => drop(TcpStream::connect(("127.0.0.1", *port))),
+            Address::Socket(path) => drop(UnixStream::connect(path)),
+            Address::Port(port) => drop(TcpStream::connect(("127.0.0.1", *port))),
         }
     }
 }
@@ -166,7 +166,7 @@ fn serve(mut wire: impl Wire, shared: &Shared) {
     }
 }
 
-/// Whether the connection is to be kept.
+/// Returns whether the connection is to be kept.
 fn tell(page: Page, wire: &mut impl Wire) -> io::Result<bool> {
     match page {
         Page::Body(body) => wire.write_all(&answer(200, &[], &body)).map(|()| true),

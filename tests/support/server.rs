@@ -1,12 +1,12 @@
-//! A loopback HTTP/1.1 server on plain threads that answers what a script says, byte for byte, and records what it was asked.
+//! A loopback HTTP/1.1 server on plain threads that responds by a script, byte for byte, and records its requests.
 //!
 //! ```ignore
 //! let server = Server::start(vec![Step::status(503), Step::answer(400, &[("Retry-After", "7")], "no"), Step::status(204)]);
 //! post(server.url());
 //! assert_eq!(server.requests()[0].path, "/write?db=test&precision=s");
 //! ```
-//! One step is used up per request; the last one is repeated for ever. `Server::always(204)` is the plain recorder.
-#![allow(dead_code)] // Each group of tests needs another part of it.
+//! Each request uses one step; the last step is repeated forever. `Server::always(204)` just records.
+#![allow(dead_code)] // Each group of tests uses another part of it.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, Read, Write};
@@ -21,52 +21,53 @@ use std::time::{Duration, Instant};
 pub enum Step {
     /// Writes these bytes and keeps the connection.
     Answer(Vec<u8>),
-    /// Writes these bytes and closes, whatever they promised: a short body, a keep-alive connection that is gone.
+    /// Writes these bytes and closes, whatever their headers promise: a truncated body, a keep-alive connection that is
+    /// closed.
     AnswerAndClose(Vec<u8>),
-    /// Writes the bytes in pieces of that many bytes, with a pause before each piece; keeps the connection.
+    /// Writes the bytes in pieces of this size, with a pause before each piece; keeps the connection.
     Drip { bytes: Vec<u8>, piece: usize, every: Duration },
     /// Writes these bytes and resets the connection (RST instead of FIN).
     Reset(Vec<u8>),
     /// Writes these bytes as soon as the head is read, leaves the body unread and closes.
     Early(Vec<u8>),
-    /// Reads the request and says nothing until the other side goes.
+    /// Reads the request and sends nothing until the client disconnects.
     Silence,
-    /// Closes the connection right after accept. Used up by a connection, not by a request.
+    /// Closes the connection right after accept. Used by a connection, not by a request.
     CloseAtAccept,
     /// Reads the request and closes without a byte.
     Close,
     /// Waits, then does the other step.
     After(Duration, Box<Step>),
-    /// Answers a CONNECT with 200 and connects the other side to that address.
+    /// Responds to a CONNECT with 200 and connects the client to this address.
     Tunnel(std::net::SocketAddr),
-    /// Does what this makes of the request.
-    Think(Thought),
+    /// Does the step that this function returns for the request.
+    Think(Rule),
 }
 
-/// What decides by the whole request what is done with it.
+/// A function that chooses the step for a request.
 #[derive(Clone)]
-pub struct Thought(Arc<dyn Fn(&Recorded) -> Step + Send + Sync>);
+pub struct Rule(Arc<dyn Fn(&Recorded) -> Step + Send + Sync>);
 
-impl std::fmt::Debug for Thought {
+impl std::fmt::Debug for Rule {
     fn fmt(&self, out: &mut std::fmt::Formatter) -> std::fmt::Result {
-        out.write_str("Thought")
+        out.write_str("Rule")
     }
 }
 
 impl Step {
-    /// A whole answer without a body.
+    /// A complete response without a body.
     pub fn status(status: u16) -> Step {
         Step::Answer(answer(status, &[], b""))
     }
 
-    /// A whole answer with a right Content-Length.
+    /// A complete response with the right Content-Length.
     pub fn answer(status: u16, headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Step {
         Step::Answer(answer(status, headers, body.as_ref()))
     }
 
-    /// The step that this makes of the request.
+    /// The step that this function returns for the request.
     pub fn think(thought: impl Fn(&Recorded) -> Step + Send + Sync + 'static) -> Step {
-        Step::Think(Thought(Arc::new(thought)))
+        Step::Think(Rule(Arc::new(thought)))
     }
 
     /// The same step after a pause.
@@ -79,7 +80,7 @@ impl Step {
     }
 }
 
-/// The bytes of an answer. Content-Length is added where the status has a body and `headers` do not say it.
+/// The bytes of a response. Content-Length is added if the status has a body and `headers` do not set it.
 pub fn answer(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
     let mut head = format!("HTTP/1.1 {status} Scripted\r\n");
     for (name, value) in headers {
@@ -92,25 +93,25 @@ pub fn answer(status: u16, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), b"\r\n", body].concat()
 }
 
-/// One request as it came.
+/// A received request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recorded {
     pub method: String,
-    /// The target as sent: path with query, or the whole URL when asked as a proxy.
+    /// The target as sent: path with query, or the whole URL for a proxy.
     pub path: String,
     /// In order, names as sent.
     pub headers: Vec<(String, String)>,
-    /// Unzipped when `Content-Encoding: gzip` was said and is true.
+    /// Decompressed if `Content-Encoding: gzip` was sent and is true.
     pub body: Vec<u8>,
     /// The body as it was on the wire.
     pub raw: Vec<u8>,
-    /// Which connection brought it, counted from 0.
+    /// The number of the connection, counted from 0.
     pub connection: usize,
     pub at: Instant,
 }
 
 impl Recorded {
-    /// The first header of that name, in any case.
+    /// The first header with this name, in any case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
@@ -125,7 +126,7 @@ impl Recorded {
 struct Shared {
     steps: Mutex<VecDeque<Step>>,
     requests: Mutex<Vec<Recorded>>,
-    /// Open connections by number; the entry goes with the thread that serves it.
+    /// Open connections by number; the entry is removed with the thread that serves it.
     open: Mutex<HashMap<usize, TcpStream>>,
     accepted: AtomicUsize,
     stopping: AtomicBool,
@@ -140,17 +141,17 @@ pub struct Server {
 }
 
 impl Server {
-    /// Answers by the script; the last step is repeated.
+    /// Responds by the script; the last step is repeated.
     pub fn start(steps: Vec<Step>) -> Server {
         Server::launch(steps, None)
     }
 
-    /// The same behind TLS.
+    /// The same with TLS.
     pub fn start_tls(steps: Vec<Step>, tls: Arc<rustls::ServerConfig>) -> Server {
         Server::launch(steps, Some(tls))
     }
 
-    /// Answers every request with that status and no body.
+    /// Responds to every request with this status and no body.
     pub fn always(status: u16) -> Server {
         Server::start(vec![Step::status(status)])
     }
@@ -169,7 +170,7 @@ impl Server {
         self.port
     }
 
-    /// `http://127.0.0.1:port`, or `https://localhost:port` behind TLS.
+    /// `http://127.0.0.1:port`, or `https://localhost:port` with TLS.
     pub fn url(&self) -> String {
         match self.shared.tls {
             None => format!("http://127.0.0.1:{}", self.port),
@@ -177,12 +178,12 @@ impl Server {
         }
     }
 
-    /// All requests so far, in the order in which they were read whole.
+    /// All requests so far, in the order in which they were completely read.
     pub fn requests(&self) -> Vec<Recorded> {
         self.shared.requests.lock().unwrap().clone()
     }
 
-    /// The requests once there are `count` of them; panics when `limit` is over before.
+    /// The requests once there are `count` of them; panics after `limit`.
     pub fn wait_for(&self, count: usize, limit: Duration) -> Vec<Recorded> {
         let end = Instant::now() + limit;
         loop {
@@ -195,30 +196,30 @@ impl Server {
         }
     }
 
-    /// Connections accepted so far.
+    /// The number of connections accepted so far.
     pub fn connections(&self) -> usize {
         self.shared.accepted.load(Ordering::SeqCst)
     }
 
-    /// Connections that are open now.
+    /// The number of connections that are open now.
     pub fn open(&self) -> usize {
         self.shared.open.lock().unwrap().len()
     }
 
-    /// Another script from now on.
+    /// Sets another script from now on.
     pub fn script(&self, steps: Vec<Step>) {
         assert!(!steps.is_empty(), "a script needs a step");
         *self.shared.steps.lock().unwrap() = steps.into();
     }
 
-    /// Closes all connections; the server goes on listening.
+    /// Closes all connections; the server continues to listen.
     pub fn disconnect(&self) {
         for (_, stream) in self.shared.open.lock().unwrap().drain() {
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
 
-    /// Stops listening and closes all connections: whoever connects is refused.
+    /// Stops listening and closes all connections: new connections are refused.
     pub fn down(&mut self) {
         let Some(accepting) = self.accepting.take() else { return };
         self.shared.stopping.store(true, Ordering::SeqCst);
@@ -278,7 +279,7 @@ fn serve(stream: TcpStream, number: usize, shared: &Shared) -> io::Result<()> {
             shared.next();
             shared.record(request);
             wire.write_all(&bytes)?;
-            // Not closed before the other side had time to read: unread bytes would turn the FIN into a RST.
+            // Not closed before the client had time to read: unread bytes would turn the FIN into a RST.
             thread::sleep(Duration::from_millis(200));
             return wire.close();
         }
@@ -286,7 +287,7 @@ fn serve(stream: TcpStream, number: usize, shared: &Shared) -> io::Result<()> {
         wire.read_exact(&mut request.raw)?;
         request.body = unzipped(&request);
         let mut step = shared.next();
-        while let Step::Think(Thought(think)) = step {
+        while let Step::Think(Rule(think)) = step {
             step = think(&request);
         }
         shared.record(request);
@@ -296,7 +297,7 @@ fn serve(stream: TcpStream, number: usize, shared: &Shared) -> io::Result<()> {
     }
 }
 
-/// Whether the connection is to be kept.
+/// Returns whether the connection is to be kept.
 fn perform(step: Step, wire: &mut Wire) -> io::Result<bool> {
     match step {
         Step::Answer(bytes) => wire.write_all(&bytes).map(|()| true),
@@ -310,7 +311,7 @@ fn perform(step: Step, wire: &mut Wire) -> io::Result<bool> {
         }
         Step::Reset(bytes) => {
             wire.write_all(&bytes)?;
-            // Time for the other side to read what came, because a RST may overtake it.
+            // Gives the client time to read, because a RST may overtake the data.
             thread::sleep(Duration::from_millis(50));
             socket2::SockRef::from(wire.socket()).set_linger(Some(Duration::ZERO))?;
             Err(io::ErrorKind::ConnectionReset.into())
@@ -409,7 +410,7 @@ impl Write for Wire {
     }
 }
 
-/// Byte by byte, so that nothing of the body is taken.
+/// Byte by byte, so that nothing of the body is consumed.
 fn read_head(wire: &mut Wire) -> io::Result<String> {
     let mut head = Vec::new();
     let mut byte = [0];

@@ -1,4 +1,4 @@
-//! Certificates of our own making, and servers that show them.
+//! Test certificates, and servers that use them.
 
 use super::server::{Server, Step};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, Issuer, KeyPair};
@@ -26,7 +26,7 @@ pub fn params(names: &[&str], common_name: &str) -> CertificateParams {
     params
 }
 
-/// A server with that certificate, signed by the authority.
+/// A server with this certificate, signed by the authority.
 pub fn signed(authority: &Authority, params: CertificateParams) -> Server {
     let key = KeyPair::generate().unwrap();
     let issuer: &Issuer<'static, KeyPair> = authority;
@@ -34,7 +34,7 @@ pub fn signed(authority: &Authority, params: CertificateParams) -> Server {
     Server::start_tls(vec![Step::status(204)], config(&[certificate.der().to_vec()], &key, None))
 }
 
-/// A server whose certificate is its own issuer, and that certificate.
+/// A server with a self-signed certificate, and that certificate.
 pub fn self_signed(mut params: CertificateParams, says_it_is_a_ca: bool) -> (Server, String) {
     if says_it_is_a_ca {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

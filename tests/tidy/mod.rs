@@ -1,4 +1,4 @@
-//! The rules of the house, kept by a program: layers, first lines, registry and documents in step.
+//! Rules about the source that a program can check: layers, first lines, registry and documents.
 
 use puypuy::checks;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,14 +14,14 @@ fn read(path: impl AsRef<Path>) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// All files below a folder that end so, relative to the project.
+/// All files below a folder with this suffix, relative to the project.
 fn files(folder: &str, end: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![root().join(folder)];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).unwrap().flatten() {
             match entry.file_type().unwrap().is_dir() {
-                // What a build left.
+                // A build folder.
                 true if entry.file_name() == "target" => {}
                 true => folders.push(entry.path()),
                 false => found.push(entry.path().strip_prefix(root()).unwrap().to_path_buf()),
@@ -34,20 +34,20 @@ fn files(folder: &str, end: &str) -> Vec<PathBuf> {
     found
 }
 
-/// The code of a file: without comments, whose words break no rule.
+/// The code of a file without comments, in which the forbidden words are allowed.
 fn code(path: &Path) -> String {
     let lines = read(path);
     lines.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
 }
 
-/// Whether the code has this word: not as the end of a longer one.
+/// Whether the code contains this word: not as the end of a longer one.
 fn holds(code: &str, word: &str) -> bool {
     code.match_indices(word)
         .any(|(at, _)| !code[..at].ends_with(|before: char| before.is_alphanumeric() || before == '_'))
 }
 
-/// Where what does not belong. A place is a file or folder below src; `!` excepts one. That arrows between the folders of
-/// src go downwards only is kept by [`no_folder_imports_one_above_it`].
+/// Words that are forbidden in places. A place is a file or folder below src; `!` excepts one. That folders of src only
+/// import lower levels is checked by [`no_folder_imports_one_above_it`].
 const LAYERS: &[(&[&str], &[&str])] = &[
     (
         &[
@@ -177,7 +177,7 @@ fn imports(code: &str) -> BTreeSet<String> {
     found
 }
 
-/// Each folder of src with those that it imports.
+/// Each folder of src with its imports.
 fn arrows() -> BTreeMap<String, BTreeSet<String>> {
     let mut arrows: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for path in files("src", ".rs") {
@@ -194,7 +194,8 @@ fn arrows() -> BTreeMap<String, BTreeSet<String>> {
     arrows
 }
 
-/// The folders from the street to the cellar, each with what it imports: one stands above all of these. `None`: a circle.
+/// The folders with their imports, from the highest level to the lowest; a folder is one level above everything it
+/// imports. `None` if there is a cycle.
 fn levels(arrows: &BTreeMap<String, BTreeSet<String>>) -> Option<String> {
     let mut floors: Vec<BTreeSet<&String>> = Vec::new();
     let mut open: BTreeSet<&String> = arrows.keys().collect();
@@ -220,13 +221,13 @@ fn levels(arrows: &BTreeMap<String, BTreeSet<String>>) -> Option<String> {
 
 #[test]
 fn no_folder_imports_one_above_it() {
-    let figure = levels(&arrows()).expect("the folders of src import each other in a circle");
+    let figure = levels(&arrows()).expect("the imports between the folders of src have a cycle");
     let map = read("docs/architecture.md");
     assert!(map.contains(&figure), "docs/architecture.md shows other levels than these:\n{figure}");
 }
 
 #[test]
-fn a_circle_is_seen() {
+fn a_cycle_is_detected() {
     let arrows = |list: &[(&str, &str)]| {
         list.iter().map(|(from, to)| (from.to_string(), imports(to))).collect::<BTreeMap<_, _>>()
     };
@@ -235,7 +236,7 @@ fn a_circle_is_seen() {
 }
 
 #[test]
-fn every_file_says_first_what_it_is() {
+fn the_first_line_of_every_file_says_its_job() {
     for path in ["src", "tests", "benches"].iter().flat_map(|folder| files(folder, ".rs")) {
         let text = read(&path);
         let first = text.lines().next().unwrap_or_default();
@@ -302,10 +303,10 @@ fn scripts_can_be_run() {
     }
 }
 
-/// Names and messages come from scripts and devices: the page shows them as text and never as a part of itself, and it asks no other
-/// host for anything.
+/// Names and messages come from scripts and devices: the page must show them as text and never as markup, and must not
+/// load anything from another host.
 #[test]
-fn the_page_makes_nothing_of_text_and_names_no_other_host() {
+fn the_page_never_uses_text_as_markup_and_names_no_other_host() {
     let words = ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function", "style="];
     for path in ["html", "js", "css", "svg"].iter().flat_map(|end| files("src/web/page", end)) {
         let text = read(&path).replace("http://www.w3.org/2000/svg", "");
@@ -319,7 +320,7 @@ fn the_page_makes_nothing_of_text_and_names_no_other_host() {
         if !shown.to_string().ends_with(".js") {
             let attributes = text.split_whitespace().filter_map(|word| word.split_once('=')).map(|(name, _)| name);
             let handler = attributes.into_iter().find(|name| name.len() > 3 && name.starts_with("on"));
-            assert_eq!(handler, None, "{shown}: what happens at an event is said in page.js");
+            assert_eq!(handler, None, "{shown}: event handlers belong in page.js");
         }
     }
 }

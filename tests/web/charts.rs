@@ -1,4 +1,4 @@
-//! `/api/series`, `/api/points` and `/api/events` over a real store: shapes, levels, spikes, gaps, bounds.
+//! `/api/series`, `/api/points` and `/api/events` over a real store: format, levels, spikes, gaps, limits.
 
 use super::{Served, ask, get, get_json};
 use crate::local::{Place, START, deliver, event, int, point};
@@ -14,7 +14,7 @@ fn now() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64
 }
 
-/// A server over that store, for a period of 10 s.
+/// A server over this store, for a period of 10 s.
 fn over(place: &Place) -> SocketAddr {
     Served { store: Some(place.file()), ..Served::default() }.start()
 }
@@ -34,7 +34,7 @@ fn points(address: SocketAddr, query: &str) -> serde_json::Value {
 }
 
 #[test]
-fn series_come_as_they_are_whatever_they_are_called() {
+fn series_are_returned_unchanged_whatever_their_names() {
     let place = Place::new();
     let hostile = "<img src=x onerror=alert(1)>\"\\</script>\u{2028}ü";
     let odd = Point { tags: Tags::one("mountpoint", hostile).with("a", "1"), ..int(hostile, START, 1) };
@@ -53,7 +53,7 @@ fn series_come_as_they_are_whatever_they_are_called() {
 fn columns_begin_at_multiples_and_gaps_are_null() {
     let place = Place::new();
     let mut sink = place.sink();
-    // Ten minutes at 10 s, and nothing in the fourth and fifth.
+    // Ten minutes at 10 s, without points in the fourth and fifth.
     for tick in (0..60).filter(|tick| !(18..30).contains(tick)) {
         let time = START + tick * 10;
         deliver(&mut sink, &[int("whole", time, tick), point("odd", time, Value::Float(tick as f64 / 3.0))]);
@@ -74,19 +74,19 @@ fn columns_begin_at_multiples_and_gaps_are_null() {
     assert_eq!(of(whole), &wanted);
     assert_eq!(of(odd)["avg"], json!([0.8333, 2.833, 4.833, null, null, 10.83, 12.83, 14.83, 16.83, 18.83]));
 
-    // Column by column its points: then there are no extremes.
+    // One column per point, so there are no minima and maxima.
     let told = points(address, &format!("ids={whole}&from={}&to={}&step=10", START + 160, START + 320));
     assert_eq!((&told["level"], &told["from"], &told["step"]), (&json!("raw"), &json!(START + 160), &json!(10)));
     let none = vec![serde_json::Value::Null; 12];
     let wanted = [vec![json!(16), json!(17)], none, vec![json!(30), json!(31)]].concat();
     assert_eq!(told["series"], json!([{ "id": whole, "avg": wanted }]));
-    // What nobody has is empty, not an error: it may have gone while the page was open.
+    // An unknown series is empty and not an error: it may have been deleted while the page was open.
     let told = points(address, &format!("ids=99&from={START}&to={}&step=60", START + 120));
     assert_eq!(told["series"], json!([{ "id": 99, "avg": [null, null] }]));
 }
 
 #[test]
-fn numbers_have_four_digits_and_whole_ones_all() {
+fn numbers_have_four_digits_and_integers_are_exact() {
     let place = Place::new();
     let values = [
         (Value::Int(99_999), json!(99_999)),
@@ -111,14 +111,14 @@ fn numbers_have_four_digits_and_whole_ones_all() {
     assert_eq!(found, wanted);
 }
 
-/// One tick of 43.7 MB/s in 8 days must be seen in every one of the page's spans, and so must the newest point.
+/// One tick of 43.7 MB/s in 8 days must be visible in every time span of the page, and so must the newest point.
 #[test]
-fn a_spike_is_kept_at_each_level_and_so_is_the_tail() {
+fn a_spike_and_the_newest_point_are_visible_at_each_level() {
     let place = Place::new().with("retention_hours", 300);
     let mut sink = place.sink();
     let end = now() - 5;
     let (day, spike) = (86_400, end - 600);
-    // Sparse in the past: what counts is how it is rolled up.
+    // Sparse in the past, because only the roll-up matters.
     let old: Vec<Point> = (end - 8 * day..end - 3600).step_by(450).map(|time| int("bytes", time, 1000)).collect();
     old.chunks(100).for_each(|batch| deliver(&mut sink, batch));
     for time in (end - 3600..=end).step_by(10) {
@@ -149,13 +149,13 @@ fn a_spike_is_kept_at_each_level_and_so_is_the_tail() {
         assert_eq!(from % step, 0);
         assert!(told["to"].as_i64().unwrap() > end && numbers("avg").len() <= 352, "{span}");
     }
-    // The last two columns alone, as a page asks that is looked at.
+    // Only the last two columns, as an open page requests them.
     let told = points(address, &format!("ids=1&from={}&to={}&step=900", end - 900, end + 1));
     assert!(told["series"][0]["avg"].as_array().unwrap().len() <= 3);
 }
 
 #[test]
-fn a_store_in_use_a_fresh_one_and_none_are_no_trouble() {
+fn a_busy_an_empty_and_a_missing_store_work() {
     let place = Place::new();
     let address = over(&place);
     let asked = format!("/api/points?ids=1&from={START}&to={}&step=10", START + 20);
@@ -182,7 +182,7 @@ fn a_store_in_use_a_fresh_one_and_none_are_no_trouble() {
 }
 
 #[test]
-fn events_are_told_and_open_is_what_is_judged_lately() {
+fn events_are_returned_and_recently_judged_ones_are_open() {
     let place = Place::new();
     let mut sink = place.sink();
     let now = now();
@@ -194,7 +194,7 @@ fn events_are_told_and_open_is_what_is_judged_lately() {
         if ago > 400 {
             batch.push(event("Unmounted", at, Level::Error, "full"));
         }
-        // A check of its own period.
+        // A check with its own period.
         if ago % 300 == 0 {
             batch.push(event("Slow", at, Level::Warning, "slow"));
         }
@@ -219,7 +219,7 @@ fn events_are_told_and_open_is_what_is_judged_lately() {
 }
 
 #[test]
-fn what_is_beyond_the_bounds_is_refused_with_a_sentence() {
+fn requests_beyond_the_limits_are_refused_with_a_message() {
     let place = Place::new();
     deliver(&mut place.sink(), &[int("m", START, 1)]);
     let address = over(&place);
@@ -273,15 +273,15 @@ fn what_is_beyond_the_bounds_is_refused_with_a_sentence() {
 }
 
 #[test]
-fn a_store_that_is_another_has_no_charts() {
+fn another_database_has_no_charts() {
     let address = Served::default().start();
     let (status, told) = get_json(address, "/api/series");
     assert!(status == 404 && told["error"].as_str().unwrap().contains("only tsdtype Local"), "{told}");
 }
 
-/// A program that keeps the store to itself makes every query wait.
+/// A program that locks the store makes every query wait.
 #[test]
-fn two_queries_at_a_time_a_third_is_told_and_others_are_served() {
+fn two_queries_run_at_once_a_third_is_refused_and_other_paths_work() {
     let place = Place::new();
     deliver(&mut place.sink(), &[int("m", START, 1)]);
     let keeper = place.sql();
@@ -291,7 +291,7 @@ fn two_queries_at_a_time_a_third_is_told_and_others_are_served() {
         let mut asking: Vec<_> = (0..3).map(|_| scope.spawn(|| get_json(address, "/api/series"))).collect();
         assert!(get(address, "/metrics", "").0.starts_with("HTTP/1.1 200"));
         assert!(get(address, "/page.js", "").0.starts_with("HTTP/1.1 200"));
-        wait_for("the third to be told", || asking.iter().any(|one| one.is_finished()));
+        wait_for("the third to be refused", || asking.iter().any(|one| one.is_finished()));
         let told = asking.iter().position(|one| one.is_finished()).unwrap();
         let (status, told) = asking.remove(told).join().unwrap();
         assert!(status == 503 && told["error"].as_str().unwrap().starts_with("2 queries run already"), "{told}");
@@ -307,9 +307,9 @@ fn two_queries_at_a_time_a_third_is_told_and_others_are_served() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
-    /// Whatever is asked: an answer in JSON with a status that is documented, or a question within the bounds.
+    /// Any request gets either a JSON response with a documented status, or becomes a query within the limits.
     #[test]
-    fn no_query_is_a_surprise(
+    fn any_query_gets_a_documented_response(
         path in prop::sample::select(vec!["series", "points", "events"]),
         words in prop::collection::vec(("(ids|span|from|to|points|step|[a-z%]{0,3})", "([0-9,]{0,12}|[!-~]{0,9}|-?[0-9]{15,22})"), 0..6),
         now in prop_oneof![Just(START), any::<i64>()],
@@ -326,9 +326,9 @@ proptest! {
     }
 }
 
-/// The same through the socket, with all that HTTP lets through, and what it does not.
+/// The same through the socket, with everything that HTTP allows and some that it does not.
 #[test]
-fn garbage_in_a_query_is_answered_and_ends_nothing() {
+fn garbage_in_a_query_gets_a_response_and_does_no_harm() {
     let place = Place::new();
     deliver(&mut place.sink(), &[int("m", START, 1)]);
     let address = over(&place);
@@ -336,7 +336,7 @@ fn garbage_in_a_query_is_answered_and_ends_nothing() {
     for _ in 0..300 {
         let length = dice.roll(40);
         let mut query = Vec::from(&b"ids="[..]);
-        // Without what would begin the next line of the request.
+        // Without line breaks, which would begin the next line of the request.
         query.extend((0..length).map(|_| 33 + dice.roll(223) as u8));
         let request = [b"GET /api/points?", &query[..], b" HTTP/1.1\r\nHost: localhost\r\n\r\n"].concat();
         let answer = ask(address, &request);

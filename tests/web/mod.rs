@@ -1,4 +1,4 @@
-//! The web server through its socket: who may ask, what is answered, and clients that misbehave.
+//! The web server through its socket: access rules, responses, and clients that misbehave.
 
 mod charts;
 mod nag;
@@ -47,10 +47,10 @@ fn programs() -> Arc<Programs> {
 
 /// A server with one series, on a free port.
 struct Served<'a> {
-    /// Of `[WebServer]`.
+    /// The keys of `[WebServer]`.
     keys: &'a [(&'a str, &'a str)],
     store: Option<PathBuf>,
-    /// When the newest tick was.
+    /// The time of the newest tick.
     tick: Instant,
 }
 
@@ -97,7 +97,7 @@ impl Served<'_> {
         let web = configure(&section(&[&[("webaddress", "127.0.0.1:0")], self.keys].concat())).unwrap();
         let running = start(web, pages).unwrap();
         let address = running.address;
-        // It serves for as long as this is kept.
+        // It serves as long as this is kept.
         std::mem::forget(running);
         address
     }
@@ -107,7 +107,7 @@ fn serve(allowed: &str) -> SocketAddr {
     Served { keys: &[("allowedip", allowed)], ..Served::default() }.start()
 }
 
-/// Everything the server says to these bytes.
+/// The server's whole response to these bytes.
 fn ask(address: SocketAddr, request: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).unwrap();
     let _ = stream.write_all(request);
@@ -134,7 +134,7 @@ fn status(head: &str) -> u16 {
 }
 
 #[test]
-fn a_scraper_gets_the_page_plain_or_zipped() {
+fn a_scraper_gets_the_page_plain_or_compressed() {
     let address = serve("127.0.0.1");
     let (head, body) = get(address, "/metrics?x=1", "");
     assert!(head.starts_with("HTTP/1.1 200 OK"), "{head}");
@@ -147,7 +147,7 @@ fn a_scraper_gets_the_page_plain_or_zipped() {
     );
     assert!(page.contains("# TYPE puypuy_points_delivered_total counter\npuypuy_points_delivered_total 3\n"), "{page}");
     assert!(page.contains("\npuypuy_sink_up 1\n"));
-    // What the daemon itself uses changes from moment to moment.
+    // The daemon's own resource usage changes all the time.
     let lasting = |page: &str| page.split("# HELP puypuy_resident_memory_bytes").next().unwrap().to_string();
     let second = String::from_utf8(get(address, "/metrics", "").1).unwrap();
     assert!(lasting(&second) == lasting(&page), "two scrapers get the same page");
@@ -156,7 +156,7 @@ fn a_scraper_gets_the_page_plain_or_zipped() {
     }
     assert!(page.contains("# TYPE puypuy_cpu_seconds_total counter\npuypuy_cpu_seconds_total "), "{page}");
 
-    // As Prometheus asks.
+    // The request headers of Prometheus.
     let asked = "User-Agent: Prometheus/2.42.0\r\nAccept: application/openmetrics-text; version=1.0.0, text/plain\r\n\
                  Accept-Encoding: br;q=0.5, gzip\r\nX-Prometheus-Scrape-Timeout-Seconds: 1\r\n";
     let (head, zipped) = get(address, "/metrics", asked);
@@ -171,7 +171,7 @@ fn a_scraper_gets_the_page_plain_or_zipped() {
 }
 
 #[test]
-fn everything_else_is_refused_with_a_word() {
+fn other_requests_are_refused_with_a_message() {
     let address = serve("");
     assert!(get(address, "/other", "").0.starts_with("HTTP/1.1 404"));
     assert!(get(address, "/metrics/..%2f", "").0.starts_with("HTTP/1.1 404"));
@@ -188,13 +188,13 @@ fn everything_else_is_refused_with_a_word() {
 }
 
 #[test]
-fn who_is_not_allowed_is_let_go_without_a_word() {
+fn a_client_that_is_not_allowed_gets_no_response() {
     let address = serve("10.0.0.0/8, 192.168.1.1");
     assert_eq!(ask(address, b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"), b"");
 }
 
 #[test]
-fn slow_clients_keep_nobody_waiting() {
+fn slow_clients_delay_nobody() {
     let address = serve("");
     let begun = Instant::now();
     let mut slow: Vec<TcpStream> = (0..8).map(|_| TcpStream::connect(address).unwrap()).collect();
@@ -215,7 +215,7 @@ fn silent_connections_keep_no_scraper_out() {
     for _ in 0..2 {
         assert!(get(address, "/metrics", "").0.starts_with("HTTP/1.1 200"));
     }
-    // The oldest made room, and only it: the first scraper had left when the second came.
+    // Only the oldest was closed: the first scraper had already left when the second came.
     let mut rest = Vec::new();
     let _ = silent[0].read_to_end(&mut rest);
     assert!(rest.is_empty());
@@ -285,7 +285,7 @@ fn a_daemon_for_prometheus_listens_whatever_webserver_says() {
     });
     assert!(home.log().contains(&format!("web server: listening at 127.0.0.1:{port}")), "{}", home.log());
 
-    // A second one cannot have the place, and says so on the terminal.
+    // A second daemon cannot use the port, and says so on the terminal.
     let other = Home::new();
     configured(&other, port, "tsdtype = Local\n", "webserver = True\n");
     let said = other.puypuy(&["start"]);
@@ -299,7 +299,7 @@ fn a_daemon_for_prometheus_listens_whatever_webserver_says() {
 }
 
 #[test]
-fn a_web_server_of_another_sink_tells_of_the_daemon_alone() {
+fn with_another_sink_metrics_are_only_those_of_the_daemon() {
     let home = Home::new();
     symlink("../x", home.path("checks_enabled/check_load_average.ini")).unwrap();
     let port = free_port();

@@ -1,4 +1,4 @@
-//! `/nag` of the real daemon: who may ask, what is asked, and what comes back.
+//! `/nag` of the real daemon: access rules, requests and responses.
 
 use super::{configured, free_port};
 use crate::support::{Home, wait_for};
@@ -41,7 +41,7 @@ impl Nag {
         Nag { home, address: SocketAddr::from(([127, 0, 0, 1], port)) }
     }
 
-    /// Status and body of the answer to a POST with that key.
+    /// Status and body of the response to a POST with this key.
     fn post(&self, key: &str, body: &str) -> (u16, String) {
         let head = format!("Apikey: {key}\r\nContent-Length: {}\r\n", body.len());
         self.say(&format!("POST /nag HTTP/1.1\r\nHost: localhost\r\n{head}\r\n{body}"))
@@ -59,7 +59,7 @@ impl Nag {
 }
 
 #[test]
-fn a_plugin_is_run_for_whom_has_the_key() {
+fn a_plugin_is_run_for_a_client_with_the_key() {
     let nag = Nag::new(&format!("apikey = {KEY}\n"));
     for (body, status, answer) in [
         (r#"{"fine": ""}"#, 200, "{\"OK\":\"OK - all: -w 2 words\\nsecond \\\"line\\\"|a=1\"}\n"),
@@ -92,7 +92,7 @@ fn a_plugin_is_run_for_whom_has_the_key() {
     let told = nag.post(KEY, &format!("{{\"fine\": \"{}\"}}", "x".repeat(20_000)));
     assert_eq!(told.0, 413, "{told:?}");
 
-    // A body that does not come.
+    // A body that does not arrive.
     let begun = Instant::now();
     let mut slow = TcpStream::connect(nag.address).unwrap();
     write!(slow, "POST /nag HTTP/1.1\r\nHost: localhost\r\nApikey: {KEY}\r\nContent-Length: 100\r\n\r\n{{").unwrap();
@@ -105,7 +105,7 @@ fn a_plugin_is_run_for_whom_has_the_key() {
 }
 
 #[test]
-fn plugins_that_hang_hold_up_neither_pages_nor_more_than_four() {
+fn at_most_four_plugins_hang_and_pages_are_not_delayed() {
     let nag = Nag::new(&format!("apikey = {KEY}\n"));
     std::thread::scope(|scope| {
         let hanging: Vec<_> = (0..5).map(|_| scope.spawn(|| nag.post(KEY, r#"{"hangs": ""}"#).0)).collect();
@@ -121,7 +121,7 @@ fn plugins_that_hang_hold_up_neither_pages_nor_more_than_four() {
 }
 
 #[test]
-fn arguments_are_taken_where_the_administrator_says_so() {
+fn arguments_are_accepted_if_the_administrator_allows_them() {
     let nag = Nag::new(&format!("apikey = {KEY}\nallow_arguments = True\n"));
     let told = nag.post(KEY, r#"{"fine": "'a b' -c $HOME;id"}"#);
     assert_eq!(told, (200, "{\"OK\":\"OK - all: a b -c $HOME;id\\nsecond \\\"line\\\"|a=1\"}\n".into()));
@@ -129,7 +129,7 @@ fn arguments_are_taken_where_the_administrator_says_so() {
 }
 
 #[test]
-fn without_a_key_of_ones_own_nobody_may() {
+fn without_an_own_key_nobody_has_access() {
     for web in ["", "apikey = xxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxx\n", "apikey =\n"] {
         let nag = Nag::new(web);
         for key in ["", "xxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxx"] {
@@ -140,7 +140,7 @@ fn without_a_key_of_ones_own_nobody_may() {
 }
 
 #[test]
-fn sixteen_requests_are_heard_to_their_end() {
+fn sixteen_requests_are_read_to_their_end() {
     let nag = Nag::new(&format!("apikey = {KEY}\n"));
     let head = format!("POST /nag HTTP/1.1\r\nHost: localhost\r\nApikey: {KEY}\r\nContent-Length: 3\r\n\r\n");
     let mut asking: Vec<TcpStream> = (0..16).map(|_| TcpStream::connect(nag.address).unwrap()).collect();

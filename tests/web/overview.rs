@@ -1,5 +1,5 @@
-//! `/api/status` and what `/metrics` tells of the checks, with the real daemon: checks, scripts and modules that are well, fail,
-//! hang, cannot run, come and go, and a sink that goes and comes back.
+//! `/api/status` and the check metrics of `/metrics` with the real daemon: checks, scripts and modules that work, fail,
+//! hang, cannot run, are added and removed, and a sink that fails and recovers.
 
 use super::{configured, free_port, get};
 use crate::support::pages::{Page, Pages};
@@ -54,13 +54,13 @@ impl Watched {
         serde_json::from_slice(&body).unwrap()
     }
 
-    /// What is said of that check now; null: nothing.
+    /// The current status of this check; null if there is none.
     fn check(&self, name: &str) -> Value {
         let status = self.status();
         status["checks"].as_array().unwrap().iter().find(|check| check["name"] == name).cloned().unwrap_or_default()
     }
 
-    /// Waits until the check is in that state, and returns what is said of it.
+    /// Waits until the check has this state, and returns its status.
     fn wait_for(&self, name: &str, state: &str) -> Value {
         let mut check = Value::Null;
         wait_for(&format!("{name} to be {state}\n{}", self.home.log()), || {
@@ -80,7 +80,7 @@ fn unix_now() -> i64 {
 }
 
 #[test]
-fn charts_of_what_is_switched_on_and_figures_of_the_store_are_told() {
+fn charts_of_enabled_checks_and_figures_of_the_store_are_returned() {
     let (home, port) = (Home::new(), free_port());
     symlink("x", home.path("checks_enabled/check_memory.ini")).unwrap();
     configured(&home, port, "tsdtype = Local\nfile = store.db\n", "");
@@ -98,7 +98,7 @@ fn charts_of_what_is_switched_on_and_figures_of_the_store_are_told() {
 }
 
 #[test]
-fn each_check_is_shown_as_it_is_until_it_is_switched_off() {
+fn each_check_is_shown_with_its_state_until_it_is_disabled() {
     let watched = Watched::new();
     watched.enable(&["check_memory.ini", "check_load_average.ini", "check_nothing.ini"]);
     watched.script("check_well.sh", WELL);
@@ -145,7 +145,7 @@ fn each_check_is_shown_as_it_is_until_it_is_switched_off() {
     assert!(hangs["missed"].as_u64() >= Some(1), "{hangs}");
     assert_eq!(hangs["why"], "has not come back after 1 s");
 
-    // Those that need somebody come first.
+    // Checks with problems come first.
     let status = watched.status();
     let states: Vec<_> =
         status["checks"].as_array().unwrap().iter().map(|check| check["state"].as_str().unwrap()).collect();
@@ -170,7 +170,7 @@ fn each_check_is_shown_as_it_is_until_it_is_switched_off() {
     assert!(page.contains("\npuypuy_check_duration_seconds{check=\"check_memory\"} 0."), "{page}");
     assert!(!page.contains("puypuy_check_points{check=\"check_stranger.sh\"}"), "{page}");
 
-    // What is mended, added and taken away shows.
+    // Fixed, added and removed checks are visible.
     watched.write("conf/system.ini", "[Memory Stats]\ncheck_period_seconds = never\n");
     watched.script("check_later.sh", WELL);
     watched.wait_for("check_later.sh", "ok");
@@ -192,7 +192,7 @@ fn each_check_is_shown_as_it_is_until_it_is_switched_off() {
 }
 
 #[test]
-fn each_further_server_of_a_check_is_shown_by_itself() {
+fn each_additional_server_of_a_check_is_shown_separately() {
     let watched = Watched::new();
     let page = |path: &str| match path {
         "/well" => Page::body(
@@ -220,13 +220,13 @@ fn each_further_server_of_a_check_is_shown_by_itself() {
     ] {
         assert!(page.lines().any(|told| told == line), "{line} is not in\n{page}");
     }
-    // What is switched off takes its servers with it.
+    // A disabled check takes its servers with it.
     fs::remove_file(watched.home.path("checks_enabled/check_nginx.ini")).unwrap();
     wait_for("all of them to be gone", || watched.status()["checks"] == json!([]));
 }
 
 #[test]
-fn an_own_module_is_shown_as_one() {
+fn a_python_module_is_shown_as_such() {
     if !is_installed("python3") {
         return crate::support::skip("no python3");
     }
@@ -238,7 +238,7 @@ fn an_own_module_is_shown_as_one() {
 }
 
 #[test]
-fn a_sink_that_is_away_is_shown_with_what_waits_for_it() {
+fn a_sink_that_is_away_is_shown_with_its_backlog() {
     let mut watched = Watched::new();
     watched.script("check_well.sh", WELL);
     watched.home.start();
@@ -276,7 +276,7 @@ fn a_sink_that_is_away_is_shown_with_what_waits_for_it() {
     assert!(watched.metrics().contains("\npuypuy_sink_up 0\n"));
     assert!(watched.metrics().contains("\npuypuy_spool_oldest_timestamp_seconds "));
 
-    // What an earlier daemon left is known, too.
+    // Points that an earlier daemon left are known, too.
     assert_eq!(watched.home.puypuy(&["stop"]).code, 0);
     assert!(watched.home.command(&["start"]).env("TZ", "HERE-5:30").output().unwrap().status.success());
     let again = until("the sink to be away again", &is_away, &watched);
@@ -290,7 +290,7 @@ fn a_sink_that_is_away_is_shown_with_what_waits_for_it() {
 }
 
 #[test]
-fn the_answer_has_the_members_that_were_agreed() {
+fn the_response_has_the_documented_members() {
     let (period, file) = (Duration::from_secs(10), "config.ini".into());
     let about =
         About { host: "web1".into(), started: 100, period, sink: "Local", file, tells_itself: false, newer: None };

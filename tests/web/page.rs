@@ -1,4 +1,4 @@
-//! The files of the page and `/health`: headers, names by which a browser may ask, the password, and when the daemon listens.
+//! The files of the page and `/health`: headers, allowed host names, the password, and when the daemon listens.
 
 use super::{Served, ask, configured, free_port, get, get_json, status};
 use crate::support::{Home, wait_for};
@@ -15,13 +15,13 @@ const FILES: [(&str, &str, &str); 4] = [
     ("/icon.svg", "image/svg+xml", "icon.svg"),
 ];
 
-/// The value of that header.
+/// The value of this header.
 fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
 }
 
 #[test]
-fn the_files_come_once_and_zipped_where_that_is_taken() {
+fn the_files_are_cached_and_compressed_if_accepted() {
     let address = Served::default().start();
     for (path, kind, file) in FILES {
         let text = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/web/page").join(file)).unwrap();
@@ -52,7 +52,7 @@ fn the_files_come_once_and_zipped_where_that_is_taken() {
 }
 
 #[test]
-fn every_answer_has_the_headers_that_keep_others_out() {
+fn every_response_has_the_security_headers() {
     let address = Served::default().start();
     for path in ["/", "/page.js", "/health", "/metrics", "/api/series", "/api/points", "/nowhere", "/nag"] {
         let (head, _) = get(address, path, "");
@@ -73,7 +73,7 @@ fn every_answer_has_the_headers_that_keep_others_out() {
 }
 
 #[test]
-fn a_browser_may_ask_by_the_names_of_this_host_alone() {
+fn a_browser_may_only_use_the_names_of_this_host() {
     let address = Served { keys: &[("allowedhost", "Charts.Example.org, other")], ..Served::default() }.start();
     let node = nix::unistd::gethostname().unwrap().into_string().unwrap();
     let asked = |path: &str, hosts: &str| {
@@ -123,7 +123,7 @@ fn a_browser_may_ask_by_the_names_of_this_host_alone() {
     assert_eq!(asked("/", ""), 400);
     assert_eq!(asked("/", "Host: localhost\r\nHost: evil.example\r\n"), 400);
     assert_eq!(asked("http://evil.example/", "Host: localhost\r\n"), 421);
-    // Older programs name no host.
+    // Older programs send no Host header.
     assert!(ask(address, b"GET /health HTTP/1.0\r\n\r\n").starts_with(b"HTTP/1.0 200"));
 }
 
@@ -142,7 +142,7 @@ fn a_password_is_for_the_page_and_its_numbers() {
     for path in ["/metrics", "/health"] {
         assert_eq!(status(&get(address, path, "").0), 200);
     }
-    // All at once, since each wrong one has to wait.
+    // All at once, because each wrong one has to wait.
     std::thread::scope(|scope| {
         for wrong in [
             "Basic YWRtaW46czNjcmV0",
@@ -175,7 +175,7 @@ fn log_has(home: &Home, text: &str) -> bool {
 }
 
 #[test]
-fn a_daemon_with_the_local_store_listens_unless_it_is_told_not_to() {
+fn a_daemon_with_the_local_store_listens_unless_disabled() {
     let home = Home::new();
     let port = free_port();
     configured(&home, port, "tsdtype = Local\n", "");
@@ -191,11 +191,11 @@ fn a_daemon_with_the_local_store_listens_unless_it_is_told_not_to() {
         told["series"].as_array().unwrap().iter().any(|series| series["name"] == "sys_load_1")
     });
 
-    // Another daemon does without the port, and says no address.
+    // Another daemon runs without the port, and prints no address.
     let other = Home::new();
     configured(&other, port, "tsdtype = Local\n", "");
     other.start();
-    wait_for("a word about it", || log_has(&other, &format!("WARN web server: cannot listen at 127.0.0.1:{port}")));
+    wait_for("a log line about it", || log_has(&other, &format!("WARN web server: cannot listen at 127.0.0.1:{port}")));
     assert!(log_has(&other, "set webaddress in [WebServer]; it goes on without the page"), "{}", other.log());
     assert!(!other.puypuy(&["status"]).out.contains("its page"));
     assert_eq!(other.puypuy(&["restart"]).code, 0);
@@ -207,7 +207,7 @@ fn a_daemon_with_the_local_store_listens_unless_it_is_told_not_to() {
 }
 
 #[test]
-fn a_page_that_others_can_see_without_a_password_is_told_at_each_start() {
+fn a_page_open_to_others_without_a_password_is_logged_at_each_start() {
     let warning = "allowedip lets other machines see the page, and nobody has to log in: set webuser and webpassword";
     for (web, is_told) in [
         ("webaddress = 0.0.0.0:0\nallowedip = 127.0.0.1, 10.0.0.0/8\n", true),
@@ -227,9 +227,10 @@ fn a_page_that_others_can_see_without_a_password_is_told_at_each_start() {
     }
 }
 
-/// A judgement of a real check reaches the page with its message. The error of another is no event: it would never end.
+/// A health event of a real check reaches the page with its message. An error of another check is no event: it would
+/// never end.
 #[test]
-fn an_event_of_a_check_is_open_on_the_page_and_an_error_is_none() {
+fn an_event_of_a_check_is_open_on_the_page_and_an_error_is_not_an_event() {
     let home = Home::new();
     let port = free_port();
     configured(&home, port, "tsdtype = Local\n", "");
@@ -250,7 +251,7 @@ fn an_event_of_a_check_is_open_on_the_page_and_an_error_is_none() {
     let message = open[0]["message"].as_str().unwrap();
     assert!(open[0]["level"] == "ERROR" && message.contains("memory usage"), "{told}");
     assert_eq!((open.len(), &told["events"]), (1, &told["open"]), "{told}");
-    // The numbers are as ever.
+    // The numbers are not affected.
     let (_, told) = get_json(address, "/api/series");
     let is_level = |series: &&serde_json::Value| series["name"] == "health_status";
     let levels: Vec<_> = told["series"].as_array().unwrap().iter().filter(is_level).collect();

@@ -1,4 +1,4 @@
-//! What the daemon tells of itself: points in the store, the same numbers on `/metrics`, and charts that can be drawn.
+//! The daemon's own metrics: points in the store, the same numbers on `/metrics`, and charts.
 
 use super::{configured, free_port, get, get_json};
 use crate::support::server::Server;
@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
 
-/// The bodies that a server has got.
+/// The request bodies that a server has received.
 fn sent(server: &Server) -> String {
     server.requests().iter().map(|request| request.text().to_string()).collect()
 }
@@ -25,7 +25,7 @@ fn with_the_local_store_they_are_stored_and_drawn() {
         let all = get_json(address, "/api/series").1["series"].as_array().cloned().unwrap_or_default();
         all.into_iter().filter(|series| series["name"].as_str().unwrap().starts_with("puypuy_")).collect()
     };
-    // The first have come before anything was delivered.
+    // The first ones are from before anything was delivered.
     wait_for("all of them", || series().iter().any(|series| series["name"] == "puypuy_live_lateness_seconds"));
     let series = series();
     let of: BTreeMap<&str, &Value> = series.iter().map(|series| (series["name"].as_str().unwrap(), series)).collect();
@@ -35,7 +35,7 @@ fn with_the_local_store_they_are_stored_and_drawn() {
         (&Value::from("check_memory"), 0)
     );
 
-    // Each is in a chart of its unit, and each chart has what it draws.
+    // Each metric is in a chart of its unit, and each chart has its metrics.
     let status = get_json(address, "/api/status").1;
     let charts: Vec<&Value> =
         status["charts"].as_array().unwrap().iter().filter(|chart| chart["check"] == "puypuy").collect();
@@ -44,11 +44,11 @@ fn with_the_local_store_they_are_stored_and_drawn() {
         for metric in chart["metrics"].as_array().unwrap() {
             let name = metric.as_str().unwrap();
             assert!(drawn.insert(name), "{name} is in two charts");
-            let unit = &of.get(name).unwrap_or_else(|| panic!("{name} is not told"))["unit"];
-            assert!(unit == &chart["unit"] || chart["unit"] == "", "{chart}: {name} is told in {unit}");
+            let unit = &of.get(name).unwrap_or_else(|| panic!("{name} is missing"))["unit"];
+            assert!(unit == &chart["unit"] || chart["unit"] == "", "{chart}: {name} has the unit {unit}");
         }
     }
-    assert_eq!(drawn, of.keys().copied().collect(), "what is told is drawn");
+    assert_eq!(drawn, of.keys().copied().collect(), "every metric is drawn");
     assert!(status["checks"].as_array().unwrap().len() == 1, "they are no check: {status}");
 
     // The same on the page for scrapers.
@@ -63,7 +63,7 @@ fn with_the_local_store_they_are_stored_and_drawn() {
 }
 
 #[test]
-fn to_a_server_they_go_where_somebody_says_so_and_to_prometheus_never() {
+fn they_are_sent_to_a_server_if_configured_and_never_to_prometheus() {
     for (key, are_sent) in [("", false), ("yes", true), ("no", false)] {
         let server = Server::always(204);
         let url = server.url();
@@ -78,7 +78,7 @@ fn to_a_server_they_go_where_somebody_says_so_and_to_prometheus_never() {
             let line = |name: &str| sent(&server).lines().find(|line| line.starts_with(name)).map(str::to_string);
             let duration = line("puypuy_check_duration_seconds,").unwrap();
             assert!(duration.contains("check=check_memory") && duration.contains("type=puypuy"), "{duration}");
-            // They ride with the numbers of the checks: no request of their own.
+            // They are sent with the numbers of the checks, without a request of their own.
             let alone = |text: &str| text.lines().all(|line| line.starts_with("puypuy_"));
             assert!(!server.requests().iter().any(|request| alone(request.text())), "{}", sent(&server));
         }

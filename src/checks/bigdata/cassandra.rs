@@ -1,4 +1,5 @@
-//! Cassandra 2.0 and 2.1 through Jolokia: its JVM, caches, thread pools and compactions (Cassandra 2.1, "Monitoring").
+//! cassandra: JVM, caches, thread pools and compactions of Cassandra 2.0 and 2.1, through Jolokia (Cassandra 2.1,
+//! "Monitoring").
 
 use super::CONF;
 use crate::check::chart::Chart;
@@ -59,7 +60,7 @@ const CHARTS: &[Chart] = &[
     NONHEAP,
 ];
 
-/// Charts of what both checks tell.
+/// Charts of both Cassandra checks.
 pub const HEAP: Chart = Chart::new("Heap").of(&["cassa_heap_used", "cassa_heap_committed", "cassa_heap_max"]);
 pub const THREADS: Chart =
     Chart::new("Threads").of(&["cassa_threadcount", "cassa_daemonthreadcount", "cassa_peakthreadcount"]);
@@ -80,7 +81,7 @@ const BEANS: &[Bean] = &[
     Bean { name: "org.apache.cassandra.metrics:type=Compaction,name=PendingTasks", attributes: &["Value"] },
 ];
 
-/// Told from the first one on: a cache that is off counts none.
+/// Emitted only if not 0: a cache that is switched off counts nothing.
 const CACHES: &[Field] = &[
     rate("/RowCacheHits", "cassa_rowcachehits", "1/s"),
     rate("/KeyCacheHits", "cassa_keycachehits", "1/s"),
@@ -88,7 +89,7 @@ const CACHES: &[Field] = &[
     rate("/KeyCacheRequests", "cassa_keycacherequests", "1/s"),
 ];
 
-/// By the type of the bean.
+/// A cell starts with the type of the MBean.
 const POOLS: &[Field] = &[
     rate("Native-Transport-Requests/CompletedTasks", "cassa_native_transport_requests", "1/s"),
     rate("RequestResponseStage/CompletedTasks", "cassa_requestresponsestage", "1/s"),
@@ -98,7 +99,7 @@ const POOLS: &[Field] = &[
 
 const COMPACTION: &[Field] = &[gauge("/Value", "cassa_pending_compactions", "tasks").int()];
 
-/// Of memory and threads, of all versions.
+/// Memory and threads, for all versions.
 pub const JVM: &[Field] = &[
     gauge("/NonHeapMemoryUsage/used", "cassa_nonheap_used", "bytes").int(),
     gauge("/NonHeapMemoryUsage/committed", "cassa_nonheap_committed", "bytes").int().reaction(-3),
@@ -133,7 +134,7 @@ const G1_YOUNG: &[Field] = &[
     counter("/CollectionCount", "cassa_g1_young_CollectionCount", "runs"),
 ];
 const COLLECTORS: &[(&str, &[Field])] = &[("cms", CMS), ("parnew", PARNEW), ("g1_old", G1_OLD), ("g1_young", G1_YOUNG)];
-/// Of any other collector.
+/// Fields for any other collector.
 const OTHER: &[Field] = &[
     gauge("/LastGcInfo/duration", "cassa_{gc}_lastgcinfo", "ms").int(),
     rate("/CollectionTime", "cassa_{gc}_collection_time", "ms/s"),

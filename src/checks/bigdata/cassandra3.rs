@@ -1,5 +1,5 @@
-//! Cassandra 2.2 and later through Jolokia: its JVM, requests and how they fail, caches, compactions and what waits (Cassandra
-//! documentation, "Monitoring", "Metrics", of 3.11 to 5.0).
+//! cassandra3: JVM, requests and their failures, caches, compactions and queues of Cassandra 2.2 and later, through
+//! Jolokia (Cassandra documentation, "Monitoring", "Metrics", 3.11 to 5.0).
 
 use super::CONF;
 use super::cassandra::{HEAP, JVM, NONHEAP, THREADS};
@@ -59,8 +59,8 @@ const CHARTS: &[Chart] = &[
     NONHEAP,
 ];
 
-/// By their whole names, and no more attributes than are told: to look for beans costs a server of many tables much, and to read
-/// a whole timer resets what others read of it.
+/// MBeans with full names, and only the attributes that are emitted: searching MBeans is expensive for a server with
+/// many tables, and reading a whole timer resets it for other readers.
 const BEANS: &[Bean] = &[
     jvm::RUNTIME,
     jvm::MEMORY,
@@ -97,7 +97,7 @@ const BEANS: &[Bean] = &[
     count("org.apache.cassandra.metrics:type=Storage,name=TotalHints"),
     value("org.apache.cassandra.metrics:type=Client,name=connectedNativeClients"),
 ];
-/// The place of the first of Cassandra itself.
+/// Index of the first MBean of Cassandra itself.
 const OWN: usize = 4;
 
 const fn count(name: &'static str) -> Bean {
@@ -116,7 +116,7 @@ const fn lately(name: &'static str) -> Bean {
     Bean { name, attributes: &["OneMinuteRate"] }
 }
 
-/// By type, scope and name of the bean.
+/// A cell starts with type, scope and name of the MBean.
 const NODE: &[Field] = &[
     rate("CQL PreparedStatementsExecuted/Count", "cassa_cql_preparedstatementsexecuted", "1/s"),
     rate("CQL RegularStatementsExecuted/Count", "cassa_cql_regularstatementsexecuted", "1/s"),
@@ -137,7 +137,7 @@ const NODE: &[Field] = &[
     gauge("Client connectedNativeClients/Value", "cassa_clients", "clients").int(),
 ];
 
-/// By type and name of the bean, its scope is the tag `scope`.
+/// A cell starts with type and name of the MBean; its scope becomes the tag `scope`.
 const SCOPES: &[Field] = &[
     gauge("ClientRequest Latency/99thPercentile", "cassa_latency_99th", "us"),
     rate("ClientRequest Timeouts/Count", "cassa_request_timeouts", "1/s"),
@@ -171,7 +171,7 @@ fn tell(beans: &Beans, out: &mut Out) {
     }
 }
 
-/// A kind of request that there was none of has no times; the mean is 0, null or NaN then.
+/// Whether no request of this kind was made yet. It has no times then, and the mean is 0, null or NaN.
 fn is_unused(Found { attributes, .. }: &Found) -> bool {
     let mean = attributes.get("Mean").and_then(Value::as_f64);
     attributes.get("99thPercentile").is_some() && mean.is_none_or(|mean| mean == 0.0)

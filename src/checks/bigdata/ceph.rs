@@ -1,5 +1,5 @@
-//! Ceph: health, space, traffic, recovery, placement groups, daemons and pools of a cluster, and its OSDs, from what the command
-//! `ceph` writes (Ceph documentation, "Monitoring a Cluster"; the names are those of Luminous to Tentacle).
+//! ceph: health, space, traffic, recovery, placement groups, daemons, pools and OSDs of a cluster, from the command
+//! `ceph` (Ceph documentation, "Monitoring a Cluster"; names from Luminous to Tentacle).
 
 use super::CONF;
 use crate::check::chart::Chart;
@@ -60,7 +60,8 @@ const CHARTS: &[Chart] = &[
     Chart::new("Objects").of(&["ceph_num_objects", "ceph_degraded_objects", "ceph_misplaced_objects"]),
 ];
 
-/// From the counts below, so that no text of the health has to be read. More than 100 is true of misplaced objects.
+/// Computed from counts, so that no text of the health status has to be parsed. More than 100% is possible for
+/// misplaced objects.
 const PERCENT: &[Field] = &[
     percent("degraded", "ceph_degraded_percent").unbounded(),
     percent("misplaced", "ceph_misplaced_percent").unbounded(),
@@ -78,7 +79,7 @@ const SPACE: &[Field] = &[
     gauge("/num_objects", "ceph_num_objects", "objects").int().optional(),
 ];
 
-/// What is 0 where Ceph leaves it out.
+/// Ceph leaves these out if they are 0.
 const TRAFFIC: &[Field] = &[
     gauge("/read_bytes_sec", "ceph_read_bytes_sec", "bytes/s").int(),
     gauge("/write_bytes_sec", "ceph_write_bytes_sec", "bytes/s").int(),
@@ -91,12 +92,12 @@ const TRAFFIC: &[Field] = &[
     gauge("/inactive_pgs_ratio", "ceph_inactive_pgs_ratio", "ratio"),
     gauge("/unknown_pgs_ratio", "ceph_unknown_pgs_ratio", "ratio"),
 ];
-/// Of clients, whether they read or write.
+/// Operations of clients, reads and writes together.
 const IO: Field = gauge("", "ceph_io_sec", "1/s").int();
-/// As counted in earlier releases.
+/// The cell in old releases.
 const ALL_OPERATIONS: &str = "/op_per_sec";
 
-/// 0 as well; never below.
+/// Also left out if 0; negative values are treated as 0.
 const OBJECTS: &[Field] = &[
     gauge("/degraded_objects", "ceph_degraded_objects", "objects").int(),
     gauge("/degraded_total", "ceph_degraded_total", "objects").int(),
@@ -111,11 +112,11 @@ const DAEMONS: &[Field] = &[
     gauge("/num_mons", "ceph_num_mons", "monitors").int(),
 ];
 const QUORUM: Field = gauge("/quorum", "ceph_num_mons_in_quorum", "monitors").int();
-/// By state. One that no group is in any more is 0 as long as the daemon runs.
+/// By state. A state that no group has any more is emitted as 0 as long as the daemon runs.
 const STATE: Field = gauge("/count", "ceph_pgs_by_state", "groups").int();
 const IS_ACTIVE: Field = gauge("", "ceph_is_active_manager", "0 or 1").int();
 
-/// Of each OSD.
+/// Metrics of each OSD.
 const OSD: &[Field] = &[
     percent("/utilization", "ceph_osd_utilization"),
     gauge("/kb_avail", "ceph_osd_space_avail", "KiB").int(),
@@ -124,24 +125,24 @@ const OSD: &[Field] = &[
 ];
 const OSD_UP: Field = gauge("/status", "ceph_osd_up", "0 or 1").int();
 
-/// Of each pool.
+/// Metrics of each pool.
 const POOL: &[Field] = &[
     gauge("/stats/max_avail", "ceph_pool_max_avail", "bytes").int(),
     gauge("/stats/objects", "ceph_pool_objects", "objects").int(),
 ];
 const POOL_STORED: Field = gauge("/stats/stored", "ceph_pool_stored", "bytes").int();
-/// The same before Nautilus; since then the bytes of all copies.
+/// The cell before Nautilus; since then it has the bytes of all copies.
 const POOL_BYTES: &str = "/stats/bytes_used";
-/// Reckoned: what Ceph itself tells is a share of 1 in one release, of 100 in another.
+/// Computed, because Ceph's own value is a ratio in one release and a percentage in another.
 const POOL_USED: Field = percent("", "ceph_pool_used_percent");
 
-/// What the command says of a client that is refused, or whose key or cluster it cannot find.
+/// Error messages of the command if access is denied, or if the key or the cluster is not found.
 const REFUSED: &[&str] = &["errno 13", "errno 2]", "PermissionDenied", "ObjectNotFound", "PermissionError"];
 
 const EVENT: &str = "Ceph-Health";
-/// Counts in `[SelfConfig] error_handler`.
+/// OddEye's reaction as a multiple of `[SelfConfig] error_handler`.
 const ALERT: i8 = -1;
-/// Most checks of its health that an event names.
+/// Maximum number of health checks that an event names.
 const MOST_NAMED: usize = 8;
 
 fn build(section: &Section) -> Result<Box<dyn Check>> {
@@ -164,14 +165,14 @@ fn build(section: &Section) -> Result<Box<dyn Check>> {
 
 struct Ceph {
     command: Command,
-    /// Every node of the cluster may run this check: the one with the active manager tells.
+    /// All nodes of the cluster may run this check; the one with the active manager emits the cluster's metrics.
     is_shared: bool,
     place: Option<Place>,
-    /// States of placement groups that were told.
+    /// States of placement groups that were emitted.
     states: BTreeSet<String>,
 }
 
-/// What this host is in the cluster as long as that manager is active.
+/// The role of this host in the cluster, while `manager` is the active manager.
 struct Place {
     manager: String,
     is_node: bool,
@@ -191,7 +192,7 @@ impl Check for Ceph {
         }
         tell_health(&status, out);
         tell_daemons(&status, out);
-        // These come from the active manager: the command waits for ever where there is none.
+        // The other commands need an active manager; without one they would wait forever.
         if status.pointer("/mgrmap/available").and_then(Value::as_bool) == Some(false) {
             out.fault_of("manager", "none is active: no space, traffic, placement groups, OSDs and pools are known");
             return Ok(());
@@ -199,7 +200,7 @@ impl Check for Ceph {
         self.tell_groups(&status, out);
         match self.ask(&["osd", "df"], cx) {
             Ok(list) => json::array(&list, "/nodes").iter().for_each(|osd| tell_osd(osd, out)),
-            // A manager that hangs would not tell the pools either.
+            // If the manager hangs, it would not answer the request for pools either.
             Err(error) => {
                 out.fault_of("OSDs and pools", error.to_string());
                 return Ok(());
@@ -225,13 +226,13 @@ impl Ceph {
         json::tolerant(&text, "what ceph writes")
     }
 
-    /// Where every node runs this check, that with the active manager tells, and so does a host that is no node of the cluster.
+    /// Whether this host emits the cluster's metrics: it has the active manager, or it is no node of the cluster.
     fn is_told_here(&mut self, cx: &Context, out: &mut Out) -> Result<bool> {
         let stat = self.ask(&["mgr", "stat"], cx)?;
         let Some(manager) = json::text(&stat, "/active_name") else {
             return Err(Error::parse("the name of the active manager", &stat.to_string()));
         };
-        // Somebody has to tell that there is none.
+        // There is no active manager, so every node reports that.
         if manager.is_empty() {
             return Ok(true);
         }
@@ -259,7 +260,7 @@ impl Ceph {
         Ok(place.is_active || !place.is_node)
     }
 
-    /// What is told of placement groups and what lies in them.
+    /// Emits placement groups, space and traffic.
     fn tell_groups(&mut self, status: &Value, out: &mut Out) {
         let Some(map) = status.get("pgmap") else { return out.fault_of("pgmap", "is not in what ceph -s writes") };
         out.pick(&json::row(map, SPACE), SPACE, &Tags::default());
@@ -292,17 +293,18 @@ impl Ceph {
     }
 }
 
-/// How many of all copies of objects are so: reckoned, for the ratio was a text in percent once. 0 where Ceph leaves it out.
+/// The share of object copies in this state. Computed, because the ratio is a percentage as text in some releases. 0 if
+/// Ceph leaves it out.
 fn share(map: &Value, kind: &str) -> f64 {
     let number = |place: String| map.pointer(&place).and_then(Value::as_f64);
     let counts = number(format!("/{kind}_objects")).zip(number(format!("/{kind}_total")));
     let reckoned = counts.filter(|(_, all)| *all > 0.0).map(|(some, all)| some / all);
-    // Below 0 while objects are removed.
+    // Negative while objects are being deleted.
     reckoned.or_else(|| number(format!("/{kind}_ratio"))).unwrap_or_default().max(0.0)
 }
 
 fn tell_health(status: &Value, out: &mut Out) {
-    // Since Luminous `overall_status` says something else, where it is still there.
+    // Since Luminous, `overall_status` has another value if it exists.
     let word = ["/health/status", "/health/overall_status"].iter().find_map(|place| json::text(status, place));
     let Some(word) = word else { return out.fault_of("health", "has no status") };
     let level = match word {
@@ -310,7 +312,7 @@ fn tell_health(status: &Value, out: &mut Out) {
         "HEALTH_WARN" => Level::Warning,
         _ => Level::Error,
     };
-    // Those that make it so.
+    // The checks that cause this status.
     let checks = status.pointer("/health/checks").and_then(Value::as_object).into_iter().flatten();
     let checks = checks.filter(|(_, check)| {
         json::text(check, "/severity") == Some(word) && check.get("muted").and_then(Value::as_bool) != Some(true)
@@ -321,13 +323,13 @@ fn tell_health(status: &Value, out: &mut Out) {
 }
 
 fn tell_daemons(status: &Value, out: &mut Out) {
-    // Before Pacific the map of OSDs stands within itself.
+    // Before Pacific, the OSD map is nested in itself.
     for place in ["/osdmap", "/osdmap/osdmap", "/monmap"] {
         if let Some(map) = status.pointer(place) {
             out.pick_present(&json::row(map, DAEMONS), DAEMONS, &Tags::default());
         }
     }
-    // Before Octopus the monitors are listed, not counted.
+    // Before Octopus there is a list of monitors instead of their number.
     for (place, field) in [("/monmap/mons", DAEMONS.last()), (QUORUM.cell, Some(&QUORUM))] {
         if let Some((field, list)) = field.zip(status.pointer(place).and_then(Value::as_array)) {
             out.put(field, list.len() as u64, &Tags::default());

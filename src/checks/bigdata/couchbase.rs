@@ -1,5 +1,5 @@
-//! Couchbase, of which both checks of it are made: the cluster, its nodes, and its buckets on each of them (Couchbase
-//! documentation, "Viewing Cluster Details", "Getting Bucket Information").
+//! The base of both Couchbase checks: the cluster, its nodes, and its buckets on each node (Couchbase documentation,
+//! "Viewing Cluster Details", "Getting Bucket Information").
 
 use crate::check::chart::Chart;
 use crate::check::{Check, Context, Out};
@@ -13,10 +13,10 @@ use crate::model::table::{Field, gauge};
 use serde_json::Value;
 use std::collections::HashMap;
 
-/// Keys of both checks beside those of HTTP.
+/// Keys of both checks besides those of HTTP.
 pub const KEYS: &[&str] = &["stats", "buckets", "nodes"];
 
-/// Of a bucket in the whole cluster, what both tell.
+/// Metrics of a bucket in the whole cluster that both checks emit.
 pub const BUCKET: &[Field] = &[
     gauge("/basicStats/quotaPercentUsed", "couchbase_clusterwide_quotapercentused", "%"),
     gauge("/basicStats/opsPerSec", "couchbase_clusterwide_opspersec", "1/s"),
@@ -27,7 +27,7 @@ pub const BUCKET: &[Field] = &[
     gauge("/basicStats/diskFetches", "couchbase_clusterwide_diskfetches", "1/s"),
 ];
 
-/// Of the cluster.
+/// Metrics of the cluster.
 pub const CLUSTER: &[Field] = &[
     gauge("/storageTotals/ram/quotaTotal", "couchbase_cluster_ram_quota", "bytes"),
     gauge("/storageTotals/ram/quotaUsed", "couchbase_cluster_ram_quota_used", "bytes"),
@@ -40,7 +40,7 @@ pub const NODES: Field = gauge("/nodes", "couchbase_cluster_nodes", "nodes").int
 pub const HEALTHY_NODES: Field = gauge("/nodes", "couchbase_cluster_nodes_healthy", "nodes").int();
 pub const REBALANCING: Field = gauge("/rebalanceStatus", "couchbase_cluster_rebalancing", "0 or 1").int();
 
-/// How both draw what both tell.
+/// Charts of both checks.
 pub const OPERATIONS: Chart =
     Chart::new("Operations on a bucket").of(&["couchbase_clusterwide_opspersec"]).each("bucket");
 pub const MEMORY: Chart =
@@ -63,31 +63,33 @@ pub const DISK: Chart = Chart::new("Disk of the cluster").of(&[
 ]);
 pub const REBALANCE: Chart = Chart::new("Rebalancing").of(&["couchbase_cluster_rebalancing"]).full(1.0);
 
-/// What one of the checks tells beside what both do.
+/// What only one of the checks emits.
 pub struct Own {
-    /// Of a bucket in the whole cluster.
+    /// Metrics of a bucket in the whole cluster.
     pub bucket: &'static [Field],
-    /// Of a bucket on a node; a name with `{node}` has the node in it.
+    /// Metrics of a bucket on a node; `{node}` in a name is replaced by the node.
     pub on_node: &'static [Field],
-    /// Of a node, whatever its buckets.
+    /// Metrics of a node, independent of buckets.
     pub node: &'static [Field],
-    /// And whether that word is what it should be.
+    /// Metrics of a node that are 1 if the cell has this word.
     pub state: &'static [(Field, &'static str)],
-    /// Numbers of a node are of its host; otherwise its name is in theirs.
+    /// The node is the host of its points; otherwise its name is part of the metric name.
     pub has_hosts: bool,
-    /// The tag `bucket` is there even where a single one is told.
+    /// The tag `bucket` exists even if a single bucket is configured.
     pub has_tag: bool,
 }
 
-/// Where the address of the buckets ends.
+/// Last part of the configured path.
 const BUCKETS: &str = "/buckets";
-/// Most nodes that are told.
+/// Maximum number of nodes.
 const MOST: usize = 200;
-/// What a node calls itself that was never named.
+/// What a node that never got a name reports as its host name.
 const ITSELF: &str = "$HOST";
-/// Leaves out where each part of a bucket lies, which is most of an answer.
+/// Leaves out the vBucket map, which is most of an answer.
 const SHORT: &str = "?skipMap=true";
 
+/// Builds either check.
+///
 /// # Errors
 /// A mistake in the section.
 pub fn couchbase(section: &Section, own: Own) -> Result<Box<dyn Check>> {
@@ -116,15 +118,15 @@ pub fn couchbase(section: &Section, own: Own) -> Result<Box<dyn Check>> {
 struct Couchbase {
     http: Http,
     hosts: HostNames,
-    /// The host of its address.
+    /// The host in the configured address.
     asked: String,
     own: Own,
-    /// Of the nodes, the one that is asked is told alone.
+    /// Emit only the node that is asked.
     is_local: bool,
-    /// Names of those that are told; empty: all.
+    /// Names of the wanted buckets; empty: all.
     buckets: Vec<String>,
     has_tag: bool,
-    /// For the cluster, and then for each bucket or for all.
+    /// The requests: for the cluster, and then for each bucket, or for all buckets.
     questions: Vec<Question>,
 }
 
@@ -166,7 +168,7 @@ impl Check for Couchbase {
     }
 }
 
-/// The answer to the question at that place.
+/// Parses the answer to the request with this index.
 fn document(at: usize, answer: &Answer) -> Result<Value> {
     let told = json::document(&answer.text, "statistics of Couchbase").map_err(|error| answer.unread(&error))?;
     match at {
@@ -176,7 +178,8 @@ fn document(at: usize, answer: &Answer) -> Result<Value> {
     Ok(told)
 }
 
-/// Whether the node that is asked is the first by name of those that are well: what is of the whole cluster is told by one of them.
+/// Whether the node that is asked is the first, by name, of the healthy ones. Metrics of the whole cluster are emitted
+/// only there, so that they are emitted once if every node is monitored.
 fn is_first(cluster: &Value) -> bool {
     let well = json::array(cluster, "/nodes").iter().filter(|node| {
         json::text(node, "/status") == Some("healthy") && json::text(node, "/clusterMembership") == Some("active")
@@ -184,7 +187,7 @@ fn is_first(cluster: &Value) -> bool {
     well.min_by_key(|node| json::text(node, "/hostname").unwrap_or_default()).is_some_and(is_asked)
 }
 
-/// Whether it is the node that is asked.
+/// Whether this is the node that is asked.
 fn is_asked(node: &Value) -> bool {
     node.get("thisNode").and_then(Value::as_bool).unwrap_or_default()
 }
@@ -228,7 +231,7 @@ impl Couchbase {
         out.set_host(None);
     }
 
-    /// The nodes that are told. Those of one name have the tag `node` behind these.
+    /// The nodes to emit, with their hosts. Nodes on the same host get the tag `node`.
     fn placed<'a>(&mut self, nodes: &'a [Value], tags: &Tags, cx: &Context) -> Vec<Node<'a>> {
         let mut placed = Vec::new();
         for json in nodes.iter().filter(|node| !self.is_local || is_asked(node)).take(MOST) {
@@ -250,13 +253,13 @@ impl Couchbase {
     }
 }
 
-/// A node as it is told.
+/// A node to emit.
 struct Node<'a> {
     json: &'a Value,
-    /// Its host and port.
+    /// Host and port.
     address: String,
     host: Option<String>,
-    /// As part of a metric.
+    /// Its name as part of a metric name.
     name: String,
     tags: Tags,
 }
@@ -272,7 +275,7 @@ impl Node<'_> {
     }
 }
 
-/// As part of a metric.
+/// Replaces characters that a metric name cannot have.
 fn as_part(host: &str) -> String {
     let clean = |letter: char| if letter.is_ascii_alphanumeric() || letter == '-' { letter } else { '_' };
     host.chars().map(clean).collect::<String>().to_lowercase()

@@ -1,4 +1,4 @@
-//! Couchbase 4: its buckets and their part on each node, with the node in the names of its numbers.
+//! couchbase_4x: buckets of Couchbase 4 and their parts on each node; the node is part of the metric name.
 
 use super::CONF;
 use super::couchbase::{self, BUCKET, CLUSTER, HEALTHY_NODES, KEYS, NODES, Own, REBALANCING};
@@ -49,5 +49,5 @@ const ON_NODE: &[Field] = &[
     gauge("/interestingStats/vb_replica_curr_items", "couchbase_{node}_vb_replica_curr_items", "documents"),
 ];
 
-/// Of a bucket without a disk.
+/// Not reported for buckets without disk storage.
 const HITS: &[Field] = &[gauge("/basicStats/hitRatio", "couchbase_clusterwide_hitratio", "%")];

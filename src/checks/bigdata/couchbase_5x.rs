@@ -1,4 +1,4 @@
-//! Couchbase from 5 on: the cluster, its nodes, and its buckets on each of them, with the node as the host of its numbers.
+//! couchbase_5x: cluster, nodes and buckets of Couchbase from version 5 on; a node is the host of its points.
 
 use super::CONF;
 use super::couchbase::{self, BUCKET, CLUSTER, HEALTHY_NODES, KEYS, NODES, Own, REBALANCING};
@@ -63,5 +63,5 @@ const NODE: &[Field] = &[
     gauge("/interestingStats/index_disk_size", "couchbase_node_index_disk_size", "bytes"),
 ];
 const HEALTHY: Field = gauge("/status", "couchbase_node_healthy", "0 or 1").int();
-/// 0 while it waits to be taken in, and after it was failed over.
+/// 0 before the node is added to the cluster, and after a failover.
 const ACTIVE: Field = gauge("/clusterMembership", "couchbase_node_active", "0 or 1").int();

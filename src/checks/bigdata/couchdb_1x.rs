@@ -1,4 +1,5 @@
-//! CouchDB 1: requests, answers, reads and writes, from its statistics (CouchDB 1.6 documentation, "/_stats").
+//! couchdb_1x: requests, responses, reads and writes of CouchDB 1, from its statistics (CouchDB 1.6 documentation,
+//! "/_stats").
 
 use super::CONF;
 use crate::check::chart::Chart;
@@ -72,7 +73,7 @@ const CHARTS: &[Chart] = &[
     Chart::new("Cache of logins").of(&["couchdb_auth_cache_hits", "couchdb_auth_cache_misses"]),
 ];
 
-/// A statistic that had no number yet is null.
+/// Statistics without a value yet are null.
 const COUNTS: &[Field] = &[
     rate("/couchdb/auth_cache_misses/current", "couchdb_auth_cache_misses", "1/s"),
     rate("/couchdb/database_writes/current", "couchdb_database_writes", "1/s"),
@@ -104,7 +105,7 @@ const COUNTS: &[Field] = &[
     rate("/httpd/view_reads/current", "couchdb_view_reads", "1/s"),
 ];
 
-/// How many there are now, of which the original told the change.
+/// Current numbers; the original emitted their change.
 const LEVELS: &[Field] = &[
     gauge("/couchdb/open_databases/current", "couchdb_open_databases_current", "databases").int(),
     gauge("/couchdb/open_os_files/current", "couchdb_open_os_files_current", "files").int(),

@@ -1,5 +1,5 @@
-//! CouchDB 2 and 3: requests, reads, writes, memory and queues of each node, as the node that is asked knows them (CouchDB
-//! documentation, "/_node/{node-name}/_stats", "/_node/{node-name}/_system", "/_membership").
+//! couchdb_2x: requests, reads, writes, memory and queues of each node of CouchDB 2 and 3, all requested from one node
+//! (CouchDB documentation, "/_node/{node-name}/_stats", "/_node/{node-name}/_system", "/_membership").
 
 use super::CONF;
 use crate::check::chart::Chart;
@@ -57,7 +57,7 @@ const CHARTS: &[Chart] = &[
     Chart::new("Time since the start").of(&["couchdb_uptime"]),
 ];
 
-/// Rounded, as integers are what stores have them as.
+/// Rounded, because stores have them as integers already.
 const COUNTS: &[Field] = &[
     rate("/couchdb/database_writes/value", "couchdb_database_writes", "1/s").int(),
     rate("/couchdb/database_reads/value", "couchdb_database_reads", "1/s").int(),
@@ -76,11 +76,11 @@ const LEVELS: &[Field] = &[
         .int(),
     gauge("/couchdb/request_time/value/arithmetic_mean", "couchdb_request_time_mean", "ms"),
 ];
-/// Among pairs of a percentage and its number.
+/// Looked up in a list of pairs of percentile and value.
 const TIME_P99: Field = gauge("/couchdb/request_time/value/percentile", "couchdb_request_time_p99", "ms");
 const NINETY_NINE: u64 = 99;
 
-/// By method and by status, both with the tag `method`, as the original called it.
+/// By method and by status; both have the tag `method`, as in the original.
 const DETAILS: &[Field] = &[
     rate("/couchdb/httpd_request_methods", "couchdb_requests_methods", "1/s").int(),
     rate("/couchdb/httpd_status_codes", "couchdb_status_codes", "1/s").int(),
@@ -98,15 +98,15 @@ const SYSTEM: &[Field] = &[
     gauge("/process_limit", "couchdb_process_limit", "processes").int(),
     gauge("/internal_replication_jobs", "couchdb_internal_replication_jobs", "jobs").int(),
 ];
-/// The longest: of queues that many processes have, CouchDB tells the most.
+/// The longest queue. For queues that several processes have, CouchDB reports the maximum.
 const QUEUE: Field = gauge("/message_queues", "couchdb_message_queue", "messages").int();
 const IS_UP: Field = gauge("", "couchdb_node_up", "0 or 1").int();
 
-/// The node that is asked.
+/// The name of the node that is asked.
 const LOCAL: &str = "_local";
-/// Statuses by which it says that another is down, or unknown.
+/// HTTP statuses for a node that is down or unknown.
 const DOWN: &[u16] = &[404, 412];
-/// Most nodes that are told.
+/// Maximum number of nodes.
 const MOST: usize = 64;
 
 fn build(section: &Section) -> Result<Box<dyn Check>> {
@@ -125,10 +125,10 @@ fn build(section: &Section) -> Result<Box<dyn Check>> {
 struct CouchDb {
     http: Http,
     hosts: HostNames,
-    /// The node that is asked is told alone.
+    /// Emit only the node that is asked.
     is_local: bool,
     has_details: bool,
-    /// Of each node that is told.
+    /// To detect restarts, by node.
     origins: HashMap<String, Origin>,
 }
 
@@ -148,7 +148,7 @@ impl Check for CouchDb {
         for (at, (name, host)) in names.iter().zip(&hosts).enumerate() {
             let (stats, system) = (answers.remove(&(2 * at)), answers.remove(&(2 * at + 1)));
             let Some((stats, system)) = stats.zip(system) else { continue };
-            // Where several nodes are on one host, they are told apart.
+            // Several nodes on one host get a tag.
             let is_alone = hosts.iter().filter(|other| *other == host).count() == 1;
             let tags = if is_alone { Tags::default() } else { Tags::one("node", name) };
             out.set_host(host.as_deref());
@@ -166,7 +166,7 @@ impl Check for CouchDb {
 }
 
 impl CouchDb {
-    /// The nodes that are told.
+    /// The names of the nodes to emit.
     fn names(&mut self, cx: &Context, out: &mut Out) -> Result<Vec<String>> {
         if self.is_local {
             return Ok(vec![LOCAL.into()]);
@@ -181,7 +181,7 @@ impl CouchDb {
         Ok(all.iter().filter_map(Value::as_str).take(MOST).map(String::from).collect())
     }
 
-    /// The host that a node is on, `couchdb@10.0.0.5`; `None`: that of the daemon.
+    /// The host of a node such as `couchdb@10.0.0.5`; `None` if it is the daemon's host.
     fn host(&mut self, name: &str, cx: &Context) -> Option<String> {
         let host = if name == LOCAL { "" } else { name.split_once('@').map_or(name, |(_, host)| host) };
         cx.host_of(&mut self.hosts, host)
@@ -196,7 +196,7 @@ impl CouchDb {
             return Ok(());
         }
         let told = json::document(&stats.text, "statistics of CouchDB").map_err(|error| stats.unread(&error))?;
-        // As long as it starts.
+        // The node is still starting.
         if told.is_array() {
             return Ok(());
         }
@@ -229,7 +229,7 @@ impl CouchDb {
         Ok(())
     }
 
-    /// Before the counters: it says whether they began anew.
+    /// Emits the state of the Erlang VM. Called before the counters are emitted, because it detects restarts.
     fn tell_system(&mut self, name: &str, system: &Value, tags: &Tags, out: &mut Out) {
         if let Some(uptime) = json::count(system, "/uptime") {
             let at = out.when_read();
@@ -244,7 +244,7 @@ impl CouchDb {
     }
 }
 
-/// Says what the user has to be who is refused.
+/// Adds to an error what rights the user needs.
 fn refused(error: Error) -> Error {
     match error {
         Error::Status { address, status: status @ (401 | 403), problem } => {

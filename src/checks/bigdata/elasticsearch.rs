@@ -1,5 +1,5 @@
-//! Elasticsearch from 2 on, and OpenSearch: searches, indexing, memory, collectors, disk and threads of a node, health and size of
-//! its cluster.
+//! elasticsearch: searches, indexing, memory, garbage collection, disk and threads of a node, and health and size of
+//! its cluster, for Elasticsearch from 2 on, and OpenSearch.
 
 use super::search::{INGEST, IS_MASTER, KEYS, NODE, Own, POOLS, REJECTED, SHARDS, SIZE, TRIPPED};
 use super::{CONF, search};
@@ -88,7 +88,7 @@ const HEALTH: &[Field] = &[
     gauge("/number_of_pending_tasks", "elasticsearch_pending_tasks", "tasks").int(),
 ];
 
-/// Milliseconds of a collection since the last tick.
+/// Mean duration of a collection since the last tick, in milliseconds.
 const COLLECTIONS: &[Field] = &[
     gauge("/jvm/gc/collectors/young", "elasticsearch_gc_young_time_ms", "ms"),
     gauge("/jvm/gc/collectors/old", "elasticsearch_gc_old_time_ms", "ms"),

@@ -1,4 +1,4 @@
-//! Elasticsearch 1: the same as of later ones, with the names and the meaning that the original gave to its numbers.
+//! elasticsearch1x: the same for Elasticsearch 1, with the names and units of the original.
 
 use super::search::{FILTER_CACHE, INGEST, IS_MASTER, KEYS, NODE, Own, SHARDS, SIZE};
 use super::{CONF, search};
@@ -43,7 +43,7 @@ const CHARTS: &[Chart] = &[
 
 const OWN: &[Field] = &[
     rate(FILTER_CACHE, "elasticsearch_filter_cache_evictions", "1/s"),
-    // Milliseconds in a second: check_elasticsearch has those of a collection under this name.
+    // In milliseconds per second. Under the same name, check_elasticsearch has milliseconds per collection.
     rate("/jvm/gc/collectors/young/collection_time_in_millis", "elasticsearch_gc_young_time_ms", "ms"),
     rate("/jvm/gc/collectors/old/collection_time_in_millis", "elasticsearch_gc_old_time_ms", "ms"),
     gauge("/jvm/mem/heap_committed_in_bytes", "elasticsearch_heap_committed", "bytes").int().reaction(-3),

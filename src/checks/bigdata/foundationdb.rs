@@ -1,5 +1,5 @@
-//! FoundationDB: what the cluster does, holds and can do, from the document that `status json` of its command line has
-//! (FoundationDB documentation, "Machine-Readable Status", of 5.x to 7.x). Any of it may be missing at any time.
+//! foundationdb: workload, data and state of a FoundationDB cluster, from `status json` of fdbcli (FoundationDB
+//! documentation, "Machine-Readable Status", 5.x to 7.x). Any part of the document may be missing at any time.
 
 use super::CONF;
 use crate::check::chart::Chart;
@@ -59,7 +59,7 @@ const CHARTS: &[Chart] = &[
     Chart::new("Machines: memory").of(&["fdb_memory_committed_bytes", "fdb_memory_total_bytes"]),
 ];
 
-/// True or false.
+/// Booleans.
 const STATES: &[Field] = &[
     gauge("/client/database_status/available", "fdb_available", "0 or 1").int(),
     gauge("/client/database_status/healthy", "fdb_healthy", "0 or 1").int(),
@@ -78,7 +78,7 @@ const WORKLOAD: &[Field] = &[
     rate("/cluster/workload/transactions/started/counter", "fdb_transactions_started", "1/s"),
 ];
 
-/// Of what has two lines, the first is the name of 6.2 and before.
+/// If a metric has two lines, the first one has the cell's name in 6.2 and before.
 const CLUSTER: &[Field] = &[
     gauge("/cluster/data/partitions_count", "fdb_partitions_count", "partitions").int(),
     gauge("/cluster/data/average_partition_size_bytes", "fdb_partitions_size_avg", "bytes").int(),
@@ -130,7 +130,7 @@ const CLUSTER: &[Field] = &[
     .int(),
 ];
 
-/// Each number of the object, by its key. Bytes and a priority.
+/// Each number in the object, by its key: bytes, and a priority.
 const MOVING: Field = gauge("/cluster/data/moving_data", "fdb_moving_data", "").int();
 
 const MACHINE: &[Field] = &[
@@ -145,13 +145,13 @@ const PROCESS: &[Field] = &[
     gauge("/memory/used_bytes", "fdb_process_memory_used_bytes", "bytes").int(),
 ];
 
-/// Longest run unless `timeout_seconds` says otherwise.
+/// Default of `timeout_seconds`, the longest run of the command.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// What the name of a message begins with where the document is not whole.
+/// Prefix of the names of messages that say that the document is incomplete.
 const PARTIAL: &str = "status_incomplete";
 
 fn build(section: &Section) -> Result<Box<dyn Check>> {
-    // A little less than it has before it is ended: then it says why.
+    // A little less than the timeout of the check, so that fdbcli can still say why it failed.
     let patience = section.timeout(TIMEOUT)?.as_secs().saturating_mul(4) / 5;
     let words = ["--timeout", &patience.max(1).to_string(), "--exec", "status json"];
     let command = Command::read(section, "fdbclipath", &words)?;
@@ -160,16 +160,16 @@ fn build(section: &Section) -> Result<Box<dyn Check>> {
 
 struct FoundationDb {
     command: Command,
-    /// For how long each of the processes had run that counted together; none where not all of them are known.
+    /// Uptimes of the processes whose counters are included in the sums; empty if not all are known.
     processes: BTreeMap<String, f64>,
-    /// Which sum of counters this is: one of other processes is no change of the one before.
+    /// Identifies the set of processes whose counters are summed up. Sums over different sets must not be compared.
     run: u64,
 }
 
 impl Check for FoundationDb {
     fn run(&mut self, cx: &Context, out: &mut Out) -> Result<()> {
         let (text, error) = self.command.ask_for(&[], cx)?;
-        // A warning may stand before the document, and another one behind it.
+        // A warning may precede or follow the document.
         let document = text.find('{').and_then(|at| {
             let mut documents = serde_json::Deserializer::from_str(text.get(at..)?).into_iter();
             documents.next()?.ok()
@@ -223,8 +223,8 @@ impl FoundationDb {
         }
     }
 
-    /// Whether the counters are those of all processes. They are another run of numbers where one of these came, left or
-    /// started anew.
+    /// Whether the counters include all processes. If a process joined, left or restarted, the sums are treated as new
+    /// counters.
     fn is_whole(&mut self, document: &Value) -> bool {
         let processes = members(document, "/cluster/processes");
         let uptime = |process| {
@@ -234,12 +234,12 @@ impl FoundationDb {
                 _ => None,
             })
         };
-        // One that could not be asked says nothing of this, and is missing in the sums as well.
+        // A process that could not be asked has no uptime, and is missing in the sums as well.
         let now: BTreeMap<_, _> = processes.filter_map(|(id, process)| Some((id.clone(), uptime(process)?))).collect();
         let before = std::mem::take(&mut self.processes);
         let is_partial = |name: &str| name.starts_with(PARTIAL);
         if messages(document).any(|message| json::text(message, "/name").is_some_and(is_partial)) {
-            // Whatever comes next is compared with nothing.
+            // The next sums must not be compared with those before.
             self.run += 1;
             return false;
         }
@@ -259,7 +259,7 @@ fn messages(document: &Value) -> impl Iterator<Item = &Value> {
     ["/client/messages", "/cluster/messages"].into_iter().flat_map(|place| json::array(document, place))
 }
 
-/// What the first message says, and how far the cluster has got where it recovers.
+/// The first message of the document, and the state of the recovery if the cluster is recovering.
 fn reason(document: &Value) -> String {
     let said = messages(document).next().map(|message| {
         let [name, words] = ["/name", "/description"].map(|place| json::text(message, place).unwrap_or_default());

@@ -1,5 +1,5 @@
-//! LizardFS and its descendant SaunaFS: master, chunk servers and disks, from what the program for administrators writes with
-//! `--porcelain` (sources of both, `src/admin`): a line of columns between blanks for each thing.
+//! lizardfs: master, chunk servers and disks of LizardFS or its successor SaunaFS, from the output of their admin
+//! program with `--porcelain` (sources of both, `src/admin`): one line of columns, separated by blanks, for each item.
 
 use super::CONF;
 use crate::check::chart::Chart;
@@ -53,7 +53,7 @@ const CHARTS: &[Chart] = &[
     Chart::new("Memory of the master").of(&["lizardfs_info_memory_uage"]),
 ];
 
-/// Cells are columns, counted from 0.
+/// Cells are column numbers, counted from 0.
 const INFO: &[Field] = &[
     gauge("1", "lizardfs_info_memory_uage", "bytes"),
     gauge("2", "lizardfs_info_total_space", "bytes"),
@@ -66,7 +66,7 @@ const INFO: &[Field] = &[
     gauge("9", "lizardfs_info_directories", "directories"),
     gauge("10", "lizardfs_info_files", "files"),
 ];
-/// Behind these in a line of 14 columns, as of LizardFS, and of 15, as of newer SaunaFS.
+/// The further columns of a line with 14 columns (LizardFS) or 15 (newer SaunaFS).
 const LIZARD_CHUNKS: &[Field] =
     &[gauge("11", "lizardfs_info_chunks", "chunks"), gauge("12", "lizardfs_info_chunk_copies", "copies")];
 const SAUNA_CHUNKS: &[Field] = &[
@@ -79,7 +79,7 @@ const SERVERS: &[Field] = &[
     gauge("connected", "lizardfs_chunksrv_count_connected", "servers").int(),
     gauge("disconnected", "lizardfs_chunksrv_count_disconnected", "servers").int(),
 ];
-/// Of each chunk server; the others of those that are connected.
+/// For every chunk server; the other metrics only for connected ones.
 const CONNECTED: Field = gauge("", "lizardfs_chunksrv_connected", "0 or 1").int();
 const SERVER: &[Field] = &[
     gauge("2", "lizardfs_chunksrv_chunks", "chunks"),
@@ -90,7 +90,7 @@ const SERVER: &[Field] = &[
     gauge("8", "lizardfs_chunksrv_errors", "errors"),
 ];
 
-/// Columns are counted as if the path were one.
+/// Columns are numbered as if the path were a single column.
 const DISK: &[Field] = &[
     gauge("2", "lizardfs_disk_to_delete", "0 or 1").int(),
     gauge("3", "lizardfs_disk_damaged", "0 or 1").int(),
@@ -106,13 +106,13 @@ const DISK: &[Field] = &[
     gauge("16", "lizardfs_write_ops", "operations"),
     gauge("17", "lizardfs_fsync_ops", "operations"),
 ];
-/// Columns of a line of a disk, and the first behind its path, which may have blanks.
+/// Number of columns of a disk, and the first one after its path, which may contain blanks.
 const DISK_COLUMNS: usize = 34;
 const BEHIND_PATH: usize = 2;
-/// Columns of a line of a chunk server, of which some versions have no label.
+/// Number of columns of a chunk server; some versions have no label.
 const SERVER_COLUMNS: usize = 9;
 
-/// Where the program is where the section does not say it.
+/// Default paths of the admin program.
 const PROGRAMS: [&str; 4] = [
     "/usr/bin/lizardfs-admin",
     "/usr/bin/saunafs-admin",
@@ -138,13 +138,13 @@ fn build(section: &Section) -> Result<Box<dyn Check>> {
 }
 
 struct LizardFs {
-    /// The first that is there is asked; one that the section names, in any case.
+    /// The first one that exists is run; a program named in the section is always run.
     programs: Vec<(Option<&'static str>, Command)>,
     /// Host and port of the master.
     place: [String; 2],
     has_servers: bool,
     has_disks: bool,
-    /// Of the list of disks, for which every chunk server is asked in turn.
+    /// Limits the request for disks, for which every chunk server is asked in turn.
     pace: Pace,
 }
 
@@ -194,8 +194,8 @@ impl LizardFs {
         program.ask_for(&words.iter().copied().chain(place).collect::<Vec<_>>(), cx)
     }
 
-    /// What the program writes. Whole lines are true where it fails: the first chunk server that does not answer ends the list of
-    /// disks.
+    /// The output of the program. If it fails, complete lines are still valid: the list of disks ends at the first
+    /// chunk server that does not answer.
     fn list(&self, list: &str, options: &[&str], cx: &Context, out: &mut Out) -> List {
         match self.ask(&[&[list], options].concat(), cx) {
             Ok((text, None)) => return List { text, is_whole: true },
@@ -210,7 +210,7 @@ impl LizardFs {
     }
 }
 
-/// What was written of a list; nothing where it was not asked for.
+/// The output for a list; empty if it was not requested.
 #[derive(Default)]
 struct List {
     text: String,
@@ -230,7 +230,7 @@ fn tell_info(line: &[&str], out: &mut Out) {
     }
 }
 
-/// One that is not connected has no version.
+/// A chunk server that is not connected has no version.
 fn is_connected(line: &[&str]) -> bool {
     line.get(1) != Some(&"-")
 }
@@ -269,7 +269,7 @@ fn tell_disks(lines: &[Vec<&str>], names: &Names, out: &mut Out) {
     }
 }
 
-/// The lines of a list as columns; one that has fewer costs itself.
+/// The lines of a list, split into columns. Lines with too few columns are reported as a fault.
 fn lines<'t>(text: &'t str, columns: usize, list: &str, out: &mut Out) -> Vec<Vec<&'t str>> {
     let lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
     let (lines, odd): (Vec<_>, Vec<_>) = lines.filter(|line| !line.is_empty()).partition(|line| line.len() >= columns);
@@ -288,7 +288,7 @@ fn row<'l>(columns: &[&'l str]) -> Row<'l> {
     Row::of(CELLS.into_iter().zip(columns.iter().copied()))
 }
 
-/// What chunk servers are called: by their addresses, where one has several of them by address and port.
+/// Names of the chunk servers: the address, or address and port if several have the same address.
 struct Names<'l>(HashMap<&'l str, &'l str>);
 
 impl<'l> Names<'l> {
@@ -314,7 +314,7 @@ impl<'l> Names<'l> {
     }
 }
 
-/// `10.0.0.11` of `10.0.0.11:9422`.
+/// The host in `10.0.0.11:9422`.
 fn address(place: &str) -> &str {
     place.split(':').next().unwrap_or(place)
 }

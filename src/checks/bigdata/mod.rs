@@ -1,4 +1,4 @@
-//! Clustered stores, searches and stream processors: the checks of `conf/bigdata.ini`.
+//! Checks of clustered databases, search engines and stream processors, configured in `conf/bigdata.ini`.
 
 pub mod cassandra;
 pub mod cassandra3;

@@ -1,5 +1,5 @@
-//! Riak KV: what a node does, how long it takes and what it uses, from its page `/stats` (Riak documentation, "HTTP Status" and
-//! "Statistics & Monitoring"; the same from 1.4 to 3.2). Beside numbers it holds lists and words, which are left out.
+//! riak: operations, latencies and resources of a Riak KV node, from its page `/stats` (Riak documentation, "HTTP
+//! Status" and "Statistics & Monitoring"; the same from 1.4 to 3.2). Lists and texts on the page are ignored.
 
 use super::CONF;
 use crate::check::chart::Chart;
@@ -73,7 +73,7 @@ const CHARTS: &[Chart] = &[
     Chart::new("Clients over protocol buffers").of(&["riak_pbc_active"]),
 ];
 
-/// Seconds of a minute, to numbers of which these are.
+/// Converts a number per minute to a number per second.
 const A_SECOND: f64 = 1.0 / 60.0;
 
 const NODE: &[Field] = &[
@@ -86,7 +86,7 @@ const NODE: &[Field] = &[
     gauge("/pbc_active", "riak_pbc_active", "connections").int(),
 ];
 
-/// Of the last minute.
+/// Numbers for the last minute.
 const LATELY: &[Field] = &[
     gauge("/node_gets", "riak_node_gets", "1/s").scale(A_SECOND),
     gauge("/node_puts", "riak_node_puts", "1/s").scale(A_SECOND),

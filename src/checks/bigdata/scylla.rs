@@ -1,6 +1,6 @@
-//! ScyllaDB: statements, cache, files and times of a node from its page for Prometheus, and from its REST API which nodes it sees
-//! (ScyllaDB documentation, "ScyllaDB Metrics Reference", of 3.x to 2025.x). Each shard counts for itself; newer versions tell of
-//! scheduling groups, too, or of all shards together.
+//! scylla: statements, cache, files and latencies of a ScyllaDB node from its Prometheus page, and the nodes that it
+//! sees from its REST API (ScyllaDB documentation, "ScyllaDB Metrics Reference", 3.x to 2025.x). Each shard has its own
+//! samples; newer versions have samples per scheduling group, too, or for all shards together.
 
 use super::CONF;
 use crate::check::chart::Chart;
@@ -76,7 +76,7 @@ const CHARTS: &[Chart] = &[
     Chart::new("Busy, all shards").of(&["scylla_reactor_utilization"]),
 ];
 
-/// Added up over all that a sample is told of.
+/// Summed over all samples.
 const RATES: &[Field] = &[
     rate("scylla_cql_inserts", "scylla_cql_inserts", "1/s").int(),
     rate("scylla_cql_reads", "scylla_cql_reads", "1/s").int(),
@@ -87,13 +87,13 @@ const RATES: &[Field] = &[
     rate("scylla_cache_row_misses", "scylla_cache_row_misses", "1/s").int(),
     rate("scylla_transport_requests_served", "scylla_transport_requests_served", "1/s").int(),
 ];
-/// What has two lines has had two names.
+/// Metrics that were renamed have two lines.
 const NEW_RATES: &[Field] = &[
     rate("scylla_database_total_writes_failed", "scylla_database_total_writes_failed", "1/s"),
     rate("scylla_hints_manager_sent", "scylla_hints_manager_sent", "1/s"),
     rate("scylla_hints_manager_sent_total", "scylla_hints_manager_sent", "1/s"),
 ];
-/// With the tag `scheduling_group` where samples have it.
+/// With the tag `scheduling_group` if the samples have it.
 const GROUP_RATES: &[Field] = &[
     rate(
         "scylla_storage_proxy_coordinator_read_timeouts",
@@ -117,7 +117,7 @@ const GROUP_RATES: &[Field] = &[
     ),
 ];
 
-/// Added up over samples that are of no scheduling group; so are the totals.
+/// Summed over samples without a scheduling group, as are the totals.
 const LEVELS: &[Field] = &[
     gauge("scylla_cache_bytes_total", "scylla_cache_bytes_total", "bytes"),
     gauge("scylla_cache_bytes_used", "scylla_cache_bytes_used", "bytes"),
@@ -128,7 +128,7 @@ const LEVELS: &[Field] = &[
         "compactions",
     ),
 ];
-/// The state of the node, which more than one shard may tell: 3 is NORMAL.
+/// The state of the node; several shards may report it. 3 is NORMAL.
 const MODE: Field = gauge("scylla_node_operation_mode", "scylla_node_operation_mode", "state");
 const UTILIZATION: Field = gauge("scylla_reactor_utilization", "scylla_reactor_utilization", "%");
 const MEAN_UTILIZATION: Field = gauge("", "scylla_reactor_utilization_avg", "%");
@@ -182,13 +182,13 @@ const TOTALS: &[Field] = &[
     .float(),
 ];
 
-/// Of each scheduling group, since the tick before; cells stand before `_sum` and `_count`.
+/// Mean since the previous tick, for each scheduling group. `_sum` and `_count` are appended to the cell.
 const MEANS: &[Field] = &[
     gauge("scylla_storage_proxy_coordinator_read_latency", "scylla_storage_proxy_coordinator_read_latency", "us"),
     gauge("scylla_storage_proxy_coordinator_write_latency", "scylla_storage_proxy_coordinator_write_latency", "us"),
 ];
 
-/// Of the slowest shard.
+/// The maximum over all shards.
 const QUANTILES: &[Field] = &[
     gauge(
         "scylla_storage_proxy_coordinator_read_latency_summary",
@@ -202,14 +202,14 @@ const QUANTILES: &[Field] = &[
     ),
 ];
 
-/// Paths of the REST API: the lengths of two lists, and a number.
+/// Paths of the REST API: two return lists, whose lengths are emitted; one returns a number.
 const API: &[Field] = &[
     gauge("/gossiper/endpoint/live", "scylla_nodes_live", "nodes").int(),
     gauge("/gossiper/endpoint/down", "scylla_nodes_down", "nodes").int(),
     gauge("/storage_service/load", "scylla_load", "bytes"),
 ];
 
-/// For how long a shard has worked since the start: the page does not say when that was.
+/// CPU time of a shard since its start. Used to detect restarts, because the page has no start time.
 const WORKED: &str = "scylla_reactor_cpu_busy_ms";
 const GROUP_LABEL: &str = "scheduling_group_name";
 const GROUP: &str = "scheduling_group";
@@ -218,7 +218,7 @@ const QUANTILE: &str = "quantile";
 fn build(section: &Section) -> Result<Box<dyn Check>> {
     let page = Http::new(Endpoint::read(section, &["stats"])?);
     let has_api = section.text("api").is_some_and(|text| !text.is_empty());
-    // Another server, which user and password of the page do not concern.
+    // The API is another server, for which the page's credentials are not meant.
     let strange = section.without("auth");
     let api = if has_api { Some(Http::new(Endpoint::read(&strange, &["api"])?)) } else { None };
     Ok(Box::new(Scylla { page, api, counted: HashMap::new(), worked: 0.0, run: 0 }))
@@ -227,15 +227,15 @@ fn build(section: &Section) -> Result<Box<dyn Check>> {
 struct Scylla {
     page: Http,
     api: Option<Http>,
-    /// Microseconds and requests at the tick before.
+    /// Total latency in microseconds and number of requests in the previous tick.
     counted: Counted,
-    /// For how long the shards had worked then: for less means that another process has.
+    /// CPU time of all shards in the previous tick. If it went back, the process was restarted.
     worked: f64,
-    /// Which process that is.
+    /// Number of restarts; identifies the process.
     run: u64,
 }
 
-/// By the metric of their mean and the scheduling group.
+/// By metric of the mean, and scheduling group.
 type Counted = HashMap<(&'static str, String), (f64, f64)>;
 
 impl Check for Scylla {
@@ -258,7 +258,7 @@ impl Scylla {
             let read = streamed(body, "ScyllaDB", is_wanted, out, |sample, _| page.take(&sample));
             read.map_err(|error| body.head.unread(&error))
         });
-        // Sums of half a page are none, and a mean over the gap would be of both sides of it.
+        // Half a page gives wrong sums, and a mean across the gap would mix two intervals.
         let before = std::mem::take(&mut self.counted);
         told?;
         self.run += u64::from(page.worked < self.worked);
@@ -270,16 +270,16 @@ impl Scylla {
     }
 }
 
-/// What is gathered from one page.
+/// The values collected from one page.
 #[derive(Default)]
 struct Page {
     sums: Sums,
     counted: Counted,
-    /// The largest of each of these.
+    /// Maximum of each of these metrics.
     levels: HashMap<(&'static str, Tags), (&'static Field, f64)>,
-    /// How busy all shards are together, and how many they are.
+    /// Sum of the utilizations of all shards, and number of shards.
     utilization: (f64, u32),
-    /// Milliseconds of all shards.
+    /// CPU time of all shards in milliseconds.
     worked: f64,
 }
 
@@ -341,7 +341,7 @@ impl Page {
         for field in MEANS {
             for ((_, group), (sum, count)) in self.counted.iter().filter(|((metric, _), _)| *metric == field.metric) {
                 let Some((old_sum, old_count)) = before.get(&(field.metric, group.clone())) else { continue };
-                // Below what it was: another process counts.
+                // If the sum went back, the process was restarted.
                 if count > old_count && sum >= old_sum {
                     out.put(field, (sum - old_sum) / (count - old_count), &Tags::one(GROUP, group));
                 }
@@ -355,7 +355,7 @@ fn is_wanted(name: &str) -> bool {
     name == WORKED || tables.into_iter().flatten().any(|field| field.cell == name)
 }
 
-/// Whether any of it has answered.
+/// Emits the values of the REST API. Returns whether any request was answered.
 fn tell_api(api: &mut Http, cx: &Context, out: &mut Out) -> bool {
     let questions: Vec<_> = API.iter().map(|field| Question::get(field.cell)).collect();
     let mut has_answered = false;

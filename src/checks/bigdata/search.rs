@@ -1,5 +1,6 @@
-//! Elasticsearch and OpenSearch, of which both checks of them are made: the statistics of the node that is asked or of all, and
-//! from one node of a cluster its health and size (Elasticsearch documentation, "Nodes stats", "Cluster health", "Index stats").
+//! The base of both Elasticsearch checks, which also work for OpenSearch: statistics of the node that is asked or of
+//! all nodes, and from one node of the cluster its health and size (Elasticsearch documentation, "Nodes stats",
+//! "Cluster health", "Index stats").
 
 use crate::check::chart::Chart;
 use crate::check::{Check, Context, Measurement, Out, Pace};
@@ -14,10 +15,10 @@ use crate::model::table::{Field, How, Raw, Row, gauge, rate};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// Keys of both checks beside those of HTTP.
+/// Keys of both checks besides those of HTTP.
 pub const KEYS: &[&str] = &["host", "stats", "threadpoolstats", "cluster_stats", "nodes", "apikey"];
 
-/// Of a node, what both tell.
+/// Metrics of a node that both checks emit.
 pub const NODE: &[Field] = &[
     rate("/indices/search/query_total", "elasticsearch_search_total", "1/s"),
     rate("/indices/indexing/index_total", "elasticsearch_index_total", "1/s"),
@@ -41,7 +42,7 @@ pub const NODE: &[Field] = &[
     gauge("/http/current_open", "elasticsearch_http_connections", "connections").int(),
 ];
 
-/// How both draw what both tell.
+/// Charts of both checks.
 pub const SEARCHES: Chart =
     Chart::new("Searches").of(&["elasticsearch_search_total", "elasticsearch_fetch_total", "elasticsearch_get_total"]);
 pub const SEARCH_TIME: Chart = Chart::new("Time of searches").of(&[
@@ -62,17 +63,17 @@ pub const STORAGE: Chart = Chart::new("Size of the cluster").of(&["elasticsearch
 pub const OPEN_FILES: Chart = Chart::new("Open files").of(&["elasticsearch_open_files"]);
 pub const CONNECTIONS: Chart = Chart::new("Connections").of(&["elasticsearch_http_connections"]);
 
-/// Of the cluster, what both tell.
+/// Metrics of the cluster that both checks emit.
 pub const SIZE: &[Field] = &[
     gauge("/_all/primaries/docs/count", "elasticsearch_cluster_docs", "documents").int(),
     gauge("/_all/total/store/size_in_bytes", "elasticsearch_cluster_storage_usage", "bytes").int(),
 ];
 pub const SHARDS: Field = gauge("/_shards/total", "elasticsearch_cluster_shards", "shards").int();
-/// Documents more in a second: below 0 where more are deleted than added.
+/// Change of the number of documents per second: negative if more are deleted than added.
 pub const INGEST: Field = gauge("", "elasticsearch_cluster_ingest_rate", "1/s");
 pub const IS_MASTER: Field = gauge("", "elasticsearch_is_master", "0 or 1").int();
 
-/// By thread pool. The two are one name, with the type that the original gave them.
+/// By thread pool. Both have the same name, and different check types, as in the original.
 pub const POOLS: &[Field] = &[
     gauge("/thread_pool/*/active", "elasticsearch_thread_pool", "tasks").int().reaction(-3),
     gauge("/thread_pool/*/queue", "elasticsearch_thread_pool", "tasks").int().reaction(-3),
@@ -81,7 +82,7 @@ const POOL_TYPES: &[&str] = &["active", "queue"];
 pub const REJECTED: Field = rate("/thread_pool/*/rejected", "elasticsearch_thread_pool_rejected", "1/s");
 pub const TRIPPED: Field = rate("/breakers/*/tripped", "elasticsearch_breaker_tripped", "1/s");
 
-/// The cache of filters, as it was called until 1.7: with it, the cache of queries is another thing.
+/// The filter cache of versions up to 1.7. If it exists, the query cache is something else than in later versions.
 pub const FILTER_CACHE: &str = "/indices/filter_cache/evictions";
 const NAME: &str = "/name";
 const UPTIME: &str = "/jvm/uptime_in_millis";
@@ -89,27 +90,30 @@ const FAILED: &str = "/_nodes/failed";
 const REASON: &str = "/_nodes/failures/0/reason";
 
 const EVENT: &str = "ElasticSearch-Health";
-/// Counts in `[SelfConfig] error_handler`.
+/// OddEye's reaction as a multiple of `[SelfConfig] error_handler`.
 const ALERT: i8 = -1;
 
-/// The longest wait, unless `timeout_seconds` says otherwise.
+/// Default of `timeout_seconds`.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Parts of the statistics that hold no size of an index: one that is wrong makes Elasticsearch refuse them as a whole.
+/// Parts of the statistics without index sizes. If one index size is invalid, Elasticsearch refuses to return all
+/// statistics.
 const SAFE_PARTS: &str = "jvm,process,http,thread_pool";
 
-/// What one of the checks tells beside what both do.
+/// What only one of the checks emits.
 #[derive(Clone, Copy)]
 pub struct Own {
-    /// Of a node.
+    /// Metrics of a node.
     pub node: &'static [&'static [Field]],
-    /// Where there is no cache of filters.
+    /// Emitted if there is no filter cache.
     pub query_cache: &'static [Field],
-    /// Of each collector in that place, how long a collection takes.
+    /// For each garbage collector, a field for the mean duration of a collection; its cell is the collector's place.
     pub collections: &'static [Field],
     pub health: &'static [Field],
     pub has_pools: bool,
 }
 
+/// Builds either check.
+///
 /// # Errors
 /// A mistake in the section.
 pub fn search(section: &Section, own: Own) -> Result<Box<dyn Check>> {
@@ -152,7 +156,8 @@ fn count_of(collector: &Field) -> String {
     format!("{}/collection_count", collector.cell)
 }
 
-/// Asks for nothing but these cells: some lists of a node are of megabytes. Nodes that do not answer are left out in time.
+/// The query string: requests only these cells, because some lists of a node have megabytes, and a timeout, after which
+/// nodes that do not answer are left out.
 fn query(wanted: &[String], timeout: Duration, more: &str) -> String {
     let nodes = wanted.iter().map(|cell| format!("nodes.*{}", cell.replace('/', ".")));
     let beside = ["_nodes.failed".to_string(), "_nodes.failures.reason".into()];
@@ -161,10 +166,10 @@ fn query(wanted: &[String], timeout: Duration, more: &str) -> String {
     format!("{more}timeout={}ms&filter_path={filter}", timeout.as_millis().saturating_mul(4) / 5)
 }
 
-/// Where the numbers of the cluster are told.
+/// Which nodes emit the metrics of the cluster.
 #[derive(Clone, Copy, PartialEq)]
 enum From {
-    /// By its elected master alone: where every node is watched, each number is told once.
+    /// Only the elected master, so that they are emitted once if every node is monitored.
     Master,
     Here,
     Nowhere,
@@ -173,31 +178,31 @@ enum From {
 struct Search {
     http: Http,
     own: Own,
-    /// Path and query of all statistics, and of [`SAFE_PARTS`].
+    /// Path and query for all statistics, and for [`SAFE_PARTS`] only.
     whole: String,
     safe: String,
-    /// They are of the node that is asked alone.
+    /// The statistics are only those of the node that is asked.
     is_local: bool,
     wanted: Vec<String>,
     has_pools: bool,
-    /// Names of those that are told; empty: all.
+    /// Names of the wanted nodes; empty: all.
     nodes: Vec<String>,
     from: From,
-    /// By name.
+    /// State of the nodes, by name.
     known: HashMap<String, Node>,
-    /// Of the node that is asked.
+    /// Id of the node that is asked.
     id: Option<String>,
-    /// Documents of the cluster, and when they were counted.
+    /// Number of documents in the cluster, and when it was read.
     docs: Option<(u64, Instant)>,
-    /// Of the question for the size of the cluster, which goes to all shards.
+    /// Limits the request for the size of the cluster, which is sent to all shards.
     pace: Pace,
 }
 
-/// What is remembered of a node.
+/// The state of a node from tick to tick.
 #[derive(Default)]
 struct Node {
     origin: Origin,
-    /// Collections and their milliseconds, by collector.
+    /// For each collector: number of collections, and their total time in milliseconds.
     collected: HashMap<&'static str, (u64, u64)>,
     is_told: bool,
 }
@@ -269,7 +274,7 @@ impl Search {
         Ok(())
     }
 
-    /// Whether the numbers of the cluster are told by this node; which node is the master, each knows.
+    /// Whether this node emits the metrics of the cluster. Every node knows which one is the master.
     fn is_told_here(&mut self, cx: &Context, out: &mut Out) -> Result<bool> {
         if self.from != From::Master {
             return Ok(self.from == From::Here);
@@ -354,7 +359,7 @@ impl Search {
 impl Node {
     fn tell(&mut self, cells: &Cells, own: &Own, has_pools: bool, tags: &Tags, cx: &Context, out: &mut Out) {
         self.is_told = true;
-        // -1 stands for what is not known.
+        // -1 means unknown.
         let row = Row::of(cells.iter().filter(|(_, raw)| !matches!(raw, Raw::Int(_))));
         if let Some(uptime) = row.count(UPTIME)
             && self.origin.is_new_by_uptime(uptime as f64 / 1000.0, cx.tick.at)
@@ -398,7 +403,8 @@ impl Node {
     }
 }
 
-/// Milliseconds of a collection between these two; 0 where there was none. `None`: they were counted anew.
+/// Mean duration of a collection between two readings, in milliseconds; 0 if there was none. `None` if the counters
+/// went back.
 fn mean((old_count, old_time): (u64, u64), (count, time): (u64, u64)) -> Option<f64> {
     let (count, time) = (count.checked_sub(old_count)?, time.checked_sub(old_time)?);
     Some(if count > 0 { time as f64 / count as f64 } else { 0.0 })

@@ -1,5 +1,5 @@
-//! Solr: requests by method and answer, cores, and its virtual machine (Solr documentation, "Metrics Reporting"; the page of 6.4
-//! to 9 is JSON, that of 10 Prometheus text, told under the same names).
+//! solr: requests by method and status, cores, and JVM of Solr (Solr documentation, "Metrics Reporting"). The page is
+//! JSON in 6.4 to 9, and Prometheus text in 10; the metric names are the same.
 
 use super::CONF;
 use crate::check::chart::Chart;
@@ -92,7 +92,7 @@ const JETTY: &[Field] = &[
     rate("/org.eclipse.jetty.server.handler.DefaultHandler.5xx-responses/count", "solr_5xx_responses", "1/s"),
 ];
 
-/// All requests to the node that Solr 10 counts.
+/// All requests to the node, as counted by Solr 10.
 const NODE: Field = rate("solr_node_requests_total", "solr_node_requests", "1/s");
 
 const JVM: &[Field] = &[
@@ -108,11 +108,11 @@ const JVM: &[Field] = &[
     gauge("/threads.daemon.count", "solr_threads_daemon", "threads").int(),
 ];
 
-/// Of each collector: of `gc.G1-Young-Generation.count` it is `g1-young-generation`.
+/// For each garbage collector: `{gc}` is `g1-young-generation` for `gc.G1-Young-Generation.count`.
 const GC_COUNT: Field = counter(".count", "solr_gc_{gc}_count", "runs");
 const GC_TIME: Field = counter(".time", "solr_gc_{gc}_time", "ms");
 
-/// Of each core, with the tag `core`.
+/// Metrics of each core, with the tag `core`.
 const CORE: &[Field] = &[
     rate("/QUERY.~1select.requestTimes/count", "solr_core_queries", "1/s"),
     rate("/QUERY.~1select.errors/count", "solr_core_query_errors", "1/s"),
@@ -125,7 +125,7 @@ const CORE: &[Field] = &[
     gauge("/INDEX.sizeInBytes", "solr_core_index_size", "bytes").int(),
 ];
 
-/// What is answered to `wt=json` by who has none.
+/// HTTP status with which Solr 10 answers `wt=json`.
 const NO_JSON: u16 = 400;
 
 fn build(section: &Section) -> Result<Box<dyn Check>> {
@@ -140,7 +140,7 @@ struct Solr {
     http: Http,
     /// The same page as Prometheus text.
     text: Http,
-    /// Until it says that it has none; then until it fails.
+    /// `false` after the server has refused JSON; `true` again after a failure.
     has_json: bool,
 }
 
@@ -190,7 +190,7 @@ fn tell(answer: &Answer, out: &mut Out) -> Result<()> {
     Ok(())
 }
 
-/// A core that was loaded anew counts anew.
+/// A core that was reloaded starts to count again, so its start time identifies its counters.
 fn tell_core(name: &str, core: &Value, out: &mut Out) {
     let (tags, start) = (Tags::one("core", name), json::text(core, "/CORE.startTime").unwrap_or_default());
     for field in CORE {
@@ -200,7 +200,7 @@ fn tell_core(name: &str, core: &Value, out: &mut Out) {
     }
 }
 
-/// An object; in some versions an array of names and objects in turn.
+/// The groups as an object. In some versions they are an array that alternates names and objects.
 fn groups(metrics: Value) -> Map<String, Value> {
     match metrics {
         Value::Object(groups) => groups,
@@ -225,7 +225,8 @@ fn tell_machine(machine: &Value, out: &mut Out) {
     }
 }
 
-/// The page of Solr 10, of which only what other versions tell as well, summed up over pools of memory and kinds of thread.
+/// The page of Solr 10. Only metrics that other versions have are emitted, summed over memory pools and kinds of
+/// threads.
 fn tell_text(answer: &Answer, out: &mut Out) -> Result<()> {
     let (mut sums, mut requests) = (HashMap::<String, f64>::new(), HashMap::new());
     let is_wanted = |name: &str| name == NODE.cell || TEXT.contains(&name);
@@ -245,7 +246,7 @@ fn tell_text(answer: &Answer, out: &mut Out) -> Result<()> {
     Ok(())
 }
 
-/// The samples of the virtual machine (OpenTelemetry documentation, "Semantic conventions for JVM metrics").
+/// The samples of the JVM (OpenTelemetry documentation, "Semantic conventions for JVM metrics").
 const TEXT: &[&str] = &[
     "jvm_memory_used_bytes",
     "jvm_memory_committed_bytes",
@@ -256,7 +257,7 @@ const TEXT: &[&str] = &[
     "jvm_gc_duration_seconds_sum",
 ];
 
-/// What older versions call that sample, and its number in their unit.
+/// The names that older versions use for this sample, and its value in their unit.
 fn as_before(sample: &Sample) -> Vec<(String, f64)> {
     let label = |name: &str| sample.labels.get(name).unwrap_or_default();
     let memory =

@@ -1,5 +1,5 @@
-//! What the checks of both kinds of a standalone Spark are made of: the JVM through Jolokia, and the page of Spark's own web
-//! interface as JSON (Spark documentation, "Monitoring"; org.apache.spark.deploy.JsonProtocol).
+//! The base of both checks of standalone Spark: the JVM through Jolokia, and the page of Spark's web interface as JSON
+//! (Spark documentation, "Monitoring"; org.apache.spark.deploy.JsonProtocol).
 
 use crate::check::{Beans, Check, Context, Out, jolokia, jvm};
 use crate::config::section::Section;
@@ -11,32 +11,32 @@ use crate::model::point::Tags;
 use crate::model::table::Field;
 use serde_json::Value;
 
-/// The keys of both, beside those of a page.
+/// The keys of both checks, besides those of HTTP.
 pub const KEYS: &[&str] = &["stats", "webui"];
 
-/// Megabytes of Spark in bytes.
+/// Spark's megabyte, in bytes.
 pub const MEGABYTE: f64 = 1_048_576.0;
 
 const BEANS: &[Bean] = &[jvm::RUNTIME, jvm::MEMORY, jvm::THREADS, jvm::COLLECTORS];
-/// The place of the last of them.
+/// Index of the last one.
 const COLLECTORS: usize = 3;
-/// The page of the web interface.
+/// Path of the page in the web interface.
 const PAGE: &str = "/json/";
 
-/// The tables of one kind.
+/// The tables of one of the checks.
 pub struct Tables {
-    /// What the page is called where another one came.
+    /// Name of the page, for the error if another page is received.
     pub wanted: &'static str,
-    /// A cell that every page of that kind has.
+    /// A cell that every page of this kind has.
     pub sure: &'static str,
     pub jvm: &'static [Field],
-    /// Of collectors that have names of their own.
+    /// For each known garbage collector, its name and its fields.
     pub collectors: &'static [(&'static str, &'static [Field])],
-    /// Of any other.
+    /// Fields for any other collector.
     pub other: &'static [Field],
 }
 
-/// A check of one kind; `tell` is given the page of the web interface, where the section names it.
+/// Either check. `tell` gets the page of the web interface, if the section has its address.
 ///
 /// # Errors
 /// A mistake in the section.
@@ -45,7 +45,7 @@ pub fn check(section: &Section, tables: &'static Tables, tell: fn(&Value, &mut O
         tell_jvm(beans, tables, out);
         Ok(())
     })?;
-    // Another server, which user and password of Jolokia do not concern.
+    // The web interface is another server, for which Jolokia's credentials are not meant.
     let strange = section.without("auth");
     let has_web = section.text("webui").is_some_and(|text| !text.is_empty());
     let web = if has_web { Some(Http::new(Endpoint::read(&strange, &["webui"])?)) } else { None };
@@ -60,7 +60,8 @@ struct Spark {
 }
 
 impl Check for Spark {
-    /// The web interface costs what it would have told. Where both fail, that is one failure: both are of one process.
+    /// If the web interface fails, only its points are missing. If both fail, it is one error, because both belong to
+    /// one process.
     fn run(&mut self, cx: &Context, out: &mut Out) -> Result<()> {
         let jvm = self.jvm.run(cx, out);
         let Some(web) = &mut self.web else { return jvm };
@@ -91,7 +92,7 @@ fn tell_jvm(beans: &Beans, tables: &Tables, out: &mut Out) {
     jvm::tell_named(beans.at(COLLECTORS), tables.collectors, tables.other, out);
 }
 
-/// How many elements the array in the cell of that line has.
+/// Emits the length of the array in the field's cell.
 pub fn tell_length(page: &Value, field: &'static Field, out: &mut Out) {
     if page.pointer(field.cell).is_some_and(Value::is_array) {
         out.put(field, json::array(page, field.cell).len() as u64, &Tags::default());

@@ -1,4 +1,4 @@
-//! The master of a standalone Spark: its JVM, and the workers, cores, memory and applications of the cluster.
+//! spark_master: JVM of the master of a standalone Spark, and workers, cores, memory and applications of the cluster.
 
 use super::CONF;
 use super::spark::{self, MEGABYTE, Tables};
@@ -71,24 +71,24 @@ const CHARTS: &[Chart] = &[
     ]),
 ];
 
-/// This master leads: it is neither on standby nor taking over.
+/// Whether this master is the leader, neither on standby nor recovering.
 const ALIVE: Field = gauge("/status", "spark_master_alive", "0 or 1").int();
 const WORKERS: Field = gauge("/aliveworkers", "spark_master_aliveworkers", "workers").int();
 
-/// Of the cluster, which the master that leads alone knows.
+/// Metrics of the cluster, which only the leader knows.
 const CLUSTER: &[Field] = &[
     gauge("/cores", "spark_master_cores", "cores").int(),
     gauge("/coresused", "spark_master_coresused", "cores").int(),
     gauge("/memory", "spark_master_memory", "bytes").scale(MEGABYTE).int(),
     gauge("/memoryused", "spark_master_memoryused", "bytes").scale(MEGABYTE).int(),
 ];
-/// Arrays, of which the length is told.
+/// Arrays whose lengths are emitted.
 const LENGTHS: &[Field] = &[
     gauge("/activeapps", "spark_master_activeapps", "applications").int(),
     gauge("/activedrivers", "spark_master_activedrivers", "drivers").int(),
 ];
 
-/// Of memory and threads.
+/// Memory and threads.
 const JVM: &[Field] = &[
     gauge("/NonHeapMemoryUsage/used", "spark_master_nonheap_used", "bytes").int(),
     gauge("/HeapMemoryUsage/used", "spark_master_heap_used", "bytes").int(),
@@ -121,7 +121,7 @@ const G1_YOUNG: &[Field] = &[
     rate("/CollectionTime", "spark_master_g1_young_collectiontime", "ms/s"),
     counter("/CollectionCount", "spark_master_g1_young_collectioncount", "runs").reaction(-3),
 ];
-/// Of any other collector.
+/// Fields for any other collector.
 const OTHER: &[Field] = &[
     gauge("/LastGcInfo/duration", "spark_master_{gc}_lastgcinfo", "ms").int(),
     rate("/CollectionTime", "spark_master_{gc}_collectiontime", "ms/s"),

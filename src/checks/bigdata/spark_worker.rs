@@ -1,4 +1,4 @@
-//! A worker of a standalone Spark: its JVM, and what of its cores and memory is used.
+//! spark_worker: JVM of a worker of a standalone Spark, and how many of its cores and how much of its memory are used.
 
 use super::CONF;
 use super::spark::{self, MEGABYTE, Tables};
@@ -79,10 +79,10 @@ const WORKER: &[Field] = &[
     gauge("/memory", "spark_worker_memory", "bytes").scale(MEGABYTE).int(),
     gauge("/memoryused", "spark_worker_memoryused", "bytes").scale(MEGABYTE).int(),
 ];
-/// An array, of which the length is told.
+/// An array whose length is emitted.
 const EXECUTORS: Field = gauge("/executors", "spark_worker_executors", "executors").int();
 
-/// Of memory and threads.
+/// Memory and threads.
 const JVM: &[Field] = &[
     gauge("/NonHeapMemoryUsage/used", "spark_worker_nonheap_used", "bytes").int(),
     gauge("/HeapMemoryUsage/used", "spark_worker_heap_used", "bytes").int(),
@@ -115,7 +115,7 @@ const G1_YOUNG: &[Field] = &[
     rate("/CollectionTime", "spark_worker_g1_young_collectiontime", "ms/s"),
     counter("/CollectionCount", "spark_worker_g1_young_collectioncount", "runs").reaction(-3),
 ];
-/// Of any other collector.
+/// Fields for any other collector.
 const OTHER: &[Field] = &[
     gauge("/LastGcInfo/duration", "spark_worker_{gc}_lastgcinfo", "ms").int(),
     rate("/CollectionTime", "spark_worker_{gc}_collectiontime", "ms/s"),

@@ -1,5 +1,6 @@
-//! Storm by the interface of its UI: topologies with their spouts and bolts, the cluster and its supervisors (Storm documentation,
-//! "Storm UI REST API", of 1.x and 2.x). Names are those of the answers, `requestedCpu` as `storm_requested_cpu`.
+//! storm_api: topologies with their spouts and bolts, cluster and supervisors of Storm, from the REST API of its UI
+//! (Storm documentation, "Storm UI REST API", 1.x and 2.x). Metric names come from the answers: `requestedCpu` is
+//! `storm_requested_cpu`.
 
 use super::CONF;
 use crate::check::chart::Chart;
@@ -26,7 +27,7 @@ pub static SPEC: Spec = Spec {
     build,
 };
 
-/// Types of what is told: several levels share names.
+/// Check types, because several levels have the same metric names.
 const TOPOLOGY: &str = "storm_topology";
 const SPOUTS: &str = "storm_spout";
 const BOLTS: &str = "storm_bolt";
@@ -58,7 +59,7 @@ const CHARTS: &[Chart] = &[
     Chart::new("Time since the start").of(&["storm_uptime_seconds"]).each("name"),
 ];
 
-/// Of a topology, a spout and a bolt, since the topology was submitted.
+/// Metrics of a topology, a spout and a bolt, counted since the topology was submitted.
 const COUNTED: &[Field] = &[
     counter("/emitted", "storm_emitted", "tuples"),
     counter("/transferred", "storm_transferred", "tuples"),
@@ -73,7 +74,7 @@ const SIZE: &[Field] = &[
 ];
 const ACTIVE: Field = gauge("/status", "storm_active", "0 or 1").int();
 
-/// Of a spout and of a bolt, beside what is counted of a topology.
+/// Metrics of a spout and a bolt, besides those of a topology.
 const RESOURCES: &[Field] = &[
     gauge("/requestedMemOnHeap", "storm_requested_mem_on_heap", "MiB"),
     gauge("/requestedMemOffHeap", "storm_requested_mem_off_heap", "MiB"),
@@ -109,13 +110,13 @@ const SUPERVISOR: &[Field] = &[
 ];
 
 const TOPOLOGIES: &str = "/api/v1/topology/summary";
-/// The window of all numbers since a topology was submitted.
+/// The window with all values since the topology was submitted.
 const ALL_TIME: &str = ":all-time";
 
-/// Where `host` of the section is, at that port: `http://` stands before a host alone.
+/// The address from the key `host` with this port. A host without a scheme gets `http://`.
 ///
 /// # Errors
-/// The port is none, or there is no host.
+/// The port is invalid, or there is no host.
 pub fn address(section: &Section, port: &str) -> Result<String> {
     let host = section.required("host", "127.0.0.1")?.trim_end_matches('/');
     if port.parse::<u16>().is_err() {
@@ -138,7 +139,7 @@ struct Storm {
     http: Http,
     has_spouts: bool,
     has_bolts: bool,
-    /// Of the pages of topologies, which Nimbus adds up anew for each question.
+    /// Limits the requests for topologies, which Nimbus sums up again for every request.
     pace: Pace,
 }
 
@@ -206,7 +207,7 @@ impl Storm {
     }
 }
 
-/// The document, which has something in that place.
+/// Parses the document and checks that it has this place.
 fn read(answer: &Answer, place: &str) -> Result<Value> {
     let document: Value = serde_json::from_str(&answer.text).unwrap_or_default();
     answer.must(document.pointer(place).is_some(), "what the UI of Storm answers, as JSON")?;
@@ -239,7 +240,7 @@ fn tell(topology: &Value, name: &str, has_spouts: bool, has_bolts: bool, out: &m
     }
 }
 
-/// The numbers of these cells. Those in a text are written as the server's language has it: `3,120`.
+/// The values of these cells. In texts, the decimal separator is that of the server's locale: `3,120`.
 fn row<'a>(part: &'a Value, fields: &[Field]) -> Row<'a> {
     let number = |raw| match raw {
         Raw::Text(text) => text.replacen(',', ".", 1).parse().ok().map(Raw::Float),

@@ -1,4 +1,4 @@
-//! Workers of Storm: the virtual machine of each, through the Jolokia at a port of its own.
+//! storm_workers: JVM of each Storm worker, through the Jolokia on its port.
 
 use super::CONF;
 use super::storm_api::address;
@@ -46,7 +46,7 @@ const BEANS: &[Bean] = &[
     Bean { name: "java.lang:type=OperatingSystem", attributes: &["ProcessCpuLoad", "OpenFileDescriptorCount"] },
     jvm::COLLECTORS,
 ];
-/// The place of the last of them.
+/// Index of the last one.
 const COLLECTORS: usize = 4;
 
 const COLLECTOR: &[Field] = &[

@@ -1,9 +1,10 @@
-//! docker_stats: what each running container uses, as the Engine API of Docker tells it, and Podman's copy of that.
+//! docker_stats: resource usage of each running container, from Docker's Engine API or from Podman, which offers the
+//! same API.
 //!
-//! From API 1.41 on the daemon is asked for one sample (`one-shot`) and the change is ours, over the time between two ticks.
-//! Before, it takes two samples a second apart, and tells the change of processor time in that second.
-//! Podman's time of all processors leaves out the time in which they have nothing to do: there the clock is taken for it.
-//! How many processors there are is told with each container, or with the host where an old daemon leaves that out.
+//! From API 1.41 on, the daemon returns a single sample (`one-shot`), and CPU usage is computed from the samples of two
+//! ticks. Older daemons take two samples one second apart and return both. Podman's total CPU time does not include
+//! idle time, so the clock is used instead. The number of CPUs comes with each container, or from `/info` with old
+//! daemons.
 
 use crate::check::chart::Chart;
 use crate::check::{Check, Context, Measurement, Out, Runs, Spec};
@@ -92,7 +93,7 @@ const MEM_USED: Field = gauge("", "docker_mem_used", "bytes").int();
 const MEM_PERCENT: Field = percent("", "docker_mem_percent");
 const USED: &[Field] = &[MEM_USED, MEM_PERCENT];
 
-/// Names of cgroup v2, of both, and of cgroup v1 (`mapped_file`, `total_…`).
+/// Names of cgroup v2, of both versions, and of cgroup v1 (`mapped_file`, `total_…`).
 const MEMORY_DETAILS: &[Field] = &[
     gauge("/memory_stats/stats/active_anon", "docker_mem_active_anon", "bytes").int().optional(),
     gauge("/memory_stats/stats/active_file", "docker_mem_active_file", "bytes").int().optional(),
@@ -117,7 +118,7 @@ const WRITE: Field = rate("write", "docker_blkio_write", "bytes/s");
 const PIDS: Field = gauge("/pids_stats/current", "docker_pids", "tasks").int();
 const IO: &[Field] = &[READ, WRITE, PIDS];
 
-/// The name of the interface inside the container belongs to the metric's.
+/// The interface name inside the container is part of the metric name.
 const TRAFFIC: &[Field] = &[
     counter("/rx_bytes", "docker_bytes_rx_{iface}", "bytes"),
     counter("/tx_bytes", "docker_bytes_tx_{iface}", "bytes"),
@@ -142,21 +143,21 @@ const DAEMON: &[Field] = &[
     gauge("/Images", "docker_images", "images").int().optional(),
 ];
 
-/// A version of the API, as 1.41.
+/// A version of the API: (1, 41).
 type Version = (u32, u32);
 
-/// The newest version whose documentation this check was written by.
+/// The newest API version that this check was written for.
 const KNOWN: Version = (1, 50);
-/// The first with `one-shot`.
+/// The first API version with `one-shot`.
 const ONE_SHOT: Version = (1, 41);
-/// Containers that failed in a tick, each told; of more only how many.
+/// Maximum number of failed containers that are reported one by one in a tick.
 const MOST_FAULTS: usize = 10;
-/// What `read` says of a container that does not run.
+/// The value of `read` for a container that is not running.
 const NEVER: &str = "0001-01-01T00:00:00Z";
 const LIST: &str = "a list of containers";
-/// Status of a container that does not run any more.
+/// HTTP status for a container that has stopped.
 const NOT_RUNNING: u16 = 409;
-/// What a proxy before the daemon answers for a path that it does not let through.
+/// HTTP statuses with which a proxy in front of the daemon refuses a path.
 const REFUSED: [u16; 3] = [401, 403, 405];
 
 fn build(section: &Section) -> Result<Box<dyn Check>> {
@@ -167,7 +168,7 @@ fn build(section: &Section) -> Result<Box<dyn Check>> {
         is_local: endpoint.is_local(),
         http: Http::new(endpoint),
         filter: if labels.is_empty() { String::new() } else { format!("?filters={}", percent_encode(&filter)) },
-        tells: Tells {
+        options: Options {
             detailed: section.flag("detailed", true)?,
             memory: section.flag("memstats", true)?,
             names: section.flag("prettynames", true)?,
@@ -178,7 +179,7 @@ fn build(section: &Section) -> Result<Box<dyn Check>> {
     }))
 }
 
-/// The daemon: over its socket unless `stats` says otherwise, which the original wanted with `/containers` at its end.
+/// The daemon's address, by default its socket. The original's setting ended with `/containers`, which is cut off.
 fn endpoint(section: &Section) -> Result<Endpoint> {
     let stats = section.text("stats").filter(|stats| !stats.is_empty()).unwrap_or(SOCKET);
     let stats = match stats.strip_prefix("tcp://") {
@@ -190,55 +191,55 @@ fn endpoint(section: &Section) -> Result<Endpoint> {
 
 struct Docker {
     http: Http,
-    /// Query of the list.
+    /// Query string of the container list.
     filter: String,
-    tells: Tells,
-    /// How the daemon is spoken to; asked for at the first tick and after a failure.
+    options: Options,
+    /// API of the daemon; requested at the first tick and after a failure.
     api: Option<Api>,
-    /// On this host, of which the kernel can be asked, too.
+    /// The daemon runs on this host, so the kernel's block devices can be looked up.
     is_local: bool,
-    /// Processors of the host, as it told the last time.
+    /// Number of CPUs of the host, from the last `/info`.
     cpus: Option<u64>,
-    /// The containers of the previous tick, by their ids.
-    known: HashMap<String, Known>,
+    /// The containers of the previous tick by id.
+    known: HashMap<String, ContainerState>,
 }
 
-/// What the section asks for.
+/// The options of the section.
 #[derive(Clone, Copy)]
-struct Tells {
+struct Options {
     detailed: bool,
     memory: bool,
     names: bool,
 }
 
-/// What holds of all containers in a tick.
+/// What is the same for all containers of a tick.
 struct Round<'a> {
     cx: &'a Context<'a>,
-    tells: Tells,
+    options: Options,
     is_podman: bool,
     is_local: bool,
     cpus: Option<u64>,
     stacks: Stacks,
-    /// Unix seconds.
+    /// Time of the tick in Unix seconds.
     now: u64,
 }
 
-/// How a daemon is spoken to.
+/// The API of a daemon.
 #[derive(Clone)]
 struct Api {
-    /// `/v1.41`.
+    /// Path prefix: `/v1.41`.
     prefix: String,
-    /// Query of the samples.
+    /// Query string of a request for statistics.
     sample: &'static str,
     is_podman: bool,
 }
 
-/// What is remembered of a container.
+/// The state of a container from tick to tick.
 #[derive(Default)]
-struct Known {
+struct ContainerState {
     tags: Tags,
     cpu: Option<Cpu>,
-    /// Of [`READ`] and [`WRITE`].
+    /// Bytes of [`READ`] and [`WRITE`], by device.
     io: [Meter<Device>; 2],
 }
 
@@ -254,9 +255,9 @@ impl Check for Docker {
         let mut questions: Vec<_> = containers.iter().map(|container| Question::get(&container.path(&api))).collect();
         questions.push(Question::get(&format!("{}/info", api.prefix)));
         let now = u64::try_from(cx.tick.wall).unwrap_or_default();
-        let Docker { http, known, cpus, is_local, tells, .. } = self;
+        let Docker { http, known, cpus, is_local, options, .. } = self;
         let (is_podman, stacks) = (api.is_podman, Stacks::default());
-        let round = Round { cx, tells: *tells, is_podman, is_local: *is_local, cpus: *cpus, stacks, now };
+        let round = Round { cx, options: *options, is_podman, is_local: *is_local, cpus: *cpus, stacks, now };
         cx.ask_all(http, &questions, |at, answer| match containers.get(at) {
             Some(container) => match container.tell(answer.map_err(of_containers), known, &round, out) {
                 Err(error) if error.is_gone() || matches!(error, Error::Status { status: NOT_RUNNING, .. }) => {}
@@ -302,7 +303,7 @@ impl Docker {
         }
     }
 
-    /// A container that is not listed is gone; another of its name begins anew.
+    /// Forgets containers that are no longer listed, so a new container with the same name starts again.
     fn forget_all_but(&mut self, containers: &[Container], out: &mut Out) {
         let listed: HashMap<&str, &Container> = containers.iter().map(|it| (it.id.as_str(), it)).collect();
         let gone = self.known.extract_if(|id, _| !listed.contains_key(id.as_str()));
@@ -311,7 +312,8 @@ impl Docker {
 }
 
 impl Api {
-    /// The newest version that both sides know; a daemon without a version is asked as the oldest were.
+    /// Chooses the newest API version that both sides support. A daemon that reports no version gets requests without
+    /// one.
     fn chosen(version: &Json) -> Api {
         let components = json::array(version, "/Components").iter().filter_map(|part| json::text(part, "/Name"));
         let is_podman = components.into_iter().any(|name| name.starts_with("Podman"));
@@ -329,13 +331,13 @@ impl Api {
     }
 }
 
-/// A container as it is listed.
+/// An entry of the container list.
 struct Container {
     id: String,
     name: String,
     image: String,
     service: Option<String>,
-    /// Unix seconds.
+    /// Creation time in Unix seconds.
     created: Option<u64>,
     healthy: Option<bool>,
 }
@@ -347,7 +349,7 @@ impl Container {
             out.fault(format!("a container has the id {}, which cannot be asked for", quote(id)));
             return None;
         }
-        // A link to a container is one more name, with the name of the other one before it.
+        // A link to a container is a further name, prefixed with the name of the linking container.
         let names = json::array(entry, "/Names").iter().filter_map(Json::as_str);
         let name = names.min_by_key(|name| name.matches('/').count()).unwrap_or(id);
         let status = json::text(entry, "/Status").unwrap_or_default();
@@ -362,7 +364,7 @@ impl Container {
         })
     }
 
-    /// The name as it may stand in the log: that of a container of Docker is plain.
+    /// The name for log messages; unusual names are quoted and cut.
     fn shown(&self) -> String {
         let is_plain = |letter: u8| letter.is_ascii_graphic();
         if self.name.len() <= 80 && self.name.bytes().all(is_plain) { self.name.clone() } else { quote(&self.name) }
@@ -375,34 +377,34 @@ impl Container {
     fn tell(
         &self,
         answer: Result<Answer>,
-        known: &mut HashMap<String, Known>,
+        known: &mut HashMap<String, ContainerState>,
         round: &Round,
         out: &mut Out,
     ) -> Result<()> {
-        let tells = round.tells;
+        let options = round.options;
         out.read_now();
         let stats = document(answer?, "the statistics of a container")?;
         if json::text(&stats, "/read") == Some(NEVER) {
             return Ok(());
         }
-        let label = if tells.names { &self.name } else { &self.id };
+        let label = if options.names { &self.name } else { &self.id };
         let tags = Tags::one("container", label);
         let known = known.entry(self.id.clone()).or_default();
         known.tags = tags.clone();
         self.tell_listed(label, &tags, round.now, out);
-        // First: it may forget what was before, of all.
+        // First, because it may reset the counters of all metrics of the container.
         tell_io(&stats, &tags, &mut known.io, round, out);
         tell_cpu(&stats, &tags, &mut known.cpu, round, out);
         out.pick(&json::row(&stats, THROTTLING), THROTTLING, &tags);
-        if tells.memory {
+        if options.memory {
             tell_memory(&stats, &tags, out);
         }
-        if tells.memory && tells.detailed {
+        if options.memory && options.detailed {
             out.pick(&json::row(&stats, MEMORY_DETAILS), MEMORY_DETAILS, &tags);
         }
         for (iface, counters) in stats.pointer("/networks").and_then(Json::as_object).into_iter().flatten() {
             tell_traffic(iface, counters, TRAFFIC, &tags, out);
-            if tells.detailed {
+            if options.detailed {
                 tell_traffic(iface, counters, TRAFFIC_DETAILS, &tags, out);
             }
         }
@@ -421,7 +423,7 @@ impl Container {
     }
 }
 
-/// Nanoseconds of processor time: of the container, and of all processors together or by the clock.
+/// A sample in nanoseconds: CPU time of the container, and total CPU time of the host or wall-clock time.
 #[derive(Clone, Copy)]
 struct Cpu {
     used: u64,
@@ -429,19 +431,19 @@ struct Cpu {
 }
 
 impl Cpu {
-    /// `None` where a container does not run, or a first sample is not there.
+    /// `None` if the container is not running or the sample is missing.
     fn read(part: &Json) -> Option<Cpu> {
         let whole = json::count(part, "/system_cpu_usage").filter(|whole| *whole > 0)?;
         Some(Cpu { used: json::count(part, "/cpu_usage/total_usage")?, whole })
     }
 
-    /// By the moment of the sample.
+    /// The sample with the wall-clock time at which it was read.
     fn by_clock(stats: &Json) -> Option<Cpu> {
         let used = json::count(stats, "/cpu_stats/cpu_usage/total_usage")?;
         Some(Cpu { used, whole: rfc3339_nanos(json::text(stats, "/read")?)? })
     }
 
-    /// The container's share since then; `None` where a counter went back or stood still.
+    /// The container's share of the time since `before`. `None` if a counter went back or the total did not change.
     fn share_since(self, before: Cpu) -> Option<f64> {
         let used = self.used.checked_sub(before.used)?;
         let whole = self.whole.checked_sub(before.whole).filter(|whole| *whole > 0)?;
@@ -456,7 +458,7 @@ fn tell_cpu(stats: &Json, tags: &Tags, known: &mut Option<Cpu>, round: &Round, o
     let share_since = |before: Option<Cpu>| now?.share_since(before?);
     let own = share_since(before);
     let cpus = cpus(stats, round.cpus).map(|cpus| cpus as f64);
-    // The clock is that of one processor.
+    // Wall-clock time corresponds to the time of one CPU.
     let (of_host, of_cpu) = match round.is_podman {
         true => (own.zip(cpus).map(|(share, cpus)| share / cpus), own),
         false => (share_since(sample("precpu_stats")).or(own), own.zip(cpus).map(|(share, cpus)| share * cpus)),
@@ -468,8 +470,8 @@ fn tell_cpu(stats: &Json, tags: &Tags, known: &mut Option<Cpu>, round: &Round, o
     }
 }
 
-/// The processors that a container sees. Old daemons leave that out: those of the host are meant, of which `percpu_usage` may
-/// have more than are there, and with cgroup v2 none.
+/// The number of CPUs available to the container. If an old daemon does not report it, that of the host; `percpu_usage`
+/// may have more entries than there are CPUs, and has none with cgroup v2.
 fn cpus(stats: &Json, of_host: Option<u64>) -> Option<u64> {
     let of_each = json::array(stats, "/cpu_stats/cpu_usage/percpu_usage").len() as u64;
     let known = [json::count(stats, "/cpu_stats/online_cpus"), of_host, Some(of_each)];
@@ -484,7 +486,7 @@ fn of_containers(error: Error) -> Error {
     allowed_by(error, "CONTAINERS")
 }
 
-/// An error of a path that docker-socket-proxy lets through when that is set.
+/// Adds a hint to the error of a path that docker-socket-proxy allows only if the setting `name` is on.
 fn allowed_by(error: Error, name: &str) -> Error {
     match error {
         Error::Status { address, status, problem } if REFUSED.contains(&status) => {
@@ -502,7 +504,7 @@ fn document(answer: Answer, wanted: &'static str) -> Result<Json> {
     json::document(&answer.text, wanted).map_err(|error| answer.unread(&error))
 }
 
-/// What is used is told as the command `docker stats` tells it: without the part of the cache that can be given back.
+/// Used memory is computed as `docker stats` does: without the inactive file cache.
 fn tell_memory(stats: &Json, tags: &Tags, out: &mut Out) {
     out.pick(&json::row(stats, MEMORY), MEMORY, tags);
     let Some(usage) = json::count(stats, "/memory_stats/usage") else { return };
@@ -515,7 +517,7 @@ fn tell_memory(stats: &Json, tags: &Tags, out: &mut Out) {
     }
 }
 
-/// A device that lies on others among those listed counts nothing: its bytes are those of the others, once more.
+/// Devices that are built on other listed devices are left out, because their bytes are counted by those already.
 fn tell_io(stats: &Json, tags: &Tags, known: &mut [Meter<Device>; 2], round: &Round, out: &mut Out) {
     let entries = json::array(stats, "/blkio_stats/io_service_bytes_recursive");
     let number = |entry: &Json, place| json::count(entry, place).unwrap_or_default();

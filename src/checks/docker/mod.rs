@@ -1,4 +1,4 @@
-//! The check that asks the daemon of containers. Configured in `conf/docker.ini`.
+//! The check for containers, configured in `conf/docker.ini`.
 
 mod docker_stats;
 

@@ -1,4 +1,4 @@
-//! DataNode of HDFS: its space, failed volumes, what it reads and writes, and its JVM (Hadoop documentation, "Metrics";
+//! hadoop_datanode: space, failed volumes, traffic and JVM of an HDFS DataNode (Hadoop documentation, "Metrics";
 //! org.apache.hadoop.hdfs.server.datanode.metrics.DataNodeMetrics, FSDatasetMBean).
 
 use super::CONF;
@@ -66,7 +66,7 @@ static DAEMON: Daemon = Daemon {
     tell,
 };
 
-/// Newer versions tell the same a second time, behind a dash and a number.
+/// Newer versions have a second MBean with the same values, whose name ends with a dash and a number.
 const DATASET: Part = as_one("Hadoop:service=DataNode,name=FSDatasetState*", SPACE);
 
 const SPACE: &[Field] = &[
@@ -77,10 +77,10 @@ const SPACE: &[Field] = &[
     gauge("/EstimatedCapacityLostTotal", "datanode_estimatedcapacitylosttotal", "bytes").int(),
     gauge("/NumBlocksCached", "datanode_numblockscached", "blocks").int(),
 ];
-/// Of what HDFS has or may have: what others have on these disks is not in it.
+/// Percent of the space that HDFS uses or can use. Space used by other programs on these disks is not included.
 const USED: Field = percent("", "datanode_du_percent").reaction(-3);
 
-/// A DataNode has one MBean of its activity; several of one process are added up.
+/// A DataNode has one MBean for its activity; if a process runs several DataNodes, they are added up.
 const TRAFFIC: &[Field] = &[
     rate("/BytesRead", "datanode_bytesread", "bytes/s"),
     rate("/BytesWritten", "datanode_byteswritten", "bytes/s"),

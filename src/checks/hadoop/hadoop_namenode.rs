@@ -1,5 +1,5 @@
-//! NameNode of HDFS: space, blocks and DataNodes of the cluster, operations, calls, and its JVM (Hadoop documentation, "Metrics";
-//! org.apache.hadoop.hdfs.server.namenode.FSNamesystem, NameNodeMXBean).
+//! hadoop_namenode: space, blocks and DataNodes of the cluster, and operations, RPC calls and JVM of an HDFS NameNode
+//! (Hadoop documentation, "Metrics"; org.apache.hadoop.hdfs.server.namenode.FSNamesystem, NameNodeMXBean).
 
 use super::CONF;
 use super::servlet::{self, Daemon, JVM, Part, apart, as_one, collectors, each, memory, process, sums, tell_cluster};
@@ -77,7 +77,7 @@ static DAEMON: Daemon = Daemon {
         "qry=Hadoop:service=NameNode,name=FSNamesystem*",
         "qry=Hadoop:service=NameNode,name=NameNodeActivity",
         "qry=Hadoop:service=NameNode,name=RpcActivityForPort*",
-        // The whole of it is a list of all DataNodes.
+        // The whole MBean includes a list of all DataNodes.
         "get=Hadoop:service=NameNode,name=NameNodeInfo::PercentRemaining",
         JVM,
     ],
@@ -99,7 +99,7 @@ const NAMESYSTEM_NAME: &str = "Hadoop:service=NameNode,name=FSNamesystem*";
 const NAMESYSTEM: Part = apart(NAMESYSTEM_NAME, CLUSTER, &[HA_STATE, FS_STATE]);
 const INFO: Part = apart("Hadoop:service=NameNode,name=NameNodeInfo", REST, &[]);
 const PORTS: &str = "Hadoop:service=NameNode,name=RpcActivityForPort*";
-/// active, standby or observer; active where there is one NameNode.
+/// active, standby or observer; active if there is only one NameNode.
 const HA_STATE: &str = "/tag.HAState";
 /// Operational or safeMode.
 const FS_STATE: &str = "/FSState";
@@ -107,7 +107,7 @@ const FS_STATE: &str = "/FSState";
 const ACTIVE: Field = gauge("", "namenode_is_active", "0 or 1").int();
 const SAFE: Field = gauge("", "namenode_is_in_safe_mode", "0 or 1").int();
 
-/// Where there are two lines for a metric, the second is the older name of the cell.
+/// If a metric has two lines, the second one has the cell's name in older versions.
 const CLUSTER: &[Field] = &[
     gauge("/CapacityTotal", "namenode_capacitytotal", "bytes").int(),
     gauge("/CapacityUsed", "namenode_capacityused", "bytes").int(),
@@ -140,7 +140,7 @@ const REST: &[Field] = &[
     gauge("/NonDfsUsedSpace", "namenode_nondfsusedspace", "bytes").int(),
 ];
 
-/// Of the namesystem, what a standby tells of itself.
+/// Values of the namesystem that a standby NameNode reports about itself.
 const OWN: &[Field] = &[
     gauge("/LastCheckpointTime", "namenode_lastcheckpointtime", "unix s").int().scale(0.001),
     gauge("/TransactionsSinceLastCheckpoint", "namenode_transactionssincelastcheckpoint", "transactions").int(),
@@ -160,7 +160,7 @@ const OPERATIONS: &[Field] = &[
     gauge("/SafeModeTime", "namenode_safemodetime", "ms").int(),
 ];
 
-/// Of all ports for calls, of which there may be one for clients, one for DataNodes and one for signs of life.
+/// Summed over all RPC ports: there may be one each for clients, DataNodes and heartbeats.
 const CALLS: &[Field] = &[
     rate("/ReceivedBytes", "namenode_receivedbytes", "bytes/s"),
     rate("/SentBytes", "namenode_sentbytes", "bytes/s"),

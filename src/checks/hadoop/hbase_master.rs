@@ -1,5 +1,5 @@
-//! HBase Master: region servers, requests and regions in transition of the cluster, and the master's own calls and JVM (HBase
-//! Reference Guide, "HBase Metrics"; org.apache.hadoop.hbase.master.MetricsMasterSource).
+//! hbase_master: region servers, requests and regions in transition of the cluster, and RPC calls and JVM of the HBase
+//! Master (HBase Reference Guide, "HBase Metrics"; org.apache.hadoop.hbase.master.MetricsMasterSource).
 
 use super::CONF;
 use super::servlet::{
@@ -75,7 +75,7 @@ static DAEMON: Daemon = Daemon {
 
 const IS_ACTIVE: &str = "/tag.isActiveMaster";
 const SERVER: Part = apart("Hadoop:service=HBase,name=Master,sub=Server", SERVERS, &[IS_ACTIVE]);
-/// Old versions write AssignmentManger.
+/// Old versions misspell it as AssignmentManger.
 const ASSIGNMENT: Part = apart("Hadoop:service=HBase,name=Master,sub=Assignment*", TRANSITIONS, &[]);
 const BALANCER: Part = apart("Hadoop:service=HBase,name=Master,sub=Balancer", BALANCING, &[]);
 

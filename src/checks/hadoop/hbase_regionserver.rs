@@ -1,5 +1,6 @@
-//! HBase RegionServer: requests, cache of blocks, memory and files of its stores, compactions, and its calls and JVM (HBase Reference
-//! Guide, "HBase Metrics"; org.apache.hadoop.hbase.regionserver.MetricsRegionServerSource).
+//! hbase_regionserver: requests, block cache, memory and files of the stores, compactions, RPC calls and JVM of an
+//! HBase RegionServer (HBase Reference Guide, "HBase Metrics";
+//! org.apache.hadoop.hbase.regionserver.MetricsRegionServerSource).
 
 use super::CONF;
 use super::servlet::{self, Daemon, HBASE_JVM, JVM, Part, apart, as_one, collectors, garbage, memory, process};
@@ -125,7 +126,7 @@ const SERVER: &[Field] = &[
     gauge("/blockCacheCount", "hregion_node_blockcachecount", "blocks").int().reaction(-3),
     gauge("/blockCacheSize", "hregion_node_blockcachesize", "bytes").int(),
     percent("/blockCacheExpressHitPercent", "hregion_node_blockcacheexpresshitpercent"),
-    // Before 1.0, and since.
+    // The names before 1.0, and since.
     percent("/blockCountHitPercent", "hregion_node_blockcounthitpercent"),
     percent("/blockCacheCountHitPercent", "hregion_node_blockcounthitpercent"),
     counter("/slowAppendCount", "hregion_node_slowappendcount", "operations").reaction(-1),
@@ -158,7 +159,7 @@ const SERVER: &[Field] = &[
     rate("/mutationsWithoutWALCount", "hregion_node_mutationswithoutwalcount", "1/s"),
 ];
 
-/// Of the same MBean, told where there is something to tell.
+/// Cells of the same MBean that are emitted by the check itself, because they are not always present or meaningful.
 const UNTABLED: Part =
     apart("Hadoop:service=HBase,name=RegionServer,sub=Server", HEDGED, &[MUTATE.cell, PUTS[0], PUTS[1]]);
 const HEDGED: &[Field] = &[
@@ -166,7 +167,7 @@ const HEDGED: &[Field] = &[
     counter("/hedgedReadWins", "hregion_node_hedgedreadwins", "reads"),
 ];
 const MUTATE: Field = rate("/Mutate_num_ops", "hregion_node_mutate_num_ops", "1/s");
-/// In whose place there are these since 1.4.
+/// Replace [`MUTATE`] since 1.4.
 const PUTS: [&str; 2] = ["/Put_num_ops", "/PutBatch_num_ops"];
 
 const CALLS: &[Field] = &[

@@ -1,4 +1,5 @@
-//! The REST gateway of HBase: requests, how they ended, pauses, and its JVM (org.apache.hadoop.hbase.rest.MetricsRESTSource).
+//! hbase_rest: requests, responses, pauses and JVM of HBase's REST gateway
+//! (org.apache.hadoop.hbase.rest.MetricsRESTSource).
 
 use super::CONF;
 use super::servlet::{self, Daemon, JVM, as_one, collectors, memory, threads};

@@ -1,4 +1,4 @@
-//! The Thrift gateways of HBase: calls, slow ones, those that wait, pauses, and the JVM
+//! hbase_thrift: calls, slow calls, queue, pauses and JVM of HBase's Thrift gateways
 //! (org.apache.hadoop.hbase.thrift.MetricsThriftServerSource).
 
 use super::CONF;
@@ -56,7 +56,7 @@ static DAEMON: Daemon = Daemon {
     tell: |_, _| {},
 };
 
-/// Of each kind of server, `one` and `two`.
+/// For each kind of server, `one` and `two`.
 const GATEWAY: &[Field] = &[
     gauge("/PauseTimeWithGc_99th_percentile", "hthrift_pausetimewithgc_99th_percentile", "ms").int(),
     gauge("/PauseTimeWithGc_90th_percentile", "hthrift_pausetimewithgc_90th_percentile", "ms").int(),

@@ -1,4 +1,4 @@
-//! Folders of HDFS: how large they are and how many files they hold, asked of the active NameNode by WebHDFS (Hadoop documentation,
+//! hdfs_dirsize: size and number of files of HDFS folders, from the active NameNode over WebHDFS (Hadoop documentation,
 //! "WebHDFS REST API", GETCONTENTSUMMARY).
 
 use super::CONF;
@@ -49,11 +49,12 @@ const FIELDS: &[Field] = &[
     gauge("/snapshotSpaceConsumed", "hdfs_dir_snapshotspaceconsumed", "bytes").int(),
 ];
 
-/// Folders that are asked for at a time: to add one up takes a NameNode work, during which others wait.
+/// Maximum number of folders requested at the same time. Summing up a folder is expensive for a NameNode and blocks
+/// other clients.
 const AT_ONCE: usize = 4;
-/// Statuses of refusals that say why.
+/// HTTP statuses of errors whose body says why.
 const SAYING_WHY: &[u16] = &[400, 403, 404, 500, 503];
-/// What a NameNode refuses with that is not the active one, or not yet.
+/// Exceptions of a NameNode that is not active, or not yet.
 const NOT_ACTIVE: [&str; 3] = ["StandbyException", "RetriableException", "ObserverRetryOnActiveException"];
 const LOGIN: &str = "; without Kerberos a NameNode believes the name under user; with Kerberos write a delegation token under token, \
                      or let namenodes name a gateway that takes auth, user and pass, as Knox";
@@ -86,13 +87,13 @@ fn build(section: &Section) -> Result<Box<dyn Check>> {
     Ok(Box::new(Sizes { http: Http::of(namenodes), count, active, login, token, folders, untold }))
 }
 
-/// A folder that is asked for.
+/// A folder to report.
 struct Folder {
     path: String,
-    /// The value of the tag hadoop_dir.
+    /// Value of the tag `hadoop_dir`.
     tag: String,
     pace: Pace,
-    /// How long the last answer took.
+    /// Response time of the last request.
     took: Duration,
 }
 
@@ -109,14 +110,14 @@ impl Folder {
 
 struct Sizes {
     http: Http,
-    /// How many NameNodes there are, and the place of the one that was active.
+    /// Number of NameNodes, and index of the active one.
     count: usize,
     active: usize,
-    /// What is behind each question.
+    /// Query parameters of the login, appended to every request.
     login: String,
     token: Option<String>,
     folders: Vec<Folder>,
-    /// Folders that cannot be told, and why.
+    /// Folders that cannot be reported, and why.
     untold: Vec<(String, String)>,
 }
 
@@ -134,7 +135,7 @@ impl Check for Sizes {
 }
 
 impl Sizes {
-    /// Asks the NameNodes, first the one that was active, until one says that it is.
+    /// Asks the NameNodes until one says that it is active, starting with the last active one.
     fn find_active(&mut self, cx: &Context) -> Result<()> {
         let mut errors = Vec::new();
         for _ in 0..self.count {
@@ -154,7 +155,7 @@ impl Sizes {
         }
     }
 
-    /// The places of the folders that are asked for now, those that take long behind the others.
+    /// The indices of the folders that are due, the slow ones last.
     fn due(&mut self, out: &mut Out) -> Vec<usize> {
         let mut due = Vec::new();
         for (place, folder) in self.folders.iter_mut().enumerate() {
@@ -169,7 +170,7 @@ impl Sizes {
         due.into_iter().map(|(_, place)| place).collect()
     }
 
-    /// Tells these folders, which are asked for at the same time.
+    /// Requests these folders at the same time and emits them.
     fn tell(&mut self, places: &[usize], cx: &Context, out: &mut Out) {
         let paths = places.iter().filter_map(|place| Some(self.folders.get(*place)?.path.clone()));
         let paths: Vec<String> = paths.collect();
@@ -185,8 +186,8 @@ impl Sizes {
         }
     }
 
-    /// Asks that of the NameNode in use, for all of these paths at the same time: each answer's member of that name with the place
-    /// of its path, and how long it took.
+    /// Sends the operation for all of these paths to the active NameNode, at the same time. Returns, for each path, its
+    /// index, the response time, and the member of the answer with this name.
     fn ask(
         &mut self,
         paths: &[String],
@@ -218,15 +219,15 @@ impl Sizes {
     }
 }
 
-/// Why there is no answer to a question.
+/// Why there is no answer.
 enum Refusal {
-    /// Another NameNode may answer it.
+    /// Another NameNode may be able to answer.
     NotActive(Error),
-    /// What the active one says.
+    /// The error message of the active NameNode.
     Said(String),
 }
 
-/// The member of that name of an answer.
+/// The member of the answer with this name.
 fn read(answer: &Answer, member: &str, token: Option<&str>) -> Result<Value, Refusal> {
     let mut document: Value = serde_json::from_str(&answer.text).unwrap_or_default();
     if let Some(found) = document.get_mut(member).filter(|found| found.is_object()) {
@@ -237,7 +238,7 @@ fn read(answer: &Answer, member: &str, token: Option<&str>) -> Result<Value, Ref
         return Err(wrong.map_or_else(Refusal::NotActive, |()| Refusal::Said(String::new())));
     };
     let message = json::text(&document, "/RemoteException/message").unwrap_or_default();
-    // Some repeat what they were shown.
+    // Some versions repeat the token in their message.
     let message = token.map_or_else(|| message.into(), |token| message.replace(token, "***"));
     let said = format!("HTTP {}: {}: {}", answer.status, quote(exception), quote(&message));
     let remedy = match exception {
@@ -252,7 +253,7 @@ fn read(answer: &Answer, member: &str, token: Option<&str>) -> Result<Value, Ref
     Err(Refusal::Said(format!("{said}{remedy}")))
 }
 
-/// No limit is -1, and of the root the largest number there is.
+/// A quota of -1 means that there is none; for the root it is the largest possible number.
 fn tell_summary(summary: &Value, tag: &str, out: &mut Out) {
     let known = |field: &'static Field| Some((field.cell, json::count(summary, field.cell)?));
     let row = Row::of(FIELDS.iter().filter_map(known).filter(|(_, count)| *count < NO_COUNT));

@@ -1,4 +1,4 @@
-//! Hadoop and what belongs to it: the checks of `conf/hadoop.ini`.
+//! Checks of Hadoop and its relatives, configured in `conf/hadoop.ini`.
 
 pub mod hadoop_datanode;
 pub mod hadoop_namenode;

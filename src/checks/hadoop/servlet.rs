@@ -1,5 +1,5 @@
-//! What the checks of the daemons of Hadoop and HBase are made of: MBeans, asked of the JMX servlet that each of them has on its
-//! web port, and told by tables (org.apache.hadoop.jmx.JMXJsonServlet).
+//! The base of the checks for Hadoop and HBase daemons: requests MBeans from the JMX servlet on a daemon's web port,
+//! and emits them by tables (org.apache.hadoop.jmx.JMXJsonServlet).
 
 use crate::check::{Check, Context, Out, jvm};
 use crate::config::section::Section;
@@ -14,10 +14,10 @@ use std::collections::HashMap;
 use std::io::Read;
 use std::time::{Duration, Instant};
 
-/// The key of all of them, beside those of HTTP.
+/// The keys of these checks besides those of HTTP.
 pub const KEYS: &[&str] = &["jmx"];
 
-/// The query for what every Java virtual machine has, and for what HBase tells of it besides.
+/// The queries for the MBeans that every JVM has, and for those that HBase adds about the JVM.
 pub const JVM: &str = "qry=java.lang:*";
 pub const HBASE_JVM: &str = "qry=Hadoop:service=HBase,name=JvmMetrics";
 const MEMORY: &str = "java.lang:type=Memory";
@@ -25,36 +25,36 @@ const THREADS: &str = "java.lang:type=Threading";
 const SYSTEM: &str = "java.lang:type=OperatingSystem";
 const COLLECTORS: &str = "java.lang:type=GarbageCollector,name=*";
 const RUNTIME: Part = apart("java.lang:type=Runtime", &[], &["/StartTime"]);
-/// Of a collector that has run once.
+/// Exists only if the collector has run at least once.
 const LAST_RUN: &str = "/LastGcInfo/duration";
 
-/// A daemon counts anew what it tells of itself when it is asked, but not before ten seconds have passed (MetricsSourceAdapter): until
-/// then the same numbers come again, in which nothing can be seen of the time since.
+/// A daemon updates its own metrics when they are read, but at most every ten seconds (MetricsSourceAdapter). Until
+/// then the same values are returned, and a rate computed from them would be 0.
 const COUNTED_ANEW: Duration = Duration::from_secs(11);
 
-/// Queries that change the form of the answer.
+/// Query parameters that change the format of the answer; they are removed.
 const REFORMED: [&str; 2] = ["description", "callback"];
-/// Queries that say which MBeans are wanted.
+/// Query parameters that select MBeans.
 const CHOSEN: [&str; 2] = ["qry", "get"];
 
-/// One kind of daemon.
+/// A kind of daemon.
 pub struct Daemon {
-    /// With its article: "a NameNode of HDFS".
+    /// Its name with an article: "a NameNode of HDFS".
     pub kind: &'static str,
-    /// Queries by which the servlet tells what is wanted and little else: some MBeans are megabytes, and take the daemon as much
-    /// work.
+    /// The queries to send. They select little more than the wanted MBeans, because some MBeans have megabytes and are
+    /// expensive for the daemon.
     pub questions: &'static [&'static str],
-    /// Every such daemon has the MBean of the first.
+    /// Every daemon of this kind has the MBean of the first part.
     pub parts: &'static [Part],
-    /// Tells what is no matter of a table.
+    /// Emits what the tables cannot express.
     pub tell: fn(&MBeans, &mut Out),
 }
 
-/// MBeans, and what is told of them.
+/// One or more MBeans, and how to emit them.
 pub struct Part {
     pattern: &'static str,
     fields: &'static [Field],
-    /// Places that are wanted beside the cells of the table.
+    /// Cells to read besides those of the table.
     more: &'static [&'static str],
     told: Told,
 }
@@ -71,22 +71,22 @@ const fn part(pattern: &'static str, fields: &'static [Field], told: Told) -> Pa
     Part { pattern, fields, more: &[], told }
 }
 
-/// Told as one: by each line of the table the first MBean that has its cell.
+/// Emits all matching MBeans as one: each field uses the first MBean that has its cell.
 pub const fn as_one(pattern: &'static str, fields: &'static [Field]) -> Part {
     part(pattern, fields, Told::AsOne)
 }
 
-/// Each MBean by itself; what stands in its name for the `*` is the tag, in small letters.
+/// Emits each MBean on its own. The text matched by `*` in its name is the tag's value, in lower case.
 pub const fn each(pattern: &'static str, tag: &'static str, fields: &'static [Field]) -> Part {
     part(pattern, fields, Told::Each(tag))
 }
 
-/// Several that count the same, added up.
+/// Emits the sums over all matching MBeans.
 pub const fn sums(pattern: &'static str, fields: &'static [Field]) -> Part {
     part(pattern, fields, Told::Sums)
 }
 
-/// Told by the check itself, with these places beside the table.
+/// Emits nothing by itself: the check reads the table's cells and those in `more`.
 pub const fn apart(pattern: &'static str, fields: &'static [Field], more: &'static [&'static str]) -> Part {
     Part { pattern, fields, more, told: Told::Apart }
 }
@@ -99,17 +99,18 @@ pub const fn threads(fields: &'static [Field]) -> Part {
     as_one(THREADS, fields)
 }
 
-/// The process, as the operating system knows it.
+/// The process, from the operating system's MBean.
 pub const fn process(fields: &'static [Field]) -> Part {
     as_one(SYSTEM, fields)
 }
 
-/// What HBase tells of collectors of garbage; how much memory is used shows whether it is told anew.
+/// HBase's metrics of garbage collection. Used memory is read as well, because it shows whether the values have been
+/// updated.
 pub const fn garbage(fields: &'static [Field]) -> Part {
     Part { more: &["/MemHeapUsedM"], ..as_one("Hadoop:service=HBase,name=JvmMetrics", fields) }
 }
 
-/// Collectors of garbage that have run, under the tag gctype.
+/// Garbage collectors that have run, with the tag `gctype`.
 pub const fn collectors(fields: &'static [Field]) -> Part {
     part(COLLECTORS, fields, Told::Collectors)
 }
@@ -120,22 +121,22 @@ impl Part {
         Wanted { pattern: self.pattern, places: places.collect() }
     }
 
-    /// What its MBeans tell, as one.
+    /// The cells of its MBeans as one row.
     pub fn row<'m>(&self, mbeans: &'m MBeans) -> Row<'m> {
         mbeans.row(&self.wanted())
     }
 
-    /// The text in that place.
+    /// The text at this place.
     pub fn text<'m>(&self, mbeans: &'m MBeans, place: &str) -> Option<&'m str> {
         mbeans.text(&self.wanted(), place)
     }
 
-    /// Whether its MBeans tell again what they told before: then there are no rates.
+    /// Whether its MBeans have the same values as before; then no rates are emitted.
     pub fn is_repeated(&self, mbeans: &MBeans) -> bool {
         mbeans.is_repeated(&self.wanted())
     }
 
-    /// By its table, as one.
+    /// Emits its table, with all MBeans as one.
     pub fn tell_as_one(&self, mbeans: &MBeans, out: &mut Out) {
         self.pick(&self.row(mbeans), self.is_repeated(mbeans), &Tags::default(), out);
     }
@@ -181,7 +182,7 @@ impl Part {
             let counts = found.iter().filter_map(|(mbean, _)| Some((mbean.name().to_string(), count(mbean.row())?)));
             let counts: HashMap<String, u64> = counts.collect();
             if field.how == How::Rate && !counts.is_empty() {
-                // Where one went back, the total does, too: then there is no rate.
+                // If a counter went back, the total does, too; then there is no rate.
                 let total = meters.entry(field.metric).or_default().read(counts, |_| true);
                 out.put(field, total.unwrap_or_default(), &Tags::default());
             } else if let Some(sum) = counts.into_values().reduce(u64::saturating_add) {
@@ -191,11 +192,11 @@ impl Part {
     }
 }
 
-/// By metric, what several MBeans have counted.
+/// For each metric, the counters of the MBeans that are summed up.
 type Meters = HashMap<&'static str, Meter<String>>;
 
-/// Of several daemons of a cluster one is active, and tells what is of the cluster: where all are watched, each number is told
-/// once. `None`: it knows no such thing.
+/// Emits the metrics of the cluster, if this daemon is the active one. If every daemon of the cluster is monitored,
+/// each metric is emitted once. `is_active` is `None` if the daemon does not report it; then it counts as active.
 pub fn tell_cluster(is_active: Option<bool>, flag: &'static Field, parts: &[Part], mbeans: &MBeans, out: &mut Out) {
     if let Some(is_active) = is_active {
         out.put(flag, u64::from(is_active), &Tags::default());
@@ -205,13 +206,13 @@ pub fn tell_cluster(is_active: Option<bool>, flag: &'static Field, parts: &[Part
     }
 }
 
-/// A check of that kind of daemon, whose JMX servlet is at the address under the key `jmx`.
+/// A check for this kind of daemon. The key `jmx` has the address of its JMX servlet.
 ///
 /// # Errors
 /// A mistake in the section.
 pub fn check(section: &Section, daemon: &'static Daemon) -> Result<Box<dyn Check>> {
     let (address, has_query) = address(section.required("jmx", "http://127.0.0.1:9870/jmx")?);
-    // An attribute that is not there is answered with 404.
+    // A missing attribute is answered with 404.
     let endpoint = Endpoint::read(&section.with("jmx", &address), KEYS)?.hearing(&[404]);
     let wanted = daemon.parts.iter().chain([&RUNTIME]).map(Part::wanted).collect();
     let questions = daemon.questions.iter().map(|query| Question::get(&format!("?{query}"))).collect();
@@ -219,7 +220,7 @@ pub fn check(section: &Section, daemon: &'static Daemon) -> Result<Box<dyn Check
     Ok(Box::new(Servlet { http, daemon, questions, wanted, has_query, is_whole, told, meters }))
 }
 
-/// Without queries that change the form of the answer; whether others say which MBeans are wanted.
+/// Removes query parameters that change the format. Also returns whether the query selects MBeans.
 fn address(text: &str) -> (String, bool) {
     let Some((page, query)) = text.split_once('?') else { return (text.into(), false) };
     let is_one_of = |pair: &&str, names: &[&str]| pair.split('=').next().is_some_and(|name| names.contains(&name));
@@ -233,11 +234,11 @@ struct Servlet {
     daemon: &'static Daemon,
     questions: Vec<Question>,
     wanted: Vec<Wanted>,
-    /// The address itself says which MBeans are wanted.
+    /// The configured address selects the MBeans.
     has_query: bool,
-    /// All are asked for at once, as of a version that calls its MBeans otherwise.
+    /// Everything is requested at once, because the daemon's version names its MBeans differently.
     is_whole: bool,
-    /// By name, what each MBean of the daemon told when it was counted last, and when that was.
+    /// For each MBean of the daemon, by name: its last values, and when they were first seen.
     told: HashMap<String, (Cells, Instant)>,
     meters: Meters,
 }
@@ -273,7 +274,7 @@ impl Servlet {
         self.wanted.first().is_some_and(|first| !mbeans.of(first).is_empty())
     }
 
-    /// Marks what is told again as it was told before.
+    /// Marks the MBeans whose values have not been updated since the last run.
     fn see_what_is_repeated(&mut self, mbeans: &mut MBeans, at: Instant) {
         let mut told = HashMap::new();
         for mbean in mbeans.of_daemon() {
@@ -301,7 +302,7 @@ impl Servlet {
         whole
     }
 
-    /// All questions at the same time. One that fails costs what it would have told; where all fail, so does the run.
+    /// Sends all queries at the same time. If one fails, only its MBeans are missing; if all fail, the run fails.
     fn ask_for_parts(&mut self, cx: &Context, out: &mut Out) -> Result<MBeans> {
         let Servlet { http, questions, wanted, .. } = self;
         let (mut found, mut errors) = (MBeans::default(), Vec::new());
@@ -326,7 +327,7 @@ impl Servlet {
         Ok(found)
     }
 
-    /// All of them at once, of which nothing is kept but what is wanted.
+    /// Requests all MBeans at once, and keeps only those that are wanted.
     fn ask_for_all(&mut self, cx: &Context) -> Result<MBeans> {
         let Servlet { http, wanted, .. } = self;
         let read = cx.stream(http, "", |body| {
@@ -337,7 +338,7 @@ impl Servlet {
     }
 }
 
-/// What was read, or why that is no answer of a JMX servlet, as `refuse` says it.
+/// The MBeans, or the error that `refuse` makes of the reason why the answer is none of a JMX servlet.
 fn understood(read: Result<Option<MBeans>, String>, refuse: impl FnOnce(&str) -> Result<()>) -> Result<MBeans> {
     let wanted = "MBeans of the JMX servlet as JSON";
     let refused = match read {
@@ -348,7 +349,7 @@ fn understood(read: Result<Option<MBeans>, String>, refuse: impl FnOnce(&str) ->
     refused.map(|()| MBeans::default())
 }
 
-/// What helps where the daemon refuses.
+/// Adds a remedy to the error if the daemon refuses access.
 fn explained(error: Error) -> Error {
     let Error::Status { address, status, problem } = error else { return error };
     let remedy = match status {

@@ -1,5 +1,6 @@
-//! ZooKeeper: requests, latency, nodes and sessions of one server, from its answer to `mntr`, or from its AdminServer where that is
-//! not allowed (ZooKeeper Administrator's Guide, "The Four Letter Words" and "The AdminServer").
+//! zookeeper: requests, latency, nodes and sessions of a ZooKeeper server, from its answer to `mntr`, or from its
+//! AdminServer if `mntr` is not allowed (ZooKeeper Administrator's Guide, "The Four Letter Words" and "The
+//! AdminServer").
 
 use super::CONF;
 use crate::check::chart::Chart;
@@ -53,10 +54,10 @@ const CHARTS: &[Chart] = &[
 const PORT: u16 = 2181;
 
 const UP: Field = gauge("", "zk_up", "0 or 1").int();
-/// It leads, or is alone.
+/// It is the leader or a standalone server.
 const LEADS: Field = gauge("", "zk_is_leader", "0 or 1").int();
 
-/// Cells are called as by the AdminServer; `mntr` has zk_ before them.
+/// Cells have the AdminServer's names; `mntr` prefixes them with zk_.
 const FIELDS: &[Field] = &[
     gauge("avg_latency", "zk_avg_latency", "ms"),
     gauge("max_latency", "zk_max_latency", "ms"),
@@ -80,7 +81,7 @@ const FIELDS: &[Field] = &[
     counter("auth_failed_count", "zk_auth_failed_count", "logins").float(),
 ];
 
-/// Of the ensemble, as its leader knows it.
+/// Metrics of the ensemble, from its leader.
 const ENSEMBLE: &[Field] = &[
     gauge("followers", "zk_followers", "servers"),
     gauge("learners", "zk_learners", "servers"),
@@ -89,33 +90,33 @@ const ENSEMBLE: &[Field] = &[
     gauge("pending_syncs", "zk_pending_syncs", "servers"),
 ];
 
-/// What the key `more` asks for.
+/// Further metrics selected by the key `more`.
 const MORE: Field = gauge("", "zk_{more}", "");
 
-/// In the answer of a server that has lost the others.
+/// Part of the answer of a server that has lost its quorum.
 const IDLE: &str = "not currently serving requests";
 const NO_QUORUM: &str = "does not serve requests: it finds too few of the other servers, or has just started";
-/// In the answer of a server that may not answer to `mntr`, as from 3.5.3 on unless zoo.cfg says otherwise.
+/// Part of the answer of a server that does not allow `mntr`: the default since 3.5.3.
 const FORBIDDEN: &str = "not in the whitelist";
 const REMEDY: &str = "does not answer to mntr: add 4lw.commands.whitelist=mntr,srvr to its zoo.cfg, or set admin to the address \
                       of its AdminServer";
-/// Where the AdminServer is unless the section says so.
+/// Default port of the AdminServer.
 const ADMIN_PORT: u16 = 8080;
 const PAGE: &str = "/commands/monitor";
-/// In the names of which there is one for every node below the root.
+/// Part of the names of metrics that exist once per node below the root.
 const UNBOUNDED: &str = "per_namespace";
 
 struct ZooKeeper {
     server: Server,
-    /// `None` for a server that is reached at a socket.
+    /// `None` for a server on a Unix socket.
     admin: Option<Http>,
-    /// `mntr` is, and the AdminServer answers.
+    /// `mntr` is not allowed, so the AdminServer is asked.
     is_forbidden: bool,
-    /// Names without zk_, and beginnings of names before a `*`.
+    /// Metric names without zk_; a `*` at the end matches any rest.
     more: Vec<String>,
 }
 
-/// Its AdminServer, named with or without the path of a command, or not at all.
+/// The AdminServer, from the key `admin`, with or without the path of a command, or at its default port.
 fn admin(section: &Section) -> Result<Http> {
     let host = section.required("host", "127.0.0.1")?;
     let host = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.into() };
@@ -138,7 +139,7 @@ impl Check for ZooKeeper {
 }
 
 impl ZooKeeper {
-    /// Whether it serves requests; then it has told its numbers.
+    /// Asks with `mntr` and emits the answer. Returns whether the server serves requests.
     fn ask(&mut self, cx: &Context, out: &mut Out) -> Result<bool> {
         let answer = cx.ask(&mut self.server, b"mntr", |_| false)?;
         let text = String::from_utf8_lossy(&answer);
@@ -148,7 +149,7 @@ impl ZooKeeper {
             self.is_forbidden = asked.is_ok();
             return asked.map_err(|error| Error::Fetch { address, problem: format!("{REMEDY}; {error}") });
         }
-        // The last line may have been cut in the middle of a number.
+        // The last line may be truncated in the middle of a number.
         let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
         let lines = whole.lines().filter_map(|line| line.strip_prefix("zk_")?.split_once('\t'));
         let state = lines.clone().find(|(name, _)| *name == "server_state").map(|(_, state)| state.trim());
@@ -161,7 +162,7 @@ impl ZooKeeper {
         Err(Error::Fetch { address, problem })
     }
 
-    /// The same through its AdminServer.
+    /// The same through the AdminServer.
     fn ask_admin(&mut self, cx: &Context, out: &mut Out) -> Result<bool> {
         let Some(admin) = &mut self.admin else { return Err(Error::daemon("there is none at a socket")) };
         let answer = cx.get(admin, PAGE)?;
@@ -174,7 +175,7 @@ impl ZooKeeper {
         Ok(is_told)
     }
 
-    /// Whether these are numbers of ZooKeeper.
+    /// Returns whether these are metrics of ZooKeeper, and emits them if so.
     fn tell(&self, cells: Vec<(&str, f64)>, state: Option<&str>, out: &mut Out) -> bool {
         let (row, none) = (Row::of(cells.iter().copied()), Tags::default());
         if !row.has_any(FIELDS) {
@@ -197,7 +198,7 @@ impl ZooKeeper {
         true
     }
 
-    /// Whether the key `more` asks for it, and no table has it. What has labels is another kind of number.
+    /// Whether the key `more` selects this metric and no table has it. Metrics with labels are never selected.
     fn is_wanted(&self, name: &str) -> bool {
         let is = |own: &String| own.strip_suffix('*').map_or(own == name, |begin| name.starts_with(begin));
         let is_known = || FIELDS.iter().chain(ENSEMBLE).any(|field| field.cell == name);
@@ -205,7 +206,7 @@ impl ZooKeeper {
     }
 }
 
-/// As Java prints it; NaN is none.
+/// A number as Java prints it; `None` for NaN.
 fn number(text: &str) -> Option<f64> {
     text.trim().parse().ok().filter(|number: &f64| number.is_finite())
 }

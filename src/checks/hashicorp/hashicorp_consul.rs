@@ -1,4 +1,5 @@
-//! Consul: runtime, Raft and what the agent counts and times, from its telemetry (Consul documentation, "Agent telemetry").
+//! hashicorp_consul: runtime, Raft, and the counters and timers of a Consul agent (Consul documentation, "Agent
+//! telemetry").
 
 use super::CONF;
 use super::server::{self, Product};
@@ -69,7 +70,7 @@ const CHARTS: &[Chart] = &[
     Chart::new("Garbage collections").of(&["consul_runtime_total_gc_runs"]),
 ];
 
-/// Of every agent.
+/// Metrics of every agent.
 const RUNTIME: &[Field] = &[
     gauge("runtime_alloc_bytes", "consul_runtime_alloc_bytes", "bytes").int(),
     counter("runtime_free_count", "consul_runtime_free_count", "objects"),
@@ -82,7 +83,7 @@ const RUNTIME: &[Field] = &[
     gauge("agent_tls_cert_expiry", "consul_agent_tls_cert_expiry", "s").int(),
 ];
 
-/// Of every server, about itself.
+/// Metrics of every server about itself.
 const SERVER: &[Field] = &[
     gauge("session_ttl_active", "consul_session_ttl_active", "sessions").int(),
     gauge(IS_LEADER, "consul_server_isleader", "0 or 1").int(),
@@ -91,7 +92,7 @@ const SERVER: &[Field] = &[
     gauge("rpc_queries_blocking", "consul_rpc_queries_blocking", "queries").int(),
 ];
 
-/// Of the cluster: each server tells them, and others than the leader do not know all of them.
+/// Metrics of the cluster. Every server reports them, but only the leader has correct values for all of them.
 const LEADER: &[Field] = &[
     gauge("raft_leader_oldestlogage", "consul_raft_leader_oldestlogage", "ms").int(),
     gauge("autopilot_healthy", "consul_autopilot_healthy", "0 or 1").int(),
@@ -126,7 +127,7 @@ const GREATEST: &[Field] = &[
 const COUNTERS: [Field; 3] = events("consul_{counter}", "1/s");
 const SAMPLES: [Field; 3] = events("consul_{sample}", "");
 
-/// `samples` is the part of them that is wanted.
+/// `samples`: which value of the samples to emit; `None`: none.
 fn tell(told: &Telemetry, samples: Option<Part>, out: &mut Out) {
     told.tell(RUNTIME, out);
     told.tell(SERVER, out);

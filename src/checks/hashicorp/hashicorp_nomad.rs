@@ -1,5 +1,5 @@
-//! Nomad: resources and allocations of a client, and the jobs of the cluster as its leader tells them, from the telemetry of an
-//! agent (Nomad documentation, "Metrics reference").
+//! hashicorp_nomad: resources and allocations of a Nomad client, and the jobs of the cluster as its leader reports them
+//! (Nomad documentation, "Metrics reference").
 
 use super::CONF;
 use super::server::{self, Product};
@@ -99,13 +99,13 @@ const AGENT: &[Field] = &[
     gauge("runtime_heap_objects", "nomad_runtime_heap_objects", "objects"),
 ];
 
-/// Of a server: this one leads.
+/// Whether this server is the leader.
 const LEADER: Field = gauge("", "nomad_is_leader", "0 or 1");
-/// What the leader alone has among its gauges, and any server.
+/// Prefixes of gauges that only the leader has, and that every server has.
 const OF_LEADER: [&str; 2] = ["nomad_job_status_", "nomad_job_summary_"];
 const OF_SERVER: [&str; 1] = ["raft_"];
 
-/// Of the cluster: the other servers have 0 in most of them.
+/// Metrics of the cluster. Other servers report 0 for most of them.
 const CLUSTER: &[Field] = &[
     gauge("nomad_heartbeat_active", "nomad_heartbeat_active", "clients"),
     gauge("nomad_blocked_evals_total_blocked", "nomad_blocked_evals_total_blocked", "evaluations"),
@@ -119,7 +119,7 @@ const CLUSTER: &[Field] = &[
     gauge("nomad_job_status_dead", "nomad_job_status_dead", "jobs"),
 ];
 
-/// Of each job, its task groups and allocations added up.
+/// Metrics of each job, summed over its task groups and allocations.
 const JOBS: &[Field] = &[
     gauge("nomad_job_summary_queued", "nomad_job_summary_queued", "allocations"),
     gauge("nomad_job_summary_complete", "nomad_job_summary_complete", "allocations"),
@@ -142,9 +142,9 @@ const GREATEST: &[Field] = &[
     gauge("raft_leader_lastcontact", "nomad_raft_leader_lastContact_max", "ms"),
 ];
 
-/// The namespace that is no tag.
+/// The namespace for which there is no tag.
 const USUAL_NAMESPACE: &str = "default";
-/// What begins the name of a run of a job behind the name of the job.
+/// What separates the job's name from the rest of the name of one of its runs.
 const CHILDREN: [&str; 2] = ["/periodic-", "/dispatch-"];
 
 fn tell(told: &Telemetry, out: &mut Out) {
@@ -157,7 +157,7 @@ fn tell(told: &Telemetry, out: &mut Out) {
         out.put(&LEADER, u64::from(is_leader), &Tags::default());
     }
     for field in CLUSTER {
-        // A leader of old without jobs does not show as one.
+        // In old versions a leader without jobs cannot be recognised.
         if let Some(value) = told.gauge(field.cell).filter(|value| is_leader || *value > 0.0) {
             out.put(field, value, &Tags::default());
         }
@@ -177,7 +177,8 @@ fn tell_jobs(told: &Telemetry, has_children: bool, out: &mut Out) {
     }
 }
 
-/// The job, runs of it under its own name; `None` for what is of none.
+/// The tags for the gauge's job. Runs are summed under their parent job, unless `has_children`. `None` if the gauge
+/// belongs to no job.
 fn tags(gauge: &Gauge, has_children: bool) -> Option<Tags> {
     let label = |name: &str| gauge.labels.iter().find(|(label, _)| *label == name).map(|(_, text)| text);
     let job = label("job")?;

@@ -1,4 +1,4 @@
-//! Vault and OpenBao: whether a node is sealed and whether it is the active one, and its telemetry (Vault documentation,
+//! hashicorp_vault: whether a Vault or OpenBao node is sealed or active, and its telemetry (Vault documentation,
 //! `/sys/health`, `/sys/metrics` and "Telemetry metrics").
 
 use super::CONF;
@@ -69,10 +69,10 @@ const CHARTS: &[Chart] = &[
     Chart::new("Garbage collections").of(&["vault_runtime_total_gc_runs"]),
 ];
 
-/// As the health has them, which needs no token; the telemetry says so too, ten seconds late.
+/// From the health endpoint, which needs no token. The telemetry has these values as well, but ten seconds late.
 const STATES: &[Field] = &[gauge("", "vault_core_unsealed", "0 or 1"), gauge("", "vault_core_active", "0 or 1")];
 
-/// Those whose unit is known.
+/// Gauges with a known unit.
 const GAUGES: &[Field] = &[
     gauge("core_performance_standby", "vault_core_performance_standby", "0 or 1"),
     gauge("core_in_flight_requests", "vault_core_in_flight_requests", "requests"),
@@ -88,7 +88,7 @@ const GAUGES: &[Field] = &[
     counter("runtime_total_gc_pause_ns", "vault_runtime_total_gc_pause_ns", "ns").float(),
     counter("runtime_total_gc_runs", "vault_runtime_total_gc_runs", "runs").float(),
 ];
-/// Any other.
+/// Any other gauge.
 const GAUGE: Field = gauge("", "vault_{gauge}", "");
 
 const MEANS: &[Field] = &[
@@ -102,7 +102,7 @@ const GREATEST: &[Field] = &[
     gauge("barrier_put", "vault_barrier_put_max", "ms"),
 ];
 
-// What they came to in ten seconds: of failures Vault counts a 0 at each success.
+// Sums over ten seconds: Vault adds 0 to the failures at every success, so the number of events means nothing.
 const REQUESTS: [Field; 3] = events("vault_audit_log_request_failure", "failures");
 const RESPONSES: [Field; 3] = events("vault_audit_log_response_failure", "failures");
 const TOKENS: [Field; 3] = events("vault_token_creation", "tokens");
@@ -114,8 +114,8 @@ const COUNTERS: &[(&str, &[Field; 3])] = &[
 
 const SAMPLES: [Field; 3] = events("vault_{sample}", "");
 
-/// Statuses by which the health says of which state a node is: standby, of a secondary for disasters, performance standby, standby
-/// without its active node, not initialised, sealed, removed.
+/// Statuses with which the health endpoint reports the state: standby, disaster recovery secondary, performance
+/// standby, standby without active node, not initialised, sealed, removed.
 const STATE: &[u16] = &[429, 472, 473, 474, 501, 503, 530];
 
 const SEALED: &str = "none while the node is sealed";
@@ -125,7 +125,7 @@ const ON_STANDBY: &str = "none while the node is on standby: the active node tel
 struct Vault {
     health: Http,
     server: Server,
-    /// The part of the samples that is wanted.
+    /// Which value of the samples to emit; `None`: none.
     samples: Option<Part>,
 }
 
@@ -137,9 +137,9 @@ impl Check for Vault {
         answer.must(is("/sealed").is_some(), "the health of Vault")?;
         let is_unsealed = is("/sealed") == Some(false);
         let is_active = is_unsealed && is("/standby") == Some(false);
-        // One that follows another cluster knows no tokens of its own.
+        // A disaster recovery secondary has no tokens of its own.
         let is_serving = is_active && json::text(&health, "/replication_dr_mode") != Some("secondary");
-        // With a token, a standby would ask the active node, and tell its numbers as if they were its own.
+        // With a token, a standby forwards the request to the active node, whose values would then appear as its own.
         let asked = if is_serving || !self.server.has_token() { self.server.ask(cx, out) } else { Ok(None) };
         let told = if is_serving { asked } else { asked.or(Ok(None)) };
         if let Ok(Some(told)) = &told {

@@ -1,4 +1,4 @@
-//! Consul, Nomad and Vault: the checks of `conf/hashicorp.ini`.
+//! Checks of Consul, Nomad and Vault, configured in `conf/hashicorp.ini`.
 
 pub mod hashicorp_consul;
 pub mod hashicorp_nomad;

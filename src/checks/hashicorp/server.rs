@@ -1,5 +1,4 @@
-//! A question to Consul, Nomad or Vault for its telemetry: the address and the token that the section says, and what a refusal
-//! means.
+//! Requests the telemetry of Consul, Nomad or Vault, with the section's address and token, and explains refusals.
 
 use super::telemetry::Telemetry;
 use crate::check::{Check, Context, Out};
@@ -9,25 +8,25 @@ use crate::model::error::{Error, Result, quote};
 use crate::model::parse::json;
 use serde_json::Value;
 
-/// The names of the key of the address: as the original spelt it, and right.
+/// Names of the key with the address: as the original misspelled it, and correct ones.
 pub const ADDRESS: &[&str] = &["telemetery", "telemetry", "url"];
 
-/// Statuses that mean something here.
+/// HTTP statuses that are interpreted here.
 const HEARD: &[u16] = &[400, 401, 403, 500];
-/// The answer of a server that has a NaN among its numbers: its JSON cannot say it, Prometheus text can.
+/// Error message of a server that has a NaN among its values: JSON cannot express it, the Prometheus format can.
 const UNWRITABLE: &str = "unsupported value";
 const AS_TEXT: &str = "?format=prometheus";
 
-/// What the three differ in.
+/// The differences between the three products.
 pub struct Product {
     pub name: &'static str,
-    /// In lower case.
+    /// HTTP header of the token, in lower case.
     pub token_header: &'static str,
-    /// What helps where it refuses.
+    /// What to do if the server refuses access.
     pub remedy: &'static str,
 }
 
-/// Where the telemetry is asked for.
+/// The server whose telemetry is requested.
 pub struct Server {
     http: Http,
     product: &'static Product,
@@ -50,15 +49,15 @@ impl Server {
         Ok(Server { http: Http::new(endpoint), product, has_token })
     }
 
-    /// Whether it is shown a token.
+    /// Whether requests have a token.
     pub fn has_token(&self) -> bool {
         self.has_token
     }
 
-    /// `None` where the server is well and cannot tell.
+    /// Requests the telemetry. `None` if the server works but cannot encode its values.
     ///
     /// # Errors
-    /// It is not reached, refuses, or answers something else.
+    /// The server cannot be reached, refuses access, or returns something else.
     pub fn ask(&mut self, cx: &Context, out: &mut Out) -> Result<Option<Telemetry>> {
         let mut answer = cx.get(&mut self.http, "")?;
         if answer.status == 500 && answer.text.contains(UNWRITABLE) {
@@ -90,7 +89,7 @@ impl Server {
     }
 }
 
-/// A check of a server whose telemetry is all that is asked for.
+/// A check of a server that needs nothing but its telemetry.
 ///
 /// # Errors
 /// A mistake in the section.

@@ -1,6 +1,6 @@
-//! What the library go-metrics tells of a server: as JSON, of the last ten seconds that are over, or as Prometheus text, since
-//! the start (go-metrics, `inmem_endpoint.go` and `prometheus/prometheus.go`). Names come without the server's name, and without
-//! that of its host, which some settings put behind it.
+//! Telemetry of the library go-metrics: as JSON, for the last complete interval of ten seconds, or as Prometheus text,
+//! since the start (go-metrics, `inmem_endpoint.go` and `prometheus/prometheus.go`). Metric names are returned without
+//! the prefix of the server, and without the host name that some settings add to it.
 
 use crate::check::Out;
 use crate::fetch::http::Answer;
@@ -12,27 +12,28 @@ use crate::model::table::{Field, gauge, rate};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 
-/// The seconds of which the JSON document tells.
+/// The interval of the JSON document in seconds.
 const WINDOW: f64 = 10.0;
-/// Gauges of which every server has one: what stands before it in its name is the server, and maybe its host.
+/// Gauges of which every server has one. What precedes them in a name is the server's prefix, perhaps with its host
+/// name.
 const LANDMARKS: [[&str; 2]; 3] = [["runtime", "alloc_bytes"], ["core", "unsealed"], ["session_ttl", "active"]];
-/// What names begin with unless a setting says otherwise.
+/// The default prefixes of the three products.
 const SERVERS: [&str; 3] = ["consul", "nomad", "vault"];
-/// By which a page names the process that counted.
+/// The sample that identifies the process that counted.
 const START: &str = "process_start_time_seconds";
 
-/// A level.
+/// A gauge.
 pub struct Gauge {
     pub name: String,
     pub labels: Tags,
     pub value: f64,
 }
 
-/// What happened under one name with the same labels; NaN for what is not told.
+/// Events with one name and one set of labels. NaN: not reported.
 struct Event {
     labels: String,
     count: f64,
-    /// Of what the events came to: milliseconds, or 1 each.
+    /// Sum of the events' values: milliseconds, or 1 for each event.
     sum: f64,
     max: f64,
 }
@@ -43,39 +44,42 @@ impl Event {
     }
 }
 
-/// Events by their names.
+/// Events by name.
 #[derive(Default)]
 pub struct Events(BTreeMap<String, Vec<Event>>);
 
-/// What is told of events.
+/// Which value of the events to emit.
 #[derive(Clone, Copy)]
 pub enum Part {
-    /// How much they came to in a second.
+    /// Sum of the values per second.
     PerSecond,
-    /// How many there were in ten seconds.
+    /// Number of events in ten seconds.
     Count,
-    /// How much they came to in ten seconds.
+    /// Sum of the values in ten seconds.
     Sum,
 }
 
-/// The three lines of a table for events: as a server has reckoned it, and from the change of a count, for a second and for ten.
+/// The three fields for a metric of events: for a value that the server has computed, and for changes of a counter, per
+/// second and per ten seconds.
 pub const fn events(metric: &'static str, unit: &'static str) -> [Field; 3] {
     [gauge("", metric, unit), rate("", metric, unit), rate("", metric, unit).scale(WINDOW)]
 }
 
-/// All that a server tells.
+/// All telemetry of one server.
 #[derive(Default)]
 pub struct Telemetry {
     gauges: Vec<Gauge>,
     pub counters: Events,
     pub samples: Events,
-    /// Of events since the start, not of ten seconds.
+    /// Events are counted since the start, not for ten seconds.
     is_since_start: bool,
 }
 
 impl Telemetry {
+    /// Parses an answer.
+    ///
     /// # Errors
-    /// It is something else than the metrics of that server.
+    /// The answer is not the telemetry of this server.
     pub fn read(answer: &Answer, server: &str, out: &mut Out) -> Result<Telemetry> {
         let wanted = format!("the metrics of {server}");
         let (all, divider) = if answer.text.trim_start().starts_with('{') {
@@ -97,7 +101,7 @@ impl Telemetry {
         self.gauges.is_empty() && self.counters.0.is_empty() && self.samples.0.is_empty()
     }
 
-    /// With the names that tables have.
+    /// Removes the prefix from all names.
     fn renamed(self, server: &str, divider: char) -> Telemetry {
         let landmarks = LANDMARKS.map(|[first, second]| format!("{divider}{first}{divider}{second}"));
         let before =
@@ -125,20 +129,20 @@ impl Telemetry {
         &self.gauges
     }
 
-    /// The gauge of that name, which may have several sets of labels: their sum.
+    /// The value of the gauge with this name; the sum, if there are several sets of labels.
     pub fn gauge(&self, name: &str) -> Option<f64> {
         let values = self.gauges.iter().filter(|gauge| gauge.name == name).map(|gauge| gauge.value);
         values.reduce(|sum, value| sum + value)
     }
 
-    /// The sums of the gauges of all names.
+    /// For each name, the sum of its gauges.
     pub fn sums(&self) -> BTreeMap<&str, f64> {
         let mut sums = BTreeMap::new();
         self.gauges.iter().for_each(|gauge| *sums.entry(&*gauge.name).or_default() += gauge.value);
         sums
     }
 
-    /// Tells the gauges of a table that are there.
+    /// Emits the gauges of a table that exist.
     pub fn tell(&self, fields: &'static [Field], out: &mut Out) {
         for field in fields {
             if let Some(value) = self.gauge(field.cell) {
@@ -147,7 +151,7 @@ impl Telemetry {
         }
     }
 
-    /// Tells of the samples in these tables the mean and the greatest, which a page of totals does not have.
+    /// Emits mean and maximum of the samples in these tables. Prometheus text does not have them.
     pub fn tell_each(&self, means: &'static [Field], greatest: &'static [Field], out: &mut Out) {
         if self.is_since_start {
             return;
@@ -167,7 +171,7 @@ impl Telemetry {
         }
     }
 
-    /// Tells that part of what happened under that name as a metric, by the lines that [`events`] has made.
+    /// Emits this value of the events named `name`, as `metric`. `lines` are the fields made by [`events`].
     pub fn tell_events(
         &self,
         found: &Events,
@@ -213,7 +217,7 @@ impl Events {
     }
 }
 
-/// As a metric may be called.
+/// Replaces the characters that a metric name cannot have.
 fn cleaned(name: &str) -> String {
     let letter = |letter: char| if letter.is_alphanumeric() || letter == ':' { letter } else { '_' };
     name.to_lowercase().chars().map(letter).collect()
@@ -240,7 +244,7 @@ fn of_json(document: &Value) -> Telemetry {
     all
 }
 
-/// Gauges, counters and summaries of a page, without quantiles.
+/// Reads gauges, counters and summaries of a Prometheus page; quantiles are ignored.
 fn of_page(page: &str, out: &mut Out) -> Telemetry {
     let mut all = Telemetry { is_since_start: true, ..Telemetry::default() };
     let mut kinds: HashMap<String, &str> = HashMap::new();

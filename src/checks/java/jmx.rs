@@ -1,5 +1,5 @@
-//! A virtual machine of Java on this host that has no Jolokia yet: loads an agent that the user names into it, and asks that
-//! (Jolokia reference, "JVM agent", on attaching; the same of 1.x and 2.x).
+//! jmx: a Java virtual machine on this host that has no Jolokia. The check loads Jolokia's agent into it, and then
+//! reads from that (Jolokia reference, "JVM agent", section about attaching; 1.x and 2.x).
 
 use super::CONF;
 use super::machine::{Tables, machine};
@@ -24,7 +24,7 @@ pub static SPEC: Spec = Spec {
     build,
 };
 
-/// `user` is the account of the machine, as ever: who logs in has keys of its own.
+/// `user` is the account that runs the JVM, as in the original; the login has keys of its own.
 const KEYS: &[&str] = &[
     "jmx",
     "agent",
@@ -91,7 +91,7 @@ const BUFFERS: &[Field] = &[
     gauge("/Count", "jmx_buffer_count", "buffers").int(),
 ];
 
-/// Shortest and longest time from one attempt to load the agent to the next.
+/// Shortest and longest pause between attempts to load the agent.
 const PAUSES: [Duration; 2] = [Duration::from_secs(30), Duration::from_secs(600)];
 
 fn build(section: &Section) -> Result<Box<dyn Check>> {
@@ -121,7 +121,7 @@ impl Check for Jmx {
             self.agent.iter_mut().for_each(|agent| agent.tried = None);
             return Ok(());
         };
-        if !error.is_of_nobody() {
+        if !error.is_connection_refused() {
             return Err(error);
         }
         let Some(agent) = &mut self.agent else {
@@ -135,7 +135,7 @@ impl Check for Jmx {
             return Err(Error::daemon(format!("{error}; the agent could not be loaded, the next attempt comes later")));
         }
         let loaded = agent.load(cx);
-        // The launcher of some versions complains although all is well.
+        // In some versions the launcher reports an error although it has loaded the agent.
         self.reads.run(cx, out).map_err(|error| match loaded {
             Err(why) => Error::daemon(format!("{error}; {why}")),
             Ok(()) => error,
@@ -143,14 +143,14 @@ impl Check for Jmx {
     }
 }
 
-/// The agent, and the machine that it is loaded into.
+/// The agent, and the JVM to load it into.
 struct Agent {
     launcher: Command,
     user: Option<String>,
     class: String,
-    /// Where it is to listen, in the launcher's words.
+    /// The agent's address, as options for the launcher.
     options: Vec<String>,
-    /// When it was loaded the last time since an answer came, and the pause behind that.
+    /// The last attempt and the pause after it; `None` while the agent answers.
     tried: Option<(Instant, Duration)>,
 }
 
@@ -183,7 +183,7 @@ impl Agent {
         Ok(Agent { launcher, user, class, options, tried: None })
     }
 
-    /// Whether it may be tried now; if so, the next time is later.
+    /// Whether the pause is over. If so, it is recorded as an attempt, and the next pause is longer.
     fn is_due(&mut self, now: Instant) -> bool {
         let [shortest, longest] = PAUSES;
         let pause = match self.tried {
@@ -202,7 +202,7 @@ impl Agent {
         self.launcher.ask_as(self.user.as_deref(), &words, cx).map(|_| ())
     }
 
-    /// The one machine that runs the class, of lines as `1234 org.example.Main and its arguments`.
+    /// The pid of the only JVM that runs the class, from lines such as `1234 org.example.Main and its arguments`.
     fn process<'a>(&self, list: &'a str) -> Result<&'a str> {
         let running = list.lines().filter_map(|line| {
             let mut words = line.split_ascii_whitespace();

@@ -1,4 +1,4 @@
-//! A virtual machine of Java whose Jolokia is there: memory, threads, classes and collectors of garbage.
+//! jolokia: memory, threads, classes and garbage collectors of a Java virtual machine with Jolokia.
 
 use super::CONF;
 use super::machine::{Tables, machine};

@@ -1,4 +1,5 @@
-//! What both checks ask a virtual machine, and how they tell it (Java documentation, package java.lang.management).
+//! The MBeans that both checks request from a JVM, and how they are emitted (Java documentation, package
+//! java.lang.management).
 
 use crate::check::{Check, jolokia, jvm};
 use crate::config::section::Section;
@@ -7,12 +8,12 @@ use crate::model::parse::jolokia::Bean;
 use crate::model::point::Tags;
 use crate::model::table::Field;
 
-/// The tables of a check.
+/// The metric tables of a check.
 pub struct Tables {
     pub machine: &'static [Field],
-    /// Of each collector of garbage, with the tag `gctype`.
+    /// For each garbage collector, with the tag `gctype`.
     pub collector: &'static [Field],
-    /// Of each pool of memory and of each pool of buffers, with the tag `pool`.
+    /// For each memory pool and each buffer pool, with the tag `pool`.
     pub pool: &'static [Field],
     pub buffers: &'static [Field],
 }
@@ -31,15 +32,15 @@ const BEANS: &[Bean] = &[
     },
     Bean { name: "java.lang:type=MemoryPool,name=*", attributes: &["Usage"] },
     Bean { name: "java.nio:type=BufferPool,name=*", attributes: &["MemoryUsed", "Count"] },
-    // Last: there are machines in which LastGcInfo takes long.
+    // The last one, because in some JVMs LastGcInfo is slow.
     jvm::COLLECTORS,
 ];
-/// Places of the beans of the list.
+/// Indices in [`BEANS`].
 const POOLS: usize = 5;
 const BUFFERS: usize = 6;
 const COLLECTORS: usize = 7;
 
-/// The check of the machine whose Jolokia is at the address under that key.
+/// A check of the JVM whose Jolokia address is in `key`.
 ///
 /// # Errors
 /// A mistake in the section.

@@ -1,4 +1,4 @@
-//! Virtual machines of Java, whatever runs in them: the checks of `conf/java.ini`.
+//! Checks of Java virtual machines, configured in `conf/java.ini`.
 
 pub mod jmx;
 pub mod jolokia;

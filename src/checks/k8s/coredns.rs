@@ -1,5 +1,5 @@
-//! CoreDNS: queries, answers, cache, what it forwards, and its process, from its Prometheus page (CoreDNS documentation, plugins
-//! metrics, cache and forward).
+//! coredns: queries, answers, cache, forwarding and process of CoreDNS, from its Prometheus page (CoreDNS
+//! documentation, plugins metrics, cache and forward).
 
 use super::CONF;
 use crate::check::chart::Chart;
@@ -31,7 +31,7 @@ pub static SPEC: Spec = Spec {
                         out.put_as(&with_prefix(&name), field, value, &Tags::default());
                     }
                 }
-                // The count of other plugins that forward is none of this one.
+                // Counters of other plugins that forward queries are not those of the plugin `forward`.
                 if labels.iter().any(|(label, text)| label == "proxy_name" && text != "forward") {
                     return;
                 }
@@ -67,14 +67,14 @@ const CHARTS: &[Chart] = &[
 ];
 
 const PREFIX: &str = "coredns_";
-/// What names of its own begin with.
+/// The prefixes of CoreDNS's metrics.
 const BEGINS: &[&str] = &[PREFIX, "process_", "go_"];
 
 fn with_prefix(name: &str) -> String {
     if name.starts_with(PREFIX) { name.into() } else { format!("{PREFIX}{name}") }
 }
 
-/// Tables of what has labels, and those of them that are kept as tags.
+/// Tables of metrics with labels, and the labels that become tags.
 const SUMS: &[(&[Field], &[&str])] = &[
     (QUERIES, &["zone", "type"]),
     (ANSWERS, &["zone", "rcode"]),
@@ -86,7 +86,7 @@ const SUMS: &[(&[Field], &[&str])] = &[
     (HOSTS, &[]),
 ];
 
-/// As it is called from 1.7 on, and before.
+/// The names from 1.7 on, and before.
 const QUERIES: &[Field] = &[
     rate("coredns_dns_requests_total", "coredns_dns_requests", "1/s"),
     rate("coredns_dns_request_count_total", "coredns_dns_requests", "1/s"),
@@ -107,7 +107,7 @@ const CACHED: &[Field] = &[
 
 const UNCACHED: &[Field] = &[rate("coredns_cache_misses_total", "coredns_cache_misses", "1/s")];
 
-/// From 1.11 on, from 1.7 on, and before.
+/// The names from 1.11 on, from 1.7 on, and before.
 const FORWARDED: &[Field] = &[
     rate("coredns_proxy_request_duration_seconds_count", "coredns_forward_requests", "1/s"),
     rate("coredns_forward_requests_total", "coredns_forward_requests", "1/s"),
@@ -125,10 +125,10 @@ const FORWARD_ANSWERS: &[Field] = &[
     rate("coredns_forward_response_rcode_count_total", "coredns_forward_responses", "1/s"),
 ];
 
-/// With a label for each file in new versions, without one before.
+/// New versions have a label for each file, older ones have no label.
 const HOSTS: &[Field] = &[gauge("coredns_hosts_entries", "coredns_hosts_entries", "entries")];
 
-/// What has no label.
+/// Metrics without labels.
 const FIELDS: &[Field] = &[
     counter("coredns_panics_total", "coredns_panics_total", "times").float(),
     counter("coredns_panic_count_total", "coredns_panic_count_total", "times").float(),
@@ -173,7 +173,7 @@ const FIELDS: &[Field] = &[
     counter("process_network_transmit_bytes_total", "coredns_process_network_transmit_bytes_total", "bytes").float(),
 ];
 
-/// What else has no label, by the ends of their names.
+/// Further metrics without labels, by the ends of their names.
 const OTHERS: &[Field] = &[
     counter("_total", "coredns_{name}_total", "").float(),
     counter("_sum", "coredns_{name}_sum", "").float(),

@@ -1,5 +1,5 @@
-//! etcd: its leader, proposals, database, disk and peers, from its Prometheus page (etcd documentation, "Metrics"). k3s has one page
-//! for etcd and the whole of Kubernetes, of megabytes.
+//! etcd: leader, proposals, database, disk and peers of etcd, from its Prometheus page (etcd documentation, "Metrics").
+//! In k3s one page of several megabytes serves etcd and all of Kubernetes.
 
 use super::CONF;
 use crate::check::chart::Chart;
@@ -73,9 +73,9 @@ const CHARTS: &[Chart] = &[
 ];
 
 const PREFIX: &str = "etcd_";
-/// What names of etcd's own begin with.
+/// The prefixes of etcd's metrics.
 const BEGINS: &[&str] = &[PREFIX, "process_", "go_"];
-/// What the API server counts of its requests to etcd: on the same page in k3s.
+/// The API server's metrics about its requests to etcd; k3s has them on the same page.
 const OF_CLIENT: &str = "etcd_request_";
 
 fn with_prefix(name: &str) -> String {
@@ -88,7 +88,7 @@ fn field(name: &str) -> Option<&'static Field> {
     FIELDS.iter().find(|field| field.cell == name).or_else(by_end)
 }
 
-/// Told with their labels as tags.
+/// Emitted with their labels as tags.
 const FIELDS: &[Field] = &[
     gauge("etcd_server_has_leader", "etcd_server_has_leader", "0 or 1"),
     gauge("etcd_server_is_leader", "etcd_server_is_leader", "0 or 1"),
@@ -103,7 +103,7 @@ const FIELDS: &[Field] = &[
     counter("etcd_server_read_indexes_failed_total", "etcd_server_read_indexes_failed_total", "times").float(),
     counter("etcd_server_heartbeat_send_failures_total", "etcd_server_heartbeat_send_failures_total", "times").float(),
     counter("etcd_server_health_failures", "etcd_server_health_failures", "times").float(),
-    // The first two are one number, renamed.
+    // The first two are one metric that was renamed.
     gauge("etcd_debugging_mvcc_db_total_size_in_bytes", "etcd_mvcc_db_total_size_in_bytes", "bytes"),
     gauge("etcd_mvcc_db_total_size_in_bytes", "etcd_mvcc_db_total_size_in_bytes", "bytes"),
     gauge("etcd_mvcc_db_total_size_in_use_in_bytes", "etcd_mvcc_db_total_size_in_use_in_bytes", "bytes"),
@@ -147,7 +147,7 @@ const FIELDS: &[Field] = &[
     counter("process_network_transmit_bytes_total", "etcd_process_network_transmit_bytes_total", "bytes").float(),
 ];
 
-/// Sum and count of every other histogram of its own, by the ends of their names.
+/// Sum and count of all other histograms of etcd, by the ends of their names.
 const FAMILIES: &[Field] = &[
     counter("_milliseconds_sum", "etcd_{family}_milliseconds_sum", "ms").float(),
     counter("_milliseconds_count", "etcd_{family}_milliseconds_count", "times").float(),
@@ -157,5 +157,5 @@ const FAMILIES: &[Field] = &[
     counter("_count", "etcd_{family}_count", "times").float(),
 ];
 
-/// Summed over services and methods: with these it is thousands.
+/// Summed over services and methods, which would make thousands of series.
 const HANDLED: Field = rate("grpc_server_handled_total", "etcd_grpc_server_handled", "1/s");

@@ -1,5 +1,6 @@
-//! kube-state-metrics: replicas, addresses of services, containers, nodes, from its Prometheus page (kube-state-metrics
-//! documentation, "Exposed metrics"), of which each line is told as it comes: it may have hundreds of megabytes.
+//! kube_state_metrics: replicas, addresses of services, containers and nodes, from kube-state-metrics' Prometheus page
+//! (its documentation, "Exposed metrics"). Lines are processed as they arrive, because the page may have hundreds of
+//! megabytes.
 
 use super::CONF;
 use crate::check::chart::Chart;
@@ -26,7 +27,7 @@ pub static SPEC: Spec = Spec {
     charts: CHARTS,
     build: |section| {
         let wanted = Wanted::read(section)?;
-        // Large clusters take their time.
+        // Large clusters need more time than the default.
         let section = if section.text("timeout_seconds").is_some() {
             section.clone()
         } else {
@@ -96,14 +97,14 @@ const AUTOSCALERS: &[Field] = &[
     ),
 ];
 
-/// As it is told until 2.13, and the samples that are counted since: of endpoints where they are told, else of slices.
+/// Reported until 2.13. Newer versions have samples that are counted: endpoints, or else slices.
 const ADDRESSES: &[Field] = &[
     gauge("kube_endpoint_address_available", "kube_endpoint_address_available", "addresses"),
     gauge("kube_endpoint_address", "kube_endpoint_address_available", "addresses"),
     gauge("kube_endpointslice_endpoints", "kube_endpoint_address_available", "addresses"),
 ];
 
-/// Behind a slash stands the label `resource`; the limits had names of their own until 1.9.
+/// After the slash is the label `resource`. The limits had names of their own until 1.9.
 const CONTAINERS: &[Field] = &[
     gauge("kube_pod_container_status_waiting", "kube_pod_container_status_waiting", "0 or 1").reaction(-3),
     gauge(
@@ -134,10 +135,10 @@ const NODES: &[Field] = &[
     gauge("kube_node_status_allocatable_memory_bytes", "kube_node_status_allocatable_memory_bytes", "bytes"),
 ];
 
-/// Of its three lines, one for each status, that of `true`.
+/// One of its three lines, one per status: that of `true`.
 const CONDITIONS: &[Field] = &[gauge("kube_node_status_condition", "kube_node_status_condition", "0 or 1")];
 
-/// Tables of what is told as it is, and the labels that are tags beside the namespace.
+/// Tables of metrics that are emitted as they are, and the labels that become tags besides the namespace.
 const FAMILIES: &[(&[Field], &[&str])] = &[
     (REPLICAS, &["deployment"]),
     (STATEFULSETS, &["statefulset"]),
@@ -146,25 +147,25 @@ const FAMILIES: &[(&[Field], &[&str])] = &[
     (NODES, &["node"]),
     (CONDITIONS, &["node", "condition"]),
 ];
-/// The same of what `podinfo` switches.
+/// The same, for tables switched by `podinfo`.
 const OF_PODS: &[(&[Field], &[&str])] = &[(CONTAINERS, &["container", "pod"])];
-/// The same of what is added up.
+/// The same, for tables that are summed up.
 const SUMMED: &[(&[Field], &[&str])] = &[(PODS, &["phase"]), (WAITING, &["reason"])];
 
-/// An endpoint that has addresses or none, as it is called until now, and a slice of one, and what says of which service.
+/// Samples about an endpoint or an endpoint slice, and those that name the service of a slice.
 const ENDPOINT: &str = "kube_endpoint_info";
 const SLICE: &str = "kube_endpointslice_info";
 const SLICE_LABELS: &str = "kube_endpointslice_labels";
 const SERVICE: &str = "label_kubernetes_io_service_name";
 
-/// What the section says.
+/// The options of the section.
 struct Wanted {
-    /// Of samples.
+    /// Names of the wanted samples.
     names: HashSet<&'static str>,
-    /// What is told of a cell.
+    /// How to emit the sample of a cell.
     lines: HashMap<&'static str, Line>,
     has_namespace: bool,
-    /// Empty: all.
+    /// Empty: all namespaces.
     namespaces: Vec<String>,
     nodes: Vec<String>,
 }
@@ -215,7 +216,8 @@ impl Wanted {
     }
 }
 
-/// Which addresses services have, as the page tells it. The places are namespaces with the names of endpoints, or of slices.
+/// The addresses of services, as far as the page reports them. Keys are a namespace and the name of an endpoint or
+/// slice.
 #[derive(Default)]
 struct Addresses {
     told: HashMap<(String, String), f64>,
@@ -225,7 +227,7 @@ struct Addresses {
     hashes: RandomState,
 }
 
-/// The hashes of addresses that are ready, of which a cluster may have hundreds of thousands.
+/// Hashes of the ready addresses. Only hashes are kept, because a cluster may have hundreds of thousands of addresses.
 type Ready = HashSet<u64>;
 
 impl Addresses {
@@ -258,7 +260,8 @@ impl Addresses {
 }
 
 impl Addresses {
-    /// What old versions tell themselves, else how many each endpoint has, else how many the slices of each service have together.
+    /// Emits the numbers that old versions report; else the number of addresses of each endpoint; else that of all
+    /// slices of each service.
     fn put(self, wanted: &Wanted, out: &mut Out) {
         let Some(field) = ADDRESSES.first() else { return };
         let Addresses { told, endpoints, slices, services, .. } = self;
@@ -285,7 +288,8 @@ impl Addresses {
     }
 }
 
-/// Kubernetes calls the slices of a service by its name with five letters and digits behind it.
+/// The service of a slice. Kubernetes names a slice after its service, with a dash and five letters or digits at the
+/// end.
 fn service(slice: &str) -> &str {
     let is_made =
         |end: &str| end.len() == 5 && end.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());

@@ -1,4 +1,4 @@
-//! Parts of Kubernetes: the checks of `conf/k8s.ini`.
+//! Checks of parts of Kubernetes, configured in `conf/k8s.ini`.
 
 pub mod coredns;
 pub mod etcd;

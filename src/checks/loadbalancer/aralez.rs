@@ -1,4 +1,4 @@
-//! Aralez: requests and how long answers took, from its Prometheus page (Aralez documentation, "Metrics").
+//! aralez: requests and response times of Aralez, from its Prometheus page (Aralez documentation, "Metrics").
 
 use super::CONF;
 use crate::check::chart::Chart;
@@ -39,7 +39,7 @@ const CHARTS: &[Chart] = &[
     Chart::new("Time of a request since the start").of(&["aralez_request_latency"]).each("percentile"),
 ];
 
-/// Told with their labels as tags.
+/// Emitted with their labels as tags.
 const FIELDS: &[Field] = &[
     rate("aralez_requests_total", "aralez_requests", "1/s"),
     rate("aralez_requests_by_method_total", "aralez_requests_by_method", "1/s"),
@@ -53,7 +53,7 @@ const FIELDS: &[Field] = &[
     counter("aralez_request_latency_seconds_count", "aralez_request_latency_seconds_count", "requests").float(),
 ];
 
-/// All that is on the page beside these, by how their names begin and end.
+/// All other metrics of the page, by prefix and suffix of their names.
 const OTHERS: &[Field] = &[
     counter("aralez_", "aralez_{other}_total", "").float(),
     gauge("aralez_", "aralez_{other}", ""),
@@ -61,7 +61,7 @@ const OTHERS: &[Field] = &[
     gauge("process_", "process_{other}", ""),
 ];
 
-/// Quantiles since the start, and since the last tick.
+/// Quantiles of all requests since the start, and of those since the last tick.
 static LATENCIES: [Field; 2] = [
     gauge("aralez_request_latency_seconds_bucket", "aralez_request_latency", "s"),
     gauge("aralez_response_latency_seconds_bucket", "aralez_response_latency", "s"),

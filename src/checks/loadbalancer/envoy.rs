@@ -1,5 +1,5 @@
-//! Envoy: what its listeners, clusters and the server itself count, from the Prometheus page of its admin endpoint (Envoy
-//! documentation, "Statistics" of the HTTP connection manager, listeners, TCP proxy and clusters).
+//! envoy: listeners, clusters and server of Envoy, from the Prometheus page of its admin endpoint (Envoy documentation,
+//! "Statistics" of the HTTP connection manager, listeners, TCP proxy and clusters).
 
 use super::CONF;
 use crate::check::chart::Chart;
@@ -113,9 +113,9 @@ const CHARTS: &[Chart] = &[
     Chart::new("Time since the start").of(&["envoy_server_uptime"]),
 ];
 
-/// Numbers of the endpoint that is asked for them.
+/// Prefix of the admin endpoint's own metrics.
 const OF_ADMIN: &str = "envoy_listener_admin_";
-/// Where the part of a name begins that is the same in every scope.
+/// Start of the part of a name that is the same in every scope.
 const BEHIND_SCOPE: &[&str] = &["downstream_", "rs_too_large"];
 
 fn field(name: &str) -> Option<&'static Field> {

@@ -1,4 +1,5 @@
-//! HAProxy: frontends, backends and servers, from the statistics page as CSV (HAProxy Management Guide, "CSV format").
+//! haproxy: frontends, backends and servers of HAProxy, from its statistics page as CSV (HAProxy Management Guide, "CSV
+//! format").
 
 use super::CONF;
 use crate::check::chart::Chart;
@@ -60,16 +61,16 @@ const CHARTS: &[Chart] = &[
     Chart::new("Connections made and used again").of(&["haproxy_conn_tot", "haproxy_reuse"]),
 ];
 
-/// What makes the page a table for programs.
+/// The suffix with which the page is CSV.
 const CSV: &str = ";csv";
-/// What is told once where the address has a word, or lacks it.
+/// Notes, reported once, if the address contains a word (`true`) or lacks it (`false`).
 const NOTES: &[(&str, bool, &str)] = &[
     (CSV, false, ";csv is missing at its end, and was added"),
     (";up", true, "with ;up in it, servers that are down are not told"),
     (";no-maint", true, "with ;no-maint in it, servers in maintenance are not told"),
 ];
 
-/// Of frontends, by `appname`.
+/// Metrics of frontends, with the tag `appname`.
 const REQUESTS: &[Field] = &[
     gauge("req_rate", "haproxy_req_rate", "requests").optional(),
     gauge("req_rate_max", "haproxy_req_rate_max", "requests").optional(),
@@ -77,23 +78,23 @@ const REQUESTS: &[Field] = &[
     gauge("conn_rate_max", "haproxy_conn_rate_max", "connections").optional(),
     counter("conn_tot", "haproxy_conn_tot", "connections").float().optional(),
 ];
-/// Of frontends, backends and servers.
+/// Metrics of frontends, backends and servers.
 const SESSIONS: &[Field] = &[
     gauge("rate", "haproxy_connrate", "sessions").optional(),
     gauge("scur", "haproxy_sessions", "sessions").optional(),
     rate("hrsp_5xx", "haproxy_hrsp_5xx", "1/s").optional(),
 ];
-/// Of backends and servers.
+/// Metrics of backends and servers.
 const QUEUES: &[Field] = &[gauge("qcur", "haproxy_queue", "requests").optional()];
-/// Of frontends and backends.
+/// Metrics of frontends and backends.
 const TRAFFIC: &[Field] = &[
     rate("bin", "haproxy_bin", "bytes/s").optional(),
     rate("bout", "haproxy_bout", "bytes/s").optional(),
     rate("hrsp_4xx", "haproxy_hrsp_4xx", "1/s").optional(),
 ];
-/// Of frontends.
+/// Metric of frontends.
 const FULL: Field = percent("scur", "haproxy_sessions_percent");
-/// Of backends, by `appname`.
+/// Metrics of backends, with the tag `appname`.
 const BALANCED: &[Field] = &[
     gauge("rate", "haproxy_rate", "sessions").optional(),
     gauge("rate_max", "haproxy_rate_max", "sessions").optional(),
@@ -108,7 +109,7 @@ const BACKENDS: &[Field] = &[
     gauge("ctime", "haproxy_ctime", "ms").optional(),
     gauge("ttime", "haproxy_ttime", "ms").optional(),
 ];
-/// Of servers and backends.
+/// Metrics of servers and backends.
 const SERVERS: &[Field] = &[
     rate("econ", "haproxy_econ", "1/s").optional(),
     rate("eresp", "haproxy_eresp", "1/s").optional(),
@@ -118,10 +119,10 @@ const SERVERS: &[Field] = &[
 const STATES: &[Field] =
     &[gauge("status", "haproxy_status", "state").int(), gauge("check_status", "haproxy_check_status", "0 or 1").int()];
 
-/// Columns that say what a row is about, and that are more than a number.
+/// Columns that identify a row, or are used other than as a value.
 const ABOUT: &[&str] = &["# pxname", "svname", "type", "pid", "slim"];
 
-/// `process` is the one that answered last, `known` are the rows that were told then.
+/// `process` is the pid in the last answer, `known` are the rows that were emitted then.
 fn tell(page: &Answer, process: &mut String, known: &mut HashSet<String>, out: &mut Out) -> Result<()> {
     let csv = Csv::read(&page.text)?;
     let is_right = ABOUT.iter().all(|column| csv.has(column));
@@ -142,7 +143,7 @@ fn tell(page: &Answer, process: &mut String, known: &mut HashSet<String>, out: &
         }
         told.insert(name);
         if pid != process {
-            // Until HAProxy 2.4 there may be several, of which each tells its own numbers.
+            // Until HAProxy 2.4 there may be several processes, each with counters of its own.
             out.counted_by(pid);
             if !process.is_empty() {
                 out.absence_of(
@@ -176,14 +177,15 @@ fn tell(page: &Answer, process: &mut String, known: &mut HashSet<String>, out: &
     Ok(())
 }
 
-/// The numbers that HAProxy's own Prometheus page has for a server's states; "no check" and OPEN, of a frontend, are none.
+/// A server's state as a number, as in HAProxy's own Prometheus page. `None` for "no check" and for OPEN, the state of
+/// a frontend.
 fn status(text: &str) -> Option<u64> {
     const STATES: &[&str] = &["DOWN", "UP", "MAINT", "DRAIN", "NOLB"];
     let word = text.split(' ').next()?;
     STATES.iter().position(|state| *state == word).map(|number| number as u64)
 }
 
-/// Whether the check was passed, where there was one. A star says that the next one is under way.
+/// Whether the last health check succeeded; `None` if there was none. A star means that the next one is in progress.
 fn check(text: &str) -> Option<u64> {
     let text = text.trim_start_matches("* ");
     (!["", "UNK", "INI", "HANA"].contains(&text)).then_some(u64::from(text.contains("OK")))

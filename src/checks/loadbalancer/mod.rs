@@ -1,4 +1,4 @@
-//! Load balancers and proxies: the checks of `conf/loadbalancer.ini`.
+//! Checks of load balancers and proxies, configured in `conf/loadbalancer.ini`.
 
 pub mod aralez;
 pub mod envoy;

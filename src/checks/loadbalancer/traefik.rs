@@ -1,5 +1,5 @@
-//! Traefik: requests and their durations by entry point, router and service, and its process, from its Prometheus page (Traefik
-//! documentation, "Metrics", "Global metrics" to "Service metrics").
+//! traefik: requests and durations by entry point, router and service, and the process of Traefik, from its Prometheus
+//! page (Traefik documentation, "Metrics", "Global metrics" to "Service metrics").
 
 use super::CONF;
 use crate::check::chart::Chart;
@@ -46,7 +46,7 @@ const CHARTS: &[Chart] = &[
     Chart::new("Configuration read").of(&["traefik_config_reloads_total", "traefik_config_reloads_failure_total"]),
 ];
 
-/// Told with their labels as tags.
+/// Emitted with their labels as tags.
 const FIELDS: &[Field] = &[
     counter("go_gc_duration_seconds_sum", "traefik_go_gc_duration_seconds_sum", "s").float(),
     counter("go_gc_duration_seconds_count", "traefik_go_gc_duration_seconds_count", "times").float(),
@@ -72,8 +72,8 @@ const FIELDS: &[Field] = &[
     gauge("traefik_tls_certs_not_after", "traefik_tls_certs_not_after", "unix s"),
 ];
 
-/// By their level: entry point, router, service, and backend as Traefik 1 calls a service. `request` in their names is told as
-/// the protocol.
+/// By level: entry point, router, service, and backend, which is Traefik 1's name for a service. `request` in the
+/// metric's name is replaced by the protocol.
 const DURATIONS: &[Field] = &[
     counter("_request_duration_seconds_sum", "traefik_{level}_{protocol}_duration_seconds_sum", "s")
         .float()
@@ -86,7 +86,7 @@ const DURATIONS: &[Field] = &[
 const TOTAL: Field = rate("traefik_service_requests_total", "traefik_totalrequests", "1/s");
 const SERVICE: Field = rate("traefik_service_requests_total", "traefik_service_requests", "1/s");
 
-/// What counts requests, with the label that says of which service; Traefik 1 had backends.
+/// Metrics that count requests, and the label with the service; Traefik 1 has backends.
 const REQUESTS: &[(&str, &str)] =
     &[("traefik_service_requests_total", "service"), ("traefik_backend_requests_total", "backend")];
 

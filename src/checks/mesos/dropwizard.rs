@@ -1,4 +1,5 @@
-//! The page of metrics of a framework of Mesos: gauges, counters and histograms by their names (Dropwizard Metrics, MetricsServlet).
+//! The metrics page of Marathon and Chronos: gauges, counters and histograms by name (Dropwizard Metrics,
+//! MetricsServlet).
 
 use crate::check::{Check, Out, page};
 use crate::config::section::Section;
@@ -8,13 +9,13 @@ use crate::model::point::Tags;
 use crate::model::table::{Field, Raw};
 use serde_json::Value;
 
-/// The key of the address.
+/// The key with the address.
 pub const KEYS: &[&str] = &["stats"];
 
-/// All numbers of a page.
+/// All metrics of a page.
 pub struct Metrics(Value);
 
-/// A check of such a page; `wanted` is what it is called where another one came.
+/// A check of such a page. `tell` returns whether it is the right page; `wanted` names that page in the error.
 ///
 /// # Errors
 /// A mistake in the section.
@@ -27,7 +28,7 @@ pub fn check(section: &Section, wanted: &'static str, tell: fn(&Metrics, &mut Ou
 }
 
 impl Metrics {
-    /// Each that is a number and whose name begins so: the rest of the name, and its value.
+    /// The numeric gauges whose names start with this prefix: the rest of the name, and the value.
     pub fn gauges<'m>(&'m self, prefix: &'m str) -> impl Iterator<Item = (&'m str, Raw<'m>)> {
         self.all("/gauges", prefix).filter_map(|(name, gauge)| {
             let raw = json::cell(gauge, "/value").filter(|raw| !matches!(raw, Raw::Text(_)))?;
@@ -35,17 +36,17 @@ impl Metrics {
         })
     }
 
-    /// The same of counters.
+    /// The same for counters.
     pub fn counters<'m>(&'m self, prefix: &'m str) -> impl Iterator<Item = (&'m str, u64)> {
         self.all("/counters", prefix).filter_map(|(name, counter)| Some((name, json::count(counter, "/count")?)))
     }
 
-    /// The same of histograms, each a document.
+    /// The same for histograms, each a JSON document.
     pub fn histograms<'m>(&'m self, prefix: &'m str) -> impl Iterator<Item = (&'m str, &'m Value)> {
         self.all("/histograms", prefix)
     }
 
-    /// The collectors of garbage, each with the tag `gctype`: cells are what stands behind the collector's name.
+    /// Emits the garbage collectors with the tag `gctype`. A field's cell is the part of the name after the collector.
     pub fn tell_collectors(&self, prefix: &str, fields: &'static [Field], out: &mut Out) {
         for (name, raw) in self.gauges(prefix) {
             for field in fields {

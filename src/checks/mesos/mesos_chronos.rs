@@ -1,4 +1,4 @@
-//! Chronos: its jobs and its virtual machine (Chronos documentation, "Metrics").
+//! mesos_chronos: jobs and JVM of Chronos (Chronos documentation, "Metrics").
 
 use super::CONF;
 use super::dropwizard::{self, Metrics};
@@ -59,26 +59,26 @@ const MACHINE: &[Field] = &[
     gauge("jvm.threads.terminated.count", "mesos_chronos_jvm_threads_terminated", "threads").int(),
 ];
 
-/// Behind the name of the collector.
+/// Cells are the part of the name after the collector.
 const COLLECTOR: &[Field] = &[
     counter(".count", "mesos_chronos_gc_collections", "runs").float(),
     counter(".time", "mesos_chronos_gc_duration", "ms").float(),
 ];
 
-/// Before the name of the job, which may hold dots.
+/// Cells are the part of the name before the job, whose name may contain dots.
 const JOBS: &[Field] = &[
     counter("jobs.run.success.", "mesos_chronos_jobs_success", "runs").float(),
     counter("jobs.run.failure.", "mesos_chronos_jobs_failure", "runs").float(),
 ];
 
-/// Of the histogram of each job.
+/// Cells of each job's histogram.
 const TIMES: &[Field] = &[
     gauge("/mean", "mesos_chronos_jobs_time_mean", "ms"),
     gauge("/p95", "mesos_chronos_jobs_time_p95", "ms"),
     gauge("/max", "mesos_chronos_jobs_time_max", "ms"),
 ];
 
-/// Whether that is the page of Chronos.
+/// Emits the page; returns whether it is that of Chronos.
 fn tell(metrics: &Metrics, out: &mut Out) -> bool {
     let job = |name: &str| Tags::one("chronos_jobname", &name.replace(' ', "_"));
     let machine = Row::of(metrics.gauges(""));

@@ -1,5 +1,6 @@
-//! Marathon: applications, instances, deployments and the virtual machine (Marathon documentation, "Metrics", of 1.7 and later,
-//! whose names begin with a prefix that can be set, and of 1.6 and before). What is of all of Marathon the leader alone tells.
+//! mesos_marathon: applications, instances, deployments and JVM of Marathon (Marathon documentation, "Metrics", for 1.7
+//! and later, whose names start with a configurable prefix, and for 1.6 and before). Only the leader reports metrics of
+//! Marathon as a whole.
 
 use super::CONF;
 use super::dropwizard::{self, Metrics};
@@ -50,22 +51,22 @@ const CHARTS: &[Chart] = &[
     Chart::new("Garbage collections").of(&["mesos_marathon_gc_collections"]).each("gctype"),
 ];
 
-/// Behind the prefix of 1.7 and later, of which a page says nothing: what stands before the first of these names that is there.
+/// Names that follow the prefix of 1.7 and later. The prefix is the text before the first of these names on the page.
 const LANDMARKS: [&str; 2] = ["uptime.gauge.seconds", "jvm.memory.heap.used.gauge.bytes"];
 
-/// What names of 1.6 and before begin with, but those of the virtual machine.
+/// Prefix of names in 1.6 and before, except those of the JVM.
 const OLD: &str = "service.mesosphere.marathon.";
 
-/// This instance leads.
+/// Whether this instance is the leader.
 const LEADER: Field = gauge("", "mesos_marathon_leader", "0 or 1").int();
 
-/// Not there, or 0, of an instance that follows.
+/// Missing or 0 if this instance is not the leader.
 const LEADERSHIP: &[Field] = &[
     gauge("leadership.duration.gauge.seconds", "mesos_marathon_leadership_duration", "s"),
     gauge("service.mesosphere.marathon.leaderDuration", "mesos_marathon_leadership_duration", "s").scale(0.001),
 ];
 
-/// Of each instance.
+/// Metrics of each instance.
 const MACHINE: &[Field] = &[
     gauge("uptime.gauge.seconds", "mesos_marathon_uptime", "s"),
     gauge("http.requests.active.gauge", "mesos_marathon_http_requests_active", "requests").int(),
@@ -76,7 +77,7 @@ const MACHINE: &[Field] = &[
     gauge("jvm.memory.non-heap.used.gauge.bytes", "mesos_marathon_nonheap_used", "bytes").int(),
     gauge("jvm.threads.active.gauge", "mesos_marathon_jvm_threads", "threads").int(),
 ];
-/// The same of 1.6 and before.
+/// The same for 1.6 and before.
 const OLD_MACHINE: &[Field] = &[
     gauge("service.mesosphere.marathon.uptime", "mesos_marathon_uptime", "s").scale(0.001),
     gauge("jvm.memory.heap.committed", "mesos_marathon_heap_committed", "bytes").int(),
@@ -86,7 +87,7 @@ const OLD_MACHINE: &[Field] = &[
     gauge("jvm.threads.count", "mesos_marathon_jvm_threads", "threads").int(),
 ];
 
-/// Of all of Marathon. A later documentation has another name of what is overdue.
+/// Metrics of Marathon as a whole. Later documentation has another name for overdue tasks.
 const MARATHON: &[Field] = &[
     gauge("apps.active.gauge", "mesos_marathon_apps_active", "apps").int(),
     gauge("deployments.active.gauge", "mesos_marathon_deployments_active", "deployments").int(),
@@ -97,7 +98,7 @@ const MARATHON: &[Field] = &[
     gauge("instances.staged.gauge", "mesos_marathon_instances_staged", "instances").int(),
     gauge("pods.active.gauge", "mesos_marathon_pods_active", "pods").int(),
 ];
-/// The same of 1.6 and before.
+/// The same for 1.6 and before.
 const OLD_MARATHON: &[Field] = &[
     gauge("service.mesosphere.marathon.app.count", "mesos_marathon_apps_active", "apps").int(),
     gauge("service.mesosphere.marathon.group.count", "mesos_marathon_groups_active", "groups").int(),
@@ -113,7 +114,7 @@ const COUNTERS: &[Field] = &[
     counter("mesos.offers.declined.counter", "mesos_marathon_mesos_offers_declined", "offers"),
 ];
 
-/// Behind the name of the collector.
+/// Cells are the part of the name after the collector.
 const COLLECTOR: &[Field] = &[
     counter(".collections.gauge", "mesos_marathon_gc_collections", "runs").float(),
     counter(".collections.duration.gauge.seconds", "mesos_marathon_gc_duration", "s").float(),
@@ -123,7 +124,7 @@ const OLD_COLLECTOR: &[Field] = &[
     counter(".time", "mesos_marathon_gc_duration", "s").float().scale(0.001),
 ];
 
-/// Whether that is the page of Marathon.
+/// Emits the page; returns whether it is that of Marathon.
 fn tell(metrics: &Metrics, out: &mut Out) -> bool {
     let none = Tags::default();
     let prefix = metrics.gauges("").find_map(|(name, _)| LANDMARKS.iter().find_map(|mark| name.strip_suffix(mark)));

@@ -1,5 +1,5 @@
-//! A master of Mesos: resources, agents, frameworks and tasks of the cluster, which the elected one tells, and what each master
-//! tells of itself.
+//! mesos_master: resources, agents, frameworks and tasks of the cluster, which the elected master reports, and metrics
+//! of each Mesos master itself.
 
 use super::{CONF, snapshot};
 use crate::check::chart::Chart;
@@ -74,10 +74,10 @@ const CHARTS: &[Chart] = &[
     ]),
 ];
 
-/// This master leads.
+/// Whether this master is the leader.
 const ELECTED: Field = gauge("/master~1elected", "mesos_master_elected", "0 or 1").int();
 
-/// Of each master.
+/// Metrics of each master.
 const MASTER: &[Field] = &[
     gauge("/master~1event_queue_dispatches", "mesos_master_event_queue_dispatches", "events"),
     gauge("/master~1event_queue_http_requests", "mesos_master_event_queue_http_requests", "events"),
@@ -93,7 +93,7 @@ const MASTER: &[Field] = &[
     gauge("/system~1mem_free_bytes", "mesos_system_mem_free_bytes", "bytes"),
 ];
 
-/// Of the cluster: 0 of all masters but the elected one.
+/// Metrics of the cluster; 0 for every master but the leader.
 const CLUSTER: &[Field] = &[
     gauge("/master~1cpus_percent", "mesos_master_cpus_percent", "ratio"),
     gauge("/master~1cpus_revocable_percent", "mesos_master_cpus_revocable_percent", "ratio"),
@@ -130,7 +130,7 @@ const CLUSTER: &[Field] = &[
 
 fn tell(snapshot: &Value, out: &mut Out) {
     let none = Tags::default();
-    // One that does not say whether it leads is alone.
+    // A master that does not report whether it is elected is the only one.
     let elected = json::cell(snapshot, ELECTED.cell);
     if let Some(elected) = elected {
         out.put(&ELECTED, elected, &none);

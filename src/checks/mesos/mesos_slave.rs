@@ -1,4 +1,4 @@
-//! An agent of Mesos: its resources, executors and tasks.
+//! mesos_slave: resources, executors and tasks of a Mesos agent.
 
 use super::{CONF, snapshot};
 use crate::check::chart::Chart;

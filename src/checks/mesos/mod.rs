@@ -1,4 +1,4 @@
-//! Mesos and its frameworks: the checks of `conf/mesos.ini`.
+//! Checks of Mesos and its frameworks, configured in `conf/mesos.ini`.
 
 mod dropwizard;
 pub mod mesos_chronos;

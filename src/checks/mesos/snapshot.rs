@@ -1,5 +1,5 @@
-//! The page `/metrics/snapshot` of a master or an agent of Mesos: one object, from the path of each metric to its number (Mesos
-//! documentation, "Monitoring"). What was not measured yet is not there.
+//! The page `/metrics/snapshot` of a Mesos master or agent: one JSON object, from the path of each metric to its value
+//! (Mesos documentation, "Monitoring"). Metrics without a value are missing.
 
 use crate::check::{Check, Out, page};
 use crate::config::section::Section;
@@ -7,10 +7,10 @@ use crate::model::error::Result;
 use crate::model::parse::json;
 use serde_json::Value;
 
-/// The key of the address.
+/// The key with the address.
 pub const KEYS: &[&str] = &["stats"];
 
-/// A check of such a page, whose own paths begin with `own`; `wanted` is what it is called where another one came.
+/// A check of such a page. It must have a path that starts with `own`; `wanted` names the page in the error.
 ///
 /// # Errors
 /// A mistake in the section.

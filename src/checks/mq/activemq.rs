@@ -1,5 +1,5 @@
-//! ActiveMQ Classic through its Jolokia: memory, threads and collectors of the JVM, and the broker with its queues (ActiveMQ
-//! documentation, "JMX"; org.apache.activemq.broker.jmx.BrokerViewMBean).
+//! activemq: JVM, broker and queues of ActiveMQ Classic, through its Jolokia (ActiveMQ documentation, "JMX";
+//! org.apache.activemq.broker.jmx.BrokerViewMBean).
 
 use super::CONF;
 use crate::check::chart::Chart;
@@ -85,7 +85,8 @@ const BEANS: &[Bean] = &[
     jvm::MEMORY,
     jvm::THREADS,
     jvm::COLLECTORS,
-    // Asked for by pattern, so that a name of any letters can be found, and another one told.
+    // A pattern, so that broker names with special characters are found, and so that an error can list the names of
+    // other brokers.
     Bean {
         name: "org.apache.activemq:type=Broker,brokerName=*",
         attributes: &[
@@ -117,7 +118,7 @@ const BEANS: &[Bean] = &[
         ],
     },
 ];
-/// Places of the beans of the list.
+/// Indices in [`BEANS`].
 const BROKERS: usize = 3;
 const QUEUES: usize = 4;
 
@@ -154,7 +155,7 @@ const G1_YOUNG: &[Field] = &[
     counter("/CollectionCount", "activemq_g1_young_collectioncount", "runs").reaction(-3),
 ];
 const COLLECTORS: &[(&str, &[Field])] = &[("cms", CMS), ("parnew", PARNEW), ("g1_old", G1_OLD), ("g1_young", G1_YOUNG)];
-/// Of any other collector.
+/// Fields for any other collector.
 const OTHER: &[Field] = &[
     gauge("/LastGcInfo/duration", "activemq_{gc}_lastgcinfo", "ms").int(),
     rate("/CollectionTime", "activemq_{gc}_collectiontime", "ms/s"),

@@ -1,5 +1,5 @@
-//! A broker of Kafka through Jolokia: memory and collectors of its JVM, traffic, requests and partitions (Kafka documentation,
-//! "Monitoring"; KIP-272 for the versions of requests).
+//! kafka: JVM, traffic, requests and partitions of a Kafka broker, through Jolokia (Kafka documentation, "Monitoring";
+//! KIP-272 for the versions of requests).
 
 use super::CONF;
 use crate::check::chart::Chart;
@@ -87,7 +87,7 @@ const BEANS: &[Bean] = &[
         attributes: &["OneMinuteRate"],
     },
 ];
-/// Places of the beans of the list.
+/// Indices in [`BEANS`].
 const REQUESTS_PER_SEC: usize = 4;
 const FIRST_OF_BROKER: usize = 5;
 
@@ -106,7 +106,7 @@ const COLLECTOR: &[Field] = &[
     counter("/CollectionTime", "kafka_gc_collectiontime", "ms").reaction(-1),
 ];
 
-/// Name of the bean, and its attribute.
+/// A cell is the name of the MBean and its attribute.
 const BROKER: &[Field] = &[
     gauge("TotalProduceRequestsPerSec/OneMinuteRate", "kafka_totalproducerequestspersec", "1/s"),
     gauge("TotalFetchRequestsPerSec/OneMinuteRate", "kafka_totalfetchrequestspersec", "1/s"),
@@ -132,7 +132,7 @@ const BROKER: &[Field] = &[
     gauge("RequestHandlerAvgIdlePercent/OneMinuteRate", "kafka_requesthandleravgidle", "ratio"),
 ];
 
-/// The kinds of request that are one, by their old and new names.
+/// The kinds of requests that are counted together, by their old and new names.
 const REQUESTS: &[Field] = &[
     rate("Produce", "kafka_produce", "1/s"),
     rate("JoinGroup", "kafka_joingroup", "1/s"),
@@ -146,7 +146,7 @@ const REQUESTS: &[Field] = &[
     rate("FetchConsumer", "kafka_fetchconsumer", "1/s"),
 ];
 
-/// Of each kind of request, the beans by their names, and how often one of them went back.
+/// For each entry of [`REQUESTS`]: the counters of its MBeans, and how often one of them went back.
 type Meters = [(Meter<Vec<(String, String)>>, u64)];
 
 fn tell(beans: &Beans, meters: &mut Meters, out: &mut Out) {
@@ -172,7 +172,7 @@ fn tell(beans: &Beans, meters: &mut Meters, out: &mut Out) {
         if !counts.is_empty() {
             let total = meter.read(counts, |_| true);
             *restarts += u64::from(total.is_none());
-            // A count that went back is one of another device.
+            // After a counter went back, the sum is treated as that of another device, so it gives no rate.
             out.of(&restarts.to_string()).put(field, total.unwrap_or_default(), &none);
         }
     }

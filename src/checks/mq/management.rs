@@ -1,5 +1,5 @@
-//! The management API of RabbitMQ, of which both checks of it are made: the overview, the nodes, and the queues page by page
-//! (RabbitMQ documentation, "Management HTTP API").
+//! The base of both RabbitMQ checks: overview, nodes and queues from the management API, which returns queues page by
+//! page (RabbitMQ documentation, "Management HTTP API").
 
 use crate::check::chart::Chart;
 use crate::check::{Check, Context, Out, Pace};
@@ -13,7 +13,7 @@ use serde_json::Value;
 use std::collections::HashMap;
 use std::time::Instant;
 
-/// What both tell of the overview, beside what each does.
+/// Metrics of the overview that both checks emit; each adds its own.
 pub const OVERVIEW: &[Field] = &[
     gauge("/message_stats/confirm_details/rate", "rabbitmq_confirm_rate", "1/s"),
     gauge("/message_stats/return_unroutable_details/rate", "rabbitmq_return_unroutable_rate", "1/s"),
@@ -30,7 +30,8 @@ pub const OVERVIEW: &[Field] = &[
     gauge("/object_totals/exchanges", "rabbitmq_exchanges", "exchanges").int(),
 ];
 
-/// What both tell of each node: one that does not run has nothing but its state, and no numbers come where statistics are off.
+/// Metrics of each node in both checks. A node that is down has only its state, and there are no numbers if statistics
+/// are disabled.
 pub const NODE: &[Field] = &[
     gauge("/mem_used", "rabbitmq_node_mem_used", "bytes").int(),
     gauge("/mem_limit", "rabbitmq_node_mem_limit", "bytes").int(),
@@ -45,17 +46,17 @@ pub const NODE: &[Field] = &[
     gauge("/run_queue", "rabbitmq_node_run_queue", "processes").int(),
     gauge("/uptime", "rabbitmq_node_uptime", "s").scale(0.001),
 ];
-/// And as 1 or 0.
+/// States, emitted as 1 or 0.
 pub const NODE_STATE: &[Field] = &[
     gauge("/running", "rabbitmq_node_running", "0 or 1").int(),
     gauge("/mem_alarm", "rabbitmq_node_mem_alarm", "0 or 1").int(),
     gauge("/disk_free_alarm", "rabbitmq_node_disk_free_alarm", "0 or 1").int(),
     gauge("/being_drained", "rabbitmq_node_being_drained", "0 or 1").int(),
 ];
-/// And how many others are out of its reach.
+/// The number of nodes that it has lost contact with.
 pub const NODE_PARTITIONS: &[Field] = &[gauge("/partitions", "rabbitmq_node_partitions", "nodes").int()];
 
-/// How both draw what has no queue, connections and channels, and the nodes.
+/// Charts of both checks.
 pub const UNROUTABLE: Chart =
     Chart::new("Messages without a queue").of(&["rabbitmq_return_unroutable_rate", "rabbitmq_drop_unroutable_rate"]);
 pub const CHURN: Chart = Chart::new("Connections and channels opened and closed").of(&[
@@ -72,15 +73,15 @@ pub const ALARMS: Chart =
     Chart::new("Nodes: alarms").of(&["rabbitmq_node_mem_alarm", "rabbitmq_node_disk_free_alarm"]).sum();
 pub const PARTITIONS: Chart = Chart::new("Nodes: lost sight of").of(&["rabbitmq_node_partitions"]).each("node");
 
-/// Most queues that the API gives at a time.
+/// Maximum number of queues on a page of the API.
 const PAGE: usize = 500;
-/// Most letters of names that are asked for; for more, all queues are.
+/// Maximum length of the pattern with queue names. If it is longer, all queues are requested.
 const MOST_NAMES: usize = 1000;
-/// The virtual host that is no tag.
+/// The virtual host for which there is no tag.
 const USUAL_VHOST: &str = "/";
 
-/// A check of a broker: `totals` and [`OVERVIEW`] of its overview with these tags, its nodes, and `tell` of each queue, of which
-/// the cells of these tables are asked for. `names` are those of the queues that are wanted; none: all.
+/// A check of a broker. It emits `totals` and [`OVERVIEW`] with these tags, the nodes, and calls `tell` for each queue,
+/// whose cells are those of the tables `queues`. `names` selects queues; empty: all.
 ///
 /// # Errors
 /// A mistake in the section.
@@ -126,7 +127,7 @@ impl<T: FnMut(&Queue, &mut Out) + Send> Check for Broker<T> {
                 out.absence_of("list of queues", text);
             }
         }
-        // The last: each node of the cluster is asked for it, and one that hangs costs this alone.
+        // Last, because the server asks each node of the cluster: if a node hangs, only this part is missing.
         if may_see_all {
             let told = cx.get(&mut self.http, &self.nodes).and_then(|answer| tell_nodes(&answer, out));
             told.unwrap_or_else(|error| out.fault_of("nodes", error.to_string()));
@@ -135,7 +136,7 @@ impl<T: FnMut(&Queue, &mut Out) + Send> Check for Broker<T> {
     }
 }
 
-/// Tells it, and whether the user may see what is of no virtual host.
+/// Emits the overview. Returns whether the user may see objects that belong to no virtual host.
 fn tell_overview(answer: &Answer, (fields, tags): &(&'static [Field], Tags), out: &mut Out) -> Result<bool> {
     let overview = json::document(&answer.text, "the overview of RabbitMQ's management plugin")?;
     answer.must(overview.get("management_version").is_some(), "the overview of RabbitMQ's management plugin")?;
@@ -163,7 +164,7 @@ fn tell_nodes(answer: &Answer, out: &mut Out) -> Result<()> {
     for node in json::array(&list, "") {
         let Some(name) = json::text(node, "/name") else { continue };
         let tags = Tags::one("node", name);
-        // What the system below does not tell is a word.
+        // Values that the operating system does not provide are texts.
         let is_number = |field: &&Field| node.pointer(field.cell).is_some_and(Value::is_number);
         let numbers =
             NODE.iter().filter(is_number).filter_map(|field| Some((field.cell, json::cell(node, field.cell)?)));
@@ -182,7 +183,7 @@ fn tell_nodes(answer: &Answer, out: &mut Out) -> Result<()> {
     Ok(())
 }
 
-/// A queue as the API lists it.
+/// A queue in the list of the API.
 pub struct Queue<'a> {
     pub name: &'a str,
     vhost: &'a str,
@@ -190,14 +191,14 @@ pub struct Queue<'a> {
 }
 
 impl Queue<'_> {
-    /// Tells what it has of these, with that text as the tag `queue`.
+    /// Emits the fields that it has, with this tag `queue`.
     pub fn tell(&self, fields: &'static [Field], text: &str, out: &mut Out) {
         let tags = Tags::one("queue", &cleaned(text));
         let tags = if self.is_usual() { tags } else { tags.with("vhost", self.vhost) };
         out.pick_present(&json::row(self.json, fields), fields, &tags);
     }
 
-    /// Whether it is in the virtual host that is no tag.
+    /// Whether it is in the virtual host for which there is no tag.
     pub fn is_usual(&self) -> bool {
         self.vhost == USUAL_VHOST
     }
@@ -207,7 +208,7 @@ fn cleaned(text: &str) -> String {
     text.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '_' }).collect()
 }
 
-/// How the queues are asked for.
+/// The list of queues.
 struct List {
     query: String,
     names: Vec<String>,
@@ -215,7 +216,7 @@ struct List {
 }
 
 impl List {
-    /// Tells each queue once, whose names do not meet with those of others; the first that do are the answer.
+    /// Emits each queue once. Returns a note about the first two queues whose names become the same tag.
     fn run(&mut self, cx: &Context, http: &mut Http, tell: impl FnMut(&Queue)) -> Result<Option<String>> {
         if !self.pace.is_due() {
             return Ok(None);
@@ -230,12 +231,12 @@ impl List {
         let (mut told, mut meeting) = (HashMap::new(), None);
         for page in 1.. {
             let answer = match cx.get(http, &format!("/api/queues?page={page}{}", self.query)) {
-                // There are fewer than a moment ago.
+                // There are fewer pages than a moment ago.
                 Err(Error::Status { status: 400, .. }) if page > 1 => break,
                 answer => answer?,
             };
             let list = json::document(&answer.text, "a list of queues").map_err(|error| answer.unread(&error))?;
-            // Before 3.6 it has no pages.
+            // Before 3.6 the API has no pages.
             let items = list.as_array().map_or_else(|| json::array(&list, "/items"), Vec::as_slice);
             for item in items {
                 let (Some(name), Some(vhost)) = (json::text(item, "/name"), json::text(item, "/vhost")) else {
@@ -260,7 +261,7 @@ impl List {
     }
 }
 
-/// Asks for nothing but these cells, and where they are few, for nothing but these queues.
+/// A query for these cells only, and for these queues only, if the names are short enough.
 fn query(tables: &[&[Field]], names: &[String]) -> String {
     let columns = columns(&["name", "vhost"], tables);
     let pattern = format!("^({})$", names.iter().map(|name| escaped(name)).collect::<Vec<_>>().join("|"));
@@ -271,13 +272,13 @@ fn query(tables: &[&[Field]], names: &[String]) -> String {
     format!("&page_size={PAGE}&enable_queue_totals=true&columns={columns}{only}")
 }
 
-/// These, and the cells of the tables, as the API wants to be asked for them.
+/// These names and the cells of the tables, in the form of the API's parameter `columns`.
 fn columns(names: &[&str], tables: &[&[Field]]) -> String {
     let cells = tables.iter().copied().flatten().map(|field| field.cell.trim_start_matches('/').replace('/', "."));
     names.iter().map(|name| name.to_string()).chain(cells).collect::<Vec<_>>().join(",")
 }
 
-/// As a regular expression that means these letters.
+/// Escapes text for a regular expression.
 fn escaped(text: &str) -> String {
     let plain = |letter: char| letter.is_alphanumeric() || letter == '_';
     text.chars().flat_map(|letter| [Some('\\').filter(|_| !plain(letter)), Some(letter)]).flatten().collect()

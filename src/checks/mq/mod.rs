@@ -1,4 +1,4 @@
-//! Message queues: the checks of `conf/mq.ini`.
+//! Checks of message queues, configured in `conf/mq.ini`.
 
 pub mod activemq;
 pub mod kafka;

@@ -1,4 +1,4 @@
-//! RabbitMQ with the queues under names of their own, as before version 3.6.8 (see [`management`]).
+//! rabbitmq: RabbitMQ with metric names of their own for queues, as before version 3.6.8 (see [`management`]).
 
 use super::{CONF, management};
 use crate::check::chart::Chart;
@@ -103,6 +103,6 @@ const QUEUE: &[Field] = &[
     gauge("/message_stats/deliver_get_details/rate", "rabbitmq_perqueue_deliver_get", "1/s"),
 ];
 
-// Their tag `queue` is rabbitmq_NAME_publish_details, as of old, unless `plain_tags` is on.
+// Their tag `queue` is rabbitmq_NAME_publish_details, as in the original, unless `plain_tags` is on.
 const PUBLISH: &[Field] = &[gauge("/message_stats/publish_details/rate", "rabbitmq_perqueue_publish", "1/s")];
 const DELIVER: &[Field] = &[gauge("/message_stats/deliver_details/rate", "rabbitmq_perqueue_deliver", "1/s")];

@@ -1,5 +1,5 @@
-//! RabbitMQ with the queues under the names of the totals, told apart by the tag `queue`, from version 3.6 on (see
-//! [`management`]).
+//! rabbitmq_368: RabbitMQ from 3.6 on. Queues have the metric names of the totals, and the tag `queue` tells them apart
+//! (see [`management`]).
 
 use super::{CONF, management};
 use crate::check::chart::Chart;
@@ -70,7 +70,7 @@ const CHARTS: &[Chart] = &[
     management::PARTITIONS,
 ];
 
-/// The tag of the totals.
+/// Value of the tag `queue` for the totals.
 const ALL: &str = "all";
 
 const TOTALS: &[Field] = &[

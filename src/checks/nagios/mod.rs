@@ -1,4 +1,4 @@
-//! The check that runs Nagios plugins. Configured in `conf/nagios.ini`.
+//! The check that runs Nagios plugins, configured in `conf/nagios.ini`.
 
 #[allow(clippy::module_inception)]
 mod nagios;

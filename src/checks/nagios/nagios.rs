@@ -1,10 +1,10 @@
-//! nagios: runs the plugins of `[Nagios]`, and tells their states, their measures and how long they took.
+//! nagios: runs the plugins of `[Nagios]` and emits their states, their measures and their run times.
 
 use crate::check::chart::Chart;
 use crate::check::{Check, Context, Out, Runs, Spec};
 use crate::config::section::Section;
 use crate::fetch::program::end::ProgramEnd;
-use crate::fetch::program::run::{Ran, run_all};
+use crate::fetch::program::run::{RunOutput, run_all};
 use crate::fetch::program::safety;
 use crate::model::error::{Error, Result, quote};
 use crate::model::point::Tags;
@@ -42,12 +42,13 @@ fn build(section: &Section) -> Result<Box<dyn Check>> {
 
 struct Nagios {
     all: Vec<Watched>,
-    /// Beside the deadline of the tick.
+    /// Longest run of a plugin, if the deadline of the tick is not earlier.
     limit: Duration,
     judges_measures: bool,
-    /// The file that names them, below home.
+    /// The configuration file with the command lines, relative to home.
     conf: String,
-    /// Why none of them is run: others could change that file. Looked at once, as what it says was read once.
+    /// Whether the configuration file is safe: other users must not be able to change it. Examined once, because the
+    /// file is read only once.
     verdict: Option<Result<(), String>>,
 }
 
@@ -62,7 +63,7 @@ impl Check for Nagios {
         if let Err(why) = self.verdict.get_or_insert_with(look) {
             return Err(Error::daemon(why.clone()));
         }
-        // Most of those that are ended go at once: soon enough to be told in this tick.
+        // Most plugins end at once when they are told to, early enough for their results to belong to this tick.
         let limit = Instant::now().checked_add(self.limit);
         let deadline = limit.map_or(cx.due(), |limit| limit.min(cx.due()));
         let programs: Vec<_> = self.all.iter().map(|watched| &watched.plugin.program).collect();
@@ -81,13 +82,13 @@ impl Check for Nagios {
 }
 
 impl Watched {
-    fn tell(&self, ran: Ran, judges_measures: bool, out: &mut Out) {
+    fn tell(&self, ran: RunOutput, judges_measures: bool, out: &mut Out) {
         match (&ran.end, ran.complaint(&self.plugin.program)) {
             (ProgramEnd::Exited(code @ 0..=UNKNOWN), _) => {
                 plugins::tell(&self.plugin.name, &String::from_utf8_lossy(&ran.stdout), *code, judges_measures, out);
             }
             (_, Some(why)) => self.complain(&String::from_utf8_lossy(&ran.stderr), &why, out),
-            // The daemon wanted it ended.
+            // The daemon is stopping and has ended the plugin.
             (_, None) => {}
         }
     }

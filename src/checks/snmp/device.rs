@@ -1,27 +1,28 @@
-//! A device as its section has it, in either of the two forms that there are: with `user_name` and `oid_` before each object, or
-//! with `SecurityName` and any key as an object.
+//! The section of one SNMP device. There are two forms: with `user_name` and `oid_` before each object, or with
+//! `SecurityName` and any key as an object.
 
 use crate::check::COMMON_KEYS;
 use crate::config::number::Number;
 use crate::config::section::Section;
 use crate::config::spelling::hint;
 use crate::fetch::host::Host;
-use crate::fetch::snmp::{Access, Agent, Cipher, Digest, Patience, Security, User};
+use crate::fetch::snmp::{Access, Agent, Cipher, Digest, RetryPolicy, Security, User};
 use crate::model::error::Result;
 use crate::model::parse::oid::Oid;
 use std::time::Duration;
 
-/// Settings by their names in both forms.
+/// Names of the settings in both forms.
 const USER: [&str; 2] = ["user_name", "securityname"];
 const PASSPHRASE: [&str; 2] = ["user_pass", "authpassphrase"];
 const PRIVACY: [&str; 2] = ["privacy_pass", "privpassphrase"];
 const DIGEST: [&str; 2] = ["auth_protocol", "authprotocol"];
 const CIPHER: [&str; 2] = ["privacy_protocol", "privprotocol"];
 const ALONE: [&str; 4] = ["server", "port", "security_level", "auth"];
-/// Settings that the original did not have: one that has an OID as its value is an object.
+/// Settings that the Python original did not have. If the value of such a key is an OID, the key is an object, not a
+/// setting.
 const ADDED: [&str; 5] = ["version", "community", "timeout", "retries", "rate"];
 
-/// Names that the check tells itself.
+/// Names of metrics that the check emits itself, so no object can have them.
 const TAKEN: [&str; 3] = ["up", "response_seconds", "uptime_seconds"];
 
 const DIGESTS: [(&str, Digest); 7] = [
@@ -45,29 +46,29 @@ const CIPHERS: [(&str, Cipher); 7] = [
 
 const DEFAULT_PORT: u16 = 161;
 const DEFAULT_COMMUNITY: &str = "public";
-/// As the original waited in all.
+/// The total timeout of the original, in seconds.
 const DEFAULT_TIMEOUT: f64 = 1.0;
 const DEFAULT_RETRIES: u32 = 1;
 
-/// sysUpTime of RFC 3418, in hundredths of a second.
+/// sysUpTime (RFC 3418), in hundredths of a second.
 const UPTIME: [u32; 9] = [1, 3, 6, 1, 2, 1, 1, 3, 0];
 
-/// What is asked of a device, and how it is told.
+/// What to request from a device, and how to emit it.
 pub struct Settings {
     pub agent: Agent,
     pub objects: Vec<Object>,
-    /// Where the time since its start is found.
+    /// The OID of the time since its start.
     pub uptime: Option<Oid>,
-    /// Counters as change per second, too.
+    /// Whether counters are emitted as change per second, too.
     pub rate: bool,
 }
 
-/// A key whose value is an OID.
+/// An object of the device: a key whose value is an OID.
 pub struct Object {
     pub key: String,
     pub metric: String,
     pub oid: Oid,
-    /// All that is below it, each with its index.
+    /// Whether everything below the OID is requested; each row has its index as a tag.
     pub is_walk: bool,
 }
 
@@ -83,19 +84,19 @@ impl Settings {
         if retries > 10 {
             return Err(section.wrong("retries", "expected a number up to 10"));
         }
-        let patience = Patience { timeout: Duration::from_secs_f64(timeout), retries };
+        let retry_policy = RetryPolicy { timeout: Duration::from_secs_f64(timeout), retries };
         let uptime = Oid::of(UPTIME.to_vec());
         let of_kind = |is_walk: bool| objects.iter().filter(move |object| object.is_walk == is_walk);
         let mut gets: Vec<Oid> = uptime.iter().chain(of_kind(false).map(|object| &object.oid)).cloned().collect();
         gets.sort();
         gets.dedup();
         let walks = of_kind(true).map(|object| object.oid.clone()).collect();
-        let agent = Agent::new(host, access(section)?, patience, gets, walks);
+        let agent = Agent::new(host, access(section)?, retry_policy, gets, walks);
         Ok(Settings { agent, objects, uptime, rate: is_set(section, "rate") && section.flag("rate", false)? })
     }
 }
 
-/// A number that the original did not have.
+/// A numeric setting that the original did not have.
 fn added<T: Number>(section: &Section, key: &str, default: T) -> Result<T> {
     if is_set(section, key) { section.number(key, default) } else { Ok(default) }
 }
@@ -111,7 +112,7 @@ fn server(section: &Section) -> Result<&str> {
     }
 }
 
-/// Keys that are no settings, in their order.
+/// All keys that are no settings, in the order of the section.
 fn objects(section: &Section) -> Result<Vec<Object>> {
     let mut objects: Vec<Object> = Vec::new();
     for entry in &section.entries {
@@ -128,7 +129,7 @@ fn objects(section: &Section) -> Result<Vec<Object>> {
         }
         let value = entry.value.trim();
         let root = value.strip_suffix('*');
-        // The value is not quoted: it may be the passphrase of a key that was misspelt.
+        // The value is not quoted in the error: it may be the passphrase of a misspelled key.
         let Some(oid) = Oid::read(root.unwrap_or(value).trim_end_matches('.')) else {
             let hint = hint(&key, settings());
             let problem = format!(
@@ -153,12 +154,12 @@ fn is_setting(section: &Section, key: &str) -> bool {
     settings().any(|setting| setting == key) && (!ADDED.contains(&key) || is_set(section, key))
 }
 
-/// Whether one of the settings that the original did not have is meant, and no object of that name.
+/// Whether this key, which the original did not have, is a setting and not an object.
 fn is_set(section: &Section, key: &str) -> bool {
     section.text(key).is_some_and(|value| !value.starts_with('.'))
 }
 
-/// The first of these keys that has a value, and that.
+/// The first of these two keys that has a value, and the value.
 fn either<'a>(section: &'a Section, names: [&'static str; 2]) -> Option<(&'static str, &'a str)> {
     names.into_iter().find_map(|name| Some((name, section.text(name).filter(|value| !value.is_empty())?)))
 }
@@ -182,7 +183,7 @@ fn access(section: &Section) -> Result<Access> {
         Some("2" | "2c") => Ok(Access::V2c { community: community() }),
         Some("3") => user(section).map(Access::V3),
         Some(_) => Err(section.wrong("version", "expected 1, 2c or 3")),
-        // The documentation of the original said SNMPv2c, and it spoke SNMPv1.
+        // The documentation of the original says SNMPv2c, but the original used SNMPv1.
         None if section.text("auth").is_some() && !section.flag("auth", false)? => {
             Ok(Access::V2cOrV1 { community: community() })
         }
@@ -216,7 +217,7 @@ fn user(section: &Section) -> Result<User> {
     Ok(User { name: needed(section, USER, "SNMPv3")?.1.into(), security })
 }
 
-/// The protocol that a key names; case and dashes do not count.
+/// The protocol named by one of these keys; case and dashes do not matter.
 fn protocol<T: Copy>(
     section: &Section,
     names: [&'static str; 2],

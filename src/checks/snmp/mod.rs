@@ -1,4 +1,4 @@
-//! The check that asks network devices. Configured in `conf/snmp.ini` and `conf/snmp/*.ini`, a section for each device.
+//! The check for SNMP devices, configured in `conf/snmp.ini` and `conf/snmp/*.ini`, with a section per device.
 
 mod device;
 #[allow(clippy::module_inception)]

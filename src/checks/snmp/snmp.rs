@@ -1,4 +1,4 @@
-//! snmp: asks network devices for the objects of their sections, and tells whether and how fast they answered.
+//! snmp: requests the configured objects of SNMP devices, and measures whether and how fast the devices answer.
 
 use super::TYPE;
 use super::device::{Object, Settings};
@@ -31,7 +31,7 @@ const CHARTS: &[Chart] = &[
     Chart::new("Time since the start").of(&["snmp_uptime_seconds"]).each("devicename"),
 ];
 
-/// The metric's name ends in the key.
+/// The key of the object is the end of the metric's name.
 const PATTERN: Field = gauge("", "snmp_{key}", "");
 const RATE: Field = rate("", "snmp_{key}_rate", "");
 
@@ -65,7 +65,8 @@ fn build(section: &Section) -> Result<Box<dyn Check>> {
     }
 }
 
-/// How much the clock of a device may differ from ours, and its answer be late, in hundredths of a second.
+/// Tolerances for the device's uptime: how much faster its clock may run than ours, and a late answer in hundredths of
+/// a second.
 const DRIFT: f64 = 1.01;
 const SLACK: f64 = 100.0;
 
@@ -80,7 +81,7 @@ struct Device {
     name: String,
     tags: Tags,
     settings: Settings,
-    /// Hundredths of a second that it had been up when it told the last time, and when that was.
+    /// The uptime in the last answer, in hundredths of a second, and when it was received.
     uptime: Option<(f64, Instant)>,
 }
 
@@ -117,13 +118,13 @@ impl Device {
         }
     }
 
-    /// What it means when a counter of 32 bits went back: an end that was passed only where the device is known not to have
-    /// started anew.
+    /// Emits the uptime. Returns how to treat a 32-bit counter that went back: as an overflow only if the uptime shows
+    /// that the device did not restart.
     fn tell_uptime(&mut self, asked: &Asked, at: Instant, out: &mut Out) -> Backward {
         let found = self.settings.uptime.as_ref().and_then(|oid| asked.values.get(oid));
         let Some(Found::Level(uptime)) = found else { return Backward::Reset };
         out.put(&UPTIME, *uptime, &self.tags);
-        // One that started since then is not up for longer than that.
+        // A device that restarted since the last answer cannot be up longer than the time since then.
         let since = |then: Instant| at.saturating_duration_since(then).as_secs_f64() * 100.0;
         match self.uptime.replace((*uptime, at)) {
             Some((before, then)) if before <= *uptime && since(then) * DRIFT + SLACK < *uptime => Backward::Wrap32,
@@ -163,12 +164,12 @@ impl Device {
         }
     }
 
-    /// As the log calls it.
+    /// The name of an object in the log.
     fn subject(&self, object: &Object) -> String {
         format!("{}: {}", self.name, object.key)
     }
 
-    /// `Err` says what there is instead of a number.
+    /// Emits one value. `Err` says what was found instead of a number.
     fn tell_value(
         &self,
         object: &Object,
@@ -198,7 +199,7 @@ impl Device {
     }
 }
 
-/// A text that is a number, and nothing else: `0.15`. The words `nan` and `inf` are none.
+/// A text that consists of a number, such as `0.15`. The words `nan` and `inf` are no numbers.
 fn numeric(text: &str) -> Option<f64> {
     let text = text.trim();
     let is_spelled = text.ends_with(|last: char| last.is_ascii_alphabetic());

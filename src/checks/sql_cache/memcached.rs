@@ -1,4 +1,5 @@
-//! memcached: hits, traffic and sizes, from the answer to `stats` (memcached, doc/protocol.txt, "General-purpose statistics").
+//! memcached: hits, traffic and sizes of memcached, from its `stats` command (memcached, doc/protocol.txt,
+//! "General-purpose statistics").
 
 use super::CONF;
 use crate::check::chart::Chart;
@@ -79,7 +80,7 @@ const CHARTS: &[Chart] = &[
     Chart::new("Time since the start").of(&["memcached_uptime"]),
 ];
 
-/// Every memcached has them.
+/// Every memcached has these.
 const FIELDS: &[Field] = &[
     gauge("curr_connections", "memcached_curr_connections", "connections"),
     gauge("curr_items", "memcached_curr_items", "items"),
@@ -100,7 +101,7 @@ const FIELDS: &[Field] = &[
     rate("bytes_written", "memcached_bytes_written", "bytes/s"),
 ];
 
-/// Some have them.
+/// Some versions have these.
 const MORE: &[Field] = &[
     gauge("uptime", "memcached_uptime", "s").int(),
     gauge("threads", "memcached_threads", "threads").int(),
@@ -128,12 +129,12 @@ const MORE: &[Field] = &[
 ];
 
 const QUESTION: &str = "stats\r\n";
-/// The answer of one that wants a login first (option -Y).
+/// The answer of a server that requires a login (option -Y).
 const LOCKED: &str = "CLIENT_ERROR unauthenticated";
 
 struct Memcached {
     server: Server,
-    /// `user password`; empty where none is set.
+    /// `user password`; empty if no login is configured.
     login: String,
 }
 
@@ -141,7 +142,7 @@ impl Check for Memcached {
     fn run(&mut self, cx: &Context, out: &mut Out) -> Result<()> {
         let mut answer = self.ask(cx, QUESTION)?;
         if answer.starts_with(LOCKED) && !self.login.is_empty() {
-            // Sent to no server that would take it as an item.
+            // Only sent to a server that requires a login: any other would store it as an item.
             answer = self.ask(cx, &format!("set login 0 0 {}\r\n{}\r\n{QUESTION}", self.login.len(), self.login))?;
         }
         let stats = answer.lines().take_while(|line| *line != "END").filter_map(|line| line.strip_prefix("STAT "));
@@ -178,7 +179,7 @@ impl Memcached {
     }
 }
 
-/// Statistics end with a line of their own; what is none of them is the end.
+/// Statistics end with the line END; any other answer ends with its first line.
 fn is_whole(answer: &[u8]) -> bool {
     let is_begun = ["STAT ", "STORED"].iter().any(|begin| answer.starts_with(begin.as_bytes()));
     let mut lines = answer.split(|byte| *byte == b'\n');

@@ -1,4 +1,4 @@
-//! Databases and caches: the checks of `conf/sql_cache.ini`.
+//! Checks of databases and caches, configured in `conf/sql_cache.ini`.
 
 pub mod memcached;
 #[cfg(feature = "mongodb")]

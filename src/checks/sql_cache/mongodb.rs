@@ -1,4 +1,4 @@
-//! MongoDB: what serverStatus tells (MongoDB manual, "serverStatus").
+//! mongodb: the values of MongoDB's serverStatus (MongoDB manual, "serverStatus").
 
 use super::CONF;
 use crate::check::chart::Chart;
@@ -49,7 +49,7 @@ const CHARTS: &[Chart] = &[
     Chart::new("Time since the start").of(&["mongo_uptime"]),
 ];
 
-/// Every number directly below a part of the answer, under the name that it has there.
+/// Every number directly below a part of the answer is emitted, under the name that it has there.
 const GROUPS: &[Field] = &[
     rate("metrics.document.", "mongo_document_{key}", "1/s"),
     rate("metrics.operation.", "mongo_operation_{key}", "1/s"),
@@ -59,7 +59,7 @@ const GROUPS: &[Field] = &[
     rate("asserts.", "mongo_asserts_{key}", "1/s"),
 ];
 
-/// The tickets have another place from 8.0 on.
+/// From 8.0 on, the tickets are in another place.
 const FIELDS: &[Field] = &[
     gauge("uptime", "mongo_uptime", "s").int().optional(),
     gauge("mem.resident", "mongo_mem_resident", "bytes").scale(MIB).int().optional(),
@@ -93,7 +93,7 @@ const MIB: f64 = 1_048_576.0;
 
 struct Mongodb {
     server: Server,
-    /// Why it is not asked any more: each refusal is a line in its log.
+    /// Why the server is no longer asked: it logs every refusal.
     refused: Option<String>,
 }
 

@@ -1,4 +1,5 @@
-//! MySQL and MariaDB: SHOW GLOBAL STATUS (manuals, "Server Status Variables"), replication, and numbers of your own statements.
+//! mysql: SHOW GLOBAL STATUS of MySQL and MariaDB (manuals, "Server Status Variables"), replication, and values of the
+//! user's own statements.
 
 use super::CONF;
 use crate::check::chart::Chart;
@@ -82,7 +83,7 @@ const CHARTS: &[Chart] = &[
     Chart::new("Time since the start").of(&["mysql_uptime"]),
 ];
 
-/// Of the counters, MySQL 8 has no query cache any more, and MariaDB from 10.6 on no `Innodb_rows_*`.
+/// MySQL 8 has no query cache, and MariaDB from 10.6 on has no `Innodb_rows_*`.
 const STATUS: &[Field] = &[
     gauge("Max_used_connections", "mysql_max_used_connections", "connections").optional(),
     counter("Slow_queries", "mysql_slow_queries", "queries").float().optional(),
@@ -128,7 +129,7 @@ const STATUS: &[Field] = &[
 
 const LIMITS: &[Field] = &[gauge("max_connections", "mysql_max_connections", "connections").optional()];
 
-/// Columns as they are named today and were before.
+/// Column names: current, and former.
 const REPLICA_NAMES: [[&str; 2]; 3] = [
     ["Seconds_Behind_Source", "Seconds_Behind_Master"],
     ["Replica_IO_Running", "Slave_IO_Running"],
@@ -143,21 +144,21 @@ const REPLICA: &[Field] = &[
 
 const CUSTOM: &[Field] = &[gauge("", "mysql_custom_querry", "")];
 
-/// Of MariaDB from 10.5 on, of MySQL from 8.0.22 on, and of those before.
+/// The statements for MariaDB from 10.5 on, for MySQL from 8.0.22 on, and for older versions of both.
 const REPLICA_FORMS: &[&str] =
     &["SHOW ALL REPLICAS STATUS", "SHOW REPLICA STATUS", "SHOW ALL SLAVES STATUS", "SHOW SLAVE STATUS"];
 
 struct Mysql {
     server: Server,
     replication: Replication,
-    /// Label and statement of each; why there are none.
+    /// Label and text of each statement, or the mistake in the configuration.
     queries: Result<Vec<(String, String)>>,
 }
 
-/// In which forms this server may be asked for its replication: all, until it has answered one.
+/// The forms of the statement for replication to try: all, until the server has answered one.
 struct Replication {
     forms: Vec<&'static str>,
-    /// Why it does not tell.
+    /// Why the server refuses the statement.
     refused: Option<String>,
 }
 
@@ -194,14 +195,14 @@ impl Check for Mysql {
             out.absence_of("replication", problem);
         }
         if ended.is_err() {
-            // It may come back as another.
+            // The server may have another version when it comes back.
             replication.forms = REPLICA_FORMS.to_vec();
         }
         ended.and(no_status)
     }
 }
 
-/// Names and values, as the two columns of both SHOW GLOBAL have them.
+/// The rows of SHOW GLOBAL STATUS or VARIABLES: names and values.
 fn pairs(rows: &Rows) -> Row<'_> {
     Row::of(rows.rows.iter().filter_map(|row| match row.as_slice() {
         [Some(name), Some(value), ..] => Some((name.as_str(), value.as_str())),
@@ -239,7 +240,7 @@ impl Replication {
     }
 }
 
-/// One source of this server, by its channel where it has several.
+/// One source of this replica. If there are several, its channel is the tag.
 fn replica(columns: &[String], row: &[Option<String>], out: &mut Out) {
     let cells: Vec<_> = columns.iter().zip(row).filter_map(|(column, cell)| Some((column, cell.as_deref()?))).collect();
     let cell =

@@ -1,4 +1,5 @@
-//! Redis and what speaks as it does: memory, persistence, commands and keys, from the text of INFO (Redis documentation, "INFO").
+//! redis: memory, persistence, commands and keys of Redis and compatible servers, from INFO (Redis documentation,
+//! "INFO").
 
 use super::CONF;
 use crate::check::chart::Chart;
@@ -71,7 +72,7 @@ const FIELDS: &[Field] = &[
     gauge("uptime_in_seconds", "redis_uptime_in_seconds", "s").int(),
     gauge("mem_fragmentation_ratio", "redis_mem_fragmentation_ratio", "ratio"),
     gauge("rdb_changes_since_last_save", "redis_rdb_changes_since_last_save", "changes").int(),
-    // Of Dragonfly.
+    // Dragonfly only.
     gauge("rdb_changes_since_last_success_save", "redis_rdb_changes_since_last_save", "changes").int(),
     gauge("rdb_bgsave_in_progress", "redis_rdb_bgsave_in_progress", "0 or 1").int(),
     gauge("rdb_last_bgsave_time_sec", "redis_rdb_last_bgsave_time_sec", "s").int(),
@@ -100,7 +101,7 @@ const FIELDS: &[Field] = &[
     rate("used_cpu_user", "redis_used_cpu_user", "s/s"),
 ];
 
-/// 1 where the word is one of [`WELL`].
+/// 1 if the word is in [`WELL`].
 const WORDS: &[Field] = &[
     gauge("role", "redis_is_master", "0 or 1").int(),
     gauge("master_link_status", "redis_master_link_up", "0 or 1").int(),
@@ -109,14 +110,14 @@ const WORDS: &[Field] = &[
 ];
 const WELL: [&str; 3] = ["master", "up", "ok"];
 
-/// Of a line as `db0:keys=10,expires=2,avg_ttl=0`.
+/// Cells of a line such as `db0:keys=10,expires=2,avg_ttl=0`.
 const DATABASE: &[Field] = &[
     gauge("keys", "redis_db_keys", "keys").int(),
     gauge("expires", "redis_db_expires", "keys").int(),
     gauge("avg_ttl", "redis_db_avg_ttl", "ms"),
 ];
 
-/// How a refusal begins, and what helps.
+/// Start of an error message, and what to do about it.
 const REMEDIES: &[(&str, &str)] = &[
     ("NOAUTH", "set auth to the password of the server"),
     ("ERR operation not permitted", "set auth to the password of the server"),
@@ -127,7 +128,7 @@ const REMEDIES: &[(&str, &str)] = &[
     ("ERR Client sent AUTH", "it wants no password: set auth to False"),
 ];
 
-/// The words that log in; none where `auth` is off. What is no word of yes or no is the password itself.
+/// The login command; empty if `auth` is off. If `auth` is no boolean, it is the password.
 fn login(section: &Section) -> Result<Vec<&str>> {
     let password = match section.flag("auth", false) {
         Ok(false) => return Ok(Vec::new()),
@@ -141,9 +142,9 @@ fn login(section: &Section) -> Result<Vec<&str>> {
 struct Redis {
     server: Server,
     question: Vec<u8>,
-    /// How many stand in the question; INFO is the last.
+    /// Number of commands in `question`; INFO is the last one.
     commands: usize,
-    /// The password; empty without login.
+    /// The password, to be hidden in messages; empty without login.
     secret: String,
 }
 
@@ -201,7 +202,7 @@ impl Redis {
         format!("refused: {}{}", self.shown(why), remedy.unwrap_or_default())
     }
 
-    /// Without the words of a command that is not known, which may be those that log in.
+    /// Text for a message, without the arguments of an unknown command, which may be the credentials.
     fn shown(&self, text: &str) -> String {
         quote_without(text.split(", with args").next().unwrap_or_default(), &self.secret)
     }

@@ -1,5 +1,5 @@
-//! Twemproxy: requests and queues of each server behind it, from its statistics (nutcracker, notes/recommendation.md,
-//! "Observability"): it writes a JSON document to whoever connects, and closes.
+//! twemproxy: requests and queues of each server behind Twemproxy, from its statistics (nutcracker,
+//! notes/recommendation.md, "Observability"). It writes a JSON document to every connection and closes it.
 
 use super::CONF;
 use crate::check::chart::Chart;
@@ -51,7 +51,7 @@ const PROXY: &[Field] = &[
     rate("/total_connections", "twemproxy_connections", "1/s").optional(),
     gauge("/uptime", "twemproxy_uptime", "s").int().optional(),
 ];
-/// Of all pools together.
+/// Summed over all pools.
 const CLIENTS: Field = gauge("/client_connections", "twemproxy_client_connections", "connections").int();
 const POOLS: &[Field] = &[
     rate("/client_err", "twemproxy_client_err", "1/s").optional(),
@@ -109,7 +109,7 @@ impl Check for Twemproxy {
     }
 }
 
-/// Pools among the numbers of the proxy, servers among those of a pool.
+/// The members that are objects: the pools of the proxy, or the servers of a pool. Other members are numbers.
 fn objects(of: &Value) -> impl Iterator<Item = (&String, &Value)> {
     of.as_object().into_iter().flatten().filter(|(_, one)| one.is_object())
 }

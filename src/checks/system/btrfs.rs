@@ -1,4 +1,4 @@
-//! btrfs: errors of the devices of every Btrfs, its allocation, and devices that are missing.
+//! btrfs: errors and missing devices of each Btrfs file system, and how much of its space is allocated.
 
 use super::{CONF, TYPE};
 use crate::check::chart::Chart;
@@ -47,10 +47,10 @@ const CHARTS: &[Chart] = &[
     Chart::new("Longest transaction").of(&["btrfs_longest_commit"]).each("filesystem"),
 ];
 
-/// The metric's name ends in the device and its counter, as `btrfs device stats` names them.
+/// The device and the counter, as `btrfs device stats` prints them, are part of the metric name.
 const PATTERN: Field = gauge("", "btrfs{device}_errs", "errors");
 
-/// Counters of `error_stats`, and their names in the metric.
+/// Counters in `error_stats`, and their names in the metric.
 const ERRORS: [(&str, &str); 5] = [
     ("write_errs", "write_io_errs"),
     ("read_errs", "read_io_errs"),
@@ -66,7 +66,7 @@ const ALLOCATION: &[Field] = &[
 ];
 const KINDS: [&str; 3] = ["data", "metadata", "system"];
 
-/// Lines of `commit_stats`, since Linux 6.0.
+/// Lines of `commit_stats`; since Linux 6.0.
 const COMMITS: &[Field] = &[
     rate("commits", "btrfs_commits", "1/s").optional().reaction(-3),
     gauge("last_commit_ms", "btrfs_last_commit", "s").scale(0.001).optional().reaction(-3),
@@ -78,10 +78,10 @@ const DEVICES: Field = gauge("", "btrfs_devices", "devices").int().reaction(-3);
 const MISSING: Field = gauge("", "btrfs_devices_missing", "devices").int();
 const FILESYSTEM: &[Field] = &[USED, DEVICES, MISSING];
 
-/// Errors of a device from which on it is doubted, and from which on it is bad.
+/// Number of errors of a device from which on the event is a warning, and an error.
 const DOUBT: u64 = 2;
 const BAD: u64 = 5;
-/// As the original spelled it.
+/// Spelled as in the original.
 const EVENT: &str = "BTRFS ";
 
 fn build(_section: &Section) -> Result<Box<dyn Check>> {
@@ -117,8 +117,8 @@ impl Check for Btrfs {
     }
 }
 
-/// The label of each file system, or without one the UUID. Labels that several have, such as a disk and its clone, carry the
-/// UUID.
+/// The tag of each file system: its label, or its UUID if it has none. If several have the same label, such as a disk
+/// and its clone, the UUID is appended.
 fn tags(uuids: &[String], cx: &Context) -> Vec<String> {
     let name = |uuid: &String| match cx.text(&format!("sys/fs/btrfs/{uuid}/label")).unwrap_or_default().trim() {
         "" => uuid.clone(),
@@ -130,12 +130,12 @@ fn tags(uuids: &[String], cx: &Context) -> Vec<String> {
     uuids.iter().zip(&names).map(tag).collect()
 }
 
-/// What is to be judged of all of them.
+/// What the event of this run is judged by.
 #[derive(Default)]
 struct Found {
-    /// The counter of errors that is highest of all.
+    /// The highest error counter of all devices, and its name.
     worst: Option<(u64, String)>,
-    /// `pool 1 of 2`
+    /// Entries such as `pool 1 of 2`.
     missing: Vec<String>,
 }
 
@@ -165,14 +165,14 @@ impl Found {
 }
 
 impl Btrfs {
-    /// Looks for what is mounted when the list of that has changed.
+    /// Finds the mounted Btrfs file systems again if the list of mounts has changed.
     fn look_at_mounts(&mut self, cx: &Context, out: &mut Out) -> Result<()> {
         let Some(mounted) = cx.mounts(&mut self.mounts).inspect_err(|_| self.mounted.clear())? else { return Ok(()) };
         self.mounted.clear();
         for mount in mounted.mounts.iter().filter(|mount| mount.fs == "btrfs") {
             let path = mount.path.strip_prefix(b"/").unwrap_or(&mount.path);
             match Filesystem::at(cx.roots.root.join(OsStr::from_bytes(path))) {
-                // Subvolumes of one that is known are no news.
+                // Further subvolumes of a known file system are skipped.
                 Ok(found) => {
                     self.mounted.extend(found.filter(|new| self.mounted.iter().all(|old| old.uuid != new.uuid)))
                 }
@@ -210,7 +210,7 @@ fn tell_allocation(folder: &str, tag: &str, cx: &Context, out: &mut Out) {
     }
 }
 
-/// The errors of each device.
+/// Emits the error counters of each device, and the numbers of devices.
 fn tell_devices(
     folder: &str,
     tag: &str,
@@ -223,14 +223,15 @@ fn tell_devices(
     let names = cx.names(&format!("{folder}/devices")).unwrap_or_default();
     let devices = devices(folder, &names, mounted.as_deref_mut(), cx);
     for Device { number, path, .. } in &devices {
-        // As `btrfs device stats` names those without a path; they have the same numbers in every file system.
+        // `btrfs device stats` prints devices without a path like this. Their numbers are not unique among file
+        // systems.
         let (name, own, place) = match path {
             Some(path) => (path.clone(), Tags::default(), String::new()),
             None => (format!("devid:{number}"), tags.clone(), format!(" of {tag}")),
         };
-        let told = match cx.text(&format!("{folder}/devinfo/{number}/error_stats")) {
+        let counters = match cx.text(&format!("{folder}/devinfo/{number}/error_stats")) {
             Ok(text) => text.lines().filter_map(|line| line.split_once(' ')).filter_map(counter).collect(),
-            // Before Linux 5.14.
+            // Before Linux 5.14 there is no such file; the mounted file system is asked.
             Err(error) if error.is_gone() => match mounted.as_ref().map(|mounted| mounted.errors(*number)) {
                 Some(Ok(counts)) => ERRORS.iter().map(|(_, name)| *name).zip(counts).collect(),
                 Some(Err(error)) => {
@@ -244,7 +245,7 @@ fn tell_devices(
                 Vec::new()
             }
         };
-        for (counter, errors) in told {
+        for (counter, errors) in counters {
             let key = format!("[{name}].{counter}").replace(['.', '/'], "_").replace(['[', ']'], "");
             let (metric, value) = (format!("btrfs{key}"), Value::Float(errors as f64));
             let (how, check_type, tags) = (How::Gauge, TYPE, own.clone());
@@ -262,13 +263,14 @@ fn tell_devices(
     }
 }
 
-/// The devices with their paths, as far as these are known. `names` is what is in `devices`, where numbers are unknown.
+/// The devices with their paths as far as known. `names` are the entries of the folder `devices`, which have no
+/// numbers.
 fn devices(folder: &str, names: &[String], mounted: Option<&mut Filesystem>, cx: &Context) -> Vec<Device> {
     let numbers = cx.names(&format!("{folder}/devinfo")).unwrap_or_default();
     let mut numbers: Vec<u64> = numbers.iter().filter_map(|number| number.parse().ok()).collect();
     numbers.sort_unstable();
     let mut devices = mounted.map_or_else(Vec::new, |mounted| mounted.devices(&numbers, names));
-    // Before Linux 5.6 nobody knows but the mounted file system.
+    // Before Linux 5.6 only the mounted file system knows the devices.
     if numbers.is_empty() {
         return devices;
     }
@@ -276,7 +278,7 @@ fn devices(folder: &str, names: &[String], mounted: Option<&mut Filesystem>, cx:
     for number in numbers {
         let is_missing = cx.text(&format!("{folder}/devinfo/{number}/missing")).is_ok_and(|text| text.trim() == "1");
         match devices.iter_mut().find(|device| device.number == number) {
-            // The path of one that is missing may be another one's by now.
+            // The path of a missing device may belong to another device by now.
             Some(device) if is_missing => *device = Device { number, path: None, is_missing },
             Some(device) => device.is_missing = false,
             None => devices.push(Device { number, path: None, is_missing }),

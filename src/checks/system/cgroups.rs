@@ -1,4 +1,4 @@
-//! cgroups: what slices and services use of processors, memory and disks, and where their limits are.
+//! cgroups: CPU, memory and disk usage of slices and services, and their limits.
 
 use super::{CONF, Ignore, TYPE};
 use crate::check::chart::Chart;
@@ -46,10 +46,10 @@ const CHARTS: &[Chart] = &[
     Chart::new("Limit of processes and threads").of(&["cgroup_pids_max"]).each("cgroup"),
 ];
 
-/// Microseconds a second to percent of one CPU.
+/// Converts microseconds per second to percent of one CPU.
 const PERCENT: f64 = 1e-4;
 
-/// Lines of cpu.stat, see Documentation/admin-guide/cgroup-v2.rst as for all below.
+/// Lines of cpu.stat. This and all files below: Documentation/admin-guide/cgroup-v2.rst.
 const CPU: &[Field] = &[
     rate("usage_usec", "cgroup_cpu_usage", "%").scale(PERCENT),
     rate("user_usec", "cgroup_cpu_user", "%").scale(PERCENT).reaction(-3),
@@ -58,7 +58,7 @@ const CPU: &[Field] = &[
     rate("throttled_usec", "cgroup_cpu_throttled", "%").scale(PERCENT).optional(),
 ];
 
-/// Files that hold one number, or the word `max`.
+/// Files that contain one number or the word `max`.
 const LEVELS: &[Field] = &[
     gauge("memory.current", "cgroup_memory_current", "bytes").int(),
     gauge("memory.max", "cgroup_memory_max", "bytes").int().reaction(-3),
@@ -88,11 +88,11 @@ const IO: &[Field] = &[
     rate("wios", "cgroup_io_write_ops", "1/s").optional().reaction(-3),
 ];
 
-/// Where the second version is mounted: alone, or beside the first.
+/// Mount points of cgroup v2: alone, or beside cgroup v1.
 const ROOTS: [&str; 2] = ["sys/fs/cgroup", "sys/fs/cgroup/unified"];
 const NONE: &str = "there is no cgroup v2 on this host: neither /sys/fs/cgroup nor /sys/fs/cgroup/unified is one";
 
-/// Groups of single logins and containers, which come and go.
+/// Default of `ignore`: groups of logins and containers, which come and go.
 const IGNORED: &[&str] = &["*.scope", "*docker*", "*kubepods*/*", "*libpod*"];
 const DEEPEST: usize = 8;
 
@@ -105,7 +105,7 @@ fn build(section: &Section) -> Result<Box<dyn Check>> {
 }
 
 struct Cgroups {
-    /// 1: slices, 2: the services in them, too.
+    /// How many levels to descend. 1: slices; 2: also the services in them.
     depth: usize,
     ignore: Ignore,
     groups: HashMap<String, Group>,
@@ -114,7 +114,7 @@ struct Cgroups {
 struct Group {
     tags: Tags,
     seen: Instant,
-    /// Of each of [`IO`].
+    /// The counters of [`IO`], by device.
     io: [Meter<Device>; IO.len()],
 }
 
@@ -149,7 +149,7 @@ impl Check for Cgroups {
 }
 
 impl Cgroups {
-    /// All groups in that one that are to be told of, by their paths below the root.
+    /// Collects the groups below `parent` that are not ignored, as paths below the root.
     fn find(&self, cx: &Context, root: &str, parent: &str, depth: usize, found: &mut Vec<String>) -> Result<()> {
         for name in cx.folders(&format!("{root}{parent}"))? {
             let group = format!("{parent}/{name}");
@@ -168,12 +168,13 @@ impl Cgroups {
     }
 }
 
-/// The path without its first slash.
+/// The path without its leading slash.
 fn shown(group: &str) -> &str {
     group.trim_start_matches('/')
 }
 
-/// A controller that is not switched on for the group has no files. They are too many to stay open.
+/// Emits one group. A missing file means that the controller is off for this group. The files are too many to be kept
+/// open.
 fn tell(folder: &str, Group { tags, io, .. }: &mut Group, stacks: &Stacks, cx: &Context, out: &mut Out) {
     let mut read = |file: &str, take: &mut dyn FnMut(&str, &mut Out)| match cx.text(&format!("{folder}/{file}")) {
         Ok(text) => {
@@ -190,14 +191,14 @@ fn tell(folder: &str, Group { tags, io, .. }: &mut Group, stacks: &Stacks, cx: &
             }
         });
     }
-    // Before other rates: it may forget what was before, of all.
+    // Before the other rates, because it may reset all counters of the group.
     read("io.stat", &mut |text, out| tell_io(text, tags, io, stacks, cx, out));
     for (file, fields) in [("cpu.stat", CPU), ("memory.stat", MEMORY), ("memory.events", EVENTS)] {
         read(file, &mut |text, out| out.pick(&procfs::labelled(text, fields), fields, tags));
     }
 }
 
-/// A device that lies on others among those listed counts nothing: its bytes are those of the others, once more.
+/// Devices that are built on other listed devices are left out, because their bytes are counted by those already.
 fn tell_io(text: &str, tags: &Tags, io: &mut [Meter<Device>], stacks: &Stacks, cx: &Context, out: &mut Out) {
     let listed: HashSet<Device> = procfs::io_stat(text).map(|(device, ..)| device).collect();
     let counted = cx.lowest(stacks, listed);

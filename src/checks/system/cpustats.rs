@@ -1,4 +1,4 @@
-//! cpustats: what the CPUs spent their time on since the previous tick, all together and each.
+//! cpustats: how the CPUs spent their time since the previous tick, in total and per core.
 
 use super::{CONF, TYPE, Unreadable};
 use crate::check::chart::{Chart, Tile};
@@ -44,7 +44,7 @@ const CHARTS: &[Chart] = &[
     Chart::new("Start of the machine").of(&["sys_boot_time"]).tile(Tile::Uptime),
 ];
 
-/// Percent of the time that passed. After the first, one for each column of a `cpu` line, in its order.
+/// Percent of the elapsed time. The first field is computed; the others are the columns of a `cpu` line in their order.
 const SHARES: &[Field] = &[
     percent("", "cpu_load"),
     percent("user", "cpu_user"),
@@ -59,35 +59,35 @@ const SHARES: &[Field] = &[
     percent("guest_nice", "cpu_guest_nice").reaction(-3),
 ];
 
-/// The columns that make up all time; guest and guest_nice are contained in user and nice.
+/// The first columns, which add up to all time; guest and guest_nice are already included in user and nice.
 const ALL_TIME: usize = 8;
 const USER: usize = 0;
 const NICE: usize = 1;
 const SYSTEM: usize = 2;
 const IDLE: usize = 3;
-/// Each with the column that contains it.
+/// Each guest column, and the column that includes it.
 const GUESTS: [(usize, usize); 2] = [(8, USER), (9, NICE)];
 
-/// The columns to which nearly all time goes: where one of them is not to be believed, no share is.
-const MEASURE: [usize; 3] = [USER, SYSTEM, IDLE];
+/// The columns with nearly all time. If one of them is wrong, no share can be computed.
+const MAIN_COLUMNS: [usize; 3] = [USER, SYSTEM, IDLE];
 
-/// The most that a column goes back, in clock ticks, before it is not to be believed: the kernel documents small steps for
-/// idle and iowait, and a virtual machine may show them in any column after a move.
+/// Maximum number of clock ticks by which a column may go back without counting as wrong. The kernel documents small
+/// steps back for idle and iowait; in a virtual machine they occur in any column after a migration.
 const SMALL_STEP_BACK: u64 = 300;
 
-/// The same for those of [`MEASURE`] as a part of the whole column.
+/// The same for the columns of [`MAIN_COLUMNS`], as a divisor of the column's value.
 const SMALL_PART_BACK: u64 = 1000;
 
-/// Clock ticks of a CPU in a second (USER_HZ).
+/// Clock ticks per second and CPU (USER_HZ).
 const TICKS: f64 = 100.0;
 
-/// How much later than time passes the kernel may count it, in seconds.
+/// By how many seconds the kernel may count time late.
 const LATE: f64 = 1.0;
 
 const NOT_BELIEVED: &str = "no number to tell: the kernel counts backwards or faster than time passes, as in virtual machines \
     whose host counts wrongly";
 
-/// The other lines of /proc/stat, about the machine as a whole.
+/// Further lines of /proc/stat, about the whole machine.
 const SYSTEM_WIDE: &[Field] = &[
     rate("ctxt", "sys_context_switches", "1/s").optional().reaction(-3),
     rate("processes", "sys_forks", "1/s").optional().reaction(-3),
@@ -109,7 +109,7 @@ struct CpuStats {
     thresholds: Thresholds,
     per_core: bool,
     stat: KernelFile,
-    /// By CPU number; `None` is all of them.
+    /// By CPU number; `None` is the sum of all CPUs.
     cores: HashMap<Option<u32>, Core>,
 }
 
@@ -142,21 +142,21 @@ impl Check for CpuStats {
         if let Some(columns) = whole(&all, &each) {
             self.tell(None, columns, each.len(), &mut doubts, cx, out);
         }
-        let told = if self.per_core { each.as_slice() } else { &[] };
-        for (number, columns) in told {
+        let cores = if self.per_core { each.as_slice() } else { &[] };
+        for (number, columns) in cores {
             self.tell(Some(*number), *columns, 1, &mut doubts, cx, out);
         }
         for (field, _) in SHARES.iter().skip(1).zip(doubts).filter(|(_, is_doubted)| *is_doubted) {
             out.refuse(field.metric, NOT_BELIEVED);
         }
-        // A CPU that was taken offline starts anew when it comes back.
+        // A CPU that was offline starts again when it comes back.
         self.cores.retain(|_, core| core.seen == cx.tick.at);
         Ok(())
     }
 }
 
-/// The time of all CPUs. Of several lines that say so, or one of zeros alone, none is to be trusted: some versions of lxcfs write
-/// these. There the sum of the CPUs counts, and without these the last.
+/// The time of all CPUs together. Some versions of lxcfs write several `cpu` lines, or one of zeros. Then the sum of
+/// the CPUs is used; if there are no lines per CPU, the last of the `cpu` lines.
 fn whole(all: &[CpuColumns], each: &[(u32, CpuColumns)]) -> Option<CpuColumns> {
     let sum = || each.iter().map(|(_, columns)| *columns).reduce(|sum, columns| sum.plus(&columns));
     match all {
@@ -197,34 +197,34 @@ impl CpuStats {
     }
 }
 
-/// The columns that were not to be believed on some line.
+/// The columns that were wrong for at least one CPU.
 type Doubts = [bool; procfs::CPU_COLUMNS];
 
-/// Clock ticks that have passed between two samples on so many CPUs, and how many more may be counted.
+/// The clock ticks between two samples, summed over the CPUs, and by how many more the kernel may count.
 struct Time {
     ticks: f64,
     late: f64,
-    /// 0 where it is not known how many.
+    /// Number of CPUs; 0 if unknown.
     cpus: usize,
 }
 
-/// Where the time between two samples went, in percent.
+/// How the time between two samples was spent, in percent. `None`: the column is wrong.
 struct Shares {
     load: Option<f64>,
     columns: Vec<Option<f64>>,
 }
 
 impl Shares {
-    /// `None` when no time has passed, after a restart, and where the columns that matter are not to be believed. A column that
-    /// went back a little has not changed.
+    /// `None` if no time has passed, after a restart, and if one of the columns in [`MAIN_COLUMNS`] is wrong. A column that
+    /// went back a little counts as unchanged.
     fn between(old: &CpuColumns, new: &CpuColumns, time: &Time, doubts: &mut Doubts) -> Option<Shares> {
         let steps: Vec<(u64, u64)> = old.iter().zip(new.iter()).collect();
         let back = |at: usize| steps.get(at).map_or(0, |(old, new)| old.saturating_sub(*new));
         let went_back = |at: usize| {
-            let whole = steps.get(at).filter(|_| MEASURE.contains(&at)).map_or(0, |(old, _)| *old);
+            let whole = steps.get(at).filter(|_| MAIN_COLUMNS.contains(&at)).map_or(0, |(old, _)| *old);
             back(at) > SMALL_STEP_BACK.max(whole / SMALL_PART_BACK)
         };
-        if MEASURE.into_iter().filter(|at| went_back(*at)).count() > 1 {
+        if MAIN_COLUMNS.into_iter().filter(|at| went_back(*at)).count() > 1 {
             return None;
         }
         let is_too_fast = |step: f64| time.cpus > 0 && step > time.ticks + time.late;
@@ -236,7 +236,7 @@ impl Shares {
         for (guest, whole) in GUESTS {
             let whole = columns.get(whole).copied().flatten();
             if let Some(column) = columns.get_mut(guest) {
-                // The kernel counts one after the other.
+                // The kernel updates the two columns one after the other, so guest may be slightly ahead.
                 let most = whole.map(|whole| whole + time.cpus.max(1) as f64);
                 *column = column.filter(|guest| most.is_none_or(|most| *guest <= most));
                 *column = column.map(|guest| whole.map_or(guest, |whole| guest.min(whole)));
@@ -244,11 +244,11 @@ impl Shares {
         }
         doubts.iter_mut().zip(&columns).for_each(|(is_doubted, column)| *is_doubted |= column.is_none());
         let column = |at: usize| columns.get(at).copied().flatten();
-        if MEASURE.into_iter().any(|at| column(at).is_none()) {
+        if MAIN_COLUMNS.into_iter().any(|at| column(at).is_none()) {
             return None;
         }
         let counted: f64 = columns.iter().take(ALL_TIME).flatten().sum();
-        // Where idle went back, what was counted is less than what has passed.
+        // If idle went back, the sum of the columns is less than the elapsed time.
         let all = if back(IDLE) > 0 && time.cpus > 0 { counted.max(time.ticks) } else { counted };
         if all == 0.0 {
             return None;

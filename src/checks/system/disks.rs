@@ -1,4 +1,4 @@
-//! disks: traffic of every disk, space of every mounted file system, and file systems that do not answer.
+//! disks: I/O of each disk, space of each mounted file system, and file systems that do not answer.
 
 use super::{ALERT, CONF, Ignore, TYPE, Unreadable};
 use crate::check::chart::{Chart, Tile};
@@ -36,7 +36,7 @@ pub static SPEC: Spec = Spec {
     build,
 };
 
-/// Devices whose traffic is that of the disks below them.
+/// Devices that are built on other disks, so their I/O is also counted there.
 const LIE_ON_OTHERS: &[&str] = &["dm-", "md", "drbd", "bcache", "zd"];
 
 const CHARTS: &[Chart] = &[
@@ -74,8 +74,8 @@ const CHARTS: &[Chart] = &[
     Chart::new("Not answering").of(&["drive_stuck"]).each("mountpoint").full(1.0).events(&["Disk-Stuck-{mountpoint}"]),
 ];
 
-/// Columns of /proc/diskstats after the name, see Documentation/admin-guide/iostats.rst. Sectors are of 512 bytes
-/// whatever the device says of itself; times are milliseconds.
+/// The columns of /proc/diskstats after the name, see Documentation/admin-guide/iostats.rst. A sector has 512 bytes for
+/// every device; times are in milliseconds.
 const COLUMNS: &[&str] = &[
     "reads",
     "reads_merged",
@@ -120,11 +120,10 @@ const READ_ONLY: Field = gauge("", "drive_read_only", "0 or 1").int();
 const STUCK: Field = gauge("", "drive_stuck", "0 or 1").int();
 const MOUNT: &[Field] = &[PERCENT_USED, INODES_PERCENT_USED, READ_ONLY, STUCK];
 
-/// Devices that are made of memory or of a file, or hold a medium that is not written: `loop0`, `ram1`, `zram0`, `sr0`.
+/// Block devices that are no disks: in memory, in a file, or read-only media. `loop0`, `ram1`, `zram0`, `sr0`.
 const NOT_DISKS: &[&str] = &["loop", "ram", "zram", "sr", "fd"];
 
-/// File systems of the kernel itself and its like, in which nobody stores anything; most say so, and some tell the size of
-/// other things.
+/// Virtual file systems, in which nobody stores data. Most report a size of 0; some report the size of something else.
 const OF_THE_KERNEL: &[&str] = &[
     "autofs",
     "binder",
@@ -167,7 +166,7 @@ const OF_THE_KERNEL: &[&str] = &[
     "fuse.vmware-vmblock",
 ];
 
-/// File systems that are always full or repeat another one.
+/// File systems that are always full, or show the data of another one.
 const NO_STORE: &[&str] = &[
     "aufs",
     "cramfs",
@@ -189,13 +188,13 @@ const NO_STORE: &[&str] = &[
     "fuse.unionfs-fuse",
 ];
 
-/// File systems whose numbers are in memory, so that asking cannot block. All others are asked from a thread.
+/// File systems that answer statvfs from memory, so the call cannot block. All others are asked from a thread.
 const PROMPT: &[&str] = &[
     "ext2", "ext3", "ext4", "xfs", "btrfs", "vfat", "msdos", "exfat", "tmpfs", "f2fs", "zfs", "bcachefs", "jfs",
     "reiserfs", "nilfs2", "ntfs3", "hfsplus", "udf", "ubifs", "jffs2",
 ];
 
-/// Mounts that come and go with containers, and the files that a container gets from its host.
+/// Default of `ignore`: mounts of containers, which come and go, and files that a container gets from its host.
 const IGNORED: &[&str] = &[
     "/var/lib/docker/*",
     "/var/lib/containers/*",
@@ -207,13 +206,13 @@ const IGNORED: &[&str] = &[
     "/etc/resolv.conf",
 ];
 
-/// File systems that have as many inodes as they need, and tell no true number of them.
+/// File systems that create inodes as needed and report no true number of them.
 const NO_INODES: &[&str] = &["ceph", "fuse.ceph", "fuse.ceph-fuse"];
 
-/// -1 as the number of free inodes: not known.
+/// -1 as the number of free inodes means unknown.
 const UNKNOWN: [u64; 2] = [u64::MAX, u32::MAX as u64];
 
-/// Longest wait for file systems that are asked from a thread.
+/// Longest wait for the file systems that are asked from a thread.
 const WAIT: Duration = Duration::from_secs(1);
 
 fn build(section: &Section) -> Result<Box<dyn Check>> {
@@ -231,20 +230,20 @@ fn build(section: &Section) -> Result<Box<dyn Check>> {
 
 struct Disks {
     thresholds: Thresholds,
-    /// Patterns of drives, and, with a slash, of mount points.
+    /// Patterns of drive names, and of mount points (these start with a slash).
     ignore: Ignore,
     diskstats: KernelFile,
-    /// Everything in /proc/diskstats that may be a disk, by name.
+    /// The entries of /proc/diskstats that may be disks, by name.
     devices: HashMap<Box<str>, Device>,
     mounted: Mounts,
     mounts: Vec<Mount>,
-    /// Said of mounts of the watched machine that are none here.
+    /// A fault about mounts of the watched machine that cannot be reached from here.
     unseen: Option<String>,
     volumes: Volumes,
 }
 
 impl Check for Disks {
-    /// Asks first whoever may take long, and waits for him last.
+    /// Asks the file systems that may be slow first and collects their answers last.
     fn run(&mut self, cx: &Context, out: &mut Out) -> Result<()> {
         let listed = self.list_mounts(cx);
         for volume in self.mounts.iter().filter_map(|mount| mount.volume.as_ref()) {
@@ -252,7 +251,7 @@ impl Check for Disks {
                 out.fault(error.to_string());
             }
         }
-        let told = self.tell_devices(cx, out);
+        let devices = self.tell_devices(cx, out);
         for mount in self.mounts.iter().filter(|mount| mount.volume.is_none()) {
             mount.tell(space(&mount.path), &self.thresholds, out);
         }
@@ -266,14 +265,15 @@ impl Check for Disks {
         if let Some(unseen) = &self.unseen {
             out.absence_of("", unseen);
         }
-        listed.and(told)
+        listed.and(devices)
     }
 }
 
-/// What is remembered of a name in /proc/diskstats until it is not there any more.
+/// The state of an entry of /proc/diskstats.
 struct Device {
     seen: Instant,
-    /// By which it is known, whatever its name: its number, or those of the paths that lead to it.
+    /// The device numbers of the sources of its counters: its own, or those of the paths that lead to it. They identify
+    /// the device, whatever its name.
     numbers: Vec<Option<procfs::Device>>,
     /// `None` for a partition.
     disk: Option<Disk>,
@@ -284,7 +284,7 @@ struct Disk {
     before: Option<(Instant, Times)>,
 }
 
-/// Requests and the milliseconds that they took, since the device came.
+/// Requests and their total time in milliseconds, since the device appeared.
 #[derive(Clone, Copy)]
 struct Times {
     reads: u64,
@@ -299,7 +299,7 @@ impl Disks {
         let of_sys;
         let text = match cx.read(&mut self.diskstats) {
             Ok(text) => text,
-            // As in containers of OpenVZ.
+            // Containers of OpenVZ have no /proc/diskstats.
             Err(error) if error.is_gone() => {
                 of_sys = diskstats_of_sys(cx);
                 if of_sys.is_empty() {
@@ -322,7 +322,7 @@ impl Disks {
             let sources = paths.get(line.name).filter(|_| line.is_unused()).map_or(&own[..], Vec::as_slice);
             let numbers = sources.iter().map(|source| source.number);
             let is_known = match self.devices.get(line.name) {
-                // Of two lines of one name the first counts.
+                // If two lines have the same name, the first one counts.
                 Some(device) if device.seen == at => continue,
                 Some(device) => device.numbers.iter().copied().eq(numbers.clone()),
                 None => false,
@@ -356,7 +356,7 @@ impl Disks {
     }
 }
 
-/// The lines that /proc/diskstats would have of whole disks.
+/// The lines for whole disks, as /proc/diskstats would have them, from /sys/block.
 fn diskstats_of_sys(cx: &Context) -> String {
     let line = |name: String| {
         let file = |file: &str| cx.text(&format!("sys/block/{name}/{file}")).ok();
@@ -378,13 +378,13 @@ impl<'a> Line<'a> {
         Some(Line { number, name, row: procfs::columns(COLUMNS, numbers) })
     }
 
-    /// As disks were before Linux 6.4 to which several paths lead: what went over these was counted there alone.
+    /// Whether nothing is counted here. Before Linux 6.4, a disk with several paths counted only on the paths.
     fn is_unused(&self) -> bool {
         ["reads", "writes"].iter().all(|cell| self.row.count(cell) == Some(0))
     }
 }
 
-/// The paths to each disk that has several.
+/// For each disk with several paths, the lines of the paths.
 fn paths_to_disks<'l>(lines: &'l [Line<'l>]) -> HashMap<String, Vec<&'l Line<'l>>> {
     let mut paths: HashMap<String, Vec<&Line>> = HashMap::new();
     for line in lines {
@@ -396,7 +396,7 @@ fn paths_to_disks<'l>(lines: &'l [Line<'l>]) -> HashMap<String, Vec<&'l Line<'l>
     paths
 }
 
-/// What all of them have counted together.
+/// The sum of the lines, column by column.
 fn together<'l>(lines: &[&'l Line]) -> Cow<'l, Row<'l>> {
     if let [line] = lines {
         return Cow::Borrowed(&line.row);
@@ -414,7 +414,7 @@ fn is_no_disk(name: &str) -> bool {
 }
 
 impl Disk {
-    /// `false` when the line holds too little or something else than numbers.
+    /// Emits the I/O of the disk. Returns `false` if columns are missing or no numbers.
     fn tell(&mut self, row: &Row, at: Instant, out: &mut Out) -> bool {
         let Some(now) = Times::read(row) else { return false };
         out.pick(row, TRAFFIC, &self.tags);
@@ -435,7 +435,7 @@ impl Disk {
     }
 }
 
-/// `None` after a counter went back and where there is nothing to divide by.
+/// `None` if the counter went back, or if the whole is 0.
 fn ratio(part: Option<u64>, whole: f64) -> Option<f64> {
     part.filter(|_| whole > 0.0).map(|part| part as f64 / whole)
 }
@@ -452,27 +452,27 @@ impl Times {
     }
 }
 
-/// A mounted file system that is told about.
+/// A mounted file system to be reported.
 struct Mount {
-    /// Below the root that is watched.
+    /// Its path below the root of the watched machine.
     path: Box<Path>,
-    /// As the user knows it.
+    /// Its path as the user knows it.
     name: String,
     tags: Tags,
-    /// Value of the tag.
+    /// Value of the tag `mountpoint`.
     tag: String,
     read_only: bool,
-    /// What is asked here does not say whether the file system takes writes: the mount takes none.
+    /// The mount itself is read-only, so statvfs does not tell whether the file system is.
     is_closed: bool,
-    /// Refusal is expected: a file system in user space that belongs to another user.
+    /// A FUSE file system: access may be denied because it belongs to another user, which is no fault.
     private: bool,
     has_inodes: bool,
-    /// Set where asking may block.
+    /// Set if statvfs may block.
     volume: Option<Arc<Volume>>,
 }
 
 impl Disks {
-    /// Makes the list of mounts anew when the kernel's has changed.
+    /// Builds the list of mounts again if the kernel's list has changed.
     fn list_mounts(&mut self, cx: &Context) -> Result<()> {
         let Some(mounted) = cx.mounts(&mut self.mounted).inspect_err(|_| self.mounts.clear())? else { return Ok(()) };
         (self.mounts, self.unseen) = list(mounted, &self.ignore, cx);
@@ -482,7 +482,7 @@ impl Disks {
     }
 }
 
-/// The mounts to be told about, sorted by path, and a sentence about those that cannot be.
+/// The mounts to be reported, sorted by path, and a sentence about those that cannot be reached.
 fn list(mounted: Mounted, ignore: &Ignore, cx: &Context) -> (Vec<Mount>, Option<String>) {
     let name = |mount: &mounts::Mount| String::from_utf8_lossy(&mount.path).into_owned();
     let is_wanted = |mount: &mounts::Mount| stores(mount) && !ignore.covers(&name(mount));
@@ -521,15 +521,16 @@ fn list(mounted: Mounted, ignore: &Ignore, cx: &Context) -> (Vec<Mount>, Option<
     (mounts, sentence)
 }
 
-/// Whether the file system is one that fills up. What is in memory is, where somebody gave it the name of a device.
+/// Whether the file system stores data. A tmpfs does, if its source was given the name of a device.
 fn stores(mount: &mounts::Mount) -> bool {
     let is_image = NO_STORE.contains(&mount.fs) || mount.fs.ends_with(".AppImage");
     let is_memory = mount.fs == "tmpfs" && !mount.source.contains(&b'/');
     !is_image && !is_memory && !OF_THE_KERNEL.contains(&mount.fs)
 }
 
-/// `/var/lib/docker` as `var_lib_docker`, `/` as `rootfs`. Where two paths come out alike, the first in alphabetical
-/// order has the short form and the others keep their whole path: `/var/lib` is `var_lib`, `/var_lib` is `/var_lib`.
+/// The tag of a mount: `/var/lib/docker` becomes `var_lib_docker`, `/` becomes `rootfs`. If two paths give the same
+/// tag, the first in alphabetical order gets it and the other keeps its path: `/var/lib` is `var_lib`, `/var_lib` is
+/// `/var_lib`.
 fn short(path: &str) -> String {
     match path.trim_matches('/') {
         "" => "rootfs".into(),
@@ -590,10 +591,10 @@ impl Mount {
             out.put(&INODES_PERCENT_USED, used.percent(), &self.tags);
         }
         out.pick(&row, SPACE, &self.tags);
-        // An error can make the file system read-only under the mount.
+        // After an error, the file system may be read-only although the mount is not.
         let read_only = self.read_only || (space.read_only && !self.is_closed);
         out.put(&READ_ONLY, u64::from(read_only), &self.tags);
-        // As df: what only root can take is neither used nor free.
+        // As df computes it: space reserved for root counts neither as used nor as free.
         let whole = used.filter(|_| is_possible).and_then(|used| used.checked_add(available));
         let Some(used) = used.zip(whole).and_then(|(used, whole)| Share::of(used, whole)) else { return };
         let percent = used.percent();
@@ -605,7 +606,7 @@ impl Mount {
         }
     }
 
-    /// How many inodes are used of all, where their number is fixed and known.
+    /// The used share of all inodes; `None` if their number is not fixed or unknown.
     fn inodes_used(&self, space: &Space, out: &mut Out) -> Option<Share> {
         let Space { inodes, inodes_free, .. } = *space;
         let is_unknown = inodes_free > inodes && UNKNOWN.contains(&inodes_free);

@@ -1,4 +1,4 @@
-//! ipconntrack: how full the table of tracked connections is, and what did not fit.
+//! ipconntrack: how full the table of tracked connections is, and how many connections or packets it rejected.
 
 use super::{CONF, TYPE, within};
 use crate::check::chart::Chart;
@@ -45,8 +45,8 @@ const EVENTS: &[Field] = &[
     rate("search_restart", "conntrack_search_restart", "1/s").optional().reaction(-3),
 ];
 
-/// The first is there since Linux 2.6.20, the second up to 4; the third alone where connections were tracked before
-/// netfilter was divided.
+/// The first file exists since Linux 2.6.20, the second up to Linux 4, the third only before connection tracking moved
+/// to netfilter.
 const COUNTS: [&str; 2] =
     ["proc/sys/net/netfilter/nf_conntrack_count", "proc/sys/net/ipv4/netfilter/ip_conntrack_count"];
 const LIMITS: [&str; 3] = [
@@ -58,7 +58,7 @@ const HASHES: [&str; 2] =
     ["proc/sys/net/netfilter/nf_conntrack_buckets", "proc/sys/net/ipv4/netfilter/ip_conntrack_buckets"];
 const STATS: [&str; 2] = ["proc/net/stat/nf_conntrack", "proc/net/stat/ip_conntrack"];
 
-/// The kernel counts in 32 bits with a sign: anything above is below 0.
+/// The kernel's counter is a signed 32-bit number; a larger value means that it fell below 0.
 const MOST_COUNTED: u64 = i32::MAX as u64;
 
 const NONE: &str = "this kernel tracks no connections: the module nf_conntrack is not loaded";
@@ -82,9 +82,10 @@ struct IpConntrack {
 impl Check for IpConntrack {
     fn run(&mut self, cx: &Context, out: &mut Out) -> Result<()> {
         let none = Tags::default();
-        // Hidden in some containers, as are the sizes below.
+        // Some containers hide this file, and the sizes below.
         let stats = first(&mut self.stats, cx);
-        // What is in /proc/sys/net is of whoever reads it, whatever /proc it is; the limit is the same everywhere.
+        // Files in /proc/sys/net belong to the network of the reading process, whichever /proc they are read from. The
+        // limit is the same for all networks.
         let current = match cx.watches_another_network() {
             true => stats.as_ref().ok().copied().flatten().map(|text| procfs::of_any_cpu(text, "entries")),
             false => first(&mut self.counts, cx)?.map(|text| text.trim().parse().ok()),
@@ -101,7 +102,7 @@ impl Check for IpConntrack {
         }
         if let Some(most) = first(&mut self.limits, cx)?.and_then(|text| text.trim().parse().ok()) {
             out.put(&MOST, most, &none);
-            // Without a limit there is no share.
+            // A limit of 0 means unlimited: no share.
             let current = current.filter(|_| most > 0).map(|current| within(most, current));
             if let Some(share) = out.share(USED.metric, current, Some(most)) {
                 out.put(&USED, share.percent(), &none);
@@ -117,7 +118,7 @@ impl Check for IpConntrack {
     }
 }
 
-/// The text of the first file that is there; `None` without any.
+/// The text of the first file that exists; `None` if there is none.
 fn first<'f>(files: &'f mut [KernelFile], cx: &Context) -> Result<Option<&'f str>> {
     for file in files {
         match cx.read(file) {

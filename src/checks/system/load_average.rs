@@ -1,4 +1,4 @@
-//! load_average: how many tasks want to run, against how many CPUs there are.
+//! load_average: how many tasks are running or waiting to run, in relation to the number of CPUs.
 
 use super::{CONF, TYPE};
 use crate::check::chart::Chart;
@@ -94,11 +94,11 @@ impl Check for LoadAverage {
 }
 
 impl LoadAverage {
-    /// CPUs that are online, as the source of the load knows them: a container may be shown a /proc of its own beside the
-    /// /sys of its host. That is asked where /proc/stat has no line for each CPU; `None` where it is hidden, too.
+    /// The number of online CPUs, from the same source as the load: a container may have a /proc of its own but the
+    /// /sys of its host. /sys is read only if /proc/stat has no lines per CPU. `None` if both are hidden.
     fn cpus(&mut self, cx: &Context) -> Option<u64> {
         let counted = cx.read(&mut self.stat).ok().map(procfs::cpu_count).filter(|cpus| *cpus > 0);
-        let told = counted.or_else(|| cx.read(&mut self.online).ok().and_then(procfs::cpu_list));
-        told.filter(|cpus| *cpus > 0)
+        let cpus = counted.or_else(|| cx.read(&mut self.online).ok().and_then(procfs::cpu_list));
+        cpus.filter(|cpus| *cpus > 0)
     }
 }

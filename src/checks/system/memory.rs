@@ -1,4 +1,4 @@
-//! memory: what the machine's memory is used for, how full it is, and whether it has to swap or to kill.
+//! memory: what memory is used for, how full it is, and whether the machine swaps or kills processes.
 
 use super::{ALERT, CONF, TYPE};
 use crate::check::chart::{Chart, Tile};
@@ -48,11 +48,12 @@ const AVAILABLE: &str = "MemAvailable";
 const SWAP: &str = "SwapTotal";
 const MEM_AVAILABLE: &str = "mem_available";
 const MEM_SWAP_FREE: &str = "mem_swap_free";
-/// Of these the command free(1) made its estimate before there was [`AVAILABLE`].
+/// Before the kernel had [`AVAILABLE`], free(1) estimated it as the sum of these.
 const FREE: &str = "MemFree";
 const CACHES: [&str; 2] = ["Buffers", "Cached"];
 
-/// Labels of /proc/meminfo, see proc(5). Kernels leave out what they do not know: MemAvailable came with 3.14.
+/// Labels of /proc/meminfo, see proc(5). Kernels leave out labels that they do not know: MemAvailable came with Linux
+/// 3.14.
 const MEMINFO: &[Field] = &[
     gauge(TOTAL, "mem_total", "bytes").scale(KIB).int(),
     gauge(FREE, "mem_free", "bytes").part_of(TOTAL).scale(KIB).int().optional().reaction(-3),
@@ -78,7 +79,7 @@ const USED: Field = percent("", "mem_used_percent");
 const SWAP_USED: Field = percent("", "mem_swap_used_percent").reaction(-3);
 const PERCENTS: &[Field] = &[USED, SWAP_USED];
 
-/// Labels of /proc/vmstat; `oom_kill` came with 4.13.
+/// Labels of /proc/vmstat; `oom_kill` came with Linux 4.13.
 const VMSTAT: &[Field] = &[
     rate("pswpin", "mem_swap_in", "pages/s").optional().reaction(-3),
     rate("pswpout", "mem_swap_out", "pages/s").optional().reaction(-3),
@@ -121,7 +122,7 @@ impl Check for Memory {
         }
         match cx.read(&mut self.vmstat) {
             Ok(text) => out.pick(&procfs::labelled(text, VMSTAT), VMSTAT, &none),
-            // Hidden in some containers.
+            // Some containers hide this file.
             Err(error) if error.is_gone() => {}
             Err(error) => return Err(error),
         }

@@ -1,4 +1,4 @@
-//! Checks that read this machine. Configured in `conf/system.ini`.
+//! Checks of this machine, configured in `conf/system.ini`.
 
 mod btrfs;
 mod cgroups;
@@ -36,20 +36,21 @@ pub const SPECS: &[&Spec] = &[
     &tcpconn::SPEC,
 ];
 
-/// Type of every check of this machine.
+/// Check type of all checks of this machine.
 const TYPE: &str = "system";
 const CONF: &str = "system.ini";
 
-/// Reaction of an event about something that fills up.
+/// Reaction of events about something that fills up: it alerts only when the value rises.
 const ALERT: i8 = -1;
 
-/// The count as a part of its limit: where several count at a time, a few more than the limit come in, and it is full.
+/// Cuts a count that is slightly above its limit to the limit. Several CPUs that count at the same time can exceed it a
+/// little.
 fn within(limit: u64, count: u64) -> u64 {
     let most = limit.saturating_add(limit / 64 + 8);
     if count <= most { count.min(limit) } else { count }
 }
 
-/// Lines that could not be read: one fault, however many there are.
+/// Collects unreadable lines into one fault.
 #[derive(Default)]
 struct Unreadable {
     count: usize,
@@ -71,12 +72,12 @@ impl Unreadable {
     }
 }
 
-/// Names that a check leaves out: patterns in which `*` stands for any run of characters, none included, and `<hex>`
-/// for one or more hexadecimal digits.
+/// Patterns of names that a check ignores. `*` stands for any characters, also none; `<hex>` for one or more
+/// hexadecimal digits.
 struct Ignore(Box<[Box<str>]>);
 
 impl Ignore {
-    /// The section's `ignore`, a comma list which replaces the default; an empty one leaves out nothing.
+    /// Reads `ignore`, a comma-separated list that replaces the default. An empty list ignores nothing.
     fn read(section: &Section, default: &[&str]) -> Ignore {
         let patterns = if section.text("ignore").is_some() { section.list("ignore") } else { default.to_vec() };
         Ignore(patterns.into_iter().map(Box::from).collect())

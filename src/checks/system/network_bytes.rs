@@ -1,4 +1,4 @@
-//! network_bytes: traffic, errors and link of every network interface.
+//! network_bytes: traffic, errors and link state of each network interface.
 
 use super::{CONF, Ignore, TYPE, Unreadable};
 use crate::check::chart::{Chart, Tile};
@@ -26,7 +26,7 @@ pub static SPEC: Spec = Spec {
     build,
 };
 
-/// Interfaces whose traffic is that of others once more, or does not leave the machine.
+/// Interfaces whose traffic is counted on other interfaces, too, or does not leave the machine.
 const LIE_ON_OTHERS: &[&str] = &[
     "lo",
     "bond",
@@ -100,7 +100,7 @@ const RATED: &[Field] = &[
     rate("rx_multicast", "multicast_rx", "1/s").reaction(-3),
 ];
 
-/// The same with `rated: False`.
+/// The same metrics for `rated: False`.
 const RAW: &[Field] = &[
     counter("rx_bytes", "bytes_rx", "bytes"),
     counter("tx_bytes", "bytes_tx", "bytes"),
@@ -121,21 +121,22 @@ const LINK: &[Field] = &[
     delta("carrier_changes", "link_carrier_changes", "changes").reaction(-3),
 ];
 
-/// Interfaces that come and go with containers and virtual machines.
+/// Default of `ignore`: interfaces of containers and virtual machines, which come and go.
 const IGNORED: &[&str] =
     &["veth*", "br-<hex>", "docker*", "cali*", "cni*", "flannel*", "lxc*", "tap*", "virbr*-nic", "ifb*"];
 
-/// The file that says which interface it is, whatever its name.
+/// The file with the interface index, which identifies an interface that is renamed.
 const INDEX: &str = "ifindex";
 
 const SPEED: &str = "speed";
-/// Speeds that are none (ethtool(8)): unknown, in the widths of several drivers.
+/// Values of `speed` that mean unknown (ethtool(8)); drivers use different widths.
 const UNKNOWN_SPEEDS: [&str; 4] = ["-1", "0", "65535", "4294967295"];
 
-/// How often the counters are read at a tick while the kernel says that interfaces change, names perhaps.
+/// How often the counters are read again in a tick if the kernel reports changed interfaces at the same time.
 const READINGS: usize = 3;
 
-/// What the kernel has no news of, a speed that was set by hand, is seen after that time at the latest.
+/// All links are read again after this time, because the kernel does not report every change, such as a speed that was
+/// set by hand.
 const LINK_AGE: Duration = Duration::from_secs(60);
 
 fn build(section: &Section) -> Result<Box<dyn Check>> {
@@ -156,7 +157,7 @@ struct NetworkBytes {
     ignore: Ignore,
     dev: KernelFile,
     news: Option<LinkNews>,
-    /// When all links were last looked at.
+    /// When all links were last marked to be read again.
     looked: Option<Instant>,
     interfaces: HashMap<Box<str>, Interface>,
 }
@@ -168,9 +169,9 @@ struct Interface {
 }
 
 struct Link {
-    /// Where it is not to be had, the name.
+    /// The interface index, or the name if there is no index.
     index: Box<str>,
-    /// What the files of [`LINK`] say, in their order.
+    /// The texts in the files of [`LINK`], in their order.
     texts: [Option<Box<str>>; LINK.len()],
 }
 
@@ -193,7 +194,7 @@ impl Check for NetworkBytes {
             for (name, _) in text.lines().filter_map(procfs::net_dev).filter(|(name, _)| is_wanted(name)) {
                 look_at(name, interfaces, cx);
             }
-            // What has changed since the look belongs to other counters than those that were read.
+            // An interface that changed after it was looked at may be another one than that of the counters.
             has_changed = news.is_heard() && news.has_come();
             if !has_changed {
                 break;
@@ -202,10 +203,10 @@ impl Check for NetworkBytes {
         if has_changed {
             *looked = None;
         }
-        let mut told = false;
+        let mut has_interfaces = false;
         let mut unreadable = Unreadable::default();
         for (name, numbers) in text.lines().filter_map(procfs::net_dev) {
-            told = true;
+            has_interfaces = true;
             let Some(interface) = interfaces.get_mut(name).filter(|_| is_wanted(name)) else { continue };
             let row = procfs::columns(COLUMNS, numbers);
             if COLUMNS.last().is_some_and(|last| row.get(last).is_none()) {
@@ -224,12 +225,12 @@ impl Check for NetworkBytes {
         }
         unreadable.tell("/proc/net/dev", out);
         interfaces.retain(|_, interface| interface.seen == at);
-        if told { Ok(()) } else { Err(Error::parse("network interfaces", text)) }
+        if has_interfaces { Ok(()) } else { Err(Error::parse("network interfaces", text)) }
     }
 }
 
-/// Looks at the link of an interface unless it is known. The files of hundreds of interfaces are too many to be read at every
-/// tick.
+/// Reads the link of an interface unless it is known. With hundreds of interfaces, the files are too many to be read at
+/// every tick.
 fn look_at(name: &str, interfaces: &mut HashMap<Box<str>, Interface>, cx: &Context) {
     let new = || Interface { tags: Tags::one("interface", name), link: None, seen: cx.tick.at };
     let interface = match interfaces.get_mut(name) {
@@ -240,14 +241,14 @@ fn look_at(name: &str, interfaces: &mut HashMap<Box<str>, Interface>, cx: &Conte
 }
 
 impl Link {
-    /// Older kernels lack some of the files. Carrier and speed refuse to be read while the interface is down, speed also where
-    /// there is none.
+    /// Older kernels lack some of the files. Reading carrier or speed fails while the interface is down; speed also
+    /// fails if the interface has none.
     fn of(interface: &str, cx: &Context) -> Link {
         let read = |file: &str| -> Option<Box<str>> {
             let text = cx.text(&format!("sys/class/net/{interface}/{file}")).unwrap_or_default();
-            let told = text.trim_ascii();
-            let is_told = !told.is_empty() && (file != SPEED || !UNKNOWN_SPEEDS.contains(&told));
-            is_told.then(|| told.into())
+            let value = text.trim_ascii();
+            let is_known = !value.is_empty() && (file != SPEED || !UNKNOWN_SPEEDS.contains(&value));
+            is_known.then(|| value.into())
         };
         let mut texts = [const { None }; LINK.len()];
         for (field, text) in LINK.iter().zip(&mut texts) {

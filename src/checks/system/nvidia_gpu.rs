@@ -1,4 +1,4 @@
-//! nvidia_gpu: memory, load, temperature, clocks and power of NVIDIA boards.
+//! nvidia_gpu: memory, load, temperature, clocks and power of NVIDIA GPUs.
 
 use super::CONF;
 use crate::check::chart::Chart;
@@ -40,12 +40,12 @@ const CHARTS: &[Chart] = &[
     Chart::new("Generation of the link to the host").of(&["nvidia_pcie_generation"]).each("gpu"),
 ];
 
-/// A line that a board need not have, and that is learned of by nobody.
+/// A field that not every GPU has, without learned alerts.
 const fn quiet(field: Field) -> Field {
     field.int().optional().reaction(-3)
 }
 
-/// Some names are misspelled, as they have always been.
+/// Some names are misspelled, for compatibility with the original.
 const NUMBERS: &[Field] = &[
     quiet(gauge("memory_total", "nvidia_memory_total", "bytes")),
     quiet(gauge("memory_free", "nvidia_memory_free", "bytes").part_of("memory_total")),

@@ -1,4 +1,4 @@
-//! oddeye: a heartbeat, the time that a page of your choice takes to come.
+//! oddeye: a heartbeat, and the response time of a page.
 
 use super::CONF;
 use crate::check::chart::Chart;
@@ -26,10 +26,11 @@ const CHARTS: &[Chart] = &[Chart::new("Answer of OddEye").of(&["host_alive"]).ev
 
 const ALIVE: Field = gauge("", "host_alive", "s");
 
-/// The server counts the time without this event, and puts it into the message, whose spelling it knows.
+/// OddEye measures the time since the last event of this name. It replaces {DURATION} in the message, so its
+/// misspelling is kept.
 const EVENT: &str = "HeartBeat";
 const MESSAGE: &str = "{DURATION} without HearBeats from host";
-/// Once what `error_handler` says.
+/// The reaction is `error_handler` times this.
 const REACTION: i8 = 1;
 
 fn build(section: &Section) -> Result<Box<dyn Check>> {

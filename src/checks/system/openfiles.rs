@@ -1,4 +1,4 @@
-//! openfiles: how many files named processes have open, and how near they are to their limit.
+//! openfiles: how many files the configured processes have open, and how close they are to their limit.
 
 use super::{CONF, TYPE, within};
 use crate::check::chart::Chart;
@@ -44,7 +44,7 @@ const SYSTEM: &[Field] = &[SYSTEM_USED];
 const PROCESSES: Field = gauge("", "openfiles_processes", "processes").int().reaction(-3);
 const USED: Field = percent("", "openfiles_used_percent");
 const PROCESS: &[Field] = &[PROCESSES, USED];
-/// The metric's name ends in the key.
+/// The key is the end of the metric's name.
 const PATTERN: Field = gauge("", "openfiles_{key}", "files");
 
 fn build(section: &Section) -> Result<Box<dyn Check>> {
@@ -67,12 +67,13 @@ fn build(section: &Section) -> Result<Box<dyn Check>> {
 
 struct OpenFiles {
     processes: Vec<Process>,
-    /// The names that every process goes by: its own, that of its command line, and that of its program.
+    /// By pid: the names of a process, which are its comm, the file name in its command line, and that of its
+    /// executable.
     running: HashMap<String, [String; 3]>,
     file_nr: KernelFile,
 }
 
-/// A key of the section.
+/// A key of the section: processes whose open files are counted.
 struct Process {
     metric: String,
     tags: Tags,
@@ -80,9 +81,9 @@ struct Process {
 }
 
 enum Wanted {
-    /// The file that holds its number.
+    /// The path of a pid file.
     PidFile(String),
-    /// All whose name, or whose program's name, is that.
+    /// All processes with this name.
     Name(String),
 }
 
@@ -117,8 +118,8 @@ impl Check for OpenFiles {
 }
 
 impl OpenFiles {
-    /// Looks at all processes; one that ends meanwhile is none. One that has the name of its own that it had at the last tick
-    /// has not become another program since, and is not asked for the rest.
+    /// Lists all processes. A process that ends meanwhile is skipped. If its comm is the same as in the last tick, its
+    /// other names are taken from there.
     fn look_around(&mut self, cx: &Context) -> Result<()> {
         let mut before = std::mem::take(&mut self.running);
         for pid in cx.names("proc")?.into_iter().filter(|name| name.bytes().all(|byte| byte.is_ascii_digit())) {
@@ -180,7 +181,7 @@ impl Process {
     }
 }
 
-/// How many files the process may have open; `None` without a limit.
+/// The process's limit of open files; `None` if there is none.
 fn limit(pid: &str, cx: &Context) -> Option<u64> {
     let text = cx.text(&format!("proc/{pid}/limits")).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("Max open files"))?;

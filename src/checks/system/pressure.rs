@@ -1,4 +1,4 @@
-//! pressure: the share of time in which tasks had to wait for processors, memory or disks.
+//! pressure: the share of time in which tasks waited for CPU, memory or disks.
 
 use super::{CONF, TYPE};
 use crate::check::chart::Chart;
@@ -34,12 +34,12 @@ const CHARTS: &[Chart] = &[
     Chart::new("All tasks wait, over five minutes").of(&["pressure_full_avg300"]).each("resource"),
 ];
 
-/// The counter is of microseconds.
+/// The counters are in microseconds.
 const SECONDS: f64 = 1e-6;
-/// Nobody waits for longer than time passes.
+/// Upper bound of the rate: a wait cannot be longer than the elapsed time.
 const ALL_TIME: f64 = 1.0;
 
-/// Pairs of the lines `some` of /proc/pressure, see Documentation/accounting/psi.rst.
+/// The pairs in the `some` lines of /proc/pressure, see Documentation/accounting/psi.rst.
 const SOME: &[Field] = &[
     percent("avg10", "pressure_some_avg10"),
     percent("avg60", "pressure_some_avg60").reaction(-3),
@@ -47,7 +47,7 @@ const SOME: &[Field] = &[
     rate("total", "pressure_some_stalled", "s/s").scale(SECONDS).most(ALL_TIME),
 ];
 
-/// The same of the lines `full`.
+/// The same for the `full` lines.
 const FULL: &[Field] = &[
     percent("avg10", "pressure_full_avg10"),
     percent("avg60", "pressure_full_avg60").reaction(-3),
@@ -55,7 +55,7 @@ const FULL: &[Field] = &[
     rate("total", "pressure_full_stalled", "s/s").scale(SECONDS).most(ALL_TIME),
 ];
 
-/// The last came with Linux 6.1 and is seldom built in.
+/// The last one came with Linux 6.1 and is seldom compiled in.
 const RESOURCES: [&str; 4] = ["cpu", "memory", "io", "irq"];
 
 fn build(_section: &Section) -> Result<Box<dyn Check>> {
@@ -81,7 +81,7 @@ impl Check for Pressure {
                     }
                 }
                 Err(error) if error.is_gone() => {}
-                // Built in and switched off.
+                // Compiled in, but switched off.
                 Err(Error::File { source, .. }) if source.raw_os_error() == Some(EOPNOTSUPP) => {}
                 Err(error) => out.fault(error.to_string()),
             }
@@ -90,6 +90,6 @@ impl Check for Pressure {
     }
 }
 
-/// The kernel's number for "not supported".
+/// The errno for "operation not supported".
 const EOPNOTSUPP: i32 = 95;
 const UNKNOWN: &str = "this kernel does not tell of pressure: it came with Linux 4.20, and some need psi=1 at boot";

@@ -1,4 +1,4 @@
-//! tcpconn: TCP sockets by state, UDP sockets, and what TCP and UDP had to repeat or drop.
+//! tcpconn: TCP sockets by state, UDP sockets, and retransmissions, errors and drops of TCP and UDP.
 
 use super::{CONF, TYPE};
 use crate::check::chart::Chart;
@@ -40,7 +40,7 @@ const CHARTS: &[Chart] = &[
     Chart::new("Datagrams lost").of(&["udp_receive_errors", "udp_receive_buffer_errors", "udp_no_ports"]),
 ];
 
-/// The kernel's states from 1 on (net/tcp_states.h).
+/// The names of the kernel's TCP states from 1 on (net/tcp_states.h).
 const FLAGS: [&str; STATES] = [
     "established",
     "syn_sent",
@@ -55,7 +55,7 @@ const FLAGS: [&str; STATES] = [
     "closing",
     "new_syn_recv",
 ];
-/// A flag that older panels have; there are never any.
+/// A flag that older dashboards show; its value is always 0.
 const MAX_STATES: &str = "max_states";
 
 const TCP_SOCKETS: Field = gauge("", "tcp_connections", "sockets").int();
@@ -137,7 +137,7 @@ impl Check for TcpConn {
                     out.pick(&row, fields, &none);
                 }
             }
-            // Hidden in some containers.
+            // Some containers hide these files.
             Err(error) if error.is_gone() => {}
             Err(error) => out.fault(error.to_string()),
         };

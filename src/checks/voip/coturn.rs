@@ -1,4 +1,5 @@
-//! coturn: traffic by realm, STUN requests and allocations, from its Prometheus page (coturn, docs/Prometheus.md).
+//! coturn: traffic by realm, STUN requests and allocations of coturn, from its Prometheus page (coturn,
+//! docs/Prometheus.md).
 
 use super::CONF;
 use crate::check::chart::Chart;
@@ -30,7 +31,7 @@ pub static SPEC: Spec = Spec {
                     sums.add(field, told.collect(), &labels, value);
                     return;
                 }
-                // All of them together, in old versions.
+                // Old versions also have a sample for all types together.
                 if labels.get("type") == Some("all") {
                     return;
                 }
@@ -74,7 +75,7 @@ const CHARTS: &[Chart] = &[
     Chart::new("Processor time").of(&["coturn_process_cpu_seconds_total"]),
 ];
 
-/// Of each realm, the sum over its users unless they are told one by one; and of all realms.
+/// For each realm, summed over its users unless `users` is on, and for all realms.
 const TRAFFIC: &[Field] = &[
     rate("turn_traffic_rcvp", "coturn_turn_traffic_rcvp", "packets/s"),
     rate("turn_traffic_rcvb", "coturn_turn_traffic_rcvb", "bytes/s"),

@@ -1,4 +1,4 @@
-//! Janus: sessions and handles, from its admin API (Janus documentation, "Admin/Monitor API").
+//! janus: sessions and handles of Janus, from its admin API (Janus documentation, "Admin/Monitor API").
 
 use super::CONF;
 use crate::check::chart::Chart;
@@ -34,13 +34,13 @@ const CHARTS: &[Chart] = &[
 ];
 
 const SESSIONS: Field = gauge("/sessions", "janus_sessions", "sessions").int();
-/// Of all sessions.
+/// Summed over all sessions.
 const HANDLES: Field = gauge("", "janus_handlers_total", "handles").int();
 const OF_SESSION: Field = gauge("/handles", "janus_handlers", "handles").int();
 
-/// Most sessions whose handles are asked for in a tick.
+/// Maximum number of sessions whose handles are requested in a tick.
 const MOST: usize = 1000;
-/// What is answered about a session that ended since it was listed.
+/// Error code for a session that has ended since it was listed.
 const ENDED: u64 = 458;
 
 struct Janus {
@@ -89,7 +89,8 @@ impl Check for Janus {
     }
 }
 
-/// The numbers of the list in that place of an answer; `None` where the session that was asked for has ended.
+/// The numbers in the list at `place`; `None` if the requested session has ended. `word` is the transaction id of the
+/// request.
 fn numbers(page: &Answer, word: &str, place: &str) -> Result<Option<Vec<u64>>> {
     let told: Value = serde_json::from_str(&page.text).unwrap_or_default();
     let is_own = json::text(&told, "/transaction").is_some_and(|own| own == word);

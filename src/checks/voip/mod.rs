@@ -1,4 +1,4 @@
-//! Telephony and WebRTC: the checks of `conf/voip.ini`.
+//! Checks of telephony and WebRTC servers, configured in `conf/voip.ini`.
 
 pub mod coturn;
 pub mod janus;

@@ -1,5 +1,5 @@
-//! Apache httpd: requests, workers and connections, from the text of mod_status (httpd documentation, mod_status,
-//! "Machine Readable Status File"; the lines as in modules/generators/mod_status.c of 2.4).
+//! apache: requests, workers and connections of Apache httpd, from the text of mod_status (httpd documentation,
+//! mod_status, "Machine Readable Status File"; format taken from modules/generators/mod_status.c, 2.4).
 
 use super::CONF;
 use crate::check::chart::Chart;
@@ -73,7 +73,7 @@ const CHARTS: &[Chart] = &[
     Chart::new("Size of an answer since the start").of(&["apache_bytesperreq"]),
 ];
 
-/// Most lines come with ExtendedStatus, and with an MPM or a version that has them.
+/// Most of these exist only with ExtendedStatus, or with certain MPMs or versions.
 const FIELDS: &[Field] = &[
     counter("Total Accesses", "apache_totalaccesses", "requests").float().optional(),
     counter("Total kBytes", "apache_totalkbytes", "KiB").float().optional(),

@@ -1,4 +1,4 @@
-//! http_api: whether pages of your choice answer, how long it takes, and how long their certificates are valid.
+//! http_api: whether the configured pages respond, how fast, and how long their certificates are valid.
 
 use super::CONF;
 use crate::check::chart::Chart;
@@ -71,7 +71,8 @@ struct Upstream {
 }
 
 impl Upstream {
-    /// `known` are those before it. One that is shown as one of these, with another query, gets a number.
+    /// `known` are the upstreams before this one. If one of them has the same address apart from its query, a number is
+    /// appended.
     fn new(endpoint: &Endpoint, known: &[Upstream]) -> Upstream {
         let (host, port) = endpoint.host_and_port();
         let plain = endpoint.shown("");
@@ -87,13 +88,13 @@ impl Upstream {
 }
 
 struct Expected {
-    /// Empty: any below 400.
+    /// Empty: any status below 400.
     statuses: Vec<u16>,
     text: Option<String>,
 }
 
 impl Expected {
-    /// What is wrong with an answer.
+    /// What is wrong with an answer; `None` if it is as expected.
     fn complaint(&self, answer: &Answer) -> Option<String> {
         let status = answer.status;
         let is_right = if self.statuses.is_empty() { status < 400 } else { self.statuses.contains(&status) };
@@ -133,7 +134,7 @@ impl Check for HttpApi {
     }
 }
 
-/// What is known of any answer.
+/// Emits what is known about any answer.
 fn tell_answer(answer: &Answer, now: i64, tags: &Tags, out: &mut Out) {
     out.put(&STATUS, u64::from(answer.status), tags);
     out.put(&SIZE, answer.size as u64, tags);

@@ -1,5 +1,5 @@
-//! Jetty: memory, threads, collectors of garbage, sessions and requests, through Jolokia (Jetty documentation, "JMX", and its
-//! class StatisticsHandler, of 9.4 and 12).
+//! jetty: memory, threads, garbage collectors, sessions and requests of Jetty, through Jolokia (Jetty documentation,
+//! "JMX", and its class StatisticsHandler; 9.4 and 12).
 
 use super::CONF;
 use crate::check::chart::Chart;
@@ -72,7 +72,7 @@ const CHARTS: &[Chart] = &[
     Chart::new("Garbage collections").of(&["jetty_gc_collectioncount"]).each("gctype"),
 ];
 
-/// Jetty 12 has sessions in a domain of their own, and one key more in the names of handlers.
+/// In Jetty 12, sessions have another domain, and the names of handlers have one more key.
 const BEANS: &[Bean] = &[
     jvm::RUNTIME,
     jvm::COLLECTORS,
@@ -115,7 +115,7 @@ const SESSIONS: &[Field] = &[
     counter("/sessionsTotal", "jetty_sessions_total", "sessions"),
 ];
 
-/// Of all handlers together. What was dispatchedActive is handleActive in 12.
+/// Summed over all handlers. Before Jetty 12, handleActive was named dispatchedActive.
 const REQUESTS: &[Field] = &[
     counter("/responses1xx", "jetty_responses1xx", "answers"),
     counter("/responses2xx", "jetty_responses2xx", "answers"),
@@ -146,12 +146,13 @@ const POOL: &[Field] = &[
     gauge("/queueSize", "jetty_queuesize", "tasks").int(),
 ];
 
-/// Contexts of Jetty itself.
+/// Whether this is a context of Jetty itself.
 fn is_own(found: &Found) -> bool {
     found.property("context").is_some_and(|context| context.contains("jetty"))
 }
 
-/// Milliseconds, each handler by its requests. Jetty 12, which has handleActive, counts nanoseconds.
+/// Mean time of a request in milliseconds, weighted by the requests of each handler. Jetty 12, recognised by
+/// handleActive, counts nanoseconds.
 fn mean(found: &[Found]) -> Option<f64> {
     let of = |Found { attributes, .. }: &Found| {
         let mean = attributes.get("requestTimeMean").and_then(Value::as_f64)?;

@@ -1,5 +1,5 @@
-//! lighttpd: requests, traffic and connections, from the text of mod_status (lighttpd documentation, mod_status; the letters
-//! as in src/connections.c).
+//! lighttpd: requests, traffic and connections of lighttpd, from the text of mod_status (lighttpd documentation,
+//! mod_status; letters of the scoreboard from src/connections.c).
 
 use super::CONF;
 use crate::check::chart::Chart;
@@ -98,7 +98,7 @@ const SCOREBOARD: &[Field] = &[
 const SEVERAL: &str = "several of them answer in turn (server.max-worker), each with counters of its own: figures are of one of \
     them, and there are no rates";
 
-/// Falls of the counters within a run of the server, as a bit for each of the last ticks.
+/// Whether the counters went back although the server did not restart: one bit for each of the last ticks.
 #[derive(Default)]
 struct Workers {
     last: Option<(u64, u64)>,
@@ -106,7 +106,7 @@ struct Workers {
 }
 
 impl Workers {
-    /// Whether the counters have fallen three times within ten ticks.
+    /// Whether the counters went back three times within ten ticks: then several workers answer in turn.
     fn are_several(&mut self, uptime: Option<u64>, accesses: Option<u64>) -> bool {
         let now = uptime.zip(accesses);
         let fell = self.last.zip(now).is_some_and(|(old, new)| new.0 >= old.0 && new.1 < old.1);

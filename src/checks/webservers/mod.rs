@@ -1,4 +1,4 @@
-//! Web servers, and pages of your choice: the checks of `conf/webservers.ini`.
+//! Checks of web servers and of web pages, configured in `conf/webservers.ini`.
 
 pub mod apache;
 pub mod http_api;

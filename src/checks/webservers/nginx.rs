@@ -1,5 +1,5 @@
-//! nginx: connections and requests, from the page of stub_status (nginx documentation, ngx_http_stub_status_module).
-//! Tengine has a fourth column behind `requests`, and some proxies trim the blanks at the ends of lines.
+//! nginx: connections and requests of nginx, from the page of stub_status (nginx documentation,
+//! ngx_http_stub_status_module). Tengine has a fourth column after `requests`, and some proxies strip trailing blanks.
 
 use super::CONF;
 use crate::check::chart::Chart;
@@ -50,7 +50,7 @@ const FIELDS: &[Field] = &[
 
 const DROPPED: Field = rate("", "nginx_dropped", "1/s");
 
-/// `Reading: 6 Writing: 179`, and for the counters a line of names above a line of numbers.
+/// Parses pairs such as `Reading: 6 Writing: 179`, and the counters: a line of names above a line of numbers.
 fn row(page: &Answer) -> Row<'_> {
     let mut row = Row::default();
     let mut lines = page.text.lines().map(str::trim);

@@ -1,5 +1,5 @@
-//! PHP-FPM: connections and processes of a pool, from its status page as text or as JSON (PHP manual, "FPM Status Page";
-//! the lines as in sapi/fpm/fpm/fpm_status.c).
+//! phpfpm: connections and processes of a PHP-FPM pool, from its status page as text or JSON (PHP manual, "FPM Status
+//! Page"; format taken from sapi/fpm/fpm/fpm_status.c).
 
 use super::CONF;
 use crate::check::chart::Chart;
@@ -68,10 +68,11 @@ const FIELDS: &[Field] = &[
     gauge("memory peak", "phpfpm_memory_peak", "bytes").optional(),
 ];
 
-/// The line before each process, which `full` adds: in what is behind it there may be anything that somebody asked for.
+/// The line before each process in the output of `full`. What follows is ignored, because it contains text from
+/// clients.
 const PROCESSES: &str = "\n***";
 
-/// Without its processes, which `full` adds: what is in them is written without escaping, and may be no JSON.
+/// Parses the JSON without the processes in the output of `full`: they contain unescaped text and may be no valid JSON.
 fn pool(text: &str) -> Result<Value> {
     let pool = text.split_once("\"processes\":").map(|(pool, _)| format!("{}}}", pool.trim_end_matches([',', ' '])));
     json::document(pool.as_deref().unwrap_or(text), "the status of a pool")

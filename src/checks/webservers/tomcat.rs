@@ -1,5 +1,5 @@
-//! Tomcat: memory, threads, collectors of garbage, connectors and sessions, from the JMX proxy of its manager (Tomcat manager
-//! documentation, "Using the JMX Proxy Servlet").
+//! tomcat: memory, threads, garbage collectors, connectors and sessions of Tomcat, from the JMX proxy of its manager
+//! (Tomcat manager documentation, "Using the JMX Proxy Servlet").
 
 use super::CONF;
 use crate::check::chart::Chart;
@@ -62,7 +62,7 @@ const CHARTS: &[Chart] = &[
     Chart::new("Garbage collections").of(&["tomcat_gc_collectioncount"]).each("gctype"),
 ];
 
-/// Named ones only: what cannot be read is a line in Tomcat's log each time.
+/// Names specific MBeans only: for each attribute that it cannot read, Tomcat writes a line to its log.
 const QUERIES: &[&str] = &[
     "?qry=java.lang:type=Memory",
     "?qry=java.lang:type=Threading",
@@ -95,7 +95,7 @@ const COLLECTORS: &[Field] = &[
     counter("/CollectionTime", "tomcat_gc_collectiontime", "ms"),
 ];
 
-/// By the place of the collector in the answer.
+/// `{n}` is the index of the collector in the answer.
 const LAST: Field = gauge("/LastGcInfo/duration", "tomcat_lastgc_{n}", "ms");
 
 const REQUESTS: &[Field] = &[

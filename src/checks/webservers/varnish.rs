@@ -1,5 +1,5 @@
-//! Varnish: clients, cache, threads, storages and backends, from what `varnishstat -j` writes (Varnish documentation,
-//! varnishstat and varnish-counters; since 6.5 the counters are below `counters`).
+//! varnish: clients, cache, threads, storages and backends of Varnish, from the output of `varnishstat -j` (Varnish
+//! documentation, varnishstat and varnish-counters; since 6.5 the counters are in the member `counters`).
 
 use super::CONF;
 use crate::check::chart::Chart;
@@ -110,13 +110,13 @@ const FIELDS: &[Field] = &[
     counter("MGT.child_panic", "varnish_child_panic", "times").optional(),
 ];
 
-/// Of each storage.
+/// Metrics of each storage.
 const STORAGE: &[Field] = &[
     gauge("g_bytes", "varnish_storage_bytes", "bytes").int(),
     gauge("g_space", "varnish_storage_space", "bytes").int(),
 ];
 
-/// Of each backend.
+/// Metrics of each backend.
 const BACKEND: &[Field] = &[
     gauge("conn", "varnish_vbe_conn", "connections").int(),
     rate("req", "varnish_vbe_req", "1/s"),
@@ -125,7 +125,7 @@ const BACKEND: &[Field] = &[
     rate("unhealthy", "varnish_vbe_unhealthy", "1/s"),
 ];
 
-/// The last probe, and the last 64.
+/// The result of the last probe, and of the last 64 probes.
 const HAPPY: Field = gauge("", "varnish_vbe_happy", "0 or 1").int();
 const HAPPY_PERCENT: Field = percent("", "varnish_vbe_happy_percent");
 
@@ -139,11 +139,12 @@ fn build(section: &Section) -> Result<Box<dyn Check>> {
 
 struct Varnish {
     command: Command,
-    /// Whether backends are told of every VCL, with its name as a tag.
+    /// Emit the backends of every VCL, with its name as a tag; else only those of the newest VCL.
     by_vcl: bool,
-    /// The VCL that was loaded last.
+    /// The newest VCL.
     newest: String,
-    /// The backends that were told, and whether a probe of them was ever well: one without a probe looks as one that is down.
+    /// The known backends, and whether a probe of them ever succeeded. A backend without probes looks like one whose
+    /// probes all failed.
     backends: HashMap<Tags, bool>,
 }
 
@@ -197,7 +198,7 @@ impl Varnish {
     }
 }
 
-/// `SMA.s0.g_bytes`
+/// Parses a name such as `SMA.s0.g_bytes`.
 fn tell_storage(name: &str, number: Raw, out: &mut Out) {
     let parts = name.split_once('.').and_then(|(_, rest)| rest.rsplit_once('.'));
     if let Some((storage, counter)) = parts

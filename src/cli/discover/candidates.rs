@@ -1,35 +1,35 @@
-//! Where the check of a sign could find what it watches, by what is to be seen of this machine. Pure.
+//! Places where a check could find its server, derived from this machine's processes and listening sockets. Pure.
 
 use crate::checks::signs::{Place, SIGNS, Sign};
 use crate::fetch::listeners::{Listener, Machine};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// Programs that hand on what comes at a port to a container.
+/// Programs that forward a port to a container.
 const FORWARDERS: [&str; 5] = ["docker-proxy", "rootlesskit", "rootlessport", "slirp4netns", "pasta"];
-/// Where servers of pages speak TLS, by a certificate of another name than that of loopback.
+/// Ports where web servers use TLS, with a certificate that is not valid for loopback.
 const TLS: [u16; 2] = [443, 8443];
-/// Most places that are tried for a check.
+/// Most places that are tried per check.
 const MOST: usize = 4;
 
 /// A place to try.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Candidate {
     pub address: SocketAddr,
-    /// The program that listens there; empty: it is not to be seen.
+    /// The program that listens there; empty if it is not visible.
     pub program: String,
 }
 
-/// What there is for a check.
+/// What was found for a check.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Seen {
-    /// Places to try; whether its program is there.
+    /// Places to try, and whether the server's program is running.
     Candidates(Vec<Candidate>, bool),
-    /// Its program is there and nothing can be tried, for that reason.
+    /// The server runs but nothing can be tried, for that reason.
     Untried(String),
     Nothing,
 }
 
-/// What there is for the check of a sign that is asked over the network.
+/// What was found for a check that asks over the network.
 pub fn seen(sign: &Sign, machine: &Machine) -> Seen {
     let running = machine.processes.iter().find(|process| sign.programs.iter().any(|name| process.runs(name)));
     if running.is_none() && !sign.behind.is_empty() {
@@ -47,7 +47,7 @@ pub fn seen(sign: &Sign, machine: &Machine) -> Seen {
         }
     }
     let place = |at: &Candidate| sign.ports.iter().position(|port| *port == at.address.port()).unwrap_or(usize::MAX);
-    // IPv4 first: a server that listens to all of IPv6 has both.
+    // IPv4 first: a server that listens on all IPv6 addresses usually accepts both.
     found.sort_by_key(|at| (place(at), at.address.port(), at.address.is_ipv6()));
     found.dedup_by_key(|at| at.address.port());
     found.truncate(MOST);
@@ -73,7 +73,7 @@ pub fn seen(sign: &Sign, machine: &Machine) -> Seen {
     }
 }
 
-/// The program that listens there, where the check of that sign is to be tried; empty where that is not to be seen.
+/// The program that listens there, if the check is to be tried there; an empty text if the program is not visible.
 fn serves(sign: &Sign, listener: &Listener, runs: bool) -> Option<String> {
     let port = listener.port;
     let is_usual = sign.ports.contains(&port);
@@ -91,7 +91,7 @@ fn serves(sign: &Sign, listener: &Listener, runs: bool) -> Option<String> {
     }
 }
 
-/// Where on loopback that socket is reached.
+/// The loopback address through which that socket can be reached.
 fn on_loopback(address: IpAddr) -> Option<IpAddr> {
     match address {
         address if address.is_loopback() => Some(address),

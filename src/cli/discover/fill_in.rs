@@ -1,4 +1,4 @@
-//! Where a check finds what it watches, written into its section: only what is as it was shipped is changed.
+//! Writes the address of a server into a check's section; changes only values that are still as shipped.
 
 use super::trial::Settings;
 use crate::check::Spec;
@@ -10,10 +10,10 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
-/// Writes the values that are not there yet, and returns a line for each.
+/// Writes the values that are not there yet; returns a line for each.
 ///
 /// # Errors
-/// Somebody has written another value, or the file cannot be read or changed: it is as it was.
+/// The user has written another value, or the file cannot be read or changed. Then the file is unchanged.
 pub fn fill_in(home: &Path, spec: &Spec, settings: &Settings) -> Result<Vec<String>> {
     let section = families::section_for(home, spec)?;
     let of_old = shipped::read(&format!("conf/{}", spec.conf));
@@ -22,7 +22,7 @@ pub fn fill_in(home: &Path, spec: &Spec, settings: &Settings) -> Result<Vec<Stri
     for (key, value) in settings {
         let now = section.text(key).unwrap_or_default();
         let old = of_old.and_then(|old| old.text(key)).unwrap_or_default();
-        // A section that is not written has no defaults for its address.
+        // A missing section does not use its shipped defaults, so values are written even if they equal them.
         if now == value {
             continue;
         }

@@ -1,7 +1,9 @@
-//! `puypuy discover`: which checks fit this host, what is missing where one does not get its numbers, and with `--enable` the links and
-//! addresses of those that do.
+//! `puypuy discover`: finds the checks that fit this host, and what is missing where one gets no numbers.
 //!
-//! *Invariant:* nothing is asked but loopback and sockets of this machine, no credential is sent, and all of it ends within five seconds.
+//! With `--enable` it makes the links and writes the addresses of those that answer.
+//!
+//! *Invariant:* only loopback and local sockets are contacted, no credentials are sent, and everything ends within five
+//! seconds.
 
 mod candidates;
 mod fill_in;
@@ -31,19 +33,19 @@ use std::thread;
 use std::time::{Duration, Instant};
 use trial::{Settings, Tried};
 
-/// How long processes and sockets are looked at, and when all answers must be there.
+/// Time limits: for looking at processes and sockets, and until all answers have to be there.
 const LOOK: Duration = Duration::from_millis(1500);
 const ALL: Duration = Duration::from_secs(4);
 
-/// What there is to say of a check.
+/// What was found for a check.
 enum Found {
     On,
-    /// It gets its numbers, with these values in its section.
+    /// It gets its numbers with these values in its section.
     Answers {
         settings: Settings,
         from: String,
     },
-    /// What it watches seems to be here; what is missing.
+    /// The server seems to be here; what is missing.
     Missing {
         is_sure: bool,
         what: String,
@@ -56,14 +58,14 @@ enum Found {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Which {
     All,
-    /// Those that ask a server.
+    /// Only those that ask a server.
     Servers,
 }
 
-/// Tells what fits this host; with `enables` switches on what answers.
+/// Prints what fits this host; with `enables`, enables what answers.
 ///
 /// # Errors
-/// `checks_enabled` cannot be read, or something that answers could not be switched on.
+/// `checks_enabled` cannot be read, or a check that answers could not be enabled.
 pub fn discover(home: &Path, own: &SelfConfig, enables: bool, out: &mut dyn Write) -> Result<()> {
     let (found, machine) = look(home, own, Which::All)?;
     tell(&found, out);
@@ -83,7 +85,7 @@ pub fn discover(home: &Path, own: &SelfConfig, enables: bool, out: &mut dyn Writ
     Ok(())
 }
 
-/// Switches on the checks of all servers that answer, and tells only of these.
+/// Enables the checks of all servers that answer, and prints only these.
 ///
 /// # Errors
 /// As [`discover`].
@@ -103,14 +105,14 @@ fn look(home: &Path, own: &SelfConfig, which: Which) -> Result<(Vec<Finding>, Ma
     let until = begun + ALL;
     let is_wanted = |sign: &&Sign| which == Which::All || !matches!(sign.place, Place::Here | Place::ByHand(_));
     let signs = SIGNS.iter().filter(is_wanted).filter_map(|sign| Some((sign, checks::find(sign.check)?)));
-    // All at once; what hangs costs itself.
+    // All checks are tried at the same time; one that hangs does not affect the others.
     let begun: Vec<_> =
         signs.map(|(sign, spec)| (spec, sign, begin(sign, spec, &on, &machine, home, &world, until))).collect();
     let found = begun.into_iter().map(|(spec, sign, begun)| (spec, begun.end(sign, until))).collect();
     Ok((found, machine))
 }
 
-/// A check that is being looked at.
+/// A check that is being tried.
 enum Begun {
     Known(Found),
     Tries { tried: Receiver<Tried>, candidates: Vec<Candidate>, is_sure: bool },
@@ -195,7 +197,7 @@ impl Begun {
     }
 }
 
-/// What a try said, and what to do.
+/// The error of a try, with a remedy if there is one.
 fn with_remedy(sign: &Sign, wrong: Wrong, said: String) -> String {
     let of = |wanted| sign.remedies.iter().find(|(wrong, _)| *wrong == wanted);
     let remedy = of(wrong).or_else(|| of(Wrong::Otherwise).filter(|_| wrong != Wrong::Login));
@@ -232,7 +234,7 @@ fn tell(found: &[Finding], out: &mut dyn Write) {
     }
 }
 
-/// Addresses first: a link switches on at once where the daemon runs.
+/// Writes addresses before links, because a link takes effect at once if the daemon runs.
 fn enable(home: &Path, found: &[Finding], out: &mut dyn Write) -> Result<()> {
     let mut left = Vec::new();
     for (spec, found) in found {

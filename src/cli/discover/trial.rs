@@ -1,4 +1,4 @@
-//! A check run once, without any credential, where it could find what it watches.
+//! Runs a check once, without any credentials, at a place where it could find its server.
 
 use super::candidates::Candidate;
 use crate::check::{CommonSettings, Out, Spec, World};
@@ -14,25 +14,25 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The longest that one place may take.
+/// Time limit for one place.
 const LONGEST: Duration = Duration::from_secs(2);
-/// Between the two runs of a check of the kernel: some of its numbers are changes.
+/// Between the two runs of a kernel check: some of its numbers are changes.
 const BETWEEN: Duration = Duration::from_millis(20);
 
-/// Keys of a section with values.
+/// Keys of a section, with values.
 pub type Settings = Vec<(&'static str, String)>;
 
-/// What a try has brought.
+/// The result of a try.
 pub enum Tried {
-    /// It told something; what its section has to say for that.
+    /// It reported something; the values that its section needs for that.
     Answers(Settings),
-    /// How it went wrong, and what it said.
+    /// The kind of failure, and the error message.
     Wrong(Wrong, String),
-    /// There is nothing to tell on this host.
+    /// There is nothing to report on this host.
     Nothing,
 }
 
-/// What the section has to say for that place. Nothing else of it is known to a try, so no user, password or token is.
+/// The section's values for that place. A try uses only these values, so no user, password or token is sent.
 pub fn settings(place: &Place, at: &Candidate) -> Settings {
     let address = at.address;
     match place {
@@ -50,7 +50,8 @@ pub fn settings(place: &Place, at: &Candidate) -> Settings {
     }
 }
 
-/// Tries one place after the other until the check finds what it watches. Of those that fail the one is told that came nearest.
+/// Tries the places one after the other until the check finds its server. If all fail, returns the failure that came
+/// nearest to success.
 pub fn try_all(spec: &Spec, places: Vec<Settings>, world: &World, until: Instant) -> Tried {
     let mut nearest: Option<(u8, Tried)> = None;
     for settings in places {
@@ -79,7 +80,7 @@ pub fn try_all(spec: &Spec, places: Vec<Settings>, world: &World, until: Instant
     nearest.map_or(Tried::Nothing, |(_, tried)| tried)
 }
 
-/// Runs a check that asks no server.
+/// Tries a check that asks no server.
 pub fn try_here(spec: &Spec, sign: &Sign, home: &Path, world: &World, until: Instant) -> Tried {
     let own = families::section_for(home, spec).ok().filter(|section| !section.is_missing());
     let shipped = || shipped::read(&format!("conf/{}", spec.conf)).section(spec.section).cloned();
@@ -93,7 +94,7 @@ pub fn try_here(spec: &Spec, sign: &Sign, home: &Path, world: &World, until: Ins
     }
 }
 
-/// How many points and events the last of so many runs has told.
+/// The number of points and events of the last of these runs.
 fn run(spec: &Spec, section: &Section, world: &World, until: Instant, runs: u32) -> Result<usize> {
     let mut check = (spec.build)(section)?;
     let begun = Instant::now();

@@ -1,6 +1,7 @@
-//! `puypuy migrate DIR`: what of a folder of the Python original is taken over into this home, as a plan, and with `--apply` carried out.
+//! `puypuy migrate DIR`: plans what is taken over from a Python original, and with `--apply` does it.
 //!
-//! *Invariant:* the folder of the original is never changed, and nothing that somebody changed in this home is overwritten.
+//! *Invariant:* the original's folder is never changed, and nothing that the user has changed in this home is
+//! overwritten.
 
 mod original;
 mod step;
@@ -25,35 +26,35 @@ use std::path::Path;
 use step::{State, Step};
 
 const CONFIG: &str = "config.ini";
-/// Sections of the daemon, which stand in [`CONFIG`].
+/// Sections of the daemon, which belong into [`CONFIG`].
 const OF_DAEMON: [&str; 3] = ["SelfConfig", "TSDB", "WebServer"];
-/// Where a host is told to start something, below its root.
+/// Where the start of a program may be configured, relative to the root.
 const STARTERS: [&str; 5] =
     ["etc/cron.d", "etc/init.d", "etc/systemd/system", "var/spool/cron", "var/spool/cron/crontabs"];
 const STARTER_FILES: [&str; 2] = ["etc/crontab", "etc/rc.local"];
-/// Folders of checks, as they were called from the first version on.
+/// Folders of checks, by all names that the original has used.
 const AVAILABLE: [&str; 2] = ["checks_available", "checks-available"];
 const ENABLED: [&str; 2] = ["checks_enabled", "checks-enabled"];
 
-/// Where sections of own modules go that stood beside those of the daemon.
+/// The file for unknown sections of the original's `config.ini`: they belong to own modules.
 const OWN: &str = "conf/own.ini";
 const SECRETS: [&str; 4] = ["pass", "uuid", "token", "apikey"];
 
-/// What of the original there is.
+/// The plan of a migration.
 #[derive(Default)]
 struct Plan {
     steps: Vec<Step>,
-    /// What it comes to, and what somebody has to do.
+    /// A summary, and advice for what has to be done by hand.
     summary: String,
     advice: Vec<String>,
-    /// What could not be read.
+    /// Files that could not be read.
     unread: Vec<Error>,
 }
 
-/// Tells the plan; with `applies` carries it out.
+/// Prints the plan; with `applies` also carries it out.
 ///
 /// # Errors
-/// No folder of the original; or something of it could not be taken over, all else was.
+/// There is no original in that folder; or a part of it could not be taken over, but everything else was.
 pub fn migrate(paths: Paths, roots: &Roots, from: &Path, applies: bool, out: &mut dyn Write) -> Result<()> {
     let original = Original::open(from, paths.home)?;
     let mut plan = read(&original, paths);
@@ -135,7 +136,7 @@ fn copied(original: &Original, folder: &str, name: String, is_script: bool, plan
     }
 }
 
-/// Every section, in the file where this version reads it.
+/// Plans every section, for the file in which this version reads it.
 fn sections(original: &Original, paths: Paths, plan: &mut Plan) {
     let confs = original.confs().unwrap_or_else(|error| {
         plan.unread.push(error);
@@ -165,7 +166,7 @@ fn sections(original: &Original, paths: Paths, plan: &mut Plan) {
     }
 }
 
-/// The file and the name under which a section is read here. `None`: it has no effect here.
+/// The file and the name of a section in this version. `None`: it has no effect here.
 fn place(section: &Section, file: &str, is_config: bool) -> Option<(String, String)> {
     if OF_DAEMON.contains(&&*section.name) {
         return is_config.then(|| (CONFIG.into(), section.name.clone()));
@@ -181,7 +182,7 @@ fn place(section: &Section, file: &str, is_config: bool) -> Option<(String, Stri
     Some((format!("conf/{}", spec.conf), name))
 }
 
-/// What its values ask of people.
+/// Advice that follows from the values of a section.
 fn advise(section: &Section, original: &Original, file: &str, plan: &mut Plan) {
     let text = |key: &str| section.text(key).filter(|text| !text.is_empty());
     if section.name == "SelfConfig" {
@@ -191,7 +192,7 @@ fn advise(section: &Section, original: &Original, file: &str, plan: &mut Plan) {
         if let Some(folder) = text("tmpdir") {
             let folder = folder.to_string();
             let place = folder.clone();
-            // Which may hang, wherever it is.
+            // This may hang, wherever the folder is.
             let waiting =
                 lookups::once(move || folder::names(Path::new(&place)).unwrap_or_default()).unwrap_or_default();
             let count = waiting.iter().filter(|name| name.ends_with(".cached")).count();
@@ -208,7 +209,7 @@ fn advise(section: &Section, original: &Original, file: &str, plan: &mut Plan) {
     }
 }
 
-/// What starts the original on this host.
+/// Advice about what starts the original on this host.
 fn starters(original: &Original, roots: &Roots, plan: &mut Plan) {
     let script = original.bytes("puypuy.sh").unwrap_or_default();
     let script = String::from_utf8_lossy(&script);

@@ -1,4 +1,4 @@
-//! A folder of the Python original, read within its bounds: no link is followed out of it, and nothing in it is changed.
+//! Reads a folder of the Python original. Links that lead out of it are not followed, and nothing in it is changed.
 
 use crate::config::ini::{self, Ini};
 use crate::model::error::{Error, Result};
@@ -8,7 +8,7 @@ use std::io::Read;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// What a folder of the original has, of any year: the daemon itself, or the part of it that all modules import.
+/// Files of which every version of the original has one: the daemon itself, or a library of all its modules.
 const MARKS: [&str; 3] = ["puypuy.py", "oddeye.py", "lib/pushdata.py"];
 /// Most bytes of a file that is taken over.
 const MOST: u64 = 4 << 20;
@@ -20,7 +20,7 @@ pub struct Original {
 
 impl Original {
     /// # Errors
-    /// It is not one, or this home itself.
+    /// The folder is not one of the original, or it contains this home.
     pub fn open(folder: &Path, home: &Path) -> Result<Original> {
         let absent = |error: Error| {
             Error::daemon(format!("{error}; name the folder that the puypuy.sh of the Python daemon is in"))
@@ -46,16 +46,16 @@ impl Original {
         &self.folder
     }
 
-    /// The names of its checks or scripts in that folder; none where that leads out of it.
+    /// The names of the checks or scripts in that subfolder; empty if there is no such folder.
     ///
     /// # Errors
-    /// It cannot be listed.
+    /// It cannot be listed, or leads out of the original's folder.
     pub fn checks(&self, name: &str) -> Result<Vec<String>> {
         let path = self.folder.join(name);
         if !path.exists() { Ok(Vec::new()) } else { folder::check_names(&self.inside(&path)?) }
     }
 
-    /// Its ini files below the top folder, `conf/system.ini`.
+    /// Its other ini files, such as `conf/system.ini`.
     ///
     /// # Errors
     /// As [`Original::checks`].
@@ -66,12 +66,12 @@ impl Original {
         Ok(names.into_iter().filter(is_conf).map(|name| format!("conf/{name}")).collect())
     }
 
-    /// The file with the sections of the daemon.
+    /// The file with the daemon's sections.
     pub fn config(&self) -> &'static str {
         if self.folder.join("config.ini").exists() { "config.ini" } else { "conf/config.ini" }
     }
 
-    /// As it is written: values that stand elsewhere are not looked at.
+    /// Parses a file without resolving references (`file:`, `env:`, `cred:`).
     ///
     /// # Errors
     /// As [`Original::bytes`].
@@ -80,11 +80,11 @@ impl Original {
     }
 
     /// # Errors
-    /// It leads out of the folder, is no file, is too large, or cannot be read.
+    /// The path leads out of the folder, is not a file, is too large, or cannot be read.
     pub fn bytes(&self, file: &str) -> Result<Vec<u8>> {
         let path = self.inside(&self.folder.join(file))?;
         let mut bytes = Vec::new();
-        // A pipe would be waited for.
+        // Opening a pipe must not block.
         let opened = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&path);
         let opened = opened.map_err(Error::file("read", &path))?;
         if !opened.metadata().is_ok_and(|about| about.is_file()) {
@@ -97,7 +97,7 @@ impl Original {
         Ok(bytes)
     }
 
-    /// Whether only its owner may read that file.
+    /// Whether only its owner can read that file.
     pub fn is_private(&self, file: &str) -> bool {
         fs::metadata(self.folder.join(file)).is_ok_and(|about| about.permissions().mode() & 0o044 == 0)
     }

@@ -1,4 +1,4 @@
-//! What is to be done in this home for a part of the original: looked at, and carried out.
+//! One step of a migration: its present state in this home, and how to carry it out.
 
 use crate::checks;
 use crate::config::ini;
@@ -12,29 +12,29 @@ use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// Mode of what is run.
+/// Mode of executable files.
 const RUN: u32 = 0o755;
 
-/// A part that is taken over.
+/// A part of the original that is taken over.
 pub enum Step {
-    /// The values of a section, in that file of this home.
+    /// Writes the values of a section into that file of this home.
     Section { file: String, path: PathBuf, name: String, entries: Vec<(String, String)> },
-    /// A script or own module with its text.
+    /// Copies and enables a script or own module.
     Copy { is_script: bool, name: String, bytes: Vec<u8> },
-    /// A check of this version, switched on.
+    /// Enables a check of this version.
     Switch { name: String },
 }
 
-/// How this home is for it.
+/// The state of a step in this home.
 pub enum State {
     Open,
     Done,
-    /// Somebody has changed it here.
+    /// The user has changed it here, so it is not touched; the reason.
     Kept(String),
 }
 
 impl Step {
-    /// What it is about.
+    /// A description of the step.
     pub fn shown(&self) -> String {
         match self {
             Step::Section { file, name, entries, .. } => match entries.len() {
@@ -92,7 +92,7 @@ impl Step {
     }
 
     /// # Errors
-    /// Something cannot be written; what it was about is as it was.
+    /// Something cannot be written; that file is unchanged.
     pub fn carry_out(&self, home: &Path) -> Result<()> {
         match self {
             Step::Switch { name } => links::enable(home, name).map(drop),
@@ -113,7 +113,7 @@ impl Step {
                 for entry in own.into_iter().flatten().filter(|entry| is_gone(&entry.key)) {
                     text = edit::remove(&text, name, &entry.key).map_err(by_hand)?;
                 }
-                // Keys go in below the head of a section that is new: the last one first.
+                // In a new section each key is added directly below the header, so the last key is added first.
                 for (key, value) in entries.iter().rev() {
                     text = edit::set(&text, name, key, value).map_err(by_hand)?;
                 }
@@ -123,12 +123,12 @@ impl Step {
     }
 }
 
-/// Where it lies, and where it is switched on.
+/// The folder of the file, and the folder of its link.
 fn folders(is_script: bool) -> [&'static str; 2] {
     if is_script { [scripts::AVAILABLE, scripts::ENABLED] } else { [links::AVAILABLE, links::ENABLED] }
 }
 
-/// The text of a file of this home, which as long as there is none is what is shipped.
+/// The text of a file of this home; the shipped text if the file does not exist.
 fn current(path: &Path, file: &str) -> Result<String> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(text),

@@ -1,11 +1,11 @@
-//! Which metrics matter first: those of the charts at the top of the page, then those of each check's first chart, and so on.
+//! Ranks metrics by importance: first those of the overview's charts, then those of each check's first chart, etc.
 
 use crate::check::chart::Chart;
 use crate::checks;
 use std::collections::HashMap;
 
-/// The place of a metric, the lowest first: that of its chart on the overview, in its check, the check, that in the chart; and the tag and
-/// value that the chart shows of it alone.
+/// The rank of a metric, lowest first: its chart's place on the overview, the chart's place in its check, the check's
+/// place, the metric's place in the chart. `only` is a tag and value if the chart shows only series with these.
 #[derive(Clone, Copy)]
 pub struct Rank {
     place: [usize; 4],
@@ -14,12 +14,12 @@ pub struct Rank {
 
 const LAST: [usize; 4] = [usize::MAX; 4];
 
-/// Ranks of metrics by their names, each looked up once.
+/// A cache of ranks by metric name.
 #[derive(Default)]
 pub struct Ranks(HashMap<String, Rank>);
 
 impl Ranks {
-    /// The place of a series of that metric with those tags, as `key=value`.
+    /// The rank of a series with that metric and these tags, as `key=value`.
     pub fn of(&mut self, metric: &str, tags: &[String]) -> [usize; 4] {
         let known = self.0.get(metric).copied();
         let Rank { place, only } = known.unwrap_or_else(|| {

@@ -1,4 +1,4 @@
-//! `puypuy show`: what the local store holds of a span, a line a series.
+//! `puypuy show`: prints the local store's series of a time span, one line each.
 
 mod matters;
 mod watch;
@@ -17,7 +17,7 @@ use std::io::Write;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
-/// Longest span that is read point by point; beyond it the rollups per minute are read.
+/// Longest span in seconds for which single points are read; beyond it, the rollups per minute.
 const POINTWISE: i64 = 2 * 3600;
 
 /// Most columns of a sparkline.
@@ -25,48 +25,48 @@ const COLUMNS: i64 = 32;
 
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-/// Rows that are shown where nobody asks for more.
+/// Most rows without a pattern and `--all`.
 const ROWS: usize = 20;
 
-/// Periods after which a daemon that runs should have stored something.
+/// A running daemon should have stored something within this many periods.
 const FRESH: u32 = 3;
-/// Seconds that count as fresh whatever the period: times are whole seconds.
+/// Points younger than this many seconds always count as recent, because times are whole seconds.
 const LEAST: f64 = 3.0;
 
-/// What the span's points of one series come to.
+/// A summary of one series within the span.
 #[derive(Clone, Copy)]
 struct Line {
     min: Value,
     max: Value,
     last: Value,
-    /// When that was, or the begin of its minute.
+    /// Time of the last value, or the start of its minute.
     time: i64,
     /// Sum and number of points in each column.
     columns: [(f64, i64); COLUMNS as usize],
 }
 
-/// Where the columns of all sparklines begin, and how many seconds one is wide.
+/// The start of all sparklines, and the seconds per column.
 #[derive(Clone, Copy)]
 struct Axis {
     start: i64,
     step: i64,
 }
 
-/// Series of a span with what their points come to, those that matter first.
+/// The series of a span with their summaries, the most important first.
 struct Shown {
     series: Vec<(Series, Line)>,
     now: i64,
-    /// That the newest number of all is old.
+    /// A message if the newest of all numbers is old.
     old: Option<String>,
-    /// How many of the series are rows of a table.
+    /// How many of the series are shown in the table.
     rows: usize,
 }
 
-/// Prints the series of such a name that have a point in the span up to `now`; before them a line where the newest number of all
-/// is old.
+/// Prints the series with that name that have a point in the span up to `now`; first a message if the newest of all
+/// numbers is old.
 ///
 /// # Errors
-/// No store there yet, nothing in it of that name or in that span, or it cannot be read.
+/// There is no store yet, no such series, no point in that span, or the store cannot be read.
 pub fn show(file: &Path, wanted: Wanted, now: i64, out: &mut dyn Write) -> Result<()> {
     let text = match wanted.manner {
         Manner::Watch => return watch::watch(file, wanted),
@@ -116,7 +116,7 @@ fn read(file: &Path, wanted: Wanted, now: i64) -> Result<Shown> {
 }
 
 impl Shown {
-    /// For people.
+    /// As a table for people.
     fn table(&self) -> String {
         let shown = self.series.get(..self.rows).unwrap_or_default();
         let hosts = shown.iter().any(|(one, _)| shown.first().is_some_and(|(first, _)| first.host != one.host));
@@ -130,7 +130,7 @@ impl Shown {
         format!("{old}{table}{}", if rows < all { &more } else { "" })
     }
 
-    /// For programs: an object a line, of all series.
+    /// As JSON for programs: one object per line, all series.
     fn json(&self) -> String {
         let object = |(series, line): &(Series, Line)| {
             let tags: serde_json::Value = serde_json::from_str(&series.tags).unwrap_or_default();
@@ -149,7 +149,7 @@ impl Shown {
     }
 }
 
-/// Of the number as it is stored, which of a counter is the count.
+/// The unit of the stored number; for a counter that is the unit of the count, not of its rate.
 fn unit(series: &Series) -> Option<&'static str> {
     let is_counter = |field: &Field| matches!(field.how, How::Counter);
     let counter = if series.kind == Kind::Counter.word() { checks::field(&series.name, is_counter) } else { None };
@@ -162,13 +162,13 @@ fn tags(series: &Series) -> Vec<String> {
     tags.iter().map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default())).collect()
 }
 
-/// Whether the pieces of the pattern between its stars come one after the other in the name.
+/// Whether the parts of the pattern between its stars appear in this order in the name.
 fn holds(name: &str, pattern: &str) -> bool {
     let (name, pattern) = (name.to_lowercase(), pattern.to_lowercase());
     pattern.split('*').try_fold(name.as_str(), |rest, piece| rest.split_once(piece).map(|(_, rest)| rest)).is_some()
 }
 
-/// Time of the newest point up to `now`, in Unix seconds; `None` when there is none, or no store.
+/// Time of the newest point up to `now`, in Unix seconds; `None` if there is no point or no store.
 pub fn last_stored(file: &Path, now: i64) -> Result<Option<i64>> {
     Reader::open(file)?.map_or(Ok(None), |store| store.newest(now))
 }
@@ -176,7 +176,7 @@ pub fn last_stored(file: &Path, now: i64) -> Result<Option<i64>> {
 fn gather(store: &Reader, series: &[Series], span: RangeInclusive<i64>) -> Result<BTreeMap<i64, Line>> {
     let mut ids: Vec<i64> = series.iter().map(|series| series.id).collect();
     ids.sort_unstable();
-    // A store younger than the span fills the whole line.
+    // If the store is younger than the span, the sparkline starts at its oldest point.
     let start = store.oldest(&span)?.unwrap_or(*span.start());
     let axis = Axis { start, step: span.end().saturating_sub(start) / COLUMNS + 1 };
     let mut lines = BTreeMap::new();
@@ -211,7 +211,7 @@ fn row(series: &Series, line: &Line, now: i64, hosts: bool, group: usize) -> [St
     [name, tags, last, unit.into(), age, min, max, sparkline(line, group)]
 }
 
-/// At most three decimals; more than a metric of this size can mean is not shown.
+/// With at most three decimals, or in scientific notation.
 fn readable(value: Value) -> String {
     match value {
         Value::Int(number) => number.to_string(),
@@ -223,7 +223,7 @@ fn readable(value: Value) -> String {
     }
 }
 
-/// How many columns make a bar, so that the series with the most points has one in each.
+/// How many columns become one bar, so that the series with the most points has no gaps.
 fn width_of_a_bar<'a>(lines: impl Iterator<Item = &'a Line> + Clone) -> usize {
     let used = |line: &Line| line.columns.iter().rposition(|(_, n)| *n > 0).map_or(1, |last| last + 1);
     let points = |line: &Line| line.columns.iter().map(|(_, n)| *n as usize).sum::<usize>();
@@ -231,7 +231,8 @@ fn width_of_a_bar<'a>(lines: impl Iterator<Item = &'a Line> + Clone) -> usize {
     used.unwrap_or(1).div_ceil(points.unwrap_or(1).max(1))
 }
 
-/// The means between the lowest and the highest of them, each over so many columns; a blank where no point is.
+/// The mean of each `group` of columns as a bar between the lowest and the highest mean; a space where there is no
+/// point.
 fn sparkline(line: &Line, group: usize) -> String {
     let mean = |columns: &[(f64, i64)]| {
         let n: i64 = columns.iter().map(|(_, n)| n).sum();

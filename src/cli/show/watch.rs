@@ -1,4 +1,4 @@
-//! `puypuy show --watch`: the table again and again, on a terminal in the place of the one before.
+//! `puypuy show --watch`: prints the table again and again; on a terminal it replaces the previous one.
 
 use crate::cli::commands::Wanted;
 use crate::model::error::Result;
@@ -9,22 +9,22 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-/// The shortest time from one table to the next.
+/// The shortest interval.
 const LEAST: Duration = Duration::from_secs(1);
-/// Lines that are longer than the terminal is wide are cut by it, and what a line or the screen held before goes.
+/// Terminal control sequences: switch line wrapping off and on, clear the rest of a line or of the screen.
 const CUT: &str = "\x1b[?7l";
 const WRAP: &str = "\x1b[?7h";
 const TO_END_OF_LINE: &str = "\x1b[K";
 const TO_END_OF_SCREEN: &str = "\x1b[J";
 
-/// Until it is interrupted, or nobody reads any more.
+/// Runs until it is interrupted or the output is closed.
 ///
 /// # Errors
-/// There is nothing to show at first.
+/// There is nothing to show at the start.
 pub fn watch(file: &Path, wanted: Wanted) -> Result<()> {
     let mut table = super::read(file, wanted, unix_now())?.table();
     let mut drawn = 0;
-    // Not that stdout for which a reader that is gone is no failure: here it is the end.
+    // Plain stdout: a closed pipe has to end the loop.
     let mut out = io::stdout();
     loop {
         let text = match terminal::rows() {

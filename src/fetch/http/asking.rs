@@ -1,4 +1,4 @@
-//! One page that is asked for: the request, what comes of it in time, and in words why nothing does.
+//! One HTTP request of a check: sending it, receiving the answer in time, and the reasons for a failure in words.
 
 use super::body::{Cut, read, size};
 use super::{AT_ONCE, Answer, Endpoint, MOST_BYTES, Question};
@@ -16,28 +16,28 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Most bytes of a page that a probe keeps.
+/// Maximum number of bytes that a probe keeps of a page.
 const PROBE_BYTES: usize = MOST_BYTES / AT_ONCE;
-/// Most bytes of an answer that refuses, which may say why.
+/// Maximum size of the body of an error response, which may say why.
 const REFUSAL_BYTES: usize = 4096;
 
-/// One page that is asked for.
+/// One request.
 pub(super) struct Asking {
     pub(super) client: Client,
     pub(super) url: Url,
     pub(super) json: Option<String>,
     pub(super) token: Option<(HeaderName, HeaderValue)>,
-    /// Of the server, and of the page on it.
+    /// Address of the server, and of the page on it, for messages.
     pub(super) server: String,
     pub(super) page: String,
     pub(super) login: &'static str,
     pub(super) socket: Option<PathBuf>,
     pub(super) is_probe: bool,
     pub(super) heard: &'static [u16],
-    /// Most bytes, and those of them that are kept.
+    /// Maximum size of the page, and how much of it is kept.
     pub(super) limit: usize,
     pub(super) kept: usize,
-    /// Longest wait.
+    /// Timeout of the whole exchange.
     pub(super) patience: Duration,
 }
 
@@ -66,6 +66,7 @@ impl Asking {
         }
     }
 
+    /// Sends the request and reads the whole answer.\n\n# Errors\n[`Error::Fetch`] or [`Error::Status`].
     pub(super) async fn ask(&self) -> Result<Answer> {
         let (begun, mut note) = (Instant::now(), self.note());
         let came = self.in_time(begun, self.converse(begun, &mut note)).await;
@@ -73,7 +74,7 @@ impl Asking {
         came
     }
 
-    /// Of the conversation that begins.
+    /// The trace of the exchange.
     pub(super) fn note(&self) -> Note {
         Note::begin(|| match &self.json {
             Some(json) => format!("POST {} with {} bytes of JSON", self.page, json.len()),
@@ -81,7 +82,7 @@ impl Asking {
         })
     }
 
-    /// What comes of that as long as there is patience.
+    /// Runs `work` until the timeout.
     pub(super) async fn in_time<T>(&self, begun: Instant, work: impl Future<Output = Result<T>>) -> Result<T> {
         if self.patience.is_zero() {
             return Err(self.failure("no time was left to ask before the tick was over".into()));
@@ -102,7 +103,7 @@ impl Asking {
         Ok(Answer { text, size, took: begun.elapsed(), ..head })
     }
 
-    /// The answer without its body, which is to come.
+    /// The answer without its body, which is still to be read.
     pub(super) async fn begin(&self, begun: Instant, note: &mut Note) -> Result<(Response, Answer)> {
         let response = self.response().await?;
         note.answered();
@@ -126,7 +127,7 @@ impl Asking {
         })
     }
 
-    /// A connection that was kept may have died unseen: then the page is asked for at once on a new one.
+    /// Sends the request. If a kept connection turns out to be closed, the request is repeated at once on a new one.
     async fn response(&self) -> Result<Response> {
         let request = || {
             let method = if self.json.is_some() { Method::POST } else { Method::GET };
@@ -152,7 +153,7 @@ impl Asking {
         })
     }
 
-    /// Adds what helps where a socket cannot be used.
+    /// Adds a remedy if a Unix socket cannot be used.
     fn unreached(&self, why: String) -> String {
         let Some(socket) = &self.socket else { return why };
         let remedy = match why.rsplit(": ").next() {
@@ -178,7 +179,7 @@ impl Asking {
         Error::Status { address: self.page.clone(), status, problem }
     }
 
-    /// A refusal, of which some repeat what they were shown.
+    /// The text without the token: some servers repeat it in their error messages.
     fn without_token(&self, text: String) -> String {
         let token = self.token.as_ref().and_then(|(_, token)| token.to_str().ok());
         token.map(|token| text.replace(token, "***")).unwrap_or(text)
@@ -189,7 +190,7 @@ impl Asking {
     }
 }
 
-/// In words, by the status or why there is none.
+/// The status, or why there is none, in words.
 pub(super) fn outcome(came: Result<u16, &Error>) -> String {
     match came {
         Ok(status) => format!("HTTP {status}"),
@@ -198,7 +199,7 @@ pub(super) fn outcome(came: Result<u16, &Error>) -> String {
     }
 }
 
-/// How the daemon comes to be allowed to use the socket.
+/// How the daemon can be allowed to use the socket.
 fn allowed(socket: &Path) -> String {
     const GROUP_MAY_WRITE: u32 = 0o020;
     let group = fs::metadata(socket).ok().filter(|socket| socket.permissions().mode() & GROUP_MAY_WRITE != 0);

@@ -1,4 +1,4 @@
-//! The body of a page: whole, or read while it comes.
+//! The body of an HTTP answer, read as a whole or while it arrives.
 
 use super::asking::{Asking, outcome};
 use super::shared::Common;
@@ -10,18 +10,18 @@ use reqwest::Response;
 use std::io::{self, BufRead, Read};
 use std::time::Instant;
 
-/// Most bytes of a line of a page that is read while it comes.
+/// Maximum length of a line of a page that is read while it arrives.
 const LINE_BYTES: usize = 1 << 20;
 
-/// A page while it comes.
+/// A page that is read while it arrives.
 pub struct Body<'c> {
-    /// What is known of the page before it is there; its text is the first letters.
+    /// The answer without the body. Its text is the start of the page, for error messages.
     pub head: Answer,
     asking: Asking,
     begun: Instant,
     response: Response,
     common: &'c Common,
-    /// What came last, and where in it what nobody has read begins.
+    /// The last chunk, and the index of its first unread byte.
     came: Vec<u8>,
     at: usize,
     is_whole: bool,
@@ -30,6 +30,7 @@ pub struct Body<'c> {
 }
 
 impl<'c> Body<'c> {
+    /// Sends the request and receives the head of the answer.
     pub(super) fn begin(asking: Asking, common: &'c Common) -> Result<Body<'c>> {
         let (begun, mut note) = (Instant::now(), asking.note());
         let came = common.runtime.block_on(asking.in_time(begun, asking.begin(begun, &mut note)));
@@ -42,10 +43,10 @@ impl<'c> Body<'c> {
         Ok(Body { head, asking, begun, response, common, came, at, is_whole, failed, note })
     }
 
-    /// The next line, its end included; `false` behind the last.
+    /// Reads the next line, including its newline; `false` at the end of the page.
     ///
     /// # Errors
-    /// The page broke off, or the line is too long.
+    /// The page was truncated, or the line is too long.
     pub fn line(&mut self, line: &mut Vec<u8>) -> Result<bool> {
         line.clear();
         let count = self.by_ref().take(LINE_BYTES as u64).read_until(b'\n', line);
@@ -56,7 +57,7 @@ impl<'c> Body<'c> {
         Ok(count > 0)
     }
 
-    /// Reads on until something is there, or all was.
+    /// Receives the next chunk. Sets `is_whole` at the end of the page.
     fn advance(&mut self) -> Result<()> {
         let Body { asking, response, .. } = self;
         let next = async {
@@ -83,7 +84,7 @@ impl<'c> Body<'c> {
         Ok(())
     }
 
-    /// Reads what nobody wants.
+    /// Reads and discards the rest of the page. Returns the error if the page was not received completely.
     pub(super) fn end(mut self) -> Result<()> {
         while self.fill_buf().is_ok_and(|rest| !rest.is_empty()) {
             self.at = self.came.len();
@@ -119,13 +120,13 @@ impl Read for Body<'_> {
     }
 }
 
-/// Why there is no whole body.
+/// Why a body could not be read.
 pub(super) enum Cut {
     TooLong,
     Broken(String),
 }
 
-/// The first bytes of the body, and how many it has.
+/// The first `kept` bytes of the body, and its size.
 pub(super) async fn read(mut response: Response, limit: usize, kept: usize) -> Result<(Vec<u8>, usize), Cut> {
     let promised = response.content_length().map_or(Ok(0), usize::try_from).unwrap_or(usize::MAX);
     if promised > limit {
@@ -142,7 +143,7 @@ pub(super) async fn read(mut response: Response, limit: usize, kept: usize) -> R
     Ok((body, size))
 }
 
-/// As an error shows it.
+/// A number of bytes, as text for messages.
 pub(super) fn size(bytes: usize) -> String {
     if bytes >= 1 << 20 { format!("{} MiB", bytes >> 20) } else { format!("{} KiB", bytes >> 10) }
 }

@@ -1,4 +1,4 @@
-//! A server as the section of a check names it, and the client that asks it.
+//! The server that a check's section names, and the HTTP client for it.
 
 use super::shared::{Common, Made, Trust};
 use crate::config::section::Section;
@@ -15,52 +15,53 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Longest wait for a whole page unless `timeout_seconds` says otherwise.
+/// Default of `timeout_seconds`, the longest time for a whole page.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Connections that are kept from tick to tick.
+/// Maximum number of idle connections that are kept from tick to tick.
 const SPARE: usize = 4;
-/// Most bytes of a file that holds a token.
+/// Maximum size of a token file in bytes.
 const TOKEN_BYTES: u64 = 64 << 10;
 const UNSENDABLE: &str = "has letters that cannot be sent";
-/// What the URLs of requests over a unix socket begin with.
+/// Base URL of requests over a Unix socket.
 const OVER_SOCKET: &str = "http://localhost";
 
-/// A server as the section of a check names it.
+/// A server from the section of a check.
 #[derive(Clone)]
 pub struct Endpoint {
     pub(super) base: Url,
-    /// The socket where the server is not reached over TCP.
+    /// Path of the Unix socket, if the server is not reached over TCP.
     pub(super) socket: Option<PathBuf>,
     pub(super) authorization: Option<HeaderValue>,
-    /// The keys of that.
+    /// The names of the keys for the login, for messages.
     pub(super) login: &'static str,
-    /// Whether requests say that they come from a page of this server.
+    /// Whether requests have an Origin header with this server, see [`Endpoint::with_origin`].
     pub(super) has_origin: bool,
-    /// Whether the server itself is what is asked for, see [`Endpoint::probed`].
+    /// See [`Endpoint::probed`].
     pub(super) is_probed: bool,
-    /// Statuses of refusals that are answers, see [`Endpoint::hearing`].
+    /// Statuses that are not treated as errors, see [`Endpoint::hearing`].
     pub(super) heard: &'static [u16],
     pub(super) token: Option<(HeaderName, Token)>,
     pub(super) tls: Tls,
     pub(super) timeout: Duration,
 }
 
-/// The secret in a header of each request.
+/// A secret that is sent in a header of each request.
 #[derive(Clone)]
 pub(super) enum Token {
     Text(HeaderValue),
-    /// Read at each request: who writes such files writes them anew before the token in them ends.
+    /// Read for each request: programs that write such files replace a token before it expires.
     File(PathBuf),
 }
 
 impl Token {
+    /// The value of the header.\n\n# Errors\nThe file cannot be read or holds no token; the text says why.
     pub(super) fn value(&self) -> Result<HeaderValue, String> {
         let path = match self {
             Token::Text(value) => return Ok(value.clone()),
             Token::File(path) => path,
         };
         let mut text = String::new();
-        // A pipe would be waited for.
+        // Opening a pipe would block.
         let file = match fs::metadata(path) {
             Ok(found) if !found.is_file() => return Err(format!("token_file {} is no file", path.display())),
             _ => fs::File::open(path),
@@ -71,7 +72,7 @@ impl Token {
     }
 }
 
-/// As the value of a header; `None` for what cannot be one.
+/// The text as a header value, marked as sensitive; `None` if it is empty or has invalid characters.
 fn secret(text: &str) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_str(text).ok().filter(|value| !value.is_empty())?;
     value.set_sensitive(true);
@@ -81,12 +82,12 @@ fn secret(text: &str) -> Option<HeaderValue> {
 /// The keys that [`Endpoint::with_token`] reads.
 pub const TOKEN_KEYS: &[&str] = &["token", "token_file"];
 
-/// The keys that [`Endpoint::read`] reads beside those of the address.
+/// The keys that [`Endpoint::read`] reads besides those of the address.
 pub const KEYS: &[&str] = &["auth", "user", "pass", "verify", "ca_file", "client_cert", "client_key"];
 
 impl Endpoint {
-    /// The address under the first key, with the paths under the others behind it. Reads `auth`, `user`, `pass`, the keys
-    /// of TLS and `timeout_seconds`, too.
+    /// Reads the address in the first key and appends the paths in the other keys. Also reads `auth`, `user`, `pass`,
+    /// the TLS keys and `timeout_seconds`.
     pub fn read(section: &Section, keys: &[&str]) -> Result<Endpoint> {
         let (key, more) = keys.split_first().map_or(("", keys), |(key, more)| (*key, more));
         let text = section.required(key, "http://127.0.0.1:8080")?;
@@ -118,8 +119,8 @@ impl Endpoint {
         })
     }
 
-    /// The same server, shown the secret under that key where there is one, as `SCHEME SECRET` and instead of user and password.
-    /// `login` names the keys of all ways to log in.
+    /// Authenticates with `SCHEME SECRET` instead of user and password, if `key` has a secret. `login` names the keys
+    /// of all ways to log in, for messages.
     pub fn with_secret(mut self, section: &Section, key: &str, scheme: &str, login: &'static str) -> Result<Endpoint> {
         self.login = login;
         if let Some(text) = section.text(key).filter(|text| !text.is_empty()) {
@@ -129,23 +130,23 @@ impl Endpoint {
         Ok(self)
     }
 
-    /// The same server, not for what is on a page: any status is an answer, a new connection is made each time, and of a long
-    /// page the beginning is kept.
+    /// Tests the server itself, not the content of a page: any status is an answer, every request has a new connection,
+    /// and only the start of a long page is kept.
     pub fn probed(mut self) -> Endpoint {
         self.is_probed = true;
         self
     }
 
-    /// The same server, whose answers of these statuses are no failures: the check knows what they mean.
+    /// Treats these statuses as answers instead of errors, because the check knows what they mean.
     pub fn hearing(mut self, statuses: &'static [u16]) -> Endpoint {
         self.heard = statuses;
         self
     }
 
-    /// The same server, shown in that header what `token` says, or the file that `token_file` names, where one of them is set.
+    /// Sends the token from the key `token`, or from the file in `token_file`, in this header, if one of them is set.
     ///
     /// # Errors
-    /// A token that no header can carry.
+    /// The token has characters that a header cannot have.
     pub fn with_token(mut self, section: &Section, header: &'static str) -> Result<Endpoint> {
         let written = |key| section.text(key).filter(|text| !text.is_empty());
         let token = match (written("token"), written("token_file")) {
@@ -159,29 +160,29 @@ impl Endpoint {
         Ok(self)
     }
 
-    /// Whether it is shown a token.
+    /// Whether requests have a token.
     pub fn has_token(&self) -> bool {
         self.token.is_some()
     }
 
-    /// Its name or address, without brackets, and its port.
+    /// Host name or address without brackets, and port.
     pub fn host_and_port(&self) -> (&str, u16) {
         let host = self.base.host_str().unwrap_or_default();
         (host.trim_matches(['[', ']']), self.base.port_or_known_default().unwrap_or_default())
     }
 
-    /// The path of its address.
+    /// The path of the address.
     pub fn path(&self) -> &str {
         self.base.path()
     }
 
-    /// The same server, told at each request that a page of its own asks: some answer nobody else.
+    /// Sends an Origin header with this server's own address; some servers require it.
     pub fn with_origin(mut self) -> Endpoint {
         self.has_origin = true;
         self
     }
 
-    /// The same server without that last part of the path.
+    /// Removes the last part of the path, if it is this one.
     pub fn above(mut self, last: &str) -> Endpoint {
         let path = self.base.path().trim_end_matches('/');
         if let Some(above) = path.strip_suffix(last).filter(|above| above.ends_with('/')).map(String::from) {
@@ -190,12 +191,12 @@ impl Endpoint {
         self
     }
 
-    /// Whether the server is reached on this host.
+    /// Whether the server is on this host.
     pub fn is_local(&self) -> bool {
         self.socket.is_some() || self.base.host_str().is_some_and(is_loopback)
     }
 
-    /// As it may be shown: without user, password and query.
+    /// The address of a page without user, password and query, for messages.
     pub fn shown(&self, path: &str) -> String {
         let path = path.split('?').next().unwrap_or_default();
         match &self.socket {
@@ -204,7 +205,7 @@ impl Endpoint {
         }
     }
 
-    /// What asks it; with `is_anew` it trusts whom the files of its keys name now.
+    /// Builds the client. With `is_anew`, the certificate files are read again instead of taken from the cache.
     pub(super) fn client(&self, common: &Common, is_anew: bool) -> Result<Made, String> {
         let is_near = self.socket.is_some() || is_loopback(self.base.host_str().unwrap_or_default());
         let env = |name: &str| std::env::var(name).ok();
@@ -212,7 +213,7 @@ impl Endpoint {
         let is_plain = self.base.scheme() == "http" && proxy.as_ref().is_none_or(|proxy| !proxy.is_https());
         let Trust { config: mut tls, born } = common.trust((!is_plain).then_some(&self.tls), is_anew)?;
         if self.is_probed {
-            // The certificate that is in use, not the one that was.
+            // A resumed session would not show the certificate that is in use now.
             tls.resumption = Resumption::disabled();
         }
         let mut headers = HeaderMap::new();

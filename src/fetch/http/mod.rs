@@ -1,6 +1,7 @@
-//! Pages of a server, over TCP, TLS or a unix socket: the only HTTP client of the checks.
+//! HTTP requests over TCP, TLS or a Unix socket: the only HTTP client of the checks.
 //!
-//! *Invariant:* nothing here waits past its deadline, keeps more than its limit, follows a redirect, or shows a credential.
+//! *Invariant:* nothing here waits past its deadline, buffers more than its limit, follows a redirect, or shows a
+//! credential in a message.
 
 mod asking;
 mod body;
@@ -18,42 +19,42 @@ use reqwest::Client;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
-/// Most bytes of all pages that are read at a time.
+/// Maximum total size of the pages that are read at the same time, in bytes.
 const MOST_BYTES: usize = 32 << 20;
-/// Most pages that are asked for at a time.
+/// Maximum number of requests at the same time.
 const AT_ONCE: usize = 64;
-/// Most bytes of a page that is read while it comes.
+/// Maximum size of a page that is read while it arrives, in bytes.
 const STREAM_BYTES: usize = 128 << 20;
-/// Most letters that an error shows of a page.
+/// Maximum number of characters that an error shows of a page.
 const SHOWN: usize = 60;
 
-/// A page and how long it took to come.
+/// A page and how long it took.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Answer {
     pub status: u16,
-    /// Where it came from, as it may be shown.
+    /// Its address, without credentials, for messages.
     pub address: String,
-    /// As the server calls it, `text/html`; empty where it does not.
+    /// The media type, such as `text/html`; empty if the server sends none.
     pub content_type: String,
-    /// Bytes that are not UTF-8 are U+FFFD.
+    /// Invalid UTF-8 is replaced by U+FFFD.
     pub text: String,
-    /// Bytes of the whole page.
+    /// Size of the whole page in bytes.
     pub size: usize,
-    /// Until its first byte came, and until its last.
+    /// Time until the first byte, and until the last.
     pub first_byte: Duration,
     pub took: Duration,
-    /// Until when the server's certificate is valid, in Unix seconds; known of servers that are probed.
+    /// End of the certificate's validity in Unix seconds; only known for servers that are probed.
     pub valid_until: Option<u64>,
 }
 
-/// What is asked of a server.
+/// A request.
 #[derive(Clone, Debug)]
 pub struct Question {
-    /// Which of several servers.
+    /// Index of the server, if there are several.
     server: usize,
-    /// Path and query below the server's address; `""` for the address itself.
+    /// Path and query, appended to the server's address; empty for the address itself.
     pub path: String,
-    /// A body, sent by POST; `None`: GET.
+    /// A JSON body, sent by POST; `None`: GET.
     pub json: Option<String>,
 }
 
@@ -66,17 +67,17 @@ impl Question {
         Question { server: 0, path: path.into(), json: Some(json) }
     }
 
-    /// For the address itself of that one of several servers.
+    /// A request for the address of one of several servers, by index.
     pub fn of_server(server: usize) -> Question {
         Question { server, ..Question::get("") }
     }
 }
 
 impl Answer {
-    /// Goes on where that is true.
+    /// Checks that this is the expected page.
     ///
     /// # Errors
-    /// It is another page than was wanted: says what came instead.
+    /// `is_right` is false: the error shows the start of the page instead of which `wanted` was expected.
     pub fn must(&self, is_right: bool, wanted: &str) -> Result<()> {
         if is_right {
             return Ok(());
@@ -88,7 +89,7 @@ impl Answer {
         Err(Error::Fetch { address: self.address.clone(), problem })
     }
 
-    /// The error of an answer that could not be understood, with where it came from.
+    /// The error for an answer that cannot be parsed, with its address.
     pub fn unread(&self, error: &Error) -> Error {
         let problem = match error {
             Error::Fetch { problem, .. } => problem.clone(),
@@ -98,19 +99,18 @@ impl Answer {
     }
 }
 
-/// The conversation with a server, or with several at the same time. Belongs to the check that asks, has its own connections,
-/// and starts no thread.
+/// The HTTP client of one check, for one or several servers. It has its own connections and starts no thread.
 pub struct Http(Vec<Server>);
 
 struct Server {
     endpoint: Endpoint,
     client: Option<Made>,
-    /// The last page did not come: certificates may have been exchanged since they were read.
+    /// The last request failed. Certificates may have been replaced since they were read, so they are read again.
     has_failed: bool,
 }
 
 impl Server {
-    /// All that asking it takes.
+    /// Prepares a request.
     fn asking(
         &mut self,
         common: &Common,
@@ -126,7 +126,7 @@ impl Server {
         Ok(Asking { token, ..Asking::new(&self.endpoint, client, question, limit, deadline) })
     }
 
-    /// Its client, made anew when there is none or it is too old.
+    /// The server's client; a new one is built if there is none, or if it is older than [`MAX_AGE`].
     fn client(&mut self, common: &Common) -> Result<Client, String> {
         if let Some(made) = self.client.as_ref().filter(|made| made.born.elapsed() < MAX_AGE) {
             return Ok(made.client.clone());
@@ -142,28 +142,30 @@ impl Http {
         Http::of(vec![endpoint])
     }
 
-    /// With several servers, see [`Question::of_server`].
+    /// A client for several servers, see [`Question::of_server`].
     pub fn of(endpoints: Vec<Endpoint>) -> Http {
         let server = |endpoint| Server { endpoint, client: None, has_failed: false };
         Http(endpoints.into_iter().map(server).collect())
     }
 
-    /// The server's address, as it may be shown.
+    /// The first server's address, for messages.
     pub fn address(&self) -> String {
         self.0.first().map_or_else(String::new, |server| server.endpoint.shown(""))
     }
 
-    /// The page of that path and query below the server's address; `""` for the address itself.
+    /// Sends one request and waits for the answer.
     ///
     /// # Errors
-    /// [`Error::Fetch`] where there is no whole page in time, [`Error::Status`] where the server has another answer.
+    /// [`Error::Fetch`] if the page is not received completely in time, [`Error::Status`] if the server answers with
+    /// another status.
     pub fn ask(&mut self, question: Question, deadline: Instant) -> Result<Answer> {
         let mut got = Err(self.failure("no answer"));
         self.ask_all(&[question], deadline, |_, answer| got = answer);
         got
     }
 
-    /// Many pages at once: `tell` is given each with its place in `questions` as soon as it is there or has failed.
+    /// Sends several requests at the same time. `tell` gets each answer or error with its index in `questions`, as soon
+    /// as it is complete.
     pub fn ask_all(&mut self, questions: &[Question], deadline: Instant, mut tell: impl FnMut(usize, Result<Answer>)) {
         let common = match Common::get() {
             Ok(common) => common,
@@ -190,7 +192,7 @@ impl Http {
             match common.runtime.block_on(running.join_next()) {
                 Some(Ok((at, place, answer))) => {
                     lost.extend(matches!(answer, Err(Error::Fetch { .. })).then_some(place));
-                    // While no other check waits for this one: what is told of a page may take its time.
+                    // Outside of block_on, so the runtime is free for other checks while `tell` works.
                     tell(at, answer);
                 }
                 Some(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
@@ -209,11 +211,11 @@ impl Http {
         common.tidy();
     }
 
-    /// The page of that path, given to `read` while it comes: of a long one, nothing is kept but what `read` keeps. It is read to
-    /// its end in any case: some servers take it for a failure of theirs when nobody does.
+    /// Requests a page and lets `read` consume it while it arrives. Nothing is buffered but the current chunk. The rest
+    /// that `read` leaves is read and discarded, because some servers log an error if a client closes early.
     ///
     /// # Errors
-    /// As of [`Http::ask`]; what `read` says where the whole page came.
+    /// As for [`Http::ask`]; and the error of `read`, if the page was received completely.
     pub fn stream<T>(
         &mut self,
         question: Question,

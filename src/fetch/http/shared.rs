@@ -1,4 +1,4 @@
-//! What all conversations share: the runtime that drives them, and whom servers with the same keys of TLS trust.
+//! What all HTTP clients of checks share: the tokio runtime, name resolution, and the TLS configurations.
 
 use crate::model::error::plain;
 use crate::net::http::MAX_AGE;
@@ -12,25 +12,25 @@ use std::time::Instant;
 use tokio::runtime::Runtime;
 use tokio::task::yield_now;
 
-/// A client, and when it or what it trusts was made.
+/// A client, and when it or its TLS configuration was created.
 pub(super) struct Made {
     pub(super) client: Client,
     pub(super) born: Instant,
 }
 
-/// What all conversations have in common.
+/// Shared by all clients.
 pub(super) struct Common {
-    /// Driven by those who wait on it, one at a time; each waits for no other than its own pages.
+    /// A single-threaded runtime, driven by the threads that wait for answers, one at a time.
     pub(super) runtime: Runtime,
     pub(super) lookup: Lookup,
-    /// By the keys of TLS; `None` is for plain HTTP.
+    /// TLS configurations by TLS keys; the key `None` is for plain HTTP.
     pub(super) trusts: Mutex<HashMap<Option<Tls>, SharedTrust>>,
 }
 
-/// `None` until somebody has read it.
+/// `None` until the files have been read.
 type SharedTrust = Arc<Mutex<Option<Trust>>>;
 
-/// Whom servers with the same keys of TLS trust.
+/// A TLS configuration with the certificates that servers with the same TLS keys trust.
 #[derive(Clone)]
 pub(super) struct Trust {
     pub(super) config: ClientConfig,
@@ -48,10 +48,11 @@ impl Trust {
     }
 }
 
-/// Made at the first request: before the daemon forks there must be none.
+/// Created at the first request, because it must not exist when the daemon forks.
 static COMMON: OnceLock<Common> = OnceLock::new();
 
 impl Common {
+    /// The shared state, created on first use.\n\n# Errors\nThe system cannot create the runtime; the text says why.
     pub(super) fn get() -> Result<&'static Common, String> {
         if let Some(common) = COMMON.get() {
             return Ok(common);
@@ -60,14 +61,14 @@ impl Common {
         Ok(COMMON.get_or_init(|| Common { runtime, lookup: names::system(), trusts: Mutex::default() }))
     }
 
-    /// Tidies where anybody has asked anything yet.
+    /// Runs [`Common::tidy`] if the runtime exists.
     pub(super) fn tidy_if_made() {
         if let Some(common) = COMMON.get() {
             common.tidy();
         }
     }
 
-    /// Lets connections notice that the server has closed them, or that nobody here wants them any more.
+    /// Gives the runtime a chance to close connections that the server has closed, or that are no longer used.
     pub(super) fn tidy(&self) {
         self.runtime.block_on(async {
             yield_now().await;
@@ -75,8 +76,9 @@ impl Common {
         });
     }
 
-    /// As one of those read it who have the same keys, and wait for it: files may hang. With `is_anew` it is read now, for the one
-    /// who asks alone: what is wrong with one server changes no other.
+    /// The TLS configuration for these keys, from the cache or read from the files. Only callers with the same keys
+    /// wait while files are read, which may hang. With `is_anew` the files are read for this caller only, and the cache
+    /// stays as it is, so that problems with one server do not affect others.
     pub(super) fn trust(&self, tls: Option<&Tls>, is_anew: bool) -> Result<Trust, String> {
         if is_anew && tls.is_some() {
             return Trust::read(tls);
@@ -94,7 +96,7 @@ impl Common {
     }
 }
 
-/// One that is being read, or is not too old.
+/// Whether it is being read, or is fresh.
 fn is_worth_keeping(trust: &SharedTrust) -> bool {
     trust.try_lock().map_or(true, |trust| trust.as_ref().is_some_and(Trust::is_fresh))
 }

@@ -1,5 +1,5 @@
-//! Commands to MongoDB over one connection that is kept, because a login at each tick would cost the server more than the answer
-//! (MongoDB manual, "Wire Protocol", OP_MSG: servers from 3.6 on).
+//! Commands to MongoDB over a connection that is kept open, because a login at every tick would cost the server more
+//! than the command (MongoDB manual, "Wire Protocol", OP_MSG; servers from 3.6 on).
 
 mod scram;
 
@@ -10,34 +10,34 @@ use crate::model::parse::bson::{Document, Item, written};
 use scram::Scram;
 use std::time::Instant;
 
-/// The keys that [`Server::read`] reads.
+/// The keys that [`Server::read`] reads besides those of [`tcp::KEYS`].
 pub const KEYS: &[&str] = &["auth", "user", "pass", "auth_mechanism", "auth_source"];
 
 const PORT: u16 = 27017;
 const MESSAGE: i32 = 2013;
-/// Longest answer that is read; that of a large server has some 200 kB.
+/// Maximum size of an answer in bytes. A large server's answer has about 200 kB.
 const MOST_BYTES: usize = 4 << 20;
 const HEAD: usize = 16;
 
-/// The account may not do that, or has not logged in.
+/// Error code: the account lacks the privilege, or has not logged in.
 pub const UNAUTHORIZED: u16 = 13;
 const LOGIN_FAILED: u16 = 18;
 
-/// A server as the section of a check names it.
+/// A server from the section of a check.
 pub struct Server {
     place: tcp::Server,
     login: Option<Login>,
-    /// Open, and logged in.
+    /// The open connection, logged in.
     kept: Option<Connection>,
     number: i32,
-    /// It holds no accounts.
+    /// The server is an arbiter, which has no accounts, so a login is impossible.
     is_arbiter: bool,
 }
 
 struct Login {
     user: String,
     pass: String,
-    /// Empty: what the server says of the account.
+    /// Authentication mechanism; empty: chosen by what the server offers for the account.
     mechanism: String,
     source: String,
 }
@@ -65,11 +65,11 @@ impl Server {
         Ok(Server { place, login, kept: None, number: 0, is_arbiter: false })
     }
 
-    /// What a server answers to a command without arguments.
+    /// Sends a command without arguments and returns the answer.
     ///
     /// # Errors
-    /// [`Error::Status`] with the server's number where it refuses, [`Error::Fetch`] where it does not answer in time, and
-    /// [`Error::Absent`] where no login is possible.
+    /// [`Error::Status`] with the server's code if it refuses, [`Error::Fetch`] if it does not answer in time,
+    /// [`Error::Absent`] for an arbiter, where no login is possible.
     pub fn ask(&mut self, command: &str, deadline: Instant) -> Result<Document> {
         if self.is_arbiter {
             return Err(Error::Absent(format!("{}: an arbiter: no login is possible there", self.place.address())));
@@ -83,7 +83,7 @@ impl Server {
                     return self.judged(answer);
                 }
                 Err(problem) if Instant::now() >= deadline => return Err(self.failed(problem)),
-                // It was closed meanwhile.
+                // The server closed the connection since the last tick.
                 Err(_) => {}
             }
         }
@@ -98,7 +98,7 @@ impl Server {
         Error::Fetch { address: self.place.address(), problem: problem.into() }
     }
 
-    /// The answer, unless it is that the command was refused.
+    /// The answer, or an error if it says that the command failed.
     fn judged(&self, answer: Document) -> Result<Document> {
         if answer.number("ok") == Some(1.0) {
             return Ok(answer);
@@ -116,21 +116,21 @@ impl Server {
         self.number = self.number.wrapping_add(1);
         let length = i32::try_from(HEAD + 5 + question.len()).map_err(|_| "the question is too long")?;
         let head = [length, self.number, 0, MESSAGE, 0].map(i32::to_le_bytes).concat();
-        connection.say(&[&head[..], &[0], question].concat())?;
-        let head = connection.hear(HEAD)?;
+        connection.send(&[&head[..], &[0], question].concat())?;
+        let head = connection.receive(HEAD)?;
         let part =
             |at: usize| head.get(at..).and_then(|rest| rest.first_chunk()).map(|bytes| i32::from_le_bytes(*bytes));
         let length = part(0).and_then(|length| usize::try_from(length).ok()).unwrap_or_default();
         if part(8) != Some(self.number) || part(12) != Some(MESSAGE) || !(HEAD..MOST_BYTES).contains(&length) {
             return Err("what answers is no MongoDB from 3.6 on".into());
         }
-        // Four bytes of flags, and the kind of what follows: one document.
-        let body = connection.hear(length - HEAD)?;
+        // Four bytes of flags, and the kind of the section: 0, a single document.
+        let body = connection.receive(length - HEAD)?;
         let document = body.get(4..).and_then(|body| body.strip_prefix(&[0]));
         Document::read(document.unwrap_or_default()).map_err(|error| error.to_string())
     }
 
-    /// Says who asks, and logs in.
+    /// Identifies this client to the server and logs in.
     fn greet(&mut self, connection: &mut Connection) -> Result<()> {
         let name = |name| Item::Document(written(&[("name", Item::Text(name))]));
         let version = env!("CARGO_PKG_VERSION");

@@ -1,4 +1,4 @@
-//! The proof of a password by SCRAM (RFC 5802, RFC 7677), as MongoDB has it ("Authentication" in its driver specifications).
+//! Authentication with SCRAM (RFC 5802, RFC 7677) as MongoDB uses it ("Authentication" in its driver specifications).
 
 use crate::model::error::quote;
 use base64::prelude::{BASE64_STANDARD, Engine};
@@ -8,27 +8,27 @@ use ring::rand::{SecureRandom, SystemRandom};
 use ring::{hmac, pbkdf2};
 use std::num::NonZeroU32;
 
-/// Rounds that a server may ask for; MongoDB has 15,000.
+/// Maximum number of hash iterations that a server may request; MongoDB's default is 15,000.
 const MOST_ROUNDS: u32 = 1_000_000;
 
-/// The kinds, by the names that MongoDB has for them.
+/// The mechanisms, as MongoDB names them.
 pub const SHA_1: &str = "SCRAM-SHA-1";
 pub const SHA_256: &str = "SCRAM-SHA-256";
 
-/// A proof under way.
+/// A login in progress.
 pub struct Scram {
     is_sha_256: bool,
     pass: String,
-    /// What was said first, without its head.
+    /// The first message without its GS2 header.
     first: String,
     nonce: String,
-    /// By what, and of what, the server must prove itself at last, once that is known.
+    /// The key and message for the server's signature, once they are known.
     wanted: Option<(hmac::Key, String)>,
 }
 
 impl Scram {
     /// # Errors
-    /// In words, why there can be none.
+    /// The mechanism is not supported, or there are no random numbers.
     pub fn new(mechanism: &str, user: &str, pass: &str) -> Result<Scram, String> {
         let is_sha_256 = match mechanism {
             SHA_256 => true,
@@ -43,12 +43,13 @@ impl Scram {
         Ok(Scram { is_sha_256, pass, first, nonce, wanted: None })
     }
 
-    /// What is said first.
+    /// The first message of the client.
     pub fn first(&self) -> String {
         format!("n,,{}", self.first)
     }
 
-    /// The proof, to what the server said to the first; `None` where that makes no sense.
+    /// The final message of the client, with the proof of the password, for the server's answer to the first one.
+    /// `None` if that answer is malformed.
     pub fn last(&mut self, said: &str) -> Option<String> {
         let part = |key: &str| said.split(',').find_map(|part| part.strip_prefix(key));
         let nonce = part("r=").filter(|nonce| nonce.starts_with(&self.nonce))?;
@@ -68,7 +69,7 @@ impl Scram {
         Some(format!("{end},p={}", BASE64_STANDARD.encode(proof)))
     }
 
-    /// Whether the server knows the password, too.
+    /// Whether the server's final message proves that it knows the password, too.
     pub fn is_proved(&self, said: &str) -> bool {
         let signature = said.split(',').find_map(|part| part.strip_prefix("v="));
         let signature = signature.and_then(|text| BASE64_STANDARD.decode(text).ok()).unwrap_or_default();

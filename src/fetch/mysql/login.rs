@@ -1,5 +1,5 @@
-//! The login, from the server's greeting to its OK (MySQL source documentation, "Connection Phase"; MariaDB, "Connecting").
-//! The only user of the crate `mysql_common`, which knows how passwords are proved.
+//! The login, from the server's greeting to its OK (MySQL source documentation, "Connection Phase"; MariaDB,
+//! "Connecting"). The only user of the crate `mysql_common`, which computes the proofs of passwords.
 
 use super::reader::Reader;
 use super::talk::{MOST_PACKET, Talk};
@@ -10,9 +10,9 @@ use mysql_common::scramble::{create_response_for_ed25519, scramble_native, scram
 use std::panic::catch_unwind;
 use std::time::Instant;
 
-/// Rounds of a login.
+/// Maximum number of messages from the server during a login.
 const MOST_ROUNDS: usize = 8;
-/// Longest public key that is read: one of 16384 bits has 3 kB.
+/// Maximum size of the server's public key in bytes; a key of 16384 bits has 3 kB.
 const MOST_KEY: usize = 4096;
 
 const LONG_PASSWORD: u32 = 1;
@@ -28,12 +28,12 @@ const NATIVE: &str = "mysql_native_password";
 const SHA2: &str = "caching_sha2_password";
 
 impl Server {
-    /// A connection on which statements may be asked.
+    /// Opens a connection and logs in.
     pub(super) fn log_in(&mut self, deadline: Instant) -> Result<Talk, Failed> {
         let connection = self.place.open(deadline).map_err(Failed::Unreached)?;
         let is_socket = self.place.is_socket();
         let mut talk = Talk::new(connection, is_socket);
-        let first = talk.hear()?;
+        let first = talk.receive()?;
         let greeting = Greeting::read(&first).ok_or("what answers is no server of MySQL or MariaDB of this century")?;
         let mut flags = LONG_PASSWORD | PROTOCOL_41 | SECURE_CONNECTION | PLUGIN_AUTH | CONNECT_ATTRS;
         flags &= greeting.flags | LONG_PASSWORD;
@@ -44,7 +44,7 @@ impl Server {
         match &self.tls {
             Some((tls, _)) if greeting.flags & SSL != 0 && !is_socket => {
                 flags |= SSL;
-                talk.say(&head(flags))?;
+                talk.send(&head(flags))?;
                 talk.secure(&self.host, tls)?;
             }
             Some((_, true)) if !is_socket => {
@@ -53,7 +53,8 @@ impl Server {
             _ => {}
         }
         let Greeting { mut nonce, mut plugin, .. } = greeting;
-        // What the server names here is its own default: it asks again when it knows who comes.
+        // The greeting names the server's default plugin. After the login packet the server asks for that of the
+        // account.
         let proof = match self.proof(&plugin, &nonce) {
             Ok(proof) => proof,
             Err(_) => {
@@ -67,9 +68,9 @@ impl Server {
         if flags & CONNECT_ATTRS != 0 {
             login.extend(short(&[short(b"program_name"), short(b"puypuy")].concat()));
         }
-        talk.say(&login)?;
+        talk.send(&login)?;
         for _ in 0..MOST_ROUNDS {
-            let answer = talk.hear()?;
+            let answer = talk.receive()?;
             match answer.split_first() {
                 Some((0, _)) => {
                     talk.begin();
@@ -82,9 +83,9 @@ impl Server {
                     let mut other = Reader(other);
                     plugin = other.text().ok_or(NO_SENSE)?;
                     nonce = other.0.to_vec();
-                    talk.say(&self.proof(&plugin, &nonce)?)?;
+                    talk.send(&self.proof(&plugin, &nonce)?)?;
                 }
-                // The server remembers the password; it goes on by itself.
+                // The server has the password in its cache and continues without further messages.
                 Some((1, [3])) if plugin == SHA2 => {}
                 Some((1, [4])) if plugin == SHA2 => self.send_password(&mut talk, &nonce)?,
                 _ => return Err(NO_SENSE.into()),
@@ -93,7 +94,7 @@ impl Server {
         Err(NO_SENSE.into())
     }
 
-    /// What proves the password in that kind of login.
+    /// The proof of the password for this authentication plugin.
     fn proof(&self, plugin: &str, nonce: &[u8]) -> Result<Vec<u8>, String> {
         let pass = self.pass.as_bytes();
         let nonce_of = |length| nonce.get(..length).ok_or_else(|| NO_SENSE.to_string());
@@ -101,7 +102,7 @@ impl Server {
             NATIVE => scramble_native(nonce_of(20)?, pass).map(Vec::from).unwrap_or_default(),
             SHA2 => scramble_sha256(nonce_of(20)?, pass).map(Vec::from).unwrap_or_default(),
             "client_ed25519" => create_response_for_ed25519(pass, nonce_of(32)?).to_vec(),
-            // The kernel tells the server who asks.
+            // The kernel tells the server the user of this process.
             "auth_socket" | "unix_socket" => Vec::new(),
             other => {
                 let kind = quote(other);
@@ -112,24 +113,25 @@ impl Server {
         })
     }
 
-    /// The password itself, where the server does not remember it: in private as it is, else by the key of the server.
+    /// Sends the password itself, which the server wants if it is not in its cache: in clear over a private connection,
+    /// else encrypted with the server's public key.
     fn send_password(&self, talk: &mut Talk, nonce: &[u8]) -> Result<(), Failed> {
         let mut pass = [self.pass.as_bytes(), &[0]].concat();
         if talk.is_private {
-            return talk.say(&pass);
+            return talk.send(&pass);
         }
-        talk.say(&[2])?;
-        let answer = talk.hear()?;
+        talk.send(&[2])?;
+        let answer = talk.receive()?;
         let key = answer.strip_prefix(&[1]).filter(|key| key.len() <= MOST_KEY).ok_or(NO_SENSE)?;
         pass.iter_mut().zip(nonce.iter().take(20).cycle()).for_each(|(byte, mask)| *byte ^= mask);
-        // The crate takes no key that is none.
+        // The crate panics if the key is invalid.
         let hidden = catch_unwind(|| crypto::encrypt(&pass, key))
             .map_err(|_| "the server's key to hide the password is none")?;
-        talk.say(&hidden)
+        talk.send(&hidden)
     }
 }
 
-/// What a server says first.
+/// The first packet of the server.
 struct Greeting {
     flags: u32,
     nonce: Vec<u8>,
@@ -158,7 +160,7 @@ impl Greeting {
     }
 }
 
-/// Bytes with their length, fewer than 251.
+/// A string with its length in one byte; for fewer than 251 bytes.
 fn short(bytes: &[u8]) -> Vec<u8> {
     [&[u8::try_from(bytes.len()).unwrap_or_default()], bytes].concat()
 }

@@ -1,7 +1,7 @@
-//! Statements to MySQL and MariaDB, and their rows.
+//! Queries to MySQL and MariaDB.
 //!
-//! *Invariant:* every connection ends with COM_QUIT: one that is only closed counts against the host, and writes into the
-//! server's log.
+//! *Invariant:* every connection ends with COM_QUIT. If it is only closed, the server counts an aborted connection
+//! against this host and logs it.
 
 mod login;
 mod reader;
@@ -19,34 +19,34 @@ pub const KEYS: &[&str] =
     &["host", "port", "socket", "user", "pass", "tls", "verify", "ca_file", "client_cert", "client_key"];
 
 const PORT: u16 = 3306;
-/// Servers refuse the whole host after many logins that were begun and not ended: after so many in a row, so many ticks are
-/// left out.
+/// A server blocks a host after many incomplete logins. Therefore, after this number of them in a row, [`LEFT_OUT`]
+/// ticks are skipped.
 const BROKEN_LOGINS: u32 = 3;
 const LEFT_OUT: u32 = 5;
 
-/// The server does not know the statement.
+/// Error code of a syntax error: the server does not know the statement.
 pub const NO_SUCH_STATEMENT: u16 = 1064;
 const NO_SENSE: &str = "an answer that no server of MySQL or MariaDB gives";
 
-/// A server as the section of a check names it.
+/// A server from the section of a check.
 pub struct Server {
     place: tcp::Server,
     host: String,
     user: String,
     pass: String,
-    /// With whether the server must speak it.
+    /// TLS settings, and whether TLS is required.
     tls: Option<(Tls, bool)>,
     broken_logins: u32,
     to_leave_out: u32,
-    /// Why the last login broke off, which is told again while ticks are left out.
+    /// Why the last login failed; repeated as the error of skipped ticks.
     last: String,
 }
 
 /// Why there is no answer.
 enum Failed {
-    /// Number and words of the server that says no.
+    /// Code and message of the server's error.
     Refused(u16, String),
-    /// Nobody was spoken to.
+    /// No connection could be opened.
     Unreached(String),
     Broken(String),
 }
@@ -64,8 +64,8 @@ impl From<&str> for Failed {
 }
 
 impl Server {
-    /// Reads `host` and `port`, or `socket`, which `host` may be, too; `user`, `pass`, `tls`, the keys of TLS, and
-    /// `timeout_seconds`.
+    /// Reads `host` and `port`, or `socket` (`host` may be a socket path, too), `user`, `pass`, `tls`, the TLS keys,
+    /// and `timeout_seconds`.
     ///
     /// # Errors
     /// A mistake in the section.
@@ -77,7 +77,7 @@ impl Server {
             _ => section.flag("tls", false)?.then_some(true),
         };
         let tls = tls.map(|must| Ok((Tls::of_check(section)?, must))).transpose()?;
-        // TLS begins in the middle of the login.
+        // TLS starts in the middle of the login, so the connection is opened without it.
         let mut place = section.with("tls", "False");
         if let Some(socket) = section.text("socket").filter(|socket| !socket.is_empty()) {
             place = place.with("host", socket);
@@ -87,12 +87,12 @@ impl Server {
         Ok(Server { place, host, user, pass, tls, broken_logins: 0, to_leave_out: 0, last: String::new() })
     }
 
-    /// Asks one statement after the other, each in the first of its forms that the server knows, on a new connection: `tell`
-    /// is given the rows of each with its place in `statements`, or an [`Error::Status`] with the number and the words of the
-    /// server where it refuses that one.
+    /// Opens a connection and sends the statements one after the other. A statement may have several forms for
+    /// different versions; the first one that the server knows counts. `tell` gets the rows with the index in
+    /// `statements`, or [`Error::Status`] with the server's code and message if it refuses the statement.
     ///
     /// # Errors
-    /// [`Error::Fetch`] where the conversation does not come to its end in time.
+    /// [`Error::Fetch`] if the connection or login fails, or if not everything is answered in time.
     pub fn ask(
         &mut self,
         statements: &[Vec<&str>],

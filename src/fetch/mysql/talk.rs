@@ -1,4 +1,4 @@
-//! Packets to and fro: statements and the rows of their answers (MySQL source documentation, "Command Phase").
+//! Sends statements and receives their rows, packet by packet (MySQL source documentation, "Command Phase").
 
 use super::reader::Reader;
 use super::{Failed, NO_SENSE, NO_SUCH_STATEMENT};
@@ -6,7 +6,8 @@ use crate::fetch::tcp::Connection;
 use crate::model::error::quote;
 use crate::net::tls::Tls;
 
-/// Longest packet, most columns, most rows and most bytes of them that are read of an answer; what is more is no answer.
+/// Limits of an answer: size of a packet in bytes, columns, rows, and total size of the rows in bytes. A larger answer
+/// is an error.
 pub const MOST_PACKET: usize = 1 << 20;
 const MOST_COLUMNS: u64 = 500;
 const MOST_ROWS: usize = 5000;
@@ -18,27 +19,27 @@ const QUERY: u8 = 3;
 /// The answer to a statement.
 #[derive(Default)]
 pub struct Rows {
-    /// Which of its forms was answered.
+    /// Index of the form of the statement that was answered.
     pub form: usize,
     pub columns: Vec<String>,
-    /// NULL is `None`.
+    /// `None` is NULL.
     pub rows: Vec<Vec<Option<String>>>,
 }
 
-/// Packets to and fro. Whatever becomes of it, it ends with a farewell.
+/// A connection at the level of packets. Dropping it sends COM_QUIT.
 pub struct Talk {
-    /// `None` where it broke when TLS was to begin.
+    /// `None` if starting TLS failed.
     connection: Option<Connection>,
-    /// Of the next packet.
+    /// Sequence number of the next packet.
     number: u8,
-    /// Nobody else can listen.
+    /// Nobody can read the traffic: a Unix socket or TLS.
     pub is_private: bool,
 }
 
 impl Drop for Talk {
     fn drop(&mut self) {
         if let Some(connection) = &mut self.connection {
-            connection.part(&packet(self.number, &[QUIT]));
+            connection.send_last(&packet(self.number, &[QUIT]));
         }
     }
 }
@@ -48,7 +49,7 @@ impl Talk {
         Talk { connection: Some(connection), number: 0, is_private }
     }
 
-    /// From here on each statement, and the farewell, is a command of its own.
+    /// Restarts the sequence numbers, as every command requires.
     pub fn begin(&mut self) {
         self.number = 0;
     }
@@ -57,6 +58,7 @@ impl Talk {
         self.connection.as_mut().ok_or(Failed::Broken(NO_SENSE.into()))
     }
 
+    /// Starts TLS on the connection.
     pub fn secure(&mut self, name: &str, tls: &Tls) -> Result<(), Failed> {
         let open = self.connection.take().ok_or(NO_SENSE)?;
         self.connection = Some(open.secured(name, tls)?);
@@ -64,21 +66,22 @@ impl Talk {
         Ok(())
     }
 
-    pub fn say(&mut self, payload: &[u8]) -> Result<(), Failed> {
+    /// Sends one packet.
+    pub fn send(&mut self, payload: &[u8]) -> Result<(), Failed> {
         let packet = packet(self.number, payload);
         self.number = self.number.wrapping_add(1);
-        Ok(self.connection()?.say(&packet)?)
+        Ok(self.connection()?.send(&packet)?)
     }
 
-    /// The next packet, unless it is an error.
-    pub fn hear(&mut self) -> Result<Vec<u8>, Failed> {
-        let head = self.connection()?.hear(4)?;
+    /// The next packet. An error packet becomes [`Failed::Refused`].
+    pub fn receive(&mut self) -> Result<Vec<u8>, Failed> {
+        let head = self.connection()?.receive(4)?;
         let &[low, middle, high, number] = head.as_slice() else { return Err(NO_SENSE.into()) };
         let length = u32::from_le_bytes([low, middle, high, 0]) as usize;
         if length == 0 || length > MOST_PACKET {
             return Err(NO_SENSE.into());
         }
-        let payload = self.connection()?.hear(length)?;
+        let payload = self.connection()?.receive(length)?;
         match payload.split_first() {
             Some((0xff, error)) => return Err(refusal(error)),
             _ if number != self.number => return Err(NO_SENSE.into()),
@@ -87,6 +90,7 @@ impl Talk {
         Ok(payload)
     }
 
+    /// The rows of the first of these forms of a statement that the server knows.
     pub fn ask_in(&mut self, forms: &[&str]) -> Result<Rows, Failed> {
         let mut last = Err(NO_SENSE.into());
         for (form, statement) in forms.iter().enumerate() {
@@ -100,23 +104,23 @@ impl Talk {
     }
 
     fn ask(&mut self, statement: &str) -> Result<Rows, Failed> {
-        self.say(&[&[QUERY], statement.as_bytes()].concat())?;
-        let first = self.hear()?;
+        self.send(&[&[QUERY], statement.as_bytes()].concat())?;
+        let first = self.receive()?;
         let count = match first.first() {
             Some(0) => return Ok(Rows::default()),
             _ => Reader(&first).length().filter(|count| *count <= MOST_COLUMNS).ok_or(NO_SENSE)?,
         };
         let mut answer = Rows::default();
         for _ in 0..count {
-            let column = self.hear()?;
+            let column = self.receive()?;
             answer.columns.push(Reader(&column).column().ok_or(NO_SENSE)?);
         }
-        if !is_end(&self.hear()?) {
+        if !is_end(&self.receive()?) {
             return Err(NO_SENSE.into());
         }
         let mut bytes = 0;
         loop {
-            let packet = self.hear()?;
+            let packet = self.receive()?;
             bytes += packet.len();
             if is_end(&packet) {
                 return Ok(answer);
@@ -140,7 +144,8 @@ fn is_end(packet: &[u8]) -> bool {
     packet.first() == Some(&0xfe) && packet.len() < 9
 }
 
-/// Number and words of an error, and what can be done. What is said of a login names the account, and is left out.
+/// Code and message of the server's error, or what to do about it. Messages about a login name the account and are left
+/// out.
 fn refusal(error: &[u8]) -> Failed {
     let Some((code, said)) = error.split_first_chunk() else { return NO_SENSE.into() };
     let code = u16::from_le_bytes(*code);

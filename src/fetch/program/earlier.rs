@@ -1,4 +1,4 @@
-//! Guards that an earlier daemon left, and that still end what they guard: no second copy is started beside these.
+//! Guards of an earlier daemon that are still ending their programs. No second copy of such a program is started.
 
 use super::Program;
 use super::order::Order;
@@ -9,24 +9,24 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-/// What there was when this process ran its first program. Later there is none that it has not started itself.
+/// The guards that existed when this process started its first program. All later ones are its own.
 #[derive(Debug)]
 pub struct Earlier(Vec<(Pid, Guarded)>);
 
-/// A program and its words.
+/// Path and arguments of a guarded program.
 type Guarded = (PathBuf, Vec<OsString>);
 
 impl Earlier {
-    /// Looks at all processes of the host.
+    /// Searches all processes of the host.
     pub fn find() -> Earlier {
         let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
         let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok().map(Pid::from_raw));
         let guards = numbers.filter_map(|pid| Some((pid, guarded_by(pid)?)));
-        // `puypuy check` may run a script beside the daemon.
+        // A guard with a living parent is no leftover: `puypuy check` may run a script beside the daemon.
         Earlier(guards.filter(|(pid, _)| !has_its_daemon(*pid)).collect())
     }
 
-    /// Whether one of them still ends a copy of that program.
+    /// Whether one of them is still ending a copy of this program.
     pub fn guards(&self, program: &Program) -> bool {
         let is_same =
             |(path, words): &Guarded| *path == program.path && words.iter().eq(program.words.iter().map(OsStr::new));
@@ -34,7 +34,8 @@ impl Earlier {
     }
 }
 
-/// The program that this process guards, when it is a guard of ours: anybody may call their processes as they like.
+/// The program that this process guards; `None` if it is no guard. Only processes of root and of our own user count,
+/// because anybody can give a process such a command line.
 fn guarded_by(process: Pid) -> Option<Guarded> {
     let owner = fs::metadata(format!("/proc/{process}")).ok()?.uid();
     if owner != 0 && owner != geteuid().as_raw() {
@@ -48,7 +49,7 @@ fn guarded_by(process: Pid) -> Option<Guarded> {
     }
 }
 
-/// Whether the parent of a guard is of the same program.
+/// Whether the guard's parent runs the same executable, so it is the daemon that started the guard.
 fn has_its_daemon(guard: Pid) -> bool {
     let program = |process: &str| fs::read_link(format!("/proc/{process}/exe")).ok();
     let status = fs::read_to_string(format!("/proc/{guard}/status")).unwrap_or_default();

@@ -1,22 +1,23 @@
-//! What became of a program, as its guard says it in a line.
+//! How a program ended, and its form as the one line that a guard reports.
 
 use std::fmt;
 
+/// How a program ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProgramEnd {
-    /// By itself, with this code.
+    /// It exited with this code.
     Exited(i32),
-    /// By a signal that was not ours.
+    /// It was ended by a signal that was not sent by the guard.
     Signalled(i32),
-    /// It, or something it had started, was still there at the deadline.
+    /// It, or one of its descendants, was still running at the deadline.
     Late,
-    /// The daemon, or a signal to the guard, wanted it ended.
+    /// The daemon, or a signal to the guard, requested its end.
     Stopped,
-    /// It could not be started, or its guard was lost.
+    /// It could not be started, or its guard was killed.
     Failed(String),
-    /// These processes can be neither ended nor killed.
+    /// These processes cannot be killed.
     Stuck(String),
-    /// Its guard is late with the end; this is no word of a guard.
+    /// The guard has not finished in time. Not reported by a guard.
     Ending,
 }
 
@@ -35,7 +36,7 @@ impl fmt::Display for ProgramEnd {
 }
 
 impl ProgramEnd {
-    /// What [`fmt::Display`] wrote; `None` for anything else.
+    /// Parses the output of [`fmt::Display`]; `None` for any other text.
     pub fn parse(line: &str) -> Option<ProgramEnd> {
         let (word, rest) = line.trim_end().split_once(' ').unwrap_or((line.trim_end(), ""));
         match word {
@@ -49,7 +50,7 @@ impl ProgramEnd {
         }
     }
 
-    /// What was wrong with it, as said of the program; `None`: nothing.
+    /// What is wrong with the program, as the end of a sentence; `None` if nothing is.
     pub fn complaint(&self) -> Option<String> {
         Some(match self {
             ProgramEnd::Exited(0) | ProgramEnd::Stopped => return None,

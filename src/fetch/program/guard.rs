@@ -1,9 +1,9 @@
-//! The guard: a process of its own between the daemon and a script or another program. It ends when nothing is left of the script, and sees
-//! to that: at the deadline, or when the daemon says so or is gone.
+//! The guard: a process between the daemon and a script or other program. It ends the script and all its descendants,
+//! at the deadline, when the daemon requests it, or when the daemon is gone, and exits only when none of them is left.
 //!
-//! Being the reaper of all that the script leaves behind, it finds them all below itself, whatever sessions they made.
-//! Its standard input is a socket to the daemon: the end of it is the order to stop, and what became of the script goes
-//! back over it as one line (see [`ProgramEnd`]).
+//! The guard is the reaper (child subreaper) of the script's descendants, so it finds them even if they have left its
+//! session. Its standard input is a socket to the daemon: end-of-file on it is the request to stop, and the guard sends
+//! the result back over it as one line (see [`ProgramEnd`]).
 
 use super::end::ProgramEnd;
 use super::order::{self, Order};
@@ -30,15 +30,15 @@ use std::process::{Command, ExitCode, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// From TERM to KILL.
+/// Time between TERM and KILL.
 pub const GRACE: Duration = Duration::from_secs(2);
-/// What is still there so long after the first KILL is told of.
+/// Processes that survive the first KILL by this time are reported as stuck.
 const LAST: Duration = Duration::from_secs(2);
 const BEAT: Duration = Duration::from_millis(20);
-/// From one attempt to kill what could not be killed to the next.
+/// Interval between attempts to kill processes that are stuck.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Does what the order says, to the end of this process.
+/// Executes an order. The process exits afterwards.
 pub fn obey(order: Order) -> ExitCode {
     match order {
         Order::Guard { limit, descriptors, privileges, interpreter, path, words } => {
@@ -54,7 +54,7 @@ pub fn obey(order: Order) -> ExitCode {
     }
 }
 
-/// What is run.
+/// The command line of the script.
 struct Run<'a> {
     script: &'a Path,
     /// See [`super::Program::interpreter`].
@@ -63,12 +63,13 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// What is started.
+    /// The file to execute.
     fn file(&self) -> &Path {
         self.interpreter.unwrap_or(self.script)
     }
 
-    /// What the script reads from: the socket that is the guard's standard output, where it is asked, else nothing.
+    /// The script's standard input. With an interpreter it is the socket that the guard has as standard output, over
+    /// which the daemon sends requests; else it is empty.
     fn stdin(&self) -> io::Result<Stdio> {
         match self.interpreter {
             Some(_) => Ok(io::stdout().as_fd().try_clone_to_owned()?.into()),
@@ -77,7 +78,7 @@ impl Run<'_> {
     }
 }
 
-/// The whole life of a guard: runs the script, waits until nothing is left of it, and says what became of it.
+/// Runs the script, waits until none of its processes is left, and reports how it ended.
 fn guard(run: &Run, limit: Duration, descriptors: Option<u64>, privileges: &Privileges) {
     let deadline = Instant::now() + limit;
     let begun = prepare(run.script, descriptors, privileges).and_then(|(deaths, orders)| {
@@ -86,26 +87,27 @@ fn guard(run: &Run, limit: Duration, descriptors: Option<u64>, privileges: &Priv
     });
     let mut tree = match begun {
         Ok(tree) => tree,
-        Err(why) => return say(&ProgramEnd::Failed(why)),
+        Err(why) => return report(&ProgramEnd::Failed(why)),
     };
-    let end = tree.outlive(deadline);
-    say(&end);
+    let end = tree.wait_for_end(deadline);
+    report(&end);
     if let ProgramEnd::Stuck(_) = end {
-        // No second copy is started while this one goes on.
+        // The guard stays as long as they do, so no second copy is started.
         while !tree.is_gone_by(Instant::now() + AGAIN) {
             tree.kill(Instant::now() + AGAIN);
         }
     }
 }
 
-/// Makes this process a guard, and says where it hears of the deaths of children, and of orders to end.
+/// Sets up this process as a guard. Returns a stream that is readable when a child has died, and one for signals that
+/// request the end.
 fn prepare(
     script: &Path,
     descriptors: Option<u64>,
     privileges: &Privileges,
 ) -> Result<(UnixStream, UnixStream), String> {
     close_inherited(None);
-    // The name that ps and top show; the kernel keeps 15 bytes of it.
+    // The name in ps and top. The kernel keeps 15 bytes of it.
     if let Ok(name) = CString::new(script.file_name().unwrap_or_default().as_bytes()) {
         let _ = prctl::set_name(&name);
     }
@@ -113,28 +115,29 @@ fn prepare(
         process::set_nice(level).map_err(|error| format!("its priority cannot be {level}: {}", plain(&error)))?;
     }
     if let Some(most) = descriptors {
-        // A program that cannot have fewer than the daemon works as well.
+        // If the limit cannot be lowered, the program works as well.
         let _ = process::set_descriptors(most);
     }
     if let Some(most) = privileges.memory {
-        // The guard itself needs far less than the least that may be set.
+        // The guard itself needs far less than the minimum that can be configured.
         process::set_memory(most).map_err(|errno| format!("its memory cannot be bounded: {}", plain(&errno.into())))?;
     }
     let failed = |error: io::Error| format!("there can be no guard for it: {}", plain(&error));
     prctl::set_child_subreaper(true).map_err(|errno| failed(errno.into()))?;
     let _ = setsid();
-    // At the daemon's end a guard that its script has stopped goes on, and ends it.
+    // The script may have stopped its guard. This signal continues it when the daemon ends, so that it can end the
+    // script.
     let _ = prctl::set_pdeathsig(Signal::SIGCONT);
-    // The script starts with no signal blocked or ignored, whatever the daemon's threads and whoever started it do.
+    // The script starts with no signal blocked or ignored, whatever the daemon inherited or its threads have set.
     SigSet::all().thread_unblock().map_err(|errno| failed(errno.into()))?;
     process::heed_signals();
-    // Handlers, which exec takes away, and before there is a script: at no time does an order to end find one without
-    // the other.
-    let deaths = told(&[SIGCHLD]).map_err(failed)?;
-    Ok((deaths, told(&[SIGTERM, SIGINT, SIGHUP]).map_err(failed)?))
+    // Handlers are reset by exec, so the script does not inherit them. They are installed before the script starts, so
+    // a signal never finds a script without a handler.
+    let deaths = signal_pipe(&[SIGCHLD]).map_err(failed)?;
+    Ok((deaths, signal_pipe(&[SIGTERM, SIGINT, SIGHUP]).map_err(failed)?))
 }
 
-/// Becomes the user, and then the script. Comes back with what kept it from that.
+/// Changes to the user and executes the script. Returns only if that fails.
 pub fn run_as(user: &str, script: &Path, words: &[OsString]) -> Error {
     let found = match users::find(user) {
         Ok(found) => found,
@@ -160,8 +163,8 @@ pub fn run_as(user: &str, script: &Path, words: &[OsString]) -> Error {
     Error::daemon(format!("user {user}: {}", refusal(script, &error)))
 }
 
-/// Where there is something to read from when one of these signals has come.
-fn told(signals: &[i32]) -> io::Result<UnixStream> {
+/// A stream that becomes readable when one of these signals arrives.
+fn signal_pipe(signals: &[i32]) -> io::Result<UnixStream> {
     let (read, write) = UnixStream::pair()?;
     read.set_nonblocking(true)?;
     for signal in signals {
@@ -170,7 +173,7 @@ fn told(signals: &[i32]) -> io::Result<UnixStream> {
     Ok(read)
 }
 
-/// Starts the script in a group of its own, and lets go of the pipes that it writes to.
+/// Starts the script in a process group of its own, and closes the guard's copies of the script's output pipes.
 fn start(run: &Run, user: Option<&str>) -> io::Result<Pid> {
     let script = run.file();
     let spawn = |command: &mut Command| command.args(run.words).stdin(run.stdin()?).process_group(0).spawn();
@@ -179,17 +182,17 @@ fn start(run: &Run, user: Option<&str>) -> io::Result<Pid> {
         None => spawn(&mut Command::new(script)),
     };
     let started = match first {
-        // Without a line that names its interpreter: what a shell would do.
+        // A script without `#!` line: run it with sh, as a shell would.
         Err(error) if error.raw_os_error() == Some(Errno::ENOEXEC as i32) => {
             spawn(Command::new("/bin/sh").arg("--").arg(script))
         }
         other => other,
     }?;
-    // A guard that keeps them only waits longer for its reader's sake.
+    // If that fails, the reader only sees the end of the output later.
     if let Ok(nowhere) = fs::OpenOptions::new().write(true).open("/dev/null") {
         let _ = dup2_stdout(&nowhere).and_then(|()| dup2_stderr(&nowhere));
     }
-    // Reaped with everything else.
+    // The child is reaped together with all others.
     Ok(Pid::from_raw(started.id() as i32))
 }
 
@@ -202,27 +205,27 @@ fn refusal(script: &Path, error: &io::Error) -> String {
     }
 }
 
-fn say(end: &ProgramEnd) {
+fn report(end: &ProgramEnd) {
     if let Ok(socket) = io::stdin().as_fd().try_clone_to_owned() {
         let _ = writeln!(fs::File::from(socket), "{end}");
     }
 }
 
-/// The script and all that came of it.
+/// The script and all its descendants.
 struct ProcessTree {
     main: Pid,
     ended: Option<ProgramEnd>,
-    /// Of children.
+    /// Readable when a child has died.
     deaths: UnixStream,
-    /// To end.
+    /// Readable when a signal requested the end.
     orders: UnixStream,
-    /// Nothing more can be ordered.
+    /// The end has begun, so further requests are ignored.
     is_ending: bool,
 }
 
 impl ProcessTree {
-    /// Waits for the end of all of them, and brings it about at the deadline or when somebody wants it.
-    fn outlive(&mut self, deadline: Instant) -> ProgramEnd {
+    /// Waits until all processes have ended. At the deadline, or on request, ends them.
+    fn wait_for_end(&mut self, deadline: Instant) -> ProgramEnd {
         let why = loop {
             if self.reap(deadline) {
                 return self.ended.clone().unwrap_or(ProgramEnd::Exited(0));
@@ -235,7 +238,7 @@ impl ProcessTree {
             }
         };
         self.is_ending = true;
-        // Beside hundreds that fork it would hardly have a turn; where the system lets it, it goes first.
+        // Raise the priority if permitted: hundreds of forking processes would leave the guard hardly any CPU time.
         let _ = process::set_nice(-20);
         let end = Instant::now() + GRACE;
         descendants::ask_to_end(descendants::children(getpid()), end);
@@ -253,12 +256,12 @@ impl ProcessTree {
         ProgramEnd::Stuck(left.iter().map(Pid::to_string).collect::<Vec<_>>().join(" "))
     }
 
-    /// Kills whoever is there; that may take until then where they fork for ever.
+    /// Kills all descendants, for at most this long if they keep forking.
     fn kill(&self, until: Instant) {
         descendants::kill_all(|| descendants::children(getpid()), until);
     }
 
-    /// Whether all have ended by then.
+    /// Waits until all have ended; `false` if some are left at `end`.
     fn is_gone_by(&mut self, end: Instant) -> bool {
         loop {
             if self.reap(end) {
@@ -271,18 +274,18 @@ impl ProcessTree {
         }
     }
 
-    /// Until a child has ended or the time has come; `true` when somebody wants an end.
+    /// Waits until a child has died or the time is over; `true` if the end was requested.
     fn wait(&mut self, until: Instant) -> bool {
         let left = until.saturating_duration_since(Instant::now());
         let timeout = PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
         let stdin = io::stdin();
         let mut watched = vec![PollFd::new(self.deaths.as_fd(), PollFlags::POLLIN)];
         if !self.is_ending {
-            // Nothing is ever sent over standard input: whatever there is to read is its end.
+            // The daemon never sends anything over standard input, so readable means end-of-file.
             watched.extend([self.orders.as_fd(), stdin.as_fd()].map(|from| PollFd::new(from, PollFlags::POLLIN)));
         }
         if poll(&mut watched, timeout).is_err_and(|errno| errno != Errno::EINTR) {
-            // The kernel has no memory left: this is no time to go on.
+            // The kernel is out of memory: end the script rather than poll without pause.
             thread::sleep(BEAT);
             return true;
         }
@@ -291,7 +294,7 @@ impl ProcessTree {
         is_over
     }
 
-    /// Collects those that have ended, at most until then; `true` when nobody is left.
+    /// Reaps ended children, at most until `until`; `true` if no child is left.
     fn reap(&mut self, until: Instant) -> bool {
         loop {
             let end = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
@@ -304,7 +307,7 @@ impl ProcessTree {
             if end.0 == self.main {
                 self.ended = Some(end.1);
             }
-            // Where they fork for ever there is always one more.
+            // If processes keep forking, there is always another one to reap.
             if Instant::now() >= until {
                 return false;
             }

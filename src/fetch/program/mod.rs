@@ -1,4 +1,4 @@
-//! Programs of others, scripts and plugins, run so that nothing of them is left: no process, no pipe, no zombie.
+//! Runs external programs (scripts and plugins) so that nothing of them remains: no process, pipe or zombie.
 
 mod descendants;
 mod earlier;
@@ -19,37 +19,37 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Most that a program may write unless its section says otherwise.
+/// Default of the maximum size of a program's output, in bytes.
 pub const MAX_OUTPUT: usize = 1 << 20;
-/// How long the end waits for what lost guards have left.
+/// Longest wait at the daemon's end for the processes left by killed guards.
 const LAST_SWEEP: Duration = Duration::from_millis(500);
 
-/// A program, and how it is run.
+/// A program and how to run it.
 #[derive(Clone, Debug)]
 pub struct Program {
     pub path: PathBuf,
-    /// What is run instead, with the words, which name the path among them. Such a program is asked over its standard input, a
-    /// socket, and answers the same way, see [`run::Running::ask`].
+    /// The program that is executed instead of `path`, with `words`, which include the path. It gets requests over its
+    /// standard input, a socket, and answers over it, see [`run::Running::ask`].
     pub interpreter: Option<PathBuf>,
     pub words: Vec<String>,
     pub privileges: Privileges,
-    /// Most bytes that are read of it.
+    /// Maximum size of its output in bytes.
     pub max_output: usize,
 }
 
-/// The user that a program runs as, its priority, and the memory that it may have.
+/// The user, priority and memory limit of a program.
 #[derive(Clone, Debug, Default)]
 pub struct Privileges {
-    /// Whom it runs as; nobody else without this.
+    /// The user to run as; `None`: the daemon's user.
     pub user: Option<String>,
-    /// Its priority, from -20, the highest, to 19.
+    /// Nice level, from -20 (highest priority) to 19.
     pub nice: Option<i8>,
-    /// Most bytes that each process of it may have of memory.
+    /// Memory limit of each of its processes in bytes.
     pub memory: Option<u64>,
 }
 
 impl Privileges {
-    /// Whether it has all the rights of whoever runs it.
+    /// Whether it keeps the rights of the daemon's user, or may have those of root.
     fn keeps_rights(&self) -> bool {
         let may_be_root =
             |name: &String| users::find(name).map_or_else(users::NotFound::is_unknown, |user| user.uid.is_root());
@@ -57,82 +57,83 @@ impl Privileges {
     }
 }
 
-/// What every program finds around it, and those that run.
+/// The environment of all programs, and the running ones.
 #[derive(Debug)]
 pub struct Programs {
     pub home: PathBuf,
     identity: Mutex<Arc<Identity>>,
-    /// The daemon's configuration file.
+    /// Path of the daemon's configuration file.
     pub config: PathBuf,
-    /// What own Python modules are run with: a path, or a name.
+    /// The Python interpreter for Python modules: a path or a name.
     pub python: String,
-    /// The program that guards them: this one.
+    /// The executable that acts as guard: this one, except in tests.
     guard: PathBuf,
     guards: Arc<Guards>,
 }
 
 impl Programs {
+    /// With `config.ini` in `home`, and `python3` from the search path.
     pub fn new(home: PathBuf, identity: Identity) -> Programs {
         let (config, python) = (home.join("config.ini"), "python3".into());
         let identity = Mutex::new(Arc::new(identity));
         Programs { home, identity, config, python, guard: "/proc/self/exe".into(), guards: Arc::default() }
     }
 
-    /// With that configuration file, and that Python.
+    /// Sets the configuration file and the Python interpreter.
     pub fn with_python(self, python: String, config: PathBuf) -> Programs {
         Programs { python, config, ..self }
     }
 
-    /// What programs are told of this daemon: its host and tags.
+    /// Host and tags of this daemon, which programs get in their environment.
     pub fn identity(&self) -> Arc<Identity> {
         Arc::clone(&self.identity.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Tells other names to programs that are started from now on.
+    /// Changes host and tags for programs started from now on.
     pub fn set_identity(&self, identity: Identity) {
         *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(identity);
     }
 
-    /// The same of a program that knows no orders, as that of the tests: PuyPuy itself is there.
+    /// Uses this PuyPuy executable as guard. For tests, whose own executable is no guard.
     pub fn guarded_by(mut self, puypuy: &str) -> Programs {
         self.guard = puypuy.into();
         self
     }
 
-    /// Whether that program may be started.
+    /// Whether the program may be started.
     ///
     /// # Errors
-    /// It is not safe, or an earlier copy of it lives that could not be ended, or is not yet.
+    /// The program is not safe to be run by root, or an earlier copy of it is still running.
     fn admit(&self, program: &Program) -> Result<()> {
         if program.privileges.keeps_rights() {
             safety::check_program(&program.path)?;
             if let Some(interpreter) = &program.interpreter {
                 safety::check_program(interpreter)?;
-                // What it imports before anything else.
+                // The interpreter imports modules from there.
                 safety::check_conf(&self.home.join("lib"))?;
             }
         }
         self.guards.prepare(program)
     }
 
-    /// Has every running copy of that program ended, and all that it has started: TERM at once, after [`guard::GRACE`] KILL.
-    /// Waits for nothing.
+    /// Requests the end of every running copy of the program and of all its descendants: TERM at once, KILL after
+    /// [`guard::GRACE`]. Does not wait.
     pub fn stop(&self, path: &Path) {
         self.guards.stop(path);
     }
 
-    /// Whether a copy of that program runs, or is still ending.
+    /// Whether a copy of the program is running or still ending.
     pub fn is_running(&self, path: &Path) -> bool {
         self.guards.is_running(path)
     }
 
-    /// To be called again and again: ends what programs have left that had lost their guards, and says how many processes
-    /// were killed. Waits for nothing.
+    /// Ends the processes left by killed guards; returns how many were killed. Does not wait, and must be called
+    /// regularly.
     pub fn sweep(&self) -> usize {
         self.guards.sweep()
     }
 
-    /// The last sweep of all, until nothing is there to be killed.
+    /// Calls [`Programs::sweep`] until nothing is left to kill. For the daemon's end.
     pub fn sweep_to_the_end(&self) -> usize {
         let (until, mut all) = (Instant::now() + LAST_SWEEP, 0);
         loop {

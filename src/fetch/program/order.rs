@@ -1,7 +1,8 @@
-//! The orders that this program gets from itself: to be a guard, or to become a user and then a program.
+//! Orders: internal command lines with which this program starts itself as a guard, or to switch to a user and execute
+//! a program.
 //!
-//! A first word that no command line has, and fixed places behind it. What follows these are the words of the program that
-//! is to be run: nobody reads them but that program.
+//! The first word is one that no other command line has; a fixed number of words follows. All further words are the
+//! arguments of the program to be run and are not interpreted.
 
 use super::{Privileges, Program};
 use crate::sys::process;
@@ -12,12 +13,13 @@ use std::time::Duration;
 const GUARD: &str = "@guard";
 const RUN_AS: &str = "@run-as";
 
+/// An internal command line of this program.
 #[derive(Debug)]
 pub enum Order {
     /// See [`super::guard::guard`].
     Guard {
         limit: Duration,
-        /// How many files the program may have open; `None`: as many as the daemon.
+        /// Limit of open files for the program; `None`: the daemon's limit.
         descriptors: Option<u64>,
         privileges: Privileges,
         /// See [`Program::interpreter`].
@@ -30,7 +32,7 @@ pub enum Order {
 }
 
 impl Order {
-    /// Reads a command line, the program's own name included; `None`: it is no order.
+    /// Parses a command line, including the program name in front; `None` if it is no order.
     pub fn read(line: impl IntoIterator<Item = OsString>) -> Option<Order> {
         let mut line = line.into_iter().skip(1);
         let first = line.next()?;
@@ -59,7 +61,7 @@ impl Order {
     }
 }
 
-/// The words of an order to guard that program, and to end it after `limit`.
+/// The arguments for an order to guard this program and to end it after `limit`.
 pub fn guard(program: &Program, limit: Duration) -> Vec<OsString> {
     let Program { path, interpreter, words, privileges, .. } = program;
     let Privileges { user, nice, memory } = privileges;
@@ -71,12 +73,12 @@ pub fn guard(program: &Program, limit: Duration) -> Vec<OsString> {
     places.into_iter().chain([interpreter.into(), path.into()]).chain(words.iter().map(OsString::from)).collect()
 }
 
-/// Its place in an order; an empty one where there is none.
+/// The word for an optional number; empty for `None`.
 fn number(number: Option<impl ToString>) -> String {
     number.map(|number| number.to_string()).unwrap_or_default()
 }
 
-/// The words of an order to become that user and then that program, but for the program's own.
+/// The arguments for an order to switch to a user and execute a program, without the arguments of that program.
 pub fn run_as<'a>(user: &'a str, path: &'a OsStr) -> [&'a OsStr; 3] {
     [RUN_AS.as_ref(), user.as_ref(), path]
 }

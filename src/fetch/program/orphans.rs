@@ -1,6 +1,6 @@
-//! What is left of a program whose guard was killed from outside: it becomes the daemon's own child, and is ended here.
-//! Children of another origin are let alone: as process 1 of a container the daemon inherits whatever has lost its parent,
-//! and whoever became the daemon by exec may have had some.
+//! Ends the processes of programs whose guard was killed. The kernel makes them children of the daemon. Other children
+//! are left alone: as process 1 of a container the daemon inherits all orphans, and a process that became the daemon by
+//! exec may have had children.
 
 use super::descendants;
 use nix::sys::prctl;
@@ -10,30 +10,30 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// In the environment of every program: the number of the process that runs its guard.
+/// Environment variable of every program: the pid of the process that started its guard.
 pub const MARK: &str = "PUYPUY_DAEMON";
-/// Most time to stop those that fork for ever; what is left of them then is met at the next sweep.
+/// Longest time for stopping processes that keep forking. The next sweep handles the rest.
 const PATIENCE: Duration = Duration::from_millis(200);
 
-/// From now on what a killed guard leaves behind becomes a child of this process. Tells whether nothing else may.
+/// Makes this process the parent of orphans. Returns whether all its later children can only come from our programs.
 ///
 /// # Errors
-/// The kernel does not know how.
+/// The kernel does not support it.
 pub fn adopt() -> nix::Result<bool> {
     let has_only_ours = !is_first() && descendants::children(getpid()).is_empty();
     prctl::set_child_subreaper(true)?;
     Ok(has_only_ours)
 }
 
-/// Whether there may be orphans even if no program was ever run.
+/// Whether this is process 1, which gets orphans even if it never ran a program.
 pub fn is_first() -> bool {
     getpid().as_raw() == 1
 }
 
-/// Collects orphans that have ended and kills those that programs left; how many were killed.
+/// Reaps ended orphans and kills those of our programs. Returns how many were killed.
 ///
-/// The kernel gives orphans to the first thread. The guards are children of the threads that start them, and come here
-/// only when these are gone.
+/// The kernel makes orphans children of the first thread. Guards are children of the threads that started them, and
+/// move to the first thread only when those have ended.
 pub fn sweep(is_guard: impl Fn(Pid) -> bool, has_only_ours: bool) -> usize {
     let first_thread = PathBuf::from(format!("/proc/self/task/{}", getpid()));
     let is_ours = |pid: &Pid| {

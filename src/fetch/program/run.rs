@@ -1,8 +1,8 @@
-//! Runs one program through its guard, and reads what it writes, within its bounds.
+//! Runs a program through its guard and collects its output, within limits of time and size.
 
 use super::end::ProgramEnd;
 use super::guard::GRACE;
-use super::guards::{Awaited, Stopper};
+use super::guards::{GuardHandle, Stopper};
 use super::{Program, Programs, order, orphans};
 use crate::fetch::trace::Note;
 use crate::model::error::{Error, Result};
@@ -20,20 +20,21 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// What a guard may need beyond the deadline, for TERM and KILL.
+/// Extra time that a guard may need after the deadline and [`GRACE`], to kill the processes.
 const OVERTIME: Duration = Duration::from_secs(3);
-/// Programs that [`run_all`] runs at the same time.
+/// Maximum number of programs that [`run_all`] runs at the same time.
 const AT_ONCE: usize = 8;
-/// Enough to wait with.
+/// Stack size of a thread that waits for a program.
 const STACK: usize = 128 << 10;
-/// Most that is kept of what a program complains.
+/// Maximum number of bytes kept of a program's standard error.
 pub const STDERR_BYTES: usize = 4096;
-/// Between two attempts to send what is not read yet.
+/// Interval between attempts to send to a program that does not read.
 const BEAT: Duration = Duration::from_millis(2);
-/// Programs are found there, whatever the daemon's own environment says.
+/// Search path for programs, independent of the daemon's environment.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// The program of that name where programs are found; a path as it is.
+/// The path of the program with this name, from the search path; a path is returned as it is. `None` if it does not
+/// exist.
 pub fn find(name: &str) -> Option<PathBuf> {
     let whole = |folder: &str| Path::new(folder).join(name);
     match name.contains('/') {
@@ -42,17 +43,17 @@ pub fn find(name: &str) -> Option<PathBuf> {
     }
 }
 
-/// What a run brought.
-pub struct Ran {
+/// The result of a run.
+pub struct RunOutput {
     pub stdout: Vec<u8>,
     pub stderr: Vec<u8>,
     pub end: ProgramEnd,
-    /// It wrote more than it may; the rest was not read, and it was ended.
+    /// It wrote more than the maximum: it was ended, and the rest was not read.
     pub is_cut: bool,
 }
 
-impl Ran {
-    /// What was wrong with it, as said of that program; `None`: nothing.
+impl RunOutput {
+    /// What is wrong with the program, as the end of a sentence; `None` if nothing is.
     pub fn complaint(&self, program: &Program) -> Option<String> {
         let most = program.max_output;
         match self.is_cut {
@@ -62,11 +63,11 @@ impl Ran {
     }
 }
 
-/// Runs the program to its end, at most until `deadline` and what ending it takes.
+/// Runs the program until it ends; after `deadline` it is ended, which takes at most a few seconds.
 ///
 /// # Errors
-/// As [`Running::start`].
-pub fn run(program: &Program, programs: &Programs, deadline: Instant) -> Result<Ran> {
+/// As for [`Running::start`].
+pub fn run(program: &Program, programs: &Programs, deadline: Instant) -> Result<RunOutput> {
     let limit = deadline.saturating_duration_since(Instant::now());
     let mut running = Running::start(program, programs, limit)?;
     let last = deadline + GRACE + OVERTIME;
@@ -79,8 +80,9 @@ pub fn run(program: &Program, programs: &Programs, deadline: Instant) -> Result<
     Ok(running.end())
 }
 
-/// Runs all of them, some at a time, each at most until `deadline`, and tells how long each took. In their order.
-pub fn run_all(all: &[&Program], programs: &Programs, deadline: Instant) -> Vec<(Result<Ran>, Duration)> {
+/// Runs all programs, [`AT_ONCE`] at a time, each at most until `deadline`. Returns results and run times, in the order
+/// of `all`.
+pub fn run_all(all: &[&Program], programs: &Programs, deadline: Instant) -> Vec<(Result<RunOutput>, Duration)> {
     let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(all.len())));
     let work = || {
         while let Some((place, program)) = {
@@ -94,7 +96,7 @@ pub fn run_all(all: &[&Program], programs: &Programs, deadline: Instant) -> Vec<
     };
     thread::scope(|scope| {
         for _ in 1..all.len().min(AT_ONCE) {
-            // Fewer hands make it slower, not wrong: this thread is one of them.
+            // A thread that cannot be started is no error: the others, including this one, do its work.
             let _ = thread::Builder::new().name("plugins".into()).stack_size(STACK).spawn_scoped(scope, work);
         }
         work();
@@ -104,22 +106,22 @@ pub fn run_all(all: &[&Program], programs: &Programs, deadline: Instant) -> Vec<
     done.into_iter().map(|(_, ran)| ran).collect()
 }
 
-/// A program under its guard, and what it has written so far.
+/// A running program and its output so far.
 pub struct Running {
-    guard: Awaited,
+    guard: GuardHandle,
     pub out: Pipe,
     pub err: Pipe,
-    /// The last word of the guard.
-    word: Pipe,
+    /// The result line of the guard.
+    result: Pipe,
     note: Note,
 }
 
 impl Running {
-    /// Starts the program; after `limit` the guard ends it.
+    /// Starts the program. The guard ends it after `limit`.
     ///
     /// # Errors
-    /// It may not be run: others can change what root would run, or an earlier copy lives. Or the system has no process or
-    /// pipe to give.
+    /// The program may not be run: other users can change something that root would run, or an earlier copy is running.
+    /// Or the system could not provide a process or pipe.
     pub fn start(program: &Program, programs: &Programs, limit: Duration) -> Result<Running> {
         let Program { path, max_output, .. } = program;
         let mut note = Note::begin(|| format!("run {}", path.display()));
@@ -131,7 +133,7 @@ impl Running {
         let begun = (|| {
             let (socket, theirs) = UnixStream::pair()?;
             socket.set_nonblocking(true)?;
-            let word = Pipe::new(Some(socket.try_clone()?.into()), STDERR_BYTES);
+            let result = Pipe::new(Some(socket.try_clone()?.into()), STDERR_BYTES);
             let talk = program.interpreter.is_some().then(UnixStream::pair).transpose()?;
             let (talk, their_talk) = talk.unzip();
             let stdout = their_talk.map_or_else(Stdio::piped, |theirs| Stdio::from(OwnedFd::from(theirs)));
@@ -154,29 +156,35 @@ impl Running {
                 .spawn()?;
             let (stdout, stderr) = (guard.stdout.take().map(OwnedFd::from), guard.stderr.take().map(OwnedFd::from));
             let stdout = stdout.or(talk.map(OwnedFd::from));
-            let guard = Awaited::new(&programs.guards, program, Pid::from_raw(guard.id() as i32), socket);
-            Ok(Running { guard, out: Pipe::new(stdout, *max_output), err: Pipe::new(stderr, STDERR_BYTES), word, note })
+            let guard = GuardHandle::new(&programs.guards, program, Pid::from_raw(guard.id() as i32), socket);
+            Ok(Running {
+                guard,
+                out: Pipe::new(stdout, *max_output),
+                err: Pipe::new(stderr, STDERR_BYTES),
+                result,
+                note,
+            })
         })();
         begun.map_err(Error::file("run", path))
     }
 
-    /// Whether the guard has said its last word: then nobody is left to write anything.
+    /// Whether the guard has reported the result; then no process is left to write anything.
     pub fn is_over(&self) -> bool {
-        self.word.is_over || self.word.bytes.contains(&b'\n')
+        self.result.is_over || self.result.bytes.contains(&b'\n')
     }
 
-    /// Waits for something to read, at most until then, and reads it.
+    /// Waits for output, at most until `until`, and reads it.
     pub fn read(&mut self, until: Instant) {
-        let Running { out, err, word, note, .. } = self;
-        wait([&*out, err, word], until);
+        let Running { out, err, result, note, .. } = self;
+        wait([&*out, err, result], until);
         read(out, note);
-        [err, word].into_iter().for_each(Pipe::read);
+        [err, result].into_iter().for_each(Pipe::read);
     }
 
-    /// Sends a question to a program with an interpreter, at most until then.
+    /// Sends a request to a program with an interpreter, at most until `until`.
     ///
     /// # Errors
-    /// It does not read, or is gone.
+    /// The program does not read, or has ended.
     pub fn ask(&mut self, mut question: &[u8], until: Instant) -> io::Result<()> {
         while !question.is_empty() {
             match self.out.write(question) {
@@ -191,22 +199,22 @@ impl Running {
         Ok(())
     }
 
-    /// Has it ended; the guard says when it is.
+    /// Requests the end of the program; the guard reports when it has ended.
     pub fn stop(&self) {
         self.guard.stopper.stop();
     }
 
-    /// The same from elsewhere.
+    /// A handle with which another thread can request the end.
     pub fn stopper(&self) -> Stopper {
         self.guard.stopper.clone()
     }
 
-    /// Its output to the last byte, and what became of it.
-    pub fn end(self) -> Ran {
-        let Running { guard, mut out, mut err, word, mut note } = self;
+    /// The rest of the output, and how the program ended.
+    pub fn end(self) -> RunOutput {
+        let Running { guard, mut out, mut err, result, mut note } = self;
         read(&mut out, &mut note);
         err.read();
-        let end = match ProgramEnd::parse(&String::from_utf8_lossy(&word.bytes)) {
+        let end = match ProgramEnd::parse(&String::from_utf8_lossy(&result.bytes)) {
             Some(end @ ProgramEnd::Stuck(_)) => {
                 guard.give_up();
                 end
@@ -215,7 +223,7 @@ impl Running {
                 guard.wait();
                 end
             }
-            None if word.is_over => {
+            None if result.is_over => {
                 guard.clear_up();
                 ProgramEnd::Failed("its guard was killed, and then all that it had started".into())
             }
@@ -225,18 +233,18 @@ impl Running {
             }
         };
         note.ended(|| end.complaint().unwrap_or_else(|| "exit code 0".into()));
-        Ran { is_cut: out.is_full, stdout: out.bytes, stderr: err.bytes, end }
+        RunOutput { is_cut: out.is_full, stdout: out.bytes, stderr: err.bytes, end }
     }
 }
 
-/// Reads what a program has written.
+/// Reads the program's output and records it in the trace.
 fn read(out: &mut Pipe, note: &mut Note) {
     let before = out.bytes.len();
     out.read();
     note.heard(out.bytes.get(before..).unwrap_or_default());
 }
 
-/// Until one of them has something, or the time has come.
+/// Waits until one of the pipes is readable or the time is over.
 fn wait(pipes: [&Pipe; 3], until: Instant) {
     let left = until.saturating_duration_since(Instant::now());
     let mut watched: Vec<PollFd> = pipes
@@ -248,12 +256,12 @@ fn wait(pipes: [&Pipe; 3], until: Instant) {
     let _ = poll(&mut watched, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX));
 }
 
-/// The end of a pipe that is read as far as there is something, and no further than wanted.
+/// Our end of a pipe, read without blocking and up to a maximum size.
 pub struct Pipe {
     end: Option<std::fs::File>,
     pub bytes: Vec<u8>,
     most: usize,
-    /// There was more than wanted.
+    /// There was more output than the maximum.
     pub is_full: bool,
     is_over: bool,
 }
@@ -274,7 +282,7 @@ impl Pipe {
     fn read(&mut self) {
         let Some(end) = self.end.as_mut().filter(|_| !self.is_over) else { return };
         let mut buffer = [0; 8192];
-        // Not for ever: whoever writes without end shall not keep the others from being read.
+        // Bounded, so that a program which writes endlessly does not keep the other pipes from being read.
         for _ in 0..16 {
             match end.read(&mut buffer) {
                 Ok(0) => return self.is_over = true,

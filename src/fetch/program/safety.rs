@@ -1,8 +1,9 @@
-//! Root runs nothing that others can change: no program, and no program that a file of theirs names.
+//! Root runs no program that other users can change, and no program named by a file that other users can change.
 //!
-//! Every step of the way from `/` on is looked at, links included, in the order in which the kernel takes them. What lies in
-//! a folder that only root can write stays what it is between this look and the start, so a program is started by its path:
-//! by a descriptor, scripts would lose the name by which they find what lies beside them.
+//! Every component of the path from `/` on is checked, including symbolic links, in the order in which the kernel
+//! resolves them. In a folder that only root can write, nothing changes between this check and the start. So a program
+//! can be started by its path; started by a descriptor, a script would not know its name, which it needs to find files
+//! beside it.
 
 use crate::model::error::{Error, Result};
 use nix::unistd::geteuid;
@@ -12,16 +13,16 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 
-/// As the kernel has it.
+/// Maximum number of symbolic links in a path, as in the kernel.
 const MOST_LINKS: usize = 40;
 const OTHERS_WRITE: u32 = 0o022;
-/// In a folder with this bit nobody removes or renames what is not theirs.
+/// In a folder with this bit, users can remove or rename only their own files.
 const STICKY: u32 = 0o1000;
 
-/// Whether root may run that program. Anybody else may run what they like.
+/// Checks that root may run this program. Does nothing for other users.
 ///
 /// # Errors
-/// Others can change it, or a folder or link on the way to it; the message says which, and what to do.
+/// Another user can change the program, or a folder or link on its path. The message says which, and the remedy.
 pub fn check_program(path: &Path) -> Result<()> {
     let remedy = "chown root and chmod go-w, or set run_user";
     walk(path, |place| {
@@ -30,10 +31,10 @@ pub fn check_program(path: &Path) -> Result<()> {
     })
 }
 
-/// Whether root may run the programs that this file names. A file that is not there names none.
+/// Checks that root may run the programs named in this file. A missing file names none.
 ///
 /// # Errors
-/// As [`check_program`].
+/// As for [`check_program`].
 pub fn check_conf(path: &Path) -> Result<()> {
     let checked = walk(path, |place| {
         let remedy = "chown root and chmod go-w, then restart";
@@ -76,7 +77,7 @@ fn walk(path: &Path, complaint: impl Fn(&Path) -> String) -> Result<()> {
     Ok(())
 }
 
-/// The steps of a path, the last one first. One that begins at `/` begins with that.
+/// The components of a path in reverse order. The root `/` is a component, too.
 fn steps(path: &Path) -> Vec<OsString> {
     let steps = path.components().filter(|step| *step != Component::CurDir);
     let mut steps: Vec<OsString> = steps.map(|step| OsStr::to_os_string(step.as_os_str())).collect();

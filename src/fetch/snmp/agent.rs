@@ -1,8 +1,8 @@
-//! One agent: its socket, what is asked of it, and how it is asked again.
+//! One SNMP agent: its socket, the objects to request, and retries.
 
-use super::message::{Answer, Ask, Codec, Heard, status};
+use super::message::{Answer, Ask, Codec, Received, status};
 use super::portion::Portion;
-use super::{Access, Asked, Patience, Value, Walked, random};
+use super::{Access, Asked, RetryPolicy, Value, Walked, random};
 use crate::fetch::host::Host;
 use crate::model::error::plain;
 use crate::model::parse::oid::Oid;
@@ -12,46 +12,47 @@ use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-/// The most that UDP can bring.
+/// Maximum size of a UDP datagram.
 const DATAGRAM: usize = 65_507;
-/// Bytes of objects in one request; with its head, and with numbers for answers, it stays below 1400.
+/// Maximum number of bytes for the objects of a request. With headers, and with numbers in the answer, the datagrams
+/// stay below 1400 bytes.
 const REQUEST: usize = 1100;
-/// What an answer has beside the name of an object.
+/// Bytes that an answer needs for each object besides its name.
 const BESIDE: usize = 16;
-/// Objects in one request, which the bytes bound further.
+/// Maximum number of objects in a request; [`REQUEST`] limits it further.
 const OBJECTS: usize = 1000;
-/// Rows that one request of a walk asks for.
+/// Number of rows that a request of a walk asks for at most.
 const REPETITIONS: usize = 25;
-/// Rows after which a walk is ended.
+/// Maximum number of rows of a walk.
 const MOST_ROWS: usize = 10_000;
-/// Times in a row that an agent may say something else about its engine.
+/// Maximum number of times in a row that an agent may report another engine id or clock.
 const CHANGES: usize = 4;
 
-/// An agent from tick to tick.
+/// An agent; kept from tick to tick.
 pub struct Agent {
     host: Host,
     codec: Codec,
-    patience: Patience,
+    retry_policy: RetryPolicy,
     gets: Vec<Oid>,
     walks: Vec<Oid>,
-    /// With the address that answers when it is asked; the answer may have another one.
+    /// The socket for the address that answered. The answer may come from another address.
     line: Option<Line>,
-    /// Objects in a request.
+    /// How many objects to put into a request.
     objects: Portion,
-    /// Rows in an answer; 0 is one row, by GETNEXT.
+    /// How many rows to ask for in a walk; 0 means one row by GETNEXT instead of GETBULK.
     rows: Portion,
-    /// In this tick.
+    /// Whether it has answered in this tick.
     answered: bool,
-    /// Times in a row that nothing came, and why.
+    /// Number of timeouts in a row, and the reason of the last one.
     silences: u32,
     trouble: Option<Trouble>,
-    /// When it was asked in vain, unless it has answered since.
+    /// When the last failed tick started; `None` if the last tick succeeded.
     failed: Option<Instant>,
     deadline: Instant,
     buffer: Vec<u8>,
 }
 
-/// A socket, and where it sends to.
+/// A socket, and the address to send to.
 struct Line {
     socket: UdpSocket,
     address: SocketAddr,
@@ -59,23 +60,23 @@ struct Line {
 
 /// Why there is no answer.
 enum Trouble {
-    /// Nobody listens there.
+    /// Port unreachable: nothing listens there.
     Nobody,
-    /// Nothing came, or only strays. A known engine has answered when it was asked for itself.
+    /// A timeout. `strays`: other datagrams arrived. `is_known`: the agent had answered the discovery of its engine.
     Silence { waited: Duration, strays: bool, is_known: bool },
-    /// The deadline of the tick came before the question.
+    /// The deadline of the tick had passed before the request.
     Late,
-    /// In words, and asking again would not help.
+    /// Any other reason, for which a retry is pointless.
     Said(String),
 }
 
 impl Agent {
-    /// An agent that is to be asked for `gets`, and for all below `walks`.
-    pub fn new(host: Host, access: Access, patience: Patience, gets: Vec<Oid>, walks: Vec<Oid>) -> Agent {
+    /// `gets`: the objects to request. `walks`: the roots whose subtrees are requested.
+    pub fn new(host: Host, access: Access, retry_policy: RetryPolicy, gets: Vec<Oid>, walks: Vec<Oid>) -> Agent {
         Agent {
             host,
             codec: Codec::new(access),
-            patience,
+            retry_policy,
             gets,
             walks,
             line: None,
@@ -90,16 +91,16 @@ impl Agent {
         }
     }
 
-    /// Where it stands in the row of those to be asked: behind those that answer, and behind those asked in vain before.
+    /// Sort key for the order of agents: first those that answered, then the others, the one that failed earliest first.
     pub(super) fn turn(&self) -> Option<Instant> {
         self.failed
     }
 
-    /// Asks for everything, until the deadline at the latest.
+    /// Requests everything, at most until the deadline.
     pub(super) fn ask(&mut self, deadline: Instant) -> Asked {
         let begun = Instant::now();
         if begun >= deadline {
-            return Asked { trouble: Some(self.told(&Trouble::Late)), ..Asked::default() };
+            return Asked { trouble: Some(self.describe(&Trouble::Late)), ..Asked::default() };
         }
         self.deadline = deadline;
         self.answered = false;
@@ -112,9 +113,9 @@ impl Agent {
         asked.answered = Some(self.answered);
         self.failed = asked.trouble.as_ref().map(|_| begun);
         if asked.trouble.is_some() {
-            // The name may lead elsewhere by now.
+            // The host name may have another address by now.
             self.line = None;
-            self.codec.lose();
+            self.codec.require_discovery();
         }
         self.buffer = Vec::new();
         asked.took = begun.elapsed();
@@ -153,9 +154,9 @@ impl Agent {
             chunk.retain(|oid| !values.contains_key(oid));
             let culprit = usize::try_from(answer.place).ok().and_then(|place| place.checked_sub(1));
             match (answer.status, culprit.filter(|place| *place < asked)) {
-                (status::NOT_AUTHORIZED, _) => return Err(self.told(&Trouble::Said(UNAUTHORIZED.into()))),
+                (status::NOT_AUTHORIZED, _) => return Err(self.describe(&Trouble::Said(UNAUTHORIZED.into()))),
                 (0, _) if chunk.len() < asked => self.objects.got(asked - chunk.len(), asked),
-                // It is alone, and there is nothing of it.
+                // A single object, and no value for it.
                 (status, _) if is_least => {
                     values.extend(chunk.drain(..).map(|oid| (oid, Value::None(fault(status)))));
                 }
@@ -164,7 +165,8 @@ impl Agent {
                 (status::NO_SUCH_NAME, Some(place)) => {
                     values.insert(chunk.remove(place), Value::None(fault(status::NO_SUCH_NAME)));
                 }
-                // Whether it is that one, or that they are many, shows when it is asked for alone.
+                // The object named by the agent is requested alone, and the rest in halves. That shows whether the
+                // object is the problem or the size.
                 (_, culprit) => {
                     waiting.extend(culprit.map(|place| vec![chunk.remove(place)]));
                     waiting.push_front(chunk.split_off(chunk.len() / 2));
@@ -219,7 +221,8 @@ impl Agent {
         }
     }
 
-    /// Asks once. `None` where nothing came, and something is to be asked again, or less where the agent answers else.
+    /// Sends one request. `None`: no answer, so the caller should retry, with a smaller request if the agent answers
+    /// those.
     fn answer(&mut self, ask: Ask) -> Result<Option<Answer>, String> {
         let trouble = match self.attempt(ask) {
             Ok(answer) => {
@@ -236,25 +239,26 @@ impl Agent {
         };
         let is_final = matches!(trouble, Trouble::Said(_) | Trouble::Late);
         if !is_final {
-            self.codec.lose();
+            self.codec.require_discovery();
             self.codec.try_other_version();
         }
-        // What was found out before says more than that it is late.
+        // The error before is more informative than the passed deadline.
         let trouble = if matches!(trouble, Trouble::Late) { self.trouble.take().unwrap_or(trouble) } else { trouble };
-        let is_at_end = self.silences == self.patience.retries && (is_least || !self.answered);
+        let is_at_end = self.silences == self.retry_policy.retries && (is_least || !self.answered);
         if is_final || is_at_end {
-            return Err(self.told(&trouble));
+            return Err(self.describe(&trouble));
         }
         self.trouble = Some(trouble);
-        self.silences = (self.silences + 1).min(self.patience.retries);
+        self.silences = (self.silences + 1).min(self.retry_policy.retries);
         Ok(None)
     }
 
-    /// Asks once at each address, until one answers. What an agent of version 3 says of itself is followed on the way.
+    /// Sends one request, to each address of the host until one answers. For SNMPv3, discovers the agent's engine first
+    /// if necessary.
     fn attempt(&mut self, ask: Ask) -> Result<Answer, Trouble> {
         let mut addresses = VecDeque::new();
         if self.line.is_none() {
-            let until = Instant::now().checked_add(self.patience.timeout).unwrap_or(self.deadline);
+            let until = Instant::now().checked_add(self.retry_policy.timeout).unwrap_or(self.deadline);
             addresses.extend(self.host.addresses(until.min(self.deadline)).map_err(Trouble::Said)?);
         }
         let mut first = None;
@@ -287,28 +291,28 @@ impl Agent {
             if let Some(usm) = self.codec.undiscovered() {
                 let id = number();
                 let request = Some(usm.discovery(id));
-                let mut exchange = Exchange::new(line, self.patience.timeout, self.deadline, &mut self.buffer);
+                let mut exchange = Exchange::new(line, self.retry_policy.timeout, self.deadline, &mut self.buffer);
                 match exchange.hear(request, false, |bytes| usm.discover(id, bytes))? {
-                    Heard::Refused(words) => return Err(Trouble::Said(words)),
+                    Received::Refused(words) => return Err(Trouble::Said(words)),
                     _ => is_known = true,
                 }
             }
             let id = number();
             let request = self.codec.request(id, ask);
             let codec = &mut self.codec;
-            let mut exchange = Exchange::new(line, self.patience.timeout, self.deadline, &mut self.buffer);
+            let mut exchange = Exchange::new(line, self.retry_policy.timeout, self.deadline, &mut self.buffer);
             match exchange.hear(request, is_known, |bytes| codec.read(id, bytes))? {
-                Heard::Answer(answer) => return Ok(answer),
-                Heard::Refused(words) => return Err(Trouble::Said(words)),
-                Heard::Lost => self.codec.lose(),
-                Heard::Again | Heard::Stray => {}
+                Received::Answer(answer) => return Ok(answer),
+                Received::Refused(words) => return Err(Trouble::Said(words)),
+                Received::Lost => self.codec.require_discovery(),
+                Received::Again | Received::Stray => {}
             }
         }
         Err(Trouble::Said("the agent's engine id or clock is another in every answer".into()))
     }
 
-    /// The whole sentence, with the remedy.
-    fn told(&self, trouble: &Trouble) -> String {
+    /// The error message, with the remedy.
+    fn describe(&self, trouble: &Trouble) -> String {
         let words = match trouble {
             Trouble::Said(words) => words.clone(),
             Trouble::Late => "the deadline of the tick came before all was asked".into(),
@@ -337,7 +341,7 @@ impl Agent {
     }
 }
 
-/// Objects in lists that fit into a request each.
+/// Splits the objects into lists that fit into one request each.
 fn chunks(oids: &[Oid]) -> VecDeque<Vec<Oid>> {
     let mut all: VecDeque<Vec<Oid>> = VecDeque::new();
     let mut size = REQUEST;
@@ -355,7 +359,7 @@ fn chunks(oids: &[Oid]) -> VecDeque<Vec<Oid>> {
     all
 }
 
-/// Why there is no value (RFC 3416).
+/// What an error status means (RFC 3416).
 fn fault(status: u32) -> &'static str {
     match status {
         0 => "nothing that can be read",
@@ -367,14 +371,14 @@ fn fault(status: u32) -> &'static str {
     }
 }
 
-/// A number of 31 bits for a request, which its answer has to know.
+/// A random request id of 31 bits. The answer must have the same id.
 fn number() -> u32 {
     random() as u32 >> 1
 }
 
 impl Line {
-    /// Takes answers from everywhere: a device with many addresses may answer from another one than that which is asked. That
-    /// nobody listens there is heard nonetheless.
+    /// The socket accepts datagrams from any address, because a device with several addresses may answer from another
+    /// one. IP_RECVERR still reports that the port is unreachable.
     fn new(address: SocketAddr) -> io::Result<Line> {
         let socket = match address {
             SocketAddr::V4(_) => UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?,
@@ -391,7 +395,7 @@ impl Line {
 const UNAUTHORIZED: &str = "the agent does not let this user see what is asked for; its security_level may be too low, or its view \
      too small";
 
-/// One question on the wire, and its answer.
+/// One request and its answer.
 struct Exchange<'a> {
     line: &'a Line,
     begun: Instant,
@@ -407,13 +411,13 @@ impl<'a> Exchange<'a> {
         Exchange { line, begun, until, buffer }
     }
 
-    /// Sends the request, and reads until something is no stray.
+    /// Sends the request, and reads datagrams until one is no stray.
     fn hear(
         &mut self,
         request: Option<Vec<u8>>,
         is_known: bool,
-        mut read: impl FnMut(&[u8]) -> Heard,
-    ) -> Result<Heard, Trouble> {
+        mut read: impl FnMut(&[u8]) -> Received,
+    ) -> Result<Received, Trouble> {
         let request = request.ok_or_else(|| Trouble::Said("the question cannot be put into a message".into()))?;
         if self.begun >= self.until {
             return Err(Trouble::Late);
@@ -432,14 +436,14 @@ impl<'a> Exchange<'a> {
                 Err(error) => return Err(refused(&error)),
             };
             match read(self.buffer.get(..length).unwrap_or_default()) {
-                Heard::Stray => strays = true,
+                Received::Stray => strays = true,
                 heard => return Ok(heard),
             }
         }
     }
 }
 
-/// Nothing has come so far. That the way there is blocked may be over with the next datagram.
+/// Whether the error means that nothing has arrived yet. An unreachable network may recover before the timeout.
 fn is_wait(error: &io::Error) -> bool {
     use ErrorKind::{HostUnreachable, Interrupted, NetworkUnreachable, TimedOut, WouldBlock};
     matches!(error.kind(), WouldBlock | TimedOut | Interrupted | HostUnreachable | NetworkUnreachable)

@@ -1,5 +1,5 @@
-//! What a user of SNMPv3 signs and encrypts with: keys of a passphrase and an engine, and what is done with them (RFC 3414, 3826,
-//! 7860). The only user of digests and ciphers.
+//! Signing and encryption for SNMPv3: keys derived from a passphrase and an engine id (RFC 3414, 3826, 7860). The only
+//! user of digests and ciphers.
 
 use super::{Cipher, Digest, Security};
 use aes::{Aes128, Aes192, Aes256};
@@ -12,12 +12,12 @@ use sha1::Sha1;
 use sha2::digest::{DynDigest, KeyInit};
 use sha2::{Sha224, Sha256, Sha384, Sha512};
 
-/// Bytes that a passphrase is repeated to.
+/// The passphrase is repeated to this number of bytes.
 const REPEATED: usize = 1 << 20;
-/// Bytes of a block of DES.
+/// Block size of DES in bytes.
 const BLOCK: usize = 8;
 
-/// The keys of a user at one engine.
+/// The keys of a user for one engine.
 #[derive(Clone)]
 pub struct Keys {
     pub digest: Digest,
@@ -26,7 +26,7 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// `None` where the user neither signs nor encrypts, or where a passphrase is empty.
+    /// `None` if the user neither signs nor encrypts, or if a passphrase is empty.
     pub fn new(security: &Security, engine: &[u8]) -> Option<Keys> {
         let (digest, passphrase, privacy) = match security {
             Security::Plain => return None,
@@ -41,11 +41,12 @@ impl Keys {
         Some(Keys { digest, signing, privacy })
     }
 
+    /// Whether messages are encrypted.
     pub fn encrypts(&self) -> bool {
         self.privacy.is_some()
     }
 
-    /// The signature of what these parts are together.
+    /// The signature of the concatenated parts.
     pub fn sign(&self, parts: &[&[u8]]) -> Option<Vec<u8>> {
         let sign = match self.digest {
             Digest::Md5 => mac::<Hmac<Md5>>,
@@ -60,45 +61,46 @@ impl Keys {
         Some(signature)
     }
 
-    /// Encrypted with that salt by an engine with that clock, with what the other side has to know for it.
+    /// Encrypts with this salt, for an engine with this clock. Returns the ciphertext and the privacy parameters for
+    /// the message.
     pub fn encrypt(&self, plain: &[u8], boots: u32, time: u32, salt: u64) -> Option<(Vec<u8>, [u8; 8])> {
         let (cipher, key) = self.privacy.as_ref()?;
         let mut text = plain.to_vec();
         if *cipher == Cipher::Des {
             let [_, _, _, _, random @ ..] = salt.to_be_bytes();
-            let told = (u64::from(boots) << 32 | u64::from(u32::from_be_bytes(random))).to_be_bytes();
+            let privacy_params = (u64::from(boots) << 32 | u64::from(u32::from_be_bytes(random))).to_be_bytes();
             text.resize(plain.len().next_multiple_of(BLOCK), 0);
-            let (key, start) = of_des(key, told)?;
+            let (key, start) = of_des(key, privacy_params)?;
             let length = text.len();
             cbc::Encryptor::<Des>::new_from_slices(key, &start)
                 .ok()?
                 .encrypt_padded_mut::<NoPadding>(&mut text, length)
                 .ok()?;
-            return Some((text, told));
+            return Some((text, privacy_params));
         }
-        let told = salt.to_be_bytes();
-        let start = start_of_aes(boots, time, told);
+        let privacy_params = salt.to_be_bytes();
+        let start = start_of_aes(boots, time, privacy_params);
         match key.len() {
             16 => cfb_mode::Encryptor::<Aes128>::new_from_slices(key, &start).ok()?.encrypt(&mut text),
             24 => cfb_mode::Encryptor::<Aes192>::new_from_slices(key, &start).ok()?.encrypt(&mut text),
             _ => cfb_mode::Encryptor::<Aes256>::new_from_slices(key, &start).ok()?.encrypt(&mut text),
         }
-        Some((text, told))
+        Some((text, privacy_params))
     }
 
-    /// What was encrypted by an engine with that clock; padding may be behind it.
-    pub fn decrypt(&self, text: &[u8], boots: u32, time: u32, told: [u8; 8]) -> Option<Vec<u8>> {
+    /// Decrypts a message from an engine with this clock. Padding may be left at the end.
+    pub fn decrypt(&self, text: &[u8], boots: u32, time: u32, privacy_params: [u8; 8]) -> Option<Vec<u8>> {
         let (cipher, key) = self.privacy.as_ref()?;
         let mut text = text.to_vec();
         if *cipher == Cipher::Des {
-            let (key, start) = of_des(key, told)?;
+            let (key, start) = of_des(key, privacy_params)?;
             cbc::Decryptor::<Des>::new_from_slices(key, &start)
                 .ok()?
                 .decrypt_padded_mut::<NoPadding>(&mut text)
                 .ok()?;
             return Some(text);
         }
-        let start = start_of_aes(boots, time, told);
+        let start = start_of_aes(boots, time, privacy_params);
         match key.len() {
             16 => cfb_mode::Decryptor::<Aes128>::new_from_slices(key, &start).ok()?.decrypt(&mut text),
             24 => cfb_mode::Decryptor::<Aes192>::new_from_slices(key, &start).ok()?.decrypt(&mut text),
@@ -109,7 +111,7 @@ impl Keys {
 }
 
 impl Digest {
-    /// Bytes of a signature in a message.
+    /// Length of a signature in a message, in bytes.
     pub fn signature_bytes(self) -> usize {
         match self {
             Digest::Md5 | Digest::Sha1 => 12,
@@ -138,7 +140,7 @@ impl Digest {
     }
 }
 
-/// Whether two signatures are the same, in a time that does not say how much of them is.
+/// Compares two signatures in constant time.
 pub fn is_same(one: &[u8], other: &[u8]) -> bool {
     one.len() == other.len() && one.iter().zip(other).fold(0, |found, (one, other)| found | (one ^ other)) == 0
 }
@@ -149,7 +151,7 @@ fn mac<M: Mac + KeyInit>(key: &[u8], parts: &[&[u8]]) -> Option<Vec<u8>> {
     Some(mac.finalize().into_bytes().to_vec())
 }
 
-/// The key of a passphrase at an engine (RFC 3414, A.2).
+/// The key of a passphrase for one engine (RFC 3414, A.2).
 fn key(digest: Digest, passphrase: &[u8], engine: &[u8]) -> Option<Vec<u8>> {
     let mut repeated = passphrase.repeat(REPEATED.checked_div(passphrase.len())? + 1);
     repeated.truncate(REPEATED);
@@ -157,7 +159,7 @@ fn key(digest: Digest, passphrase: &[u8], engine: &[u8]) -> Option<Vec<u8>> {
     Some(digest.hash(&[&everywhere, engine, &everywhere]))
 }
 
-/// A key that is long enough for the cipher.
+/// A key of the length that the cipher needs.
 fn privacy_key(digest: Digest, cipher: Cipher, passphrase: &[u8], engine: &[u8]) -> Option<Vec<u8>> {
     let wanted = match cipher {
         Cipher::Des | Cipher::Aes128 => 16,
@@ -166,7 +168,7 @@ fn privacy_key(digest: Digest, cipher: Cipher, passphrase: &[u8], engine: &[u8])
     };
     let mut key = self::key(digest, passphrase, engine)?;
     if key.len() < wanted {
-        // Every digest has at least half of what a cipher wants.
+        // Every digest has at least half of the bytes that a cipher needs, so one extension is enough.
         let more = match cipher {
             Cipher::Aes192Reeder | Cipher::Aes256Reeder => self::key(digest, &key, engine)?,
             _ => digest.hash(&[&key]),
@@ -177,15 +179,15 @@ fn privacy_key(digest: Digest, cipher: Cipher, passphrase: &[u8], engine: &[u8])
     Some(key)
 }
 
-/// The key of DES, and what its first block is mixed with (RFC 3414, 8.1.1.1).
-fn of_des(key: &[u8], told: [u8; 8]) -> Option<(&[u8], [u8; 8])> {
+/// The DES key and the initialisation vector (RFC 3414, 8.1.1.1).
+fn of_des(key: &[u8], privacy_params: [u8; 8]) -> Option<(&[u8], [u8; 8])> {
     let (key, mixed) = key.split_at_checked(BLOCK)?;
-    let mixed = u64::from_be_bytes(mixed.try_into().ok()?) ^ u64::from_be_bytes(told);
+    let mixed = u64::from_be_bytes(mixed.try_into().ok()?) ^ u64::from_be_bytes(privacy_params);
     Some((key, mixed.to_be_bytes()))
 }
 
-/// What the first block of AES is mixed with (RFC 3826, 3.1.2.1).
-fn start_of_aes(boots: u32, time: u32, told: [u8; 8]) -> [u8; 16] {
+/// The initialisation vector of AES (RFC 3826, 3.1.2.1).
+fn start_of_aes(boots: u32, time: u32, privacy_params: [u8; 8]) -> [u8; 16] {
     let clock = u64::from(boots) << 32 | u64::from(time);
-    (u128::from(clock) << 64 | u128::from(u64::from_be_bytes(told))).to_be_bytes()
+    (u128::from(clock) << 64 | u128::from(u64::from_be_bytes(privacy_params))).to_be_bytes()
 }

@@ -1,35 +1,36 @@
-//! Requests of SNMP to bytes, and bytes to answers: the part that all versions have in common, and the communities of SNMPv1 and v2c.
+//! Encodes requests and decodes answers: the parts common to all versions, and the community-based SNMPv1 and v2c.
 
 use super::usm::Usm;
 use super::{Access, Value};
 use crate::model::parse::ber::{self, Reader};
 use crate::model::parse::oid::Oid;
 
-/// What is asked of an agent.
+/// A request to an agent.
 #[derive(Clone, Copy, Debug)]
 pub enum Ask<'a> {
     Get(&'a [Oid]),
-    /// The one behind that.
+    /// GETNEXT: the object after this one.
     Next(&'a Oid),
-    /// As many behind that.
+    /// GETBULK: this number of objects after this one.
     Bulk(&'a Oid, u32),
 }
 
-/// What a datagram turned out to be.
+/// The meaning of a received datagram.
 #[derive(Debug)]
-pub enum Heard {
+pub enum Received {
     Answer(Answer),
-    /// No answer to that request, or one that cannot be read.
+    /// No answer to this request, or unreadable.
     Stray,
-    /// The agent's clock was not known well enough: to be asked again.
+    /// The agent's clock was not known well enough: send the request again.
     Again,
-    /// The agent is another than before, or has forgotten itself: to be discovered, then asked again.
+    /// The agent has another engine id than before, or lost its state: discover it, then send the request again.
     Lost,
-    /// Why the agent does not answer.
+    /// Why the agent refuses to answer.
     Refused(String),
 }
 
-/// An answer as the agent gave it; a nonzero `status` says why there are no values, and `place`, from 1 on, whose fault it is.
+/// An answer. If `status` is not 0, it is the error code, and `place` is the position of the object at fault, counted
+/// from 1.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u32,
@@ -37,24 +38,24 @@ pub struct Answer {
     pub values: Vec<(Oid, Value)>,
 }
 
-/// Words for `status` (RFC 3416).
+/// Error codes (RFC 3416).
 pub mod status {
     pub const TOO_BIG: u32 = 1;
     pub const NO_SUCH_NAME: u32 = 2;
     pub const NOT_AUTHORIZED: u32 = 16;
 }
 
-/// Versions as they are in a message.
+/// Version numbers in a message.
 const V1: u32 = 0;
 const V2C: u32 = 1;
 
-/// What is asked, and how that is answered (RFC 3416).
+/// PDU types (RFC 3416).
 const GET: u8 = 0xa0;
 const NEXT: u8 = 0xa1;
 const RESPONSE: u8 = 0xa2;
 const BULK: u8 = 0xa5;
 
-/// Types of SNMP (RFC 2578), and the one that only RFC 1442 has.
+/// Types of values (RFC 2578), and one that exists only in RFC 1442.
 const IP_ADDRESS: u8 = 0x40;
 const COUNTER32: u8 = 0x41;
 const GAUGE32: u8 = 0x42;
@@ -62,20 +63,20 @@ const TIME_TICKS: u8 = 0x43;
 const OPAQUE: u8 = 0x44;
 const COUNTER64: u8 = 0x46;
 const UINTEGER32: u8 = 0x47;
-/// What there is instead of a value (RFC 3416).
+/// Markers in the place of a value (RFC 3416).
 const NO_SUCH_OBJECT: u8 = 0x80;
 const NO_SUCH_INSTANCE: u8 = 0x81;
 const END_OF_MIB_VIEW: u8 = 0x82;
 
-/// Bytes of a text that may be a number.
+/// Maximum length of a text that may be a number, in bytes.
 const LONGEST: usize = 100;
 
-/// How requests to one agent are made, and its answers read.
+/// Encodes requests to one agent and decodes its answers.
 pub enum Codec {
     Community {
         version: u32,
         community: Vec<u8>,
-        /// Both versions may be tried until one is answered.
+        /// The version is not known yet, so both are tried until the agent answers.
         is_open: bool,
     },
     User(Box<Usm>),
@@ -95,12 +96,12 @@ impl Codec {
         }
     }
 
-    /// Whether there is GETBULK.
+    /// Whether the version has GETBULK.
     pub fn has_bulk(&self) -> bool {
         !matches!(self, Codec::Community { version: V1, .. })
     }
 
-    /// The request; `None` for a user whose agent is not discovered.
+    /// Encodes a request; `None` for SNMPv3 while the agent is not discovered.
     pub fn request(&self, id: u32, ask: Ask) -> Option<Vec<u8>> {
         let pdu = pdu(id, ask);
         match self {
@@ -112,34 +113,34 @@ impl Codec {
         }
     }
 
-    /// What the datagram says to the request of that number.
-    pub fn read(&mut self, id: u32, bytes: &[u8]) -> Heard {
+    /// Decodes a datagram received after the request with this id.
+    pub fn read(&mut self, id: u32, bytes: &[u8]) -> Received {
         match self {
             Codec::Community { version, community, is_open } => {
                 let answer = of_community(bytes, *version, community).and_then(|pdu| answer(pdu, id));
                 *is_open &= answer.is_none();
-                answer.map_or(Heard::Stray, Heard::Answer)
+                answer.map_or(Received::Stray, Received::Answer)
             }
             Codec::User(usm) => usm.read(id, bytes),
         }
     }
 
-    /// The user's part, where that has to discover the agent first.
+    /// The SNMPv3 state, if the agent must be discovered first.
     pub fn undiscovered(&mut self) -> Option<&mut Usm> {
         match self {
-            Codec::User(usm) if usm.is_lost() => Some(usm),
+            Codec::User(usm) if usm.needs_discovery() => Some(usm),
             _ => None,
         }
     }
 
-    /// The agent may be another than before, or have forgotten itself.
-    pub fn lose(&mut self) {
+    /// Requires a new discovery: the agent may have been replaced or restarted.
+    pub fn require_discovery(&mut self) {
         if let Codec::User(usm) = self {
-            usm.lose();
+            usm.require_discovery();
         }
     }
 
-    /// The agent may speak another version, where that is left open.
+    /// Switches between SNMPv1 and v2c, if the version is not known yet.
     pub fn try_other_version(&mut self) {
         if let Codec::Community { version, is_open: true, .. } = self {
             *version = if *version == V1 { V2C } else { V1 };
@@ -147,7 +148,7 @@ impl Codec {
     }
 }
 
-/// What a message of that version and community holds.
+/// The PDU in a message with this version and community.
 fn of_community<'a>(bytes: &'a [u8], version: u32, community: &[u8]) -> Option<(u8, &'a [u8])> {
     let mut message = Reader(Reader(bytes).tagged(ber::SEQUENCE)?);
     message.count().filter(|own| *own == version)?;
@@ -155,9 +156,9 @@ fn of_community<'a>(bytes: &'a [u8], version: u32, community: &[u8]) -> Option<(
     message.part()
 }
 
-/// A question: its kind, its number, and what is asked for, each with nothing as its value.
+/// A request PDU: type, id, and the object names, each with NULL as its value.
 pub(super) fn pdu(id: u32, ask: Ask) -> Vec<u8> {
-    // In a GETBULK the third number is how many are wanted.
+    // In a GETBULK the third integer is max-repetitions; elsewhere it is the error index.
     let (kind, oids, repetitions) = match ask {
         Ask::Get(oids) => (GET, oids, 0),
         Ask::Next(oid) => (NEXT, std::slice::from_ref(oid), 0),
@@ -171,7 +172,7 @@ pub(super) fn pdu(id: u32, ask: Ask) -> Vec<u8> {
     ber::part(kind, &[ber::integer(id), ber::integer(0), ber::integer(repetitions), list].concat())
 }
 
-/// The answer to the request of that number. What cannot be read of it costs itself.
+/// The answer to the request with this id. Unreadable values become [`Value::None`].
 pub(super) fn answer((kind, content): (u8, &[u8]), id: u32) -> Option<Answer> {
     let mut pdu = Reader(content);
     let is_meant = kind == RESPONSE && pdu.count()? == id;
@@ -207,7 +208,7 @@ fn typed(tag: u8, content: &[u8]) -> Value {
     number.unwrap_or(Value::None("a number that its type cannot have"))
 }
 
-/// A text up to the zero byte that ends it where the agent sends the whole of a buffer.
+/// Text up to the first zero byte: some agents send their whole buffer.
 fn text(content: &[u8]) -> Value {
     let text = content.split(|byte| *byte == 0).next().unwrap_or_default().trim_ascii();
     match text.len() {
@@ -216,7 +217,7 @@ fn text(content: &[u8]) -> Value {
     }
 }
 
-/// The numbers that net-snmp wraps into an Opaque: a byte 0x9f, then tag, length and content.
+/// Numbers that net-snmp wraps in an Opaque: a byte 0x9f, then tag, length and content.
 fn wrapped(content: &[u8]) -> Option<f64> {
     let [0x9f, rest @ ..] = content else { return None };
     match Reader(rest).part()? {

@@ -1,4 +1,4 @@
-//! SNMP, asked from the network: many agents at the same time, each within its own patience and the deadline of all.
+//! SNMP: requests objects from many agents at the same time.
 
 mod agent;
 mod keys;
@@ -17,11 +17,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Agents that are asked at the same time.
+/// Maximum number of agents that are asked at the same time.
 const AT_ONCE: usize = 16;
 const STACK_BYTES: usize = 256 << 10;
 
-/// Which version an agent is spoken to in, and as whom.
+/// The SNMP version and the credentials for it.
 pub enum Access {
     V1 {
         community: String,
@@ -29,19 +29,20 @@ pub enum Access {
     V2c {
         community: String,
     },
-    /// SNMPv2c, or SNMPv1 where that is not answered.
+    /// SNMPv2c, and SNMPv1 if the agent does not answer it.
     V2cOrV1 {
         community: String,
     },
     V3(User),
 }
 
+/// A user of SNMPv3.
 pub struct User {
     pub name: String,
     pub security: Security,
 }
 
-/// The security level, with the passphrases that it needs.
+/// The security level, with the passphrases it needs.
 pub enum Security {
     /// noAuthNoPriv
     Plain,
@@ -51,6 +52,7 @@ pub enum Security {
     Encrypted(Digest, String, Cipher, String),
 }
 
+/// Algorithm of the signatures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Digest {
     Md5,
@@ -61,7 +63,8 @@ pub enum Digest {
     Sha512,
 }
 
-/// Where a digest is too short for a key of AES-192 or AES-256, it is made longer as Blumenthal has it, or as Reeder (Cisco).
+/// If a digest is too short for a key of AES-192 or AES-256, the key is extended by the method of Blumenthal, or of
+/// Reeder (used by Cisco).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cipher {
     Des,
@@ -72,52 +75,52 @@ pub enum Cipher {
     Aes256Reeder,
 }
 
-/// How long an agent is waited for.
+/// Timeout and retries of a request.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub struct RetryPolicy {
     pub timeout: Duration,
-    /// Times that a question without an answer is asked again.
+    /// How often a request without an answer is sent again.
     pub retries: u32,
 }
 
-/// What an agent has for an object.
+/// The value of an object.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     Level(f64),
     Count32(u32),
     Count64(u64),
     Text(String),
-    /// What there is instead of a number.
+    /// Why there is no number.
     None(&'static str),
-    /// Nothing, and nothing behind it.
+    /// No such object, and none after it.
     End,
 }
 
-/// What came of asking an agent.
+/// The outcome of asking one agent.
 #[derive(Debug, Default)]
 pub struct Asked {
-    /// How long it took, waiting in vain included.
+    /// Time until the end, including timeouts.
     pub took: Duration,
-    /// When it had told what there is of it.
+    /// When the last answer arrived.
     pub at: Option<Instant>,
-    /// Whether it has answered something; `None` where there was no time to ask it.
+    /// Whether the agent has answered anything; `None` if there was no time to ask it.
     pub answered: Option<bool>,
     pub values: HashMap<Oid, Value>,
-    /// In the order of the agent's walks; those behind a trouble are missing.
+    /// In the order of the agent's walks. If one fails, those after it are missing.
     pub walks: Vec<Walked>,
-    /// What is to be said where the agent did not answer everything.
+    /// An error message if not everything was answered.
     pub trouble: Option<String>,
 }
 
-/// What stands below an object.
+/// The rows below an object.
 #[derive(Debug, Default)]
 pub struct Walked {
     pub rows: Vec<(Oid, Value)>,
-    /// Why the walk ended before its end.
+    /// Why the walk stopped early.
     pub broken: Option<String>,
 }
 
-/// Asks all agents. Those that answered the last time come first, so that what is dead costs them nothing.
+/// Asks all agents. Those that answered the last time come first, so unreachable agents do not delay them.
 pub fn ask_all(agents: Vec<&mut Agent>, deadline: Instant) -> Vec<Asked> {
     let mut order: Vec<(usize, &mut Agent)> = agents.into_iter().enumerate().collect();
     order.sort_by_key(|(_, agent)| agent.turn());
@@ -134,7 +137,7 @@ pub fn ask_all(agents: Vec<&mut Agent>, deadline: Instant) -> Vec<Asked> {
     };
     thread::scope(|scope| {
         for _ in 0..count.min(AT_ONCE) {
-            // Fewer hands make it slower, not wrong.
+            // A thread that cannot be started is no error: the others do its work.
             let _ = thread::Builder::new().name("snmp".into()).stack_size(STACK_BYTES).spawn_scoped(scope, work);
         }
     });
@@ -143,15 +146,15 @@ pub fn ask_all(agents: Vec<&mut Agent>, deadline: Instant) -> Vec<Asked> {
         trouble: Some("the system gives no thread to ask it".into()),
         ..Asked::default()
     });
-    for (place, told) in done.into_inner().unwrap_or_else(PoisonError::into_inner) {
+    for (place, outcome) in done.into_inner().unwrap_or_else(PoisonError::into_inner) {
         if let Some(slot) = asked.get_mut(place) {
-            *slot = told;
+            *slot = outcome;
         }
     }
     asked
 }
 
-/// A number that nobody else can know.
+/// A random number, for request ids and salts.
 fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }

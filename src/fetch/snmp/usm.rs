@@ -1,7 +1,8 @@
-//! A user of SNMPv3 at one agent: messages that are signed and encrypted, the agent's engine, and what it reports (RFC 3412, 3414).
+//! SNMPv3 with the user-based security model: signed and encrypted messages, discovery of the agent's engine, and
+//! reports (RFC 3412, 3414).
 
 use super::keys::{Keys, is_same};
-use super::message::{Ask, Heard, answer, pdu};
+use super::message::{Ask, Received, answer, pdu};
 use super::{Security, User, random};
 use crate::model::parse::ber::{self, Reader};
 use std::time::Instant;
@@ -9,72 +10,74 @@ use std::time::Instant;
 const VERSION: u32 = 3;
 /// The user-based security model.
 const MODEL: u32 = 3;
-/// The most that UDP can bring.
+/// Maximum size of a UDP datagram.
 const MOST_BYTES: u32 = 65_507;
 
-/// Flags of a message.
+/// Message flags.
 const SIGNED: u8 = 1;
 const ENCRYPTED: u8 = 2;
 const REPORTABLE: u8 = 4;
 
-/// A report instead of an answer.
+/// PDU type of a report.
 const REPORT: u8 = 0xa8;
 
-/// A user, and what is known of the agent's engine.
+/// A user, and the state of the agent's engine.
 pub struct Usm {
     user: User,
-    /// `None` until the engine was discovered once.
+    /// `None` until the engine is discovered for the first time.
     engine: Option<Engine>,
-    is_lost: bool,
+    needs_discovery: bool,
 }
 
 struct Engine {
     id: Vec<u8>,
-    /// `None` for a user who signs nothing.
+    /// `None` for a user without signing.
     keys: Option<Keys>,
     boots: u32,
-    /// Its time in seconds, and when it was told.
+    /// The engine's time in seconds, and when it was received.
     time: u32,
-    told: Instant,
+    received_at: Instant,
 }
 
 impl Usm {
     pub fn new(user: User) -> Usm {
-        Usm { user, engine: None, is_lost: true }
+        Usm { user, engine: None, needs_discovery: true }
     }
 
-    pub fn is_lost(&self) -> bool {
-        self.is_lost
+    /// Whether the engine must be discovered before the next request.
+    pub fn needs_discovery(&self) -> bool {
+        self.needs_discovery
     }
 
-    pub fn lose(&mut self) {
-        self.is_lost = true;
+    /// The next request must be preceded by a discovery.
+    pub fn require_discovery(&mut self) {
+        self.needs_discovery = true;
     }
 
-    /// The request to which an agent tells its engine.
+    /// The request to which an agent answers with its engine id and clock.
     pub fn discovery(&self, id: u32) -> Vec<u8> {
         let nobody = Header { id, flags: REPORTABLE, ..Header::default() };
         nobody.message(&[], &scoped(&[], &pdu(id, Ask::Get(&[]))))
     }
 
-    /// Takes the engine from the answer to that request. The keys are only made anew for another engine: that takes
-    /// milliseconds.
-    pub fn discover(&mut self, id: u32, bytes: &[u8]) -> Heard {
-        let Some(header) = Header::read(bytes).filter(|header| header.id == id) else { return Heard::Stray };
+    /// Reads the answer to a discovery. Keys are computed only for a new engine id, because that takes milliseconds.
+    pub fn discover(&mut self, id: u32, bytes: &[u8]) -> Received {
+        let Some(header) = Header::read(bytes).filter(|header| header.id == id) else { return Received::Stray };
         if !(1..=64).contains(&header.engine.len()) || header.plain().and_then(report).is_none() {
-            return Heard::Stray;
+            return Received::Stray;
         }
         let known = self.engine.take().filter(|known| known.id == header.engine);
         let keys = known.map_or_else(|| Keys::new(&self.user.security, header.engine), |known| known.keys);
         if keys.is_none() && !matches!(self.user.security, Security::Plain) {
-            return Heard::Refused("no keys can be made of the passphrases".into());
+            return Received::Refused("no keys can be made of the passphrases".into());
         }
         let Header { boots, time, .. } = header;
-        self.engine = Some(Engine { id: header.engine.into(), keys, boots, time, told: Instant::now() });
-        self.is_lost = false;
-        Heard::Again
+        self.engine = Some(Engine { id: header.engine.into(), keys, boots, time, received_at: Instant::now() });
+        self.needs_discovery = false;
+        Received::Again
     }
 
+    /// Encodes a request; `None` before the first discovery, or if encryption fails.
     pub fn request(&self, id: u32, pdu: &[u8]) -> Option<Vec<u8>> {
         let engine = self.engine.as_ref()?;
         let (boots, time) = (engine.boots, engine.now());
@@ -83,62 +86,63 @@ impl Usm {
         let plain = scoped(&engine.id, pdu);
         let Some(keys) = &engine.keys else { return Some(header.message(&[], &plain)) };
         header.flags |= SIGNED;
-        let (told, encrypted);
+        let (salt, encrypted);
         let data = if keys.encrypts() {
             header.flags |= ENCRYPTED;
-            (encrypted, told) = keys.encrypt(&plain, boots, time, random())?;
-            header.salt = &told;
+            (encrypted, salt) = keys.encrypt(&plain, boots, time, random())?;
+            header.salt = &salt;
             ber::part(ber::OCTETS, &encrypted)
         } else {
             plain
         };
-        // The signature is that of the message with zeros in its place.
+        // The signature is computed over the message with zeros in its place.
         let zeros = header.message(&vec![0; keys.digest.signature_bytes()], &data);
         Some(header.message(&keys.sign(&[&zeros])?, &data))
     }
 
-    pub fn read(&mut self, id: u32, bytes: &[u8]) -> Heard {
-        let Some(header) = Header::read(bytes).filter(|header| header.id == id) else { return Heard::Stray };
-        let Some(engine) = &mut self.engine else { return Heard::Lost };
+    /// Decodes a datagram received after the request with this id.
+    pub fn read(&mut self, id: u32, bytes: &[u8]) -> Received {
+        let Some(header) = Header::read(bytes).filter(|header| header.id == id) else { return Received::Stray };
+        let Some(engine) = &mut self.engine else { return Received::Lost };
         let is_signed = header.flags & SIGNED != 0;
         if let Some(report) = header.plain().and_then(report).filter(|_| !is_signed) {
             return self.reported(report, false);
         }
         if header.engine != engine.id {
-            return Heard::Lost;
+            return Received::Lost;
         }
         if is_signed != engine.keys.is_some() || header.user != self.user.name.as_bytes() {
-            return Heard::Stray;
+            return Received::Stray;
         }
         let decrypted;
         let plain = match &engine.keys {
-            Some(keys) if !header.is_signed_by(keys) => return Heard::Stray,
+            Some(keys) if !header.is_signed_by(keys) => return Received::Stray,
             Some(keys) if header.flags & ENCRYPTED != 0 => {
                 decrypted = header.decrypted(keys);
                 decrypted.as_deref()
             }
             _ => header.plain(),
         };
-        let Some(content) = plain.and_then(content) else { return Heard::Stray };
-        // Signed for a number that nobody could foresee: it is of this moment, whatever clock it has.
-        (engine.boots, engine.time, engine.told) = (header.boots, header.time, Instant::now());
+        let Some(content) = plain.and_then(content) else { return Received::Stray };
+        // The answer is signed and has our random request id, so it is recent, and its clock can be trusted.
+        (engine.boots, engine.time, engine.received_at) = (header.boots, header.time, Instant::now());
         let is_as_asked = header.flags & ENCRYPTED != 0 || !engine.keys.as_ref().is_some_and(Keys::encrypts);
         match content {
             (REPORT, _) => self.reported(plain.and_then(report).unwrap_or_default(), true),
-            _ => answer(content, id).filter(|_| is_as_asked).map_or(Heard::Stray, Heard::Answer),
+            _ => answer(content, id).filter(|_| is_as_asked).map_or(Received::Stray, Received::Answer),
         }
     }
 
-    /// What is to be done about a report (RFC 3414, 5), and what to be said.
-    fn reported(&self, report: u32, is_signed: bool) -> Heard {
+    /// How to react to a report (RFC 3414, 5).
+    fn reported(&self, report: u32, is_signed: bool) -> Received {
         let name = &self.user.name;
-        let refused = |words: String| Heard::Refused(words);
+        let refused = |words: String| Received::Refused(words);
         match report {
             1 => refused(format!(
                 "the agent does not take user {name:?} at this security_level, or not with these protocols"
             )),
-            2 if is_signed => Heard::Again,
-            2 | 4 => Heard::Lost,
+            2 if is_signed => Received::Again,
+            2 | 4 => Received::Lost,
             3 => refused(format!("the agent knows no user {name:?}")),
             5 => refused(format!(
                 "the agent refuses the signature of user {name:?}: the authentication passphrase or its protocol is wrong"
@@ -152,15 +156,15 @@ impl Usm {
 }
 
 impl Engine {
-    /// Its time as it should be at this moment.
+    /// The engine's time at this moment.
     fn now(&self) -> u32 {
-        // An engine that has told nothing yet is asked with zeros (RFC 3414, 4).
-        let since = if self.boots == 0 { 0 } else { self.told.elapsed().as_secs() };
+        // Zeros mean that its clock is not known yet (RFC 3414, 4).
+        let since = if self.boots == 0 { 0 } else { self.received_at.elapsed().as_secs() };
         u64::from(self.time).saturating_add(since).min(i32::MAX as u64) as u32
     }
 }
 
-/// A message of version 3, all but the question or answer in it.
+/// A message of version 3 without its PDU.
 #[derive(Default)]
 struct Header<'a> {
     id: u32,
@@ -171,14 +175,14 @@ struct Header<'a> {
     user: &'a [u8],
     signature: &'a [u8],
     salt: &'a [u8],
-    /// All that is signed: the message up to the signature, and behind it.
+    /// The signed bytes: the message before and after the signature.
     around: [&'a [u8]; 2],
-    /// What is asked or answered: tag and content, maybe encrypted.
+    /// The scoped PDU, perhaps encrypted, with tag and content.
     data: &'a [u8],
 }
 
 impl<'a> Header<'a> {
-    /// `None` for other versions, and for numbers that RFC 3412 and 3414 do not allow.
+    /// `None` for other versions, and for values that RFC 3412 and 3414 do not allow.
     fn read(bytes: &'a [u8]) -> Option<Header<'a>> {
         let clock = |reader: &mut Reader| reader.number().filter(|number| (0..=i32::MAX.into()).contains(number));
         let mut message = Reader(Reader(bytes).tagged(ber::SEQUENCE)?);
@@ -199,7 +203,7 @@ impl<'a> Header<'a> {
         Some(Header { id, flags, engine, boots, time, user, signature, salt, around, data: message.0 })
     }
 
-    /// What is in it, where that is not encrypted.
+    /// The scoped PDU if it is not encrypted.
     fn plain(&self) -> Option<&'a [u8]> {
         (self.flags & ENCRYPTED == 0).then_some(self.data)
     }
@@ -215,7 +219,7 @@ impl<'a> Header<'a> {
         signature.is_some_and(|signature| is_same(&signature, self.signature))
     }
 
-    /// The message with that signature, and with what is asked in it.
+    /// Encodes the message with this signature and scoped PDU.
     fn message(&self, signature: &[u8], data: &[u8]) -> Vec<u8> {
         let octets = |content: &[u8]| ber::part(ber::OCTETS, content);
         let global = [ber::integer(self.id), ber::integer(MOST_BYTES), octets(&[self.flags]), ber::integer(MODEL)];
@@ -232,12 +236,12 @@ impl<'a> Header<'a> {
     }
 }
 
-/// A question with its context: the engine, and no name.
+/// A PDU with its context: the engine id and an empty name.
 fn scoped(engine: &[u8], pdu: &[u8]) -> Vec<u8> {
     ber::part(ber::SEQUENCE, &[&ber::part(ber::OCTETS, engine), &ber::part(ber::OCTETS, &[]), pdu].concat())
 }
 
-/// What is behind the context.
+/// The PDU in a scoped PDU: its tag and content.
 fn content(plain: &[u8]) -> Option<(u8, &[u8])> {
     let mut scoped = Reader(Reader(plain).tagged(ber::SEQUENCE)?);
     scoped.tagged(ber::OCTETS)?;
@@ -245,13 +249,13 @@ fn content(plain: &[u8]) -> Option<(u8, &[u8])> {
     scoped.part()
 }
 
-/// The number below usmStats of what is reported; 0 for anything else. `None` where it is no report.
+/// The number of the reported counter below usmStats; 0 for any other object. `None` if it is no report.
 fn report(plain: &[u8]) -> Option<u32> {
-    /// usmStats, of which each counter is below as one number and a 0.
+    /// The OID of usmStats. A counter in it is one more number and a 0.
     const STATS: &[u8] = &[0x2b, 0x06, 0x01, 0x06, 0x03, 0x0f, 0x01, 0x01];
     let (_, content) = content(plain).filter(|(tag, _)| *tag == REPORT)?;
     let mut pdu = Reader(content);
-    // Number of the request, status, place.
+    // Request id, error status, error index.
     for _ in 0..3 {
         pdu.number()?;
     }

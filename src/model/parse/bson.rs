@@ -1,35 +1,37 @@
-//! BSON, the documents of MongoDB (bsonspec.org, version 1.1): those that come, as values by their path, and those that are sent.
+//! BSON, the document format of MongoDB (bsonspec.org, version 1.1): reads a document into values by path, and writes
+//! documents.
 
 use super::super::table::Raw;
 use crate::model::error::{Error, Result};
 
-/// Deepest document that is read.
+/// Maximum nesting of a document that is read.
 const DEEPEST: usize = 16;
 
+/// A value of a document.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     Number(f64),
-    /// Of four bytes or eight.
+    /// A 32-bit or 64-bit integer.
     Integer(i64),
     Text(String),
     Bytes(Vec<u8>),
     Bool(bool),
 }
 
-/// The values of a document, each by the names that lead to it, `connections.current`. What is no value of those above is left
-/// out.
+/// The values of a document by path: `connections.current`. Values of types that [`Value`] does not have are left out.
 #[derive(Debug, Default)]
 pub struct Document(Vec<(String, Value)>);
 
 impl Document {
     /// # Errors
-    /// Bytes that are no document.
+    /// The bytes are no BSON document, or it is nested too deeply.
     pub fn read(bytes: &[u8]) -> Result<Document> {
         let mut found = Vec::new();
         let whole = document(bytes, "", DEEPEST, &mut found).filter(|rest| rest.is_empty());
         whole.map(|_| Document(found)).ok_or_else(|| Error::parse("BSON", &String::from_utf8_lossy(bytes)))
     }
 
+    /// The value at this path.
     pub fn get(&self, path: &str) -> Option<&Value> {
         self.0.iter().find(|(own, _)| own == path).map(|(_, value)| value)
     }
@@ -48,6 +50,7 @@ impl Document {
         }
     }
 
+    /// The number at this path, of either type.
     pub fn number(&self, path: &str) -> Option<f64> {
         match self.get(path)? {
             Value::Number(number) => Some(*number),
@@ -56,6 +59,7 @@ impl Document {
         }
     }
 
+    /// Whether the value at this path is `true`.
     pub fn is(&self, path: &str) -> bool {
         matches!(self.get(path), Some(Value::Bool(true)))
     }
@@ -72,7 +76,7 @@ impl Document {
     }
 }
 
-/// Reads the document at the beginning; what comes behind it.
+/// Reads the document at the start of `bytes`; returns the bytes after it.
 fn document<'a>(bytes: &'a [u8], path: &str, depth: usize, found: &mut Vec<(String, Value)>) -> Option<&'a [u8]> {
     let length = usize::try_from(i32::from_le_bytes(*bytes.first_chunk()?)).ok()?;
     let (own, behind) = bytes.split_at_checked(length)?;
@@ -100,7 +104,7 @@ fn document<'a>(bytes: &'a [u8], path: &str, depth: usize, found: &mut Vec<(Stri
             8 => Some(Value::Bool(take::<1>(&mut rest)? == [1])),
             16 => Some(Value::Integer(i32::from_le_bytes(take(&mut rest)?).into())),
             18 => Some(Value::Integer(i64::from_le_bytes(take(&mut rest)?))),
-            // Date and timestamp, object id, decimal; null, undefined, the least and the most.
+            // 9 date, 17 timestamp, 7 object id, 19 decimal, 6 undefined, 10 null, 127 max key, 255 min key.
             9 | 17 => take::<8>(&mut rest).map(|_| None)?,
             7 => take::<12>(&mut rest).map(|_| None)?,
             19 => take::<16>(&mut rest).map(|_| None)?,
@@ -117,7 +121,7 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
     Some(*taken)
 }
 
-/// As many bytes as their length says, and `more`.
+/// Reads a length, and then that many bytes and `more`.
 fn sized<'a>(rest: &mut &'a [u8], more: usize) -> Option<&'a [u8]> {
     let length = usize::try_from(i32::from_le_bytes(take(rest)?)).ok()?;
     let (taken, behind) = rest.split_at_checked(length.checked_add(more)?)?;
@@ -125,7 +129,7 @@ fn sized<'a>(rest: &mut &'a [u8], more: usize) -> Option<&'a [u8]> {
     Some(taken)
 }
 
-/// What stands in a document to be sent.
+/// A value in a document to be sent.
 pub enum Item<'a> {
     Int(i32),
     Text(&'a str),
@@ -133,7 +137,7 @@ pub enum Item<'a> {
     Document(Vec<u8>),
 }
 
-/// A document of these, in their order.
+/// Builds a document with these members, in this order.
 pub fn written(items: &[(&str, Item)]) -> Vec<u8> {
     let sized = |bytes: &[u8]| [&length(bytes.len()), bytes].concat();
     let mut body = Vec::new();

@@ -1,12 +1,12 @@
-//! A map of texts as Python writes it, `{'a': "b",}`, or JSON.
+//! A map from text to text, written as a Python dict, `{'a': "b",}`, or as a JSON object.
 
 use std::iter::Peekable;
 use std::str::Chars;
 
-/// The pairs in their order. What a backslash in a text means is as in JSON, and `\'` is a quote.
+/// The key-value pairs in order. Backslash escapes are those of JSON, and `\'`.
 ///
 /// # Errors
-/// In words, what was expected, and what stands there.
+/// Says what was expected and what was found.
 pub fn texts(text: &str) -> Result<Vec<(String, String)>, String> {
     let mut letters = text.trim().chars().peekable();
     let mut pairs = Vec::new();
@@ -30,7 +30,7 @@ fn sign(letters: &mut Peekable<Chars>, wanted: char) -> Result<(), String> {
     if is_next(letters, wanted) { Ok(()) } else { Err(unexpected(&wanted.to_string(), letters.peek().copied())) }
 }
 
-/// Whether that comes next, which is taken then.
+/// Skips whitespace; takes the next character if it is `wanted`, and returns whether it was.
 fn is_next(letters: &mut Peekable<Chars>, wanted: char) -> bool {
     while letters.next_if(|letter| letter.is_whitespace()).is_some() {}
     letters.next_if_eq(&wanted).is_some()

@@ -1,5 +1,5 @@
-//! MBeans as the JMX servlet of Hadoop and HBase writes them, `{"beans": [{"name": ..., ATTRIBUTE: ...}, ...]}`, read while they
-//! come (org.apache.hadoop.jmx.JMXJsonServlet, org.apache.hadoop.hbase.util.JSONBean).
+//! MBeans as the JMX servlet of Hadoop and HBase writes them, `{"beans": [{"name": ..., ATTRIBUTE: ...}, ...]}`, parsed
+//! while they arrive (org.apache.hadoop.jmx.JMXJsonServlet, org.apache.hadoop.hbase.util.JSONBean).
 
 use super::jolokia::properties;
 use super::json_lenient::Lenient;
@@ -7,36 +7,36 @@ use super::json_stream::{self, Cells};
 use crate::model::table::{Raw, Row};
 use std::io::Read;
 
-/// The domain of what daemons of Hadoop and HBase tell of themselves; of old ones in small letters.
+/// The domain of the MBeans with a daemon's own metrics; old versions write it in lower case.
 const DOMAIN: &str = "Hadoop";
 
-/// What is wanted of the MBeans that a pattern means.
+/// A pattern for MBean names, and the attributes to read from those that match.
 pub struct Wanted {
-    /// Domain and properties, in any order; a `*` at the end of a value stands for any letters, `,*` at the end for any other
-    /// properties.
+    /// Domain and properties; the order of the properties does not matter. A `*` at the end of a value matches any
+    /// text, `,*` at the end matches any further properties.
     pub pattern: &'static str,
-    /// Attributes with a slash before them, and behind another one a part: `/HeapMemoryUsage/used`.
+    /// JSON pointers to attributes, or to members of composite attributes: `/HeapMemoryUsage/used`.
     pub places: Vec<&'static str>,
 }
 
-/// An MBean with the cells that are wanted of it.
+/// An MBean with the wanted cells that it has.
 pub struct MBean {
     name: String,
     cells: Cells,
-    /// None of the patterns means it, but it has attributes that are wanted.
+    /// No pattern matches its name, but it is in the daemon's domain and has wanted attributes.
     is_stray: bool,
-    /// Told again as it was told before.
+    /// It has the same values as in the last answer. Set by the caller.
     pub is_repeated: bool,
 }
 
-/// The MBeans of a daemon.
+/// The MBeans of one answer, or of several.
 #[derive(Default)]
 pub struct MBeans(Vec<MBean>);
 
-/// Reads an answer. `None` where it is JSON without a list of MBeans.
+/// Parses an answer. `None` if it is JSON without a list of MBeans.
 ///
 /// # Errors
-/// It is no JSON, or not whole: says where.
+/// The answer is no JSON or is truncated; the text says where.
 pub fn read(from: impl Read, wanted: &[Wanted]) -> Result<Option<MBeans>, String> {
     let mut found = Vec::new();
     let is_meant = |name: &str| wanted.iter().any(|wanted| star(wanted.pattern, name).is_some());
@@ -61,18 +61,18 @@ impl MBeans {
         self.0.is_empty()
     }
 
-    /// Those that a daemon tells of itself, not of its virtual machine.
+    /// The MBeans with the daemon's own metrics, without those of the JVM.
     pub fn of_daemon(&mut self) -> impl Iterator<Item = &mut MBean> {
         self.0.iter_mut().filter(|mbean| is_of_daemon(&mbean.name))
     }
 
-    /// Puts those of another answer beside them.
+    /// Adds the MBeans of another answer.
     pub fn append(&mut self, mut other: MBeans) {
         self.0.append(&mut other.0);
     }
 
-    /// Those that the pattern means, with what stands for its `*`; the one of the shortest name first. Where there are none, those
-    /// that none of the patterns means and that have most of these places: versions differ in names.
+    /// The MBeans that match the pattern, each with the text matched by `*`; shortest name first. If none matches,
+    /// MBeans that match no pattern and have more than half of the wanted attributes: names differ between versions.
     pub fn of<'m>(&'m self, wanted: &Wanted) -> Vec<(&'m MBean, String)> {
         let own = self.0.iter().filter_map(|mbean| Some((mbean, star(wanted.pattern, &mbean.name)?)));
         let mut found: Vec<_> = own.collect();
@@ -87,17 +87,18 @@ impl MBeans {
         found
     }
 
-    /// Whether one of these is told again as it was told before.
+    /// Whether one of the matching MBeans has the same values as in the last answer.
     pub fn is_repeated(&self, wanted: &Wanted) -> bool {
         self.of(wanted).iter().any(|(mbean, _)| mbean.is_repeated)
     }
 
-    /// All of these as one: of each place the first that has it.
+    /// The cells of all matching MBeans as one row. If several have a cell, the first one in the order of
+    /// [`MBeans::of`] wins.
     pub fn row(&self, wanted: &Wanted) -> Row<'_> {
         Row::of(self.of(wanted).into_iter().flat_map(|(mbean, _)| mbean.known()))
     }
 
-    /// The text in that place of one of these.
+    /// The text at `place` in one of the matching MBeans.
     pub fn text(&self, wanted: &Wanted, place: &str) -> Option<&str> {
         self.of(wanted).into_iter().find_map(|(mbean, _)| mbean.cells.text(place))
     }
@@ -108,12 +109,12 @@ impl MBean {
         &self.name
     }
 
-    /// All that is wanted of it.
+    /// All wanted cells that it has.
     pub fn cells(&self) -> &Cells {
         &self.cells
     }
 
-    /// What is known of it: numbers below 0 and the words of Java for no number stand for what is not.
+    /// The cells whose values are known: Java daemons report unknown values as negative numbers, NaN or Infinity.
     pub fn row(&self) -> Row<'_> {
         Row::of(self.known())
     }
@@ -132,7 +133,7 @@ fn is_of_daemon(name: &str) -> bool {
     name.split(':').next().is_some_and(|domain| domain.eq_ignore_ascii_case(DOMAIN))
 }
 
-/// What stands in a name for the `*` of a pattern, nothing where it has none; `None`: the pattern means another one.
+/// Matches a name with a pattern: the text matched by `*`, empty if there is no `*`. `None` if it does not match.
 fn star(pattern: &str, name: &str) -> Option<String> {
     let (domain, wanted) = pattern.split_once(':')?;
     let wanted = (name.split_once(':')?.0 == domain).then_some(wanted)?;

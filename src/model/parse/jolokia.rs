@@ -1,34 +1,35 @@
-//! What Jolokia is asked, and answers of it as MBeans with their attributes (Jolokia reference, "Jolokia protocol", of 1.x and 2.x).
+//! Requests to Jolokia and its answers: MBeans with attributes (Jolokia reference, "Jolokia protocol", 1.x and 2.x).
 
 use super::json;
 use crate::model::error::{Error, Result, quote};
 use serde_json::{Value, json};
 
 const ANSWER: &str = "an answer of Jolokia";
-/// What stands for an attribute that an MBean lacks.
+/// Start of the text that Jolokia returns for a missing attribute.
 const MISSING: &str = "ERROR: ";
-/// The status of an MBean or an attribute that does not exist.
+/// Jolokia's status for an MBean or attribute that does not exist.
 const NOT_FOUND: u64 = 404;
 
-/// An MBean that is asked for.
+/// An MBean, or a pattern for several, to request.
 #[derive(Clone, Copy, Debug)]
 pub struct Bean {
-    /// Its name, or a pattern.
+    /// The MBean's name, or a pattern.
     pub name: &'static str,
-    /// Those that are wanted; empty: all.
+    /// The attributes to request; empty: all of them.
     pub attributes: &'static [&'static str],
 }
 
-/// An MBean that is there.
+/// An MBean in an answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Found {
     /// The properties of its name, without quotes.
     properties: Vec<(String, String)>,
-    /// Its attributes, an object.
+    /// Its attributes, a JSON object.
     pub attributes: Value,
 }
 
 impl Found {
+    /// An MBean with this name; attributes that it lacks are removed.
     pub fn new(name: &str, mut attributes: Value) -> Found {
         if let Some(attributes) = attributes.as_object_mut() {
             attributes.retain(|_, value| !value.as_str().is_some_and(|text| text.starts_with(MISSING)));
@@ -36,18 +37,18 @@ impl Found {
         Found { properties: properties(name), attributes }
     }
 
-    /// What its name is made of beside the domain.
+    /// Key and value of each property in its name.
     pub fn properties(&self) -> &[(String, String)] {
         &self.properties
     }
 
-    /// That property of its name.
+    /// The property with this key.
     pub fn property(&self, key: &str) -> Option<&str> {
         self.properties.iter().find(|(own, _)| own == key).map(|(_, value)| value.as_str())
     }
 }
 
-/// The body that asks for all of them at once.
+/// The body of a POST that requests all of these at once.
 pub fn post_body(beans: &[Bean]) -> String {
     let one = |bean: &Bean| {
         let mut asked = json!({ "type": "read", "mbean": bean.name, "config": { "ignoreErrors": true } });
@@ -59,7 +60,7 @@ pub fn post_body(beans: &[Bean]) -> String {
     Value::Array(beans.iter().map(one).collect()).to_string()
 }
 
-/// The path that asks for one. In it `!` escapes, and `/` divides.
+/// The path of a GET that requests one. Jolokia escapes with `!` and separates with `/`.
 pub fn get_path(bean: &Bean) -> String {
     let escaped = |text: &str| {
         let text = text.replace('!', "!!").replace('/', "!/").replace('"', "!\"");
@@ -70,22 +71,22 @@ pub fn get_path(bean: &Bean) -> String {
     format!("/read/{}{behind}?ignoreErrors=true", escaped(bean.name))
 }
 
-/// Percent-encoded but for what Jolokia's names need.
+/// Percent-encodes all characters but those that Jolokia's names need.
 fn encoded(text: &str) -> String {
     let keeps = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~!:=,*".contains(&byte);
     text.bytes().map(|byte| if keeps(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
-/// The answer to all of them, one by one; why there is none, in words.
+/// The answer to [`post_body`]: for each entry the MBeans found, or why Jolokia could not read it.
 ///
 /// # Errors
-/// It is no answer to these.
+/// It is no answer to this request, or Jolokia refused the request as a whole.
 pub fn read_bulk(text: &str, beans: &[Bean]) -> Result<Vec<Result<Vec<Found>, String>>> {
     match json::document(text, ANSWER)? {
         Value::Array(answers) if answers.len() == beans.len() => {
             Ok(answers.into_iter().zip(beans).map(|(answer, bean)| read(answer, bean)).collect())
         }
-        // A refusal of the whole comes as one answer.
+        // Jolokia refuses a whole request with a single answer.
         answer => match beans.first().map(|bean| read(answer, bean)) {
             Some(Err(why)) => Err(Error::daemon(why)),
             _ => Err(Error::parse("one answer of Jolokia to each question", text)),
@@ -93,7 +94,7 @@ pub fn read_bulk(text: &str, beans: &[Bean]) -> Result<Vec<Result<Vec<Found>, St
     }
 }
 
-/// The answer to one of them; why there is none, in words.
+/// The answer to [`get_path`]: the MBeans found, or why Jolokia could not read it.
 ///
 /// # Errors
 /// It is no answer of Jolokia.
@@ -104,7 +105,7 @@ pub fn read_one(text: &str, bean: &Bean) -> Result<Result<Vec<Found>, String>> {
     }
 }
 
-/// What is not there is no error: which MBeans a server has depends on its version and its parts.
+/// A missing MBean is no error but an empty list: which MBeans exist depends on the server's version and modules.
 fn read(mut answer: Value, bean: &Bean) -> Result<Vec<Found>, String> {
     let status = answer.get("status").and_then(Value::as_u64);
     let value = answer.get_mut("value").map(Value::take);
@@ -126,7 +127,7 @@ fn read(mut answer: Value, bean: &Bean) -> Result<Vec<Found>, String> {
     }
 }
 
-/// Whether that is the value of the one attribute that was asked for, as it comes to GET.
+/// Whether `value` is the bare value of a single requested attribute, which is how GET returns it.
 fn is_bare(value: &Value, bean: &Bean) -> bool {
     matches!(bean.attributes, [only] if value.get(only).is_none())
 }
@@ -135,7 +136,7 @@ fn is_pattern(name: &str) -> bool {
     name.contains(['*', '?'])
 }
 
-/// The properties of an MBean's name, `domain:key=value,key="quoted, value"`, without quotes.
+/// Key and value of each property in the name of an MBean, `domain:key=value,key="quoted, value"`, without quotes.
 pub fn properties(name: &str) -> Vec<(String, String)> {
     let mut rest = name.split_once(':').map_or("", |(_, rest)| rest);
     let mut all = Vec::new();
@@ -153,7 +154,7 @@ pub fn properties(name: &str) -> Vec<(String, String)> {
     all
 }
 
-/// Up to the closing quote, and what stands behind it. A backslash escapes (javax.management.ObjectName.quote).
+/// The text up to the closing quote, and the rest after it. A backslash escapes (javax.management.ObjectName.quote).
 fn quoted_value(text: &str) -> (String, &str) {
     let mut value = String::new();
     let mut letters = text.char_indices();

@@ -1,33 +1,34 @@
-//! JSON into rows: the cell of a table line is the place of a number in the document, as `/memory_stats/usage`.
+//! JSON into rows: the cell of a field is a JSON pointer into the document, such as `/memory_stats/usage`.
 
 use super::json_lenient::Lenient;
 use crate::model::error::{Error, Result};
 use crate::model::table::{Field, Raw, Row};
 use serde_json::Value;
 
-/// The document; `wanted` names it where it is none.
+/// Parses a document; `wanted` names it in the error.
 pub fn document(text: &str, wanted: &'static str) -> Result<Value> {
     serde_json::from_str(text).map_err(|_| Error::parse(wanted, text))
 }
 
-/// The same of a server that writes NaN and the like in the place of numbers.
+/// The same for a server that writes NaN or Infinity instead of numbers.
 pub fn tolerant(text: &str, wanted: &'static str) -> Result<Value> {
     serde_json::from_reader(Lenient::new(text.as_bytes())).map_err(|_| Error::parse(wanted, text))
 }
 
-/// What the document has of the cells of a table.
+/// The cells of a table that the document has.
 pub fn row<'a>(json: &'a Value, fields: &[Field]) -> Row<'a> {
     Row::of(fields.iter().filter_map(|field| Some((field.cell, cell(json, field.cell)?))))
 }
 
-/// The same without words: `undefined` stands for what is not known.
+/// The same without texts that are no numbers, such as `undefined` for an unknown value.
 pub fn numbers<'a>(json: &'a Value, fields: &[Field]) -> Row<'a> {
     let is_number = |text: &str| text.trim().parse::<f64>().is_ok_and(f64::is_finite);
-    let is_told = |raw: &Raw| !matches!(raw, Raw::Text(text) if !is_number(text));
-    Row::of(fields.iter().filter_map(|field| Some((field.cell, cell(json, field.cell).filter(is_told)?))))
+    let is_known = |raw: &Raw| !matches!(raw, Raw::Text(text) if !is_number(text));
+    Row::of(fields.iter().filter_map(|field| Some((field.cell, cell(json, field.cell).filter(is_known)?))))
 }
 
-/// The number in that place, in digits or as a text; an empty text is none.
+/// The number at this place, written as a number or as text. `None` if it is missing, an empty text, or of another
+/// type.
 pub fn cell<'a>(json: &'a Value, place: &str) -> Option<Raw<'a>> {
     let value = json.pointer(place)?;
     let whole = || value.as_u64().map(Raw::Count).or_else(|| value.as_i64().map(Raw::Int));
@@ -36,18 +37,18 @@ pub fn cell<'a>(json: &'a Value, place: &str) -> Option<Raw<'a>> {
         .or_else(|| value.as_str().filter(|text| !text.is_empty()).map(Raw::Text))
 }
 
-/// The whole number in that place, in digits or as a text.
+/// The count at this place, written as a number or as text.
 pub fn count(json: &Value, place: &str) -> Option<u64> {
     let value = json.pointer(place)?;
     value.as_u64().or_else(|| value.as_str()?.parse().ok())
 }
 
-/// The text in that place.
+/// The text at this place.
 pub fn text<'a>(json: &'a Value, place: &str) -> Option<&'a str> {
     json.pointer(place)?.as_str()
 }
 
-/// The elements of the array in that place; none where there is no array.
+/// The elements of the array at this place; empty if there is no array.
 pub fn array<'a>(json: &'a Value, place: &str) -> &'a [Value] {
     json.pointer(place).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }

@@ -1,20 +1,20 @@
-//! JSON as some servers write it: with the bare words NaN, Infinity and -inf in the place of numbers that are none.
+//! Makes valid JSON of what some servers write: the bare words NaN, Infinity and -inf become null.
 
 use std::io::{self, Read};
 
-/// Bytes that are read at a time.
+/// Number of bytes read at a time.
 const CHUNK: usize = 64 << 10;
-/// Longer than any word or number that is of interest here.
+/// Longer than any word that is replaced; longer words and numbers are passed on in pieces.
 const LONG: usize = 32;
 
-/// The same text with null for each of these words, so that it costs its value alone. Inside of strings nothing changes.
+/// A reader that replaces these words with null, so that only their values are lost. Strings stay unchanged.
 pub struct Lenient<R> {
     from: R,
     came: Vec<u8>,
-    /// What is to be handed on, and where in it what nobody has read begins.
+    /// Converted text, and the index of its first unread byte.
     text: Vec<u8>,
     at: usize,
-    /// A word or number outside of strings of which the end has not come.
+    /// An incomplete word or number outside of strings.
     word: Vec<u8>,
     place: Place,
     has_ended: bool,
@@ -33,7 +33,8 @@ impl<R: Read> Lenient<R> {
         Lenient { from, came, text, at: 0, word, place: Place::Outside, has_ended: false }
     }
 
-    /// What came before an error is handed on, and is an end then: a document will be found to be not whole.
+    /// Reads and converts the next bytes. A read error counts as the end of the input: the JSON parser then finds the
+    /// document truncated.
     fn refill(&mut self) {
         self.text.clear();
         self.at = 0;

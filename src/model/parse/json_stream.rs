@@ -1,4 +1,4 @@
-//! JSON that is read while it comes: of a long document, one item after the other, and of each nothing but what is wanted.
+//! Parses JSON while it arrives: one item of a long document at a time, keeping only the wanted values.
 
 use crate::model::error::quote;
 use crate::model::table::Raw;
@@ -7,17 +7,18 @@ use serde_json::de::SliceRead;
 use std::fmt;
 use std::io::Read;
 
-/// Bytes that are read at a time.
+/// Number of bytes read at a time.
 const WINDOW: usize = 256 << 10;
-/// Most bytes of an item.
+/// Maximum size of one item in bytes.
 const MOST: usize = 4 << 20;
 
-/// Reads a document that is an object: `tell` is given the name and the wanted cells of each item of the object `list` in it,
-/// as soon as it is whole. What is wanted beside these comes back. A place is that of [`super::json::cell`], in which `*` stands for
-/// any name.
+/// Parses a document that is an object. `tell` is called for each item of its member `list`, an object, with the item's
+/// name and wanted cells, as soon as the item is complete. Returns the cells at `beside`, which are outside of the
+/// list. A place is a JSON pointer as in [`super::json::cell`]; `*` in it matches any name.
 ///
 /// # Errors
-/// It is no JSON, is not whole, or an item is too long: says where. What was told before is true.
+/// The document is no JSON, is truncated, or has an item that is too long; the text says where. Items passed to `tell`
+/// before are valid.
 pub fn each(
     from: impl Read,
     (list, of_items): (&str, &[&str]),
@@ -42,12 +43,14 @@ pub fn each(
     Ok(found)
 }
 
-/// Reads a document that is an object with a list of objects in it, in each of which the member `key` says what it is before all
-/// else. `wanted` tells which places are wanted of what is called so, and `tell` is given their cells as soon as it is whole. An
-/// item may be longer than what is in memory. Whether there was such a list.
+/// Parses a document that is an object with a member `list`, an array of objects. The first members of each must
+/// include `key`, its name: members before it are ignored. `wanted` returns the wanted places for a name, and `tell` is
+/// called with the name and the cells as soon as the item is complete. An item may be larger than the part of the
+/// document in memory. Returns whether the list exists.
 ///
 /// # Errors
-/// It is no JSON, is not whole, or a member of an item is too long: says where. What was told before is true.
+/// The document is no JSON, is truncated, or has a member of an item that is too long; the text says where. Items
+/// passed to `tell` before are valid.
 pub fn named<'w>(
     from: impl Read,
     (list, key): (&str, &str),
@@ -88,7 +91,7 @@ pub fn named<'w>(
     Ok(is_there)
 }
 
-/// What stands in wanted places of a document.
+/// Values of a document with their places.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Cells(Vec<(String, Cell)>);
 
@@ -116,12 +119,12 @@ impl Cells {
         self.0.is_empty()
     }
 
-    /// Each with its place: the cells of a row.
+    /// All values with their places, as the cells of a row.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Raw<'_>)> {
         self.0.iter().map(|(place, cell)| (place.as_str(), cell.raw()))
     }
 
-    /// The text in that place.
+    /// The text at this place.
     pub fn text(&self, place: &str) -> Option<&str> {
         self.iter().find_map(|(own, raw)| match raw {
             Raw::Text(text) if own == place => Some(text),
@@ -129,7 +132,7 @@ impl Cells {
         })
     }
 
-    /// What stands in the places of that pattern, each with the name for which its `*` stands.
+    /// The values whose places match the pattern, each with the name that `*` matches.
     pub fn each<'c>(&'c self, pattern: &'c str) -> impl Iterator<Item = (&'c str, Raw<'c>)> {
         let (begin, end) = pattern.split_once('*').unwrap_or((pattern, ""));
         self.iter().filter_map(move |(place, raw)| {
@@ -139,16 +142,16 @@ impl Cells {
     }
 }
 
-/// What is left of a place behind that name.
+/// The rest of a place below the member `name`; `None` if the place is not in that member.
 fn below<'p>(place: &'p str, name: &str) -> Option<&'p str> {
     let place = place.strip_prefix('/')?;
     let rest = place.strip_prefix(name).filter(|rest| rest.is_empty() || rest.starts_with('/'));
     rest.or_else(|| place.strip_prefix('*'))
 }
 
-/// Reads a value, and keeps of it what is wanted.
+/// A serde visitor that keeps the values at the wanted places.
 struct Picked<'w> {
-    /// Below the place.
+    /// Wanted places, relative to the current value.
     wanted: Vec<&'w str>,
     place: String,
     found: Cells,
@@ -170,7 +173,7 @@ impl<'w> Picked<'w> {
         }
     }
 
-    /// Goes below that name; `None`: nothing is wanted there. [`Picked::leave`] takes what is returned.
+    /// Descends to the member `name`; `None` if nothing is wanted there. Pass the result to [`Picked::leave`].
     fn enter(&mut self, name: &str) -> Option<(Vec<&'w str>, usize)> {
         let wanted: Vec<&str> = self.wanted.iter().filter_map(|place| below(place, name)).collect();
         if wanted.is_empty() {
@@ -268,9 +271,9 @@ impl<'de> Visitor<'de> for &mut Picked<'_> {
 struct Window<R> {
     from: R,
     text: Vec<u8>,
-    /// Where in it what is not yet understood begins.
+    /// Index of the first byte not yet parsed.
     at: usize,
-    /// Bytes of the document before the window.
+    /// Number of bytes of the document before the window.
     passed: usize,
     has_ended: bool,
 }
@@ -280,7 +283,7 @@ impl<R: Read> Window<R> {
         Window { from, text: Vec::new(), at: 0, passed: 0, has_ended: false }
     }
 
-    /// Behind the document there may be nothing else.
+    /// Checks that nothing follows the document.
     fn end(mut self) -> Result<(), String> {
         match self.peek()? {
             None => Ok(()),
@@ -292,7 +295,8 @@ impl<R: Read> Window<R> {
         self.text.get(self.at..).unwrap_or_default()
     }
 
-    /// Puts more behind what is not yet understood; twice as much where that did not do. Whether there is more.
+    /// Reads more bytes behind those not yet parsed, each time doubling the window. Returns `false` at the end of the
+    /// input.
     fn more(&mut self) -> Result<bool, String> {
         if self.has_ended {
             return Ok(false);
@@ -304,14 +308,15 @@ impl<R: Read> Window<R> {
         }
         let before = self.text.len();
         let wanted = before.max(WINDOW).min(MOST - before);
-        // Of what breaks off, the whole items that came are true; the document will be found to be not whole.
+        // A read error counts as the end: complete items are still valid, and the document is then found to be
+        // truncated.
         let read = (&mut self.from).take(wanted as u64).read_to_end(&mut self.text);
         let count = self.text.len() - before;
         self.has_ended = read.is_err() || count < wanted;
         Ok(count > 0)
     }
 
-    /// The next byte that is no blank, which stays; `None` at the end.
+    /// The next byte that is no whitespace, without taking it; `None` at the end.
     fn peek(&mut self) -> Result<Option<u8>, String> {
         loop {
             let blanks = self.rest().iter().take_while(|byte| byte.is_ascii_whitespace()).count();
@@ -324,7 +329,7 @@ impl<R: Read> Window<R> {
         }
     }
 
-    /// Takes one of these; the text says what should be there.
+    /// Takes one of these bytes; `wanted` is the error message if another one follows.
     fn take(&mut self, one_of: &[u8], wanted: &str) -> Result<u8, String> {
         match self.peek()? {
             Some(byte) if one_of.contains(&byte) => {
@@ -336,7 +341,7 @@ impl<R: Read> Window<R> {
         }
     }
 
-    /// Goes through an object: `read` is given each name when its value is next.
+    /// Parses an object: `read` is called with each member's name and must parse its value.
     fn members(&mut self, mut read: impl FnMut(&mut Self, String) -> Result<(), String>) -> Result<(), String> {
         self.take(b"{", "expected an object")?;
         if self.peek()? == Some(b'}') {
@@ -353,7 +358,7 @@ impl<R: Read> Window<R> {
         }
     }
 
-    /// Goes through an array: `read` takes each item.
+    /// Parses an array: `read` must parse one item.
     fn elements(&mut self, mut read: impl FnMut(&mut Self) -> Result<(), String>) -> Result<(), String> {
         self.take(b"[", "expected an array")?;
         if self.peek()? == Some(b']') {
@@ -368,7 +373,7 @@ impl<R: Read> Window<R> {
         }
     }
 
-    /// The next value, when it is whole.
+    /// Parses the next value; reads more input until the value is complete.
     fn parse<T>(
         &mut self,
         read: impl Fn(&mut serde_json::Deserializer<SliceRead>) -> serde_json::Result<T>,
@@ -377,7 +382,7 @@ impl<R: Read> Window<R> {
             let mut json = serde_json::Deserializer::from_slice(self.rest());
             let value = read(&mut json);
             let end = self.at + json.into_iter::<IgnoredAny>().byte_offset();
-            // What ends with the window may go on behind it.
+            // A value that ends where the window ends may be incomplete.
             let may_go_on = match &value {
                 Ok(_) => end >= self.text.len(),
                 Err(error) => error.is_eof(),

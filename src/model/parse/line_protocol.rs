@@ -4,21 +4,21 @@
 use super::time::whole;
 use crate::model::table::Raw;
 
-/// What one line says.
+/// The content of one line.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Line<'a> {
     pub measurement: String,
     pub tags: Vec<(String, String)>,
-    /// True is 1 and false 0; a text is as written between its quotes.
+    /// Booleans are 1 and 0; a text is without its quotes but still escaped.
     pub fields: Vec<(String, Raw<'a>)>,
-    /// As written: nanoseconds since 1970, if it keeps to the format.
+    /// The timestamp as written; nanoseconds since 1970 if the writer keeps to the format.
     pub time: Option<i64>,
 }
 
-/// Reads a line. `None` for one that says nothing: blank, or a comment.
+/// Parses a line. `None` for an empty line or a comment.
 ///
 /// # Errors
-/// It is something else; the text says what is wrong with it.
+/// The line is malformed; the text says how.
 pub fn parse(text: &str) -> Result<Option<Line<'_>>, &'static str> {
     let text = text.trim();
     if text.is_empty() || text.starts_with('#') {
@@ -54,14 +54,15 @@ pub fn parse(text: &str) -> Result<Option<Line<'_>>, &'static str> {
     Ok(Some(Line { measurement: plain(measurement), tags, fields, time }))
 }
 
-/// Key, value, and what stands behind them.
+/// The key and value at the start, and the text after them.
 fn pair<'a>(text: &'a str, ends: &[char], quotes: bool) -> Option<(&'a str, &'a str, &'a str)> {
     let (key, rest) = until(text, &['=', ',', ' '], false);
     let (value, rest) = until(rest.strip_prefix('=').filter(|_| !key.is_empty())?, ends, quotes);
     Some((key, value, rest))
 }
 
-/// Up to the first of `ends` that has no backslash before it and, where `quotes` count, is not within them.
+/// Splits at the first character of `ends` that is neither escaped by a backslash nor, with `quotes`, inside double
+/// quotes.
 fn until<'a>(text: &'a str, ends: &[char], quotes: bool) -> (&'a str, &'a str) {
     let (mut is_escaped, mut is_quoted) = (false, false);
     let end = text.find(|letter: char| {
@@ -78,7 +79,7 @@ fn until<'a>(text: &'a str, ends: &[char], quotes: bool) -> (&'a str, &'a str) {
     text.split_at_checked(end.unwrap_or(text.len())).unwrap_or((text, ""))
 }
 
-/// Without the backslashes that shield a comma, a blank, an equals sign, a quote or a backslash.
+/// Removes the backslashes that escape a comma, blank, equals sign, quote or backslash.
 fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut letters = text.chars().peekable();

@@ -1,4 +1,4 @@
-//! Bytes to rows. Pure: text in, rows or an error out; no file, no socket, no clock, no point.
+//! Parsers from bytes or text to rows. Pure functions: no file, socket or clock, and no knowledge of points.
 
 pub mod ber;
 pub mod bson;

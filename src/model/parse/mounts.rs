@@ -1,39 +1,39 @@
-//! What is mounted, as /proc lists it (proc(5)), and which mounts no other one hides.
+//! Parses the mount lists of /proc (proc(5)) and finds the mounts that are not hidden by another one.
 
 use super::procfs::{Device, device};
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-/// PATH_MAX of Linux.
+/// PATH_MAX of Linux, in bytes.
 const LONGEST: usize = 4096;
 
 /// A mounted file system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount<'a> {
-    /// What was mounted: a device, a server's folder, or any word.
+    /// The mounted thing: a device, a server's folder, or any word.
     pub source: Cow<'a, [u8]>,
-    /// In whatever encoding it was made.
+    /// Mount point, as raw bytes.
     pub path: Cow<'a, [u8]>,
     /// Type of the file system: `ext4`.
     pub fs: &'a str,
-    /// The file system takes no writes.
+    /// The file system is read-only.
     pub read_only: bool,
-    /// The file system takes writes, but not by this mount. Not known from /proc/mounts.
+    /// The file system is writable, but this mount of it is read-only. Always false if read from /proc/mounts.
     pub is_closed: bool,
-    /// The same for all mounts of a file system. Not known from /proc/mounts.
+    /// Device number of the file system, the same for all of its mounts. `None` if read from /proc/mounts.
     pub number: Option<Device>,
 }
 
-/// All mounts of a list, and which lies on which.
+/// The mounts of a list, and which one is mounted on which other.
 #[derive(Debug, Default)]
 pub struct MountTree<'a> {
     mounts: Vec<Mount<'a>>,
-    /// The mount that lies on that one, or on none, at that path.
+    /// Index of a mount by its parent (`None` for a root) and its path.
     on: HashMap<(Option<usize>, Cow<'a, [u8]>), usize>,
 }
 
 impl<'a> MountTree<'a> {
-    /// A list in the form of /proc/PID/mountinfo. Lines of another form are passed over.
+    /// Parses the format of /proc/PID/mountinfo. Lines of another format are skipped.
     pub fn of_mountinfo(text: &'a [u8]) -> MountTree<'a> {
         let (ids, mounts): (Vec<_>, Vec<_>) = lines(text).filter_map(mountinfo).unzip();
         let places: HashMap<u64, usize> = ids.iter().enumerate().map(|(place, (id, _))| (*id, place)).collect();
@@ -44,8 +44,8 @@ impl<'a> MountTree<'a> {
         tree
     }
 
-    /// A list in the form of /proc/mounts, which does not say which lies on which: it is taken for one in the order of
-    /// mounting. What was mounted before `/` was moved with it.
+    /// Parses the format of /proc/mounts, which does not name the parents. The list is assumed to be in the order of
+    /// mounting, with `/` first, because mounts made before `/` were moved onto it.
     pub fn of_mounts(text: &'a [u8]) -> MountTree<'a> {
         let mut mounts: Vec<_> = lines(text).filter_map(fstab).collect();
         mounts.sort_by_key(|mount| *mount.path != *b"/");
@@ -62,12 +62,12 @@ impl<'a> MountTree<'a> {
         self.mounts.push(mount);
     }
 
-    /// The mount that whoever opens that path comes to. Symbolic links are not followed.
+    /// The mount in which opening this path ends. Symbolic links are not followed.
     pub fn at(&self, path: &[u8]) -> Option<&Mount<'a>> {
         self.mounts.get(self.place(path)?)
     }
 
-    /// The mounts that no other one hides.
+    /// The mounts that no other mount hides.
     pub fn reachable(&self) -> impl Iterator<Item = &Mount<'a>> {
         let is_reached = |(place, mount): &(usize, &Mount)| self.place(&mount.path) == Some(*place);
         self.mounts.iter().enumerate().filter(is_reached).map(|(_, mount)| mount)
@@ -90,8 +90,8 @@ fn lines(text: &[u8]) -> impl Iterator<Item = impl Iterator<Item = &[u8]>> {
     text.split(|byte| *byte == b'\n').map(|line| line.split(|byte| *byte == b' '))
 }
 
-/// `36 35 98:0 /root /path rw,noatime master:1 - ext3 /dev/sda1 rw,errors=continue`: its own number, that of the mount below
-/// it, and the mount.
+/// `36 35 98:0 /root /path rw,noatime master:1 - ext3 /dev/sda1 rw,errors=continue`: mount id, parent id, and the
+/// mount.
 fn mountinfo<'a>(mut words: impl Iterator<Item = &'a [u8]>) -> Option<((u64, u64), Mount<'a>)> {
     let mut number = || std::str::from_utf8(words.next()?).ok()?.parse().ok();
     let ids = (number()?, number()?);
@@ -124,17 +124,17 @@ fn fstab<'a>(mut words: impl Iterator<Item = &'a [u8]>) -> Option<Mount<'a>> {
     })
 }
 
-/// `None` for one that is so long that nobody can open it by its name.
+/// `None` if the path is too long to be opened.
 fn path(word: &[u8]) -> Option<Cow<'_, [u8]>> {
     Some(unescape(word)).filter(|path| path.len() < LONGEST)
 }
 
-/// By option, or after an error: ext4 says so in words of its own since Linux 6.15.
+/// Read-only by option, or after an error: ext4 has options of its own for that since Linux 6.15.
 fn is_read_only(options: &[u8]) -> bool {
     options.split(|byte| *byte == b',').any(|option| [&b"ro"[..], b"emergency_ro", b"shutdown"].contains(&option))
 }
 
-/// The kernel writes blank, tab, newline, backslash and `#` as `\` and three octal digits.
+/// Undoes the kernel's escapes: blank, tab, newline, backslash and `#` are written as `\` and three octal digits.
 fn unescape(text: &[u8]) -> Cow<'_, [u8]> {
     if !text.contains(&b'\\') {
         return Cow::Borrowed(text);

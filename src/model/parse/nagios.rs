@@ -1,35 +1,35 @@
-//! What a Nagios plugin writes: a line for people, and behind `|` performance data
-//! (Monitoring Plugins Development Guidelines, 2.5 and 2.6; what Icinga reads beyond them is read as well).
+//! Parses the output of a Nagios plugin: a text, and performance data after `|` (Monitoring Plugins Development
+//! Guidelines, 2.5 and 2.6; what Icinga accepts beyond them is accepted as well).
 
 use std::fmt;
 
-/// Nobody reads more of what cannot be read.
+/// Maximum number of unreadable pieces that are kept; parsing stops there.
 const MOST_UNREAD: usize = 100;
 
-/// What a plugin has written.
+/// The output of a plugin.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Output<'a> {
     /// The first line without its performance data.
     pub words: &'a str,
     /// The performance data of all lines.
     pub perf: Vec<Perf<'a>>,
-    /// What stands there and cannot be read.
+    /// Pieces of performance data that cannot be parsed.
     pub unread: Vec<&'a str>,
 }
 
-/// One number of the performance data, in the base of its unit where it has one.
+/// One item of performance data, converted to the base unit.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Perf<'a> {
     pub label: String,
     pub value: f64,
-    /// `s`, `B`, `b` for bits, `%`, `c` for a counter, whatever else the plugin says, or empty.
+    /// `s`, `B`, `b` for bits, `%`, `c` for a counter, any other unit of the plugin, or empty.
     pub unit: &'a str,
-    /// In the unit of the value, as `critical`; `None` where the plugin was given none.
+    /// Thresholds in the unit of the value; `None` if the plugin has none.
     pub warning: Option<Range>,
     pub critical: Option<Range>,
 }
 
-/// Where a number is well: from `start` to `end`, both included. The other way round where `is_inverted`.
+/// The range without an alarm: from `start` to `end`, inclusive. With `is_inverted`, the range with an alarm.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Range {
     pub start: f64,
@@ -38,7 +38,7 @@ pub struct Range {
 }
 
 impl Range {
-    /// `[@][start:][end]`, with `~` for no lower end; without a start it is 0, and without an end there is none.
+    /// `[@][start:][end]`. `~` means no lower bound; a missing start is 0; a missing end means no upper bound.
     fn parse(text: &str, unit: &Unit) -> Option<Range> {
         let (is_inverted, text) = match text.strip_prefix('@') {
             Some(rest) => (true, rest),
@@ -58,7 +58,7 @@ impl Range {
         Some(Range { start, end, is_inverted })
     }
 
-    /// Whether that number is one to be told of.
+    /// Whether the value raises an alarm.
     pub fn alarms(&self, value: f64) -> bool {
         (self.start..=self.end).contains(&value) == self.is_inverted
     }
@@ -77,15 +77,15 @@ impl fmt::Display for Range {
     }
 }
 
-/// Reads all lines. A number that the plugin does not know (`U`, `nan`) is left out.
+/// Parses all lines. Values that the plugin does not know (`U`, `nan`) are left out.
 pub fn parse(output: &str) -> Output<'_> {
     let mut read = Output::default();
-    // Behind a bar on a later line all that follows is performance data.
+    // After a bar on a later line, everything is performance data.
     let mut is_data = false;
     for (number, line) in output.lines().enumerate() {
         let (text, data) = match line.split_once('|') {
             _ if is_data && equals_first(line) => ("", line),
-            // A bar without any measure behind it belongs to the words.
+            // A bar without performance data after it belongs to the text.
             Some((text, data)) if data.contains('=') || data.trim().is_empty() => (text, data),
             _ => (line, ""),
         };
@@ -101,7 +101,7 @@ pub fn parse(output: &str) -> Output<'_> {
     read
 }
 
-/// Whether a line has an equals sign before any bar.
+/// Whether the line has an equals sign before the first bar.
 fn equals_first(line: &str) -> bool {
     line.split('|').next().is_some_and(|text| text.contains('='))
 }
@@ -110,7 +110,7 @@ fn is_between(letter: char) -> bool {
     letter.is_whitespace() || matches!(letter, ',' | ';' | '|')
 }
 
-/// Reads `'label'=value[unit][;warn][;crit][;min][;max]`, and returns what stands behind it; `None` at the end.
+/// Parses `'label'=value[unit][;warn][;crit][;min][;max]` into `to`; returns the text after it, `None` at the end.
 fn read_one<'a>(text: &'a str, to: &mut Output<'a>) -> Option<&'a str> {
     if text.is_empty() || to.unread.len() >= MOST_UNREAD {
         return None;
@@ -124,7 +124,7 @@ fn read_one<'a>(text: &'a str, to: &mut Output<'a>) -> Option<&'a str> {
     };
     let (number, unit, mut rest) = number(after);
     if rest.starts_with('=') {
-        // `a= b=1`: a value is missing. `a=b=1` is nothing at all.
+        // In `a= b=1` the value of `a` is missing, and `b` is read. `a=b=1` is unreadable as a whole.
         let next = if after.starts_with(char::is_whitespace) { after.trim_start() } else { behind_word(after) };
         to.unread.push(up_to(text, next));
         return Some(next);
@@ -161,20 +161,20 @@ fn read_one<'a>(text: &'a str, to: &mut Output<'a>) -> Option<&'a str> {
     Some(rest)
 }
 
-/// What of `text` stands before `rest`, its end.
+/// The part of `text` before `rest`, which is its end.
 fn up_to<'a>(text: &'a str, rest: &str) -> &'a str {
     text.get(..text.len().saturating_sub(rest.len())).unwrap_or(text).trim()
 }
 
-/// The label, and what stands behind its equals sign; else where to go on. A quote within quotes is doubled. Blanks are read
-/// without quotes, too, but no label begins with a number and a blank.
+/// The label, and the text after its equals sign. `Err` has the text at which to continue. Inside quotes a quote is
+/// doubled. A label without quotes may contain blanks, but not start with a number followed by a blank.
 fn label(text: &str) -> Result<(String, &str), &str> {
     if let Some(quoted) = text.strip_prefix('\'') {
         return quoted_label(quoted);
     }
     let end = text.find(['=', '|', ';']).unwrap_or(text.len());
     let (label, after) = text.split_at_checked(end).unwrap_or((text, ""));
-    // What stands before a quote or behind a comma is of no use to the label.
+    // Text before a quote, or before a comma and a blank, is no part of the label.
     if let Some(quote) = label.find(" '").or_else(|| label.rfind(", ")) {
         return Err(text.get(quote + 1..).unwrap_or_default());
     }
@@ -202,15 +202,15 @@ fn quoted_label(mut rest: &str) -> Result<(String, &str), &str> {
     }
 }
 
-/// From the next place on where something new may begin.
+/// The text from the next place at which a new item may start.
 fn behind_word(text: &str) -> &str {
     text.find(|letter: char| letter.is_whitespace() || letter == '|')
         .and_then(|end| text.get(end..))
         .unwrap_or_default()
 }
 
-/// Up to where a number, a unit or a threshold ends, and what stands there. A comma ends it where no digit follows, or the
-/// next label; else it is a decimal comma.
+/// Splits where a number, unit or threshold ends. A comma is a decimal comma if a digit follows; it ends the word
+/// before anything else, and before the next label.
 fn word(text: &str) -> (&str, &str) {
     let ends = |(at, letter): (usize, char)| match letter {
         ';' | '|' | '=' => true,
@@ -225,7 +225,7 @@ fn word(text: &str) -> (&str, &str) {
     text.split_at_checked(end).unwrap_or((text, ""))
 }
 
-/// The threshold behind a semicolon, empty where there is none, and what stands behind it; `None` behind the last.
+/// The threshold after a semicolon, which may be empty, and the text after it; `None` if there is no semicolon.
 fn next_field(text: &str) -> Option<(&str, &str)> {
     let adjacent = text.trim_start().strip_prefix(';')?;
     let text = adjacent.trim_start();
@@ -237,7 +237,7 @@ fn next_field(text: &str) -> Option<(&str, &str)> {
     Some(if is_field && !is_next_label { (field, next) } else { ("", text) })
 }
 
-/// Whether it stands for a number that is not known, as the C libraries of several systems write it.
+/// Whether the text means "unknown": `U`, or NaN and infinity as the C libraries of several systems print them.
 fn is_unknown(text: &str) -> bool {
     let text = text.trim_start_matches(['-', '+']);
     let is = |word: &str| {
@@ -247,14 +247,14 @@ fn is_unknown(text: &str) -> bool {
     text == "U" || text.starts_with("1.#") || ["nan", "inf", "infinity"].into_iter().any(is)
 }
 
-/// What stands in the place of a number.
+/// What was found where a number is expected.
 enum Number {
     Known(f64),
     Unknown,
     None,
 }
 
-/// The number at the beginning with its unit, and what stands behind it.
+/// The number at the start with its unit, and the text after it.
 fn number(text: &str) -> (Number, Unit<'_>, &str) {
     let (written, mut rest) = word(text.trim_start());
     if is_unknown(written) {
@@ -264,7 +264,7 @@ fn number(text: &str) -> (Number, Unit<'_>, &str) {
     let (Ok(value), Some(mut unit)) = (digits.replace(',', ".").parse::<f64>(), Unit::of(unit)) else {
         return (Number::None, Unit::NONE, rest);
     };
-    // `1 %`: a unit that is known and stands alone.
+    // `1 %`: a known unit, separated by a blank.
     if unit.base.is_empty() {
         let (next, behind) = word(rest.trim_start());
         let is_label = behind.trim_start().starts_with('=');
@@ -278,7 +278,7 @@ fn number(text: &str) -> (Number, Unit<'_>, &str) {
     }
 }
 
-/// Sign, digits with a point or a comma, and exponent; and what stands behind them.
+/// The sign, digits with a point or comma, and exponent; and the text after them.
 fn digits(text: &str) -> (&str, &str) {
     let behind_sign = text.strip_prefix(['-', '+']).unwrap_or(text);
     let tail = behind_sign.trim_start_matches(|letter: char| letter.is_ascii_digit() || matches!(letter, '.' | ','));
@@ -290,7 +290,7 @@ fn digits(text: &str) -> (&str, &str) {
     text.split_at_checked(text.len().saturating_sub(tail.len())).unwrap_or((text, ""))
 }
 
-/// A unit as its base, and what makes a number one of the base: times `times`, or divided by `parts`, which is exact.
+/// A unit as base unit and conversion: multiply by `times`, divide by `parts` (division by a power of ten is exact).
 #[derive(Clone, Copy, Debug)]
 struct Unit<'a> {
     base: &'a str,
@@ -309,7 +309,7 @@ impl<'a> Unit<'a> {
         Some(Unit { base, times: 1.0, parts })
     }
 
-    /// As the plugin writes it; `None` for what can be no unit.
+    /// The unit as the plugin writes it; `None` if it contains characters that no unit has.
     fn of(text: &'a str) -> Option<Unit<'a>> {
         let is_odd = |letter: char| {
             let is_part = !letter.is_ascii()
@@ -323,7 +323,7 @@ impl<'a> Unit<'a> {
         }
     }
 
-    /// Whose base is known.
+    /// A unit whose base unit is known.
     fn known(text: &str) -> Option<Unit<'static>> {
         match text {
             "%" => Unit::times("%", 1.0),
@@ -346,7 +346,7 @@ impl<'a> Unit<'a> {
         }
     }
 
-    /// Bytes, of which plugins count 1024 to a KB, or bits, 1000 to a kb.
+    /// Bytes, where plugins mean 1024 bytes with KB, or bits, where kb means 1000.
     fn data(text: &str, bytes: &'static str, bits: &'static str) -> Option<Unit<'static>> {
         let (prefix, base, thousand) = match (text.strip_suffix('B'), text.strip_suffix('b')) {
             (Some(prefix), _) => (prefix, bytes, 1024.0_f64),
@@ -361,7 +361,7 @@ impl<'a> Unit<'a> {
         Unit::times(base, (0..power).fold(1.0, |factor, _| factor * thousand))
     }
 
-    /// A unit of physics behind that prefix.
+    /// A physical unit with an SI prefix.
     fn prefixed(base: &'static str, prefix: &str) -> Option<Unit<'static>> {
         match prefix {
             "" => Unit::times(base, 1.0),
@@ -380,7 +380,7 @@ impl<'a> Unit<'a> {
         value * self.times / self.parts
     }
 
-    /// A number of a threshold: in this unit, unless it says another one of the same base.
+    /// A bound of a threshold: in this unit, unless it is written with another one of the same base.
     fn bound(&self, text: &str) -> Option<f64> {
         let (Number::Known(value), own, "") = number(text) else { return None };
         let unit = if own.base.is_empty() { *self } else { own };

@@ -1,23 +1,24 @@
-//! Object identifiers: as text, `.1.3.6.1.2.1.1.3.0`, and as BER. They are in the order of their numbers, as agents have them.
+//! SNMP object identifiers as text, `.1.3.6.1.2.1.1.3.0`, and as BER. They are ordered by their numbers, as agents
+//! order them.
 
 use std::fmt;
 
-/// The most numbers that SNMP allows (RFC 2578).
+/// The maximum length that SNMP allows (RFC 2578).
 const MOST: usize = 128;
 
-/// At least two numbers, of which the first is at most 2, and the second below 40 where the first is not 2.
+/// At least two numbers. The first is at most 2; the second is below 40 unless the first is 2.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Oid(Box<[u32]>);
 
 impl Oid {
-    /// Of digits and dots, with or without one in front.
+    /// Parses numbers separated by dots, with or without a leading dot.
     pub fn read(text: &str) -> Option<Oid> {
         let text = text.strip_prefix('.').unwrap_or(text);
         let number = |word: &str| word.parse().ok().filter(|_| word.bytes().all(|byte| byte.is_ascii_digit()));
         Oid::of(text.split('.').map(number).collect::<Option<Vec<u32>>>()?)
     }
 
-    /// `None` where there cannot be one of these numbers.
+    /// `None` if these numbers are no valid identifier.
     pub fn of(numbers: Vec<u32>) -> Option<Oid> {
         let is_one = match *numbers.as_slice() {
             [0 | 1, second, ..] => second < 40,
@@ -27,7 +28,7 @@ impl Oid {
         (is_one && numbers.len() <= MOST).then(|| Oid(numbers.into()))
     }
 
-    /// From the content of an OBJECT IDENTIFIER.
+    /// Decodes the content of an OBJECT IDENTIFIER.
     pub fn from_ber(content: &[u8]) -> Option<Oid> {
         let mut numbers = Vec::with_capacity(content.len() + 1);
         let mut number = 0_u32;
@@ -47,7 +48,7 @@ impl Oid {
         Oid::of(numbers)
     }
 
-    /// As the content of an OBJECT IDENTIFIER.
+    /// Encodes the content of an OBJECT IDENTIFIER.
     pub fn to_ber(&self) -> Vec<u8> {
         let [root, second, rest @ ..] = &*self.0 else { return Vec::new() };
         let mut content = Vec::with_capacity(self.0.len() + 4);
@@ -60,7 +61,7 @@ impl Oid {
         content
     }
 
-    /// The numbers that this one has more than `root`, with dots between them; `None` where it is not below it.
+    /// The numbers after the prefix `root`, separated by dots; `None` if the identifier is not below `root`.
     pub fn index(&self, root: &Oid) -> Option<String> {
         let rest = self.0.strip_prefix(&*root.0).filter(|rest| !rest.is_empty())?;
         Some(rest.iter().map(u32::to_string).collect::<Vec<_>>().join("."))

@@ -1,32 +1,32 @@
-//! Prometheus text: a sample a line, and comments that say of which kind a metric is
-//! (Prometheus documentation, "Text-based format"; names in quotes, and what OpenMetrics adds, are read as well, exemplars
-//! are left out).
+//! The Prometheus text format: one sample per line, and comments that give the type of a metric (Prometheus
+//! documentation, "Text-based format"). Quoted names and the additions of OpenMetrics are read as well; exemplars are
+//! ignored.
 
 use super::time::whole;
 use crate::model::error::quote;
 use std::borrow::Cow;
 
-/// What one line says.
+/// The content of one line.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Line<'a> {
-    /// Blank, or a comment.
+    /// An empty line or a comment.
     Nothing,
     /// `# TYPE name counter`
     Type {
         name: Cow<'a, str>,
         kind: &'a str,
     },
-    /// `# EOF`, with which OpenMetrics ends.
+    /// `# EOF`, the end of an OpenMetrics page.
     End,
     Sample(Sample<'a>),
 }
 
-/// Name and value of each label, as they stand.
+/// Names and values of labels, in the order of the page.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Labels<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
 impl Labels<'_> {
-    /// The value of the label with that name.
+    /// The value of the label with this name.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.iter().find(|(label, _)| *label == name).map(|(_, value)| value)
     }
@@ -39,12 +39,12 @@ impl Labels<'_> {
         self.0.is_empty()
     }
 
-    /// Those of these names, in the order of the names.
+    /// The labels with these names, in the order of `names`.
     pub fn of<'n>(&'n self, names: &'n [&str]) -> impl Iterator<Item = (&'n str, &'n str)> {
         names.iter().filter_map(|name| Some((*name, self.get(name)?)))
     }
 
-    /// One word for all of them, which no other labels of a page have.
+    /// All labels as one text, which identifies a sample among those of its metric.
     pub fn word(&self) -> String {
         let mut word = String::with_capacity(self.iter().map(|(name, value)| name.len() + value.len() + 2).sum());
         for part in self.iter().flat_map(|(name, value)| [name, value]) {
@@ -62,14 +62,14 @@ pub struct Sample<'a> {
     pub labels: Labels<'a>,
     /// May be NaN or infinite: the format has words for both.
     pub value: f64,
-    /// As written: milliseconds since 1970, or seconds in OpenMetrics; without a fraction.
+    /// The timestamp as written: milliseconds since 1970, or seconds in OpenMetrics; fractions are cut off.
     pub time: Option<i64>,
 }
 
-/// Reads a line.
+/// Parses a line.
 ///
 /// # Errors
-/// It is something else; the text says what is wrong with it.
+/// The line is malformed; the text says how.
 pub fn parse(text: &str) -> Result<Line<'_>, &'static str> {
     let text = text.trim();
     if let Some(comment) = text.strip_prefix('#') {
@@ -110,7 +110,7 @@ fn is_name(name: &str) -> bool {
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':')
 }
 
-/// What a comment says, without its `#`.
+/// Parses a comment, without its `#`.
 fn of_comment(comment: &str) -> Line<'_> {
     if comment.trim() == "EOF" {
         return Line::End;
@@ -130,7 +130,8 @@ fn of_comment(comment: &str) -> Line<'_> {
 
 const USUAL_LABELS: usize = 8;
 
-/// `name="value",...}`: the name of the metric where it stands among them in quotes, the labels, and what stands behind.
+/// Parses `name="value",...}`: the metric's name if it is among the labels in quotes, the labels, and the text after
+/// them.
 fn labels(mut rest: &str) -> Result<(Option<Cow<'_, str>>, Labels<'_>, &str), &'static str> {
     let (mut metric, mut labels) = (None, Vec::with_capacity(USUAL_LABELS));
     loop {
@@ -170,7 +171,8 @@ fn labels(mut rest: &str) -> Result<(Option<Cow<'_, str>>, Labels<'_>, &str), &'
     }
 }
 
-/// Up to the closing quote, and what stands behind it. `\n`, `\"` and `\\` stand for what they mean.
+/// The text up to the closing quote, and the rest after it. `
+/// `, `\"` and `\\` are unescaped.
 fn quoted_text(text: &str) -> Option<(Cow<'_, str>, &str)> {
     let (plain, rest) = text.split_at_checked(text.bytes().position(|byte| matches!(byte, b'"' | b'\\'))?)?;
     if let Some(behind) = rest.strip_prefix('"') {
@@ -191,20 +193,20 @@ fn quoted_text(text: &str) -> Option<(Cow<'_, str>, &str)> {
     None
 }
 
-/// A page that is read line by line, and of which some names are wanted.
+/// A page that is parsed line by line, for the samples of some metrics.
 #[derive(Default)]
 pub struct Page {
-    /// Whether there was anything but blank lines.
+    /// Whether the page has a line that is not empty.
     pub has_lines: bool,
-    /// Whether it declares a wanted name or has a sample of it: some servers declare what they count long before they have
-    /// counted any of it.
+    /// Whether the page declares a wanted metric or has a sample of it. Some servers declare metrics long before they
+    /// have a sample.
     pub is_known: bool,
     unread: usize,
     first: Option<String>,
 }
 
 impl Page {
-    /// The sample of that line, where its name is wanted.
+    /// The sample in this line, if its name is wanted.
     pub fn line<'l>(&mut self, line: &'l str, is_wanted: impl Fn(&str) -> bool) -> Option<Sample<'l>> {
         let line = line.trim_start();
         self.has_lines |= !line.is_empty();
@@ -212,7 +214,7 @@ impl Page {
             self.is_known = self.is_known || matches!(parse(line), Ok(Line::Type { name, .. }) if is_wanted(&name));
             return None;
         }
-        // A name that is given in quotes stands behind the brace.
+        // A quoted name is inside the braces.
         let end = line.bytes().position(|byte| matches!(byte, b'{' | b' ' | b'\t'));
         let name = line.get(..end.unwrap_or(line.len())).unwrap_or_default();
         if !name.is_empty() && !is_wanted(name) {
@@ -232,7 +234,7 @@ impl Page {
         None
     }
 
-    /// What is wrong with the first line that cannot be read, and how many there are.
+    /// The first line that cannot be parsed and the reason, and the number of such lines.
     pub fn unread(self) -> Option<String> {
         let first = self.first?;
         Some(if self.unread > 1 { format!("{} lines cannot be read, the first: {first}", self.unread) } else { first })

@@ -1,25 +1,25 @@
-//! RESP, the protocol of Redis: a command is an array of texts, and replies come one after the other (Redis documentation,
-//! "Redis serialization protocol specification", version 2).
+//! RESP, the protocol of Redis: a command is an array of strings, and replies arrive in the order of the commands
+//! (Redis documentation, "Redis serialization protocol specification", version 2).
 
 use std::borrow::Cow;
 
-/// Longest line that begins a reply.
+/// Maximum length of the first line of a reply.
 const LONGEST_LINE: usize = 4096;
 
-/// What a server says to one command.
+/// The reply to one command.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reply<'a> {
     Text(Cow<'a, str>),
     Error(Cow<'a, str>),
 }
 
-/// These words as one command.
+/// Encodes a command.
 pub fn command(words: &[&str]) -> Vec<u8> {
     let words = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len()));
     format!("*{}\r\n{}", words.len(), words.collect::<String>()).into()
 }
 
-/// The replies that are there as a whole.
+/// All complete replies at the start of `bytes`.
 pub fn replies(mut bytes: &[u8]) -> impl Iterator<Item = Reply<'_>> {
     std::iter::from_fn(move || {
         let (reply, rest) = first(bytes)?;
@@ -28,13 +28,13 @@ pub fn replies(mut bytes: &[u8]) -> impl Iterator<Item = Reply<'_>> {
     })
 }
 
-/// Whether so many replies are there, or what is there begins as none does.
+/// Whether `count` replies are complete, or the bytes cannot be a reply.
 pub fn is_whole(bytes: &[u8], count: usize) -> bool {
     let is_foreign = bytes.first().is_some_and(|first| !b"+-$".contains(first));
     is_foreign || replies(bytes).count() >= count
 }
 
-/// The first reply, and what stands behind it.
+/// The first reply, and the bytes after it. `None` if it is incomplete or of another type.
 fn first(bytes: &[u8]) -> Option<(Reply<'_>, &[u8])> {
     let end = bytes.iter().take(LONGEST_LINE).position(|byte| *byte == b'\n')?;
     let (line, rest) = (bytes.get(1..end)?.trim_ascii_end(), bytes.get(end + 1..)?);

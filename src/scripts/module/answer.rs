@@ -1,4 +1,4 @@
-//! What a module's host sends, a JSON object a line; and where a module is that does not come back.
+//! Parses what a module's host sends, one JSON object per line; and finds the line in which a module hangs.
 
 use crate::check::{Measurement, Out};
 use crate::model::parse::time;
@@ -7,27 +7,28 @@ use crate::model::table::How;
 use serde_json::Value as Json;
 use std::path::Path;
 
-/// Begins Python's own account of a thread.
+/// Starts a thread's stack in the output of Python's faulthandler.
 pub const TRACE: &str = "(most recent call first)";
 
-/// A line.
+/// A line of the host.
 pub enum Answer {
     Point(Json),
     Event(Event),
-    /// Of what, and what is wrong.
+    /// The subject of the fault, and its text.
     Fault(String, String),
-    /// The name of a number that is none, and why.
+    /// The name of a value that is not a number, and the reason.
     Refused(String, String),
     Says(String),
     Ready,
-    /// The import.
+    /// The import failed.
     Failed(String),
-    /// That run; why it failed, where it did.
+    /// The number of the run that has finished, and its error if it failed.
     Done(u64, Option<String>),
-    /// Not of the host: Python itself, which tells where the module is.
+    /// Not from the host: Python's own output, such as a traceback.
     Other,
 }
 
+/// A judgement of the module.
 pub struct Event {
     pub name: String,
     pub level: Level,
@@ -35,7 +36,7 @@ pub struct Event {
     pub reaction: i8,
 }
 
-/// Reads a line.
+/// Parses a line.
 pub fn read(line: &str) -> Answer {
     let Ok(json) = serde_json::from_str::<Json>(line) else { return Answer::Other };
     let text = |key: &str| json.get(key).and_then(Json::as_str).map(String::from);
@@ -45,7 +46,7 @@ pub fn read(line: &str) -> Answer {
     if let Some(event) = json.get("event") {
         let of = |key: &str| event.get(key).and_then(Json::as_str).unwrap_or_default().to_string();
         let level = Level::from_number(event.get("level").and_then(Json::as_f64).unwrap_or(16.0));
-        // Here it counts in error_handler, there it is the product.
+        // The event holds the sign (as in error_handler); the module sends the product.
         let (name, message, reaction) = (of("name"), of("message"), reaction(event).signum());
         return Answer::Event(Event { name, level, message, reaction });
     }
@@ -62,13 +63,13 @@ pub fn read(line: &str) -> Answer {
     }
 }
 
-/// OddEye's reaction; what it does not know is none.
+/// OddEye's reaction; 0 if there is none or it does not fit.
 fn reaction(of: &Json) -> i8 {
     of.get("reaction").and_then(Json::as_i64).and_then(|number| i8::try_from(number).ok()).unwrap_or(0)
 }
 
-/// Tells a number. It is a float whatever it looks like: 0 may be the first of 0.41.
-pub fn tell(point: Json, wall: i64, out: &mut Out) {
+/// Reports a number. It is always a float, because a 0 may be followed by 0.41.
+pub fn report(point: Json, wall: i64, out: &mut Out) {
     let text = |key: &str| point.get(key).and_then(Json::as_str).unwrap_or_default();
     let (name, host) = (text("name"), Some(text("host")).filter(|host| !host.is_empty()));
     let Some(value) = point.get("value").and_then(Json::as_f64).and_then(Value::finite) else { return };
@@ -98,7 +99,7 @@ pub fn tell(point: Json, wall: i64, out: &mut Out) {
     out.tell_as_is(told, host, reaction(&point));
 }
 
-/// Where a module is by Python's own account of all threads, the last of which is the first: line and function.
+/// Where the module is: line and function, from Python's traceback of all threads. The main thread is the last in it.
 pub fn place(traces: &[String], module: &Path) -> Option<(u32, String)> {
     let begin = traces.iter().rposition(|line| line.contains(TRACE)).unwrap_or(0);
     let of_main = traces.iter().skip(begin);

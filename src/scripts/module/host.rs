@@ -1,4 +1,4 @@
-//! The Python process of a module: it imports the module once, and runs it whenever it is asked.
+//! The Python process of a module: it imports the module once, and runs it at each request.
 
 use super::answer::{self, Answer};
 use super::{Module, ModuleConfig};
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// What Python is given to begin with: the rest comes over its standard input.
+/// The code on Python's command line; it reads the rest from standard input.
 const FIRST: &str = "import sys,json\n\
                      if sys.version_info<(3,8): sys.exit('own modules need Python 3.8 or newer, this is '+sys.version.split()[0])\n\
                      o=json.loads(sys.stdin.buffer.readline());\
@@ -30,44 +30,44 @@ const LIB: &[(&str, &str)] = &[
     ("record_rate", include_str!("../../../python/lib/record_rate.py")),
     ("sharedvars", include_str!("../../../python/lib/sharedvars.py")),
 ];
-/// As good as never, and still within the range of the clock.
+/// Practically never, and still within the range of the clock.
 const NEVER: Duration = Duration::from_secs(100 * 365 * 86_400);
-/// How long one that is late may take to say where it is.
-const LAST_WORD: Duration = Duration::from_millis(500);
-/// Words of a module for the log that are kept of a run.
-const MOST_SAID: usize = 20;
+/// Time limit for sending the code at the start, and for a late module to report its stack.
+const TRACEBACK_LIMIT: Duration = Duration::from_millis(500);
+/// Most log messages of a module that are kept per run.
+const MAX_MESSAGES: usize = 20;
 
-/// What came of asking.
-pub enum Asked {
-    /// It ran; why it failed, where it did.
+/// The result of a request.
+pub enum RunOutcome {
+    /// The module ran; the error if it failed.
     Done(Option<String>),
-    /// It cannot be asked yet.
+    /// It is still importing.
     Importing,
-    /// It is no more, or must not be; what was heard last, for [`Host::lost`].
-    Lost(Heard),
+    /// The process has ended or has to be ended. The reason is for [`Host::lost`].
+    Lost(WaitEnd),
 }
 
-/// A running Python.
+/// A running Python process.
 pub struct Host {
     running: Running,
     program: Program,
-    /// What it was told of this daemon.
+    /// The identity that the process was started with.
     identity: Arc<Identity>,
-    /// How long its import may take.
+    /// Time limit of the import.
     import: Duration,
     is_ready: bool,
     pub begun: Instant,
     asked: u64,
-    said: Vec<String>,
-    /// Lines of a traceback.
+    messages: Vec<String>,
+    /// Lines of Python's traceback.
     traces: Vec<String>,
 }
 
 impl Host {
-    /// Starts it; the import begins at once.
+    /// Starts the process; it begins the import at once.
     ///
     /// # Errors
-    /// There is no Python; or as [`Running::start`].
+    /// There is no Python; or see [`Running::start`].
     pub fn start(path: &Path, config: &ModuleConfig, programs: &Programs) -> Result<Host> {
         let python = python(&programs.python)?;
         let shown = path.display().to_string();
@@ -83,67 +83,77 @@ impl Host {
             "host": HOST, "lib": lib, "module": shown, "home": programs.home, "config": programs.config,
             "credentials": secret::credentials(), "type": Module::check_type(&name), "limit": import.as_secs_f64(),
         });
-        let until = Instant::now() + LAST_WORD;
-        // What keeps it from reading is told by its end.
+        let until = Instant::now() + TRACEBACK_LIMIT;
+        // If the process cannot read this, it ends, and that is reported then.
         let _ = running.ask(format!("{order}\n").as_bytes(), until);
-        let (said, traces) = (Vec::new(), Vec::new());
-        Ok(Host { running, program, identity, import, is_ready: false, begun: Instant::now(), asked: 0, said, traces })
+        let (messages, traces) = (Vec::new(), Vec::new());
+        Ok(Host {
+            running,
+            program,
+            identity,
+            import,
+            is_ready: false,
+            begun: Instant::now(),
+            asked: 0,
+            messages,
+            traces,
+        })
     }
 
-    /// Whether it was told what this daemon is called now.
-    pub fn knows_names(&self, programs: &Programs) -> bool {
+    /// Whether the process was started with the daemon's present identity.
+    pub fn has_current_identity(&self, programs: &Programs) -> bool {
         Arc::ptr_eq(&self.identity, &programs.identity())
     }
 
-    /// Has the module run, and tells what it tells.
-    pub fn ask(&mut self, context: &Context, out: &mut Out) -> Asked {
+    /// Runs the module, and reports its points, events and faults.
+    pub fn ask(&mut self, context: &Context, out: &mut Out) -> RunOutcome {
         let (mut left, due) = (self.program.max_output, context.due());
         if !self.is_ready {
             match self.listen(due, context, out, &mut left) {
-                Some(Heard::Ready) => self.is_ready = true,
-                Some(heard) => return Asked::Lost(heard),
-                None if self.begun.elapsed() < self.import => return Asked::Importing,
+                Some(WaitEnd::Ready) => self.is_ready = true,
+                Some(heard) => return RunOutcome::Lost(heard),
+                None if self.begun.elapsed() < self.import => return RunOutcome::Importing,
                 None => {
                     let why = format!("its import was not done in {} s (import_seconds)", self.import.as_secs_f64());
-                    return Asked::Lost(self.late(&why, context, out));
+                    return RunOutcome::Lost(self.late(&why, context, out));
                 }
             }
         }
-        // A first run shall have the time that the others have, more or less.
+        // The first run is delayed to the next tick unless it has at least half of the usual time.
         if self.asked == 0 && context.tick.left(Instant::now()) < context.tick.left(context.tick.at) / 2 {
-            return Asked::Importing;
+            return RunOutcome::Importing;
         }
         self.asked += 1;
         self.traces.clear();
         let limit = due.saturating_duration_since(Instant::now()).as_secs_f64().max(0.001);
         let request = json!({ "tick": self.asked, "limit": limit });
         if self.running.ask(format!("{request}\n").as_bytes(), due).is_err() {
-            let heard = self.listen(due, context, out, &mut left).unwrap_or(Heard::End);
-            return Asked::Lost(heard);
+            let heard = self.listen(due, context, out, &mut left).unwrap_or(WaitEnd::End);
+            return RunOutcome::Lost(heard);
         }
         match self.listen(due, context, out, &mut left) {
-            Some(Heard::Done(failure)) => Asked::Done(failure),
-            Some(heard) => Asked::Lost(heard),
+            Some(WaitEnd::Done(failure)) => RunOutcome::Done(failure),
+            Some(heard) => RunOutcome::Lost(heard),
             None => match self.late("was not done in time and was ended", context, out) {
-                Heard::Done(failure) => Asked::Done(failure),
-                heard => Asked::Lost(heard),
+                WaitEnd::Done(failure) => RunOutcome::Done(failure),
+                heard => RunOutcome::Lost(heard),
             },
         }
     }
 
-    /// Tells what it sends, until it says that it is done, or is no more; `None`: not by then.
-    fn listen(&mut self, until: Instant, context: &Context, out: &mut Out, left: &mut usize) -> Option<Heard> {
+    /// Reports what the module sends, until it is done or has ended. `None` if neither happened before `until`.
+    fn listen(&mut self, until: Instant, context: &Context, out: &mut Out, left: &mut usize) -> Option<WaitEnd> {
         loop {
             let is_over = self.running.is_over();
             if is_over {
-                // What it has sent before its end.
+                // Reads what it sent before it ended.
                 self.running.read(Instant::now());
             }
-            if let Some(heard) = self.tell_lines(context, out, left) {
+            if let Some(heard) = self.report_lines(context, out, left) {
                 return Some(heard);
             }
             if is_over {
-                return Some(Heard::End);
+                return Some(WaitEnd::End);
             }
             if Instant::now() >= until {
                 return None;
@@ -152,8 +162,8 @@ impl Host {
         }
     }
 
-    /// The lines that are whole.
-    fn tell_lines(&mut self, context: &Context, out: &mut Out, left: &mut usize) -> Option<Heard> {
+    /// Reports the complete lines.
+    fn report_lines(&mut self, context: &Context, out: &mut Out, left: &mut usize) -> Option<WaitEnd> {
         let bytes = &mut self.running.out.bytes;
         let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
         let rest = bytes.split_off(end);
@@ -162,7 +172,7 @@ impl Host {
         *left = left.saturating_sub(end);
         for line in lines.lines() {
             match answer::read(line) {
-                Answer::Point(point) => answer::tell(point, context.tick.wall, out),
+                Answer::Point(point) => answer::report(point, context.tick.wall, out),
                 Answer::Event(event) => out.health(event.name, event.level, event.message, event.reaction),
                 Answer::Fault(item, text)
                     if item.is_empty() || self.program.path.file_stem() == Some(item.as_ref()) =>
@@ -171,26 +181,26 @@ impl Host {
                 }
                 Answer::Fault(item, text) => out.fault_by(&item, text),
                 Answer::Refused(name, why) => out.absence_of(&name, why),
-                Answer::Says(text) if self.said.len() < MOST_SAID => self.said.push(text),
+                Answer::Says(text) if self.messages.len() < MAX_MESSAGES => self.messages.push(text),
                 Answer::Says(_) => {}
-                Answer::Ready => return Some(Heard::Ready),
-                Answer::Failed(why) => return Some(Heard::Failed(why)),
-                Answer::Done(tick, failure) if tick == self.asked => return Some(Heard::Done(failure)),
+                Answer::Ready => return Some(WaitEnd::Ready),
+                Answer::Failed(why) => return Some(WaitEnd::Failed(why)),
+                Answer::Done(tick, failure) if tick == self.asked => return Some(WaitEnd::Done(failure)),
                 Answer::Done(..) => {}
                 Answer::Other => self.traces.push(line.into()),
             }
         }
-        is_too_much.then_some(Heard::TooMuch)
+        is_too_much.then_some(WaitEnd::TooMuch)
     }
 
-    /// Ends what is left of one that is lost, and says why it is.
-    pub fn lost(self, heard: Heard) -> String {
+    /// Ends the rest of a lost process, and returns the reason of the loss.
+    pub fn lost(self, heard: WaitEnd) -> String {
         match heard {
-            Heard::Failed(why) => why,
-            Heard::TooMuch => {
+            WaitEnd::Failed(why) => why,
+            WaitEnd::TooMuch => {
                 format!("told more than {} bytes in a run and was ended (max_output)", self.program.max_output)
             }
-            Heard::End | Heard::Ready | Heard::Done(_) => {
+            WaitEnd::End | WaitEnd::Ready | WaitEnd::Done(_) => {
                 let why = self.running.end().complaint(&self.program).unwrap_or("has ended by itself".into());
                 let place = answer::place(&self.traces, &self.program.path);
                 let place = place.map(|(line, _)| format!("line {line}: ")).unwrap_or_default();
@@ -199,27 +209,28 @@ impl Host {
         }
     }
 
-    /// What is said of one that does not come back, with the line that it is in; one that does, just now, goes on.
-    fn late(&mut self, why: &str, context: &Context, out: &mut Out) -> Heard {
-        let until = context.tick.deadline + LAST_WORD;
+    /// Asks a late module for its stack, and ends it with an error that names the line. If it finishes just now, it
+    /// goes on.
+    fn late(&mut self, why: &str, context: &Context, out: &mut Out) -> WaitEnd {
+        let until = context.tick.deadline + TRACEBACK_LIMIT;
         let mut left = self.program.max_output;
         while answer::place(&self.traces, &self.program.path).is_none() && Instant::now() < until {
             if self.running.is_over() {
                 break;
             }
             self.running.read(until);
-            if let Some(heard) = self.tell_lines(context, out, &mut left) {
+            if let Some(heard) = self.report_lines(context, out, &mut left) {
                 return heard;
             }
         }
         self.running.stop();
-        Heard::Failed(match answer::place(&self.traces, &self.program.path) {
+        WaitEnd::Failed(match answer::place(&self.traces, &self.program.path) {
             Some((line, function)) => format!("line {line}: {why}: it was in {function}"),
             None => why.into(),
         })
     }
 
-    /// Ends it, and waits for that until then.
+    /// Ends the process, and waits for its end at most until `until`.
     pub fn end(mut self, until: Instant) {
         self.running.stop();
         while !self.running.is_over() && Instant::now() < until {
@@ -228,8 +239,8 @@ impl Host {
         self.running.end();
     }
 
-    /// What it has printed, or Python has.
-    pub fn tell_complaint(&mut self, out: &mut Out) {
+    /// Reports the first line that the module or Python wrote to standard error.
+    pub fn report_stderr(&mut self, out: &mut Out) {
         let printed = std::mem::take(&mut self.running.err.bytes);
         let text = String::from_utf8_lossy(&printed);
         if text.contains(answer::TRACE) {
@@ -237,7 +248,7 @@ impl Host {
         }
         let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
         let first = match lines.first() {
-            // What was wrong stands last.
+            // The last line of a traceback is the error.
             Some(first) if first.starts_with("Traceback ") || first.starts_with("Exception in thread ") => lines.last(),
             first => first,
         };
@@ -247,27 +258,27 @@ impl Host {
         }
     }
 
-    /// What it wants to be said in the log.
-    pub fn take_said(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.said)
+    /// Takes the module's messages for the log.
+    pub fn take_messages(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.messages)
     }
 }
 
-/// What ends a wait.
-pub enum Heard {
+/// What ended a wait for the module.
+pub enum WaitEnd {
     Ready,
-    /// It cannot go on, and why.
+    /// It cannot go on; the reason.
     Failed(String),
     Done(Option<String>),
     TooMuch,
-    /// Of the process.
+    /// The process ended.
     End,
 }
 
-/// The Python of that path or name.
+/// The path of the Python with that path or name.
 ///
 /// # Errors
-/// There is none; the sentence says what to install.
+/// There is none; the message names the package to install.
 pub fn python(name: &str) -> Result<PathBuf> {
     find(name).ok_or_else(|| {
         let remedy = if name == "python3" {

@@ -1,4 +1,6 @@
-//! Own Python modules: `checks_enabled/check_*.py` with a function `runcheck()` or a class `Check`, each run by a Python of its own.
+//! Own Python modules, `checks_enabled/check_*.py`, each in its own Python process.
+//!
+//! A module has a function `runcheck()` or a class `Check`.
 
 mod answer;
 mod host;
@@ -11,7 +13,7 @@ use crate::config::section::Section;
 use crate::fetch::program::{MAX_OUTPUT, Privileges};
 use crate::model::error::{Error, Result, plain};
 use crate::sys::logging::Folding;
-use host::{Asked, Host};
+use host::{Host, RunOutcome};
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -19,26 +21,26 @@ use std::time::{Duration, Instant};
 
 pub use host::python;
 
-/// Their settings: a section for each, and one for all.
+/// Their settings: one section per module, and one for all modules.
 pub const CONF: &str = "conf/modules.ini";
 pub const COMMON: &str = "modules";
-/// Keys of a section, beside those of every check.
+/// Keys of a module's section, in addition to those of every check.
 pub const KEYS: &[&str] = &["import_seconds", "max_memory_mb", "max_output", "nice", "run_user"];
-/// Seconds that an import may take unless the section says otherwise.
+/// Default and maximum of `import_seconds`.
 const IMPORT: f64 = 60.0;
 const MOST_IMPORT: f64 = 3600.0;
-/// After that the log is told that one goes on.
+/// After this time a running import is logged.
 const LONG_IMPORT: Duration = Duration::from_secs(5);
-/// Nobody writes more by hand.
+/// Most bytes that are read of a module's source.
 const MAX_TEXT: u64 = 1 << 20;
 
-/// How a module is run.
+/// The settings of a module.
 #[derive(Clone, Debug)]
 pub struct ModuleConfig {
     pub common: CommonSettings,
-    /// How long its import may take.
+    /// Time limit of the import.
     pub import: Duration,
-    /// Most bytes that it may tell in a run.
+    /// Most bytes of output per run.
     pub max_output: usize,
     pub privileges: Privileges,
 }
@@ -52,7 +54,7 @@ impl ModuleConfig {
         section(home, CONF, COMMON, name)
     }
 
-    /// From one section.
+    /// Reads the settings from its section.
     pub fn read(section: &Section) -> Result<ModuleConfig> {
         let seconds = section.within("import_seconds", IMPORT, 0.1..=MOST_IMPORT, "seconds")?;
         Ok(ModuleConfig {
@@ -64,10 +66,11 @@ impl ModuleConfig {
     }
 }
 
-/// That there is a module in that place: a file that can be read and speaks of `runcheck`.
+/// Checks that there is a module at that path: a readable file that contains `runcheck` or `class Check`.
 ///
 /// # Errors
-/// There is none: [`Error::Absent`] where somebody may have meant a check. The sentence has no subject: many may share it.
+/// There is none; [`Error::Absent`] if the user may have meant a built-in check. The text has no subject, so that one
+/// line can name several modules.
 pub fn check_file(path: &Path) -> Result<()> {
     match path.metadata() {
         Ok(about) if about.is_file() => {}
@@ -88,46 +91,45 @@ pub fn check_file(path: &Path) -> Result<()> {
     }
 }
 
-/// What the module says, as far as anybody writes.
+/// The source of the module, at most `MAX_TEXT` bytes.
 pub fn text(path: &Path) -> std::io::Result<String> {
     let mut bytes = Vec::new();
     File::open(path)?.take(MAX_TEXT).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// A module as a check.
+/// A module that runs as a check.
 pub struct Module {
     path: PathBuf,
     config: ModuleConfig,
     host: Option<Host>,
-    /// Of the file that was imported last.
+    /// Version of the file that was imported last.
     version: Version,
     pause: Pause,
-    /// Why there is no host that has run it since; empty: nothing was wrong.
+    /// Why the last process was lost; empty if no process was lost since the last run.
     why: String,
-    /// What the module says in the log.
-    said: Folding,
+    /// Limits repeated log messages of the module.
+    messages: Folding,
 }
 
 impl Module {
     pub fn new(path: PathBuf, config: ModuleConfig) -> Module {
-        let (pause, said) = (Pause::default(), Folding::default());
-        Module { path, config, host: None, version: None, pause, why: String::new(), said }
+        let (pause, messages) = (Pause::default(), Folding::default());
+        Module { path, config, host: None, version: None, pause, why: String::new(), messages }
     }
 
-    /// Its name without what makes it a file of ours: the `type` of numbers that bring none.
+    /// The file name without `check_` and `.py`: the default of the `type` tag.
     pub fn check_type(name: &str) -> &str {
         let stem = name.strip_suffix(".py").unwrap_or(name);
         stem.strip_prefix("check_").unwrap_or(stem)
     }
 
-    /// The host, new where there is none, where another file lies in the place of the one that it has imported, or where this daemon
-    /// has other names.
+    /// The process; a new one if there is none, the file has changed, or the daemon's identity has changed.
     fn host(&mut self, context: &Context) -> Result<Host> {
         let now = version(&self.path);
         let is_same = std::mem::replace(&mut self.version, now) == now;
         if let Some(host) = self.host.take() {
-            if is_same && host.knows_names(context.programs) {
+            if is_same && host.has_current_identity(context.programs) {
                 return Ok(host);
             }
             host.end(context.tick.deadline);
@@ -146,28 +148,28 @@ impl Check for Module {
     fn run(&mut self, context: &Context, out: &mut Out) -> Result<()> {
         let mut host = self.host(context)?;
         let asked = host.ask(context, out);
-        host.tell_complaint(out);
-        for text in host.take_said() {
+        host.report_stderr(out);
+        for text in host.take_messages() {
             let name = self.path.file_name().unwrap_or_default().to_string_lossy();
-            if let Some(line) = self.said.complain(&name, &text, Instant::now()) {
+            if let Some(line) = self.messages.complain(&name, &text, Instant::now()) {
                 log::info!("{line}");
             }
         }
         match asked {
-            Asked::Done(failure) => {
+            RunOutcome::Done(failure) => {
                 self.host = Some(host);
                 self.why.clear();
                 failure.map_or(Ok(()), |failure| Err(Error::daemon(failure)))
             }
-            Asked::Importing => {
+            RunOutcome::Importing => {
                 if host.begun.elapsed() > LONG_IMPORT {
                     out.absence_of("", "its import is not done yet");
                 }
                 self.host = Some(host);
-                // One that is tried again does not work yet.
+                // While a module is started again, the earlier error is still reported.
                 if self.why.is_empty() { Ok(()) } else { Err(Error::daemon(self.why.clone())) }
             }
-            Asked::Lost(heard) => {
+            RunOutcome::Lost(heard) => {
                 self.pause.begin(host.begun);
                 let why = host.lost(heard);
                 self.why.clone_from(&why);

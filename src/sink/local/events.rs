@@ -1,22 +1,22 @@
-//! Health events: a row where a level changes, with its message.
+//! Health events in the store: a row for each change of level, with its message.
 
 use crate::model::point::{Kind, Level, MESSAGE, Point};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::HashMap;
 
-/// The newest judgement of each event.
+/// The newest judgement of each event, by name.
 pub struct Events(HashMap<String, Judgement>);
 
 struct Judgement {
     time: i64,
     level: i64,
     message: String,
-    /// Time of a row that ends what came late, until it is known when that ended.
+    /// Time of a row that was written to end a late judgement, while its real end is not known.
     guess: Option<i64>,
 }
 
 impl Events {
-    /// As the rows tell.
+    /// Reads them from the rows.
     pub fn load(db: &Connection) -> rusqlite::Result<Events> {
         let mut rows = db.prepare("SELECT name, max(time), level, message FROM event GROUP BY name")?;
         let rows = rows.query_map([], |row| {
@@ -25,7 +25,8 @@ impl Events {
         Ok(Events(rows.collect::<rusqlite::Result<_>>()?))
     }
 
-    /// Takes in the judgements of a batch, the points of [`Kind::Special`]. Of several of one event and time the worst counts.
+    /// Takes the judgements of a batch, the points of [`Kind::Special`]. Of several judgements of an event at the same
+    /// time the worst counts.
     pub fn take(&mut self, db: &Connection, points: &[Point]) -> rusqlite::Result<()> {
         let mut events: Vec<&Point> = points.iter().filter(|point| point.kind == Kind::Special).collect();
         let order = |a: &Point, b: &Point| (a.time, &a.name).cmp(&(b.time, &b.name));
@@ -34,7 +35,7 @@ impl Events {
         events.into_iter().try_for_each(|event| self.judge(db, event))
     }
 
-    /// Makes a row where it is a change. Before the first judgement all was well.
+    /// Writes a row if the level changes. Before its first judgement an event counts as `ok`.
     fn judge(&mut self, db: &Connection, event: &Point) -> rusqlite::Result<()> {
         let (name, time) = (event.name.as_ref(), event.time);
         let level = Level::from_number(event.value.as_f64()).number();
@@ -58,7 +59,7 @@ impl Events {
         Ok(())
     }
 
-    /// Deletes what is older, and the events that were not judged since. The last change of one that is not well stays.
+    /// Deletes older rows, and events without a judgement since. The last change of an event that is not `ok` stays.
     pub fn forget(&mut self, db: &Connection, oldest: i64) -> rusqlite::Result<()> {
         let gone: Vec<String> = self.0.extract_if(|_, newest| newest.time < oldest).map(|(name, _)| name).collect();
         for name in gone {
@@ -73,8 +74,8 @@ impl Events {
     }
 }
 
-/// A judgement that came after a newer one. What it changes ends with the next row; without one, with the newest judgement, until an
-/// earlier end is known.
+/// A judgement that came after a newer one. If it changes the level, that lasts until the next row; if there is none,
+/// until the newest judgement, as long as no earlier end is known.
 fn late(db: &Connection, event: &Point, (level, message): (i64, &str), newest: &mut Judgement) -> rusqlite::Result<()> {
     let (name, time) = (event.name.as_ref(), event.time);
     let before = db

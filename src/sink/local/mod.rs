@@ -1,7 +1,7 @@
-//! Local: an embedded SQLite store, time-ordered, with rollups per minute and quarter of an hour.
+//! Local: an embedded SQLite store ordered by time, with rollups per minute and per quarter of an hour.
 //!
-//! Here is the sink: where the file is, what becomes of a batch, and what is done about a damaged file. `store.rs` writes points,
-//! `events.rs` health events, `reader.rs` reads, `schema.rs` is what all know of the tables. Nothing here knows a check or the
+//! This file is the sink: the file's place, batches, and damaged files. `store.rs` writes points, `events.rs` health
+//! events, `reader.rs` reads, and `schema.rs` has what all share about the tables. Nothing here knows a check or the
 //! network.
 
 mod events;
@@ -21,39 +21,39 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
-use store::{Keep, Store, Trouble};
+use store::{Retention, Store, Trouble};
 
-/// The log of newest pages and its index, which stand beside the database, and then itself: a log that stays behind would be
-/// played into the next database of that name.
+/// The write-ahead log and its index first, then the database: a log that was left behind would be applied to the next
+/// database of that name.
 const FILES: [&str; 3] = ["-wal", "-shm", ""];
 
-/// Where the store is: `file` of `[TSDB]`, from the home folder where it is relative.
+/// The path of the store: `file` of `[TSDB]`, relative to the home folder.
 pub fn file(tsdb: &Section, home: &Path) -> PathBuf {
     home.join(tsdb.text("file").filter(|name| !name.is_empty()).unwrap_or("var/puypuy.db"))
 }
 
-/// The sink as `[TSDB]` wants it. Touches no file.
+/// The sink as configured in `[TSDB]`. Touches no file.
 pub fn configure(tsdb: &Section, home: &Path) -> Result<Local> {
     let hours = tsdb.within("retention_hours", 168, 1..=1_000_000, "hours")?;
     let megabytes = tsdb.within("retention_mb", 256, 1..=1_000_000, "megabytes")?;
-    let keep = Keep { seconds: hours * 3600, bytes: megabytes << 20 };
+    let keep = Retention { seconds: hours * 3600, bytes: megabytes << 20 };
     Ok(Local { path: file(tsdb, home), keep, store: None, notes: Vec::new() })
 }
 
-/// The embedded store as a sink. One transaction a batch; what is acknowledged survives the end of the process.
+/// The embedded store as a sink. One transaction per batch; what is acknowledged survives the end of the process.
 pub struct Local {
     path: PathBuf,
-    keep: Keep,
-    /// Opened by the first `send`, and again after any trouble.
+    keep: Retention,
+    /// Opened by the first `send`, and again after an error.
     store: Option<Store>,
     notes: Vec<String>,
 }
 
-/// Points of one transaction, when what was kept is stored.
+/// Most points of the backlog in one transaction.
 const FULL_REQUEST: usize = 5_000;
 
 impl Local {
-    /// The file, as configured.
+    /// The path, as configured.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -81,7 +81,7 @@ impl Local {
         Ok(())
     }
 
-    /// Renames a damaged store so that the next `write` begins a fresh one; nothing is deleted.
+    /// Renames a damaged store, so that the next `write` makes a new one; nothing is deleted.
     fn set_aside(&mut self, why: &str) -> Result<(), Trouble> {
         let now = clock::wall().as_secs();
         let aside =
@@ -110,7 +110,7 @@ impl Sink for Local {
         "Local"
     }
 
-    /// Nothing goes over a wire, so requests have no body: each run of numbers is one request, and one transaction.
+    /// Requests have no body, because nothing is sent. Each run of finite numbers is one request, and one transaction.
     fn encode(&self, points: &[Point], _: &Identity) -> Encoded {
         let mut encoded = Encoded::default();
         let mut start = 0;
@@ -170,7 +170,7 @@ impl Sink for Local {
         std::mem::take(&mut self.notes)
     }
 
-    /// For the messages, which numbers do not have.
+    /// To get the messages of events, which numbers do not have.
     fn takes_events(&self) -> bool {
         true
     }

@@ -1,4 +1,4 @@
-//! Reading: read-only, beside a daemon that writes or without one.
+//! Reads the store: read-only, whether or not a daemon writes to it.
 
 use super::schema::{self, MINUTES, QUARTERS, Rollup, Tables};
 use crate::model::error::{Error, Result};
@@ -10,13 +10,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Seeking costs a few lookups a row for each series, scanning reads all series: this many times fewer are worth seeking.
+/// Seeking costs some lookups per time and series, scanning reads all series. Seeking is chosen if all series are at
+/// least this many times as many as the wanted ones.
 const SEEKS: i64 = 8;
 
-/// Series that a scan names in its statement; of more it reads all.
+/// Most series that a scan filters by in SQL; for more it reads all and filters here.
 const NAMED: usize = 100;
 
-/// Steps of SQLite's machine between two looks at the clock.
+/// SQLite instructions between two checks of the time limit.
 const STEPS: i32 = 10_000;
 
 /// A row of the table `series`.
@@ -32,7 +33,7 @@ pub struct Series {
     pub tags: String,
 }
 
-/// How finely a span is read.
+/// The resolution of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Grain {
     Raw,
@@ -50,10 +51,10 @@ pub struct Change {
     pub message: String,
 }
 
-/// One point, or what the points of a minute or quarter come to.
+/// One point, or a row of a rollup.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Summary {
-    /// Of the point, or the begin of the stretch.
+    /// The time of the point, or the start of the minute or quarter, in Unix seconds.
     pub time: i64,
     pub series: i64,
     pub n: i64,
@@ -63,17 +64,17 @@ pub struct Summary {
     pub last: Value,
 }
 
-/// How much there is.
+/// Size of the store.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Figures {
-    /// Of the file and its log.
+    /// Of the database and its log.
     pub bytes: u64,
     /// When the oldest point was, in Unix seconds.
     pub oldest: Option<i64>,
     pub series: i64,
 }
 
-/// The store as it was at one moment.
+/// The store as it was when it was opened.
 pub struct Reader {
     db: Connection,
     path: PathBuf,
@@ -81,7 +82,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// `None` where there is no file, or a writer has only just begun one.
+    /// `None` if there is no file, or a writer has only just created it.
     pub fn open(path: &Path) -> Result<Option<Reader>> {
         match fs::metadata(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -94,7 +95,7 @@ impl Reader {
                 Ok(true) => Ok(None),
                 _ => Err(Error::daemon(format!("{}: not a store of PuyPuy", path.display()))),
             },
-            Err(error) => Err(told(path, &error)),
+            Err(error) => Err(read_error(path, &error)),
         }
     }
 
@@ -116,10 +117,10 @@ impl Reader {
             })?;
             rows.collect::<rusqlite::Result<_>>()
         };
-        read().map_err(|error| told(&self.path, &error))
+        read().map_err(|error| read_error(&self.path, &error))
     }
 
-    /// Time of the newest point up to then, in Unix seconds; `None` when there is none.
+    /// Time of the newest point up to `until`, in Unix seconds; `None` if there is none.
     pub fn newest(&self, until: i64) -> Result<Option<i64>> {
         let read = || {
             let mut newest = None;
@@ -129,10 +130,10 @@ impl Reader {
             }
             Ok(newest)
         };
-        read().map_err(|error| told(&self.path, &error))
+        read().map_err(|error| read_error(&self.path, &error))
     }
 
-    /// Time of the oldest point within the span; `None` when there is none.
+    /// Time of the oldest point within the span, in Unix seconds; `None` if there is none.
     pub fn oldest(&self, span: &RangeInclusive<i64>) -> Result<Option<i64>> {
         let read = || {
             for since in self.parts(span) {
@@ -145,13 +146,13 @@ impl Reader {
             }
             Ok(None)
         };
-        read().map_err(|error| told(&self.path, &error))
+        read().map_err(|error| read_error(&self.path, &error))
     }
 
-    /// How much there is up to then.
+    /// The size of the store, with its oldest point up to `until`.
     pub fn figures(&self, until: i64) -> Result<Figures> {
         let series = self.db.query_row("SELECT count(*) FROM series", [], |row| row.get(0));
-        let series = series.map_err(|error| told(&self.path, &error))?;
+        let series = series.map_err(|error| read_error(&self.path, &error))?;
         let bytes = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
         Ok(Figures {
             bytes: bytes(&self.path).saturating_add(bytes(&log_of(&self.path))),
@@ -160,14 +161,14 @@ impl Reader {
         })
     }
 
-    /// From now on whatever is read ends with an error at that time.
+    /// Every read that is not finished at `until` fails.
     pub fn limit(&mut self, until: Instant) -> Result<()> {
         let limited = self.db.progress_handler(STEPS, Some(move || Instant::now() >= until));
-        limited.map_err(|error| told(&self.path, &error))
+        limited.map_err(|error| read_error(&self.path, &error))
     }
 
-    /// The points of these series (sorted by id) within the span, in order of time, summed up so far; what is not rolled up yet
-    /// comes in a finer grain.
+    /// Calls `each` for the points of these series (ids, sorted) within the span, in order of time. The newest points,
+    /// which are not rolled up yet, come in a finer resolution.
     pub fn read(
         &self,
         grain: Grain,
@@ -194,10 +195,10 @@ impl Reader {
             }
             Ok(())
         };
-        read().map_err(|error| told(&self.path, &error))
+        read().map_err(|error| read_error(&self.path, &error))
     }
 
-    /// The changes of level within the span, newest first, at most so many.
+    /// The changes of level within the span, newest first, at most `most`.
     pub fn changes(&self, span: RangeInclusive<i64>, most: usize) -> Result<Vec<Change>> {
         if !self.tables.has_events {
             return Ok(Vec::new());
@@ -210,10 +211,10 @@ impl Reader {
             let most = i64::try_from(most).unwrap_or(i64::MAX);
             rows.query_map([*span.start(), *span.end(), most], change)?.collect::<rusqlite::Result<_>>()
         };
-        read().map_err(|error| told(&self.path, &error))
+        read().map_err(|error| read_error(&self.path, &error))
     }
 
-    /// The newest change of each event up to then.
+    /// The newest change of each event up to `until`.
     pub fn newest_changes(&self, until: i64) -> Result<Vec<Change>> {
         if !self.tables.has_events {
             return Ok(Vec::new());
@@ -222,10 +223,10 @@ impl Reader {
             let newest = "SELECT max(time), name, level, message FROM event WHERE time <= ?1 GROUP BY name";
             self.db.prepare(newest)?.query_map([until], change)?.collect::<rusqlite::Result<_>>()
         };
-        read().map_err(|error| told(&self.path, &error))
+        read().map_err(|error| read_error(&self.path, &error))
     }
 
-    /// The rollups of that part which are read for this grain, the coarsest first.
+    /// The rollups of that part to read for this resolution, coarsest first.
     fn rollups(&self, grain: Grain, since: i64) -> Vec<&'static Rollup> {
         let has_quarters = self.tables.quarters.binary_search(&since).is_ok();
         match grain {
@@ -235,7 +236,7 @@ impl Reader {
         }
     }
 
-    /// The parts that may hold times of the span.
+    /// The parts that may contain times of the span.
     fn parts(&self, span: &RangeInclusive<i64>) -> Vec<i64> {
         let parts = &self.tables.parts;
         let ends = parts.iter().skip(1).copied().chain([i64::MAX]);
@@ -247,17 +248,17 @@ impl Reader {
     }
 }
 
-/// The rows of a table of points or rollups, and how one is read.
+/// A table of points or rollups, and how to read its rows.
 struct Rows {
     table: String,
-    /// Behind time and series.
+    /// The columns after time and series.
     columns: &'static str,
-    /// What a row of that time and series says, its columns counted from there on.
+    /// Reads the columns, which start at the given index, of a row with that time and series.
     read: fn(i64, i64, &Row, usize) -> rusqlite::Result<Summary>,
 }
 
 impl Rows {
-    /// Tells the rows of these series within the span, in order of time.
+    /// Calls `each` for the rows of these series within the span, in order of time.
     fn read(
         &self,
         db: &Connection,
@@ -298,7 +299,7 @@ impl Rows {
         Ok(())
     }
 
-    /// Goes from time to time by the key, and at each to the series asked for.
+    /// Goes from time to time by the primary key, and looks up each wanted series there.
     fn seek(
         &self,
         db: &Connection,
@@ -345,10 +346,10 @@ fn change(row: &Row) -> rusqlite::Result<Change> {
     Ok(Change { time: row.get(0)?, event: row.get(1)?, level, message: row.get(3)? })
 }
 
-/// A connection with an open read transaction, and the tables that it sees.
+/// A connection with an open read transaction, and the tables it sees.
 fn connect(path: &Path) -> rusqlite::Result<(Connection, Option<Tables>)> {
-    // Without a log nobody is writing, and `immutable` needs no right to make files beside this one. With a log that we may not
-    // index, what has reached the file itself is better than nothing.
+    // Without a log nobody is writing, and `immutable` needs no right to create files beside the database. If there is
+    // a log but we may not create its index, we read what is in the database already.
     match log_of(path).exists() {
         false => begin(path, "immutable=1"),
         true => begin(path, "mode=ro").or_else(|error| match error.sqlite_error_code() {
@@ -358,7 +359,7 @@ fn connect(path: &Path) -> rusqlite::Result<(Connection, Option<Tables>)> {
     }
 }
 
-/// The log of newest pages beside the file.
+/// The path of the write-ahead log.
 fn log_of(path: &Path) -> PathBuf {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
@@ -375,7 +376,7 @@ fn begin(path: &Path, mode: &str) -> rusqlite::Result<(Connection, Option<Tables
     Ok((db, tables))
 }
 
-fn told(path: &Path, error: &rusqlite::Error) -> Error {
+fn read_error(path: &Path, error: &rusqlite::Error) -> Error {
     let why = match error.sqlite_error_code() {
         Some(ErrorCode::OperationInterrupted) => "it took too long and was given up; ask for less".into(),
         _ => error.to_string(),

@@ -1,14 +1,16 @@
-//! What writer and readers know of the tables.
+//! The tables of the store, shared by its writer and readers.
 //!
-//! Points lie in *parts*, three tables for a stretch of time: `raw_<since>`, and their rollups `minute_<since>` and
-//! `quarter_<since>` (15 minutes). A part made by an earlier version has no quarters. The views `raw` and `minute` show all parts
-//! as one. A part goes as a whole, because dropping a table writes next to nothing, while deleting its rows would write every
-//! page of them twice.
+//! Points are stored in *parts*, each for a stretch of time and with three tables: `raw_<since>`, and the rollups
+//! `minute_<since>` and `quarter_<since>` (15 minutes). A part made by an earlier version has no quarters. The views
+//! `raw` and `minute` show all parts together. A part is dropped as a whole: dropping a table writes next to nothing,
+//! while deleting its rows would write each of its pages twice.
 //!
-//! *Invariant:* a part holds only points of times from its `since` up to the next part's; the oldest part also holds all that is
-//! older, and any part may hold points that were dated more than a day ahead when they came. A part begins at a minute, which may
-//! lie within a quarter: then both parts have a row of it, which are added up.
-//! *Invariant:* of a part, what is older than the newest row of a rollup is in that rollup; the rest is in the finer tables alone.
+//! *Invariant:* a part contains only points from its `since` up to the next part's. There are two exceptions: the
+//! oldest part also contains older points, and any part may contain points that were dated more than a day ahead when
+//! they came. A part begins at a minute, which may lie within a quarter; then both parts have a row for that quarter,
+//! and readers add them up.
+//! *Invariant:* within a part, everything older than the newest row of a rollup is in that rollup; what is newer is
+//! only in the finer tables.
 
 use rusqlite::{Connection, Row};
 
@@ -18,10 +20,10 @@ use rusqlite::types::ValueRef;
 /// `PuyP`, in the header of the file.
 pub const APPLICATION: i32 = 0x5075_7950;
 
-/// Goes up when a program that knows only the old schema must not write the new one.
+/// Is increased when a program that knows only the old schema must not write the new one.
 pub const VERSION: i32 = 1;
 
-/// Set before the first table is made; the pragmas after it belong to the file, too.
+/// Executed after the page size and journal mode are set, because these have to be set before the first table is made.
 pub const CREATE: &str = "
 CREATE TABLE series (
     id INTEGER PRIMARY KEY,
@@ -40,22 +42,22 @@ CREATE VIEW minutes AS
     FROM minute JOIN series ON series.id = minute.series;
 ";
 
-/// Changes of level of health events, which earlier versions did not keep.
+/// Changes of level of health events. Earlier versions did not have this table.
 pub const CREATE_EVENTS: &str = "
 CREATE TABLE IF NOT EXISTS event (
     time INTEGER NOT NULL, name TEXT NOT NULL, level INTEGER NOT NULL, message TEXT NOT NULL, PRIMARY KEY (time, name)
 ) WITHOUT ROWID;
 ";
 
-/// A rollup: what the points of a stretch of time come to, a row a series.
+/// A rollup: one row per series and stretch of time.
 pub struct Rollup {
-    /// Its tables are called so, with `_<since>` behind it.
+    /// The prefix of its tables, before `_<since>`.
     pub table: &'static str,
-    /// Seconds of a row.
+    /// Seconds per row.
     pub length: i64,
-    /// The tables that it is made from.
+    /// The prefix of the tables that it is computed from.
     pub source: &'static str,
-    /// A row's n, min, max, sum and last, by the columns of the source.
+    /// How n, min, max, sum and last are computed from the source's columns.
     columns: [&'static str; 5],
 }
 
@@ -74,17 +76,17 @@ pub const QUARTERS: Rollup = Rollup {
 };
 
 impl Rollup {
-    /// Begin of the stretch in which this time lies.
+    /// The start of the row for this time.
     pub fn begin(&self, time: i64) -> i64 {
         time.saturating_sub(time.rem_euclid(self.length))
     }
 
-    /// The last second of the stretch that begins then.
+    /// The last second of the row that starts at `begin`.
     pub fn end(&self, begin: i64) -> i64 {
         begin.saturating_add(self.length - 1)
     }
 
-    /// Makes the rows, of a part, of the stretch from ?1 to ?2.
+    /// SQL that computes a part's rows for the stretch from ?1 to ?2.
     pub fn make(&self, since: i64) -> String {
         let Rollup { table, source, columns: [n, min, max, sum, last], .. } = self;
         format!(
@@ -97,7 +99,7 @@ impl Rollup {
     }
 }
 
-/// The tables of the part that begins at this time.
+/// SQL that creates the tables of a part.
 pub fn create_part(since: i64) -> String {
     let rollup = |Rollup { table, .. }: &Rollup| {
         format!(
@@ -117,13 +119,13 @@ pub fn create_part(since: i64) -> String {
     )
 }
 
-/// Drops what there is of that part.
+/// SQL that drops the tables of a part.
 pub fn drop_part(since: i64) -> String {
     let drop = |table| format!("DROP TABLE IF EXISTS {table}_{since};");
     ["raw", MINUTES.table, QUARTERS.table].map(drop).concat()
 }
 
-/// The views over these parts, made anew.
+/// SQL that creates the views over these parts again.
 pub fn create_views(parts: &[i64]) -> String {
     let view = |name: &str, columns: &str| {
         let arms: Vec<_> = parts.iter().map(|since| format!("SELECT {columns} FROM {name}_{since}")).collect();
@@ -132,7 +134,7 @@ pub fn create_views(parts: &[i64]) -> String {
     view("raw", "time, series, value") + &view("minute", "time, series, n, min, max, sum, last")
 }
 
-/// Whether nothing has been made in it yet, as in the first moments of a store.
+/// Whether nothing has been created in it yet, as in the first moments of a store.
 pub fn is_empty(db: &Connection) -> rusqlite::Result<bool> {
     db.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| row.get(0))
 }
@@ -140,15 +142,16 @@ pub fn is_empty(db: &Connection) -> rusqlite::Result<bool> {
 /// The tables of a store.
 #[derive(Default)]
 pub struct Tables {
-    /// Where the parts begin, oldest first.
+    /// The starts of the parts, oldest first.
     pub parts: Vec<i64>,
-    /// Where the quarters begin, oldest first: of some parts, and of parts that an earlier version dropped.
+    /// The starts of the quarter tables, oldest first. Some parts have none, and some are left over from parts that an
+    /// earlier version dropped.
     pub quarters: Vec<i64>,
-    /// Whether it keeps events.
+    /// Whether it has the table of events.
     pub has_events: bool,
 }
 
-/// `None` when the tables are not those of a store.
+/// `None` if the tables are not those of a store.
 pub fn tables(db: &Connection) -> rusqlite::Result<Option<Tables>> {
     let mut names = db.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'")?;
     let names = names.query_map([], |row| row.get::<_, String>(0))?.collect::<rusqlite::Result<Vec<_>>>()?;
@@ -164,7 +167,7 @@ pub fn tables(db: &Connection) -> rusqlite::Result<Option<Tables>> {
     Ok(is_store.then(|| Tables { parts, quarters: begins(QUARTERS.table), has_events: has("event") }))
 }
 
-/// The number in this column. Integers and floats come back as what they were.
+/// The number in this column; integers and floats keep their type.
 pub fn number(row: &Row, column: usize) -> rusqlite::Result<Value> {
     match row.get_ref(column)? {
         ValueRef::Integer(number) => Ok(Value::Int(number)),

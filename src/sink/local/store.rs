@@ -1,6 +1,6 @@
-//! Writing: one transaction a batch, rollups of the minutes and quarters that are over, and what is too old or too much goes.
+//! Writes the store: one transaction per batch, rollups of finished minutes and quarters, expiry of old parts.
 //!
-//! Any trouble ends the [`Store`], so that what it remembers never differs from what the file holds.
+//! Any error ends the [`Store`], so that its memory never differs from the file.
 
 use super::events::Events;
 use super::schema::{self, APPLICATION, MINUTES, QUARTERS, Rollup, Tables, VERSION};
@@ -16,42 +16,43 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::time::Duration;
 
-/// Small pages: a batch changes a few pages and each is written whole, to the log and later to its place.
+/// Small pages: a batch changes only a few, and each is written whole, first to the log and later to the database.
 const PAGE: i64 = 512;
 
-/// A stretch of at least this share of the time to keep without a point is a gap: it makes nothing older.
+/// A stretch without points is a gap if it is at least 1/8 of the time to keep; a gap does not count towards the age of
+/// points.
 const GAPS: i64 = 8;
 
-/// Pages in the log before they are brought to their place: 1 MB.
+/// Pages in the log before it is checkpointed: 1 MB.
 const CHECKPOINT: i64 = 2000;
 
-/// A part spans this share of the time and holds this share of the bytes to keep.
+/// A part is full at 1/32 of the time or bytes to keep.
 const PARTS: i64 = 32;
 
-/// What a point takes in the file, with its share of a rollup: sizes a part.
+/// Estimated bytes per point in the file, with its share of the rollups; used to size a part.
 const BYTES_PER_POINT: i64 = 32;
 
-/// SQLite takes 500 tables in a view.
+/// SQLite allows 500 tables in a view.
 const MOST_PARTS: usize = 400;
 
 const MINUTE: i64 = MINUTES.length;
 const DAY: i64 = 86_400;
 
-/// How long another program's write may hold us up.
+/// How long we wait for another program's lock.
 const BUSY: Duration = Duration::from_secs(2);
 
 /// How much is kept.
 #[derive(Clone, Copy, Debug)]
-pub struct Keep {
+pub struct Retention {
     pub seconds: i64,
-    /// Of the database file; its log comes on top.
+    /// Size of the database file; its log is not included.
     pub bytes: i64,
 }
 
-/// Why a batch could not be stored. The texts of the last two are whole sentences.
+/// Why a batch could not be stored. The texts of `Later` and `Refused` are complete sentences.
 #[derive(Debug)]
 pub enum Trouble {
-    /// The file is not, or no longer, a database.
+    /// The file is no database, or is damaged.
     Damaged(String),
     Later(String),
     Refused(String),
@@ -60,9 +61,9 @@ pub enum Trouble {
 /// A stretch of time, see [`schema`].
 struct Part {
     since: i64,
-    /// One made by an earlier version has none.
+    /// A part made by an earlier version has none.
     has_quarters: bool,
-    /// Points in it; `None` until it is first written to.
+    /// Number of its points; `None` until it is first written to.
     points: Option<i64>,
 }
 
@@ -75,44 +76,45 @@ impl Part {
 /// A series that has its row.
 struct Known {
     id: i64,
-    /// No point of it lies in a part that begins after this time.
+    /// The series has no point in a part that begins after this time.
     until: i64,
 }
 
 /// The open file.
 pub struct Store {
     db: Connection,
-    /// Device and number of the file.
+    /// Device and inode of the file.
     inode: (u64, u64),
-    keep: Keep,
+    keep: Retention,
     known: HashMap<String, Known>,
     /// Oldest first.
     parts: Vec<Part>,
-    /// The newest minute of the previous batch: its rollup is still to be made. `None` before the first.
+    /// The newest minute of the previous batch, whose rollup is not made yet. `None` before the first batch.
     open: Option<i64>,
     events: Events,
 }
 
 impl Store {
-    /// Opens the file, or makes it with its folder.
-    pub fn open(path: &Path, keep: Keep) -> Result<Store, Trouble> {
+    /// Opens the file; creates it and its folder if they are missing.
+    pub fn open(path: &Path, keep: Retention) -> Result<Store, Trouble> {
         let inode = make_file(path)?;
         let (db, parts) = connect(path).map_err(|error| explain(path, &error))??;
         let events = Events::load(&db).map_err(|error| explain(path, &error))?;
         Ok(Store { db, inode, keep, known: HashMap::new(), parts, open: None, events })
     }
 
-    /// Whether the file of that name is still the one that was opened.
+    /// Whether the file at that path is still the one that was opened.
     pub fn is_at(&self, path: &Path) -> bool {
         fs::metadata(path).is_ok_and(|now| (now.dev(), now.ino()) == self.inode)
     }
 
-    /// Stores all of it or nothing, when the clock stands at `wall`. Says how many seconds were skipped, where the first
-    /// points after a gap are among these.
+    /// Stores all points or none. `wall` is the wall clock. Returns the length in seconds of the gap that these points
+    /// end, if they do.
     pub fn write(&mut self, points: &[Point], host: &str, wall: i64) -> rusqlite::Result<Option<i64>> {
         let times = points.iter().map(|point| point.time);
         let Some(oldest) = times.clone().min() else { return Ok(None) };
-        // Points further ahead than a day are a script's mistake: they lie with the others and make nothing older.
+        // A point that is more than a day ahead is a script's mistake: it is stored, but does not make other points
+        // older.
         let ahead = wall.saturating_add(DAY);
         let newest = times.filter(|time| *time <= ahead).max().unwrap_or(wall);
         let newest = minute_of(newest);
@@ -123,7 +125,7 @@ impl Store {
         };
         insert(&db, &mut self.parts, &mut self.known, points, host)?;
         self.events.take(&db, points)?;
-        // A batch out of the spool can be older than what is stored already.
+        // A batch from the spool can be older than what is stored already.
         let known = match self.open {
             Some(minute) => minute,
             None => newest_stored(&db, &self.parts, newest)?,
@@ -139,7 +141,7 @@ impl Store {
     }
 }
 
-/// Makes the file and its folder where they are missing, and proves that we may write it.
+/// Creates the file and its folder if they are missing, and checks that it can be written.
 fn make_file(path: &Path) -> Result<(u64, u64), Trouble> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(|error| refusal(folder, "make the folder of the store", &error))?;
@@ -155,7 +157,7 @@ fn make_file(path: &Path) -> Result<(u64, u64), Trouble> {
     Ok((file.dev(), file.ino()))
 }
 
-/// What the system refused, as something to wait for or something to be put right.
+/// An error of the system, as one to wait for or one to be resolved by a person.
 pub fn refusal(path: &Path, doing: &str, error: &io::Error) -> Trouble {
     use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
     let why = format!("{}: cannot {doing}: {error}", path.display());
@@ -167,7 +169,7 @@ pub fn refusal(path: &Path, doing: &str, error: &io::Error) -> Trouble {
     }
 }
 
-/// Opens the database, makes its tables where it has none yet, and tells its parts.
+/// Opens the database, creates its tables if it has none yet, and returns its parts.
 fn connect(path: &Path) -> rusqlite::Result<Result<(Connection, Vec<Part>), Trouble>> {
     let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     db.busy_timeout(BUSY)?;
@@ -221,7 +223,7 @@ fn connect(path: &Path) -> rusqlite::Result<Result<(Connection, Vec<Part>), Trou
     Ok(Ok((db, parts)))
 }
 
-/// Makes what an earlier version did not know of, and drops the quarters whose part it has dropped.
+/// Creates tables that an earlier version did not have, and drops quarters whose part it has dropped.
 fn bring_up(db: &Connection, Tables { parts, quarters, has_events }: &Tables) -> rusqlite::Result<()> {
     let orphans = quarters.iter().filter(|since| parts.binary_search(since).is_err());
     let mut sql: String = orphans.map(|since| format!("DROP TABLE {}_{since};", QUARTERS.table)).collect();
@@ -233,7 +235,7 @@ fn bring_up(db: &Connection, Tables { parts, quarters, has_events }: &Tables) ->
     bringing.commit()
 }
 
-/// What SQLite said, as what is to be done about it.
+/// An error of SQLite, with what to do about it.
 pub fn explain(path: &Path, error: &rusqlite::Error) -> Trouble {
     use rusqlite::Error::{FromSqlConversionFailure, InvalidColumnType, QueryReturnedNoRows};
     let why = format!("{}: {error}", path.display());
@@ -261,7 +263,7 @@ pub fn explain(path: &Path, error: &rusqlite::Error) -> Trouble {
     }
 }
 
-/// Whether the header's write version is one that SQLite writes; it takes any other for read-only.
+/// Whether the write version in the file's header is one that SQLite writes. It treats any other as read-only.
 fn is_writable_format(path: &Path) -> bool {
     fs::File::open(path)
         .and_then(|mut file| {
@@ -272,24 +274,24 @@ fn is_writable_format(path: &Path) -> bool {
         .unwrap_or(true)
 }
 
-/// Begin of the minute in which this time lies.
+/// The start of the minute of this time.
 fn minute_of(time: i64) -> i64 {
     MINUTES.begin(time)
 }
 
-/// Which part a time belongs to.
+/// The index of the part for a time.
 fn place(parts: &[Part], time: i64) -> usize {
     parts.partition_point(|part| part.since <= time).saturating_sub(1)
 }
 
-/// Begins a part at this minute where the one it would go to is full, and says where among the parts. Points later than
-/// `ahead` do not keep it from being begun.
+/// Makes a new part that begins at this minute, if the part for it is full, and returns its index. Points after `ahead`
+/// are ignored in that decision.
 fn make_part(
     db: &Connection,
     parts: &mut Vec<Part>,
     minute: i64,
     ahead: i64,
-    keep: Keep,
+    keep: Retention,
 ) -> rusqlite::Result<Option<usize>> {
     let mut at = place(parts, minute);
     if let Some(part) = parts.get_mut(at) {
@@ -310,7 +312,8 @@ fn make_part(
     Ok(Some(at))
 }
 
-/// Seconds between the newest point of the part before this one and its begin; `None` where no point is.
+/// Seconds between the newest point of the previous part and the start of this one; `None` if the previous part has no
+/// points.
 fn gap_before(db: &Connection, parts: &[Part], at: usize) -> rusqlite::Result<Option<i64>> {
     let before = at.checked_sub(1).and_then(|before| parts.get(before));
     let (Some(Part { since, .. }), Some(part)) = (before, parts.get(at)) else { return Ok(None) };
@@ -324,7 +327,7 @@ fn make_views(db: &Connection, parts: &[Part]) -> rusqlite::Result<()> {
     db.execute_batch(&schema::create_views(&parts))
 }
 
-/// Points in this part; counted once, then kept in mind.
+/// Number of points in this part; counted once, then updated.
 fn count(db: &Connection, part: &mut Part) -> rusqlite::Result<i64> {
     let points = match part.points {
         Some(points) => points,
@@ -352,7 +355,7 @@ fn insert(
         let reach = parts.get(at).map_or(point.time, |part| part.since.max(point.time));
         rows.push((at, point.time, identify(db, known, &mut key, &point, host, reach)?, point.value));
     }
-    // Stable: of two points of a series at one time the later wins.
+    // The sort is stable: of two points of a series at the same time the later one wins.
     rows.sort_by_key(|(_, time, id, _)| (*time, *id));
     for run in rows.chunk_by(|a, b| a.0 == b.0) {
         let Some(part) = run.first().and_then(|(at, ..)| parts.get_mut(*at)) else { continue };
@@ -372,7 +375,7 @@ fn cell(value: Value) -> Cell {
     }
 }
 
-/// Number of the point's series, which gets a row where it has none. `key` is scratch space.
+/// The id of the point's series, which is created if it is new. `key` is a scratch buffer.
 fn identify(
     db: &Connection,
     known: &mut HashMap<String, Known>,
@@ -388,7 +391,7 @@ fn identify(
     let tags_end = key.len();
     for text in [point.name.as_ref(), host, point.check_type.as_ref(), kind] {
         key.push_str(text);
-        // With their lengths, no two lists of texts make the same key.
+        // The lengths make the key unique for a list of texts.
         let _ = write!(key, "\0{}", text.len());
     }
     if let Some(series) = known.get(key.as_str())
@@ -425,7 +428,7 @@ fn write_tags(text: &mut String, tags: &Tags) {
     text.push('}');
 }
 
-/// The newest minute with points, as far as it is at most a day after this one: times further ahead are a clock's mistake.
+/// The newest stored minute, at most a day after `minute`: later times come from a wrong clock.
 fn newest_stored(db: &Connection, parts: &[Part], minute: i64) -> rusqlite::Result<i64> {
     let end = minute.saturating_add(DAY);
     let mut newest = minute;
@@ -437,8 +440,8 @@ fn newest_stored(db: &Connection, parts: &[Part], minute: i64) -> rusqlite::Resu
     Ok(newest)
 }
 
-/// Makes the rollups of the minutes that are over (the one that the previous batch left, and all that this batch came late for)
-/// and of their quarters.
+/// Makes the rollups of finished minutes (the one left open by the previous batch, and those for which late points
+/// came) and of their quarters.
 fn roll_up(db: &Connection, parts: &[Part], points: &[Point], newest: i64, open: Option<i64>) -> rusqlite::Result<()> {
     let mut minutes: BTreeSet<i64> = points.iter().map(|point| minute_of(point.time)).collect();
     match open {
@@ -468,14 +471,14 @@ fn roll_up(db: &Connection, parts: &[Part], points: &[Point], newest: i64, open:
     Ok(())
 }
 
-/// The parts that may hold minutes of that quarter, where they have quarters.
+/// The parts that may contain minutes of that quarter and have quarters.
 fn of_quarter(parts: &[Part], quarter: i64) -> impl Iterator<Item = &Part> {
     let places = place(parts, quarter)..=place(parts, QUARTERS.end(quarter));
     parts.get(places).unwrap_or_default().iter().filter(|part| part.keeps(&QUARTERS))
 }
 
-/// Whether a row of this begin has been rolled up, or one of the day after it: then points for it are late. Rollups further ahead
-/// come from a clock that was wrong, and do not count.
+/// Whether this row, or one of the following day, exists already: then points for it are late. Rollups further ahead
+/// come from a wrong clock and do not count.
 fn is_over(db: &Connection, parts: &[Part], rollup: &Rollup, begin: i64) -> rusqlite::Result<bool> {
     for Part { since, .. } in parts.iter().skip(place(parts, begin)).take(2).filter(|part| part.keeps(rollup)) {
         let later = format!("SELECT EXISTS (SELECT 1 FROM {}_{since} WHERE time BETWEEN ?1 AND ?2)", rollup.table);
@@ -486,7 +489,7 @@ fn is_over(db: &Connection, parts: &[Part], rollup: &Rollup, begin: i64) -> rusq
     Ok(false)
 }
 
-/// Begins of the rows, before this one, that a process before us, or one of an earlier version, did not come to make.
+/// The starts of rows before `before` that an earlier process, or an earlier version, has not made.
 fn forgotten(db: &Connection, parts: &[Part], rollup: &Rollup, before: i64) -> rusqlite::Result<Vec<i64>> {
     let Rollup { table, source, length, .. } = rollup;
     let mut begins = Vec::new();
@@ -503,18 +506,19 @@ fn forgotten(db: &Connection, parts: &[Part], rollup: &Rollup, before: i64) -> r
     Ok(begins)
 }
 
-/// Drops the oldest part, with the series that only it held, when all of it is too old at the time `now` or the file is too
-/// large; where what is left begins then. One at a time: a part is small enough to be dropped without a pause that anyone notices.
+/// Drops the oldest part, and the series that are only in it, if the whole part is too old at the time `now` or the
+/// file is too large. Returns the start of the oldest part that is left. One part at a time: it is small enough to be
+/// dropped without a noticeable pause.
 fn drop_oldest(
     db: &Connection,
     parts: &mut Vec<Part>,
     known: &mut HashMap<String, Known>,
     now: i64,
-    keep: Keep,
+    keep: Retention,
 ) -> rusqlite::Result<Option<i64>> {
     let [oldest, second, ..] = parts.as_slice() else { return Ok(None) };
     let (oldest, second) = (oldest.since, second.since);
-    // The gaps are looked for only where they can matter.
+    // Gaps are searched only if they can matter.
     let is_old = now.saturating_sub(second) >= keep.seconds && age(db, parts, now, keep)? >= keep.seconds;
     if !is_old && used(db)? <= keep.bytes {
         return Ok(None);
@@ -527,8 +531,8 @@ fn drop_oldest(
     Ok(Some(second))
 }
 
-/// Seconds since the end of the oldest part, without the gaps: a clock that jumps ahead makes nothing older.
-fn age(db: &Connection, parts: &[Part], now: i64, keep: Keep) -> rusqlite::Result<i64> {
+/// Seconds since the end of the oldest part, gaps not counted: a clock that jumps ahead makes no point older.
+fn age(db: &Connection, parts: &[Part], now: i64, keep: Retention) -> rusqlite::Result<i64> {
     let mut age = parts.get(1).map_or(0, |second| now.saturating_sub(second.since));
     for at in 2..=place(parts, now) {
         let gap = gap_before(db, parts, at)?.unwrap_or(0);
@@ -539,7 +543,7 @@ fn age(db: &Connection, parts: &[Part], now: i64, keep: Keep) -> rusqlite::Resul
     Ok(age)
 }
 
-/// Bytes of the file that hold something.
+/// Bytes of the file that are in use.
 fn used(db: &Connection) -> rusqlite::Result<i64> {
     let pragma = |name| db.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     Ok((pragma("page_count")? - pragma("freelist_count")?) * pragma("page_size")?)

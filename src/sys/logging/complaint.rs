@@ -1,35 +1,36 @@
-//! Repeated complaints folded: the first at once, repeats at growing gaps, then one line when it works again.
+//! Rate limit for repeated warnings: logged at once, then at growing intervals, then once when it works again.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-/// Waits between two lines about the same thing; the last one repeats. At most three lines come in the first minute.
+/// Intervals between two lines about the same thing; the last one repeats. So there are at most three lines in the
+/// first minute.
 const GAPS: [Duration; 3] = [Duration::from_secs(10), Duration::from_secs(30), Duration::from_secs(600)];
-/// Bounds of one subject whose text keeps changing or that keeps failing and recovering.
+/// Most lines about one subject whose text keeps changing, or that keeps failing and recovering.
 const PER_MINUTE: usize = 3;
 const PER_HOUR: usize = 12;
-/// Texts of one subject that are told apart.
+/// Most texts of one subject that are kept apart.
 const TEXTS: usize = 4;
-/// Stands for all texts of a server that is away.
+/// The common text for all failures of an unreachable server.
 const AWAY: &str = "is away";
-/// Lines about repeats of all subjects together.
+/// Most lines about repeats, for all subjects together.
 const REPEATS_PER_HOUR: usize = 100;
 const SUBJECTS: usize = 512;
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// What a complaint is about, which decides when it is told again.
+/// The kind of a fault; decides when it is logged again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultKind {
-    /// Other words are another fault and a line at once; repeats are lines at growing gaps.
+    /// A new text is a new fault and is logged at once; repeats are logged at growing intervals.
     Passing,
-    /// The same, and repeats are never lines.
+    /// A new text is a new fault and is logged at once; repeats are never logged.
     Lasting,
-    /// A server that cannot be talked with: refused, late and broken off are one fault.
+    /// A server that cannot be reached: all texts (refused, timed out, broken off) are one fault.
     Away,
 }
 
-/// Logs complaints as warnings, folded by [`Folding`].
+/// Logs warnings, limited by [`Folding`].
 #[derive(Default)]
 pub struct Complaint(Folding);
 
@@ -38,28 +39,29 @@ impl Complaint {
         Complaint::default()
     }
 
-    /// `subject` names what fails, as the line shall begin: a check, a sink, a mount.
+    /// `subject` is the start of the line, and names what fails: a check, a sink, a mount.
     pub fn complain(&mut self, subject: &str, message: &str, now: Instant) {
         if let Some(line) = self.0.complain(subject, message, now) {
             log::warn!("{line}");
         }
     }
 
-    /// The same of what lasts: its repeats are never lines.
+    /// The same for a fault of kind [`FaultKind::Lasting`].
     pub fn complain_once(&mut self, subject: &str, message: &str, now: Instant) {
         if let Some(line) = self.0.complain_of(FaultKind::Lasting, subject, message, now) {
             log::warn!("{line}");
         }
     }
 
-    /// To be called whenever the subject works; costs a look-up when nothing was wrong.
+    /// Call this whenever the subject works; costs a map look-up if nothing was wrong.
     pub fn recovered(&mut self, subject: &str, now: Instant) {
         if let Some(line) = self.0.recovered(subject, now) {
             log::info!("{line}");
         }
     }
 
-    /// To be called whenever the subject may begin, having missed ticks or not: it says nothing of whether it works.
+    /// Call this whenever the subject starts again, whether it had missed ticks or not: it does not say that the
+    /// subject works.
     pub fn returned(&mut self, subject: &str, now: Instant) {
         if let Some(line) = self.0.returned(subject, now) {
             log::info!("{line}");
@@ -67,43 +69,43 @@ impl Complaint {
     }
 }
 
-/// Decides which complaints become lines. Pure: time comes in as data. Holds at most 512 subjects, each forgotten when
-/// it was not heard of for an hour.
+/// Decides which warnings are logged. Pure: the time is an argument. Holds at most 512 subjects; each is forgotten
+/// after an hour without news.
 #[derive(Default)]
 pub struct Folding {
     subjects: HashMap<String, Subject>,
-    /// When lines about repeats were given, within the last hour.
+    /// When repeats were logged within the last hour.
     repeats: VecDeque<Instant>,
-    /// When a line said that there are too many subjects.
+    /// When a line last said that there are too many subjects.
     overflow: Option<Instant>,
 }
 
 struct Subject {
     failing: bool,
-    /// A line said that it fails, and none since that it works.
-    told: bool,
-    /// Begin of this failure, and complaints since.
+    /// A line said that it fails, and no later line that it works.
+    logged: bool,
+    /// When this failure began, and the number of warnings since.
     since: Instant,
     times: u64,
-    /// Complaints since the last line, and when that was.
+    /// Warnings since the last line, and when that was.
     held: u64,
     last: Instant,
-    /// Texts of this failure that were shown.
+    /// The texts of this failure that were logged.
     texts: Vec<String>,
     /// Index into `GAPS`.
     gap: usize,
-    /// When lines were given, within the last hour.
+    /// When lines about it were logged within the last hour.
     lines: VecDeque<Instant>,
     seen: Instant,
 }
 
 impl Folding {
-    /// The line to log, if this complaint shall be one.
+    /// The line to log, if this warning is to be logged.
     pub fn complain(&mut self, subject: &str, message: &str, now: Instant) -> Option<String> {
         self.complain_of(FaultKind::Passing, subject, message, now)
     }
 
-    /// The same of a fault of that kind.
+    /// The same for a fault of that kind.
     pub fn complain_of(&mut self, kind: FaultKind, subject: &str, message: &str, now: Instant) -> Option<String> {
         if !self.subjects.contains_key(subject) {
             if self.subjects.len() >= SUBJECTS && !self.make_room(now) {
@@ -125,16 +127,16 @@ impl Folding {
         entry.held += 1;
 
         let text = if kind == FaultKind::Away { AWAY } else { message };
-        let fresh = !entry.told || !entry.texts.iter().any(|known| known == text);
+        let fresh = !entry.logged || !entry.texts.iter().any(|known| known == text);
         let wait = GAPS.get(entry.gap).copied().unwrap_or_default();
         let is_time = repeats_left && now.saturating_duration_since(entry.last) >= wait;
         let due = fresh || (kind != FaultKind::Lasting && is_time);
-        if !due || !entry.may_speak(now) {
+        if !due || !entry.may_log(now) {
             return None;
         }
         let held = std::mem::take(&mut entry.held);
         let gap = now.saturating_duration_since(std::mem::replace(&mut entry.last, now));
-        entry.told = true;
+        entry.logged = true;
         entry.lines.push_back(now);
         if fresh {
             entry.gap = 0;
@@ -150,32 +152,32 @@ impl Folding {
         })
     }
 
-    /// The line to log, if the subject had complained in a line.
+    /// The line to log, if the failure was logged.
     pub fn recovered(&mut self, subject: &str, now: Instant) -> Option<String> {
         let (lasted, times) = self.end(subject, now)?;
         Some(format!("{subject}: works again after {lasted} ({times} failures)"))
     }
 
-    /// The line to log, if it was told in a line that the subject missed a tick.
+    /// The line to log, if missed ticks of the subject were logged.
     pub fn returned(&mut self, subject: &str, now: Instant) -> Option<String> {
         let (lasted, times) = self.end(subject, now)?;
         Some(format!("{subject}: is back after {lasted} ({times} ticks missed)"))
     }
 
-    /// Ends a failure: how long it lasted and how often it was met, if a line had told of it.
+    /// Ends a failure. Returns its length and the number of warnings, if it was logged.
     fn end(&mut self, subject: &str, now: Instant) -> Option<(String, u64)> {
         let entry = self.subjects.get_mut(subject).filter(|entry| entry.failing)?;
         entry.failing = false;
         entry.seen = now;
         entry.held = 0;
-        if !std::mem::take(&mut entry.told) {
+        if !std::mem::take(&mut entry.logged) {
             return None;
         }
         entry.lines.push_back(now);
         Some((length(now.saturating_duration_since(entry.since)), entry.times))
     }
 
-    /// Drops what was not heard of for an hour; whether that helped.
+    /// Forgets subjects without news for an hour. Returns whether there is room now.
     fn make_room(&mut self, now: Instant) -> bool {
         self.subjects.retain(|_, entry| now.saturating_duration_since(entry.seen) < HOUR);
         self.subjects.len() < SUBJECTS
@@ -194,7 +196,7 @@ impl Subject {
     fn new(now: Instant) -> Subject {
         Subject {
             failing: false,
-            told: false,
+            logged: false,
             since: now,
             times: 0,
             held: 0,
@@ -206,14 +208,14 @@ impl Subject {
         }
     }
 
-    fn may_speak(&mut self, now: Instant) -> bool {
+    fn may_log(&mut self, now: Instant) -> bool {
         let hour = within(&mut self.lines, HOUR, now);
         let minute = self.lines.iter().filter(|at| now.saturating_duration_since(**at) < MINUTE).count();
         minute < PER_MINUTE && hour < PER_HOUR
     }
 }
 
-/// Forgets instants older than that and counts the others.
+/// Removes instants older than `span`, and counts the others.
 fn within(instants: &mut VecDeque<Instant>, span: Duration, now: Instant) -> usize {
     while instants.front().is_some_and(|at| now.saturating_duration_since(*at) >= span) {
         instants.pop_front();
@@ -221,7 +223,7 @@ fn within(instants: &mut VecDeque<Instant>, span: Duration, now: Instant) -> usi
     instants.len()
 }
 
-/// `40 s`, `10 min`, `3 h`: as exact as a reader needs it.
+/// `40 s`, `10 min`, `3 h`: rounded for a reader.
 fn length(span: Duration) -> String {
     match span.as_secs() {
         seconds @ 0..=119 => format!("{seconds} s"),

@@ -1,6 +1,6 @@
-//! The log: one line a message in local time, into a file that is rotated by age and reopened on demand.
+//! The log: one line per message in local time, in a file that is rotated by age and reopened on demand.
 //!
-//! `rotating.rs` is the file, `complaint.rs` keeps what happens again and again from filling it.
+//! `rotating.rs` is the file; `complaint.rs` limits repeated lines.
 
 mod complaint;
 mod rotating;
@@ -17,19 +17,19 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-/// Longer messages are cut: a line is one write, and nobody reads more.
+/// Longest line in bytes; a longer message is cut, so that a line is always a single write.
 const LONGEST: usize = 8 * 1024;
 
 static REOPEN: AtomicBool = AtomicBool::new(false);
-/// What takes the place of the file at the next line.
+/// The file that replaces the current one at the next line.
 static NEXT: Mutex<Option<RotatingFile>> = Mutex::new(None);
 static LOST: AtomicU64 = AtomicU64::new(0);
 
-/// Opens the log file, missing folders included, and makes it the log of this process. With `echo` every line also goes
-/// to stderr. Fails when the file cannot be opened or the process has a log already.
+/// Opens the log file, makes missing folders, and installs it as the log of this process. With `echo` every line also
+/// goes to stderr. Fails if the file cannot be opened or the process has a log already.
 pub fn start(file: &Path, rotation: Rotation, level: LevelFilter, echo: bool) -> Result<()> {
     let file = RotatingFile::open(file, rotation, echo)?;
-    // The line is made here; simplelog adds nothing but its end.
+    // The whole line is made in [`line`]; simplelog only adds the newline.
     let bare = ConfigBuilder::new()
         .set_max_level(LevelFilter::Off)
         .set_time_level(LevelFilter::Off)
@@ -43,36 +43,36 @@ pub fn start(file: &Path, rotation: Rotation, level: LevelFilter, echo: bool) ->
     std::panic::set_hook(Box::new(|panic| {
         let thread = thread::current();
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        log::error!("thread {} panicked at {place}: {}", thread.name().unwrap_or("?"), said(panic.payload()));
+        log::error!("thread {} panicked at {place}: {}", thread.name().unwrap_or("?"), panic_message(panic.payload()));
     }));
     Ok(())
 }
 
-/// What a panic said, as far as it said it in words.
-fn said(payload: &dyn std::any::Any) -> &str {
+/// The message of a panic, if it is text.
+fn panic_message(payload: &dyn std::any::Any) -> &str {
     match payload.downcast_ref::<&str>() {
         Some(text) => text,
         None => payload.downcast_ref::<String>().map_or("no message", String::as_str),
     }
 }
 
-/// Has the log go on in another file, or with another rotation, from the next line on.
+/// Continues the log in another file, or with another rotation, from the next line on.
 pub fn go_on_in(file: RotatingFile) {
     *NEXT.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
 }
 
-/// Makes the next line open the file anew: for logrotate, by SIGHUP.
+/// Reopens the file at the next line: for logrotate, by SIGHUP.
 pub fn reopen() {
     REOPEN.store(true, Ordering::Relaxed);
 }
 
-/// Lines that could not be written, for example to a full disk, since the start.
+/// Number of lines since the start that could not be written, for example because the disk was full.
 pub fn lost_lines() -> u64 {
     LOST.load(Ordering::Relaxed)
 }
 
-/// A line without its end. Everything that could begin another line or move a terminal's cursor becomes a blank, since
-/// messages quote what foreign servers answered.
+/// A line without its newline. Characters that could begin another line or move a terminal's cursor become spaces,
+/// because messages quote answers of other servers.
 pub fn line(seconds: i64, level: Level, message: &str) -> String {
     let mut line = clock::local(seconds);
     line.push(' ');
@@ -88,8 +88,8 @@ pub fn line(seconds: i64, level: Level, message: &str) -> String {
     line
 }
 
-/// Makes the lines before simplelog takes its lock, so that a `Display` that panics cannot poison the log for all
-/// threads, and keeps the chatter of libraries out.
+/// Formats lines before simplelog takes its lock, so that a `Display` that panics cannot poison the log for all
+/// threads. Also drops info and debug messages of libraries.
 struct Lines<L>(L);
 
 impl<L: Log> Log for Lines<L> {

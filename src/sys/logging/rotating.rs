@@ -1,4 +1,4 @@
-//! The file behind the log: whole lines in one write each, rotated as Python's TimedRotatingFileHandler does it.
+//! The log file: each line in a single write, rotated like Python's TimedRotatingFileHandler.
 
 use super::{LOST, NEXT, REOPEN};
 use crate::model::error::{Error, Result};
@@ -13,37 +13,37 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, UNIX_EPOCH};
 
-/// When a new file is begun and how many old ones stay.
+/// When a new file is begun, and how many old ones are kept.
 #[derive(Clone, Copy, Debug)]
 pub struct Rotation {
     /// `None`: never.
     pub every: Option<Duration>,
-    /// Old files kept; 0: all of them.
+    /// Number of old files kept; 0: all of them.
     pub backups: usize,
 }
 
-/// A `Write` that collects to the end of a line and then writes it at once. It never fails: lines that the disk refuses
-/// are counted, and the first line that it takes again says how many are missing.
+/// A `Write` that collects bytes up to a newline and then writes the line at once. It never fails: lines that the disk
+/// refuses are counted, and the next line that can be written says how many are missing.
 pub struct RotatingFile {
     path: PathBuf,
     file: File,
     /// Seconds; 0: never.
     every: i64,
     backups: usize,
-    /// When the file is due, in seconds since 1970.
+    /// When the next rotation is due, in seconds since 1970.
     due: i64,
     line: Vec<u8>,
     echo: bool,
     /// Lines lost since the last one that was written.
     lost: u64,
-    /// The last write left part of a line.
+    /// The last write wrote only a part of its line.
     torn: bool,
     rotation_failed: bool,
 }
 
 impl RotatingFile {
-    /// Opens or makes the file (mode 0640) and the folders above it. With `echo` lines also go to stderr.
-    /// The age of a file that is there already counts from its last change.
+    /// Opens or makes the file (mode 0640) and the folders above it. With `echo` lines also go to stderr. The age of an
+    /// existing file counts from its last change.
     pub fn open(path: &Path, rotation: Rotation, echo: bool) -> Result<RotatingFile> {
         let file = open(path).map_err(Error::file("open the log file", path))?;
         let every = rotation.every.map_or(0, |every| i64::try_from(every.as_secs().max(1)).unwrap_or(i64::MAX));
@@ -112,7 +112,7 @@ impl RotatingFile {
         LOST.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A line of the log about itself. The log's own lock is held here, so that it cannot go the usual way.
+    /// Writes a line about the log itself, bypassing the log, whose lock is held here.
     fn remark(&self, now: i64, message: &str) {
         let mut line = super::line(now, Level::Warn, message);
         line.push('\n');
@@ -132,7 +132,7 @@ impl RotatingFile {
         }
     }
 
-    /// The old file is named after the beginning of its interval. What fails leaves the log in the file it is in.
+    /// Renames the file after the start of its interval. If that fails, the log stays in the current file.
     fn rotate(&mut self, now: i64) {
         let begun = self.due.saturating_sub(self.every);
         self.due = now.saturating_add(self.every);
@@ -164,7 +164,7 @@ impl RotatingFile {
         }
     }
 
-    /// A free name: where summer time ends, two hours have the same one.
+    /// A free name: when daylight saving ends, two hours have the same one.
     fn backup_name(&self, begun: i64) -> io::Result<PathBuf> {
         for seconds in begun..begun.saturating_add(100) {
             let mut name = OsString::from(&self.path);
@@ -218,7 +218,7 @@ fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).mode(0o640).open(path)
 }
 
-/// One write(2): a crash or another writer cannot come between the halves of a line.
+/// A single write(2), so that neither a crash nor another writer can split a line.
 fn write_once(mut file: &File, line: &[u8]) -> io::Result<usize> {
     loop {
         match file.write(line) {
@@ -228,7 +228,7 @@ fn write_once(mut file: &File, line: &[u8]) -> io::Result<usize> {
     }
 }
 
-/// Whether that is `2026-01-31_12-00-00`.
+/// Whether the text has the form `2026-01-31_12-00-00`.
 fn is_stamp(text: &str) -> bool {
     text.len() == 19
         && text.bytes().zip(b"0000-00-00_00-00-00").all(|(byte, like)| match like {

@@ -1,37 +1,37 @@
-// The page of PuyPuy: asks the daemon how it is and for its numbers, and draws them.
-// In this order: state, fetching, units, scales, lines, drawing, cards, cursor, lists, range and keys, search, live.
-// What comes from the daemon becomes text by textContent and setAttribute, never HTML.
+// The page of PuyPuy: fetches the daemon's state and numbers, and draws them.
+// Sections: state, fetching, units, scales, lines, drawing, cards, cursor, lists, range and keys, search, live.
+// Texts from the daemon are only inserted with textContent and setAttribute, never as HTML.
 
 // ---- State ----
 
 const SPANS = [["15 min", 900], ["1 h", 3600], ["6 h", 21600], ["24 h", 86400], ["7 days", 604800]];
-const [SHORTEST, LONGEST] = [30, 40 * 86400]; // seconds of a range
-const COLUMNS = 360; // of a chart
-const SERIES = 60; // of a question, at most
-const LINES = 8; // of a chart, each in a colour of its own
-const FOUND = 24; // charts of a search
+const [SHORTEST, LONGEST] = [30, 40 * 86400]; // limits of a range in seconds
+const COLUMNS = 360; // columns per chart
+const SERIES = 60; // most series per request
+const LINES = 8; // most lines per chart, because each needs its own colour
+const FOUND = 24; // most charts in search results
 
 const state = {
   status: null, // the newest /api/status
   events: { events: [], open: [] },
   series: [],
-  newest: new Map(), // id of a series: its newest number, for the tiles
-  span: 3600, // seconds up to now
-  zoom: null, // or from and to
-  view: null, // what the charts show: a new object for each range that is asked for
-  data: new Map(), // id of a series: its columns in the view
+  newest: new Map(), // newest number by series id, for the tiles
+  span: 3600, // length of the range in seconds, up to now
+  zoom: null, // [from, to] of a fixed range instead
+  view: null, // the range that the charts show; a new object for each new range
+  data: new Map(), // columns within the view, by series id
   find: "",
   paused: false,
   cursor: null, // the time under the pointer
-  marked: null, // two times, while the pointer drags
-  failure: "", // what was said when the daemon last did not answer
-  most: SERIES, // of a question; less where the store needs too long for them
-  answered: 0, // the time of the newest answer
-  ahead: 0, // seconds that the clock of the host is before this one
+  marked: null, // [from, to] while the pointer drags
+  failure: "", // error of the last request, empty if it succeeded
+  most: SERIES, // most series per request now; fewer if the store is slow
+  answered: 0, // host time of the newest answer
+  ahead: 0, // seconds by which the host's clock is ahead of the browser's
 };
-const byName = new Map(); // the series of each metric
+const byName = new Map(); // series by metric name
 let cards = [];
-let tiles = []; // charts that feed one, with their groups
+let tiles = []; // the charts of the tiles, with their groups
 
 const byId = (id) => document.getElementById(id);
 const now = () => Date.now() / 1000 + state.ahead;
@@ -57,7 +57,7 @@ async function askStatus() {
   const known = JSON.stringify([store?.series, started, host, charts]);
   if (known !== state.known) {
     state.series = hasStore() ? (await ask("/api/series")).series : [];
-    for (const { tags } of state.series) Object.setPrototypeOf(tags, null); // a tag may be named as what all objects have
+    for (const { tags } of state.series) Object.setPrototypeOf(tags, null); // a tag may have the name of a built-in property
     state.known = known;
     arrange();
   }
@@ -71,7 +71,7 @@ async function askTiles() {
   }
 }
 
-// What the cards in sight lack: the whole view of some series, the newest columns of the others.
+// Fetches what visible cards lack: the whole view for some series, only the newest columns for others.
 async function askPoints() {
   const { view } = state;
   if (isLive()) moveView(view);
@@ -101,7 +101,7 @@ function moveView(view) {
   if (view.step) view.begin = Math.floor(view.from / view.step) * view.step;
 }
 
-// Puts an answer into the columns of the view; NaN is where nothing came.
+// Stores an answer in the columns of the view; NaN means no value.
 function keep(view, answer, ids) {
   const { from, step } = answer;
   if (!view.step) Object.assign(view, { step, begin: from, count: Math.ceil((view.to - from) / step) + 1 });
@@ -129,7 +129,7 @@ const DECIMAL = ["", "k", "M", "G", "T", "P", "E"];
 const SECONDS = new Map([["ns", 1e-9], ["us", 1e-6], ["µs", 1e-6], ["ms", 1e-3], ["s", 1]]);
 const SHORT = new Map([["bytes", "B"], ["bytes/s", "B/s"], ["%", "%"], ["1/s", "/s"]]);
 const isBytes = (unit) => /^(bytes|KiB)(\/s)?$/.test(unit);
-// What is said once in the title, because it is too long to stand behind each number.
+// A unit that is too long to repeat after each number, so it is shown once in the title; otherwise empty.
 const longUnit = (unit) => (SHORT.has(unit) || SECONDS.has(unit) || isBytes(unit) ? "" : unit);
 
 function show(value, unit) {
@@ -169,7 +169,7 @@ const dayOf = timeFormat({ weekday: "short", day: "numeric" });
 const dateOf = timeFormat({ ...MINUTE, second: "2-digit", day: "numeric", month: "short" });
 const momentOf = (time) => (dayOf(time) === dayOf(now()) && now() - time < 86400 ? secondOf(time) : dateOf(time));
 
-// As GMT+2, of the name of a zone or of UTC+2.
+// The offset, such as GMT+2, of a zone's name or of UTC+2.
 function offsetOf(timeZone) {
   try {
     const format = new Intl.DateTimeFormat("en-GB", { timeZone, timeZoneName: "shortOffset" });
@@ -183,7 +183,7 @@ function offsetOf(timeZone) {
 
 const TICKS = [5, 10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800];
 
-// The least round number that is not below this one.
+// The smallest round number that is at least `rough`.
 function roundUp(rough, unit) {
   const time = unit === "s" && rough > 30 && TICKS.find((step) => step >= rough);
   if (time) return time;
@@ -193,7 +193,7 @@ function roundUp(rough, unit) {
   return isBytes(unit) && round === 1000 * scale ? 1024 * scale : round;
 }
 
-// From zero, but for a level of bytes that moves little.
+// The scale starts at zero, except for a size in bytes that varies little.
 function valueScale({ full, unit, stacked }, low, high) {
   if (full && high <= full * 1.001) return { low: low < 0 ? -full : 0, high: full, step: full < 10 ? 1 : full / 4 };
   const movesLittle = unit === "bytes" && !stacked && low > 0 && high > low && high - low < high / 10;
@@ -203,7 +203,7 @@ function valueScale({ full, unit, stacked }, low, high) {
   return { low: Math.floor(low / step) * step, high: Math.ceil(high / step) * step, step };
 }
 
-// Times at which the clock of this browser is round, and what it says then.
+// Times that are round in the browser's time zone, with their labels.
 function timeTicks({ from, to }, most) {
   const step = TICKS.find((each) => (to - from) / each <= most) ?? LONGEST;
   const zone = (time) => new Date(time * 1000).getTimezoneOffset() * -60;
@@ -217,7 +217,7 @@ function timeTicks({ from, to }, most) {
 
 // ---- Lines ----
 
-// A name with {braces} stands for all that have something in their place.
+// A pattern in {braces} stands for any text in a metric's name.
 function isLike(pattern, name) {
   const [first, ...rest] = pattern.split(/\{[^}]*\}/);
   if (!rest.length) return name === pattern;
@@ -225,7 +225,7 @@ function isLike(pattern, name) {
 }
 const like = (pattern) => (byName.has(pattern) ? [pattern] : pattern.includes("{") ? [...byName.keys()].filter((name) => isLike(pattern, name)) : []);
 
-// The lines of a chart by the series that there are, in groups of one colour and one entry in the legend.
+// The lines of a chart from its existing series; each group has one colour and one legend entry.
 function groupsOf(chart) {
   const [above, below] = [chart.metrics, chart.below ?? []].map((names) => names.flatMap(like));
   const lines = new Map();
@@ -249,8 +249,8 @@ function belongs(chart, { id, tags }) {
 }
 
 function group(chart, lines, names) {
-  const isPair = chart.below && chart.each; // both halves of one thing have one colour
-  // Of one line all tags are told, of several those in which they differ.
+  const isPair = chart.below && chart.each; // a value above and one below the axis share a colour
+  // A single line's label has all its tags; several lines' labels only the tags in which they differ.
   const isOwn = (tag) => tag !== chart.each && !Object.hasOwn(chart.only ?? {}, tag);
   const tells = (tag) => isOwn(tag) && (lines.length === 1 || lines.some((line) => line.tags[tag] !== lines[0].tags[tag]));
   const tags = chart.sum ? [] : [...new Set(lines.flatMap((line) => Object.keys(line.tags)))].filter(tells);
@@ -268,7 +268,7 @@ function group(chart, lines, names) {
 
 const idsOf = (groups) => groups.flatMap((each) => each.lines.flatMap((line) => line.series.map(({ id }) => id)));
 
-// Names without the words that all begin or end with.
+// Names without their common first and last words.
 function shortNames(names) {
   const words = names.map((name) => name.split("_"));
   const isCommon = (place) => names.length > 1 && words.every((own) => own.length > 1 && own.at(place) === words[0].at(place));
@@ -277,7 +277,7 @@ function shortNames(names) {
   return new Map(names.map((name, place) => [name, words[place].join(" ")]));
 }
 
-// The numbers of a series as they are drawn: of a counter its change per second, none where it began anew.
+// The numbers of a series as they are drawn: for a counter its change per second, with no value after a reset.
 function numbersOf({ id, kind }) {
   const numbers = state.data.get(id);
   if (kind !== "counter") return numbers;
@@ -291,8 +291,8 @@ function numbersOf({ id, kind }) {
   return { avg: rates, min: rates, max: rates };
 }
 
-// The sum of several. How high it rose is not known, but it rose as high as when one was at its highest and the others at
-// their mean.
+// The sum of several series. Its exact extremes are unknown; it reached at least the value at which one series was at its
+// extreme and the others at their mean.
 function addUp(all) {
   if (all.length === 1) return all[0];
   const sum = { avg: [], min: [], max: [] };
@@ -306,7 +306,7 @@ function addUp(all) {
   return sum;
 }
 
-// How far apart two columns may be and still be joined: a check that runs seldom leaves some between any two.
+// How many columns apart two values may be and still be joined: a check with a long period leaves columns empty.
 function reachOf(values, chart) {
   let [least, last] = [Infinity, -Infinity];
   values.forEach((value, i) => {
@@ -318,7 +318,7 @@ function reachOf(values, chart) {
   return 1.5 * Math.max(least, Math.ceil(period / state.view.step));
 }
 
-// The columns with a number, in stretches without a gap.
+// The indices of columns with a value, split at gaps.
 function stretches(values, reach) {
   const all = [];
   let last = -Infinity;
@@ -333,7 +333,7 @@ function stretches(values, reach) {
 
 const extremes = (values) => values.reduce(([low, high], value) => (Number.isNaN(value) ? [low, high] : [Math.min(low, value), Math.max(high, value)]), [Infinity, -Infinity]);
 
-// The number of a column, or the one before it that still counts there.
+// The value in a column, or the last one before it that is still near enough.
 function valueAt(line, place) {
   for (let i = place; i >= 0 && place - i < line.reach; i--) if (!Number.isNaN(line.avg[i])) return line.avg[i];
   return NaN;
@@ -341,7 +341,7 @@ function valueAt(line, place) {
 
 // ---- Drawing ----
 
-// Makes the children of a node what the list says, [tag, attributes, text or children] each, and keeps the nodes that are there.
+// Updates the children of a node to match a list of [tag, attributes, text or children]; reuses existing nodes.
 function fill(parent, items) {
   items.forEach(([tag, attributes = {}, content], place) => {
     let node = parent.children[place];
@@ -364,7 +364,7 @@ function set(node, attributes) {
   }
 }
 
-// The groups that are drawn, with their numbers: all that have some, or those with the largest.
+// The groups to draw, with their numbers: all that have values, but at most the LINES largest.
 function choose(card) {
   const full = card.groups.map(({ label, lines }) => {
     const own = lines.map((line) => ({ ...line, ...addUp(line.series.map(numbersOf)) }));
@@ -381,7 +381,7 @@ function choose(card) {
   return there.filter((each) => card.chosen.has(each.label));
 }
 
-// A chart that cannot be drawn costs no other.
+// An error in one chart must not stop the others.
 function draw(card) {
   if (!card.ids.every((id) => state.data.has(id))) return;
   try {
@@ -427,7 +427,7 @@ const newest = (line) => valueAt({ ...line, reach: line.reach + 3 }, line.avg.le
 
 const points = ({ view, x, y }, values, side, places) => places.map((i) => `${x(middle(view, i))} ${y(values[i] * side)}`).join("L");
 
-// The round end of a line without length makes a dot of a stretch of one column.
+// h0 adds a line of length zero, whose round cap shows a single column as a dot.
 const linePath = (picture, line, values) => stretches(values, line.reach).map((places) => `M${points(picture, values, line.side, places)}h0`).join("");
 
 function areaPath(picture, line, upper, lower) {
@@ -440,7 +440,7 @@ function path(card, kind, { color }, d) {
   return ["path", { class: `${kind} c${color}${isDim ? " dim" : ""}`, d }];
 }
 
-// A line, and how far its columns reach: a band where the line is alone on its side, else the highest as a thin line.
+// A line with its extremes: as a band if it is the only line on its side of the axis, otherwise its maxima as a thin line.
 function curve(card, line) {
   const { picture } = card;
   const shapes = [path(card, "line", line, linePath(picture, line, line.avg))];
@@ -450,7 +450,7 @@ function curve(card, line) {
   return shapes;
 }
 
-// Lines on top of each other, and how high the sum rose.
+// Stacked lines, and the maxima of their sum as a line.
 function stack(card) {
   const { picture } = card;
   const { total } = picture;
@@ -465,12 +465,12 @@ function stack(card) {
   return rises ? [...shapes, path(card, "top", total, linePath(picture, total, total.max))] : shapes;
 }
 
-// Where nothing of the chart came.
+// Rectangles where none of the chart's lines has values.
 function gaps({ chart, picture: { lines, view, box, x } }) {
   const isThere = lines[0].avg.map((_, i) => (lines.some((line) => !Number.isNaN(line.avg[i])) ? 1 : NaN));
   const reach = reachOf(isThere, chart);
   const there = stretches(isThere, reach).flatMap((places) => [middle(view, places[0]), middle(view, places.at(-1))]);
-  // The newest columns may still be on their way.
+  // The values of the newest columns may not have been stored yet.
   const edges = [view.from, ...there, Math.max(view.to - 2 * view.step, there.at(-1))];
   const shapes = [];
   for (let i = 0; i < edges.length; i += 2) {
@@ -503,7 +503,7 @@ function grid({ chart, picture: { view, box, x, y, lines } }, labels) {
 
 const isOf = (chart) => ({ event }) => chart.events?.some((pattern) => isLike(pattern, event));
 
-// The times in which events of a chart were not OK.
+// The periods in which an event of a chart was not OK.
 function flagsOf(chart) {
   const flags = [];
   const begun = new Map();
@@ -523,7 +523,7 @@ function bar({ x }, { level, from, to }) {
 
 // ---- Cards ----
 
-const owners = new WeakMap(); // of nodes: their card
+const owners = new WeakMap(); // card by DOM node
 const sight = new IntersectionObserver((seen) => {
   for (const { target, isIntersecting } of seen) owners.get(target).isNear = isIntersecting;
   refresh();
@@ -554,7 +554,7 @@ function makeCard(chart) {
   return card;
 }
 
-// The sections of charts, made anew around the cards that are still wanted.
+// Rebuilds the sections of charts; reuses cards that are still needed.
 function arrange() {
   const { status, series } = state;
   const own = series.filter((each) => each.host === status.host);
@@ -591,7 +591,7 @@ function place(section, title, charts, old) {
   cards.push(...own);
 }
 
-// A chart for each metric that no other is about.
+// A chart for each metric that is in no other chart.
 function unclaimed(charts) {
   const claimed = new Set(charts.flatMap((chart) => [...chart.metrics, ...(chart.below ?? [])].flatMap(like)));
   return [...byName.keys()].filter((name) => !claimed.has(name) && name !== "health_status").sort().map(chartOf);
@@ -627,7 +627,7 @@ function followPointer(card) {
     if (marked) go({ zoom: marked });
   });
   follow("pointercancel", () => (start = state.marked = null));
-  // A finger that is lifted leaves the cursor where it was.
+  // On touch screens the cursor stays when the finger is lifted.
   follow("pointerleave", (event) => event.pointerType === "mouse" && !start && setCursor(null));
   follow("dblclick", undo);
   const stress = (event) => {
@@ -668,7 +668,7 @@ function drawCursor(card) {
   card.said.textContent = isIn ? saidAt(card, column, only, value) : only ? `${only.label} ${value(only)}` : "";
 }
 
-// The time, and the line under the pointer from its lowest to its highest.
+// The caption: the time, and the line under the pointer with its lowest and highest value.
 function saidAt({ picture, chart }, column, only, value) {
   const time = momentOf(picture.view.begin + column * picture.view.step);
   const distance = (line) => Math.abs(picture.y(valueAt(line, column) * line.side) - state.height) || 0;
@@ -679,7 +679,7 @@ function saidAt({ picture, chart }, column, only, value) {
   return `${time} · ${line.label} ${value(line)}${low === high ? "" : ` (${low} to ${high})`}`;
 }
 
-// The cursor of a chart that has the focus, some columns further, and told aloud.
+// Moves the cursor of the focused chart by some columns, and announces the values to screen readers.
 function stepCursor(card, columns) {
   const { view, lines } = card.picture;
   const time = clamp((state.cursor ?? view.to) + columns * view.step, view.from, view.to);
@@ -691,13 +691,13 @@ function stepCursor(card, columns) {
 
 // ---- Lists ----
 
-const STATES = { fault: "warning", late: "warning", off: "warning", waiting: "quiet", ok: "good" }; // the worst first
+const STATES = { fault: "warning", late: "warning", off: "warning", waiting: "quiet", ok: "good" }; // worst first
 const isTroubled = (check) => STATES[check.state] === "warning";
 const levelClass = (level) => (level === "OK" ? "good" : level.toLowerCase());
 
 const bare = (level, message) => message.replace(`${level}: `, "");
 
-// What is not well, the worst first.
+// Current problems, worst first.
 function troubles() {
   const { sink, checks } = state.status;
   const all = state.events.open.map(({ event, level, message }) => ({ level, what: event, why: bare(level, message) }));
@@ -734,14 +734,14 @@ function showStatus() {
   byId("foot").textContent = `PuyPuy ${status.version}. Times are in the zone of this browser, ${own}${own === other ? "" : `; the host has ${other}`}.`;
 }
 
-// Why there are no charts, where there are none.
+// Why there are no charts; empty if there are some.
 function note({ sink, checks, period }) {
   if (!hasStore()) return `The charts are where the numbers go: in ${sink.type}. With tsdtype = Local in config.ini this page would draw them itself.`;
   if (!checks.length) return "./puypuy.sh list shows what can be watched, and ./puypuy.sh enable check_memory switches a check on at the next tick.";
   return state.series.length ? "" : `No numbers yet: the first come at the next tick, changes per second one tick later. The period is ${duration(period)}.`;
 }
 
-// Title of each tile, and how its number and the line below it are made of the newest numbers of its chart.
+// Name and title of each tile; the function makes its number and the line below it from the newest numbers of its chart.
 const TILES = [
   ["cpu", "CPU", ([first]) => [first]],
   ["memory", "Memory", ([first, second]) => [first, second && `${second.label} ${second.text}`]],
@@ -768,7 +768,7 @@ function showTiles() {
     return [title, number.text, more ?? "", worst ?? "", name];
   });
   const boot = tiles.filter((each) => each.chart.tile === "uptime").flatMap(newestOf)[0]?.value;
-  const begun = boot > 1e9 ? boot : now() - (boot ?? now() - status.started); // the time of the start, or how long ago it was
+  const begun = boot > 1e9 ? boot : now() - (boot ?? now() - status.started); // `boot` is a timestamp or an uptime in seconds
   const troubled = status.checks.filter(isTroubled).length;
   const well = `${status.checks.length - troubled} of ${status.checks.length} checks well`;
   const { batches } = status.spool;
@@ -779,7 +779,7 @@ function showTiles() {
   fill(byId("tiles"), shown.map(([title, value, more, level, to]) => ["button", { type: "button", class: `tile ${level.toLowerCase()}`, "data-to": to }, [["span", {}, title], ["b", {}, value], ["span", {}, more]]]));
 }
 
-// Rows of a list, each of words with a class.
+// Fills a list; each row is a list of [text, class].
 function showRows(id, rows, none) {
   const cells = (row) => row.map(([text, kind = ""]) => [kind && kind !== "quiet" ? "b" : "span", { class: kind }, text]);
   fill(byId(id).lastElementChild, (rows.length ? rows : [[[none]]]).map((row) => ["li", {}, cells(row)]));
@@ -819,7 +819,7 @@ function showDelivery() {
 
 // ---- Range and keys ----
 
-// The range and the search stand in the address, so that a link shows the same.
+// Range and search are kept in the URL, so that a link shows the same.
 function readAddress() {
   const asked = new URLSearchParams(location.hash.slice(1));
   const number = (name) => clamp(Math.floor(Number(asked.get(name))) || 0, 0, 1e11);
@@ -861,7 +861,7 @@ function undo() {
   else if (state.zoom) go({ span: 3600 });
 }
 
-// Moves the range by a share of its width, or makes it wider or narrower around the cursor.
+// Moves the range by a fraction of its width, or scales it around the cursor.
 function shift(by, factor) {
   const { from, to } = state.view;
   const width = (to - from) * factor;
@@ -910,7 +910,7 @@ function press(event) {
 
 // ---- Search ----
 
-// A chart for each metric of which a series has all words in its name or tags.
+// A chart for each metric with a series whose name and tags contain all words.
 function search(text) {
   const words = text.toLowerCase().split(/\s+/);
   const hits = new Map();
@@ -941,10 +941,10 @@ function leaveSearch() {
 
 // ---- Live ----
 
-const due = { status: 0, points: 0 }; // when they are to be asked again
+const due = { status: 0, points: 0 }; // next request, on the clock of `seconds()`
 const seconds = () => performance.now() / 1000;
 
-// One round of questions at a time; what is wanted meanwhile comes after it.
+// One round of requests at a time; a refresh requested meanwhile starts another round after it.
 async function refresh() {
   state.isWanted = true;
   if (state.isBusy || document.hidden) return;

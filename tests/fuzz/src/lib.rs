@@ -1,4 +1,4 @@
-//! What the tests have for the recorded answers of servers, as the fuzzer uses it.
+//! The parts of the tests that the fuzzer uses for the recorded responses of servers.
 #![allow(dead_code)] // The tests use more of it.
 
 #[path = "../../checks/machine.rs"]
@@ -15,7 +15,7 @@ pub mod support {
     pub mod server;
 }
 
-/// Every check that has recorded answers, with the folders of its cases.
+/// Every check that has recorded responses, with the folders of its cases.
 pub fn cases() -> Vec<(&'static puypuy::check::Spec, Vec<std::path::PathBuf>)> {
     mutations::cases(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../checks"))
 }

@@ -1,5 +1,5 @@
-//! Ten thousand answers of each check that differ from the recorded ones by chance: MUTATIONS says how many, SEED where chance
-//! begins.
+//! Ten thousand random mutations of the recorded responses of each check: MUTATIONS sets the number, SEED the first
+//! seed.
 
 use libfuzzer_sys::fuzz_target;
 use puypuy::fetch::program::guard;
@@ -7,11 +7,11 @@ use puypuy::fetch::program::order::Order;
 use std::env::args_os;
 use std::process::ExitCode;
 
-// What counts the ways through the program must be there, though nobody asks it.
+// Keeps the coverage counters linked, although nothing here uses them.
 fuzz_target!(|_bytes: &[u8]| ());
 
 fn main() -> ExitCode {
-    // Checks that run programs run them below this one.
+    // Checks that run programs start them below this program.
     if let Some(order) = Order::read(args_os()) {
         return guard::obey(order);
     }

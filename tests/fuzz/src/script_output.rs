@@ -1,4 +1,4 @@
-//! Whatever a script writes, no parser of a line stumbles over it, and what one has read it may say.
+//! No script output makes a line parser panic, and every parsed result is valid.
 
 #![no_main]
 
@@ -32,12 +32,12 @@ fuzz_target!(|bytes: &[u8]| {
     assert!(nagios::parse(&text).perf.iter().all(|perf| perf.value.is_finite() && !perf.label.is_empty()));
 });
 
-/// What holds of all that is ever told.
+/// What must hold for every point.
 fn check((batch, faults): (puypuy::model::point::Batch, Vec<Fault>)) {
     for point in &batch.points {
         assert!(point.value.as_f64().is_finite() && !point.name.is_empty(), "{point:?}");
         assert!(point.time > 0 && point.time <= NOW + 3600, "{point:?}");
     }
-    // What is quoted stays on one line of the log.
+    // Quoted text stays on one line of the log.
     assert!(faults.iter().all(|fault| !fault.to_string().contains(['\n', '\r'])), "{faults:?}");
 }

@@ -1,4 +1,4 @@
-//! Whatever a server answers, no parser of answers stumbles over it. The first byte says which parser reads the rest.
+//! No server response makes a parser panic. The first byte selects the parser for the rest.
 
 #![no_main]
 

@@ -1,6 +1,6 @@
-//! Whatever a server says, no check stumbles over it, and what is told of it may be told. The first byte says which of the
-//! recorded servers is asked, the second whether the rest is what goes over the wire or the answer to every question, and
-//! whether the check has a login.
+//! No server response makes a check panic or report invalid points. The first byte selects the recorded server, the
+//! second whether the rest is the raw bytes on the wire or the response to every request, and whether the check has a
+//! login.
 
 #![no_main]
 
@@ -13,10 +13,10 @@ use std::sync::{Arc, LazyLock};
 
 const ANSWERS: u8 = 1;
 const HAS_LOGIN: u8 = 2;
-/// Nobody waits for what never comes.
+/// A short timeout.
 const IMPATIENT: (&str, &str) = ("timeout_seconds", "0.1");
 
-/// A server of each check, by name as tests/fuzz/run numbers them; none where it is a program.
+/// A server for each check, numbered by name as in tests/fuzz/run; none if it is a program.
 static SERVERS: LazyLock<Vec<Option<(&'static Spec, Arc<Replay>)>>> = LazyLock::new(|| {
     let mut cases = puypuy_fuzz::cases();
     cases.sort_by_key(|(spec, _)| spec.name);
