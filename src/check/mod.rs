@@ -20,7 +20,7 @@ pub mod thresholds;
 pub use command::Command;
 pub use context::{Context, World};
 pub use jolokia::{Beans, jolokia};
-pub use out::{Fault, Faults, Measurement, OfDevice, Out, ServerRun};
+pub use out::{Counters, Fault, Faults, Measurement, OfDevice, Out, ServerRun};
 pub use pace::Pace;
 pub use page::{long_page, page, pages};
 pub use spec::{COMMON_KEYS, CommonSettings, DEFAULT_MAX_SERIES, DEVICES, Runs, Spec};

@@ -9,7 +9,7 @@ use crate::model::rates::{Backward, Change, Count, SampleHistory};
 use crate::model::table::{Field, How, NO_COUNT, Raw, Row, Share};
 use crate::state::Run;
 use crate::sys::logging::FaultKind;
-use std::collections::HashMap;
+use foldhash::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,6 +31,9 @@ const NEGATIVE: &str = "no number to tell: what is read is below 0";
 const TOO_FAST: &str = "no number to tell: what is read grows faster than it can";
 const TOO_MUCH: &str = "no number to tell: what is read is more than there can be";
 const MORE_THAN_ALL: &str = "no number to tell: the part is more than its whole";
+
+/// Values of several counters, each under a key that identifies it.
+pub type Counters = HashMap<String, f64>;
 
 /// A number that brings its own name, kind, type, tags and time.
 pub struct Measurement<'a> {
@@ -136,7 +139,7 @@ impl Out {
             known: KnownSeries::new(max_series),
             expected: 0,
             origin: Origin::default(),
-            judged: HashMap::new(),
+            judged: HashMap::default(),
         }
     }
 
@@ -244,16 +247,16 @@ impl Out {
     /// Emits the sum of the rates of several counters. The key of `counters` identifies a counter among all of this
     /// metric. A counter that is new or went back adds nothing until its next sample; if no counter adds anything,
     /// there is no point.
-    pub fn put_sum(&mut self, field: &'static Field, counters: &HashMap<String, f64>, tags: &Tags) {
+    pub fn put_sum(&mut self, field: &'static Field, counters: &Counters, tags: &Tags) {
         self.put_sum_named(Text::Borrowed(field.metric), field, counters, tags);
     }
 
     /// The same for a field whose metric is a pattern; `name` is the metric name.
-    pub fn put_sum_as(&mut self, name: &str, field: &'static Field, counters: &HashMap<String, f64>, tags: &Tags) {
+    pub fn put_sum_as(&mut self, name: &str, field: &'static Field, counters: &Counters, tags: &Tags) {
         self.put_sum_named(Text::Owned(name.into()), field, counters, tags);
     }
 
-    fn put_sum_named(&mut self, name: Text, field: &'static Field, counters: &HashMap<String, f64>, tags: &Tags) {
+    fn put_sum_named(&mut self, name: Text, field: &'static Field, counters: &Counters, tags: &Tags) {
         let check_type = self.check_type.clone();
         let series = Series { name, check_type, host: self.host.clone(), tags: tags.clone() };
         let (at, time) = (self.when_read(), self.tick.wall);
@@ -289,18 +292,17 @@ impl Out {
             How::Gauge | How::Percent | How::Counter => plain(field, raw),
             How::Rate | How::Delta => countable(raw).map(|()| None),
         };
-        let device = device.filter(|_| matches!(field.how, How::Rate | How::Delta));
         let as_read = match as_read {
             Ok(value) => value,
             Err(problem) => return self.refuse(field.metric, problem),
         };
         let mut is_impossible = false;
         self.push(series, device, meta, |before| {
+            let Some(before) = before else { return as_read };
             let change = match (field.how, field.most) {
                 (How::Delta, _) => before.delta(count, at, field.backward),
-                (How::Rate, Some(most)) => before.per_second_up_to(most / field.scale, count, at, field.backward),
-                (How::Rate, None) => before.per_second(count, at, field.backward),
-                (How::Gauge | How::Percent | How::Counter, _) => return as_read,
+                (_, Some(most)) => before.per_second_up_to(most / field.scale, count, at, field.backward),
+                (_, None) => before.per_second(count, at, field.backward),
             };
             is_impossible = change == Change::Impossible;
             Some(as_declared(field, Value::finite(change.number()? * field.scale)?))
@@ -364,10 +366,13 @@ impl Out {
             other => Count::Real(other.as_f64()),
         };
         let at = self.when_read();
-        self.push(series, None, (how, time.unwrap_or(self.tick.wall), 0), |before| match how {
-            How::Gauge | How::Percent | How::Counter => Some(value),
-            How::Rate => before.per_second(count, at, backward).number().and_then(Value::finite),
-            How::Delta => before.delta(count, at, backward).number().and_then(Value::finite),
+        self.push(series, None, (how, time.unwrap_or(self.tick.wall), 0), |before| {
+            let Some(before) = before else { return Some(value) };
+            let change = match how {
+                How::Delta => before.delta(count, at, backward),
+                _ => before.per_second(count, at, backward),
+            };
+            change.number().and_then(Value::finite)
         });
     }
 
@@ -387,26 +392,28 @@ impl Out {
         series: Series,
         device: Option<&str>,
         (how, time, reaction): (How, i64, i8),
-        value: impl FnOnce(&mut SampleHistory) -> Option<Value>,
+        value: impl FnOnce(Option<&mut SampleHistory>) -> Option<Value>,
     ) {
-        let Some(known) = self.known.of(&series, device, time) else { return };
-        let Some(value) = value(known.history) else { return };
+        let is_counter = matches!(how, How::Rate | How::Delta);
         let kind = match how {
             How::Gauge | How::Delta => Kind::Gauge,
             How::Percent => Kind::Percent,
             How::Rate => Kind::Rate,
             How::Counter => Kind::Counter,
         };
-        let Series { name, check_type, host, tags } = series;
-        let point = Point { name, value, kind, time, check_type, tags, host, reaction };
         let points = &mut self.batch.points;
-        match known.place.and_then(|place| points.get_mut(place as usize)).filter(|old| old.time == time) {
-            Some(old) => *old = point,
-            None => {
-                *known.place = u32::try_from(points.len()).ok();
-                points.push(point);
+        self.known.of(series, is_counter, device, time, |series, known| {
+            let Some(value) = value(known.history) else { return };
+            let Series { name, check_type, host, tags } = series;
+            let point = Point { name, value, kind, time, check_type, tags, host, reaction };
+            match known.place.and_then(|place| points.get_mut(place as usize)).filter(|old| old.time == time) {
+                Some(old) => *old = point,
+                None => {
+                    *known.place = u32::try_from(points.len()).ok();
+                    points.push(point);
+                }
             }
-        }
+        });
     }
 
     /// Detects a restart of the server by its uptime in seconds, see [`Origin`]. If it restarted, all counters start

@@ -1,13 +1,13 @@
 //! Reads the samples of a Prometheus page, and checks that it is the page of the expected server.
 
-use super::Out;
+use super::{Counters, Out};
 use crate::fetch::http::{Answer, Body};
 use crate::model::error::Result;
 use crate::model::parse::prometheus::{Labels, Page, Sample};
 use crate::model::point::Tags;
 use crate::model::table::{Field, How};
+use foldhash::HashMap;
 use std::borrow::Cow;
-use std::collections::HashMap;
 
 /// The sample that identifies the process that counted.
 const START: &str = "process_start_time_seconds ";
@@ -92,13 +92,13 @@ struct Sum {
     field: &'static Field,
     level: f64,
     /// The value of each counter, by its labels.
-    counters: HashMap<String, f64>,
+    counters: Counters,
 }
 
 impl Sums {
     /// Adds a sample to the sum for these tags. `labels` identifies the sample among those of the sum.
     pub fn add(&mut self, field: &'static Field, tags: Tags, labels: &Labels, value: f64) {
-        let new = || Sum { field, level: 0.0, counters: HashMap::new() };
+        let new = || Sum { field, level: 0.0, counters: Counters::default() };
         let sum = self.0.entry((field.metric, tags)).or_insert_with(new);
         match field.how {
             How::Rate | How::Delta => _ = sum.counters.insert(labels.word(), value),

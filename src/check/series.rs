@@ -4,8 +4,7 @@
 
 use crate::model::point::{Series, Tags, Text};
 use crate::model::rates::SampleHistory;
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use foldhash::HashMap;
 
 /// A series that is missing in more runs than this is forgotten.
 const FORGET_AFTER: u32 = 10;
@@ -24,7 +23,8 @@ pub struct KnownSeries {
 /// The state of one series.
 #[derive(Default)]
 struct Known {
-    counter: Counter,
+    /// Its samples; `None` if it was never told as a counter. Boxed because most series are none.
+    counter: Option<Box<Counter>>,
     /// Index of its last point in the batch of this run.
     place: Option<u32>,
     /// The last run that had it.
@@ -70,14 +70,15 @@ impl Parts<'_> {
 
 /// The state of a series while its point is computed.
 pub struct SeriesState<'a> {
-    pub history: &'a mut SampleHistory,
+    /// `None` if the series is no counter.
+    pub history: Option<&'a mut SampleHistory>,
     pub place: &'a mut Option<u32>,
 }
 
 impl KnownSeries {
     /// `most`: the maximum number of series.
     pub fn new(most: usize) -> KnownSeries {
-        KnownSeries { most, known: HashMap::new(), parts: HashMap::new(), run: 0, refused: 0 }
+        KnownSeries { most, known: HashMap::default(), parts: HashMap::default(), run: 0, refused: 0 }
     }
 
     /// Must be called at the start of every run.
@@ -114,39 +115,50 @@ impl KnownSeries {
         Parts { counters: self.parts.entry(metric.clone()).or_default(), run }
     }
 
-    /// The state of a series; with `device`, the counter is that of the device. `None`: the series is refused. If the
-    /// run had a sample with this timestamp already, the new one replaces it.
-    pub fn of(&mut self, series: &Series, device: Option<&str>, time: i64) -> Option<SeriesState<'_>> {
+    /// Calls `tell` with the state of a series. With `is_counter` the state has the sample history: that of the device if
+    /// `device` is given, else that of the series. `None`: the series is refused, and `tell` is not called. If the run had
+    /// a sample with this timestamp already, the new one replaces it.
+    pub fn of<T>(
+        &mut self,
+        series: Series,
+        is_counter: bool,
+        device: Option<&str>,
+        time: i64,
+        tell: impl FnOnce(Series, SeriesState) -> T,
+    ) -> Option<T> {
         let is_full = self.is_full();
-        let known = match self.known.entry(series.clone()) {
-            Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(_) if is_full => {
+        // Looked up by reference first: nearly all series are known, and only a new one needs a copy of its name.
+        let known = match self.known.get_mut(&series) {
+            Some(known) => known,
+            None if is_full => {
                 self.refused += 1;
                 return None;
             }
-            Entry::Vacant(entry) => entry.insert(Known::default()),
+            None => self.known.entry(series.clone()).or_default(),
         };
         if known.seen != self.run {
             (known.seen, known.place) = (self.run, None);
         }
         let counter = match device {
-            Some(device) => self.parts.entry(series.name.clone()).or_default().entry(device.into()).or_default(),
-            None => &mut known.counter,
+            _ if !is_counter => None,
+            Some(device) => Some(self.parts.entry(series.name.clone()).or_default().entry(device.into()).or_default()),
+            None => Some(&mut **known.counter.get_or_insert_default()),
         };
-        Some(SeriesState { history: counter.new_sample(self.run, time), place: &mut known.place })
+        let history = counter.map(|counter| counter.new_sample(self.run, time));
+        Some(tell(series, SeriesState { history, place: &mut known.place }))
     }
 
     /// Forgets the samples of all series of that host, and of all devices.
     pub fn begin_anew(&mut self, host: Option<&str>) {
         let own = self.known.iter_mut().filter(|(series, _)| series.host.as_deref() == host);
-        own.for_each(|(_, known)| known.counter = Counter::default());
+        own.for_each(|(_, known)| known.counter = None);
         self.parts.clear();
     }
 
     /// Forgets the samples of every series that has all tags of one entry of `gone`.
     pub fn forget(&mut self, gone: &[Tags]) {
         // Indexed by first tag, because thousands of devices may leave at once.
-        let mut by_first: HashMap<_, Vec<&Tags>> = HashMap::new();
+        let mut by_first: HashMap<_, Vec<&Tags>> = HashMap::default();
         for tags in gone {
             by_first.entry(tags.iter().next()).or_default().push(tags);
         }
@@ -156,7 +168,7 @@ impl KnownSeries {
         };
         if !by_first.is_empty() {
             let left = self.known.iter_mut().filter(|(series, _)| is_gone(series));
-            left.for_each(|(_, known)| known.counter = Counter::default());
+            left.for_each(|(_, known)| known.counter = None);
         }
     }
 }

@@ -213,6 +213,11 @@ impl<'a> Row<'a> {
         Row(cells.into_iter().map(|(name, raw)| (name, raw.into())).collect())
     }
 
+    /// Without cells, and with room for so many.
+    pub fn with_room(cells: usize) -> Row<'a> {
+        Row(Vec::with_capacity(cells))
+    }
+
     /// The first cell with that name.
     pub fn get(&self, name: &str) -> Option<Raw<'a>> {
         self.0.iter().find(|(cell, _)| *cell == name).map(|(_, raw)| *raw)

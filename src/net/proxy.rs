@@ -63,8 +63,10 @@ impl Proxying {
         self.url.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("https://"))
     }
 
-    /// The proxy for a reqwest client.\n\n# Errors\nThe address is invalid or its scheme is not supported; the text
-    /// names the remedy.
+    /// The proxy for a reqwest client.
+    ///
+    /// # Errors
+    /// The address is invalid or its scheme is not supported; the text names the remedy.
     pub fn build(&self) -> Result<Proxy, String> {
         let scheme = self.url.split_once("://").map_or("http", |(scheme, _)| scheme).to_ascii_lowercase();
         if scheme != "http" && scheme != "https" {

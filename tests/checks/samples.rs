@@ -1,8 +1,8 @@
 //! Shared parts of checks of Prometheus pages and of tables in text: samples by a table, sums of rates, quantiles,
 //! columns.
 
-use puypuy::check::Out;
 use puypuy::check::samples::samples;
+use puypuy::check::{Counters, Out};
 use puypuy::fetch::http::Answer;
 use puypuy::model::error::Result;
 use puypuy::model::histogram::Histogram;
@@ -10,7 +10,6 @@ use puypuy::model::parse::csv::Csv;
 use puypuy::model::parse::prometheus::Sample;
 use puypuy::model::point::{Tags, Tick};
 use puypuy::model::table::{Field, counter, gauge, rate};
-use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 const FIELDS: &[Field] = &[
@@ -139,7 +138,7 @@ fn a_line_with_a_metric_pattern_is_reported_under_the_given_name() {
 fn a_sum_of_rates_adds_series_seen_twice() {
     let mut teller = Reporter::new();
     let mut sum = |counters: &[(&str, f64)]| {
-        let counters: HashMap<_, _> = counters.iter().map(|(word, count)| (word.to_string(), *count)).collect();
+        let counters: Counters = counters.iter().map(|(word, count)| (word.to_string(), *count)).collect();
         teller.told(|out| out.put_sum(&FIELDS[1], &counters, &Tags::default())).0
     };
     assert!(sum(&[("a", 100.0), ("b", 1000.0)]).is_empty());

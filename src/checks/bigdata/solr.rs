@@ -4,7 +4,7 @@
 use super::CONF;
 use crate::check::chart::Chart;
 use crate::check::samples::samples;
-use crate::check::{Check, Context, Out, Runs, Spec, jvm};
+use crate::check::{Check, Context, Counters, Out, Runs, Spec, jvm};
 use crate::config::section::Section;
 use crate::fetch::http::{self, Answer, Endpoint, Http};
 use crate::model::error::{Error, Result};
@@ -13,7 +13,6 @@ use crate::model::parse::prometheus::Sample;
 use crate::model::point::Tags;
 use crate::model::table::{Field, counter, gauge, rate};
 use serde_json::{Map, Value, json};
-use std::collections::HashMap;
 
 pub static SPEC: Spec = Spec {
     name: "check_solr",
@@ -228,7 +227,7 @@ fn tell_machine(machine: &Value, out: &mut Out) {
 /// The page of Solr 10. Only metrics that other versions have are emitted, summed over memory pools and kinds of
 /// threads.
 fn tell_text(answer: &Answer, out: &mut Out) -> Result<()> {
-    let (mut sums, mut requests) = (HashMap::<String, f64>::new(), HashMap::new());
+    let (mut sums, mut requests) = (Counters::default(), Counters::default());
     let is_wanted = |name: &str| name == NODE.cell || TEXT.contains(&name);
     samples(answer, "Solr 10", is_wanted, out, |sample, _| {
         if sample.name == NODE.cell {

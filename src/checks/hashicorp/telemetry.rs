@@ -2,7 +2,7 @@
 //! since the start (go-metrics, `inmem_endpoint.go` and `prometheus/prometheus.go`). Metric names are returned without
 //! the prefix of the server, and without the host name that some settings add to it.
 
-use crate::check::Out;
+use crate::check::{Counters, Out};
 use crate::fetch::http::Answer;
 use crate::model::error::Result;
 use crate::model::parse::json;
@@ -187,7 +187,7 @@ impl Telemetry {
         let numbers = all.iter().map(|event| (event, number(event))).filter(|(_, number)| number.is_finite());
         if self.is_since_start {
             let line = if matches!(part, Part::PerSecond) { change } else { of_window };
-            let counts: HashMap<_, _> = numbers.map(|(event, number)| (event.labels.clone(), number)).collect();
+            let counts: Counters = numbers.map(|(event, number)| (event.labels.clone(), number)).collect();
             return out.put_sum_as(metric, line, &counts, &Tags::default());
         }
         if let Some(sum) = numbers.map(|(_, number)| number).reduce(|sum, number| sum + number) {

@@ -136,7 +136,7 @@ fn tell(page: &Answer, process: &mut String, known: &mut HashSet<String>, out: &
             _ => "",
         };
         let (proxy, server, pid) = (text("# pxname"), text("svname"), text("pid"));
-        let name = format!("{proxy}/{server}");
+        let name = [proxy, "/", server].concat();
         if out.is_full() && !known.contains(&name) {
             refused += 1;
             return;

@@ -1,7 +1,6 @@
 //! The body of an HTTP answer, read as a whole or while it arrives.
 
 use super::asking::{Asking, outcome};
-use super::shared::Common;
 use super::{Answer, SHOWN};
 use crate::fetch::trace::Note;
 use crate::model::error::{Error, Result};
@@ -9,18 +8,19 @@ use crate::net::http::innermost;
 use reqwest::Response;
 use std::io::{self, BufRead, Read};
 use std::time::Instant;
+use tokio::runtime::Handle;
 
 /// Maximum length of a line of a page that is read while it arrives.
 const LINE_BYTES: usize = 1 << 20;
 
 /// A page that is read while it arrives.
-pub struct Body<'c> {
+pub struct Body {
     /// The answer without the body. Its text is the start of the page, for error messages.
     pub head: Answer,
     asking: Asking,
     begun: Instant,
     response: Response,
-    common: &'c Common,
+    runtime: Handle,
     /// The last chunk, and the index of its first unread byte.
     came: Vec<u8>,
     at: usize,
@@ -29,18 +29,18 @@ pub struct Body<'c> {
     note: Note,
 }
 
-impl<'c> Body<'c> {
+impl Body {
     /// Sends the request and receives the head of the answer.
-    pub(super) fn begin(asking: Asking, common: &'c Common) -> Result<Body<'c>> {
+    pub(super) fn begin(asking: Asking, runtime: &Handle) -> Result<Body> {
         let (begun, mut note) = (Instant::now(), asking.note());
-        let came = common.runtime.block_on(asking.in_time(begun, asking.begin(begun, &mut note)));
+        let came = runtime.block_on(asking.in_time(begun, asking.begin(begun, &mut note)));
         note.ended(|| outcome(came.as_ref().map(|(_, head)| head.status)));
         let (response, head) = came?;
         if response.content_length().is_some_and(|length| length > asking.limit as u64) {
             return Err(asking.cut(Cut::TooLong));
         }
         let (came, at, is_whole, failed) = (Vec::new(), 0, false, None);
-        Ok(Body { head, asking, begun, response, common, came, at, is_whole, failed, note })
+        Ok(Body { head, asking, begun, response, runtime: runtime.clone(), came, at, is_whole, failed, note })
     }
 
     /// Reads the next line, including its newline; `false` at the end of the page.
@@ -64,7 +64,7 @@ impl<'c> Body<'c> {
             let chunk = response.chunk().await;
             chunk.map_err(|error| asking.cut(Cut::Broken(innermost(&error.without_url()))))
         };
-        let chunk = self.common.runtime.block_on(asking.in_time(self.begun, next))?;
+        let chunk = self.runtime.block_on(asking.in_time(self.begun, next))?;
         let Some(chunk) = chunk else {
             self.is_whole = true;
             return Ok(());
@@ -96,7 +96,7 @@ impl<'c> Body<'c> {
     }
 }
 
-impl BufRead for Body<'_> {
+impl BufRead for Body {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         while self.at >= self.came.len() && !self.is_whole && self.failed.is_none() {
             self.failed = self.advance().err();
@@ -112,7 +112,7 @@ impl BufRead for Body<'_> {
     }
 }
 
-impl Read for Body<'_> {
+impl Read for Body {
     fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
         let count = self.fill_buf()?.read(to)?;
         self.consume(count);

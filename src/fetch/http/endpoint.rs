@@ -54,7 +54,10 @@ pub(super) enum Token {
 }
 
 impl Token {
-    /// The value of the header.\n\n# Errors\nThe file cannot be read or holds no token; the text says why.
+    /// The value of the header.
+    ///
+    /// # Errors
+    /// The file cannot be read or holds no token; the text says why.
     pub(super) fn value(&self) -> Result<HeaderValue, String> {
         let path = match self {
             Token::Text(value) => return Ok(value.clone()),

@@ -99,7 +99,7 @@ impl Answer {
     }
 }
 
-/// The HTTP client of one check, for one or several servers. It has its own connections and starts no thread.
+/// The HTTP client of one check, for one or several servers. It has its own connections; one thread drives those of all checks.
 pub struct Http(Vec<Server>);
 
 struct Server {
@@ -171,7 +171,6 @@ impl Http {
             Ok(common) => common,
             Err(problem) => return (0..questions.len()).for_each(|at| tell(at, Err(self.failure(&problem)))),
         };
-        common.tidy();
         let limit = MOST_BYTES / questions.len().clamp(1, AT_ONCE);
         let mut waiting = questions.iter().enumerate();
         let mut running = JoinSet::new();
@@ -182,9 +181,11 @@ impl Http {
             {
                 let place = question.server;
                 let Some(server) = self.0.get_mut(place) else { continue };
-                match server.asking(common, question, limit, deadline) {
+                match server.asking(&common, question, limit, deadline) {
                     Ok(asking) => {
-                        running.spawn_on(async move { (at, place, asking.ask().await) }, common.runtime.handle());
+                        // In a box: what is handed over is moved several times, on the stack of each check.
+                        let asked = Box::pin(async move { (at, place, asking.ask().await) });
+                        running.spawn_on(asked, &common.runtime);
                     }
                     Err(problem) => tell(at, Err(Error::Fetch { address: server.endpoint.shown(""), problem })),
                 }
@@ -192,7 +193,6 @@ impl Http {
             match common.runtime.block_on(running.join_next()) {
                 Some(Ok((at, place, answer))) => {
                     lost.extend(matches!(answer, Err(Error::Fetch { .. })).then_some(place));
-                    // Outside of block_on, so the runtime is free for other checks while `tell` works.
                     tell(at, answer);
                 }
                 Some(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
@@ -200,15 +200,11 @@ impl Http {
                 None => break,
             }
         }
-        if lost.is_empty() {
-            return;
-        }
         for place in lost {
             if let Some(server) = self.0.get_mut(place) {
                 (server.client, server.has_failed) = (None, true);
             }
         }
-        common.tidy();
     }
 
     /// Requests a page and lets `read` consume it while it arrives. Nothing is buffered but the current chunk. The rest
@@ -224,29 +220,20 @@ impl Http {
     ) -> Result<T> {
         let nobody = self.failure("no answer");
         let common = Common::get().map_err(|problem| self.failure(&problem))?;
-        common.tidy();
         let Some(server) = self.0.get_mut(question.server) else { return Err(nobody) };
-        let asking = server.asking(common, &question, STREAM_BYTES, deadline);
+        let asking = server.asking(&common, &question, STREAM_BYTES, deadline);
         let asking = asking.map_err(|problem| Error::Fetch { address: server.endpoint.shown(""), problem })?;
-        let told = Body::begin(asking, common).and_then(|mut body| {
+        let told = Body::begin(asking, &common.runtime).and_then(|mut body| {
             let told = read(&mut body);
             body.end().map(|()| told)
         });
         if matches!(told, Err(Error::Fetch { .. })) {
             (server.client, server.has_failed) = (None, true);
-            common.tidy();
         }
         told?
     }
 
     fn failure(&self, problem: &str) -> Error {
         Error::Fetch { address: self.address(), problem: problem.into() }
-    }
-}
-
-impl Drop for Http {
-    fn drop(&mut self) {
-        self.0.clear();
-        Common::tidy_if_made();
     }
 }

@@ -1,4 +1,5 @@
-//! What all HTTP clients of checks share: the tokio runtime, name resolution, and the TLS configurations.
+//! What all HTTP clients of checks share: the thread that drives their connections, name resolution, and the TLS
+//! configurations.
 
 use crate::model::error::plain;
 use crate::net::http::MAX_AGE;
@@ -7,10 +8,14 @@ use crate::net::tls::Tls;
 use reqwest::Client;
 use rustls::ClientConfig;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::future::pending;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Instant;
-use tokio::runtime::Runtime;
-use tokio::task::yield_now;
+use tokio::runtime::Handle;
+
+/// Stack size of the thread that drives all connections, in bytes.
+const STACK: usize = 512 << 10;
 
 /// A client, and when it or its TLS configuration was created.
 pub(super) struct Made {
@@ -20,8 +25,8 @@ pub(super) struct Made {
 
 /// Shared by all clients.
 pub(super) struct Common {
-    /// A single-threaded runtime, driven by the threads that wait for answers, one at a time.
-    pub(super) runtime: Runtime,
+    /// The runtime of the thread that drives all connections. A check waits for its answers in its own thread.
+    pub(super) runtime: Handle,
     pub(super) lookup: Lookup,
     /// TLS configurations by TLS keys; the key `None` is for plain HTTP.
     pub(super) trusts: Mutex<HashMap<Option<Tls>, SharedTrust>>,
@@ -49,31 +54,28 @@ impl Trust {
 }
 
 /// Created at the first request, because it must not exist when the daemon forks.
-static COMMON: OnceLock<Common> = OnceLock::new();
+static COMMON: Mutex<Option<Arc<Common>>> = Mutex::new(None);
 
 impl Common {
-    /// The shared state, created on first use.\n\n# Errors\nThe system cannot create the runtime; the text says why.
-    pub(super) fn get() -> Result<&'static Common, String> {
-        if let Some(common) = COMMON.get() {
-            return Ok(common);
+    /// The shared state, created on first use.
+    ///
+    /// # Errors
+    /// The system cannot create the runtime or its thread; the text says why.
+    pub(super) fn get() -> Result<Arc<Common>, String> {
+        let mut common = lock(&COMMON);
+        if let Some(common) = &*common {
+            return Ok(Arc::clone(common));
         }
+        Ok(Arc::clone(common.insert(Arc::new(Common::start()?))))
+    }
+
+    fn start() -> Result<Common, String> {
         let runtime = names::runtime().map_err(|error| plain(&error))?;
-        Ok(COMMON.get_or_init(|| Common { runtime, lookup: names::system(), trusts: Mutex::default() }))
-    }
-
-    /// Runs [`Common::tidy`] if the runtime exists.
-    pub(super) fn tidy_if_made() {
-        if let Some(common) = COMMON.get() {
-            common.tidy();
-        }
-    }
-
-    /// Gives the runtime a chance to close connections that the server has closed, or that are no longer used.
-    pub(super) fn tidy(&self) {
-        self.runtime.block_on(async {
-            yield_now().await;
-            yield_now().await;
-        });
+        let handle = runtime.handle().clone();
+        let drive = move || runtime.block_on(pending::<()>());
+        let thread = thread::Builder::new().name("pages".into()).stack_size(STACK).spawn(drive);
+        thread.map_err(|error| plain(&error))?;
+        Ok(Common { runtime: handle, lookup: names::system(), trusts: Mutex::default() })
     }
 
     /// The TLS configuration for these keys, from the cache or read from the files. Only callers with the same keys

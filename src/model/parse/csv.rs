@@ -33,8 +33,10 @@ impl<'t> Csv<'t> {
         let places: Vec<_> = columns.iter().filter_map(place).collect();
         let mut record = StringRecord::new();
         while let Ok(true) = self.reader.read_record(&mut record) {
+            let mut row = Row::with_room(places.len());
             let cells = places.iter().filter_map(|(column, at)| Some((*column, record.get(*at)?)));
-            tell(&Row::of(cells.filter(|(_, value)| !value.is_empty())));
+            cells.filter(|(_, value)| !value.is_empty()).for_each(|(column, value)| row.push(column, value));
+            tell(&row);
         }
     }
 }

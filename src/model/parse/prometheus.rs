@@ -78,7 +78,8 @@ pub fn parse(text: &str) -> Result<Line<'_>, &'static str> {
     if text.is_empty() {
         return Ok(Line::Nothing);
     }
-    let end = text.find(|c: char| c == '{' || c.is_ascii_whitespace()).ok_or("no value behind the name")?;
+    let end = text.bytes().position(|byte| byte == b'{' || byte.is_ascii_whitespace());
+    let end = end.ok_or("no value behind the name")?;
     let (name, rest) = text.split_at_checked(end).ok_or("no value behind the name")?;
     let (quoted, labels, rest) = match rest.trim_start().strip_prefix('{') {
         Some(rest) => labels(rest)?,
@@ -107,7 +108,7 @@ pub fn parse(text: &str) -> Result<Line<'_>, &'static str> {
 fn is_name(name: &str) -> bool {
     !name.is_empty()
         && !name.starts_with(|c: char| c.is_ascii_digit())
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':')
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b':')
 }
 
 /// Parses a comment, without its `#`.
@@ -142,7 +143,8 @@ fn labels(mut rest: &str) -> Result<(Option<Cow<'_, str>>, Labels<'_>, &str), &'
         let (name, behind) = match rest.strip_prefix('"') {
             Some(quoted) => quoted_text(quoted).ok_or("a name in quotes has no end")?,
             None => {
-                let end = rest.find(['=', '}']).ok_or("the labels have no end")?;
+                let end = rest.bytes().position(|byte| matches!(byte, b'=' | b'}'));
+                let end = end.ok_or("the labels have no end")?;
                 rest.split_at_checked(end)
                     .map(|(name, behind)| (Cow::Borrowed(name.trim()), behind))
                     .unwrap_or_default()
