@@ -27,7 +27,8 @@ pub struct Look {
     /// Tag, and prefixes of its values; series with such a value are left out. A prefix that starts with `*` matches
     /// anywhere in the value.
     pub without: Option<(&'static str, &'static [&'static str])>,
-    /// Draw one line per value of this tag. `None`: one line per metric.
+    /// Draw one line per value of this tag; series without the tag are left out if others have it. `None`: one line per
+    /// metric.
     pub each: Option<&'static str>,
     /// Add up all series of a metric.
     pub sum: bool,

@@ -13,6 +13,7 @@ use super::{Figures, Pages, store};
 use crate::status::{health, numbers};
 use crate::sys::clock::unix_now;
 use crate::sys::logging::Complaint;
+use crate::sys::memory;
 use flate2::Compression;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
@@ -55,6 +56,8 @@ const OVERTIME: Duration = Duration::from_secs(8);
 /// Most queries of the store at the same time, and how long a further one waits.
 const QUERIES: usize = 2;
 const TURN: Duration = Duration::from_secs(2);
+/// Time without a request after which the memory that queries needed is given back to the system.
+const QUIET: Duration = Duration::from_secs(30);
 /// Delay before a wrong password is refused.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Shorter answers are not compressed.
@@ -103,7 +106,8 @@ pub enum Elsewhere {
 /// Serves until the sender of new settings is dropped.
 pub fn serve(listener: TcpListener, doors: Doors, pages: Pages, news: UnboundedReceiver<Box<News>>) {
     let (plugins, queries) = (Arc::new(()), Arc::new(Semaphore::new(QUERIES)));
-    let shared = Shared { doors, pages, common: Arc::new(Common { files: files::all(), plugins, queries }) };
+    let common = Common { files: files::all(), plugins, queries, is_grown: AtomicBool::new(false) };
+    let shared = Shared { doors, pages, common: Arc::new(common) };
     let built = Builder::new_current_thread().enable_all().max_blocking_threads(PLUGINS + QUERIES).build();
     let served = built.and_then(|runtime| {
         let served = runtime.block_on(async { accept(listen(listener)?, shared, news).await });
@@ -154,10 +158,13 @@ struct Common {
     plugins: Arc<()>,
     /// A permit for each query that may run.
     queries: Arc<Semaphore>,
+    /// Queries ran since their memory was last given back.
+    is_grown: AtomicBool,
 }
 
 /// What ends a wait.
 enum Event {
+    Quiet,
     News(Option<Box<News>>),
     Connection(io::Result<(TcpStream, SocketAddr)>),
 }
@@ -171,13 +178,25 @@ async fn accept(
     let mut complaint = Complaint::new();
     // The oldest is the first.
     let mut conversations: Vec<Conversation> = Vec::with_capacity(CONNECTIONS);
+    let mut is_quiet = true;
     loop {
         let event = poll_fn(|context| match news.poll_recv(context) {
             Poll::Ready(news) => Poll::Ready(Event::News(news)),
             Poll::Pending => listener.poll_accept(context).map(Event::Connection),
         });
-        let (stream, peer) = match event.await {
+        let event = match is_quiet {
+            true => event.await,
+            false => tokio::time::timeout(QUIET, event).await.unwrap_or(Event::Quiet),
+        };
+        is_quiet = matches!(event, Event::Quiet);
+        let (stream, peer) = match event {
             Event::Connection(Ok(accepted)) => accepted,
+            Event::Quiet => {
+                if shared.common.is_grown.swap(false, Ordering::Relaxed) {
+                    memory::trim();
+                }
+                continue;
+            }
             Event::News(None) => return Ok(()),
             Event::News(Some(news)) => {
                 let News { doors, pages, place } = *news;
@@ -375,6 +394,7 @@ async fn ask_store(question: Question, shared: &Shared, is_zipped: bool) -> Resu
         let why = format!("{QUERIES} queries run already, and none ended within {} s: ask again", TURN.as_secs());
         return Err(Answer::wrong(StatusCode::SERVICE_UNAVAILABLE, &why));
     };
+    shared.common.is_grown.store(true, Ordering::Relaxed);
     let (period, unit) = (shared.pages.period, shared.pages.unit);
     let asked = tokio::task::spawn_blocking(move || {
         let answer = told(store::ask(&file, question, unix_now(), period, unit), is_zipped);

@@ -50,8 +50,12 @@ fn answer(file: &Path, question: Question, now: i64, period: Duration, unit: Uni
     match question {
         Question::Series => {
             let all = store.map_or(Ok(Vec::new()), Reader::series)?;
-            let all: Vec<_> = all.iter().map(|known| series(known, unit)).collect();
-            Ok(json!({ "series": all }).to_string())
+            // Those of a name stand together.
+            let told = all.chunk_by(|one, next| one.name == next.name).flat_map(|of_name| {
+                let unit = of_name.first().and_then(|known| unit(&known.name));
+                of_name.iter().map(move |known| series(known, unit))
+            });
+            Ok(format!("{{\"series\":[{}]}}", told.collect::<Vec<_>>().join(",")))
         }
         Question::Points { ids, window, width } => {
             let axis = Axis::new(window, width, whole);
@@ -78,10 +82,11 @@ fn answer(file: &Path, question: Question, now: i64, period: Duration, unit: Uni
     }
 }
 
-fn series(series: &Series, unit: Unit) -> serde_json::Value {
+fn series(series: &Series, unit: Option<&str>) -> String {
     let Series { id, name, host, check_type, kind, tags } = series;
     let tags: Map<String, serde_json::Value> = serde_json::from_str(tags).unwrap_or_default();
-    json!({ "id": id, "name": name, "host": host, "type": check_type, "kind": kind, "tags": tags, "unit": unit(name) })
+    json!({ "id": id, "name": name, "host": host, "type": check_type, "kind": kind, "tags": tags, "unit": unit })
+        .to_string()
 }
 
 fn change(Change { time, event, level, message }: &Change) -> serde_json::Value {
@@ -99,9 +104,8 @@ struct Judged {
 /// intervals between the event's judgements, to the minute.
 fn open(store: &Reader, now: i64, period: i64) -> Result<Vec<Change>> {
     let names: BTreeMap<i64, String> = store
-        .series()?
+        .series_of(HEALTH_STATUS)?
         .into_iter()
-        .filter(|series| series.name == HEALTH_STATUS)
         .filter_map(|series| {
             let tags: Map<String, serde_json::Value> = serde_json::from_str(&series.tags).ok()?;
             Some((series.id, tags.get("event")?.as_str()?.to_string()))

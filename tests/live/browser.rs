@@ -4,15 +4,23 @@ use crate::server::{Program, free_port, program, wait};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Command;
-use std::thread::sleep;
+use std::thread::{sleep, spawn};
 use std::time::Duration;
 use tempfile::TempDir;
 
 const PATIENCE: Duration = Duration::from_secs(30);
-const CHECKS: &[&str] = &["cpustats", "disks", "load_average", "memory", "network_bytes", "pressure", "tcpconn"];
+const CHECKS: &[&str] =
+    &["cpustats", "disks", "haproxy", "load_average", "memory", "network_bytes", "pressure", "tcpconn"];
+/// A statistics page of HAProxy with frontends, backends and servers.
+const HAPROXY: &str = include_str!("../checks/haproxy/haproxy-2.6.12/tick1/stats.csv");
+/// Prints more series of one metric than a chart has lines, two series that differ only in the name of their tag, and
+/// extreme numbers.
+const CROWD: &str = "for n in 1 2 3 4 5 6 7 8 9 10 11 12; do echo \"crowd{n=\\\"$n\\\"} $n\"; done\n\
+                     echo 'twins{pool=\"a\"} 1'; echo 'twins{queue=\"a\"} 2'\n\
+                     echo cold -5; echo huge 1.7e308";
 /// A tag value that looks like HTML, which the page must show as text.
 const HOSTILE: &str = "<img src=x onerror=alert(1)>";
 const ESCAPE: &str = "\u{e00c}";
@@ -38,9 +46,14 @@ impl Host {
         fs::write(inside("conf/scripts.ini"), "[check_hostile.sh]\nformat = prometheus\n").unwrap();
         let script = inside("scripts_enabled/check_hostile.sh");
         let once = "mkdir told 2>/dev/null && echo told_once 1";
-        fs::write(&script, format!("#!/bin/sh\necho 'hostile_depth{{queue=\"{HOSTILE}\"}} 5'\n{once}\nexit 0\n"))
-            .unwrap();
+        fs::write(
+            &script,
+            format!("#!/bin/sh\necho 'hostile_depth{{queue=\"{HOSTILE}\"}} 5'\n{once}\n{CROWD}\nexit 0\n"),
+        )
+        .unwrap();
         fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+        let haproxy = format!("[HAProxy]\nurl = http://127.0.0.1:{}/;csv\n", serve(HAPROXY));
+        fs::write(inside("conf/loadbalancer.ini"), haproxy).unwrap();
         let port = free_port();
         let config = format!(
             "[SelfConfig]\ncheck_period_seconds = 1\nlog_file = {}\n[TSDB]\ntsdtype = Local\nfile = store.db\n\
@@ -67,6 +80,22 @@ impl Host {
     fn address(&self, behind: &str) -> String {
         format!("http://127.0.0.1:{}/{behind}", self.port)
     }
+}
+
+/// Answers every request on a loopback port with this text, until the program ends.
+fn serve(text: &'static str) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            // The daemon's request fits into one segment.
+            let _ = stream.read(&mut [0; 4096]);
+            let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", text.len());
+            let _ = stream.write_all(format!("{head}{text}").as_bytes());
+        }
+    });
+    port
 }
 
 /// A headless browser.
@@ -118,6 +147,12 @@ impl Browser {
 
     fn open(&self, address: &str) {
         self.ask("POST", "/url", json!({ "url": address }));
+    }
+
+    /// Opens the address as a new visitor.
+    fn open_afresh(&self, address: &str) {
+        self.open("about:blank");
+        self.open(address);
     }
 
     /// Waits until values of some charts are drawn.
@@ -217,9 +252,12 @@ pub fn page() -> Result<(), String> {
     let host = Host::start();
     browser.screen(1280, 900);
     browser.open_charts(&host.address(""));
+    // The store is younger than the shortest span.
+    browser.until("location.hash === '#span=900'");
     looks(&browser);
     pointer(&browser);
     keyboard(&browser);
+    lines(&browser, &host);
     hostile(&browser, &host);
     assert_eq!(browser.console(), json!([]));
     Ok(())
@@ -257,7 +295,7 @@ fn pointer(browser: &Browser) {
     // A tap does not zoom, and the cursor stays.
     browser.until("document.querySelectorAll('.drawn .line[d^=M]').length > 3");
     browser.drag("touch", &[0.7]);
-    browser.until("document.querySelectorAll('.cursor[visibility=visible]').length > 3");
+    browser.until("document.querySelectorAll('.cursor').length > 3");
     assert_eq!(browser.tell("location.hash.startsWith('#from=')"), json!(false));
     browser.until("/^\\d\\d:\\d\\d:\\d\\d/.test(document.querySelector('.drawn .said').textContent)");
 }
@@ -285,24 +323,50 @@ fn keyboard(browser: &Browser) {
     browser.until("/^\\d\\d:\\d\\d:\\d\\d: /.test(document.querySelector('#spoken').textContent)");
 }
 
+/// Which series are drawn, and what they are called.
+fn lines(browser: &Browser, host: &Host) {
+    // Of many the largest, and from then on only these are asked for.
+    browser.open_afresh(&host.address("#span=900&find=crowd"));
+    browser.until("document.querySelector('#found .said')?.textContent === 'the 8 largest of 12'");
+    let labels = "[...document.querySelectorAll('#found .legend button')].map((button) => button.title)";
+    assert_eq!(browser.tell(labels), json!(["5", "6", "7", "8", "9", "10", "11", "12"]));
+    browser.until(
+        "performance.getEntriesByType('resource').some(({ name }) => name.includes('&step=') \
+         && new URL(name).searchParams.get('ids').split(',').length === 8)",
+    );
+    browser.open_afresh(&host.address("#span=900&find=twins"));
+    browser.until(&format!("`${{{labels}}}` === 'a,twins queue a'"));
+    let axis = "`${[...document.querySelectorAll('#found svg text')].map((text) => text.textContent)}`";
+    browser.open_afresh(&host.address("#span=900&find=cold"));
+    browser.until(&format!("{axis}.startsWith('-6,-4,-2,0')"));
+    browser.open_afresh(&host.address("#span=900&find=huge"));
+    browser.until(&format!("{axis}.startsWith('0,')"));
+    // One metric of several kinds of things: a chart of frontends has no servers.
+    browser.open_afresh(&host.address("#span=900"));
+    let chart = "[...document.querySelectorAll('.card')].find(({ textContent }) => textContent.startsWith('Frontends: sessions'))";
+    browser.until(&format!("{chart} !== undefined"));
+    browser.tell(&format!("{chart}.scrollIntoView()"));
+    browser.until(&format!(
+        "`${{[...{chart}.querySelectorAll('.legend button')].map(({{ title }}) => title)}}` === 'stats,web'"
+    ));
+}
+
 fn hostile(browser: &Browser, host: &Host) {
     browser.keys(&["/"]);
-    browser.keys(&["h", "o", "s", "t", "i", "l", "e"]);
+    browser.keys(&["h", "o", "s", "t", "i", "l", "e", "_"]);
     browser.until("document.querySelectorAll('#found .card.drawn').length === 1");
-    browser.until("location.hash.endsWith('&find=hostile')");
+    browser.until("location.hash.endsWith('&find=hostile_')");
     browser.keys(&[ESCAPE]);
     browser.until("document.querySelector('#found').hidden && !document.querySelector('#charts').hidden");
     // An address shows everybody the same.
     let find = "%3Cimg%20onerror";
-    browser.open("about:blank");
-    browser.open(&host.address(&format!("#span=900&find={find}")));
+    browser.open_afresh(&host.address(&format!("#span=900&find={find}")));
     browser.until("document.querySelectorAll('#found .card.drawn').length === 1");
     let shown = format!("document.querySelector('#found svg').ariaLabel.includes('{HOSTILE}')");
     browser.until(&shown);
     assert_eq!(browser.tell("document.querySelector('main img')"), Value::Null);
     // A line with one point, as at the beginning of each series.
-    browser.open("about:blank");
-    browser.open(&host.address("#span=3600&find=told_once"));
+    browser.open_afresh(&host.address("#span=3600&find=told_once"));
     browser.until("document.querySelectorAll('#found .drawn .line[d^=M]').length === 1");
 }
 

@@ -3,7 +3,7 @@
 use super::schema::{self, MINUTES, QUARTERS, Rollup, Tables};
 use crate::model::error::{Error, Result};
 use crate::model::point::{Level, Value};
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Params, Row};
 use std::fs;
 use std::ops::RangeInclusive;
 use std::os::unix::ffi::OsStrExt;
@@ -16,6 +16,9 @@ const SEEKS: i64 = 8;
 
 /// Most series that a scan filters by in SQL; for more it reads all and filters here.
 const NAMED: usize = 100;
+
+/// SQLite's page cache, in KiB. It can be small: rows are read in file order, and the inner pages of the tree are few.
+const CACHE: i32 = 512;
 
 /// SQLite instructions between two checks of the time limit.
 const STEPS: i32 = 10_000;
@@ -101,11 +104,20 @@ impl Reader {
 
     /// All series, by name and tags.
     pub fn series(&self) -> Result<Vec<Series>> {
+        self.listed("", [])
+    }
+
+    /// Those of a metric.
+    pub fn series_of(&self, name: &str) -> Result<Vec<Series>> {
+        self.listed("WHERE name = ?1", [name])
+    }
+
+    fn listed(&self, which: &str, parameters: impl Params) -> Result<Vec<Series>> {
         let read = || {
-            let mut rows = self
-                .db
-                .prepare("SELECT id, name, host, type, kind, tags FROM series ORDER BY name, host, tags, type, kind")?;
-            let rows = rows.query_map([], |row| {
+            let mut rows = self.db.prepare(&format!(
+                "SELECT id, name, host, type, kind, tags FROM series {which} ORDER BY name, host, tags, type, kind"
+            ))?;
+            let rows = rows.query_map(parameters, |row| {
                 Ok(Series {
                     id: row.get(0)?,
                     name: row.get(1)?,
@@ -371,7 +383,7 @@ fn begin(path: &Path, mode: &str) -> rusqlite::Result<(Connection, Option<Tables
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(format!("file:{name}?{mode}"), flags)?;
     db.busy_timeout(Duration::from_secs(5))?;
-    db.execute_batch("BEGIN")?;
+    db.execute_batch(&format!("PRAGMA cache_size = -{CACHE}; BEGIN"))?;
     let tables = schema::tables(&db)?;
     Ok((db, tables))
 }

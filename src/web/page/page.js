@@ -6,10 +6,12 @@
 
 const SPANS = [["15 min", 900], ["1 h", 3600], ["6 h", 21600], ["24 h", 86400], ["7 days", 604800]];
 const [SHORTEST, LONGEST] = [30, 40 * 86400]; // limits of a range in seconds
+const HUGE = 1e300; // largest number that is drawn to scale
 const COLUMNS = 360; // columns per chart
 const SERIES = 60; // most series per request
 const LINES = 8; // most lines per chart, because each needs its own colour
 const FOUND = 24; // most charts in search results
+const OTHERS = 200; // most charts of metrics that belong to no check
 
 const state = {
   status: null, // the newest /api/status
@@ -34,6 +36,8 @@ let cards = [];
 let tiles = []; // the charts of the tiles, with their groups
 
 const byId = (id) => document.getElementById(id);
+const tell = (id, text) => (byId(id).textContent = text);
+const isNumber = (value) => !Number.isNaN(value);
 const now = () => Date.now() / 1000 + state.ahead;
 const isLive = () => !state.zoom && !state.paused;
 const hasStore = () => state.status.sink.type === "Local";
@@ -52,6 +56,11 @@ async function ask(path) {
 async function askStatus() {
   state.status = await ask("/api/status");
   const { store, started, host, charts } = state.status;
+  const isYoung = hasStore() && !(store?.oldest < now() - SPANS[0][1]);
+  if (!state.known && !location.hash && isYoung) {
+    history.replaceState(null, "", address({ span: SPANS[0][1] }));
+    readAddress();
+  }
   const begin = state.zoom?.[0] ?? now() - state.span;
   if (hasStore()) state.events = await ask(`/api/events?span=${clamp(Math.ceil(now() - begin), SHORTEST, LONGEST)}`);
   const known = JSON.stringify([store?.series, started, host, charts]);
@@ -76,11 +85,14 @@ async function askPoints() {
   const { view } = state;
   if (isLive()) moveView(view);
   const age = (id) => (view.to - (state.data.get(id)?.to ?? -Infinity)) / view.step;
-  const ids = (isWanted) => [...new Set(cards.filter(isWanted).flatMap((card) => card.ids))];
-  const whole = ids((card) => card.isNear || card.isEmpty).filter((id) => !(Math.abs(age(id)) <= 20));
-  const rest = ids((card) => card.isNear && !card.isEmpty).filter((id) => age(id) > 0 && age(id) <= 20);
+  const ids = (isWanted, idsOfCard) => [...new Set(cards.filter(isWanted).flatMap(idsOfCard))];
+  const whole = ids((card) => card.isNear || card.isEmpty, (card) => card.ids).filter((id) => !(Math.abs(age(id)) <= 20));
+  const rest = ids((card) => card.isNear && !card.isEmpty, drawnIds).filter((id) => age(id) > 0 && age(id) <= 20);
   const last = Math.min(...rest.map((id) => state.data.get(id).to));
-  for (const part of parts(whole)) await askColumns(view, part, view.from);
+  for (const part of parts(whole)) {
+    await askColumns(view, part, view.from);
+    if (state.isWanted) return; // something else may be in sight by now
+  }
   for (const part of parts(rest)) await askColumns(view, part, (Math.floor(last / view.step) - 1) * view.step);
 }
 
@@ -92,7 +104,10 @@ async function askColumns(view, ids, from) {
   const answer = await ask(`/api/points?ids=${ids}&from=${from}&to=${view.to}&${width}`);
   if (state.view !== view) return;
   keep(view, answer, ids);
-  cards.filter((card) => card.ids.some((id) => ids.includes(id))).forEach(draw);
+  for (const card of cards.filter((each) => each.ids.some((id) => ids.includes(id)))) {
+    if (from === view.from) card.chosen = null;
+    draw(card);
+  }
 }
 
 function moveView(view) {
@@ -108,7 +123,7 @@ function keep(view, answer, ids) {
   const place = (time) => Math.round((time - view.begin) / view.step);
   for (const id of ids) {
     const old = state.data.get(id);
-    const moved = (values) => new Float64Array(view.count).fill(NaN).map((_, i) => values?.[i - place(old.begin)] ?? NaN);
+    const moved = (values) => Float64Array.from({ length: view.count }, (_, i) => values?.[i - place(old.begin)] ?? NaN);
     const [avg, min, max] = [old?.avg, old?.min, old?.max].map(moved);
     state.data.set(id, { begin: view.begin, to: view.to, avg, min, max });
   }
@@ -129,29 +144,29 @@ const DECIMAL = ["", "k", "M", "G", "T", "P", "E"];
 const SECONDS = new Map([["ns", 1e-9], ["us", 1e-6], ["µs", 1e-6], ["ms", 1e-3], ["s", 1]]);
 const SHORT = new Map([["bytes", "B"], ["bytes/s", "B/s"], ["%", "%"], ["1/s", "/s"]]);
 const isBytes = (unit) => /^(bytes|KiB)(\/s)?$/.test(unit);
-// A unit that is too long to repeat after each number, so it is shown once in the title; otherwise empty.
-const longUnit = (unit) => (SHORT.has(unit) || SECONDS.has(unit) || isBytes(unit) ? "" : unit);
+// A unit that is too long to repeat after each number, so it is shown once beside the title; otherwise empty.
+const longUnit = ({ unit, title }) => (SHORT.has(unit) || SECONDS.has(unit) || isBytes(unit) || title.toLowerCase().includes(unit) ? "" : unit);
 
-function show(value, unit) {
+function show(value, unit, places = 3) {
   if (!Number.isFinite(value)) return "–";
-  if (SECONDS.has(unit)) return duration(value * SECONDS.get(unit));
+  if (SECONDS.has(unit)) return duration(value * SECONDS.get(unit), places);
   if (unit === "unix s") return dateOf(value);
-  if (unit.startsWith("KiB")) return show(value * 1024, unit.replace("KiB", "bytes"));
+  if (unit.startsWith("KiB")) return show(value * 1024, unit.replace("KiB", "bytes"), places);
   const [size, names] = isBytes(unit) ? [1024, BINARY] : [1000, DECIMAL];
   let power = 0;
   if (isBytes(unit) || Math.abs(value) >= 10000) {
     for (; Math.abs(value) >= 999.5 && power < names.length - 1; power++) value /= size;
   }
-  return `${digits(value)} ${names[power]}${SHORT.get(unit) ?? (unit.startsWith("%") ? "%" : "")}`.trim();
+  return `${digits(value, places)} ${names[power]}${SHORT.get(unit) ?? (unit.startsWith("%") ? "%" : "")}`.trim();
 }
 
-const digits = (value) => String(Math.abs(value) >= 100 ? Math.round(value) : Number(value.toPrecision(3)));
+const digits = (value, places) => String(Number(value.toPrecision(Math.max(places, Math.trunc(Math.abs(value)).toString().length))));
 
-function duration(seconds) {
+function duration(seconds, places = 3) {
   const length = Math.abs(seconds);
   if (length < 60) {
     const [factor, name] = length >= 1 || length === 0 ? [1, "s"] : length >= 1e-3 ? [1e3, "ms"] : [1e6, "µs"];
-    return `${digits(seconds * factor)} ${name}`;
+    return `${digits(seconds * factor, places)} ${name}`;
   }
   const [large, name, small, rest] = length < 3600 ? [60, "min", 1, "s"] : length < 86400 ? [3600, "h", 60, "min"] : [86400, "d", 3600, "h"];
   const more = Math.floor((length % large) / small);
@@ -183,22 +198,21 @@ function offsetOf(timeZone) {
 
 const TICKS = [5, 10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800];
 
-// The smallest round number that is at least `rough`.
+// The smallest round number that is at least `rough`; for bytes a power of two.
 function roundUp(rough, unit) {
+  if (isBytes(unit)) return 2 ** Math.ceil(Math.log2(rough));
   const time = unit === "s" && rough > 30 && TICKS.find((step) => step >= rough);
-  if (time) return time;
-  const scale = isBytes(unit) ? 1024 ** Math.max(0, Math.floor(Math.log2(rough) / 10)) : 1;
-  const power = 10 ** Math.floor(Math.log10(rough / scale)) * scale;
-  const round = power * [1, 2, 5, 10].find((factor) => factor * power >= rough * 0.9999);
-  return isBytes(unit) && round === 1000 * scale ? 1024 * scale : round;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  return time || power * [1, 2, 5, 10].find((factor) => factor * power >= rough * 0.9999);
 }
 
 // The scale starts at zero, except for a size in bytes that varies little.
-function valueScale({ full, unit, stacked }, low, high) {
+function valueScale({ full, unit, stacked, below }, low, high) {
   if (full && high <= full * 1.001) return { low: low < 0 ? -full : 0, high: full, step: full < 10 ? 1 : full / 4 };
-  const movesLittle = unit === "bytes" && !stacked && low > 0 && high > low && high - low < high / 10;
+  const moves = (high - low) / high;
+  const movesLittle = unit === "bytes" && !stacked && low > 0 && moves > 1e-9 && moves < 0.1;
   if (!movesLittle) [low, high] = [Math.min(0, low), Math.max(0, high)];
-  if (high <= low) high = low + 1;
+  if (high - low < 1 / HUGE) [low, high] = [below ? -1 : low, low + 1];
   const step = roundUp((high - low) / 4, unit);
   return { low: Math.floor(low / step) * step, high: Math.ceil(high / step) * step, step };
 }
@@ -227,18 +241,18 @@ const like = (pattern) => (byName.has(pattern) ? [pattern] : pattern.includes("{
 
 // The lines of a chart from its existing series; each group has one colour and one legend entry.
 function groupsOf(chart) {
-  const [above, below] = [chart.metrics, chart.below ?? []].map((names) => names.flatMap(like));
+  const sides = [chart.metrics, chart.below ?? []].map((names) => names.flatMap(like));
+  const all = sides.flatMap((names, below) => names.flatMap((name) => byName.get(name)).map((series) => ({ ...series, side: below ? -1 : 1 })));
+  const own = all.filter((series) => belongs(chart, series));
+  const told = own.filter(({ tags }) => tags[chart.each]); // others are sums of these, or of another kind
   const lines = new Map();
-  for (const [side, names] of [[1, above], [-1, below]]) {
-    for (const series of names.flatMap((each) => byName.get(each))) {
-      const { name, tags } = series;
-      if (!belongs(chart, series)) continue;
-      const key = JSON.stringify([side, name, chart.sum ? tags[chart.each] : tags]);
-      if (!lines.has(key)) lines.set(key, { side, name, tags, series: [] });
-      lines.get(key).series.push(series);
-    }
+  for (const series of told.length ? told : own) {
+    const { side, name, tags } = series;
+    const key = JSON.stringify([side, name, chart.sum ? tags[chart.each] : tags]);
+    if (!lines.has(key)) lines.set(key, { side, name, tags, series: [] });
+    lines.get(key).series.push(series);
   }
-  return group(chart, [...lines.values()], shortNames([...above, ...below]));
+  return group(chart, [...lines.values()], shortNames(sides.flat()));
 }
 
 function belongs(chart, { id, tags }) {
@@ -258,7 +272,9 @@ function group(chart, lines, names) {
   for (const line of lines) {
     const words = [chart.each, ...tags].map((tag) => line.tags[tag]).filter(Boolean);
     if (names.size > 1 && !isPair) words.unshift(names.get(line.name));
-    const label = words.join(" ") || (names.size > 1 ? line.name : "");
+    let label = words.join(" ") || (names.size > 1 ? line.name : "");
+    const isTaken = groups.get(label)?.lines.some((other) => other.side === line.side);
+    if (isTaken) label = [line.name, ...Object.entries(line.tags).flat()].join(" ");
     if (!groups.has(label)) groups.set(label, { label, lines: [] });
     groups.get(label).lines.push(line);
   }
@@ -283,7 +299,7 @@ function numbersOf({ id, kind }) {
   if (kind !== "counter") return numbers;
   let last = -1;
   const rates = numbers.max.map((value, i) => {
-    if (Number.isNaN(value)) return NaN;
+    if (!isNumber(value)) return NaN;
     const rate = (value - numbers.max[last]) / ((i - last) * state.view.step);
     last = i;
     return rate >= 0 ? rate : NaN;
@@ -297,7 +313,7 @@ function addUp(all) {
   if (all.length === 1) return all[0];
   const sum = { avg: [], min: [], max: [] };
   for (let i = 0; i < state.view.count; i++) {
-    const there = all.filter((each) => !Number.isNaN(each.avg[i]));
+    const there = all.filter((each) => isNumber(each.avg[i]));
     const mean = there.length ? there.reduce((total, each) => total + each.avg[i], 0) : NaN;
     sum.avg.push(mean);
     sum.max.push(mean + Math.max(...there.map((each) => each.max[i] - each.avg[i])));
@@ -310,7 +326,7 @@ function addUp(all) {
 function reachOf(values, chart) {
   let [least, last] = [Infinity, -Infinity];
   values.forEach((value, i) => {
-    if (Number.isNaN(value)) return;
+    if (!isNumber(value)) return;
     least = Math.min(least, i - last);
     last = i;
   });
@@ -323,7 +339,7 @@ function stretches(values, reach) {
   const all = [];
   let last = -Infinity;
   values.forEach((value, i) => {
-    if (Number.isNaN(value)) return;
+    if (!isNumber(value)) return;
     if (!all.length || i - last > reach) all.push([]);
     all.at(-1).push(i);
     last = i;
@@ -331,22 +347,24 @@ function stretches(values, reach) {
   return all;
 }
 
-const extremes = (values) => values.reduce(([low, high], value) => (Number.isNaN(value) ? [low, high] : [Math.min(low, value), Math.max(high, value)]), [Infinity, -Infinity]);
+const rangeOf = ({ min, max }) => [Math.min(...min.filter(isNumber)), Math.max(...max.filter(isNumber))];
 
 // The value in a column, or the last one before it that is still near enough.
 function valueAt(line, place) {
-  for (let i = place; i >= 0 && place - i < line.reach; i--) if (!Number.isNaN(line.avg[i])) return line.avg[i];
+  for (let i = place; i >= 0 && place - i < line.reach; i--) if (isNumber(line.avg[i])) return line.avg[i];
   return NaN;
 }
 
 // ---- Drawing ----
+
+const SVG = "http://www.w3.org/2000/svg";
 
 // Updates the children of a node to match a list of [tag, attributes, text or children]; reuses existing nodes.
 function fill(parent, items) {
   items.forEach(([tag, attributes = {}, content], place) => {
     let node = parent.children[place];
     if (node?.tagName.toLowerCase() !== tag) {
-      const fresh = document.createElementNS(parent.namespaceURI, tag);
+      const fresh = document.createElementNS(tag === "svg" ? SVG : parent.namespaceURI, tag);
       node ? node.replaceWith(fresh) : parent.append(fresh);
       node = fresh;
     }
@@ -364,22 +382,23 @@ function set(node, attributes) {
   }
 }
 
-// The groups to draw, with their numbers: all that have values, but at most the LINES largest.
+// The groups to draw, with their numbers: all that have values, but at most the LINES largest. The other groups are not
+// requested again before the whole range is.
 function choose(card) {
-  const full = card.groups.map(({ label, lines }) => {
-    const own = lines.map((line) => ({ ...line, ...addUp(line.series.map(numbersOf)) }));
-    const [low, high] = extremes(own.flatMap((line) => [...extremes(line.min), ...extremes(line.max)]).filter(Number.isFinite));
-    return { label, lines: own, size: Math.max(-low, high) };
+  const there = (card.chosen ?? card.groups).flatMap((group) => {
+    const lines = group.lines.map((line) => ({ ...line, ...addUp(line.series.map(numbersOf)) }));
+    const size = Math.max(...lines.flatMap(rangeOf).filter(Number.isFinite).map(Math.abs));
+    return size >= 0 ? [{ group, label: group.label, lines, size }] : [];
   });
-  const there = full.filter((each) => each.size > -Infinity);
-  const key = `${there.map((each) => each.label)}`;
-  if (card.chosenOf !== key || card.chosenFor !== state.view) {
-    const largest = [...there].sort((a, b) => b.size - a.size).slice(0, LINES);
-    Object.assign(card, { chosenOf: key, chosenFor: state.view, chosen: new Set(largest.map((each) => each.label)) });
-  }
-  card.others = there.length - card.chosen.size;
-  return there.filter((each) => card.chosen.has(each.label));
+  if (card.chosen) return there;
+  const largest = new Set([...there].sort((a, b) => b.size - a.size).slice(0, LINES));
+  card.others = there.length - largest.size;
+  const drawn = there.filter((each) => largest.has(each));
+  if (card.others) card.chosen = drawn.map((each) => each.group);
+  return drawn;
 }
+
+const drawnIds = (card) => (card.chosen ? idsOf(card.chosen) : card.ids);
 
 // An error in one chart must not stop the others.
 function draw(card) {
@@ -389,35 +408,38 @@ function draw(card) {
   } catch (error) {
     console.error(card.chart, error);
     card.figure.hidden = true;
+    sizes.unobserve(card.plot); // being hidden is another size
   }
 }
 
 function drawAll(card) {
-  const { chart, figure, legend, layers, svg } = card;
+  const { chart, figure, legend, svg } = card;
   const groups = choose(card);
   figure.hidden = card.isEmpty = !groups.length;
   legend.hidden = groups.length === 1;
+  legend.classList.toggle("long", groups.length > 4);
   const { width, height } = card.size;
   if (card.isEmpty || !width) return;
   figure.classList.add("drawn");
   const lines = groups.flatMap((each, color) => each.lines.map((line) => ({ ...line, label: each.label, color, reach: reachOf(line.avg, chart) })));
   const total = chart.stacked && { ...lines[0], label: "", ...addUp(lines) };
   if (total && chart.full) total.max = total.max.map((value) => Math.min(value, chart.full));
-  const all = (total ? [total] : lines).flatMap((line) => [...extremes(line.min), ...extremes(line.max)].map((value) => value * line.side));
-  const scale = valueScale(chart, Math.min(...all), Math.max(...all));
-  const labels = [];
-  for (let value = scale.low; value <= scale.high + scale.step / 2; value += scale.step) labels.push([value, show(Math.abs(value), chart.unit)]);
+  const all = (total ? [total] : lines).flatMap((line) => rangeOf(line).map((value) => value * line.side));
+  const scale = valueScale(chart, ...[Math.min(...all), Math.max(...all)].map((value) => clamp(value, -HUGE, HUGE)));
+  const places = 1 + Math.max(2, Math.ceil(Math.log10(Math.max(scale.high, -scale.low) / scale.step)));
+  const levels = Array.from({ length: Math.round((scale.high - scale.low) / scale.step) + 1 }, (_, i) => scale.low + i * scale.step);
+  const kind = (value) => (Math.abs(value) < scale.step / 2 ? "axis" : "level");
+  const labels = levels.map((value) => [value, show(chart.below ? Math.abs(value) : value, chart.unit, places), kind(value)]);
   const box = { left: 8 + 6.3 * Math.max(...labels.map(([, text]) => text.length)), right: width - 6, top: 9, bottom: height - 17 };
   const view = { ...state.view };
   const x = (time) => round(box.left + clamp((time - view.from) / (view.to - view.from), 0, 1) * (box.right - box.left));
   const y = (value) => round(box.bottom - ((value - scale.low) / (scale.high - scale.low)) * (box.bottom - box.top));
   card.picture = { groups, lines, total, view, box, x, y };
-  fill(layers.gaps, gaps(card));
-  fill(layers.grid, grid(card, labels));
-  fill(layers.lines, total ? stack(card) : lines.flatMap((line) => curve(card, line)));
-  fill(layers.flags, flagsOf(chart).map((flag) => bar(card.picture, flag)));
+  const shapes = total ? stack(card) : lines.flatMap((line) => curve(card, line));
+  const flags = flagsOf(chart).map((flag) => bar(card.picture, flag));
+  fill(svg, [...[gaps(card), grid(card, labels), shapes, flags].map((layer) => ["g", {}, layer]), ["g"]]);
   drawCursor(card);
-  const told = lines.map((line) => `${line.label} ${show(newest(line), chart.unit)}, at most ${show(extremes(line.max)[1], chart.unit)}`);
+  const told = lines.map((line) => `${line.label} ${show(newest(line), chart.unit)}, at most ${show(rangeOf(line)[1], chart.unit)}`);
   set(svg, { "aria-label": `${chart.title}, ${minuteOf(view.from)} to ${minuteOf(view.to)}: ${told.join("; ")}` });
 }
 
@@ -456,7 +478,7 @@ function stack(card) {
   const { total } = picture;
   let lower = total.avg.map(() => 0);
   const shapes = picture.lines.map((line) => {
-    const upper = total.avg.map((sum, i) => (Number.isNaN(sum) ? NaN : lower[i] + (line.avg[i] || 0)));
+    const upper = total.avg.map((sum, i) => (isNumber(sum) ? lower[i] + (line.avg[i] || 0) : NaN));
     const shape = path(card, "layer", line, areaPath(picture, { ...total, side: 1 }, upper, lower));
     lower = upper;
     return shape;
@@ -467,11 +489,11 @@ function stack(card) {
 
 // Rectangles where none of the chart's lines has values.
 function gaps({ chart, picture: { lines, view, box, x } }) {
-  const isThere = lines[0].avg.map((_, i) => (lines.some((line) => !Number.isNaN(line.avg[i])) ? 1 : NaN));
+  const isThere = lines[0].avg.map((_, i) => (lines.some((line) => isNumber(line.avg[i])) ? 1 : NaN));
   const reach = reachOf(isThere, chart);
   const there = stretches(isThere, reach).flatMap((places) => [middle(view, places[0]), middle(view, places.at(-1))]);
   // The values of the newest columns may not have been stored yet.
-  const edges = [view.from, ...there, Math.max(view.to - 2 * view.step, there.at(-1))];
+  const edges = [Math.max(view.from, state.status.store?.oldest ?? 0), ...there, Math.max(view.to - 2 * view.step, there.at(-1))];
   const shapes = [];
   for (let i = 0; i < edges.length; i += 2) {
     const [from, to] = [edges[i], edges[i + 1]];
@@ -484,8 +506,8 @@ function grid({ chart, picture: { view, box, x, y, lines } }, labels) {
   const shapes = [];
   const line = (kind, x1, x2, y1, y2) => shapes.push(["line", { class: kind, x1, x2, y1, y2 }]);
   const text = (anchor, atX, atY, words) => shapes.push(["text", { "text-anchor": anchor, x: atX, y: atY }, words]);
-  for (const [value, words] of labels) {
-    line(Math.abs(value) < 1e-9 ? "axis" : "level", box.left, box.right, y(value), y(value));
+  for (const [value, words, kind] of labels) {
+    line(kind, box.left, box.right, y(value), y(value));
     text("end", box.left - 5, y(value) + 4, words);
   }
   for (const [time, words] of timeTicks(view, (box.right - box.left) / 62)) {
@@ -536,17 +558,12 @@ function makeCard(chart) {
   const figure = document.createElement("figure");
   figure.className = "card";
   fill(figure, [
-    ["figcaption", {}, [["h3", {}, [["b", {}, chart.title], ["span", {}, longUnit(chart.unit)]]], ["span", { class: "said" }]]],
-    ["div", { class: "plot" }],
+    ["figcaption", {}, [["h3", { title: chart.title }, [["b", {}, chart.title], ["span", {}, longUnit(chart)]]], ["span", { class: "said" }]]],
+    ["div", { class: "plot" }, [["svg", { role: "img", tabindex: 0, "aria-label": chart.title }]]],
     ["div", { class: "legend" }],
   ]);
   const [caption, plot, legend] = figure.children;
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  set(svg, { role: "img", tabindex: 0, "aria-label": chart.title });
-  plot.append(fill(svg, [["g"], ["g"], ["g"], ["g"], ["rect"], ["line"]]));
-  const [gapsLayer, gridLayer, linesLayer, flagsLayer, marked, cursor] = svg.children;
-  const layers = { gaps: gapsLayer, grid: gridLayer, lines: linesLayer, flags: flagsLayer, marked, cursor };
-  const card = { chart, figure, plot, legend, svg, layers, said: caption.lastChild, loud: -1, isNear: Boolean(chart.first), size: { width: 0, height: 0 } };
+  const card = { chart, figure, plot, legend, svg: plot.firstChild, said: caption.lastChild, loud: -1, isNear: Boolean(chart.first && !state.find), size: { width: 0, height: 0 } };
   for (const node of [figure, plot]) owners.set(node, card);
   sight.observe(figure);
   sizes.observe(plot);
@@ -565,7 +582,9 @@ function arrange() {
   const shown = charts.filter((chart) => chart.tile !== "uptime");
   const sections = new Map([["Overview", shown.filter((chart) => chart.first)]]);
   for (const chart of shown.filter((each) => !each.first)) sections.set(chart.check, [...(sections.get(chart.check) ?? []), chart]);
-  sections.set("Scripts, modules and others", unclaimed(charts));
+  const others = unclaimed(charts);
+  const more = others.length > OTHERS ? `: the first ${OTHERS} of ${others.length}; the search finds the rest` : "";
+  sections.set(`Scripts, modules and others${more}`, others.slice(0, OTHERS));
   const old = new Map(cards.map((card) => [card.key, card]));
   cards = [];
   fill(byId("charts"), [...sections].map(() => ["section"]));
@@ -585,7 +604,7 @@ function place(section, title, charts, old) {
     old.delete(key);
     const groups = groupsOf(chart);
     card.figure.hidden = !groups.length;
-    return Object.assign(card, { key, chart, groups, ids: idsOf(groups) });
+    return Object.assign(card, { key, chart, groups, ids: idsOf(groups), chosen: null });
   });
   section.lastElementChild.replaceChildren(...own.map((card) => card.figure));
   cards.push(...own);
@@ -646,37 +665,38 @@ function setCursor(time, card = null, height = 0) {
   Object.assign(state, { cursor: time, pointed: card, height });
 }
 
-function drawCursor(card) {
-  const { picture, chart, layers, legend } = card;
-  const { view, box, x, groups, lines } = picture;
+function drawCursor({ picture, chart, svg, legend, said, others }) {
+  const { view, box, x, groups, lines, total } = picture;
   const isIn = state.cursor !== null && state.cursor >= view.from && state.cursor <= view.to;
   const column = isIn ? Math.floor((state.cursor - view.begin) / view.step) : -1;
-  const visibility = (is) => (is ? "visible" : "hidden");
+  const shapes = [];
+  if (state.marked) {
+    const [from, to] = state.marked.map(x);
+    shapes.push(["rect", { class: "marked", x: from, width: to - from, y: box.top, height: box.bottom - box.top }]);
+  }
   const at = x(middle(view, column));
-  set(layers.cursor, { class: "cursor", x1: at, x2: at, y1: box.top, y2: box.bottom, visibility: visibility(isIn) });
-  const [from, to] = (state.marked ?? [0, 0]).map(x);
-  set(layers.marked, { class: "marked", x: from, width: to - from, y: box.top, height: box.bottom - box.top, visibility: visibility(state.marked) });
-  const value = (line) => show(isIn ? valueAt(line, column) : newest(line), chart.unit);
+  if (isIn) shapes.push(["line", { class: "cursor", x1: at, x2: at, y1: box.top, y2: box.bottom }]);
+  fill(svg.lastElementChild, shapes);
+  const values = (own) => own.map((line) => show(isIn ? valueAt(line, column) : newest(line), chart.unit)).join(" / ");
   const entries = groups.map(({ label }, color) => ["button", { type: "button", title: label }, [
     ["i", { class: `c${color}` }],
     ["span", {}, label],
-    ["b", {}, lines.filter((line) => line.color === color).map(value).join(" / ")],
+    ["b", {}, values(lines.filter((line) => line.color === color))],
   ]]);
-  if (card.others) entries.push(["small", {}, `and ${card.others} smaller; the search finds them`]);
   fill(legend, entries);
-  const only = picture.total || (lines.length === 1 && lines[0]);
-  card.said.textContent = isIn ? saidAt(card, column, only, value) : only ? `${only.label} ${value(only)}` : "";
+  // All of a chart without a legend, or its sum; else the line under the pointer.
+  const alone = total ? [total] : groups.length === 1 ? lines : [];
+  const own = isIn && alone.length !== 1 && state.pointed?.picture === picture && state.height ? [nearest(picture, column)] : alone;
+  const time = isIn ? [momentOf(view.begin + column * view.step)] : [];
+  const [low, high] = own.length === 1 ? [own[0].min, own[0].max].map((all) => show(all[column], chart.unit)) : [];
+  const range = isIn && low !== high ? ` (${low} to ${high})` : "";
+  const told = own.slice(0, 1).map((line) => `${line.label} ${values(own)}${range}`);
+  said.textContent = [...time, ...told].join(" · ") || (others ? `the ${LINES} largest of ${LINES + others}` : "");
 }
 
-// The caption: the time, and the line under the pointer with its lowest and highest value.
-function saidAt({ picture, chart }, column, only, value) {
-  const time = momentOf(picture.view.begin + column * picture.view.step);
-  const distance = (line) => Math.abs(picture.y(valueAt(line, column) * line.side) - state.height) || 0;
-  const isHere = state.pointed?.picture === picture && state.height;
-  const line = only || (isHere && picture.lines.reduce((best, each) => (distance(each) < distance(best) ? each : best)));
-  if (!line) return time;
-  const [low, high] = [line.min[column], line.max[column]].map((each) => show(each, chart.unit));
-  return `${time} · ${line.label} ${value(line)}${low === high ? "" : ` (${low} to ${high})`}`;
+function nearest({ lines, y }, column) {
+  const distance = (line) => Math.abs(y(valueAt(line, column) * line.side) - state.height) || 0;
+  return lines.reduce((best, line) => (distance(line) < distance(best) ? line : best));
 }
 
 // Moves the cursor of the focused chart by some columns, and announces the values to screen readers.
@@ -686,7 +706,7 @@ function stepCursor(card, columns) {
   setCursor(time, card);
   const column = Math.floor((time - view.begin) / view.step);
   const values = lines.map((line) => `${line.label} ${show(valueAt(line, column), card.chart.unit)}`);
-  byId("spoken").textContent = `${secondOf(time)}: ${values.join(", ")}`;
+  tell("spoken", `${secondOf(time)}: ${values.join(", ")}`);
 }
 
 // ---- Lists ----
@@ -710,28 +730,27 @@ function showStatus() {
   const { status, failure, zoom } = state;
   document.body.classList.toggle("silent", Boolean(failure));
   byId("silence").hidden = !failure;
-  byId("silence").textContent = `${failure} What is shown is of ${state.answered ? momentOf(state.answered) : "no time yet"}. The page goes on asking.`;
+  tell("silence", `${failure} What is shown is of ${state.answered ? momentOf(state.answered) : "no time yet"}. The page goes on asking.`);
   set(byId("live"), { "aria-pressed": isLive() });
-  byId("live").textContent = isLive() ? "Live" : zoom ? "To now" : "Paused";
+  tell("live", isLive() ? "Live" : zoom ? "To now" : "Paused");
   if (!status) return;
   byId("lists").hidden = false;
   const open = troubles();
-  const [level, word] = failure ? ["ERROR", "No answer"] : open.length ? [open[0].level, `${open[0].level}: ${open[0].what}`] : ["OK", status.checks.length ? "All well" : "Nothing is switched on"];
+  const [level, word] = failure ? ["ERROR", "No answer"] : open.length ? [open[0].level, `${open[0].level}: ${open[0].what}`] : status.checks.length ? ["OK", "All well"] : ["quiet", "Nothing is switched on"];
   const verdict = word + (!failure && open.length > 1 ? ` and ${open.length - 1} more` : "");
   set(byId("verdict"), { class: levelClass(level), title: verdict });
-  byId("verdict").textContent = verdict;
-  byId("host").textContent = status.host;
+  tell("verdict", verdict);
+  tell("host", status.host);
   document.title = `${verdict} · ${status.host}`;
   set(byId("troubles"), { class: levelClass(level) });
   fill(byId("troubles"), open.slice(0, 5).map((each) => ["li", {}, [["b", { class: levelClass(each.level) }, `${each.level} ${each.what} `], ["span", {}, each.why]]]));
-  byId("note").textContent = note(status);
-  byId("note").hidden = !note(status);
+  byId("note").hidden = !tell("note", note(status));
   showTiles();
   showEvents();
   showChecks();
   showDelivery();
   const [own, other] = [offsetOf(undefined), offsetOf(status.zone)];
-  byId("foot").textContent = `PuyPuy ${status.version}. Times are in the zone of this browser, ${own}${own === other ? "" : `; the host has ${other}`}.`;
+  tell("foot", `PuyPuy ${status.version}. Times are in the zone of this browser, ${own}${own === other ? "" : `; the host has ${other}`}.`);
 }
 
 // Why there are no charts; empty if there are some.
@@ -755,18 +774,17 @@ const TILES = [
 function newestOf({ chart, groups }) {
   const sum = (series) => series.reduce((all, { id }) => all + (state.newest.get(id) ?? NaN), 0);
   const lines = groups.flatMap(({ label, lines: own }) => own.map((line) => ({ label, value: sum(line.series) })));
-  return lines.filter((line) => !Number.isNaN(line.value)).map((line) => ({ ...line, text: show(line.value, chart.unit) }));
+  return lines.filter((line) => isNumber(line.value)).map((line) => ({ ...line, text: show(line.value, chart.unit) }));
 }
 
 function showTiles() {
   const { status, events } = state;
-  const rows = TILES.map(([name, title, tell]) => {
-    const tile = tiles.find((each) => each.chart.tile === name);
-    const lines = tile ? newestOf(tile) : [];
-    const [number, more] = lines.length ? tell(lines) : [{ text: "–" }, "no numbers yet"];
-    const worst = tile && events.open.filter(isOf(tile.chart)).map((event) => event.level).sort()[0];
+  const rows = TILES.flatMap(([name, title, numbers]) => tiles.filter((each) => each.chart.tile === name).map((tile) => {
+    const lines = newestOf(tile);
+    const [number, more] = lines.length ? numbers(lines) : [{ text: "–" }, "no numbers yet"];
+    const worst = events.open.filter(isOf(tile.chart)).map((event) => event.level).sort()[0];
     return [title, number.text, more ?? "", worst ?? "", name];
-  });
+  }));
   const boot = tiles.filter((each) => each.chart.tile === "uptime").flatMap(newestOf)[0]?.value;
   const begun = boot > 1e9 ? boot : now() - (boot ?? now() - status.started); // `boot` is a timestamp or an uptime in seconds
   const troubled = status.checks.filter(isTroubled).length;
@@ -775,8 +793,7 @@ function showTiles() {
   const waits = batches ? `${batches} batches wait` : "nothing waits";
   const own = [[boot ? "Uptime" : "Daemon runs for", duration(now() - begun), well, troubled ? "WARNING" : "", "checks"]];
   own.push(["Sink", status.sink.type, (status.sink.up ? "" : "away; ") + waits, status.sink.up ? "" : "ERROR", "delivery"]);
-  const shown = hasStore() && status.checks.length ? [...rows, ...own] : own;
-  fill(byId("tiles"), shown.map(([title, value, more, level, to]) => ["button", { type: "button", class: `tile ${level.toLowerCase()}`, "data-to": to }, [["span", {}, title], ["b", {}, value], ["span", {}, more]]]));
+  fill(byId("tiles"), [...rows, ...own].map(([title, value, more, level, to]) => ["button", { type: "button", class: `tile ${level.toLowerCase()}`, "data-to": to }, [["span", {}, title], ["b", {}, value], ["span", {}, more]]]));
 }
 
 // Fills a list; each row is a list of [text, class].
@@ -922,8 +939,8 @@ function search(text) {
 }
 
 function foundTitle({ length }) {
-  const what = length ? `${length} ${length === 1 ? "metric" : "metrics"} with` : "No metric has";
-  return `${what} “${state.find}” in name or tags${length > FOUND ? `; the first ${FOUND} are shown` : ""}`;
+  const what = `${length || "No"} ${length === 1 ? "metric" : "metrics"} with “${state.find}” in name or tags`;
+  return what + (length > FOUND ? `; the first ${FOUND} are shown` : "");
 }
 
 function find(text) {
