@@ -38,6 +38,7 @@ _OLD_NAMES = {
     "execfile": "exec",
     "file": "open",
     "cmp": "(a > b) - (a < b)",
+    "reload": "importlib.reload, and nothing where sys.setdefaultencoding follows",
 }
 #: Methods of Python 2, and their replacement.
 _OLD_METHODS = {
@@ -55,6 +56,7 @@ _OLD_MEMBERS = {
     "os.getcwdu": "os.getcwd",
     "string.join": "separator.join(words)",
     "sys.maxint": "sys.maxsize",
+    "sys.setdefaultencoding": "nothing: text is Unicode",
     "urllib.quote": "urllib.parse.quote",
     "urllib.unquote": "urllib.parse.unquote",
     "urllib.urlencode": "urllib.parse.urlencode",
@@ -136,6 +138,9 @@ def _python2(error: BaseException) -> Optional[Tuple[str, str]]:
         return "import %s" % error.name, "import %s" % _OLD_MODULES[error.name]
     if isinstance(error, TypeError) and "for >>: 'builtin_function_or_method'" in text:
         return "print >>", "write print(..., file=...)"
+    of_list = re.search(r"'(map|filter|zip|dict_keys|dict_values|dict_items)'", text)
+    if of_list and isinstance(error, (AttributeError, TypeError)):
+        return "%s as a list" % of_list.group(1), "write list(...) around it"
     for kind, pattern, known in (
         (NameError, r"name '(\w+)' is not defined", _OLD_NAMES),
         (AttributeError, r"object has no attribute '(\w+)'", _OLD_METHODS),
@@ -163,4 +168,13 @@ def _python2_syntax(text: str, line: str) -> Optional[Tuple[str, str]]:
         return "an octal number such as 0644", "write 0o644"
     if "<>" in line:
         return "<>", "write !="
+    if "parameters cannot be parenthesized" in text or re.search(r"\blambda\s*\(", line):
+        return "a tuple among parameters", "take it apart in the body"
+    if re.search(r"\b[uU][rR]['\"]", line):
+        return "ur''", "write r''"
+    outside_quotes = re.sub(r"'[^']*'|\"[^\"]*\"", "", line)
+    if re.search(r"\b(0[xX][0-9a-fA-F]+|[0-9]+)[lL]\b", outside_quotes):
+        return "a long number such as 10L", "write 10"
+    if "`" in outside_quotes:
+        return "backticks", "write repr(...)"
     return None

@@ -5,7 +5,8 @@ use crate::config::section::Section;
 use crate::fetch::program::run::run;
 use crate::fetch::program::{Privileges, Program, safety};
 use crate::model::error::{Error, Result, quote};
-use nix::unistd::{User, geteuid};
+use crate::sys::users::name_of;
+use nix::unistd::geteuid;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -61,8 +62,7 @@ impl Command {
         safety::check_conf(&cx.programs.home.join(&self.conf))?;
         let mut program = self.program.clone();
         program.words.extend(more.iter().map(ToString::to_string));
-        let own = User::from_uid(geteuid()).ok().flatten();
-        match user.filter(|user| own.is_none_or(|own| own.name != *user)) {
+        match user.filter(|user| name_of(geteuid()) != *user) {
             Some(user) if geteuid().is_root() => program.privileges.user = Some(user.into()),
             Some(user) => program = through_sudo(&program, user),
             None => {}

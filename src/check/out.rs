@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 /// An event that was not judged for this many periods is forgotten.
 const FORGET_AFTER_PERIODS: u32 = 10;
 
+/// Maximum number of log messages that are kept per run.
+const MAX_MESSAGES: usize = 20;
+
 /// Maximum number of faults that a sentence lists.
 const SHOWN: usize = 3;
 
@@ -116,6 +119,8 @@ pub struct Out {
     host: Option<Arc<str>>,
     batch: Batch,
     faults: Vec<Fault>,
+    /// For the log; no faults.
+    messages: Vec<String>,
     servers: Vec<ServerRun>,
     known: KnownSeries,
     /// Number of points of the last run, to allocate the next batch.
@@ -135,6 +140,7 @@ impl Out {
             host: None,
             batch: Batch::default(),
             faults: Vec::new(),
+            messages: Vec::new(),
             servers: Vec::new(),
             known: KnownSeries::new(max_series),
             expected: 0,
@@ -148,6 +154,7 @@ impl Out {
         (self.tick, self.read, self.host) = (tick, None, None);
         self.batch = Batch { points: Vec::with_capacity(self.expected), events: Vec::new() };
         self.faults.clear();
+        self.messages.clear();
         self.servers.clear();
         self.known.begin_run();
     }
@@ -512,6 +519,18 @@ impl Out {
         if let Some(level) = thresholds.judge(percent, before) {
             self.health(event, level, format!("{}: {words}", level.word()), reaction);
         }
+    }
+
+    /// Adds a message for the log that is no fault.
+    pub fn say(&mut self, text: String) {
+        if self.messages.len() < MAX_MESSAGES {
+            self.messages.push(text);
+        }
+    }
+
+    /// Takes the messages of this run.
+    pub fn take_messages(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.messages)
     }
 
     /// Reports a part that could not be read; the rest is sent. The scheduler logs it and folds repeats.

@@ -10,15 +10,14 @@ use crate::config::settings::{SelfConfig, Settings};
 use crate::daemon::{self, hostname, privileges};
 use crate::fetch::program::Programs;
 use crate::model::error::{Error, Result, plain};
+use crate::model::parse::environ;
 use crate::model::point::Tick;
 use crate::scheduler::prepared::{self, Prepared};
 use crate::scheduler::worker::{RunResult, Unit};
 use crate::scripts::{self, Permits};
 use crate::sys::clock::unix_now;
 use std::env;
-use std::ffi::{OsStr, OsString};
 use std::io::Write;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
@@ -67,7 +66,7 @@ pub fn check(settings: &Settings, name: &str, sampling: Sampling, view: View, ou
     let unit = Unit::new(prepared, Instant::now(), every, false);
     let (identity, _) = hostname::identity(own);
     let programs = Programs::new(settings.home.clone(), identity.clone());
-    let programs = programs.with_python(own.python.clone(), settings.file.clone());
+    let programs = programs.with_python(own.python.clone(), settings.file.clone()).waiting_for_imports();
     let world = World { roots: own.roots.clone(), programs: Arc::new(programs) };
     let mut begun = Vec::new();
     let mut run = || {
@@ -149,15 +148,7 @@ pub fn as_service(paths: Paths, own: &SelfConfig) -> Result<()> {
     let mut anew = Command::new("/proc/self/exe");
     anew.arg0("puypuy").arg("--home").arg(paths.home).args(words);
     if let Some(environment) = environment {
-        let pairs = environment.split(|byte| *byte == 0).filter_map(pair);
-        anew.env_clear().envs(pairs);
+        anew.env_clear().envs(environ::pairs(&environment));
     }
     Err(Error::daemon(format!("cannot begin this program anew: {}", plain(&anew.exec()))))
-}
-
-/// Name and value of an environment entry.
-fn pair(line: &[u8]) -> Option<(OsString, OsString)> {
-    let at = line.iter().position(|byte| *byte == b'=')?;
-    let of = |bytes: &[u8]| OsStr::from_bytes(bytes).to_os_string();
-    Some((of(line.get(..at)?), of(line.get(at + 1..)?)))
 }

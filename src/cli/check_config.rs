@@ -20,6 +20,7 @@ use crate::web;
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
+use std::time::Duration;
 
 /// A part that is checked by itself, so that something that hangs does not affect the others.
 #[derive(Clone, PartialEq)]
@@ -91,6 +92,9 @@ pub fn look_over(paths: Paths, loaded: Loaded) -> Looked {
     }
     let (seen, unlisted) = look_once(paths.home, checks::find, |_| true);
     said.errors.extend(unlisted);
+    if let Some(period) = own.as_ref().map(|own| own.check_period) {
+        said.warnings.extend(seen.added.iter().filter_map(|on| too_patient(on, period)));
+    }
     if let Some(own) = own.filter(|_| seen.added.iter().any(|on| links::is_module(&on.key.name))) {
         said.warnings.extend(module::python(&own.python).err());
     }
@@ -105,6 +109,15 @@ pub fn look_over(paths: Paths, loaded: Loaded) -> Looked {
     said.errors.sort_by_key(place_of);
     said.warnings.sort_by_key(place_of);
     Looked { said, on: seen.added }
+}
+
+/// The mistake of a `timeout_seconds` that is longer than the period and so has no effect; `None` if it is not.
+fn too_patient(on: &Prepared, period: Duration) -> Option<Error> {
+    let (timeout, period) = (on.common.timeout?.as_secs_f64(), on.common.period.unwrap_or(period).as_secs_f64());
+    let what = format!(
+        "no run goes on for longer than its period, {period} s: set check_period_seconds = {timeout} there, too"
+    );
+    (timeout > period).then(|| on.section.problem("timeout_seconds", &what))
 }
 
 /// The sort key: file and line; errors about no file come last.

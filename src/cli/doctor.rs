@@ -28,9 +28,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Time limit of the whole look.
-const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(9);
 /// The command is abandoned after this time.
-pub const LONGEST: Duration = Duration::from_secs(12);
+pub const LONGEST: Duration = Duration::from_secs(10);
 /// Tolerated difference of two clocks in seconds: an answer takes a while, and HTTP dates have whole seconds.
 const DRIFT: i64 = 5;
 /// Most bytes of a script's first line.
@@ -289,7 +289,7 @@ fn daemon(own: &SelfConfig) -> Report {
     let mut report = Report::default();
     match daemon::status(own) {
         Err(error) => report.wrong(error),
-        Ok(Found::Gone) => report.wrong("the daemon does not run: `puypuy start`"),
+        Ok(Found::Gone { .. }) => report.wrong("the daemon does not run: `puypuy start`"),
         Ok(Found::Ailing { why, .. } | Found::Closed { why, .. }) => report.wrong(why),
         Ok(Found::Told { line, document }) => {
             let wrong = document.get("wrong").and_then(|wrong| wrong.as_array());

@@ -1,6 +1,6 @@
 //! `puypuy show events`: the changes of level of health events, with times and messages.
 
-use super::render::{columns, printable};
+use super::render::{columns, printable, readable_age};
 use super::say;
 use crate::config::settings::Settings;
 use crate::daemon;
@@ -36,7 +36,13 @@ pub fn show(settings: &Settings, last: Duration, now: i64, out: &mut dyn Write) 
         Err(_) => of_record(&daemon::record_of(&settings.own), &span)?,
     };
     if rows.is_empty() {
-        say(out, format!("no event has changed its level in the last {} s", last.as_secs()));
+        say(
+            out,
+            format!(
+                "no event has changed its level in the last {}",
+                readable_age(i64::try_from(last.as_secs()).unwrap_or(i64::MAX))
+            ),
+        );
         return Ok(());
     }
     let row = |row: &Row| {

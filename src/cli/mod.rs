@@ -507,24 +507,25 @@ fn load(paths: Paths) -> Result<(Settings, Vec<String>)> {
     let Loaded { settings, errors, warnings, .. } = settings::load(paths.home, paths.config);
     match settings {
         Some(settings) => Ok((settings, warnings.iter().map(Error::to_string).collect())),
-        None => Err(unread(&errors)),
+        None => Err(unread(errors)),
     }
 }
 
 /// The error if there are no settings.
-fn unread(errors: &[Error]) -> Error {
-    match errors {
-        [missing] if missing.is_gone() => {
+fn unread(errors: Vec<Error>) -> Error {
+    match <[Error; 1]>::try_from(errors) {
+        Ok([missing]) if missing.is_gone() => {
             Error::daemon(format!("{missing}; --home names the folder of config.ini, --config another file"))
         }
-        errors => all(errors),
+        Ok([only]) => only,
+        Err(errors) => all(&errors),
     }
 }
 
 /// `[SelfConfig]` only: a mistake elsewhere does not keep a daemon from being stopped.
 fn own(paths: Paths) -> Result<SelfConfig> {
     let Loaded { own, errors, .. } = settings::load(paths.home, paths.config);
-    own.ok_or_else(|| unread(&errors))
+    own.ok_or_else(|| unread(errors))
 }
 
 /// Resolves `env:` and `cred:` in the environment of the running daemon, if there is one.

@@ -16,6 +16,18 @@ const UNTIL: Duration = Duration::from_secs(7);
 /// Keys of `[TSDB]` with their upper limits in seconds here, so that a slow server is reported as such within the time
 /// limit.
 const HURRY: [(&str, u64); 2] = [("connect_timeout", 2), ("timeout", 2)];
+/// What to do about a reason that does not say so itself: words of it, and the remedy.
+const REMEDIES: [(&str, &str); 9] = [
+    ("host name", "correct the name, or mend DNS on this host (/etc/resolv.conf)"),
+    ("from DNS", "mend DNS on this host (/etc/resolv.conf), or write an address in the place of the name"),
+    ("connection refused", "start the store, or correct its address"),
+    ("unreachable", "see whether this host has a route to it, or correct its address"),
+    ("cannot connect within", "see whether it is up and a firewall lets this host through, or correct its address"),
+    ("does not speak TLS", "write http:// in the place of https://, or correct its port"),
+    ("bad certificate", "mend the certificate, or name the one that signed it in ca_file"),
+    ("no answer within", "see what it is busy with, or whether something else listens there"),
+    ("connection lost", "see in its log, or in that of a proxy, why it closes connections"),
+];
 
 /// A request to the store in progress.
 pub struct Asked(Receiver<Result<Reached, String>>);
@@ -51,8 +63,16 @@ impl Asked {
     }
 }
 
-/// The reason as an error about `[TSDB]` in the settings' file.
+/// The reason as an error about `[TSDB]` in the settings' file, with the remedy.
 pub fn refused(settings: &Settings, why: &str) -> Error {
-    let file = settings.file.strip_prefix(&settings.home).unwrap_or(&settings.file);
-    Error::daemon(format!("{} [TSDB]: {why}", file.display()))
+    let remedy = REMEDIES.iter().find(|(words, _)| why.contains(words));
+    let remedy = remedy.map(|(_, remedy)| format!("; {remedy}")).unwrap_or_default();
+    let section = &settings.tsdb.section;
+    Error::Config {
+        file: section.file.clone(),
+        line: section.line,
+        section: section.name.clone(),
+        key: String::new(),
+        problem: format!("{why}{remedy}"),
+    }
 }

@@ -15,7 +15,7 @@ const UNKNOWN: u8 = 4;
 /// Prints the state and returns the exit code. `page` is the address of the daemon's page.
 pub fn tell(found: Found, page: Option<&str>, is_json: bool, out: &mut dyn Write) -> u8 {
     let (code, line, why, document) = match found {
-        Found::Gone => (NOT_RUNNING, None, "not running".to_string(), Map::new()),
+        Found::Gone { line } => (NOT_RUNNING, line, "not running; `puypuy start` starts it".into(), Map::new()),
         Found::Ailing { line, why } => (FAILURE, Some(line), why, Map::new()),
         Found::Closed { line, why } => (UNKNOWN, Some(line), why, Map::new()),
         Found::Told { line, document } => {

@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The command is abandoned after this time: the doctor's limit, and the same for everything else.
-pub const LONGEST: Duration = Duration::from_secs(24);
+pub const LONGEST: Duration = Duration::from_secs(20);
 /// Most bytes from the end of a log.
 const TAIL: u64 = 512 << 10;
 /// Most bytes of a system file.

@@ -2,6 +2,7 @@
 
 use super::ini::Ini;
 use super::section::{Entry, Section};
+use crate::model::percent;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Parts of the names of keys whose values are secrets.
@@ -128,7 +129,7 @@ fn collect(section: &Section, found: &mut BTreeSet<String>) {
     let mut add = |secret: &str| {
         found.insert(secret.into());
         found.insert(secret.escape_debug().to_string());
-        found.insert(percent_encoded(secret));
+        found.insert(percent::encode(secret));
         // A list of several secrets, or a value of several lines.
         found.extend(secret.split(|letter: char| letter.is_whitespace() || letter == ',').map(String::from));
     };
@@ -174,12 +175,6 @@ fn arguments(line: &str) -> Vec<&str> {
 fn is_plain(value: &str) -> bool {
     let is_word = ["true", "false", "yes", "no", "on", "off"].iter().any(|word| word.eq_ignore_ascii_case(value));
     is_word || value.parse::<f64>().is_ok()
-}
-
-fn percent_encoded(text: &str) -> String {
-    let is_kept = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
-    let encode = |byte: u8| if is_kept(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
-    text.bytes().map(encode).collect()
 }
 
 /// Masks everything that looks like a secret: `://user:password@`, `password=x`, `"token": "x"`, `Bearer x`.

@@ -3,11 +3,11 @@
 //! They are read together with the ini file, and never shown.
 
 use crate::model::error::plain;
+use crate::model::parse::environ;
 use std::env;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -46,9 +46,7 @@ pub fn borrow_environment(environment: Vec<u8>) {
 
 fn variable(name: &str) -> Option<OsString> {
     let Some(borrowed) = BORROWED.get() else { return env::var_os(name) };
-    let mut all = borrowed.split(|byte| *byte == 0).map(OsStr::from_bytes);
-    let value = all.find_map(|entry| entry.as_bytes().strip_prefix(name.as_bytes())?.strip_prefix(b"="))?;
-    Some(OsString::from_vec(value.to_vec()))
+    environ::pairs(borrowed).find(|(known, _)| *known == name).map(|(_, value)| value.into())
 }
 
 /// `None` if the value is not a reference; otherwise the value that was read, and the result of reading it.

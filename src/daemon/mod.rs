@@ -29,7 +29,7 @@ pub use signals::Listening;
 pub use trial::{BEFORE_RESTART, BRIEF, trial};
 
 use crate::config::settings::{SelfConfig, Settings};
-use crate::model::error::{Error, Result};
+use crate::model::error::{Error, Result, plain};
 use crate::scheduler::difference::Taken;
 use crate::sys::{logging, memory, process};
 use logging::Rotation;
@@ -107,11 +107,16 @@ struct Launch<'a> {
     ready: &'a dyn Fn(Taken) -> Result<()>,
 }
 
-/// Notifies systemd, if it wants that.
+/// Notifies systemd, if it wants that. `Err` says why it cannot be notified.
+fn tell_service_manager(state: NotifyState) -> std::result::Result<(), String> {
+    sd_notify::notify(&[state])
+        .map_err(|error| format!("cannot tell the service manager how it goes: {}", plain(&error)))
+}
+
+/// The same for a state that is reported only once: logs the error.
 fn notify(state: NotifyState) {
-    if let Err(error) = sd_notify::notify(&[state]) {
-        log::warn!("NOTIFY_SOCKET: cannot tell the service manager how it goes: {error}");
-    }
+    let told = tell_service_manager(state);
+    let _ = told.inspect_err(|why| log::warn!("{}: {why}", service_manager::SOCKET));
 }
 
 fn serve(settings: Settings, warnings: &[String], target: Target, launch: Launch, signals: Listening) -> Result<()> {

@@ -35,18 +35,39 @@ pub fn store(settings: &Settings) -> Option<PathBuf> {
     sink::local_file(&settings.tsdb, &settings.home).ok()
 }
 
+/// An error about that place, told as one of the key that names it.
+fn of_key(settings: &Settings, place: &Path, error: Error) -> Error {
+    let (own, tsdb) = (&settings.own, &settings.tsdb.section);
+    let keys = [
+        (&own.section, "tmpdir", Some(own.tmpdir.clone())),
+        (&own.section, "pid_file", own.pid_file.clone()),
+        (&own.section, "log_file", Some(own.log_file.clone())),
+        (tsdb, "file", store(settings)),
+    ];
+    let is_named = |path: &PathBuf| path.starts_with(place) || place.starts_with(path);
+    match keys.iter().find(|(.., path)| path.as_ref().is_some_and(is_named)) {
+        Some((section, key, _)) => section.problem(key, &error.to_string()),
+        None => error,
+    }
+}
+
 /// Makes every missing folder, topmost first.
 pub fn make(settings: &Settings) -> Result<()> {
     for (folder, mode) in folders(settings) {
-        let missing: Vec<&Path> = folder.ancestors().take_while(|level| !level.exists()).collect();
-        for level in missing.iter().rev() {
-            match DirBuilder::new().mode(mode).create(level) {
-                // Another start made it first.
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
-                made => made.map_err(Error::file("make the folder", level))?,
-            }
-            fs::set_permissions(level, Permissions::from_mode(mode)).map_err(Error::file("make the folder", level))?;
+        make_folder(&folder, mode).map_err(|error| of_key(settings, &folder, error))?;
+    }
+    Ok(())
+}
+
+fn make_folder(folder: &Path, mode: u32) -> Result<()> {
+    let missing: Vec<&Path> = folder.ancestors().take_while(|level| !level.exists()).collect();
+    for level in missing.iter().rev() {
+        match DirBuilder::new().mode(mode).create(level) {
+            // Another start made it first.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => continue,
+            made => made.map_err(Error::file("make the folder", level))?,
         }
+        fs::set_permissions(level, Permissions::from_mode(mode)).map_err(Error::file("make the folder", level))?;
     }
     Ok(())
 }
@@ -59,39 +80,43 @@ pub fn make(settings: &Settings) -> Result<()> {
 /// one message with one command to run.
 pub fn check(settings: &Settings, seen_to: &[PathBuf], attempt: Attempt) -> Result<()> {
     let own = &settings.own;
+    let of_key = |place: &Path, error: Error| of_key(settings, place, error);
     let mut found =
         Found { seen_to, attempt, missing_folders: Vec::new(), missing_files: Vec::new(), closed: Vec::new() };
     for (place, _) in folders(settings) {
-        found.way(&settings.home, &place)?;
+        found.way(&settings.home, &place).map_err(|error| of_key(&place, error))?;
     }
     if !found.closed.is_empty() {
-        return found.verdict();
+        return found.verdict(of_key);
     }
     let work = [own.tmpdir.clone(), own.tmpdir.join("spool"), own.tmpdir.join("rejected")];
     if !found.is_seen_to(&own.tmpdir) {
-        work.iter().try_for_each(|place| folder::trust(place))?;
+        work.iter().try_for_each(|place| folder::trust(place).map_err(|error| of_key(place, error)))?;
     }
     for place in work.into_iter().chain(folders(settings).into_iter().map(|(folder, _)| folder)) {
-        found.folder(&place)?;
+        found.folder(&place).map_err(|error| of_key(&place, error))?;
     }
     for place in ["spool", "rejected"].map(|name| own.tmpdir.join(name)) {
         found.inner(&place);
     }
     if let Some(path) = own.pid_file.as_deref() {
-        found.file(path, "open the pid file", libc::O_NOFOLLOW)?;
-        pidfile::must_be_plain(fs::symlink_metadata(path).ok().as_ref(), path)?;
+        let opened = found.file(path, "open the pid file", libc::O_NOFOLLOW);
+        let plain = opened.and_then(|()| pidfile::must_be_plain(fs::symlink_metadata(path).ok().as_ref(), path));
+        plain.map_err(|error| of_key(path, error))?;
     }
-    found.file(&own.log_file, "open the log file", 0)?;
+    found.file(&own.log_file, "open the log file", 0).map_err(|error| of_key(&own.log_file, error))?;
     if let Some(path) = store(settings) {
         if fs::metadata(&path).is_ok_and(|about| !about.is_file()) {
             let place = path.display();
-            return Err(Error::daemon(format!("{place}: not a plain file; set `file` in [TSDB] to another place")));
+            let wrong = Error::daemon(format!("{place}: not a plain file; set `file` in [TSDB] to another place"));
+            return Err(of_key(&path, wrong));
         }
-        found.file(&path, "open the local store", 0)?;
+        let opened = found.file(&path, "open the local store", 0);
         // SQLite's write-ahead log is beside it.
-        path.parent().map_or(Ok(()), |folder| found.writable(folder))?;
+        let writable = opened.and_then(|()| path.parent().map_or(Ok(()), |folder| found.writable(folder)));
+        writable.map_err(|error| of_key(&path, error))?;
     }
-    found.verdict()
+    found.verdict(of_key)
 }
 
 /// Paths that this user cannot use.
@@ -206,7 +231,8 @@ impl Found<'_> {
         Ok(())
     }
 
-    fn verdict(mut self) -> Result<()> {
+    /// All that this user may not use; `of_key` tells an error as one of the key that names a place.
+    fn verdict(mut self, of_key: impl Fn(&Path, Error) -> Error) -> Result<()> {
         // Giving the user a folder includes everything in it.
         let closed = std::mem::take(&mut self.closed);
         self.closed =
@@ -233,7 +259,11 @@ impl Found<'_> {
         let every: Vec<&str> =
             [closed, folders, files].into_iter().map(String::as_str).filter(|words| !words.is_empty()).collect();
         commands.push(format!("chown -R {user} {}", every.join(" ")));
-        Err(Error::daemon(format!("{}; as root: {}", problems.join("; "), commands.join(" && "))))
+        let told = Error::daemon(format!("{}; as root: {}", problems.join("; "), commands.join(" && ")));
+        match [&self.closed, &self.missing_folders, &self.missing_files].into_iter().flatten().next() {
+            Some(first) => Err(of_key(first, told)),
+            None => Err(told),
+        }
     }
 }
 

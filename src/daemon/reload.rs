@@ -9,7 +9,7 @@
 use super::places;
 use super::privileges::Attempt;
 use super::serving::Around;
-use super::word::{self, Stage};
+use super::word::Words;
 use crate::config::settings::{self, Loaded, SelfConfig, Settings, SinkKind};
 use crate::daemon::hostname;
 use crate::delivery;
@@ -53,8 +53,8 @@ pub struct Reloading {
     pub warnings: Vec<String>,
     /// When the settings were read, as time since 1970.
     pub read: Duration,
-    /// Number of reloads that have begun.
-    pub number: u64,
+    /// Receives the result of each reload.
+    pub words: Arc<Words>,
     /// It was logged that a file is newer.
     pub is_told: bool,
 }
@@ -81,7 +81,6 @@ enum Web {
 impl Reloading {
     /// Reloads at each message, and logs when a file is newer than the running configuration.
     pub fn run(mut self, asked: Receiver<()>) {
-        self.say(Stage::Ready, &[]);
         loop {
             match asked.recv_timeout(LOOK) {
                 Ok(()) => {
@@ -95,30 +94,23 @@ impl Reloading {
         }
     }
 
-    fn say(&self, stage: Stage, lines: &[String]) {
-        if let Err(error) = word::say(&self.settings.own, self.number, stage, lines) {
-            log::warn!("{error}; `puypuy reload` cannot tell what comes of it");
-        }
-    }
-
     fn reload(&mut self) {
-        self.number += 1;
-        self.say(Stage::Begun, &[]);
+        self.words.begin();
         let reloaded = catch_unwind(AssertUnwindSafe(|| self.exchange()));
         let bug = || vec![Error::daemon("a fault of its own; this is a bug, please report it with the log")];
-        match reloaded.unwrap_or_else(|_| Err(bug())) {
+        let lines = |errors: Vec<Error>| errors.iter().map(Error::to_string).collect::<Vec<_>>();
+        let ended = reloaded.unwrap_or_else(|_| Err(bug())).map_err(lines);
+        match &ended {
             Ok(notes) => {
                 notes.iter().for_each(|note| log::warn!("{note}"));
                 log::info!("reloaded");
-                self.say(Stage::Done, &notes);
             }
-            Err(errors) => {
-                let lines: Vec<String> = errors.iter().map(Error::to_string).collect();
+            Err(lines) => {
                 lines.iter().for_each(|line| log::error!("reload: {line}"));
                 log::error!("nothing was reloaded; everything goes on as before");
-                self.say(Stage::Refused, &lines);
             }
         }
+        self.words.end(ended);
     }
 
     /// Does a whole reload; returns notes for the user.
@@ -144,17 +136,22 @@ impl Reloading {
         places::make(&settings)?;
         let (old, new) = (&self.settings, &settings);
         let sink = sink::build(new)?;
-        let log = (log_of(old) != log_of(new)).then(|| open_log(new)).transpose()?;
+        let log = (log_of(old) != log_of(new)).then(|| open_log(new)).transpose();
+        let log = log.map_err(|error| new.own.section.problem("log_file", &error.to_string()))?;
         let configured = new.web.as_ref().map(web::configure).transpose()?;
+        let of_address = |error: Error| match &new.web {
+            Some(section) => section.problem("webaddress", &error.to_string()),
+            None => error,
+        };
         let web = match (configured, &self.web) {
             (None, _) => Web::Off,
             (Some(web), Some(running)) => {
-                let to = running.prepare(&web)?;
+                let to = running.prepare(&web).map_err(of_address)?;
                 Web::Renewed(web, to)
             }
             (Some(web), None) => match web::listen(&web) {
                 Ok(listener) => Web::New(web, listener),
-                Err(error) if new.web_is_needed => return Err(error),
+                Err(error) if new.web_is_needed => return Err(of_address(error)),
                 Err(error) => {
                     notes.push(format!("{error}; it goes on without the page"));
                     Web::Off

@@ -2,7 +2,7 @@
 
 use super::asking::{self, Answer};
 use super::pidfile::{Daemon, look};
-use super::word::{self, Stage, Word};
+use super::word::Word;
 use super::{sockets, threads};
 use crate::config::settings::{SelfConfig, Settings};
 use crate::model::error::{Error, Result, plain};
@@ -13,6 +13,7 @@ use nix::unistd::{Pid, SysconfVar, sysconf};
 use serde_json::Value;
 use std::fs;
 use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -20,8 +21,7 @@ use std::time::{Duration, Instant};
 /// How long an answer is waited for.
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 const STOP_LIMIT: Duration = Duration::from_secs(10);
-/// How long to wait for the first word file of a daemon that was just started, and for the end of a reload.
-const FIRST_WORD: Duration = Duration::from_secs(3);
+/// How long to wait for the end of a reload.
 const RELOAD_LIMIT: Duration = Duration::from_secs(30);
 /// The lock is released shortly before the process ends. If the process then hangs in the kernel, we do not wait
 /// longer.
@@ -29,22 +29,14 @@ const EXIT_LIMIT: Duration = Duration::from_millis(500);
 
 /// The state of a daemon, seen from outside.
 pub enum Found {
-    Gone,
+    /// No daemon runs. `line` is about its log, if there is one.
+    Gone { line: Option<String> },
     /// The daemon has answered: `document` is that of `/api/status` without the page's data.
-    Told {
-        line: String,
-        document: Value,
-    },
+    Told { line: String, document: Value },
     /// The daemon does not answer properly; the reason.
-    Ailing {
-        line: String,
-        why: String,
-    },
+    Ailing { line: String, why: String },
     /// This user may not ask.
-    Closed {
-        line: String,
-        why: String,
-    },
+    Closed { line: String, why: String },
 }
 
 /// The state of the daemon with these settings; each variant has a line that identifies the daemon.
@@ -69,28 +61,32 @@ pub fn status(own: &SelfConfig) -> Result<Found> {
         let pid = pid.map(|pid| format!(", pid {pid}")).unwrap_or_default();
         format!("running{pid}{since}, log {log}")
     };
-    let place = socket.display();
     Ok(match asking::ask(&socket, "status", pid, ANSWER_LIMIT) {
         Answer::Document(document) => {
             let told = document.get("pid").and_then(Value::as_i64).and_then(|pid| i32::try_from(pid).ok());
             Found::Told { line: line(pid.or(told)), document }
         }
-        Answer::Silent => {
-            let limit = ANSWER_LIMIT.as_secs();
-            let threads = pid.map(|pid| format!("; its threads: {}", threads::describe(&pid.to_string())));
-            let why = format!("it hangs: no answer at {place} within {limit} s{}", threads.unwrap_or_default());
-            Found::Ailing { line: line(pid), why }
-        }
+        Answer::Silent => Found::Ailing { line: line(pid), why: hanging(&socket, pid) },
         // With a pid file its lock decides, so the socket was left behind by a killed daemon.
-        Answer::Closed { .. } | Answer::Nobody(_) if pid.is_none() && own.pid_file.is_some() => Found::Gone,
+        Answer::Closed { .. } | Answer::Nobody(_) if pid.is_none() && own.pid_file.is_some() => gone(own),
         Answer::Closed { group } => Found::Closed { line: line(pid), why: closed(&group, &socket) },
-        Answer::Nobody(_) if pid.is_none() => Found::Gone,
+        Answer::Nobody(_) if pid.is_none() => gone(own),
         Answer::Nobody(error) => {
-            let error = plain(&error);
-            let why = format!("nobody answers at {place}: {error}; it starts or stops just now, or needs a restart");
+            let (place, error) = (socket.display(), plain(&error));
+            let why = format!(
+                "nobody answers at {place}: {error}; it starts or stops just now: ask again soon, and if it stays so `puypuy restart`"
+            );
             Found::Ailing { line: line(pid), why }
         }
     })
+}
+
+fn gone(own: &SelfConfig) -> Found {
+    let log = own.log_file.display();
+    let line = fs::metadata(&own.log_file)
+        .ok()
+        .map(|about| format!("log {log}, last written {}: its end says why", clock::local(about.mtime())));
+    Found::Gone { line }
 }
 
 /// The address of the daemon's page; `None` if no daemon runs or it does not listen.
@@ -143,44 +139,57 @@ pub fn reload(own: &SelfConfig) -> Result<Vec<String>> {
         Daemon::Unknown(who) => return Err(foreign(path, &who)),
         Daemon::Running(pid) => pid,
     };
-    let of_daemon = || word::read(own).filter(|word| word.pid == pid);
-    let begun = Instant::now();
+    let of_another = || Error::daemon(format!("pid {pid} belongs to another user: reload it as that user or as root"));
+    let socket = asking::socket_of(own);
+    let ask = || asking::ask(&socket, "reload", Some(pid), ANSWER_LIMIT);
     // The number of the last reload that has begun: a later one reads the present files.
-    let last = loop {
-        if let Some(word) = of_daemon() {
-            break word.number;
-        }
-        // The daemon has just been started.
-        if begun.elapsed() > FIRST_WORD {
-            let place = word::path(own).display().to_string();
+    let last = match ask() {
+        Answer::Document(document) => match Word::from_json(&document) {
+            Some(word) => word.number,
+            None => {
+                return Err(Error::daemon(format!("pid {pid} runs another version of this program: `puypuy restart`")));
+            }
+        },
+        Answer::Closed { .. } => return Err(of_another()),
+        Answer::Silent => return Err(Error::daemon(hanging(&socket, Some(pid)))),
+        Answer::Nobody(error) => {
+            let (place, error) = (socket.display(), plain(&error));
             return Err(Error::daemon(format!(
-                "{place}: pid {pid} has written no word there: tmpdir in [SelfConfig] was changed, which takes effect at the next \
-                 restart, or somebody removed it, or the disk is full; `kill -HUP {pid}` reloads all else, and the log says what came of it"
+                "{place}: pid {pid} does not answer there: {error}; tmpdir in [SelfConfig] was changed, which takes effect at the next \
+                 restart, or somebody removed it; `kill -HUP {pid}` reloads all else, and the log says what came of it"
             )));
         }
-        sleep(Duration::from_millis(10));
     };
     match kill(Pid::from_raw(pid), Signal::SIGHUP) {
-        Err(nix::Error::EPERM) => {
-            return Err(Error::daemon(format!("pid {pid} belongs to another user: reload it as that user or as root")));
-        }
+        Err(nix::Error::EPERM) => return Err(of_another()),
         Err(error) => return Err(Error::daemon(format!("cannot reach pid {pid}: {error}"))),
         Ok(()) => {}
     }
     let begun = Instant::now();
     while begun.elapsed() < RELOAD_LIMIT {
-        match of_daemon().filter(|word| word.number > last) {
-            Some(Word { stage: Stage::Done, lines, .. }) => return Ok(lines),
-            Some(Word { stage: Stage::Refused, lines, .. }) => {
+        let word = match ask() {
+            Answer::Document(document) => Word::from_json(&document).filter(|word| word.number > last),
+            _ if !lives(pid) => return Err(Error::daemon(format!("pid {pid} ended meanwhile; its log says why"))),
+            _ => None,
+        };
+        match word.and_then(|word| word.ended) {
+            Some(Ok(lines)) => return Ok(lines),
+            Some(Err(lines)) => {
                 let lines = lines.join("\n");
                 return Err(Error::daemon(format!("{lines}\nnothing was reloaded; pid {pid} goes on as before")));
             }
-            _ if !lives(pid) => return Err(Error::daemon(format!("pid {pid} ended meanwhile; its log says why"))),
-            _ => sleep(Duration::from_millis(10)),
+            None => sleep(Duration::from_millis(10)),
         }
     }
     let (limit, log) = (RELOAD_LIMIT.as_secs(), own.log_file.display());
     Err(Error::daemon(format!("pid {pid} did not say within {limit} s what came of it; see {log}")))
+}
+
+/// The message about a daemon that does not answer.
+fn hanging(socket: &Path, pid: Option<i32>) -> String {
+    let (place, limit) = (socket.display(), ANSWER_LIMIT.as_secs());
+    let threads = pid.map(|pid| format!("; its threads: {}", threads::describe(&pid.to_string())));
+    format!("it hangs: no answer at {place} within {limit} s{}", threads.unwrap_or_default())
 }
 
 /// The environment with which the daemon was started, from /proc; `None` if none runs or it belongs to another user.

@@ -1,11 +1,14 @@
 //! Notifies systemd: a status line, and the watchdog while ticks come in time.
 
-use super::notify;
+use super::tell_service_manager;
 use crate::status::{Sources, health};
+use crate::sys::logging::Complaint;
 use sd_notify::NotifyState;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+/// The environment variable with the address of its socket.
+pub const SOCKET: &str = "NOTIFY_SOCKET";
 /// Interval of the notifications, unless the watchdog needs shorter ones.
 const EVERY: Duration = Duration::from_secs(5);
 /// Watchdog notifications per watchdog timeout.
@@ -14,21 +17,25 @@ const STACK: usize = 256 << 10;
 
 /// Starts a thread that notifies the service manager, which may hang. Does nothing if there is none.
 pub fn watch(sources: Sources) {
-    if std::env::var_os("NOTIFY_SOCKET").is_none() {
+    if std::env::var_os(SOCKET).is_none() {
         return;
     }
     let watchdog = sd_notify::watchdog_enabled();
     let every = watchdog.map_or(EVERY, |limit| (limit / PINGS).min(EVERY));
     let thread = thread::Builder::new().name("service manager".into()).stack_size(STACK);
     let watched = thread.spawn(move || {
-        let mut told = String::new();
+        let (mut told, mut complaint) = (String::new(), Complaint::new());
+        let mut tell = |state: NotifyState<'_>| match tell_service_manager(state) {
+            Ok(()) => complaint.recovered(SOCKET, Instant::now()),
+            Err(why) => complaint.complain(SOCKET, &why, Instant::now()),
+        };
         loop {
             if watchdog.is_some() && sources.beat.silence(sources.about().period).is_none() {
-                notify(NotifyState::Watchdog);
+                tell(NotifyState::Watchdog);
             }
             let line = line(&sources);
             if line != told {
-                notify(NotifyState::Status(&line));
+                tell(NotifyState::Status(&line));
                 told = line;
             }
             thread::sleep(every);

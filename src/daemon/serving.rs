@@ -5,6 +5,7 @@ use crate::check::chart::{Drawn, charts};
 use crate::checks;
 use crate::config::settings::{Settings, SinkKind};
 use crate::daemon::reload::Reloading;
+use crate::daemon::word::Words;
 use crate::daemon::{Control, answering, asking, hostname, self_metrics, service_manager};
 use crate::delivery::disk::Folder;
 use crate::delivery::queue::Queue;
@@ -141,10 +142,13 @@ pub fn serve(settings: &Settings, warnings: &[String], control: Control) -> Resu
     };
     let socket = asking::socket_of(own);
     let every = own.check_period * super::LOOKS_EVERY;
-    let answering = answering::start(socket.clone(), every, answers(sources.clone()));
+    let words = Arc::new(Words::default());
+    let answering = answering::start(socket.clone(), every, answers(sources.clone(), Arc::clone(&words)));
     if let Err(error) = &answering {
         let (place, why) = (socket.display(), plain(error));
-        log::warn!("{place}: cannot be made: {why}; it goes on, and `puypuy status` tells only that it runs");
+        log::warn!(
+            "{place}: cannot be made: {why}; it goes on, and `puypuy status` tells only that it runs, `reload` nothing"
+        );
     }
     let delivery = thread::Builder::new()
         .name("delivery".into())
@@ -176,7 +180,7 @@ pub fn serve(settings: &Settings, warnings: &[String], control: Control) -> Resu
         scheduler: renewals,
         warnings: warnings.to_vec(),
         read,
-        number: 0,
+        words,
         is_told: false,
     };
     thread::Builder::new()
@@ -205,7 +209,7 @@ pub fn serve(settings: &Settings, warnings: &[String], control: Control) -> Resu
 }
 
 /// The answers to the words over the socket.
-fn answers(sources: Sources) -> impl Fn(&str) -> Value + Send + 'static {
+fn answers(sources: Sources, words: Arc<Words>) -> impl Fn(&str) -> Value + Send + 'static {
     move |word| match word {
         "status" => {
             let mut members = sources.overview(sources.now());
@@ -213,7 +217,8 @@ fn answers(sources: Sources) -> impl Fn(&str) -> Value + Send + 'static {
             members.insert("config".into(), json!({ "file": file, "newer": newer }));
             members.into()
         }
-        _ => json!({ "error": format!("{word:?} is no word that is answered here; there is status") }),
+        "reload" => words.heard(),
+        _ => json!({ "error": format!("{word:?} is no word that is answered here; there are status and reload") }),
     }
 }
 

@@ -1,63 +1,52 @@
-//! The daemon's report on its reloads: a file in its `tmpdir`, from which `puypuy reload` learns the result.
+//! The result of the newest reload: set by the thread that reloads, read over the socket by `puypuy reload`.
 
-use crate::config::settings::SelfConfig;
-use crate::model::error::{Error, Result};
-use std::fs::{self, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
-use std::process;
+use serde_json::{Value, json};
+use std::sync::{Mutex, PoisonError};
 
-/// The stage of a reload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// No reload was requested so far.
-    Ready,
-    Begun,
-    Done,
-    /// The daemon goes on with its old configuration.
-    Refused,
-}
-
-const STAGES: [(Stage, &str); 4] =
-    [(Stage::Ready, "ready"), (Stage::Begun, "begun"), (Stage::Done, "done"), (Stage::Refused, "refused")];
-
-/// The content of the file: a line `PID NUMBER STAGE`, then the messages.
-#[derive(Debug, PartialEq, Eq)]
+/// The result of one reload.
+#[derive(Clone, Debug, Default)]
 pub struct Word {
-    pub pid: i32,
-    /// Number of the reload, counted from 1.
+    /// Number of the reload, counted from 1; 0 if none has begun.
     pub number: u64,
-    pub stage: Stage,
-    pub lines: Vec<String>,
+    /// `None` until the reload has ended. `Ok`: it was applied, with messages for the user. `Err`: the reasons why
+    /// nothing was changed.
+    pub ended: Option<Result<Vec<String>, Vec<String>>>,
 }
 
-pub fn path(own: &SelfConfig) -> PathBuf {
-    own.tmpdir.join("reload")
+impl Word {
+    fn to_json(&self) -> Value {
+        let done = self.ended.as_ref().map(Result::is_ok);
+        let lines = self.ended.as_ref().map(|ended| ended.as_ref().unwrap_or_else(|why| why));
+        json!({ "number": self.number, "done": done, "lines": lines })
+    }
+
+    /// `None`: the document has another form, so the daemon is another version of this program.
+    pub fn from_json(document: &Value) -> Option<Word> {
+        let number = document.get("number")?.as_u64()?;
+        let lines = document.get("lines")?.as_array().into_iter().flatten();
+        let lines = lines.filter_map(Value::as_str).map(String::from).collect();
+        let done = document.get("done")?.as_bool();
+        Some(Word { number, ended: done.map(|done| if done { Ok(lines) } else { Err(lines) }) })
+    }
 }
 
-/// The daemon's last report; `None` if there is no such file or it has another form.
-pub fn read(own: &SelfConfig) -> Option<Word> {
-    let text = fs::read_to_string(path(own)).ok()?;
-    let mut lines = text.lines();
-    let mut first = lines.next()?.split(' ');
-    let (pid, number) = (first.next()?.parse().ok()?, first.next()?.parse().ok()?);
-    let stage = first.next()?;
-    let stage = STAGES.iter().find(|(_, name)| *name == stage)?.0;
-    Some(Word { pid, number, stage, lines: lines.map(String::from).collect() })
-}
+/// The newest result, shared by the thread that reloads and the one that answers.
+#[derive(Default)]
+pub struct Words(Mutex<Word>);
 
-/// Writes the report of this process atomically: readers see the old one or the new one.
-///
-/// # Errors
-/// The file cannot be written.
-pub fn say(own: &SelfConfig, number: u64, stage: Stage, lines: &[String]) -> Result<()> {
-    let name = STAGES.iter().find(|(known, _)| *known == stage).map_or("", |(_, name)| name);
-    let mut text = format!("{} {number} {name}\n", process::id());
-    lines.iter().flat_map(|line| line.lines()).for_each(|line| text += &format!("{line}\n"));
-    let (to, new) = (path(own), own.tmpdir.join("reload.new"));
-    let mut options = OpenOptions::new();
-    options.create(true).truncate(true).write(true).mode(0o640).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
-    let written = options.open(&new).and_then(|mut file| file.write_all(text.as_bytes()));
-    written.and_then(|()| fs::rename(&new, &to)).map_err(Error::file("write", &to))
+impl Words {
+    /// A reload begins.
+    pub fn begin(&self) {
+        let word = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *word = Word { number: word.number + 1, ended: None };
+    }
+
+    pub fn end(&self, ended: Result<Vec<String>, Vec<String>>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).ended = Some(ended);
+    }
+
+    /// The newest result as JSON, the answer to `reload` on the socket.
+    pub fn heard(&self) -> Value {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).to_json()
+    }
 }

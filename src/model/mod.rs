@@ -2,10 +2,12 @@
 
 pub mod beat;
 pub mod error;
+pub mod gzip;
 pub mod histogram;
 pub mod meter;
 pub mod origin;
 pub mod parse;
+pub mod percent;
 pub mod point;
 pub mod rates;
 pub mod roots;

@@ -3,6 +3,7 @@
 use super::names::is_loopback;
 use crate::config::section::Section;
 use crate::model::error::{Result, quote};
+use crate::model::percent;
 use base64::Engine;
 pub use reqwest::Url;
 use reqwest::header::HeaderValue;
@@ -63,7 +64,7 @@ pub fn credentials(section: &Section, base: &Url, basic: bool) -> Result<Option<
     if is_set || base.username().is_empty() {
         return Ok(None);
     }
-    Ok(Some((percent_decode(base.username()), percent_decode(base.password().unwrap_or_default()))))
+    Ok(Some((percent::decode(base.username()), percent::decode(base.password().unwrap_or_default()))))
 }
 
 /// A warning if the credentials can be read on the network: plain http to another machine.
@@ -99,42 +100,4 @@ fn shown(url: &Url, port: Option<u16>) -> String {
 /// The target of a redirect for messages: without its query, and not at all if it may contain a password.
 pub fn shown_location(location: &str) -> &str {
     location.split(['?', '#']).next().filter(|place| !place.contains('@')).unwrap_or("another place")
-}
-
-/// Appends bytes, percent-encoded for a query or a form.
-pub fn push_percent_encoded(out: &mut Vec<u8>, bytes: &[u8]) {
-    let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'A' + nibble - 10 };
-    for byte in bytes {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(*byte),
-            _ => out.extend_from_slice(&[b'%', digit(byte >> 4), digit(byte & 15)]),
-        }
-    }
-}
-
-/// Percent-encodes text for a query.
-pub fn percent_encode(text: &str) -> String {
-    let mut encoded = Vec::with_capacity(text.len());
-    push_percent_encoded(&mut encoded, text.as_bytes());
-    String::from_utf8(encoded).unwrap_or_default()
-}
-
-fn percent_decode(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((plain, after)) = rest.split_once('%') {
-        bytes.extend_from_slice(plain.as_bytes());
-        match after.get(..2).map(|digits| u8::from_str_radix(digits, 16)) {
-            Some(Ok(byte)) => {
-                bytes.push(byte);
-                rest = after.get(2..).unwrap_or_default();
-            }
-            _ => {
-                bytes.push(b'%');
-                rest = after;
-            }
-        }
-    }
-    bytes.extend_from_slice(rest.as_bytes());
-    String::from_utf8_lossy(&bytes).into_owned()
 }

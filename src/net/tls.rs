@@ -1,12 +1,12 @@
 //! TLS: which certificates are trusted, and why a certificate is not trusted, in words.
 
 use crate::config::section::Section;
-use crate::model::error::Result;
+use crate::model::error::{Result, plain};
 use crate::model::parse::time::unix_seconds;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme};
@@ -70,7 +70,8 @@ impl Tls {
             .with_custom_certificate_verifier(Arc::new(verifier));
         let Some((cert, key)) = &self.client else { return Ok(config.with_no_client_auth()) };
         let chain = certificates("client_cert", cert)?;
-        let key = PrivateKeyDer::from_pem_file(key).map_err(|error| Unusable::file("client_key", key, error))?;
+        let key =
+            PrivateKeyDer::from_pem_file(key).map_err(|error| Unusable::file("client_key", key, unread(error)))?;
         config.with_client_auth_cert(chain, key).map_err(|error| Unusable::new("client_cert", error))
     }
 
@@ -123,9 +124,17 @@ impl fmt::Display for Unusable {
     }
 }
 
+/// Why a file in PEM form cannot be used, and what to do.
+fn unread(error: pem::Error) -> String {
+    match error {
+        pem::Error::Io(error) => format!("cannot be read: {}; mend that, or name another", plain(&error)),
+        other => format!("is not in PEM form: {other}"),
+    }
+}
+
 fn certificates(key: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, Unusable> {
-    let file = CertificateDer::pem_file_iter(path).map_err(|error| Unusable::file(key, path, error))?;
-    let found: Vec<_> = file.collect::<Result<_, _>>().map_err(|error| Unusable::file(key, path, error))?;
+    let file = CertificateDer::pem_file_iter(path).map_err(|error| Unusable::file(key, path, unread(error)))?;
+    let found: Vec<_> = file.collect::<Result<_, _>>().map_err(|error| Unusable::file(key, path, unread(error)))?;
     if found.is_empty() {
         return Err(Unusable::file(key, path, "no certificate in PEM form"));
     }

@@ -39,6 +39,8 @@ struct State {
     check: Box<dyn Check>,
     out: Out,
     folding: Folding,
+    /// Folds messages that are no faults.
+    said: Folding,
     /// The subjects that had a fault in the last run, as the log names them.
     failing: Vec<String>,
     errors: Errors,
@@ -47,7 +49,7 @@ struct State {
 /// The result of a run.
 pub struct RunResult {
     pub batch: Batch,
-    /// For the log: new faults and recoveries.
+    /// For the log: new faults, recoveries and messages.
     pub lines: Vec<(Level, String)>,
     /// Why the run failed as a whole, as for the log, but without the log's limit on repeats; `None` if it did not
     /// fail.
@@ -71,6 +73,7 @@ impl Unit {
             check: work,
             out: Out::new(check_type.clone(), common.max_series, tick),
             folding: Folding::default(),
+            said: Folding::default(),
             failing: Vec::new(),
             errors: Errors::default(),
         };
@@ -100,7 +103,7 @@ impl Unit {
     /// Runs the check once.
     pub fn run(&self, tick: Tick, world: &World) -> RunResult {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let State { check, out, folding, failing, errors } = &mut *state;
+        let State { check, out, folding, said, failing, errors } = &mut *state;
         let tells_errors = self.tells_errors.load(Ordering::Relaxed);
         let begun = Instant::now();
         out.begin(tick);
@@ -140,6 +143,9 @@ impl Unit {
                 true => failing.push(subject),
                 false => lines.extend(folding.recovered(&subject, now).map(|line| (Level::Info, line))),
             }
+        }
+        for text in out.take_messages() {
+            lines.extend(said.complain(&self.name, &text, now).map(|line| (Level::Info, line)));
         }
         RunResult { batch, lines, failure, run, faults, servers: out.take_servers(), judged }
     }

@@ -6,21 +6,23 @@ use super::answer::{Answer, Cause, End, Failure};
 use super::retry_after::{http_date, retry_after};
 use crate::config::section::Section;
 use crate::model::error::{Result, plain};
+use crate::model::gzip::zipped;
+use crate::model::percent;
 pub use crate::net::address::Url;
 use crate::net::address::{
-    add_query, basic, below, credentials, exposed, parse_address, percent_encode, show, show_with_port,
-    without_credentials,
+    add_query, basic, below, credentials, exposed, parse_address, show, show_with_port, without_credentials,
 };
 use crate::net::http::{self, MAX_AGE, innermost, is_nobody_there};
 use crate::net::names::{self, Lookup, is_loopback};
 use crate::net::proxy::{ProxyHop, Proxying};
 use crate::net::tls::Tls;
+use flate2::Compression;
 pub use reqwest::header::HeaderValue;
 use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName};
 use reqwest::header::{DATE, LOCATION, RETRY_AFTER};
 use reqwest::{Client, Method, Request, Response};
 use std::borrow::Cow;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::runtime::Runtime;
@@ -36,6 +38,8 @@ const GAVE_UP: &str = "gave up waiting for the answer";
 const PAGE: usize = 64 << 10;
 /// Smaller bodies are not compressed.
 const GZIP_FROM: usize = 1024;
+/// A tenth of the size for a tenth of the work of the usual level.
+const LEVEL: Compression = Compression::fast();
 
 /// Where and how bodies are posted.
 #[derive(Clone, Copy)]
@@ -224,7 +228,7 @@ impl HttpPost {
 
     /// Size of a body as it is sent, compressed if that applies.
     pub fn wire_bytes(&self, body: &[u8]) -> usize {
-        if self.compresses && body.len() > GZIP_FROM { gzip(body).len() } else { body.len() }
+        if self.compresses && body.len() > GZIP_FROM { zipped(body, LEVEL).len() } else { body.len() }
     }
 
     /// The base address with `path` appended to its path, and its own query followed by that of `path` and by `query`.
@@ -232,8 +236,8 @@ impl HttpPost {
     pub fn url(&self, path: &str, query: &[(&str, &str)]) -> Url {
         let mut url = below(&self.base, path);
         let pairs = query.iter().map(|(key, value)| match *value {
-            "" => percent_encode(key),
-            value => format!("{}={}", percent_encode(key), percent_encode(value)),
+            "" => percent::encode(key),
+            value => format!("{}={}", percent::encode(key), percent::encode(value)),
         });
         add_query(&mut url, &pairs.collect::<Vec<_>>().join("&"));
         url
@@ -281,7 +285,7 @@ impl HttpPost {
 
     fn wire_body<'a>(&self, body: &'a [u8]) -> WireBody<'a> {
         match self.compresses && body.len() > GZIP_FROM {
-            true => WireBody { bytes: gzip(body).into(), is_compressed: true },
+            true => WireBody { bytes: zipped(body, LEVEL).into(), is_compressed: true },
             false => WireBody::plain(body),
         }
     }
@@ -512,14 +516,6 @@ fn post_request(call: &Call, wire_body: &WireBody) -> Request {
     }
     *request.body_mut() = Some(wire_body.bytes.to_vec().into());
     request
-}
-
-/// Level 1: a tenth of the size at a tenth of the time of the default level.
-fn gzip(body: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::with_capacity(body.len() / 6), flate2::Compression::fast());
-    // Writing to a vector cannot fail.
-    let _ = encoder.write_all(body);
-    encoder.finish().unwrap_or_default()
 }
 
 /// A duration in seconds from a key of `[TSDB]`, 1 to 59.

@@ -9,8 +9,8 @@ use super::judge::{describe_answer, shortened};
 use super::{Encoded, Verdict};
 use crate::config::section::Section;
 use crate::model::error::Result;
+use crate::model::percent::push_encoded;
 use crate::model::point::{Identity, Point};
-use crate::net::address::push_percent_encoded;
 use std::collections::BTreeSet;
 
 const PROFILE: Profile = Profile {
@@ -62,7 +62,7 @@ pub fn configure(tsdb: &Section, error_handler: u32) -> Result<OddEye> {
     let http = HttpPost::configure(tsdb, Profile { address, ..PROFILE })?;
     let uuid = tsdb.required("uuid", "<that of your account>")?;
     let mut head = b"UUID=".to_vec();
-    push_percent_encoded(&mut head, uuid.as_bytes());
+    push_encoded(&mut head, uuid.as_bytes());
     if tsdb.flag("sandbox", false)? {
         // The server only checks that it is present, whatever its value.
         head.extend_from_slice(b"&sandbox=true");
@@ -82,7 +82,7 @@ impl Protocol for Barlus {
 
     fn encode(&self, points: &[Point], identity: &Identity, limits: Limits, _: &HttpPost) -> Encoded {
         let frame = Frame { open: &self.head, between: b"%2C", close: b"%5D" };
-        self.json.encode_wrapped(points, identity, limits, frame, push_percent_encoded)
+        self.json.encode_wrapped(points, identity, limits, frame, push_encoded)
     }
 
     fn look_at(&mut self, points: &[Point]) {

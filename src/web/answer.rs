@@ -3,7 +3,6 @@
 use hyper::StatusCode;
 use serde_json::json;
 use std::fmt::Display;
-use std::io::Write;
 
 /// A status, and a JSON object as text.
 pub struct Answer {
@@ -23,12 +22,4 @@ impl Answer {
     pub fn bad(why: &str) -> Answer {
         Answer::wrong(StatusCode::BAD_REQUEST, why)
     }
-}
-
-/// Compresses with gzip.
-pub fn zipped(plain: &[u8], how: flate2::Compression) -> Vec<u8> {
-    let mut zipped = flate2::write::GzEncoder::new(Vec::with_capacity(plain.len() / 4), how);
-    // Writing to a vector cannot fail.
-    let _ = zipped.write_all(plain);
-    zipped.finish().unwrap_or_default()
 }

@@ -1,6 +1,6 @@
 //! The static files of the page: part of the program, compressed once.
 
-use super::answer::zipped;
+use crate::model::gzip::zipped;
 use flate2::Compression;
 use hyper::body::Bytes;
 

@@ -3,13 +3,14 @@
 #![cfg_attr(not(feature = "local"), allow(dead_code))]
 
 use super::allowed::Allowed;
-use super::answer::{Answer, zipped};
+use super::answer::Answer;
 use super::files::{self, File};
 use super::hosts::Hosts;
 use super::login::{Login, Proof};
 use super::nag::{BODY_BYTES, Rules};
 use super::query::{self, Question};
 use super::{Figures, Pages, store};
+use crate::model::gzip::zipped;
 use crate::status::{health, numbers};
 use crate::sys::clock::unix_now;
 use crate::sys::logging::Complaint;

@@ -175,4 +175,7 @@ fn a_message_says_which_user_has_permission() {
         of_one.err.contains("permission denied; run it as ") && of_one.err.ends_with(" or as root\n"),
         "{of_one:?}"
     );
+    fs::set_permissions(home.path("config.ini"), Permissions::from_mode(0o600)).unwrap();
+    let said = said();
+    assert!(said.err.ends_with("config.ini: cannot read: permission denied; run it as root\n"), "{said:?}");
 }

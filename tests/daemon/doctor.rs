@@ -94,8 +94,11 @@ fn the_exact_reason_why_the_store_accepts_nothing_is_given() {
                     .concat());
         for words in [&["doctor"][..], &["check-config", "--connect"]] {
             let said = home.puypuy(words);
-            let told = said.out.lines().find(|line| line.contains("config.ini [TSDB]: ")).unwrap_or_default();
+            let told = said.out.lines().find(|line| line.contains("config.ini:") && line.contains(" [TSDB]: "));
+            let told = told.unwrap_or_default();
             assert!(said.code == 1 && told.contains(reason), "{words:?} {reason:?}: {said:?}");
+            // What is wrong is followed by what to do.
+            assert!(told.contains("; ") || told.contains(", set address to "), "{words:?} {reason:?}: {said:?}");
             assert!(!format!("{said:?}").contains("planted"), "{said:?}");
         }
         assert_eq!(home.puypuy(&["check-config"]).code, 0, "without --connect no server is contacted");
@@ -145,8 +148,11 @@ fn problems_come_first_with_their_remedies() {
     fs::create_dir_all(home.path("conf")).unwrap();
     fs::create_dir_all(home.path("scripts_enabled")).unwrap();
     fs::create_dir_all(home.path("tmp/spool/quarantine")).unwrap();
-    fs::write(home.path("conf/webservers.ini"), "[NginX]\naddress = http://ann:planted1secret@127.0.0.1\nstats = /s\n")
-        .unwrap();
+    fs::write(
+        home.path("conf/webservers.ini"),
+        "[NginX]\naddress = http://ann:planted1secret@127.0.0.1\nstats = /s\ntimeout_seconds = 5\n",
+    )
+    .unwrap();
     fs::write(home.path("conf/nagios.ini"), "[Nagios]\nlost = /usr/lib/nowhere/check_lost -p planted2secret\n")
         .unwrap();
     for check in ["nginx", "nagios", "gone"] {
@@ -169,6 +175,8 @@ fn problems_come_first_with_their_remedies() {
             &format!(
                 "- conf/webservers.ini: everybody on this host can read it, and [NginX] address is a secret: chmod o-r {path}, "
             ),
+            "- conf/webservers.ini:4 [NginX] timeout_seconds: no run goes on for longer than its period, 1 s: set \
+             check_period_seconds = 5 there, too\n",
             "- check_x: its first line asks for nowhere-to-be-found, which is not on this host: install it, ",
             "- conf/nagios.ini:2 [Nagios] lost: /usr/lib/nowhere/check_lost cannot be run: install it, ",
             "\nwell:\n",

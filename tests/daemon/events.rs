@@ -46,7 +46,7 @@ fn judge_three_times(home: &Home) {
     plugin(home);
     judge(home, "0 OK - cool");
     home.start();
-    assert_eq!(home.puypuy(&["show", "events"]).out, "no event has changed its level in the last 86400 s\n");
+    assert_eq!(home.puypuy(&["show", "events"]).out, "no event has changed its level in the last 24 h\n");
     let verdicts = [
         ("2 CRITICAL - on\tfire", " ERROR ", " is ERROR: ", vec!["ERROR"]),
         ("1 WARNING - smoke", " WARN ", " is WARNING: ", vec!["WARNING"]),

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 fn start_status_restart_stop() {
     let home = Home::new();
     let said = home.puypuy(&["status"]);
-    assert_eq!((said.code, said.out.as_str()), (3, "not running\n"));
+    assert_eq!((said.code, said.out.as_str()), (3, "not running; `puypuy start` starts it\n"));
     let said = home.puypuy(&["stop"]);
     assert_eq!((said.code, said.out.as_str()), (0, "not running\n"));
 

@@ -8,6 +8,7 @@ use std::fs::{self, File, Permissions};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, SystemTime};
 
 /// The keys of InfluxDB.
@@ -43,12 +44,12 @@ fn lines(server: &Server, metric: &str) -> Vec<String> {
     lines.map(String::from).collect()
 }
 
-/// The daemon's answer to its reload with this number.
-fn said(home: &Home, number: u64) -> Option<String> {
-    let word = home.read("tmp/reload");
-    let mut words = word.lines().next()?.split(' ').skip(1);
-    let (told, stage) = (words.next()?.parse::<u64>().ok()?, words.next()?);
-    (told == number && stage != "begun").then(|| stage.to_string())
+/// Whether the daemon has applied its reload with this number; `None` until that has ended.
+fn said(home: &Home, number: u64) -> Option<bool> {
+    let mut stream = UnixStream::connect(home.path("tmp/puypuy.sock")).ok()?;
+    stream.write_all(b"reload\n").ok()?;
+    let word: serde_json::Value = serde_json::from_reader(stream).ok()?;
+    word["done"].as_bool().filter(|_| word["number"] == number)
 }
 
 fn names(pid: i32, folder: &str) -> BTreeSet<String> {
@@ -75,10 +76,10 @@ fn hundreds_of_reloads_lose_no_tick_thread_or_descriptor() {
     let count: u64 = std::env::var("RELOADS").map_or(300, |count| count.parse().unwrap());
     let (before, mut descriptors) = (threads(pid), 0);
     for number in 1..=count {
-        let (value, stage) = if number % 2 == 0 { ("8x", "refused") } else { ("8", "done") };
+        let (value, is_good) = if number % 2 == 0 { ("8x", false) } else { ("8", true) };
         conf(&home, &format!("[CPU Stats]\nhigh = {value}{}\n", number % 10));
         signal(pid, "HUP");
-        wait_for("the answer of the daemon", || said(&home, number).as_deref() == Some(stage));
+        wait_for("the answer of the daemon", || said(&home, number) == Some(is_good));
         if number == 2 {
             descriptors = names(pid, "fd").len();
         }
@@ -123,6 +124,14 @@ fn with_any_mistake_everything_continues_as_before() {
         &["config.ini:2 [SelfConfig] check_period_seconds"],
     );
     refused(&good.replace("cluster_name = test", "cluster_name = other\nhost_group test"), &["config.ini:4 "]);
+    // What can only be tried has its line, too.
+    let log = home.path("log/puypuy.log").display().to_string();
+    let nowhere = home.path("config.ini/x.log").display().to_string();
+    refused(&good.replace(&log, &nowhere), &["config.ini:6 [SelfConfig] log_file: ", "config.ini: not a folder; "]);
+    refused(
+        &good.replace(&log, "/proc/nowhere/x.log"),
+        &["config.ini:6 [SelfConfig] log_file: /proc/nowhere: cannot make the folder"],
+    );
     conf(&home, "[CPU Stats]\nhigh = 1\n[Load Average]\nhigh = x\n");
     refused(
         &good.replace("cluster_name = test", "cluster_name = other"),
@@ -211,7 +220,8 @@ fn the_web_server_moves_closes_and_opens() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     web(&format!("webserver = yes\nwebaddress = {}\n", taken.local_addr().unwrap()));
     let said = home.puypuy(&["reload"]);
-    assert!(said.code == 1 && said.err.contains("web server: cannot listen at"), "{said:?}");
+    assert!(said.code == 1 && said.err.contains(" [WebServer] webaddress: web server: cannot listen at"), "{said:?}");
+    assert!(said.err.starts_with("puypuy: config.ini:"), "{said:?}");
     assert!(ask("/health").starts_with("HTTP/1.1 200"));
 }
 

@@ -87,8 +87,14 @@ fn the_first_line_says_what_is_wrong_or_that_nothing_is() {
         said.out.contains("; config.ini was changed after it was read: reload to use it")
     });
     assert_eq!(home.puypuy(&["stop"]).code, 0);
+    let said = home.puypuy(&["status"]).out;
+    let log = home.path("log/puypuy.log").display().to_string();
+    assert!(said.starts_with(&format!("not running; `puypuy start` starts it\nlog {log}, last written 20")), "{said}");
     let (code, told) = json(&home);
-    assert_eq!((code, told), (3, json!({"running": false, "page": null, "wrong": ["not running"]})));
+    assert_eq!(
+        (code, told),
+        (3, json!({"running": false, "page": null, "wrong": ["not running; `puypuy start` starts it"]}))
+    );
 }
 
 #[test]
@@ -142,7 +148,7 @@ fn a_bad_client_delays_nobody() {
         let _ = stream.read_to_string(&mut answer);
         answer
     };
-    assert!(ask(b"dance\n").contains("there is status"));
+    assert!(ask(b"dance\n").contains("there are status and reload"));
     assert!(ask(&[b'x'; 1000]).contains("error") || ask(&[b'x'; 1000]).is_empty());
     assert!(ask(b"\xff\xfe\n").contains("error"));
     let dawdlers: Vec<_> = (0..3).map(|_| UnixStream::connect(&socket).unwrap()).collect();

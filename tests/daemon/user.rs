@@ -87,8 +87,13 @@ fn a_spool_of_another_user_is_reported_before_the_start_succeeds() {
     let said = home.puypuy(&["start"]);
     assert_eq!(said.code, 1);
     let folder = home.path("tmp");
-    let expected = format!("puypuy: {0}: not writable for user nobody", folder.display());
-    assert!(said.err.starts_with(&expected) && said.err.contains("chown -R nobody "), "{said:?}");
+    let expected = format!(" [SelfConfig] tmpdir: {}: not writable for user nobody", folder.display());
+    assert!(
+        said.err.starts_with("puypuy: config.ini:")
+            && said.err.contains(&expected)
+            && said.err.contains("chown -R nobody "),
+        "{said:?}"
+    );
 }
 
 #[test]

@@ -269,6 +269,59 @@ fn whatever_a_module_does_it_only_affects_itself() {
     wait_for("everything to be gone", || modules.home().processes().is_empty());
 }
 
+/// What is printed is for the log: it is no fault, so nobody is woken. A traceback is one.
+#[test]
+fn what_a_module_prints_is_no_fault_of_it() {
+    if !can_run() {
+        return;
+    }
+    let modules = Modules::new();
+    let prints = "import sys, time\nfrom lib import puylogger\ndef runcheck():\n    print('a word')\n    \
+                  sys.stderr.write('another\\n')\n    puylogger.print_message('of its own')\n    \
+                  return [{'name': 'printed', 'timestamp': time.time(), 'value': 1}]\n";
+    modules.put("check_prints.py", prints);
+    let home = modules.home();
+    let said = home.puypuy(&["check", "check_prints.py", "--every", "0.1"]);
+    assert!(said.code == 0 && said.out.starts_with("printed "), "{said:?}");
+    for words in ["# check_prints.py: it says \"a word\", and more\n", "# check_prints.py: of its own\n"] {
+        assert!(said.out.contains(words), "{said:?}");
+    }
+    home.start();
+    modules.0.wait_for("printed", 3);
+    modules.wait_for_log(" INFO check_prints.py: ", "it says \"a word\", and more");
+    let said = home.puypuy(&["status"]);
+    assert!(said.code == 0 && said.out.starts_with("all is well\n"), "{said:?}");
+    assert!(!home.log().contains("WARN"), "{}", home.log());
+    modules.put(
+        "check_prints.py",
+        "import traceback\ndef runcheck():\n    try:\n        1 / 0\n    except Exception:\n        traceback.print_exc()\n",
+    );
+    modules.wait_for_log(" WARN check_prints.py: ", "it says \"ZeroDivisionError: division by zero\"");
+}
+
+/// Somebody waits for the answer: an import that takes longer than a period is waited for, once.
+#[test]
+fn a_module_that_is_run_by_hand_is_imported_first() {
+    if !can_run() {
+        return;
+    }
+    let modules = Modules::new();
+    modules.conf("modules.ini", "[modules]\ncheck_period_seconds = 0.5\n[check_imports.py]\nimport_seconds = 0.3\n");
+    let home = modules.home();
+    modules.put(
+        "check_slow.py",
+        "import time\ntime.sleep(1.2)\ndef runcheck():\n    return [{'name': 'slow', 'timestamp': time.time(), 'value': 1}]\n",
+    );
+    let said = home.puypuy(&["check", "check_slow.py", "--samples", "1"]);
+    assert!(said.code == 0 && said.out.starts_with("slow "), "{said:?}");
+    modules.put("check_hangs.py", "import time\ntime.sleep(0.6)\ndef runcheck():\n    time.sleep(100)\n");
+    let said = home.puypuy(&["check", "check_hangs.py", "--samples", "1"]);
+    assert!(said.code == 1 && said.err.contains("line 4: was not done in time and was ended"), "{said:?}");
+    modules.put("check_imports.py", "import time\ntime.sleep(100)\ndef runcheck(): pass\n");
+    let said = home.puypuy(&["check", "check_imports.py", "--samples", "1"]);
+    assert!(said.code == 1 && said.err.contains("line 2: its import was not done in 0.3 s"), "{said:?}");
+}
+
 #[test]
 fn without_python_one_message_names_the_package() {
     let modules = Modules::new();

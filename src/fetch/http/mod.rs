@@ -13,7 +13,7 @@ pub use self::body::Body;
 pub use self::endpoint::{Endpoint, KEYS, TOKEN_KEYS};
 use self::shared::{Common, Made};
 use crate::model::error::{Error, Result, quote};
-pub use crate::net::address::percent_encode;
+pub use crate::model::percent::encode as percent_encode;
 use crate::net::http::MAX_AGE;
 use reqwest::Client;
 use std::time::{Duration, Instant};

@@ -66,6 +66,8 @@ pub struct Programs {
     pub config: PathBuf,
     /// The Python interpreter for Python modules: a path or a name.
     pub python: String,
+    /// Whether the first run of a module waits for its import, up to `import_seconds`.
+    pub waits_for_imports: bool,
     /// The executable that acts as guard: this one, except in tests.
     guard: PathBuf,
     guards: Arc<Guards>,
@@ -76,12 +78,18 @@ impl Programs {
     pub fn new(home: PathBuf, identity: Identity) -> Programs {
         let (config, python) = (home.join("config.ini"), "python3".into());
         let identity = Mutex::new(Arc::new(identity));
-        Programs { home, identity, config, python, guard: "/proc/self/exe".into(), guards: Arc::default() }
+        let (guard, guards) = ("/proc/self/exe".into(), Arc::default());
+        Programs { home, identity, config, python, waits_for_imports: false, guard, guards }
     }
 
     /// Sets the configuration file and the Python interpreter.
     pub fn with_python(self, python: String, config: PathBuf) -> Programs {
         Programs { python, config, ..self }
+    }
+
+    /// The same for a command that waits for each run.
+    pub fn waiting_for_imports(self) -> Programs {
+        Programs { waits_for_imports: true, ..self }
     }
 
     /// Host and tags of this daemon, which programs get in their environment.

@@ -2,6 +2,7 @@
 
 use super::json;
 use crate::model::error::{Error, Result, quote};
+use crate::model::percent;
 use serde_json::{Value, json};
 
 const ANSWER: &str = "an answer of Jolokia";
@@ -73,8 +74,7 @@ pub fn get_path(bean: &Bean) -> String {
 
 /// Percent-encodes all characters but those that Jolokia's names need.
 fn encoded(text: &str) -> String {
-    let keeps = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~!:=,*".contains(&byte);
-    text.bytes().map(|byte| if keeps(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+    percent::encode_but(text, "!:=,*")
 }
 
 /// The answer to [`post_body`]: for each entry the MBeans found, or why Jolokia could not read it.

@@ -4,6 +4,7 @@ pub mod ber;
 pub mod bson;
 pub mod csv;
 pub mod dict;
+pub mod environ;
 pub mod jmx_servlet;
 pub mod jmxproxy;
 pub mod jolokia;

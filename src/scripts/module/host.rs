@@ -34,8 +34,8 @@ const LIB: &[(&str, &str)] = &[
 const NEVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 /// Time limit for sending the code at the start, and for a late module to report its stack.
 const TRACEBACK_LIMIT: Duration = Duration::from_millis(500);
-/// Most log messages of a module that are kept per run.
-const MAX_MESSAGES: usize = 20;
+/// How Python begins the traceback of an uncaught exception.
+const TRACEBACKS: [&str; 2] = ["Traceback ", "Exception in thread "];
 
 /// The result of a request.
 pub enum RunOutcome {
@@ -58,7 +58,6 @@ pub struct Host {
     is_ready: bool,
     pub begun: Instant,
     asked: u64,
-    messages: Vec<String>,
     /// Lines of Python's traceback.
     traces: Vec<String>,
 }
@@ -86,18 +85,8 @@ impl Host {
         let until = Instant::now() + TRACEBACK_LIMIT;
         // If the process cannot read this, it ends, and that is reported then.
         let _ = running.ask(format!("{order}\n").as_bytes(), until);
-        let (messages, traces) = (Vec::new(), Vec::new());
-        Ok(Host {
-            running,
-            program,
-            identity,
-            import,
-            is_ready: false,
-            begun: Instant::now(),
-            asked: 0,
-            messages,
-            traces,
-        })
+        let (begun, traces) = (Instant::now(), Vec::new());
+        Ok(Host { running, program, identity, import, is_ready: false, begun, asked: 0, traces })
     }
 
     /// Whether the process was started with the daemon's present identity.
@@ -107,20 +96,28 @@ impl Host {
 
     /// Runs the module, and reports its points, events and faults.
     pub fn ask(&mut self, context: &Context, out: &mut Out) -> RunOutcome {
-        let (mut left, due) = (self.program.max_output, context.due());
+        let mut left = self.program.max_output;
+        let (mut due, mut last) = (context.due(), context.tick.deadline);
+        let waits = context.programs.waits_for_imports;
         if !self.is_ready {
-            match self.listen(due, context, out, &mut left) {
+            let until = if waits { self.begun + self.import } else { due };
+            match self.listen(until, context, out, &mut left) {
                 Some(WaitEnd::Ready) => self.is_ready = true,
                 Some(heard) => return RunOutcome::Lost(heard),
                 None if self.begun.elapsed() < self.import => return RunOutcome::Importing,
                 None => {
                     let why = format!("its import was not done in {} s (import_seconds)", self.import.as_secs_f64());
-                    return RunOutcome::Lost(self.late(&why, context, out));
+                    return RunOutcome::Lost(self.late(&why, last.max(until), context, out));
                 }
+            }
+            if waits {
+                // The time that the import took is added, so the run has its usual time.
+                let late = Instant::now().saturating_duration_since(context.tick.at);
+                (due, last) = (due + late, last + late);
             }
         }
         // The first run is delayed to the next tick unless it has at least half of the usual time.
-        if self.asked == 0 && context.tick.left(Instant::now()) < context.tick.left(context.tick.at) / 2 {
+        if self.asked == 0 && !waits && context.tick.left(Instant::now()) < context.tick.left(context.tick.at) / 2 {
             return RunOutcome::Importing;
         }
         self.asked += 1;
@@ -134,7 +131,7 @@ impl Host {
         match self.listen(due, context, out, &mut left) {
             Some(WaitEnd::Done(failure)) => RunOutcome::Done(failure),
             Some(heard) => RunOutcome::Lost(heard),
-            None => match self.late("was not done in time and was ended", context, out) {
+            None => match self.late("was not done in time and was ended", last, context, out) {
                 WaitEnd::Done(failure) => RunOutcome::Done(failure),
                 heard => RunOutcome::Lost(heard),
             },
@@ -181,8 +178,7 @@ impl Host {
                 }
                 Answer::Fault(item, text) => out.fault_by(&item, text),
                 Answer::Refused(name, why) => out.absence_of(&name, why),
-                Answer::Says(text) if self.messages.len() < MAX_MESSAGES => self.messages.push(text),
-                Answer::Says(_) => {}
+                Answer::Says(text) => out.say(text),
                 Answer::Ready => return Some(WaitEnd::Ready),
                 Answer::Failed(why) => return Some(WaitEnd::Failed(why)),
                 Answer::Done(tick, failure) if tick == self.asked => return Some(WaitEnd::Done(failure)),
@@ -211,8 +207,8 @@ impl Host {
 
     /// Asks a late module for its stack, and ends it with an error that names the line. If it finishes just now, it
     /// goes on.
-    fn late(&mut self, why: &str, context: &Context, out: &mut Out) -> WaitEnd {
-        let until = context.tick.deadline + TRACEBACK_LIMIT;
+    fn late(&mut self, why: &str, due: Instant, context: &Context, out: &mut Out) -> WaitEnd {
+        let until = due + TRACEBACK_LIMIT;
         let mut left = self.program.max_output;
         while answer::place(&self.traces, &self.program.path).is_none() && Instant::now() < until {
             if self.running.is_over() {
@@ -239,7 +235,7 @@ impl Host {
         self.running.end();
     }
 
-    /// Reports the first line that the module or Python wrote to standard error.
+    /// Reports what the module or Python wrote to standard error: a traceback as a fault, anything else as a message.
     pub fn report_stderr(&mut self, out: &mut Out) {
         let printed = std::mem::take(&mut self.running.err.bytes);
         let text = String::from_utf8_lossy(&printed);
@@ -247,20 +243,16 @@ impl Host {
             self.traces.extend(text.lines().map(String::from));
         }
         let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-        let first = match lines.first() {
+        let is_traceback = |line: &&str| TRACEBACKS.iter().any(|begin| line.starts_with(begin));
+        let (what, is_fault) = match lines.iter().any(is_traceback) {
             // The last line of a traceback is the error.
-            Some(first) if first.starts_with("Traceback ") || first.starts_with("Exception in thread ") => lines.last(),
-            first => first,
+            true => (lines.last(), true),
+            false => (lines.first(), false),
         };
-        if let Some(line) = first {
-            let more = if lines.len() > 1 { ", and more" } else { "" };
-            out.fault(format!("it says {}{more}", quote(line)));
-        }
-    }
-
-    /// Takes the module's messages for the log.
-    pub fn take_messages(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.messages)
+        let Some(line) = what else { return };
+        let more = if lines.len() > 1 { ", and more" } else { "" };
+        let text = format!("it says {}{more}", quote(line));
+        if is_fault { out.fault(text) } else { out.say(text) }
     }
 }
 

@@ -12,12 +12,11 @@ use crate::check::{Check, CommonSettings, Context, Out};
 use crate::config::section::Section;
 use crate::fetch::program::{MAX_OUTPUT, Privileges};
 use crate::model::error::{Error, Result, plain};
-use crate::sys::logging::Folding;
 use host::{Host, RunOutcome};
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub use host::python;
 
@@ -108,14 +107,11 @@ pub struct Module {
     pause: Pause,
     /// Why the last process was lost; empty if no process was lost since the last run.
     why: String,
-    /// Limits repeated log messages of the module.
-    messages: Folding,
 }
 
 impl Module {
     pub fn new(path: PathBuf, config: ModuleConfig) -> Module {
-        let (pause, messages) = (Pause::default(), Folding::default());
-        Module { path, config, host: None, version: None, pause, why: String::new(), messages }
+        Module { path, config, host: None, version: None, pause: Pause::default(), why: String::new() }
     }
 
     /// The file name without `check_` and `.py`: the default of the `type` tag.
@@ -149,12 +145,6 @@ impl Check for Module {
         let mut host = self.host(context)?;
         let asked = host.ask(context, out);
         host.report_stderr(out);
-        for text in host.take_messages() {
-            let name = self.path.file_name().unwrap_or_default().to_string_lossy();
-            if let Some(line) = self.messages.complain(&name, &text, Instant::now()) {
-                log::info!("{line}");
-            }
-        }
         match asked {
             RunOutcome::Done(failure) => {
                 self.host = Some(host);
