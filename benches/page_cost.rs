@@ -26,7 +26,7 @@ const TICKS: i64 = 5;
 const PERIOD: Duration = Duration::from_millis(200);
 /// As a worker has.
 const STACK: usize = 512 << 10;
-const MOST_KIB: u64 = 1024;
+const MOST_KIB: u64 = 2560;
 /// By which the server is started, in a process of its own.
 const SERVE: &str = "serve";
 

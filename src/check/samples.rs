@@ -11,13 +11,15 @@ use std::borrow::Cow;
 
 /// The sample that identifies the process that counted.
 const START: &str = "process_start_time_seconds ";
+/// What the names begin with that any program has, from the library by which it tells its own.
+const OF_ANY: [&str; 2] = ["process_", "go_"];
 
 /// Calls `tell` for each finite sample whose name `is_wanted`. If the page comes from another process than the last
 /// one, counters start again. An unreadable line is skipped and reported as a fault.
 ///
 /// # Errors
-/// No line of the page has a wanted name, so it is not a page of `server`. An empty page is no error: a server that has
-/// just started may have counted nothing yet.
+/// The page has no wanted name, or only those that every program has, so it is not a page of `server`, and nothing of
+/// it is emitted. An empty page is no error: a server that has just started may have counted nothing yet.
 pub fn samples(
     answer: &Answer,
     server: &str,
@@ -25,6 +27,9 @@ pub fn samples(
     out: &mut Out,
     mut tell: impl FnMut(Sample, &mut Out),
 ) -> Result<()> {
+    let mut names = Names::default();
+    answer.text.lines().for_each(|line| names.see(line, &is_wanted));
+    names.must_be(server, answer)?;
     if let Some(start) = answer.text.lines().find_map(|line| line.strip_prefix(START)) {
         out.counted_by(start.trim());
     }
@@ -39,7 +44,8 @@ pub fn samples(
 /// `tell` may emit levels at once but must collect counters until all samples are read.
 ///
 /// # Errors
-/// As for [`samples`], and if the page breaks off. What was emitted before is kept.
+/// As for [`samples`], but it is noticed at the end of the page: what was emitted before may be another server's. If the
+/// page breaks off, what was emitted before is kept.
 pub fn streamed(
     body: &mut Body,
     server: &str,
@@ -47,7 +53,7 @@ pub fn streamed(
     out: &mut Out,
     mut tell: impl FnMut(Sample, &mut Out),
 ) -> Result<()> {
-    let (mut page, mut line) = (Page::default(), Vec::new());
+    let (mut page, mut names, mut line) = (Page::default(), Names::default(), Vec::new());
     while body.line(&mut line)? {
         let line = line.trim_ascii_end();
         // Nearly all lines are valid UTF-8, and from_utf8_lossy alone takes four times as long.
@@ -55,8 +61,10 @@ pub fn streamed(
         if let Some(start) = line.strip_prefix(START) {
             out.counted_by(start.trim());
         }
+        names.see(&line, &is_wanted);
         tell_line(&mut page, &line, &is_wanted, out, &mut tell);
     }
+    names.must_be(server, &body.head)?;
     end(page, &body.head, server, out)
 }
 
@@ -81,7 +89,34 @@ fn end(page: Page, answer: &Answer, server: &str, out: &mut Out) -> Result<()> {
         out.absence_of("page", "empty: nothing has been counted yet");
         return Ok(());
     }
-    answer.must(is_known, &format!("the metrics of {server} as Prometheus text"))
+    answer.must(is_known, &wanted(server))
+}
+
+fn wanted(server: &str) -> String {
+    format!("the metrics of {server} as Prometheus text")
+}
+
+/// Whose page it is, by the names on it: of samples, and of families that have none yet.
+#[derive(Default)]
+struct Names {
+    has_own: bool,
+    has_others: bool,
+}
+
+impl Names {
+    fn see(&mut self, line: &str, is_wanted: &impl Fn(&str) -> bool) {
+        let line = line.strip_prefix("# TYPE ").unwrap_or(line);
+        let name = line.split(['{', ' ', '\t']).next().unwrap_or_default();
+        if self.has_own || name.is_empty() || name == "#" || OF_ANY.iter().any(|begin| name.starts_with(begin)) {
+            return;
+        }
+        self.has_own = is_wanted(name);
+        self.has_others |= !self.has_own;
+    }
+
+    fn must_be(&self, server: &str, answer: &Answer) -> Result<()> {
+        answer.must(self.has_own || !self.has_others, &wanted(server))
+    }
 }
 
 /// Sums of samples that differ only in labels that do not become tags.

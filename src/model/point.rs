@@ -91,7 +91,7 @@ const USUAL_BYTES: usize = 128;
 
 impl Tags {
     /// A single tag: `Tags::one("drive", "sda")`.
-    pub fn one(key: impl AsRef<str>, value: impl AsRef<str>) -> Tags {
+    pub fn one(key: impl AsRef<str>, value: &str) -> Tags {
         Tags::default().with(key, value)
     }
 
@@ -101,8 +101,8 @@ impl Tags {
     }
 
     /// These tags, and one more at the end.
-    pub fn with(&self, key: impl AsRef<str>, value: impl AsRef<str>) -> Tags {
-        let (key, value) = (key.as_ref(), value.as_ref());
+    pub fn with(&self, key: impl AsRef<str>, value: &str) -> Tags {
+        let key = key.as_ref();
         let mut text = String::with_capacity(self.0.len() + key.len() + value.len() + 2);
         text.push_str(&self.0);
         push(&mut text, key, value);

@@ -168,13 +168,20 @@ pub enum Raw<'a> {
 }
 
 impl Raw<'_> {
-    /// The value as a count; `None` if it is negative, a fraction or no number.
+    /// The value as a count, which may be written as `7.0` or `4e+06`; `None` if it is negative, a fraction or no number.
     pub fn count(self) -> Option<u64> {
+        let whole = |number: f64| {
+            let is_whole = number.fract() == 0.0 && (0.0..NO_COUNT as f64).contains(&number);
+            is_whole.then_some(number as u64)
+        };
         match self {
             Raw::Count(count) => Some(count),
             Raw::Int(number) => u64::try_from(number).ok(),
-            Raw::Float(_) => None,
-            Raw::Text(digits) => digits.trim_ascii().parse().ok(),
+            Raw::Float(number) => whole(number),
+            Raw::Text(digits) => {
+                let digits = digits.trim_ascii();
+                digits.parse().ok().or_else(|| whole(digits.parse().ok()?))
+            }
         }
     }
 }

@@ -119,7 +119,8 @@ fn words_for_numbers_only_affect_themselves_in_any_chunking() {
         let told = Worker::new(spec("check_hadoop_datanode"), &[("jmx", &*address)]).tick(&Roots::default());
         let mut names: Vec<_> = told.points.iter().map(|point| &*point.name).collect();
         names.sort_unstable();
-        assert_eq!(names, ["datanode_dfsused", "datanode_heap_used", "datanode_space_remaining"], "{:?}", told.faults);
+        let told_all = ["datanode_dfsused", "datanode_du_percent", "datanode_heap_used", "datanode_space_remaining"];
+        assert_eq!(names, told_all, "{:?}", told.faults);
     }
 }
 

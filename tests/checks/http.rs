@@ -93,9 +93,12 @@ fn credentials_are_sent_and_never_shown() {
 
 #[test]
 fn a_status_that_is_no_success_is_an_error_that_names_it() {
+    let nothing =
+        "HTTP 404; nothing is at this address: check its path, and whether the server has this page switched on";
     for (status, headers, body, words) in [
         (500, vec![], "<html>oops</html>", "HTTP 500"),
         (404, vec![], r#"{"message":"no such page"}"#, "HTTP 404: \"no such page\""),
+        (404, vec![], "<html>Not Found</html>", nothing),
         (401, vec![], "", "HTTP 401; check user and password"),
         (
             302,

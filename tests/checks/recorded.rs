@@ -8,7 +8,7 @@ use super::replay::{Case, Trouble};
 use puypuy::check::Spec;
 use puypuy::model::point::Point;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 fn cases() -> Vec<(&'static Spec, Vec<PathBuf>)> {
@@ -58,6 +58,98 @@ fn in_the_tables(spec: &Spec, told: &Measurement, what: &str) {
         let mut fields = spec.fields.iter().copied().flatten();
         assert!(fields.any(|field| fits(field.metric, &point.name)), "{what}: {} is in no table", point.name);
     }
+}
+
+/// Servers write numbers as they like, and so does what stands before them: 7, 7.0 and "7" are the same.
+#[test]
+fn a_number_is_the_same_however_it_is_written() {
+    let forms: [fn(&str) -> String; 2] = [|digits| format!("{digits}.0e+00"), |digits| format!("\"{digits}\"")];
+    let wrong = Mutex::new(Vec::new());
+    at_once(8, cases(), |spec, folder, _| {
+        let case = Case::read(folder);
+        if !case.is_http() || spec.name == "check_http_api" {
+            return;
+        }
+        let told = |trouble: &dyn Fn() -> Trouble| -> Vec<String> {
+            let mut trial = Trial::start(spec, folder, &[]);
+            let mut all = Vec::new();
+            for tick in 1..=2 {
+                let points = trial.tick(tick, trouble(), &folder.display().to_string()).points;
+                let points = points.iter().filter(|point| !case.varying.iter().any(|name| *name == point.name));
+                all.extend(points.map(|point| trial.replay.shown(&line(point, None))));
+            }
+            all.sort();
+            all
+        };
+        let control = told(&|| Trouble::None);
+        for form in forms {
+            let written = told(&|| Trouble::Body(Arc::new(move |told: &[u8]| rewritten(told, form))));
+            if written != control {
+                let lost = control.iter().filter(|line| !written.contains(line));
+                let lost: Vec<_> = lost.map(|line| line.trim_end()).collect();
+                wrong.lock().unwrap().push(format!("{}: {} is not 7: {lost:?}", folder.display(), form("7")));
+            }
+        }
+    });
+    let wrong = wrong.into_inner().unwrap();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The whole numbers of a JSON document in that form; anything else as it is.
+fn rewritten(told: &[u8], form: fn(&str) -> String) -> Vec<u8> {
+    let Ok(text) = std::str::from_utf8(told) else { return told.to_vec() };
+    if serde_json::from_str::<serde_json::Value>(text).is_err() {
+        return told.to_vec();
+    }
+    let (mut all, mut number, mut is_text, mut is_escaped) = (String::new(), String::new(), false, false);
+    for letter in text.chars().chain(['\n']) {
+        if !is_text && (letter.is_ascii_digit() || "+-.eE".contains(letter) && !number.is_empty() || letter == '-') {
+            number.push(letter);
+            continue;
+        }
+        // Longer ones are no fractions without a loss.
+        let is_whole = (1..=15).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit());
+        all += &if is_whole { form(&number) } else { number.clone() };
+        number.clear();
+        is_text ^= letter == '"' && !is_escaped;
+        is_escaped = is_text && letter == '\\' && !is_escaped;
+        all.push(letter);
+    }
+    all.into()
+}
+
+/// At the address is another server, or nothing: that is said, and no number is told.
+#[test]
+fn a_page_of_another_server_is_told_as_that() {
+    let wrong = Mutex::new(Vec::new());
+    let first = cases().into_iter().map(|(spec, versions)| (spec, versions.into_iter().take(1).collect()));
+    at_once(8, first, |spec, folder, _| {
+        if !Case::read(folder).is_http() || spec.name == "check_http_api" {
+            return;
+        }
+        for (status, body) in [
+            ("200 OK", "{\"status\":\"ok\"}"),
+            ("200 OK", "<!DOCTYPE html><html><body><h1>It works!</h1></body></html>"),
+            // What any program has, and one number that none of them knows.
+            ("200 OK", "process_open_fds 7\nprocess_start_time_seconds 1e9\ngo_goroutines 3\nup 1\n"),
+            ("404 Not Found", "<html><body>Not Found</body></html>"),
+        ] {
+            let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+            let what = format!("{}: {status} {body}", folder.display());
+            let told = Trial::start(spec, folder, &[]).tick(1, Trouble::Raw(answer.into()), &what);
+            let words = match status {
+                "200 OK" => ["expected", "cannot read", "cannot connect"],
+                _ => ["check its path", "HTTP 404", "cannot connect"],
+            };
+            let is_told = |fault: &String| words.iter().any(|word| fault.contains(word));
+            if !told.points.is_empty() || !told.faults.iter().any(is_told) {
+                let points: Vec<_> = told.points.iter().map(|point| &point.name).collect();
+                wrong.lock().unwrap().push(format!("{what}: {points:?} {:?}", told.faults));
+            }
+        }
+    });
+    let wrong = wrong.into_inner().unwrap();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]

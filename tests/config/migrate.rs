@@ -214,6 +214,13 @@ fn units_and_scripts_that_start_the_python_daemon_are_named() {
         "{said:?}"
     );
     assert!(!said.out.contains("metrics:1"), "{said:?}");
+    // Whom its configuration names is taken over, and not asked for once more.
+    let config = fs::read_to_string(old.path().join("config.ini")).unwrap();
+    fs::write(old.path().join("config.ini"), config.replace("[SelfConfig]\n", "[SelfConfig]\npuypuy_user = metrics\n"))
+        .unwrap();
+    let said = home.puypuy(&["migrate", &from]);
+    assert!(said.out.contains("it ran as metrics: start this one as root"), "{said:?}");
+    assert!(!said.out.contains("write run_user"), "{said:?}");
 }
 
 /// Root ignores permissions, and may take over what only the owner could read.

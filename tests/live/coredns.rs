@@ -2,7 +2,7 @@
 //! the queries and with CoreDNS's own page.
 
 use crate::exposition::on_page;
-use crate::golang;
+use crate::golang::{self, Changes};
 use crate::server::{Program, free_port, http, wait};
 use crate::watched::Watched;
 use std::fs;
@@ -37,7 +37,7 @@ fn ask(port: u16, name: &str, kind: u16) -> u8 {
 }
 
 pub fn coredns() -> Result<(), String> {
-    let coredns = golang::program("github.com/coredns/coredns@v1.15.0", ".", &[], &[])?;
+    let coredns = golang::program("github.com/coredns/coredns@v1.15.0", ".", &Changes::default())?;
     let folder = TempDir::new().unwrap();
     let inside = |name: &str| folder.path().join(name).display().to_string();
     let (front, behind, page) = (free_port(), free_port(), free_port());

@@ -2,7 +2,7 @@
 //! check_mongodb with FerretDB.
 
 use crate::cache::{kept, output};
-use crate::golang;
+use crate::golang::{self, Changes};
 use crate::maven::file;
 use crate::server::{Program, free_port, needs_root, program, wait};
 use crate::watched::Watched;
@@ -164,7 +164,11 @@ pub fn mysql() -> Result<(), String> {
 
 pub fn ferretdb() -> Result<(), String> {
     let version = [("build/version/version.txt", "v1.24.0\n")];
-    let path = golang::program("github.com/FerretDB/FerretDB@v1.24.0", "./cmd/ferretdb", &version, &[])?;
+    let path = golang::program(
+        "github.com/FerretDB/FerretDB@v1.24.0",
+        "./cmd/ferretdb",
+        &Changes { files: &version, ..Changes::default() },
+    )?;
     let folder = TempDir::new().unwrap();
     let state = folder.path().display().to_string();
     let port = free_port();

@@ -5,9 +5,19 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// The program of this package of a module, `path@version`, with files that its source lacks. `neighbours` are modules
-/// that it replaces by folders of its repository, which are not part of it: they are fetched like the others.
-pub fn program(module: &str, package: &str, files: &[(&str, &str)], neighbours: &[String]) -> Result<PathBuf, String> {
+/// How the source of a module must be changed before it can be built.
+#[derive(Default)]
+pub struct Changes<'a> {
+    /// Files that it lacks, with their text.
+    pub files: &'a [(&'a str, &'a str)],
+    /// Files, and a line of each that is left out.
+    pub without: &'a [(&'a str, &'a str)],
+    /// Modules that it replaces by folders of its repository, which are not part of it: they are fetched like the others.
+    pub neighbours: &'a [String],
+}
+
+/// The program of this package of a module, `path@version`.
+pub fn program(module: &str, package: &str, changes: &Changes) -> Result<PathBuf, String> {
     let (path, version) = module.split_once('@').unwrap();
     // The last part may be the major version, as in `/v2`.
     let is_name = |part: &&str| part.strip_prefix('v').is_none_or(|rest| rest.parse::<u32>().is_err());
@@ -19,10 +29,15 @@ pub fn program(module: &str, package: &str, files: &[(&str, &str)], neighbours: 
         let source = folder.join("source");
         output(Command::new("cp").arg("-r").arg(told["Dir"].as_str().unwrap_or_default()).arg(&source))?;
         output(Command::new("chmod").args(["-R", "u+w"]).arg(&source))?;
-        for (file, text) in files {
+        for (file, text) in changes.files {
             fs::write(source.join(file), text).map_err(|error| format!("{file}: {error}"))?;
         }
-        for neighbour in neighbours {
+        for (file, line) in changes.without {
+            let text = fs::read_to_string(source.join(file)).map_err(|error| format!("{file}: {error}"))?;
+            let kept: Vec<&str> = text.lines().filter(|own| own.trim() != *line).collect();
+            fs::write(source.join(file), kept.join("\n")).map_err(|error| format!("{file}: {error}"))?;
+        }
+        for neighbour in changes.neighbours {
             output(Command::new("go").args(["mod", "edit", "-dropreplace", neighbour]).current_dir(&source))?;
         }
         // Without the folder's name in it, the compiled code can be reused next time.

@@ -1,6 +1,8 @@
-//! check_hashicorp_consul against a Consul that requires tokens, compared with its API.
+//! check_hashicorp_consul against a Consul that requires tokens, and check_hashicorp_vault against Vault, sealed and
+//! unsealed, compared with their APIs and tools.
 
-use crate::golang;
+use crate::cache::output;
+use crate::golang::{self, Changes};
 use crate::server::{Program, free_port, http, post, wait};
 use crate::watched::Watched;
 use serde_json::Value;
@@ -14,10 +16,16 @@ const START: Duration = Duration::from_secs(60);
 const TOLD: Duration = Duration::from_secs(60);
 const TOKEN: &str = "5f1c0e3a-7f0b-4a31-9d55-0c6a4e1b2d77";
 const KEYS: usize = 30;
+/// Tokens of Vault.
+const LEASES: usize = 7;
 
 pub fn consul() -> Result<(), String> {
     let own = ["api", "proto-public", "sdk"].map(|name| format!("github.com/hashicorp/consul/{name}"));
-    let consul = golang::program("github.com/hashicorp/consul@v1.14.11", ".", &[], &own)?;
+    let consul = golang::program(
+        "github.com/hashicorp/consul@v1.14.11",
+        ".",
+        &Changes { neighbours: &own, ..Changes::default() },
+    )?;
     let folder = TempDir::new().unwrap();
     let inside = |name: &str| folder.path().join(name);
     let port = free_port();
@@ -106,5 +114,103 @@ pub fn consul() -> Result<(), String> {
     assert!(watched.said().is_empty(), "{:#?}", watched.said());
     assert_eq!(http(port, "GET", "/v1/agent/metrics").map(|(status, _)| status), Some(403), "asked without a token");
     watched.outage("consul_runtime_alloc_bytes", &[], server, Program::end, start);
+    Ok(())
+}
+
+pub fn vault() -> Result<(), String> {
+    let own = ["api", "api/auth/approle", "api/auth/kubernetes", "api/auth/userpass", "sdk"]
+        .map(|name| format!("github.com/hashicorp/vault/{name}"));
+    // Documentation of a path, for which no published version of the module sdk has a place.
+    let without = [("vault/logical_system_paths.go", "TakesArbitraryInput: true,")];
+    let changes = Changes { without: &without, neighbours: &own, ..Changes::default() };
+    let program = golang::program("github.com/hashicorp/vault@v1.11.3", ".", &changes)?;
+    let folder = TempDir::new().unwrap();
+    let inside = |name: &str| folder.path().join(name);
+    let (port, statsd) = (free_port(), free_port());
+    // A second receiver of its telemetry brings the name of the host into the names of its gauges.
+    let config = format!(
+        "storage \"file\" {{\n path = \"{}\"\n}}\nlistener \"tcp\" {{\n address = \"127.0.0.1:{port}\"\n tls_disable = true\n}}\n\
+         disable_mlock = true\ntelemetry {{\n statsd_address = \"127.0.0.1:{statsd}\"\n}}\n",
+        inside("data").display()
+    );
+    fs::write(inside("vault.hcl"), config).unwrap();
+    fs::write(inside("metrics.hcl"), "path \"sys/metrics\" {\n capabilities = [\"read\"]\n}\n").unwrap();
+    // Its own tool, in the name of whoever has that token.
+    let tool = |token: &str, words: &[&str]| -> String {
+        let mut command = Command::new(&program);
+        let place = format!("http://127.0.0.1:{port}");
+        command.args(words).env("VAULT_ADDR", place).env("VAULT_TOKEN", token).env("HOME", folder.path());
+        output(&mut command).unwrap()
+    };
+    let json = |text: String| serde_json::from_str::<Value>(&text).unwrap();
+    let start = || {
+        let mut command = Command::new(&program);
+        let server = Program::start(command.arg("server").arg("-config").arg(inside("vault.hcl")), &inside("log"));
+        wait("Vault", START, || http(port, "GET", "/v1/sys/health").is_some());
+        server
+    };
+    let server = start();
+    let keys = json(tool("", &["operator", "init", "-key-shares=1", "-key-threshold=1", "-format=json"]));
+    let text = |place: &str| keys.pointer(place).and_then(Value::as_str).unwrap();
+    let (key, root) = (text("/unseal_keys_b64/0"), text("/root_token"));
+    let unseal = || {
+        tool("", &["operator", "unseal", key]);
+        wait("Vault unsealed", START, || http(port, "GET", "/v1/sys/health").is_some_and(|(status, _)| status == 200));
+    };
+    unseal();
+    tool(root, &["policy", "write", "metrics", inside("metrics.hcl").to_str().unwrap()]);
+    let new = |policy: &str| json(tool(root, &["token", "create", &format!("-policy={policy}"), "-format=json"]));
+    let token = new("metrics").pointer("/auth/client_token").and_then(Value::as_str).unwrap().to_string();
+
+    // Sealed, no token is wrong, and nothing but that is known.
+    tool(root, &["operator", "seal"]);
+    let place = format!("telemetery: http://127.0.0.1:{port}/v1/sys/metrics\n");
+    let section =
+        format!("[Hashicorp-Vault]\n{place}token: {token}\n[Hashicorp-Vault:nobody]\n{place}token: hvs.nobody\n");
+    let watched = Watched::start("check_hashicorp_vault", "hashicorp.ini", &section);
+    let of_nobody = [("instance", "nobody")];
+    for tags in [&[][..], &of_nobody] {
+        assert_eq!((watched.now("vault_core_unsealed", tags), watched.now("vault_core_active", tags)), (0.0, 0.0));
+    }
+    assert!(watched.points("vault_runtime_alloc_bytes", &[]).is_empty());
+    unseal();
+    for tags in [&[][..], &of_nobody] {
+        watched.until("vault_core_unsealed", tags, |value| value == 1.0);
+        watched.until("vault_core_active", tags, |value| value == 1.0);
+    }
+    let is_told =
+        |line: &String| line.contains("nobody: ") && line.contains("HTTP 403") && line.contains("sys/metrics");
+    wait("a line about the token that is none", START, || watched.said().iter().any(is_told));
+    assert!(!watched.said().concat().contains("hvs."), "{:#?}", watched.said());
+    drop(watched);
+
+    let section = format!("[Hashicorp-Vault]\n{place}token: {token}\n");
+    let watched = Watched::start("check_hashicorp_vault", "hashicorp.ini", &section);
+    tool(root, &["audit", "enable", "file", &format!("file_path={}", inside("audit").display())]);
+    for _ in 0..LEASES {
+        new("default");
+    }
+    // Every token but the first has a lease.
+    let accessors = json(tool(root, &["list", "-format=json", "auth/token/accessors"]));
+    let leases = accessors.as_array().unwrap().len() as f64 - 1.0;
+    wait(&format!("{leases} leases"), TOLD, || watched.now("vault_expire_num_leases", &[]) == leases);
+    // Of each request an entry was written, and none failed.
+    tool(root, &["list", "auth/token/accessors"]);
+    let most = |metric: &str| watched.points(metric, &[]).into_iter().map(|(_, value)| value).fold(f64::NAN, f64::max);
+    wait("requests, and what was written of them", TOLD, || {
+        most("vault_core_handle_request") >= 1.0 && most("vault_audit_log_request_failure") >= 0.0
+    });
+    assert_eq!(most("vault_audit_log_request_failure"), 0.0);
+    assert!(most("vault_core_handle_request_max") >= most("vault_core_handle_request_mean"));
+    let goroutines = watched.now("vault_runtime_num_goroutines", &[]);
+    assert!((10.0..5000.0).contains(&goroutines), "{goroutines}");
+    assert!(watched.said().is_empty(), "{:#?}", watched.said());
+    let start_again = || {
+        let server = start();
+        unseal();
+        server
+    };
+    watched.outage("vault_core_active", &[], server, Program::end, start_again);
+    watched.now("vault_runtime_alloc_bytes", &[]);
     Ok(())
 }

@@ -2,7 +2,7 @@
 //! compared with its own page.
 
 use crate::exposition::on_page;
-use crate::golang;
+use crate::golang::{self, Changes};
 use crate::server::{Program, free_port, wait};
 use crate::watched::Watched;
 use serde_json::{Value, json};
@@ -145,7 +145,7 @@ fn node() -> Value {
 }
 
 pub fn kube_state_metrics() -> Result<(), String> {
-    let program = golang::program("k8s.io/kube-state-metrics/v2@v2.15.0", ".", &[], &[])?;
+    let program = golang::program("k8s.io/kube-state-metrics/v2@v2.15.0", ".", &Changes::default())?;
     let folder = TempDir::new().unwrap();
     let cluster = Arc::new(Cluster { available: AtomicU32::new(2), ..Cluster::default() });
     let api = format!("http://127.0.0.1:{}", cluster.serve());

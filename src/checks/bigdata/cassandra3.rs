@@ -7,9 +7,9 @@ use crate::check::chart::Chart;
 use crate::check::{Beans, Out, Runs, Spec, jolokia, jvm};
 use crate::fetch::http;
 use crate::model::parse::jolokia::{Bean, Found};
+use crate::model::parse::json;
 use crate::model::point::Tags;
 use crate::model::table::{Field, counter, gauge, rate};
-use serde_json::Value;
 
 pub static SPEC: Spec = Spec {
     name: "check_cassandra3",
@@ -173,6 +173,6 @@ fn tell(beans: &Beans, out: &mut Out) {
 
 /// Whether no request of this kind was made yet. It has no times then, and the mean is 0, null or NaN.
 fn is_unused(Found { attributes, .. }: &Found) -> bool {
-    let mean = attributes.get("Mean").and_then(Value::as_f64);
+    let mean = json::float(attributes, "/Mean");
     attributes.get("99thPercentile").is_some() && mean.is_none_or(|mean| mean == 0.0)
 }

@@ -296,7 +296,7 @@ impl Ceph {
 /// The share of object copies in this state. Computed, because the ratio is a percentage as text in some releases. 0 if
 /// Ceph leaves it out.
 fn share(map: &Value, kind: &str) -> f64 {
-    let number = |place: String| map.pointer(&place).and_then(Value::as_f64);
+    let number = |place: String| json::float(map, &place);
     let counts = number(format!("/{kind}_objects")).zip(number(format!("/{kind}_total")));
     let reckoned = counts.filter(|(_, all)| *all > 0.0).map(|(some, all)| some / all);
     // Negative while objects are being deleted.

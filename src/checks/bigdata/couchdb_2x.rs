@@ -172,6 +172,7 @@ impl CouchDb {
             return Ok(vec![LOCAL.into()]);
         }
         let answer = cx.get(&mut self.http, "/_membership").map_err(refused)?;
+        answer.must(!DOWN.contains(&answer.status), "the nodes of a cluster of CouchDB 2 or later")?;
         let list = json::document(&answer.text, "the nodes of a cluster").map_err(|error| answer.unread(&error))?;
         let all = json::array(&list, "/all_nodes");
         answer.must(!all.is_empty(), "the nodes of a cluster of CouchDB 2 or later")?;
@@ -239,7 +240,8 @@ impl CouchDb {
         }
         out.pick_present(&json::row(system, SYSTEM), SYSTEM, tags);
         let queues = system.pointer(QUEUE.cell).and_then(Value::as_object).into_iter().flatten();
-        let longest = queues.filter_map(|(_, queue)| queue.as_u64().or_else(|| json::count(queue, "/max"))).max();
+        let longest =
+            queues.filter_map(|(_, queue)| json::count(queue, "").or_else(|| json::count(queue, "/max"))).max();
         longest.into_iter().for_each(|longest| out.put(&QUEUE, longest, tags));
     }
 }

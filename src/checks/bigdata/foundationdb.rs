@@ -8,7 +8,7 @@ use crate::config::section::Section;
 use crate::model::error::{Error, Result, quote};
 use crate::model::parse::json;
 use crate::model::point::Tags;
-use crate::model::table::{Field, Raw, gauge, rate};
+use crate::model::table::{Field, gauge, rate};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -210,7 +210,7 @@ impl FoundationDb {
         }
         out.pick_present(&json::numbers(document, CLUSTER), CLUSTER, &none);
         for (key, value) in members(document, MOVING.cell) {
-            if let Some(raw) = json::cell(value, "").filter(|raw| !matches!(raw, Raw::Text(_))) {
+            if let Some(raw) = json::number(value, "") {
                 out.put(&MOVING, raw, &Tags::one("fdb_move_type", key));
             }
         }
@@ -227,15 +227,10 @@ impl FoundationDb {
     /// counters.
     fn is_whole(&mut self, document: &Value) -> bool {
         let processes = members(document, "/cluster/processes");
-        let uptime = |process| {
-            json::cell(process, "/uptime_seconds").and_then(|raw| match raw {
-                Raw::Count(seconds) => Some(seconds as f64),
-                Raw::Float(seconds) => Some(seconds),
-                _ => None,
-            })
-        };
         // A process that could not be asked has no uptime, and is missing in the sums as well.
-        let now: BTreeMap<_, _> = processes.filter_map(|(id, process)| Some((id.clone(), uptime(process)?))).collect();
+        let now: BTreeMap<_, _> = processes
+            .filter_map(|(id, process)| Some((id.clone(), json::float(process, "/uptime_seconds")?)))
+            .collect();
         let before = std::mem::take(&mut self.processes);
         let is_partial = |name: &str| name.starts_with(PARTIAL);
         if messages(document).any(|message| json::text(message, "/name").is_some_and(is_partial)) {

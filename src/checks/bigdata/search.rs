@@ -12,6 +12,7 @@ use crate::model::parse::json;
 use crate::model::parse::json_stream::{self, Cells};
 use crate::model::point::{Level, Tags, Value};
 use crate::model::table::{Field, How, Raw, Row, gauge, rate};
+use serde_json::Map;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -88,6 +89,8 @@ const NAME: &str = "/name";
 const UPTIME: &str = "/jvm/uptime_in_millis";
 const FAILED: &str = "/_nodes/failed";
 const REASON: &str = "/_nodes/failures/0/reason";
+/// Of the state of a cluster, in the words of Elasticsearch and of OpenSearch.
+const MASTERS: [&str; 2] = ["/master_node", "/cluster_manager_node"];
 
 const EVENT: &str = "ElasticSearch-Health";
 /// OddEye's reaction as a multiple of `[SelfConfig] error_handler`.
@@ -266,8 +269,12 @@ impl Search {
             read.map_err(|why| problem(format!("expected statistics of nodes as JSON: {why}")))
         })?;
         known.retain(|_, node| std::mem::take(&mut node.is_told));
-        let failed = Row::of(beside.iter()).count(FAILED).is_some_and(|failed| failed > 0);
-        if failed || count == 0 {
+        let failed = Row::of(beside.iter()).count(FAILED);
+        if count == 0 && failed.is_none() {
+            let problem = "expected statistics of nodes of Elasticsearch or OpenSearch; the answer names none".into();
+            return Err(Error::Fetch { address: self.http.address(), problem });
+        }
+        if failed.is_some_and(|failed| failed > 0) || count == 0 {
             let why = beside.text(REASON).unwrap_or("the answer names no node");
             out.fault_of("statistics", format!("a node did not tell its own: {why}"));
         }
@@ -282,7 +289,11 @@ impl Search {
         let path = "/_cluster/state/master_node?local=true&filter_path=master_node,cluster_manager_node";
         let answer = cx.get(&mut self.http, path)?;
         let state = json::document(&answer.text, "the master of the cluster").map_err(|error| answer.unread(&error))?;
-        let master = ["/master_node", "/cluster_manager_node"].iter().find_map(|place| json::text(&state, place));
+        let is_named = MASTERS.iter().any(|place| state.pointer(place).is_some());
+        // Where none is elected, it may not be named.
+        let is_empty = state.as_object().is_some_and(Map::is_empty);
+        answer.must(is_named || is_empty, "the master of a cluster of Elasticsearch or OpenSearch")?;
+        let master = MASTERS.iter().find_map(|place| json::text(&state, place));
         let is_master = master.is_some() && self.id.as_deref().is_none_or(|id| master == Some(id));
         out.put(&IS_MASTER, u64::from(is_master), &Tags::default());
         if !is_master {

@@ -25,7 +25,7 @@ pub static SPEC: Spec = Spec {
 
 static TABLES: Tables = Tables {
     wanted: "what a master of Spark has at /json/",
-    sure: ALIVE.cell,
+    sure: "/workers",
     jvm: JVM,
     collectors: &[("cms", CMS), ("parnew", PARNEW), ("g1_old", G1_OLD), ("g1_young", G1_YOUNG)],
     other: OTHER,

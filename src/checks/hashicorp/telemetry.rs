@@ -225,9 +225,8 @@ fn cleaned(name: &str) -> String {
 
 fn of_json(document: &Value) -> Telemetry {
     let mut all = Telemetry::default();
-    let number = |entry: &Value, place| entry.pointer(place).and_then(Value::as_f64);
     for entry in json::array(document, "/Gauges") {
-        if let (Some(name), Some(value)) = (json::text(entry, "/Name"), number(entry, "/Value")) {
+        if let (Some(name), Some(value)) = (json::text(entry, "/Name"), json::float(entry, "/Value")) {
             let labels = entry.pointer("/Labels").and_then(Value::as_object).into_iter().flatten();
             let labels = labels.filter_map(|(label, text)| Some((label.clone(), text.as_str()?)));
             all.gauges.push(Gauge { name: name.into(), labels: labels.collect(), value });
@@ -235,7 +234,8 @@ fn of_json(document: &Value) -> Telemetry {
     }
     for (place, events) in [("/Counters", &mut all.counters), ("/Samples", &mut all.samples)] {
         for entry in json::array(document, place) {
-            let [count, sum, max] = ["/Count", "/Sum", "/Max"].map(|place| number(entry, place).unwrap_or(f64::NAN));
+            let [count, sum, max] =
+                ["/Count", "/Sum", "/Max"].map(|place| json::float(entry, place).unwrap_or(f64::NAN));
             if let Some(name) = json::text(entry, "/Name") {
                 events.add(name, Event { labels: String::new(), count, sum, max });
             }

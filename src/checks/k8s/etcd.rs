@@ -22,16 +22,18 @@ pub static SPEC: Spec = Spec {
     charts: CHARTS,
     build: |section| {
         Ok(long_page(Endpoint::read(section, &["metrics"])?, |body, out| {
-            let mut sums = Sums::default();
+            let (mut sums, mut all) = (Sums::default(), Vec::new());
             let is_wanted = |name: &str| name == HANDLED.cell || field(name).is_some();
-            streamed(body, "etcd", is_wanted, out, |Sample { name, labels, value, .. }, out| {
+            streamed(body, "etcd", is_wanted, out, |Sample { name, labels, value, .. }, _| {
                 if name == HANDLED.cell {
                     sums.add(&HANDLED, Tags::of(labels.of(&["grpc_code"])), &labels, value);
                 } else if let Some(field) = field(&name) {
                     let told = if field.metric.contains('{') { with_prefix(&name) } else { field.metric.into() };
-                    out.put_as(&told, field, value, &Tags::of(labels.iter()));
+                    all.push((told, field, value, Tags::of(labels.iter())));
                 }
             })?;
+            // Not before it is known whose page it is.
+            all.iter().for_each(|(told, field, value, tags)| out.put_as(told, field, *value, tags));
             sums.put(out);
             Ok(())
         }))

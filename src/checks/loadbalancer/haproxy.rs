@@ -41,8 +41,6 @@ const CHARTS: &[Chart] = &[
     Chart::new("Frontends: traffic").mirror(&["haproxy_bin"], &["haproxy_bout"]).each("frontend"),
     Chart::new("Frontends: answers 5xx").of(&["haproxy_hrsp_5xx"]).each("frontend"),
     Chart::new("Frontends: answers 4xx").of(&["haproxy_hrsp_4xx"]).each("frontend"),
-    Chart::new("Backends: sessions").of(&["haproxy_sessions"]).each("backend").without("upstream", &[""]),
-    Chart::new("Backends: answers 5xx").of(&["haproxy_hrsp_5xx"]).each("backend").without("upstream", &[""]),
     Chart::new("Backends: servers in use").of(&["haproxy_act"]).each("backend"),
     Chart::new("Backends: spare servers").of(&["haproxy_bck"]).each("backend"),
     Chart::new("Backends: time in the queue").of(&["haproxy_qtime"]).each("backend"),

@@ -136,7 +136,7 @@ fn tell(snapshot: &Value, out: &mut Out) {
         out.put(&ELECTED, elected, &none);
     }
     out.pick_present(&json::row(snapshot, MASTER), MASTER, &none);
-    if snapshot.pointer(ELECTED.cell).and_then(Value::as_f64) != Some(0.0) {
+    if json::float(snapshot, ELECTED.cell) != Some(0.0) {
         out.pick_present(&json::row(snapshot, CLUSTER), CLUSTER, &none);
     }
 }

@@ -8,7 +8,7 @@ use crate::fetch::http::{Answer, Endpoint, Http, percent_encode};
 use crate::model::error::{Error, Result};
 use crate::model::parse::json;
 use crate::model::point::Tags;
-use crate::model::table::{Field, Row, gauge};
+use crate::model::table::{Field, gauge};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::time::Instant;
@@ -165,10 +165,7 @@ fn tell_nodes(answer: &Answer, out: &mut Out) -> Result<()> {
         let Some(name) = json::text(node, "/name") else { continue };
         let tags = Tags::one("node", name);
         // Values that the operating system does not provide are texts.
-        let is_number = |field: &&Field| node.pointer(field.cell).is_some_and(Value::is_number);
-        let numbers =
-            NODE.iter().filter(is_number).filter_map(|field| Some((field.cell, json::cell(node, field.cell)?)));
-        out.pick_present(&Row::of(numbers), NODE, &tags);
+        out.pick_present(&json::numbers(node, NODE), NODE, &tags);
         for field in NODE_STATE {
             if let Some(is_so) = node.pointer(field.cell).and_then(Value::as_bool) {
                 out.put(field, u64::from(is_so), &tags);

@@ -97,7 +97,7 @@ fn numbers(page: &Answer, word: &str, place: &str) -> Result<Option<Vec<u64>>> {
     page.must(is_own, "an answer of the admin API of Janus")?;
     match (json::count(&told, "/error/code"), told.pointer(place).and_then(Value::as_array)) {
         (Some(ENDED), _) => Ok(None),
-        (None, Some(list)) => Ok(Some(list.iter().filter_map(Value::as_u64).collect())),
+        (None, Some(list)) => Ok(Some(list.iter().filter_map(|id| json::count(id, "")).collect())),
         (code, _) => {
             let reason = json::text(&told, "/error/reason").unwrap_or("no list in its answer");
             let code = code.map_or(String::new(), |code| format!("{code} "));

@@ -9,7 +9,6 @@ use crate::model::parse::jolokia::{Bean, Found};
 use crate::model::parse::json;
 use crate::model::point::Tags;
 use crate::model::table::{Field, counter, gauge, rate};
-use serde_json::Value;
 
 pub static SPEC: Spec = Spec {
     name: "check_jetty",
@@ -155,7 +154,7 @@ fn is_own(found: &Found) -> bool {
 /// handleActive, counts nanoseconds.
 fn mean(found: &[Found]) -> Option<f64> {
     let of = |Found { attributes, .. }: &Found| {
-        let mean = attributes.get("requestTimeMean").and_then(Value::as_f64)?;
+        let mean = json::float(attributes, "/requestTimeMean")?;
         let unit = if attributes.get("handleActive").is_some() { 1e-6 } else { 1.0 };
         Some((json::cell(attributes, "/requests")?.count()? as f64, mean * unit))
     };

@@ -7,9 +7,9 @@ use crate::check::{Measurement, Out, Runs, Spec, jvm, pages};
 use crate::fetch::http;
 use crate::model::parse::jmxproxy;
 use crate::model::parse::jolokia::Found;
+use crate::model::parse::json;
 use crate::model::point::{Tags, Value as Number};
 use crate::model::table::{Field, How, counter, gauge, rate};
-use serde_json::Value;
 
 pub static SPEC: Spec = Spec {
     name: "check_tomcat",
@@ -119,7 +119,7 @@ fn tell_collectors(found: &[Found], out: &mut Out) {
     jvm::tell_collectors(found, COLLECTORS, true, out);
     for (place, found) in found.iter().enumerate() {
         let name = found.property("name").unwrap_or_default();
-        if let Some(took) = found.attributes.pointer(LAST.cell).and_then(Value::as_f64) {
+        if let Some(took) = json::float(&found.attributes, LAST.cell) {
             let tags = Tags::one("gctype", &jvm::collector(name, true));
             let (name, value) = (&*format!("tomcat_lastgc_{place}"), Number::Float(took));
             out.tell(Measurement { name, value, how: How::Gauge, check_type: SPEC.check_type, tags, time: None });

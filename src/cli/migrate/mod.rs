@@ -38,6 +38,8 @@ const ENABLED: [&str; 2] = ["checks_enabled", "checks-enabled"];
 
 /// The file for unknown sections of the original's `config.ini`: they belong to own modules.
 const OWN: &str = "conf/own.ini";
+/// How advice about the user begins whom [SelfConfig] names.
+const RAN_AS: &str = "it ran as";
 const SECRETS: [&str; 4] = ["pass", "uuid", "token", "apikey"];
 
 /// The plan of a migration.
@@ -187,7 +189,7 @@ fn advise(section: &Section, original: &Original, file: &str, plan: &mut Plan) {
     let text = |key: &str| section.text(key).filter(|text| !text.is_empty());
     if section.name == "SelfConfig" {
         if let Some(user) = text("puypuy_user").or(text("run_user")) {
-            plan.advice.push(format!("it ran as {user}: start this one as root, and it becomes {user} again"));
+            plan.advice.push(format!("{RAN_AS} {user}: start this one as root, and it becomes {user} again"));
         }
         if let Some(folder) = text("tmpdir") {
             let folder = folder.to_string();
@@ -197,8 +199,8 @@ fn advise(section: &Section, original: &Original, file: &str, plan: &mut Plan) {
                 lookups::once(move || folder::names(Path::new(&place)).unwrap_or_default()).unwrap_or_default();
             let count = waiting.iter().filter(|name| name.ends_with(".cached")).count();
             if count > 0 {
-                plan.advice
-                    .push(format!("{count} files wait in {folder}: `puypuy spool import` takes their points over"));
+                let what = if count == 1 { "1 file waits".into() } else { format!("{count} files wait") };
+                plan.advice.push(format!("{what} in {folder}: `puypuy spool import` takes over what is in it"));
             }
         }
     }
@@ -215,7 +217,10 @@ fn starters(original: &Original, roots: &Roots, plan: &mut Plan) {
     let script = String::from_utf8_lossy(&script);
     let user =
         script.lines().find_map(|line| line.trim().to_ascii_lowercase().strip_prefix("run_user=").map(String::from));
-    if let Some(user) = user.map(|user| user.trim_matches(['"', '\'']).to_string()).filter(|user| !user.is_empty()) {
+    let user = user.map(|user| user.trim_matches(['"', '\'']).to_string()).filter(|user| !user.is_empty());
+    // What [SelfConfig] says is taken over.
+    let is_taken = plan.advice.iter().any(|line| line.starts_with(RAN_AS));
+    if let Some(user) = user.filter(|_| !is_taken) {
         plan.advice.push(format!("its puypuy.sh ran it as {user}: write run_user = {user} into [SelfConfig]"));
     }
     plan.advice

@@ -172,6 +172,9 @@ impl Asking {
         let said = json.as_ref().and_then(complaint).map(|said| format!(": {}", quote(&self.without_token(said))));
         let problem = match status {
             401 | 403 => format!("; check {}", self.login),
+            404 if said.is_none() => {
+                "; nothing is at this address: check its path, and whether the server has this page switched on".into()
+            }
             300..=399 => format!(": redirected{}, name the final place", redirection(location.as_deref())),
             _ => String::new(),
         };

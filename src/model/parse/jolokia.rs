@@ -87,10 +87,11 @@ pub fn read_bulk(text: &str, beans: &[Bean]) -> Result<Vec<Result<Vec<Found>, St
             Ok(answers.into_iter().zip(beans).map(|(answer, bean)| read(answer, bean)).collect())
         }
         // Jolokia refuses a whole request with a single answer.
-        answer => match beans.first().map(|bean| read(answer, bean)) {
+        answer if is_answer(&answer) => match beans.first().map(|bean| read(answer, bean)) {
             Some(Err(why)) => Err(Error::daemon(why)),
             _ => Err(Error::parse("one answer of Jolokia to each question", text)),
         },
+        _ => Err(Error::parse(ANSWER, text)),
     }
 }
 
@@ -100,14 +101,20 @@ pub fn read_bulk(text: &str, beans: &[Bean]) -> Result<Vec<Result<Vec<Found>, St
 /// It is no answer of Jolokia.
 pub fn read_one(text: &str, bean: &Bean) -> Result<Result<Vec<Found>, String>> {
     match json::document(text, ANSWER)? {
-        answer @ Value::Object(_) => Ok(read(answer, bean)),
+        answer if is_answer(&answer) => Ok(read(answer, bean)),
         _ => Err(Error::parse(ANSWER, text)),
     }
 }
 
+/// Whether this is an answer of Jolokia, and not that of another server at this address.
+fn is_answer(answer: &Value) -> bool {
+    let has = |member| answer.get(member).is_some();
+    json::count(answer, "/status").is_some() || has("value") || has("error")
+}
+
 /// A missing MBean is no error but an empty list: which MBeans exist depends on the server's version and modules.
 fn read(mut answer: Value, bean: &Bean) -> Result<Vec<Found>, String> {
-    let status = answer.get("status").and_then(Value::as_u64);
+    let status = json::count(&answer, "/status");
     let value = answer.get_mut("value").map(Value::take);
     match (status, value) {
         (Some(200) | None, Some(Value::Object(value))) if is_pattern(bean.name) => {

@@ -22,13 +22,21 @@ pub fn row<'a>(json: &'a Value, fields: &[Field]) -> Row<'a> {
 
 /// The same without texts that are no numbers, such as `undefined` for an unknown value.
 pub fn numbers<'a>(json: &'a Value, fields: &[Field]) -> Row<'a> {
-    let is_number = |text: &str| text.trim().parse::<f64>().is_ok_and(f64::is_finite);
-    let is_known = |raw: &Raw| !matches!(raw, Raw::Text(text) if !is_number(text));
-    Row::of(fields.iter().filter_map(|field| Some((field.cell, cell(json, field.cell).filter(is_known)?))))
+    Row::of(fields.iter().filter_map(|field| Some((field.cell, number(json, field.cell)?))))
 }
 
-/// The number at this place, written as a number or as text. `None` if it is missing, an empty text, or of another
-/// type.
+/// The number at this place, written as a number or as text. `None` if it is missing or anything else.
+pub fn number<'a>(json: &'a Value, place: &str) -> Option<Raw<'a>> {
+    float(json, place).and_then(|_| cell(json, place))
+}
+
+/// The same as a float.
+pub fn float(json: &Value, place: &str) -> Option<f64> {
+    let value = json.pointer(place)?;
+    value.as_f64().or_else(|| value.as_str()?.trim().parse().ok()).filter(|number| number.is_finite())
+}
+
+/// The number or text at this place. `None` if it is missing, an empty text, or of another type.
 pub fn cell<'a>(json: &'a Value, place: &str) -> Option<Raw<'a>> {
     let value = json.pointer(place)?;
     let whole = || value.as_u64().map(Raw::Count).or_else(|| value.as_i64().map(Raw::Int));
@@ -39,8 +47,7 @@ pub fn cell<'a>(json: &'a Value, place: &str) -> Option<Raw<'a>> {
 
 /// The count at this place, written as a number or as text.
 pub fn count(json: &Value, place: &str) -> Option<u64> {
-    let value = json.pointer(place)?;
-    value.as_u64().or_else(|| value.as_str()?.parse().ok())
+    cell(json, place)?.count()
 }
 
 /// The text at this place.
