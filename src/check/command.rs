@@ -21,6 +21,7 @@ pub struct Command {
     program: Program,
     /// The same program run through sudo, for a daemon that may not run it directly. See [`Command::or_as`].
     via_sudo: Option<Program>,
+    /// The last run through sudo succeeded, so the direct run is skipped.
     uses_sudo: bool,
     timeout: Duration,
     /// The configuration file that names the program, relative to home. For a daemon that runs as root, only root may

@@ -45,7 +45,7 @@ const FAILURE: u8 = 1;
 const LAST_NUMBERS: Duration = Duration::from_secs(600);
 const LAST_EVENTS: Duration = Duration::from_secs(86_400);
 
-/// Runs checks on a schedule and keeps what it saw, locally or in a time series database.
+/// Runs checks on a schedule and stores their numbers, locally or in a time series database.
 #[derive(Debug, Parser)]
 #[command(name = "puypuy", version, args_override_self = true, arg_required_else_help = true)]
 struct Cli {
@@ -61,26 +61,26 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Start the daemon in the background; returns when it serves
+    /// Start the daemon in the background; returns when it is ready
     #[command(after_help = "Example:\n  puypuy start")]
     Start,
     /// Stop the daemon and wait until it has ended
     #[command(after_help = "Example:\n  puypuy stop")]
     Stop,
-    /// Try whether a new daemon could start, then stop the old one and start it
+    /// Check that a new daemon can start, then stop the old one and start the new one
     #[command(after_help = "Example:\n  puypuy restart")]
     Restart,
-    /// Have the daemon take over a changed configuration; with any mistake it goes on as before
+    /// Apply a changed configuration without a restart; if it has a mistake, nothing changes
     #[command(after_help = "Example:\n  puypuy reload")]
     Reload,
-    /// Tell how the daemon is, first of all what is wrong: exit code 0 well, 1 not, 3 not running, 4 not yours to know
+    /// Show the daemon's state, beginning with what is wrong. Exit code: 0 all is well, 1 not, 3 not running, 4 no permission
     #[command(after_help = "Examples:\n  puypuy status\n  puypuy status --json | jq .wrong")]
     Status {
-        /// All of it as one JSON object
+        /// Print one JSON object
         #[arg(long)]
         json: bool,
     },
-    /// Serve in the foreground, for systemd and containers
+    /// Run the daemon in the foreground, for systemd and containers
     #[command(alias = "systemd", after_help = "Example:\n  puypuy --home /srv/puypuy run")]
     Run,
     /// Run one check now and show its points
@@ -88,7 +88,7 @@ enum Command {
         after_help = "Examples:\n  puypuy check memory\n  puypuy check nginx --samples 5 --every 2s --format influx\n  sudo puypuy check nginx --explain --as-service"
     )]
     Check(CheckArgs),
-    /// List all checks by family, with scripts and own modules: on or off, how often, how it is, what for
+    /// List all checks by family, and your scripts and Python modules: on or off, period, state, purpose
     #[command(after_help = "Examples:\n  puypuy list\n  puypuy list | grep '^on'")]
     List,
     /// Enable checks
@@ -100,73 +100,73 @@ enum Command {
     /// Disable checks
     #[command(after_help = "Examples:\n  puypuy disable nginx\n  puypuy disable --move check_mine.py")]
     Disable {
-        /// A file that is no link goes to checks_available or scripts_available
+        /// Move a file that is not a link to checks_available or scripts_available
         #[arg(long = "move")]
         moves: bool,
         #[arg(required = true, value_name = "NAME")]
         names: Vec<String>,
     },
-    /// Look which checks fit this host, and what is missing where one does not get its numbers
+    /// List the checks that fit this host, and what is missing if a server does not answer
     #[command(after_help = "Examples:\n  puypuy discover\n  sudo puypuy discover --enable")]
     Discover {
-        /// Switch on what answers, and write its address into conf/ where it is another than the shipped one
+        /// Enable the checks whose servers answer, and write an address that is not the default into conf/
         #[arg(long)]
         enable: bool,
     },
-    /// Take over checks, sections, scripts and modules from a folder of the Python daemon: a plan, and with --apply the deed
+    /// Take over checks, sections, scripts and modules from a folder of the Python daemon; without --apply, only show the plan
     #[command(after_help = "Examples:\n  puypuy migrate /opt/puypuy\n  puypuy migrate /opt/puypuy --apply")]
     Migrate {
-        /// The folder that its puypuy.sh is in; it is never changed
+        /// The folder of its puypuy.sh; nothing in it is changed
         #[arg(value_name = "DIR")]
         from: PathBuf,
-        /// Carry the plan out; what was changed in this home is left
+        /// Carry out the plan; keys that you changed in this home are kept
         #[arg(long)]
         apply: bool,
     },
     /// Show every mistake of the configuration
     #[command(after_help = "Examples:\n  puypuy check-config --strict\n  puypuy check-config --connect")]
     CheckConfig {
-        /// Take warnings for mistakes
+        /// Treat warnings as mistakes
         #[arg(long)]
         strict: bool,
-        /// Ask the store, too, whether it would take points; nothing is written there
+        /// Also ask the database whether it would accept points; nothing is written
         #[arg(long)]
         connect: bool,
     },
-    /// Look for what is wrong, here and on the way to the store; exit code 1 when something needs a hand
+    /// Find problems of this installation and its database, with remedies. Exit code 1 if there are any
     #[command(after_help = "Example:\n  sudo puypuy doctor")]
     Doctor,
-    /// Write what somebody needs to help you into a tar file, without passwords
+    /// Write a tar file for somebody who helps you, without passwords
     #[command(after_help = "Example:\n  sudo puypuy support-bundle /tmp/puypuy.tar")]
     SupportBundle {
-        /// The file to be made [default: puypuy-support-HOST-TIME.tar in this folder]
+        /// The file to write [default: puypuy-support-HOST-TIME.tar in this folder]
         file: Option<PathBuf>,
     },
-    /// Show what the local store holds, or with `events` how health events were judged
+    /// Show the numbers in the local store, or the changes of health events
     #[command(
         after_help = "Examples:\n  puypuy show\n  puypuy show 'cpu_*' --last 2h\n  puypuy show drive_percent --watch\n  puypuy show --json | jq .last\n  puypuy show events --last 7d"
     )]
     Show {
-        /// Part of the names of the metrics to show, or `events`
+        /// Part of a metric name, or `events`
         pattern: Option<String>,
         /// How far to look back, as 90s, 10m, 2h or 1d [default: 10m, for events 1d]
         #[arg(long, value_name = "TIME", value_parser = span)]
         last: Option<Duration>,
-        /// All series; without it, and without a part of a name, the twenty that matter first
+        /// Show all series; by default, without a name, the twenty most important ones
         #[arg(long)]
         all: bool,
-        /// Again and again, once a period, until Ctrl-C
+        /// Repeat once per period, until Ctrl-C
         #[arg(long)]
         watch: bool,
-        /// All series as JSON, an object a line
+        /// Print all series as JSON, one object per line
         #[arg(long, conflicts_with = "watch")]
         json: bool,
     },
-    /// Look at batches that wait for delivery, and put them in order
+    /// Inspect and manage the batches that wait for delivery
     #[command(after_help = "Examples:\n  puypuy spool ls\n  puypuy spool requeue")]
     #[command(subcommand)]
     Spool(SpoolCommand),
-    /// From nothing to numbers on the screen
+    /// Enable checks for this host, start the daemon and show the first numbers
     #[command(after_help = "Example:\n  puypuy quickstart")]
     Quickstart,
 }
@@ -176,10 +176,10 @@ enum SpoolCommand {
     /// List the batches that wait, oldest first
     #[command(after_help = "Example:\n  puypuy spool ls")]
     Ls,
-    /// Read every batch whole; exit code 1 when one is damaged
+    /// Read every batch completely; exit code 1 if one is damaged
     #[command(after_help = "Example:\n  puypuy spool verify")]
     Verify,
-    /// Show the points of a batch, one JSON object a line
+    /// Show the points of a batch, one JSON object per line
     #[command(after_help = "Example:\n  puypuy spool show $(puypuy spool ls | awk 'NR == 2 { print $1 }')")]
     Show {
         /// A name as in `ls`, or a path
@@ -191,14 +191,14 @@ enum SpoolCommand {
         /// Names as in `ls`
         #[arg(required_unless_present = "all", conflicts_with = "all", value_name = "FILE")]
         files: Vec<PathBuf>,
-        /// All of them
+        /// Remove all batches
         #[arg(long)]
         all: bool,
     },
     /// Show the points of all batches
     #[command(after_help = "Example:\n  puypuy spool export > points.json")]
     Export,
-    /// Let refused points wait for delivery again; the daemon must not run
+    /// Queue refused points for delivery again; the daemon must not run
     #[command(after_help = "Example:\n  puypuy stop && puypuy spool requeue && puypuy start")]
     Requeue,
     /// Take over the *.cached files of the Python original; the daemon must not run
@@ -217,13 +217,13 @@ struct CheckArgs {
     every: Duration,
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
-    /// Where each setting stands, each request and its answer, and the exact bytes for the store
+    /// Show where each setting comes from, each request and response, and the exact bytes for the database
     #[arg(long, conflicts_with = "format")]
     explain: bool,
-    /// With --explain: the bytes for that store, such as influxdb, instead of the one that is configured
+    /// With --explain: show the bytes for this database, such as influxdb, instead of the configured one
     #[arg(long, value_name = "TYPE", requires = "explain")]
     sink: Option<String>,
-    /// As the user that the daemon is, with the environment of the daemon that runs
+    /// Run as the daemon's user, with the environment of the running daemon
     #[arg(long)]
     as_service: bool,
 }

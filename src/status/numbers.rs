@@ -22,70 +22,70 @@ pub const MOMENT: &str = "unix s";
 
 /// Metrics of the daemon and its delivery.
 pub const OF_DAEMON: &[Number<Now>] = &[
-    number(
-        counter("", "puypuy_points_collected_total", "points"),
-        "Points that delivery took from the checks.",
-        |now| Some(now.delivery.collected as f64),
-    ),
-    number(counter("", "puypuy_points_delivered_total", "points"), "Points that the sink took.", |now| {
+    number(counter("", "puypuy_points_collected_total", "points"), "Points collected from checks.", |now| {
+        Some(now.delivery.collected as f64)
+    }),
+    number(counter("", "puypuy_points_delivered_total", "points"), "Points accepted by the sink.", |now| {
         Some(now.delivery.delivered as f64)
     }),
-    number(counter("", "puypuy_points_spooled_total", "points"), "Points that had to wait in the spool.", |now| {
+    number(counter("", "puypuy_points_spooled_total", "points"), "Points written to the spool.", |now| {
         Some(now.delivery.spooled as f64)
     }),
     number(
         counter("", "puypuy_points_merged_total", "points"),
-        "Points replaced by a later one of the same series and time.",
+        "Points replaced by a later point of the same series and timestamp.",
         |now| Some(now.delivery.merged as f64),
     ),
     number(
         counter("", "puypuy_points_dropped_total", "points"),
-        "Points given up because a bound was reached.",
+        "Points dropped because a limit was reached.",
         |now| Some(now.delivery.dropped as f64),
     ),
-    number(counter("", "puypuy_points_refused_total", "points"), "Points in the rejected area.", |now| {
-        Some(now.delivery.refused as f64)
-    }),
-    number(gauge("", "puypuy_sink_up", "0 or 1").int(), "Whether the sink takes points.", |now| {
+    number(
+        counter("", "puypuy_points_refused_total", "points"),
+        "Points refused by the sink, now in the rejected area.",
+        |now| Some(now.delivery.refused as f64),
+    ),
+    number(gauge("", "puypuy_sink_up", "0 or 1").int(), "Whether the sink accepts points.", |now| {
         Some(f64::from(u8::from(now.delivery.is_up)))
     }),
-    number(gauge("", "puypuy_backoff_seconds", "s"), "Wait before the next attempt.", |now| {
+    number(gauge("", "puypuy_backoff_seconds", "s"), "Time until the next attempt to reach the sink.", |now| {
         Some(now.delivery.backoff(now.at.at).unwrap_or_default().as_secs_f64())
     }),
     number(
         gauge("", "puypuy_live_lateness_seconds", "s"),
-        "How long the newest points waited from their collection until the sink took them.",
+        "Time from collection to acceptance by the sink, of the newest points.",
         |now| now.delivery.lateness().map(|wait| wait.as_secs_f64()),
     ),
-    number(gauge("", "puypuy_spool_batches", "batches").int(), "Batches that wait.", |now| {
+    number(gauge("", "puypuy_spool_batches", "batches").int(), "Batches that wait in the spool.", |now| {
         Some(now.delivery.spool_batches as f64)
     }),
-    number(gauge("", "puypuy_memory_points", "points").int(), "Points in memory alone.", |now| {
+    number(gauge("", "puypuy_memory_points", "points").int(), "Points that are only in memory.", |now| {
         Some(now.delivery.memory_points as f64)
     }),
-    number(gauge("", "puypuy_spool_bytes", "bytes").int(), "Bytes of the batches that wait in files.", |now| {
+    number(gauge("", "puypuy_spool_bytes", "bytes").int(), "Size of the batch files in the spool.", |now| {
         Some(now.delivery.spool_bytes as f64)
     }),
     number(
         gauge("", "puypuy_spool_oldest_timestamp_seconds", MOMENT).int(),
-        "Since when the oldest batch waits.",
+        "When the oldest waiting batch was written.",
         |now| now.delivery.spool_oldest.map(|time| time as f64),
     ),
     number(
         gauge("", "puypuy_last_success_timestamp_seconds", MOMENT).int(),
-        "When the sink last took points.",
+        "When the sink last accepted points.",
         |now| now.delivery.last_success.map(|time| time as f64),
     ),
-    number(gauge("", "puypuy_tick_lateness_seconds", "s"), "How long after it was due the newest tick began.", |now| {
+    number(gauge("", "puypuy_tick_lateness_seconds", "s"), "Delay of the newest tick.", |now| {
         Some(now.lateness.as_secs_f64())
     }),
-    number(gauge("", "puypuy_resident_memory_bytes", "bytes").int(), "Memory of the daemon.", |now| {
+    number(gauge("", "puypuy_resident_memory_bytes", "bytes").int(), "Resident memory of the daemon.", |now| {
         now.usage.map(|usage| usage.memory as f64)
     }),
-    number(counter("", "puypuy_cpu_seconds_total", "s").float(), "Processor time of the daemon.", |now| {
+    number(counter("", "puypuy_cpu_seconds_total", "s").float(), "CPU time of the daemon.", |now| {
         now.usage.map(|usage| usage.cpu.as_secs_f64())
     }),
-    number(gauge("", "puypuy_open_descriptors", "descriptors").int(), "Descriptors that the daemon has open.", |now| {
+    number(gauge("", "puypuy_open_descriptors", "descriptors").int(), "Open file descriptors of the daemon.", |now| {
         now.usage.map(|usage| usage.descriptors as f64)
     }),
     number(gauge("", "puypuy_threads", "threads").int(), "Threads of the daemon.", |now| {
@@ -97,29 +97,31 @@ pub const OF_DAEMON: &[Number<Now>] = &[
 pub const OF_CHECKS: &[Number<State>] = &[
     number(
         gauge("", "puypuy_check_up", "0 or 1").int(),
-        "Whether the check runs, and its last run did not fail as a whole.",
+        "Whether the check is enabled and its last run succeeded at least in part.",
         |check| {
             let has_begun = check.condition != Condition::Waiting || check.why.is_some();
             has_begun.then(|| f64::from(u8::from(check.is_up())))
         },
     ),
-    number(gauge("", "puypuy_check_duration_seconds", "s"), "How long the last run took.", |check| {
+    number(gauge("", "puypuy_check_duration_seconds", "s"), "Duration of the last run.", |check| {
         check.last.map(|run| run.took.as_secs_f64())
     }),
-    number(gauge("", "puypuy_check_points", "points").int(), "Points that the last run told.", |check| {
+    number(gauge("", "puypuy_check_points", "points").int(), "Points of the last run.", |check| {
         check.last.map(|run| run.points as f64)
     }),
     number(
         gauge("", "puypuy_check_last_run_timestamp_seconds", MOMENT).int(),
-        "The tick of the last run that has ended.",
+        "Timestamp of the last finished run.",
         |check| check.last.map(|run| run.tick as f64),
     ),
-    number(counter("", "puypuy_check_faults_total", "faults"), "What could not be told, in all runs.", |check| {
+    number(counter("", "puypuy_check_faults_total", "faults"), "Faults in all runs.", |check| {
         Some(check.faults as f64)
     }),
-    number(counter("", "puypuy_check_missed_total", "ticks"), "Ticks missed because the check was busy.", |check| {
-        Some(check.missed as f64)
-    }),
+    number(
+        counter("", "puypuy_check_missed_total", "ticks"),
+        "Ticks skipped because the check was still running.",
+        |check| Some(check.missed as f64),
+    ),
 ];
 
 /// Appends all metrics as Prometheus text.

@@ -188,3 +188,13 @@ fn columns_are_found_by_their_names() {
     assert_eq!(rows, wanted);
     Csv::read("").unwrap().rows(&["a"], |_| panic!("nothing is there"));
 }
+
+#[test]
+fn tags_are_what_was_given() {
+    let given = [("a", ""), ("", "b=c"), ("é", "x\0y")];
+    let tags = Tags::of(given).with("d", "e");
+    assert_eq!(tags.iter().collect::<Vec<_>>(), [("a", ""), ("", "b=c"), ("é", "x_y"), ("d", "e")]);
+    assert_eq!((tags.len(), tags.is_empty()), (4, false));
+    assert_eq!((Tags::default().iter().count(), Tags::default().is_empty()), (0, true));
+    assert_eq!(tags, given.into_iter().chain([("d", "e")]).collect::<Tags>());
+}

@@ -111,7 +111,7 @@ fn a_folder_is_planned_carried_out_and_left_as_it_was() {
         home.read("conf/nagios.ini").contains("mine: /bin/true\n")
             && !home.read("conf/nagios.ini").contains("\ndiskusage")
     );
-    assert!(home.read("conf/sql_cache.ini").contains("\nhost: 10.0.0.1\n# Its port.\nport: 6380\n"));
+    assert!(home.read("conf/sql_cache.ini").contains("\nhost: 10.0.0.1\n# Port of the server.\nport: 6380\n"));
     assert_eq!(home.read("conf/other.ini"), "[Things]\nlines: one\n  two\n");
     assert_eq!(home.read("conf/own.ini"), "[Own Queue]\nlimit: 7\n");
     let list = home.puypuy(&["list"]).out;

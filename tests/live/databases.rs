@@ -131,7 +131,7 @@ pub fn mariadb() -> Result<(), String> {
     assert!(said.iter().any(|line| line.contains("plain: ") && line.contains("error 1045")), "{said:#?}");
     assert!(said.iter().all(|line| !line.contains("secret")), "{said:#?}");
     drop(watched);
-    assert_eq!(server.status("Aborted_clients"), 0.0, "connections that ended without a farewell");
+    assert_eq!(server.status("Aborted_clients"), 0.0, "connections that were not closed properly");
 
     let watched =
         Watched::start("check_mysql", CONF, &format!("[MySQL]\nhost: {}\nuser: root\n", server.inside("socket")));
@@ -158,7 +158,7 @@ pub fn mysql() -> Result<(), String> {
     assert_eq!(watched.now("mysql_max_connections", &[]), 151.0);
     assert!((watched.now("mysql_uptime", &[]) - server.status("Uptime")).abs() <= 3.0);
     let _running = watched.outage("mysql_uptime", &[], running, Program::end, || server.start());
-    assert_eq!(server.status("Aborted_clients"), 0.0, "connections that ended without a farewell");
+    assert_eq!(server.status("Aborted_clients"), 0.0, "connections that were not closed properly");
     Ok(())
 }
 

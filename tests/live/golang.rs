@@ -40,9 +40,13 @@ pub fn program(module: &str, package: &str, changes: &Changes) -> Result<PathBuf
         for neighbour in changes.neighbours {
             output(Command::new("go").args(["mod", "edit", "-dropreplace", neighbour]).current_dir(&source))?;
         }
-        // Without the folder's name in it, the compiled code can be reused next time.
+        // Without the folder's name in it, the compiled code can be reused next time. Go 1.23 and later refuse what old
+        // versions of golang.org/x/net take from the standard library, unless told not to check it.
         let mut build = Command::new("go");
-        build.args(["build", "-mod=mod", "-trimpath", "-ldflags=-s -w", "-o"]).arg(folder.join("program")).arg(package);
+        build
+            .args(["build", "-mod=mod", "-trimpath", "-ldflags=-s -w -checklinkname=0", "-o"])
+            .arg(folder.join("program"))
+            .arg(package);
         output(build.current_dir(&source))?;
         fs::remove_dir_all(&source).map_err(|error| error.to_string())
     })?;

@@ -135,7 +135,7 @@ const NODES: &[Field] = &[
     gauge("kube_node_status_allocatable_memory_bytes", "kube_node_status_allocatable_memory_bytes", "bytes"),
 ];
 
-/// One of its three lines, one per status: that of `true`.
+/// Each condition has three lines, one per status; the line of `true` is emitted.
 const CONDITIONS: &[Field] = &[gauge("kube_node_status_condition", "kube_node_status_condition", "0 or 1")];
 
 /// Tables of metrics that are emitted as they are, and the labels that become tags besides the namespace.
