@@ -1,6 +1,6 @@
-//! What thirty checks of pages cost in memory, each in its thread and with its own connection, beside thirty threads that do nothing.
+//! The memory of thirty HTTP checks, each with its own thread and connection, compared with thirty idle threads.
 //!
-//! `cargo bench --bench page_cost`; it fails when it is more than it may be.
+//! `cargo bench --bench page_cost`; it fails if the difference exceeds [`MOST_KIB`].
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 #[allow(dead_code)]
@@ -24,13 +24,13 @@ use std::time::{Duration, Instant};
 const CHECKS: u64 = 30;
 const TICKS: i64 = 5;
 const PERIOD: Duration = Duration::from_millis(200);
-/// As a worker has.
+/// Stack size of a worker of the daemon, in bytes.
 const STACK: usize = 512 << 10;
 const MOST_KIB: u64 = 2560;
-/// By which the server is started, in a process of its own.
+/// The argument with which this program acts as the server, in a separate process.
 const SERVE: &str = "serve";
 
-/// Answers everything with a page of nginx, and tells its port.
+/// Answers every request with a page of nginx, and prints its port.
 fn serve() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     println!("{}", listener.local_addr().unwrap().port());
@@ -45,7 +45,7 @@ fn serve() {
     }
 }
 
-/// Runs check_nginx some times, says so, and keeps what it has.
+/// Runs check_nginx a few times, reports that, and keeps its connection.
 fn check(port: &str, is_done: Sender<()>) {
     let spec = checks::find("check_nginx").unwrap();
     let entry = |(key, value): (&str, String)| Entry { key: key.into(), value, line: 1 };
@@ -72,7 +72,7 @@ fn check(port: &str, is_done: Sender<()>) {
     }
 }
 
-/// KiB that so many threads cost that do that and say when it is done.
+/// The memory in KiB of this many threads that run `work`, measured when all have reported that they are done.
 fn cost(threads: u64, work: impl Fn(Sender<()>) + Clone + Send + 'static) -> u64 {
     let (is_done, done) = channel();
     let before = pss_kib(std::process::id());

@@ -24,7 +24,7 @@ const PODS: usize = 8_300;
 const NODES: usize = 200;
 const TICKS: u64 = 5;
 
-/// Half of them requests, half sums and counts of durations.
+/// A page of Traefik with 5,000 series: half of them requests, half sums and counts of durations.
 fn traefik() -> String {
     let codes = [200, 204, 301, 302, 304, 400, 401, 403, 404, 500];
     let counters = (0..250).flat_map(|service| codes.map(|code| (service, code)));
@@ -41,7 +41,7 @@ fn traefik() -> String {
     requests.chain(durations).collect()
 }
 
-/// As HAProxy 2.6 answers, with the row of one server as that of 2,000 in 20 backends.
+/// The statistics of HAProxy 2.6 with 2,000 servers in 20 backends, each with the row of one recorded server.
 fn haproxy() -> String {
     let told = fs::read_to_string("tests/checks/haproxy/haproxy-2.6.12/tick2/stats.csv").unwrap();
     let mut lines = told.lines();
@@ -122,7 +122,7 @@ fn serve(body: String) -> u16 {
     port
 }
 
-/// Of this thread, and of the one that speaks with servers, which waits now.
+/// CPU time of this thread and of the thread that drives all HTTP connections, which is idle now.
 fn spent() -> Duration {
     let own: Duration = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap().into();
     let threads = fs::read_dir("/proc/self/task").unwrap().flatten().map(|thread| thread.path());

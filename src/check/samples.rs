@@ -11,7 +11,7 @@ use std::borrow::Cow;
 
 /// The sample that identifies the process that counted.
 const START: &str = "process_start_time_seconds ";
-/// What the names begin with that any program has, from the library by which it tells its own.
+/// Prefixes of metrics that every program has, because its client library adds them.
 const OF_ANY: [&str; 2] = ["process_", "go_"];
 
 /// Calls `tell` for each finite sample whose name `is_wanted`. If the page comes from another process than the last
@@ -96,7 +96,7 @@ fn wanted(server: &str) -> String {
     format!("the metrics of {server} as Prometheus text")
 }
 
-/// Whose page it is, by the names on it: of samples, and of families that have none yet.
+/// Whether the names on a page are those of the expected server: names of samples, and of families without samples.
 #[derive(Default)]
 struct Names {
     has_own: bool,
@@ -105,9 +105,12 @@ struct Names {
 
 impl Names {
     fn see(&mut self, line: &str, is_wanted: &impl Fn(&str) -> bool) {
+        if self.has_own {
+            return;
+        }
         let line = line.strip_prefix("# TYPE ").unwrap_or(line);
         let name = line.split(['{', ' ', '\t']).next().unwrap_or_default();
-        if self.has_own || name.is_empty() || name == "#" || OF_ANY.iter().any(|begin| name.starts_with(begin)) {
+        if name.is_empty() || name == "#" || OF_ANY.iter().any(|begin| name.starts_with(begin)) {
             return;
         }
         self.has_own = is_wanted(name);

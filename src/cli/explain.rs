@@ -16,8 +16,9 @@ use crate::scripts::module;
 use crate::sink::{self, Attempt, Sink};
 use crate::state;
 use crate::sys::clock::unix_now;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write;
+use std::fs;
 use std::time::{Duration, Instant};
 
 /// Most requests, and most remarks about points, that are shown.
@@ -34,8 +35,9 @@ pub struct Explanation {
     section: Section,
     /// All keys that the section may have.
     keys: Vec<&'static str>,
-    /// The documentation of the check.
+    /// The documentation of the check, and the default values in it.
     manual: String,
+    defaults: HashMap<String, String>,
     period: String,
     secrets: Secrets,
     sink: Box<dyn Sink>,
@@ -66,6 +68,7 @@ impl Explanation {
             state::Kind::Script => (scripts::KEYS.to_vec(), "docs/operating.md".into()),
             state::Kind::Module => (module::KEYS.to_vec(), "docs/modules.md".into()),
         };
+        let defaults = defaults(&fs::read_to_string(settings.home.join(&manual)).unwrap_or_default());
         keys.extend(COMMON_KEYS);
         keys.retain(|key| !ANY.contains(key));
         let section = prepared.section.clone();
@@ -74,7 +77,7 @@ impl Explanation {
         let period = format!("{} ({})", settings.own.check_period.as_secs_f64(), place.unwrap_or("default".into()));
         let secrets = Secrets::of([&section, own, &settings.tsdb.section].into_iter().chain(&settings.web));
         trace::begin();
-        Ok(Explanation { section, keys, manual, period, secrets, sink, is_sample })
+        Ok(Explanation { section, keys, manual, defaults, period, secrets, sink, is_sample })
     }
 
     /// Settings and requests; `begun` is when each run began.
@@ -99,7 +102,7 @@ impl Explanation {
     }
 
     fn settings(&self) -> String {
-        let Explanation { section, keys, manual, period, .. } = self;
+        let Explanation { section, keys, manual, defaults, period, .. } = self;
         let mut text = String::new();
         if section.name.is_empty() {
             let _ = writeln!(text, "settings: it has no section");
@@ -121,10 +124,11 @@ impl Explanation {
         }
         let unset: BTreeSet<&&str> = keys.iter().filter(|key| section.entry(key).is_none()).collect();
         let rows = unset.into_iter().map(|key| {
-            let value = match *key {
-                "max_series" => DEFAULT_MAX_SERIES.to_string(),
-                "check_period_seconds" => period.clone(),
-                _ => String::new(),
+            let value = match (*key, defaults.get(*key)) {
+                ("check_period_seconds", _) => period.clone(),
+                (_, Some(default)) => default.clone(),
+                ("max_series", None) => DEFAULT_MAX_SERIES.to_string(),
+                (_, None) => String::new(),
             };
             [format!("  {key}"), value, "default".into()]
         });
@@ -310,4 +314,15 @@ fn escaped(text: &str) -> String {
         }
         shown
     })
+}
+
+/// The defaults of the keys in a descriptor, from its table `key | default | meaning`.
+fn defaults(descriptor: &str) -> HashMap<String, String> {
+    let rows = descriptor.lines().skip_while(|line| !line.starts_with("# Configuration")).skip(1);
+    let rows = rows.map_while(|line| line.strip_prefix("#   "));
+    let cells = rows.filter_map(|row| {
+        let mut cells = row.split('|').map(str::trim);
+        Some((cells.next()?.to_string(), cells.next()?.to_string()))
+    });
+    cells.collect()
 }

@@ -16,7 +16,7 @@ const UNTIL: Duration = Duration::from_secs(7);
 /// Keys of `[TSDB]` with their upper limits in seconds here, so that a slow server is reported as such within the time
 /// limit.
 const HURRY: [(&str, u64); 2] = [("connect_timeout", 2), ("timeout", 2)];
-/// What to do about a reason that does not say so itself: words of it, and the remedy.
+/// Remedies for reasons that name none: a part of the reason, and the remedy.
 const REMEDIES: [(&str, &str); 9] = [
     ("host name", "correct the name, or mend DNS on this host (/etc/resolv.conf)"),
     ("from DNS", "mend DNS on this host (/etc/resolv.conf), or write an address in the place of the name"),

@@ -13,8 +13,8 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     let most = if is_short { 1 } else { MAX_EDITS };
     // A greater difference in length means more edits; this saves time with thousands of names.
     let near = known.iter().filter(|name| name.chars().count().abs_diff(length) <= most);
-    let distances = near.map(|name| (edits(&word, &name.to_lowercase()), *name));
-    if let Some((_, best)) = distances.min_by_key(|(edits, _)| *edits).filter(|(edits, _)| *edits <= most) {
+    let distances = near.filter_map(|name| Some((edits(&word, &name.to_lowercase(), most)?, *name)));
+    if let Some((_, best)) = distances.min_by_key(|(edits, _)| *edits) {
         return Some(best);
     }
     let mut longer = known.into_iter().filter(|name| !is_short && name.to_lowercase().starts_with(&word));
@@ -27,8 +27,9 @@ pub fn hint<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String 
     nearest(word, known).map(|name| format!(", did you mean {name}?")).unwrap_or_default()
 }
 
-/// The number of insertions, deletions, replacements and swaps of neighbours between two words.
-fn edits(one: &str, other: &str) -> usize {
+/// The number of insertions, deletions, replacements and swaps of neighbours between two words; `None` if there are more
+/// than `most`.
+fn edits(one: &str, other: &str, most: usize) -> Option<usize> {
     let (one, other): (Vec<char>, Vec<char>) = (one.chars().take(64).collect(), other.chars().take(64).collect());
     let mut before: Vec<usize> = Vec::new();
     let mut last: Vec<usize> = (0..=other.len()).collect();
@@ -44,7 +45,11 @@ fn edits(one: &str, other: &str) -> usize {
             }
             row.push(best);
         }
+        // No later row has a smaller number than the smallest of this one.
+        if row.iter().all(|edits| *edits > most) {
+            return None;
+        }
         before = std::mem::replace(&mut last, row);
     }
-    last.last().copied().unwrap_or(0)
+    last.last().copied().filter(|edits| *edits <= most)
 }

@@ -35,7 +35,7 @@ pub fn store(settings: &Settings) -> Option<PathBuf> {
     sink::local_file(&settings.tsdb, &settings.home).ok()
 }
 
-/// An error about that place, told as one of the key that names it.
+/// Turns an error about a path into an error about the configuration key that names the path.
 fn of_key(settings: &Settings, place: &Path, error: Error) -> Error {
     let (own, tsdb) = (&settings.own, &settings.tsdb.section);
     let keys = [
@@ -231,7 +231,7 @@ impl Found<'_> {
         Ok(())
     }
 
-    /// All that this user may not use; `of_key` tells an error as one of the key that names a place.
+    /// An error that lists everything this user may not use; `of_key` turns it into one about the configuration key.
     fn verdict(mut self, of_key: impl Fn(&Path, Error) -> Error) -> Result<()> {
         // Giving the user a folder includes everything in it.
         let closed = std::mem::take(&mut self.closed);

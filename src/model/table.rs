@@ -220,7 +220,7 @@ impl<'a> Row<'a> {
         Row(cells.into_iter().map(|(name, raw)| (name, raw.into())).collect())
     }
 
-    /// Without cells, and with room for so many.
+    /// An empty row with capacity for this many cells.
     pub fn with_room(cells: usize) -> Row<'a> {
         Row(Vec::with_capacity(cells))
     }

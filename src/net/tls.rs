@@ -124,7 +124,7 @@ impl fmt::Display for Unusable {
     }
 }
 
-/// Why a file in PEM form cannot be used, and what to do.
+/// The reason why a PEM file cannot be used, with the remedy.
 fn unread(error: pem::Error) -> String {
     match error {
         pem::Error::Io(error) => format!("cannot be read: {}; mend that, or name another", plain(&error)),

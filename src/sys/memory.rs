@@ -13,7 +13,7 @@ pub fn limit_arenas() {
     }
 }
 
-/// Gives back memory that is not needed any more, as after the start: freed heap, and pages of the program file, which the kernel maps in
+/// Gives back memory that is no longer needed, for example after the start: freed heap, and pages of the program file, which the kernel maps in
 /// pieces of 64 KiB and reads again from the file when they are needed.
 pub fn trim() {
     #[cfg(target_env = "gnu")]

@@ -50,7 +50,7 @@ fn answer(file: &Path, question: Question, now: i64, period: Duration, unit: Uni
     match question {
         Question::Series => {
             let all = store.map_or(Ok(Vec::new()), Reader::series)?;
-            // Those of a name stand together.
+            // The series are sorted by name.
             let told = all.chunk_by(|one, next| one.name == next.name).flat_map(|of_name| {
                 let unit = of_name.first().and_then(|known| unit(&known.name));
                 of_name.iter().map(move |known| series(known, unit))

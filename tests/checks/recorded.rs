@@ -60,7 +60,7 @@ fn in_the_tables(spec: &Spec, told: &Measurement, what: &str) {
     }
 }
 
-/// Servers write numbers as they like, and so does what stands before them: 7, 7.0 and "7" are the same.
+/// Servers and proxies write numbers in different ways: 7, 7.0 and "7" are the same.
 #[test]
 fn a_number_is_the_same_however_it_is_written() {
     let forms: [fn(&str) -> String; 2] = [|digits| format!("{digits}.0e+00"), |digits| format!("\"{digits}\"")];
@@ -95,7 +95,7 @@ fn a_number_is_the_same_however_it_is_written() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// The whole numbers of a JSON document in that form; anything else as it is.
+/// Rewrites the whole numbers of a JSON document in this form.
 fn rewritten(told: &[u8], form: fn(&str) -> String) -> Vec<u8> {
     let Ok(text) = std::str::from_utf8(told) else { return told.to_vec() };
     if serde_json::from_str::<serde_json::Value>(text).is_err() {
@@ -107,7 +107,7 @@ fn rewritten(told: &[u8], form: fn(&str) -> String) -> Vec<u8> {
             number.push(letter);
             continue;
         }
-        // Longer ones are no fractions without a loss.
+        // Larger integers have no exact float.
         let is_whole = (1..=15).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit());
         all += &if is_whole { form(&number) } else { number.clone() };
         number.clear();
@@ -118,9 +118,9 @@ fn rewritten(told: &[u8], form: fn(&str) -> String) -> Vec<u8> {
     all.into()
 }
 
-/// At the address is another server, or nothing: that is said, and no number is told.
+/// If another server or none is at the address, the check reports that and emits no points.
 #[test]
-fn a_page_of_another_server_is_told_as_that() {
+fn a_page_of_another_server_is_an_error() {
     let wrong = Mutex::new(Vec::new());
     let first = cases().into_iter().map(|(spec, versions)| (spec, versions.into_iter().take(1).collect()));
     at_once(8, first, |spec, folder, _| {
@@ -130,7 +130,7 @@ fn a_page_of_another_server_is_told_as_that() {
         for (status, body) in [
             ("200 OK", "{\"status\":\"ok\"}"),
             ("200 OK", "<!DOCTYPE html><html><body><h1>It works!</h1></body></html>"),
-            // What any program has, and one number that none of them knows.
+            // Metrics that every program has, and an unknown one.
             ("200 OK", "process_open_fds 7\nprocess_start_time_seconds 1e9\ngo_goroutines 3\nup 1\n"),
             ("404 Not Found", "<html><body>Not Found</body></html>"),
         ] {

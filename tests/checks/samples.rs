@@ -190,7 +190,7 @@ fn columns_are_found_by_their_names() {
 }
 
 #[test]
-fn tags_are_what_was_given() {
+fn tags_keep_their_keys_values_and_order() {
     let given = [("a", ""), ("", "b=c"), ("é", "x\0y")];
     let tags = Tags::of(given).with("d", "e");
     assert_eq!(tags.iter().collect::<Vec<_>>(), [("a", ""), ("", "b=c"), ("é", "x_y"), ("d", "e")]);

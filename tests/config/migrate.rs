@@ -214,7 +214,7 @@ fn units_and_scripts_that_start_the_python_daemon_are_named() {
         "{said:?}"
     );
     assert!(!said.out.contains("metrics:1"), "{said:?}");
-    // Whom its configuration names is taken over, and not asked for once more.
+    // The user in its configuration is taken over, and not asked for again.
     let config = fs::read_to_string(old.path().join("config.ini")).unwrap();
     fs::write(old.path().join("config.ini"), config.replace("[SelfConfig]\n", "[SelfConfig]\npuypuy_user = metrics\n"))
         .unwrap();

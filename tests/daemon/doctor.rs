@@ -97,7 +97,7 @@ fn the_exact_reason_why_the_store_accepts_nothing_is_given() {
             let told = said.out.lines().find(|line| line.contains("config.ini:") && line.contains(" [TSDB]: "));
             let told = told.unwrap_or_default();
             assert!(said.code == 1 && told.contains(reason), "{words:?} {reason:?}: {said:?}");
-            // What is wrong is followed by what to do.
+            // Each problem is followed by its remedy.
             assert!(told.contains("; ") || told.contains(", set address to "), "{words:?} {reason:?}: {said:?}");
             assert!(!format!("{said:?}").contains("planted"), "{said:?}");
         }

@@ -48,8 +48,13 @@ fn everything_is_shown_except_secrets() {
          pass = planted4secret\ntimeout_seconds: 3\n"
     );
     conf(&home, "webservers.ini", &text);
+    let descriptor = "checks_available/check_nginx.ini";
+    fs::create_dir_all(home.path("checks_available")).unwrap();
+    fs::copy(format!("{}/{descriptor}", env!("CARGO_MANIFEST_DIR")), home.path(descriptor)).unwrap();
     let said = explain(&home, &["nginx"]);
     assert_eq!(said.code, 0, "{said:?}");
+    let is_default = |line: &str| line.split_whitespace().eq(["verify", "True", "default"]);
+    assert!(said.out.lines().any(is_default), "{}", said.out);
     must_hold(
         &said,
         &[

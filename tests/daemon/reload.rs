@@ -124,7 +124,7 @@ fn with_any_mistake_everything_continues_as_before() {
         &["config.ini:2 [SelfConfig] check_period_seconds"],
     );
     refused(&good.replace("cluster_name = test", "cluster_name = other\nhost_group test"), &["config.ini:4 "]);
-    // What can only be tried has its line, too.
+    // Errors that only show when something is tried have a line number, too.
     let log = home.path("log/puypuy.log").display().to_string();
     let nowhere = home.path("config.ini/x.log").display().to_string();
     refused(&good.replace(&log, &nowhere), &["config.ini:6 [SelfConfig] log_file: ", "config.ini: not a folder; "]);

@@ -323,9 +323,9 @@ fn keyboard(browser: &Browser) {
     browser.until("/^\\d\\d:\\d\\d:\\d\\d: /.test(document.querySelector('#spoken').textContent)");
 }
 
-/// Which series are drawn, and what they are called.
+/// The series that are drawn, and their labels.
 fn lines(browser: &Browser, host: &Host) {
-    // Of many the largest, and from then on only these are asked for.
+    // Of many series the largest are drawn, and only these are requested from then on.
     browser.open_afresh(&host.address("#span=900&find=crowd"));
     browser.until("document.querySelector('#found .said')?.textContent === 'the 8 largest of 12'");
     let labels = "[...document.querySelectorAll('#found .legend button')].map((button) => button.title)";
@@ -341,7 +341,7 @@ fn lines(browser: &Browser, host: &Host) {
     browser.until(&format!("{axis}.startsWith('-6,-4,-2,0')"));
     browser.open_afresh(&host.address("#span=900&find=huge"));
     browser.until(&format!("{axis}.startsWith('0,')"));
-    // One metric of several kinds of things: a chart of frontends has no servers.
+    // One metric of frontends and servers: the chart of frontends has no servers.
     browser.open_afresh(&host.address("#span=900"));
     let chart = "[...document.querySelectorAll('.card')].find(({ textContent }) => textContent.startsWith('Frontends: sessions'))";
     browser.until(&format!("{chart} !== undefined"));

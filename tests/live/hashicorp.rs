@@ -1,9 +1,9 @@
-//! check_hashicorp_consul against a Consul that requires tokens, and check_hashicorp_vault against Vault, sealed and
-//! unsealed, compared with their APIs and tools.
+//! check_hashicorp_consul against a Consul that requires tokens, check_hashicorp_nomad against Nomad with jobs, and
+//! check_hashicorp_vault against Vault, sealed and unsealed, compared with their APIs and tools.
 
 use crate::cache::output;
 use crate::golang::{self, Changes};
-use crate::server::{Program, free_port, http, post, wait};
+use crate::server::{Program, free_port, http, json, needs_root, post, wait};
 use crate::watched::Watched;
 use serde_json::Value;
 use std::fs;
@@ -16,7 +16,7 @@ const START: Duration = Duration::from_secs(60);
 const TOLD: Duration = Duration::from_secs(60);
 const TOKEN: &str = "5f1c0e3a-7f0b-4a31-9d55-0c6a4e1b2d77";
 const KEYS: usize = 30;
-/// Tokens of Vault.
+/// Number of tokens to create in Vault; each has a lease.
 const LEASES: usize = 7;
 
 pub fn consul() -> Result<(), String> {
@@ -117,6 +117,93 @@ pub fn consul() -> Result<(), String> {
     Ok(())
 }
 
+pub fn nomad() -> Result<(), String> {
+    needs_root("to run a client of Nomad")?;
+    let own = ["github.com/hashicorp/nomad/api".to_string()];
+    // No version of its module api that it names has these fields.
+    let without = [
+        ("command/agent/job_endpoint.go", "Address:           s.Address,"),
+        ("command/node_status.go", "out[i+1] += fmt.Sprintf(\"|%s\", node.Attributes[\"os.name\"])"),
+    ];
+    let changes = Changes { without: &without, neighbours: &own, ..Changes::default() };
+    let program = golang::program("github.com/hashicorp/nomad@v1.3.1", ".", &changes)?;
+    let folder = TempDir::new().unwrap();
+    let inside = |name: &str| folder.path().join(name);
+    let [port, rpc, serf] = [free_port(), free_port(), free_port()];
+    let config = format!(
+        "name = \"n1\"\ndata_dir = \"{}\"\nbind_addr = \"127.0.0.1\"\ndisable_update_check = true\n\
+         ports {{\n http = {port}\n rpc = {rpc}\n serf = {serf}\n}}\n\
+         advertise {{\n http = \"127.0.0.1\"\n rpc = \"127.0.0.1\"\n serf = \"127.0.0.1\"\n}}\n\
+         server {{\n enabled = true\n bootstrap_expect = 1\n}}\n\
+         client {{\n enabled = true\n servers = [\"127.0.0.1:{rpc}\"]\n network_interface = \"lo\"\n cpu_total_compute = 4000\n\
+         options = {{\n \"fingerprint.denylist\" = \"env_aws,env_gce,env_azure,env_digitalocean,consul,vault,cni\"\n \
+         \"driver.allowlist\" = \"raw_exec\"\n }}\n}}\n\
+         plugin \"raw_exec\" {{\n config {{\n enabled = true\n }}\n}}\n\
+         telemetry {{\n publish_allocation_metrics = true\n publish_node_metrics = true\n collection_interval = \"1s\"\n}}\n",
+        inside("data").display()
+    );
+    fs::write(inside("nomad.hcl"), config).unwrap();
+    let ask = |path: &str| json(port, "GET", path, "").filter(|(status, _)| *status == 200).map(|(_, told)| told);
+    let start = || {
+        let mut command = Command::new(&program);
+        command.args(["agent", "-config"]).arg(inside("nomad.hcl")).env_remove("AWS_CA_BUNDLE");
+        let server = Program::start(&mut command, &inside("log"));
+        wait("a ready node of Nomad", START, || {
+            ask("/v1/nodes").is_some_and(|nodes| nodes.pointer("/0/Status").is_some_and(|status| status == "ready"))
+        });
+        server
+    };
+    let server = start();
+    let section = format!("[Hashicorp-Nomad]\ntelemetery: http://127.0.0.1:{port}/v1/metrics\n");
+    let watched = Watched::start("check_hashicorp_nomad", "hashicorp.ini", &section);
+    watched.until("nomad_is_leader", &[], |value| value == 1.0);
+    watched.until("nomad_heartbeat_active", &[], |value| value == 1.0);
+    watched.until("nomad_client_allocations_running", &[], |value| value == 0.0);
+    let free = watched.now("nomad_client_unallocated_cpu", &[]);
+
+    // Two allocations of a service, and a run that completes; a slash in a job's name becomes `_`.
+    let run = |id: &str, kind: &str, count: usize, words: &str| {
+        let job = format!(
+            "{{\"Job\": {{\"ID\": \"{id}\", \"Name\": \"{id}\", \"Type\": \"{kind}\", \"Datacenters\": [\"dc1\"], \"TaskGroups\": [{{\
+             \"Name\": \"g\", \"Count\": {count}, \"EphemeralDisk\": {{\"SizeMB\": 150}}, \"Tasks\": [{{\"Name\": \"t\", \"Driver\": \"raw_exec\", \
+             \"Config\": {{\"command\": \"/bin/sleep\", \"args\": [\"{words}\"]}}, \"Resources\": {{\"CPU\": 100, \"MemoryMB\": 32}}}}]}}]}}}}"
+        );
+        assert_eq!(json(port, "PUT", "/v1/jobs", &job).map(|(status, _)| status), Some(200), "{id}");
+    };
+    run("shop/web", "service", 2, "600");
+    run("once", "batch", 1, "0.1");
+    let web = [("nomad_jobname", "shop_web")];
+    watched.until("nomad_job_summary_running", &web, |value| value == 2.0);
+    watched.until("nomad_job_summary_complete", &[("nomad_jobname", "once")], |value| value == 1.0);
+    watched.until("nomad_client_allocations_running", &[], |value| value == 2.0);
+    watched.until("nomad_client_allocated_cpu", &[], |value| value == 200.0);
+    watched.until("nomad_client_allocated_memory", &[], |value| value == 64.0);
+    watched.until("nomad_client_unallocated_cpu", &[], |value| value == free - 200.0);
+    watched.until("nomad_client_allocs_memory_rss", &web, |value| value > 0.0);
+    // The same as its API says.
+    let summary = ask("/v1/job/shop%2Fweb/summary").unwrap();
+    assert_eq!(summary.pointer("/Summary/g/Running").and_then(Value::as_f64), Some(2.0), "{summary}");
+    let jobs = ask("/v1/jobs").unwrap();
+    let of = |state: &str| jobs.as_array().unwrap().iter().filter(|job| job["Status"] == state).count() as f64;
+    for (metric, state) in [("nomad_job_status_running", "running"), ("nomad_job_status_dead", "dead")] {
+        watched.until(metric, &[], |value| value == of(state));
+    }
+    // More than the node has: the evaluation waits.
+    run("big", "service", 100, "600");
+    watched.until("nomad_blocked_evals_total_blocked", &[], |value| value == 1.0);
+    watched.until("nomad_job_summary_queued", &[("nomad_jobname", "big")], |value| value > 0.0);
+
+    // Tasks outlive the agent: they are ended first.
+    for id in ["shop%2Fweb", "once", "big"] {
+        assert!(json(port, "DELETE", &format!("/v1/job/{id}?purge=true"), "").is_some_and(|(status, _)| status == 200));
+    }
+    watched.until("nomad_client_allocations_running", &[], |value| value == 0.0);
+    assert!(watched.said().is_empty(), "{:#?}", watched.said());
+    let _server = watched.outage("nomad_runtime_alloc_bytes", &[], server, Program::end, start);
+    watched.until("nomad_is_leader", &[], |value| value == 1.0);
+    Ok(())
+}
+
 pub fn vault() -> Result<(), String> {
     let own = ["api", "api/auth/approle", "api/auth/kubernetes", "api/auth/userpass", "sdk"]
         .map(|name| format!("github.com/hashicorp/vault/{name}"));
@@ -132,7 +219,7 @@ pub fn vault() -> Result<(), String> {
     let folder = TempDir::new().unwrap();
     let inside = |name: &str| folder.path().join(name);
     let (port, statsd) = (free_port(), free_port());
-    // A second receiver of its telemetry brings the name of the host into the names of its gauges.
+    // With a second telemetry sink, gauges have the host name in their names.
     let config = format!(
         "storage \"file\" {{\n path = \"{}\"\n}}\nlistener \"tcp\" {{\n address = \"127.0.0.1:{port}\"\n tls_disable = true\n}}\n\
          disable_mlock = true\ntelemetry {{\n statsd_address = \"127.0.0.1:{statsd}\"\n}}\n",
@@ -140,7 +227,7 @@ pub fn vault() -> Result<(), String> {
     );
     fs::write(inside("vault.hcl"), config).unwrap();
     fs::write(inside("metrics.hcl"), "path \"sys/metrics\" {\n capabilities = [\"read\"]\n}\n").unwrap();
-    // Its own tool, in the name of whoever has that token.
+    // Runs Vault's own tool with this token.
     let tool = |token: &str, words: &[&str]| -> String {
         let mut command = Command::new(&program);
         let place = format!("http://127.0.0.1:{port}");
@@ -167,7 +254,7 @@ pub fn vault() -> Result<(), String> {
     let new = |policy: &str| json(tool(root, &["token", "create", &format!("-policy={policy}"), "-format=json"]));
     let token = new("metrics").pointer("/auth/client_token").and_then(Value::as_str).unwrap().to_string();
 
-    // Sealed, no token is wrong, and nothing but that is known.
+    // A sealed Vault checks no token, and only reports that it is sealed.
     tool(root, &["operator", "seal"]);
     let place = format!("telemetery: http://127.0.0.1:{port}/v1/sys/metrics\n");
     let section =
@@ -195,11 +282,11 @@ pub fn vault() -> Result<(), String> {
     for _ in 0..LEASES {
         new("default");
     }
-    // Every token but the first has a lease.
+    // Every token except the root token has a lease.
     let accessors = json(tool(root, &["list", "-format=json", "auth/token/accessors"]));
     let leases = accessors.as_array().unwrap().len() as f64 - 1.0;
     wait(&format!("{leases} leases"), TOLD, || watched.now("vault_expire_num_leases", &[]) == leases);
-    // Of each request an entry was written, and none failed.
+    // An audit entry was written for each request, and none failed.
     tool(root, &["list", "auth/token/accessors"]);
     let most = |metric: &str| watched.points(metric, &[]).into_iter().map(|(_, value)| value).fold(f64::NAN, f64::max);
     wait("requests, and what was written of them", TOLD, || {

@@ -127,6 +127,7 @@ const LONG: &[Case] = &[
     ("CoreDNS: a file, the cache and a server behind it, and an outage", coredns::coredns),
     ("kube-state-metrics: what its own page tells, a change, and an outage", kube_state_metrics::kube_state_metrics),
     ("Consul: what its API tells, a wrong token, and an outage", hashicorp::consul),
+    ("Nomad: jobs, what its API tells, and an outage", hashicorp::nomad),
     ("Vault: sealed, leases, a wrong token, and an outage", hashicorp::vault),
     ("Ceph: traffic, an OSD that goes, a monitor that hangs", ceph::ceph),
     ("ActiveMQ 5.16 and 6.1: the same", activemq::others),

@@ -269,9 +269,9 @@ fn whatever_a_module_does_it_only_affects_itself() {
     wait_for("everything to be gone", || modules.home().processes().is_empty());
 }
 
-/// What is printed is for the log: it is no fault, so nobody is woken. A traceback is one.
+/// Printed lines go to the log and are no faults. A traceback is a fault.
 #[test]
-fn what_a_module_prints_is_no_fault_of_it() {
+fn printed_lines_of_a_module_are_no_faults() {
     if !can_run() {
         return;
     }
@@ -299,9 +299,9 @@ fn what_a_module_prints_is_no_fault_of_it() {
     modules.wait_for_log(" WARN check_prints.py: ", "it says \"ZeroDivisionError: division by zero\"");
 }
 
-/// Somebody waits for the answer: an import that takes longer than a period is waited for, once.
+/// `puypuy check` waits for an import that takes longer than a period.
 #[test]
-fn a_module_that_is_run_by_hand_is_imported_first() {
+fn the_check_command_waits_for_the_import_of_a_module() {
     if !can_run() {
         return;
     }

@@ -358,6 +358,8 @@ fn credentials_are_sent_only_when_asked_for() {
         ("", "user = test\npass = Te$ting\nauth = yes", basic),
         ("test:Te%24ting@", "", basic),
         ("test:Te%24ting@", "auth = no", None),
+        // A % without two digits stands for itself.
+        ("test:Te%+2ting@", "", Some("Basic dGVzdDpUZSUrMnRpbmc=")), // test:Te%+2ting
         ("other:x@", "user = test\npass = Te$ting\nauth = yes", basic),
         ("test@", "", Some("Basic dGVzdDo=")),
     ];

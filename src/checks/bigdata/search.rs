@@ -89,7 +89,7 @@ const NAME: &str = "/name";
 const UPTIME: &str = "/jvm/uptime_in_millis";
 const FAILED: &str = "/_nodes/failed";
 const REASON: &str = "/_nodes/failures/0/reason";
-/// Of the state of a cluster, in the words of Elasticsearch and of OpenSearch.
+/// The elected master in the cluster state, of Elasticsearch and of OpenSearch.
 const MASTERS: [&str; 2] = ["/master_node", "/cluster_manager_node"];
 
 const EVENT: &str = "ElasticSearch-Health";
@@ -290,7 +290,7 @@ impl Search {
         let answer = cx.get(&mut self.http, path)?;
         let state = json::document(&answer.text, "the master of the cluster").map_err(|error| answer.unread(&error))?;
         let is_named = MASTERS.iter().any(|place| state.pointer(place).is_some());
-        // Where none is elected, it may not be named.
+        // The field may be missing while no master is elected.
         let is_empty = state.as_object().is_some_and(Map::is_empty);
         answer.must(is_named || is_empty, "the master of a cluster of Elasticsearch or OpenSearch")?;
         let master = MASTERS.iter().find_map(|place| json::text(&state, place));

@@ -32,7 +32,7 @@ pub static SPEC: Spec = Spec {
                     all.push((told, field, value, Tags::of(labels.iter())));
                 }
             })?;
-            // Not before it is known whose page it is.
+            // Only now is it known that this is a page of etcd.
             all.iter().for_each(|(told, field, value, tags)| out.put_as(told, field, *value, tags));
             sums.put(out);
             Ok(())

@@ -38,7 +38,7 @@ const ENABLED: [&str; 2] = ["checks_enabled", "checks-enabled"];
 
 /// The file for unknown sections of the original's `config.ini`: they belong to own modules.
 const OWN: &str = "conf/own.ini";
-/// How advice about the user begins whom [SelfConfig] names.
+/// The beginning of the advice about the user in [SelfConfig].
 const RAN_AS: &str = "it ran as";
 const SECRETS: [&str; 4] = ["pass", "uuid", "token", "apikey"];
 
@@ -218,7 +218,7 @@ fn starters(original: &Original, roots: &Roots, plan: &mut Plan) {
     let user =
         script.lines().find_map(|line| line.trim().to_ascii_lowercase().strip_prefix("run_user=").map(String::from));
     let user = user.map(|user| user.trim_matches(['"', '\'']).to_string()).filter(|user| !user.is_empty());
-    // What [SelfConfig] says is taken over.
+    // The user in [SelfConfig] has priority.
     let is_taken = plan.advice.iter().any(|line| line.starts_with(RAN_AS));
     if let Some(user) = user.filter(|_| !is_taken) {
         plan.advice.push(format!("its puypuy.sh ran it as {user}: write run_user = {user} into [SelfConfig]"));

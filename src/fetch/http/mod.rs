@@ -183,7 +183,7 @@ impl Http {
                 let Some(server) = self.0.get_mut(place) else { continue };
                 match server.asking(&common, question, limit, deadline) {
                     Ok(asking) => {
-                        // In a box: what is handed over is moved several times, on the stack of each check.
+                        // Boxed, because the future is moved several times on the stack of each check.
                         let asked = Box::pin(async move { (at, place, asking.ask().await) });
                         running.spawn_on(asked, &common.runtime);
                     }

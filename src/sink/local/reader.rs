@@ -107,7 +107,7 @@ impl Reader {
         self.listed("", [])
     }
 
-    /// Those of a metric.
+    /// The series of one metric.
     pub fn series_of(&self, name: &str) -> Result<Vec<Series>> {
         self.listed("WHERE name = ?1", [name])
     }

@@ -684,7 +684,7 @@ function drawCursor({ picture, chart, svg, legend, said, others }) {
     ["b", {}, values(lines.filter((line) => line.color === color))],
   ]]);
   fill(legend, entries);
-  // All of a chart without a legend, or its sum; else the line under the pointer.
+  // The lines with values in the caption: the total or a single group; otherwise the line under the pointer.
   const alone = total ? [total] : groups.length === 1 ? lines : [];
   const own = isIn && alone.length !== 1 && state.pointed?.picture === picture && state.height ? [nearest(picture, column)] : alone;
   const time = isIn ? [momentOf(view.begin + column * view.step)] : [];
