@@ -30,6 +30,7 @@ pub use trial::{BEFORE_RESTART, BRIEF, trial};
 
 use crate::config::settings::{SelfConfig, Settings};
 use crate::model::error::{Error, Result, plain};
+use crate::scheduler::Order;
 use crate::scheduler::difference::Taken;
 use crate::sys::{logging, memory, process};
 use logging::Rotation;
@@ -39,15 +40,16 @@ use privileges::Target;
 use sd_notify::NotifyState;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, Sender};
 
 /// The pid file is checked once in this many periods, because a check wakes two threads.
 const LOOKS_EVERY: u32 = 10;
 
 /// What the daemon passes to its serving part.
 pub struct Control<'a> {
-    /// One message when the process has to stop.
-    pub stop: &'a Receiver<()>,
+    /// Orders to the tick loop: among them to stop.
+    pub orders: &'a Receiver<Order>,
+    pub order: Sender<Order>,
     /// One message when the configuration has to be read again.
     pub reload: Receiver<()>,
     /// To be called once, when everything runs, with the result for the checks: makes `start` return, or notifies
@@ -149,8 +151,8 @@ fn serve(settings: Settings, warnings: &[String], target: Target, launch: Launch
         log::info!("ready");
         ready(taken)
     };
-    let Listening { stop, reload, .. } = signals;
-    let control = Control { stop: &stop, reload, ready: &ready, fail: signals::stop_failed };
+    let Listening { orders, order, reload, .. } = signals;
+    let control = Control { orders: &orders, order, reload, ready: &ready, fail: signals::stop_failed };
     let ended = catch_unwind(AssertUnwindSafe(|| serving::serve(&settings, warnings, control)));
     let ended = ended.unwrap_or_else(|_| Err(Error::daemon("stopped by a fault of its own: see the log")));
     match &ended {

@@ -31,7 +31,7 @@ use std::os::unix::fs::MetadataExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often the files are checked for being newer than the running configuration.
 const LOOK: Duration = Duration::from_secs(5);
@@ -48,7 +48,7 @@ pub struct Reloading {
     pub web: Option<web::Running>,
     pub around: Around,
     pub reloads: Reloads,
-    pub scheduler: Sender<scheduler::Renewal>,
+    pub scheduler: Sender<scheduler::Order>,
     /// Warnings about the settings that were logged already.
     pub warnings: Vec<String>,
     /// When the settings were read, as time since 1970.
@@ -194,7 +194,11 @@ impl Reloading {
             self.tells_errors = sink.takes_errors();
         }
         // At shutdown nobody may receive it.
-        let _ = self.scheduler.send(scheduler::Renewal { period: new.check_period, tells_errors: self.tells_errors });
+        let renewal = scheduler::Renewal { period: new.check_period, tells_errors: self.tells_errors };
+        let _ = self.scheduler.send(scheduler::Order::Renew(renewal));
+        if new.check_period != was.check_period {
+            self.around.sources.beat.renew(Instant::now());
+        }
         self.around.queue.renew(delivery::Renewal {
             sink,
             identity: self.identity.clone(),

@@ -167,7 +167,6 @@ pub fn serve(settings: &Settings, warnings: &[String], control: Control) -> Resu
     )?;
     let told = sources.clone();
     scheduler.set_own_metrics(Box::new(move |tick| self_metrics::points(&told, tick)));
-    let (reloads, renewals) = scheduler.reloads();
     let reloading = Reloading {
         settings: runs,
         identity,
@@ -176,8 +175,8 @@ pub fn serve(settings: &Settings, warnings: &[String], control: Control) -> Resu
         tells_errors,
         web,
         around,
-        reloads,
-        scheduler: renewals,
+        reloads: scheduler.reloads(),
+        scheduler: control.order,
         warnings: warnings.to_vec(),
         read,
         words,
@@ -191,7 +190,7 @@ pub fn serve(settings: &Settings, warnings: &[String], control: Control) -> Resu
     (control.ready)(scheduler.taken())?;
     service_manager::watch(sources);
 
-    scheduler.run(control.stop, &beat);
+    scheduler.run(control.orders, &beat);
     let deadline = Instant::now() + LAST_DELIVERY;
     queue.close(deadline);
     while !delivery.is_finished() && Instant::now() < deadline + Duration::from_millis(200) {

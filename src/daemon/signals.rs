@@ -9,6 +9,7 @@ use super::pidfile::PidFile;
 use super::side_thread::SideThread;
 use super::threads;
 use crate::model::error::{Error, Result};
+use crate::scheduler::Order;
 use crate::sys::{logging, process};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal, kill};
@@ -55,8 +56,11 @@ pub fn stop_failed() {
 
 /// The handle to the thread that reads the signals.
 pub struct Listening {
-    /// One message when the process has to stop. If it still runs 5 s later, it is ended and the pid file removed.
-    pub stop: Receiver<()>,
+    /// Tells the tick loop to stop when the process has to. If it still runs 5 s later, it is ended and the pid file
+    /// removed.
+    pub orders: Receiver<Order>,
+    /// For other orders to the tick loop.
+    pub order: Sender<Order>,
     /// One message for each SIGHUP.
     pub reload: Receiver<()>,
     kept: Arc<OnceLock<Kept>>,
@@ -81,11 +85,11 @@ pub fn listen(stopping: fn()) -> Result<Listening> {
     hold();
     let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
     let signals = SignalFd::with_flags(&ours(), flags).map_err(|error| failed(error.into()))?;
-    let ((stop, stopped), (reload, reloads)) = (channel(), channel());
+    let ((order, orders), (reload, reloads)) = (channel(), channel());
     let kept = Arc::new(OnceLock::new());
     let taker = Taker {
         signals,
-        stop,
+        order: order.clone(),
         reload,
         stopping,
         kept: Arc::clone(&kept),
@@ -95,12 +99,12 @@ pub fn listen(stopping: fn()) -> Result<Listening> {
     };
     let thread = thread::Builder::new().name("signals".into()).stack_size(STACK);
     thread.spawn(move || taker.obey()).map_err(failed)?;
-    Ok(Listening { stop: stopped, reload: reloads, kept })
+    Ok(Listening { orders, order, reload: reloads, kept })
 }
 
 struct Taker {
     signals: SignalFd,
-    stop: Sender<()>,
+    order: Sender<Order>,
     reload: Sender<()>,
     stopping: fn(),
     kept: Arc<OnceLock<Kept>>,
@@ -134,7 +138,7 @@ impl Taker {
                         stopping();
                         log::info!("{signal}: stopping");
                     });
-                    let _ = self.stop.send(());
+                    let _ = self.order.send(Order::Stop);
                 }
                 (None, Some(limit)) if Instant::now() >= limit => {
                     self.words.ask_within(ONE_LINE, || {

@@ -13,17 +13,25 @@ pub struct Beat(Mutex<Tick>);
 struct Tick {
     at: Instant,
     lateness: Duration,
+    /// When the present period began to hold.
+    from: Instant,
 }
 
 impl Beat {
     /// `begun`: start of the daemon, used as the time of the last tick until the first one.
     pub fn new(begun: Instant) -> Beat {
-        Beat(Mutex::new(Tick { at: begun, lateness: Duration::ZERO }))
+        Beat(Mutex::new(Tick { at: begun, lateness: Duration::ZERO, from: begun }))
     }
 
     /// Records a tick that begins at `at`, `lateness` after it was due.
     pub fn tick(&self, at: Instant, lateness: Duration) {
-        *self.lock() = Tick { at, lateness };
+        let tick = &mut *self.lock();
+        (tick.at, tick.lateness) = (at, lateness);
+    }
+
+    /// Another period holds from now on: ticks of the earlier one are not overdue by it.
+    pub fn renew(&self, from: Instant) {
+        self.lock().from = from;
     }
 
     /// How late the last tick began.
@@ -38,7 +46,9 @@ impl Beat {
 
     /// Age of the last tick if it is overdue; `None` while ticks come as expected.
     pub fn silence(&self, period: Duration) -> Option<Duration> {
-        Some(self.age()).filter(|age| *age > (period * FRESH).max(LEAST))
+        let Tick { at, from, .. } = *self.lock();
+        let is_overdue = at.max(from).elapsed() > (period * FRESH).max(LEAST);
+        is_overdue.then(|| at.elapsed())
     }
 
     fn lock(&self) -> MutexGuard<'_, Tick> {

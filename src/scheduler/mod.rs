@@ -34,7 +34,7 @@ use difference::Taken;
 use enabled::{Enabled, Reloads};
 use links::Find;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 use timetable::{Id, Timetable};
 use worker::Surroundings;
@@ -56,6 +56,12 @@ pub struct Renewal {
     pub tells_errors: bool,
 }
 
+/// A message to the tick loop, which acts on it at once.
+pub enum Order {
+    Stop,
+    Renew(Renewal),
+}
+
 /// Runs the enabled checks, each by its period.
 pub struct Scheduler {
     world: Arc<World>,
@@ -63,7 +69,6 @@ pub struct Scheduler {
     /// The first look has finished.
     has_looked: bool,
     ended: Receiver<Id>,
-    renewals: (Sender<Renewal>, Receiver<Renewal>),
     table: Timetable<Box<dyn Check>>,
     crew: Threads,
     complaint: Complaint,
@@ -98,7 +103,6 @@ impl Scheduler {
             enabled,
             has_looked: false,
             ended,
-            renewals: channel(),
             table: Timetable::new(Instant::now(), period, board),
             crew: Threads::new(around, period, tells_errors),
             complaint: Complaint::default(),
@@ -122,22 +126,27 @@ impl Scheduler {
         self.crew.set_own_metrics(own);
     }
 
-    /// The ways by which a reload has checks taken up, and changes the settings of the loop.
-    pub fn reloads(&self) -> (Reloads, Sender<Renewal>) {
-        (self.enabled.reloads(), self.renewals.0.clone())
+    /// How a reload has checks taken up.
+    pub fn reloads(&self) -> Reloads {
+        self.enabled.reloads()
     }
 
-    /// Ticks until something arrives on `stop`.
-    pub fn run(mut self, stop: &Receiver<()>, beat: &Beat) {
+    /// Ticks until it is told to stop, or nobody can tell it any more.
+    pub fn run(mut self, orders: &Receiver<Order>, beat: &Beat) {
         let mut next = Instant::now();
         let mut ticks = 0u32;
-        while stop.recv_timeout(next.saturating_duration_since(Instant::now())) == Err(RecvTimeoutError::Timeout) {
+        loop {
+            let order = orders.recv_timeout(next.saturating_duration_since(Instant::now()));
             let now = now();
-            self.ended.try_iter().for_each(|id| self.table.ended(id));
-            if let Some(Renewal { period, tells_errors }) = self.renewals.1.try_iter().last() {
-                self.table.set_period(period, now.at);
-                self.crew.set(period, tells_errors);
+            match order {
+                Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => break,
+                Ok(Order::Renew(Renewal { period, tells_errors })) => {
+                    self.table.set_period(period, now.at);
+                    self.crew.set(period, tells_errors);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
             }
+            self.ended.try_iter().for_each(|id| self.table.ended(id));
             let differences = self.enabled.differences();
             self.follow(differences, now);
             if let Some(lateness) = self.table.base_lateness(now.at) {

@@ -185,6 +185,22 @@ fn changed_parts_are_replaced_and_waiting_points_are_delivered() {
 }
 
 #[test]
+fn a_new_period_holds_at_once() {
+    let server = Server::always(204);
+    let home = to(Home::new().with("check_period_seconds", "3600"), &influx(&server.url()));
+    enable(&home, &["load_average"]);
+    home.start();
+    wait_for("the first tick", || !lines(&server, "sys_load_1").is_empty());
+    let home = home.with("check_period_seconds", "0.5");
+    assert_eq!(home.puypuy(&["reload"]).code, 0);
+    let times = || -> BTreeSet<String> {
+        lines(&server, "sys_load_1").iter().map(|line| line.rsplit(' ').next().unwrap().to_string()).collect()
+    };
+    // Much earlier than the loop would look for anything by itself.
+    wait_for("ticks of the new period", || times().len() >= 4);
+}
+
+#[test]
 fn the_web_server_moves_closes_and_opens() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let home = Home::new();

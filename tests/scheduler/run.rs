@@ -9,10 +9,10 @@ use puypuy::model::error::{Error, Result};
 use puypuy::model::point::{Batch, Identity, Point, Tags, Tick};
 use puypuy::model::roots::Roots;
 use puypuy::model::table::{Field, gauge};
-use puypuy::scheduler::Scheduler;
 use puypuy::scheduler::assembly::Assembly;
 use puypuy::scheduler::changes::Changes;
 use puypuy::scheduler::errors::Errors;
+use puypuy::scheduler::{Order, Scheduler};
 use puypuy::state::{Board, Condition, Entry, Kind, Run};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -84,7 +84,7 @@ struct Running {
     board: Arc<Board>,
     /// Received, and not looked at yet.
     taken: RefCell<VecDeque<Batch>>,
-    stop: Sender<()>,
+    orders: Sender<Order>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -119,9 +119,9 @@ fn start_at(period: Duration, links: &[&str], tells_errors: bool) -> Running {
         Arc::clone(&board),
     )
     .unwrap();
-    let (stop, stopped) = channel();
-    let thread = Some(thread::spawn(move || scheduler.run(&stopped, &Beat::new(Instant::now()))));
-    Running { home, queue, board, taken: RefCell::default(), stop, thread }
+    let (orders, taken) = channel();
+    let thread = Some(thread::spawn(move || scheduler.run(&taken, &Beat::new(Instant::now()))));
+    Running { home, queue, board, taken: RefCell::default(), orders, thread }
 }
 
 impl Running {
@@ -155,7 +155,7 @@ impl Running {
 
     fn stop(&mut self) -> Duration {
         let begun = Instant::now();
-        let _ = self.stop.send(());
+        let _ = self.orders.send(Order::Stop);
         self.thread.take().unwrap().join().unwrap();
         begun.elapsed()
     }
@@ -326,4 +326,14 @@ fn errors_are_repeated_after_ten_minutes_and_never_flood() {
     let mut told = |text: &str, seconds| errors.event(&"check_x".into(), &"x".into(), text, at(seconds)).is_some();
     assert!(told("a", 0) && !told("a", 1) && told("b", 2) && !told("a", 599) && told("a", 601));
     assert_eq!((0..1000).filter(|number| told(&format!("changing {number}"), 700)).count(), 15);
+}
+
+#[test]
+fn ticks_of_an_earlier_period_are_not_overdue() {
+    let second = Duration::from_secs(1);
+    let Some(begun) = Instant::now().checked_sub(second * 60) else { return };
+    let beat = Beat::new(begun);
+    assert!(beat.silence(second).is_some_and(|age| age >= second * 60));
+    beat.renew(Instant::now());
+    assert_eq!(beat.silence(second), None);
 }
