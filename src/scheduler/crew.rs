@@ -3,7 +3,7 @@
 use super::clock::Moment;
 use super::links;
 use super::prepared::{Folder, Key, Prepared};
-use super::timetable::{Begin, Crew, Id, NO_THREAD, Notice};
+use super::timetable::{Begin, Crew, Id, NO_THREAD, Notice, RunId};
 use super::worker::{Job, Surroundings, Task, Unit, Worker};
 use crate::check::{Check, Runs};
 use crate::model::point::{Batch, Tick};
@@ -119,7 +119,7 @@ impl Crew<Box<dyn Check>> for Threads {
         }
     }
 
-    fn begin(&mut self, Begin { tick, own, kernel, is_anew }: Begin) {
+    fn begin(&mut self, Begin { tick, number: begun, own, kernel, is_anew }: Begin) {
         if is_anew {
             self.kernel = None;
         }
@@ -127,7 +127,7 @@ impl Crew<Box<dyn Check>> for Threads {
         let number = self.around.assembly.open(own.len() + usize::from(!kernel.is_empty()) + 1);
         if !kernel.is_empty() {
             let task = |id: &Id| self.members.get(id).map(|member| member.task(*id));
-            let job = Job { number, tick, tasks: kernel.iter().filter_map(task).collect() };
+            let job = Job { number, begun, tick, tasks: kernel.iter().filter_map(task).collect() };
             let started = match self.kernel.is_some() {
                 true => Ok(()),
                 false => self.start_shared().map(drop),
@@ -143,7 +143,7 @@ impl Crew<Box<dyn Check>> for Threads {
                     for id in kernel {
                         self.members.get(&id).iter().for_each(|member| member.entry.wait(NO_THREAD, tick.wall));
                         // This cannot fail: we hold the receiver's sender ourselves.
-                        let _ = self.around.ended.send(id);
+                        let _ = self.around.ended.send(RunId { check: id, number: begun });
                     }
                     self.around.assembly.add(number, Batch::default());
                 }
@@ -151,7 +151,7 @@ impl Crew<Box<dyn Check>> for Threads {
         }
         for (id, member) in own.into_iter().filter_map(|id| Some((id, self.members.get(&id)?))) {
             if let Some(worker) = &member.own {
-                worker.send(Job { number, tick, tasks: vec![member.task(id)] });
+                worker.send(Job { number, begun, tick, tasks: vec![member.task(id)] });
             }
         }
         let own = self.own_batch(tick);

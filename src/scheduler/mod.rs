@@ -36,7 +36,7 @@ use links::Find;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
-use timetable::{Id, Timetable};
+use timetable::{RunId, Timetable};
 use worker::Surroundings;
 
 /// After this many ticks everything has run once, connecting included, and memory that only the start needed is given
@@ -68,7 +68,7 @@ pub struct Scheduler {
     enabled: Enabled,
     /// The first look has finished.
     has_looked: bool,
-    ended: Receiver<Id>,
+    ended: Receiver<RunId>,
     table: Timetable<Box<dyn Check>>,
     crew: Threads,
     complaint: Complaint,
@@ -146,7 +146,7 @@ impl Scheduler {
                 }
                 Err(RecvTimeoutError::Timeout) => {}
             }
-            self.ended.try_iter().for_each(|id| self.table.ended(id));
+            self.ended.try_iter().for_each(|run| self.table.ended(run));
             let differences = self.enabled.differences();
             self.follow(differences, now);
             if let Some(lateness) = self.table.base_lateness(now.at) {
@@ -209,12 +209,12 @@ impl Scheduler {
 
     /// Starts no new ticks, and lets running checks finish, within a time limit.
     fn finish(mut self) {
-        self.ended.try_iter().for_each(|id| self.table.ended(id));
+        self.ended.try_iter().for_each(|run| self.table.ended(run));
         self.table.ask_streams(now(), &mut self.crew);
         let until = Instant::now() + LAST_RUNS;
         while self.table.running().next().is_some() {
-            let Ok(id) = self.ended.recv_timeout(until.saturating_duration_since(Instant::now())) else { break };
-            self.table.ended(id);
+            let Ok(run) = self.ended.recv_timeout(until.saturating_duration_since(Instant::now())) else { break };
+            self.table.ended(run);
         }
         for key in self.table.running() {
             log::warn!("{}: still in a run, left behind", key.name);

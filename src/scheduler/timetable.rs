@@ -22,6 +22,14 @@ pub const NO_THREAD: &str = "no thread to be had; tried again at each tick";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Id(pub u64);
 
+/// Identifies one run of a check. The same check has another number each time it is begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RunId {
+    pub check: Id,
+    /// That of its [`Begin`].
+    pub number: u64,
+}
+
 /// Runs the checks.
 pub trait Crew<W> {
     /// Whether no process of an earlier activation is left.
@@ -40,6 +48,7 @@ pub trait Crew<W> {
 /// Runs that start at the same moment.
 pub struct Begin {
     pub tick: Tick,
+    pub number: u64,
     /// Each on its own thread.
     pub own: Vec<Id>,
     /// One after another, in this order, on the shared thread.
@@ -75,14 +84,21 @@ struct Slot {
     is_stream: bool,
     entry: Arc<Entry>,
     due: Instant,
+    /// The number of its newest run.
+    number: u64,
     is_running: bool,
     has_missed: bool,
 }
 
 impl Slot {
+    /// Its newest run.
+    fn run(&self) -> RunId {
+        RunId { check: self.id, number: self.number }
+    }
+
     /// Whether a run of it is under way. On the shared thread only the first of the queue has begun.
-    fn has_begun(&self, shared: &[Id]) -> bool {
-        self.is_running && (shared.first() == Some(&self.id) || !shared.contains(&self.id))
+    fn has_begun(&self, shared: &[RunId]) -> bool {
+        self.is_running && (shared.first() == Some(&self.run()) || !shared.contains(&self.run()))
     }
 }
 
@@ -95,12 +111,14 @@ pub struct Timetable<W> {
     stamps: Stamps,
     slots: Vec<Slot>,
     /// Queued runs of the shared thread; the first is under way.
-    shared: Vec<Id>,
+    shared: Vec<RunId>,
     /// To be activated as soon as possible.
     waiting: Vec<Waiting<W>>,
     /// Deactivated while a run was under way.
-    leaving: Vec<(Id, Key)>,
+    leaving: Vec<(RunId, Key)>,
     last: Id,
+    /// The number of the last [`Begin`].
+    begun: u64,
     board: Arc<Board>,
 }
 
@@ -123,6 +141,7 @@ impl<W> Timetable<W> {
             waiting: Vec::new(),
             leaving: Vec::new(),
             last: Id(0),
+            begun: 0,
             board,
         }
     }
@@ -153,11 +172,11 @@ impl<W> Timetable<W> {
         self.slots.is_empty() && self.waiting.is_empty()
     }
 
-    /// A run has ended.
-    pub fn ended(&mut self, id: Id) {
-        self.shared.retain(|shared| *shared != id);
-        self.leaving.retain(|(leaving, _)| *leaving != id);
-        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.id == id) {
+    /// A run has ended, or will never begin because its thread was abandoned before.
+    pub fn ended(&mut self, run: RunId) {
+        self.shared.retain(|shared| *shared != run);
+        self.leaving.retain(|(leaving, _)| *leaving != run);
+        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.run() == run) {
             slot.is_running = false;
         }
     }
@@ -207,7 +226,7 @@ impl<W> Timetable<W> {
         let Some(place) = self.slots.iter().position(|slot| slot.key == *key) else { return false };
         let slot = self.slots.remove(place);
         if slot.has_begun(&self.shared) {
-            self.leaving.push((slot.id, slot.key));
+            self.leaving.push((slot.run(), slot.key));
         }
         crew.dismiss(slot.id, key, ends_run);
         true
@@ -259,6 +278,7 @@ impl<W> Timetable<W> {
                 is_stream,
                 entry,
                 due,
+                number: 0,
                 is_running: false,
                 has_missed: false,
             });
@@ -274,6 +294,8 @@ impl<W> Timetable<W> {
         let (wall, step) = self.stamps.stamp(now);
         step.into_iter().for_each(|step| crew.tell(Notice::ClockSet(step), now));
         let (mut own, mut kernel) = (Vec::new(), Vec::new());
+        self.begun += 1;
+        let number = self.begun;
         for place in due {
             let Some(slot) = self.slots.get_mut(place) else { continue };
             if slot.has_begun(&self.shared) {
@@ -286,7 +308,7 @@ impl<W> Timetable<W> {
             if std::mem::take(&mut slot.has_missed) {
                 crew.tell(Notice::Returned(&slot.key), now);
             }
-            slot.is_running = true;
+            (slot.is_running, slot.number) = (true, number);
             slot.entry.begin();
             match slot.runs {
                 Runs::Own => own.push(slot.id),
@@ -297,12 +319,12 @@ impl<W> Timetable<W> {
         if is_anew {
             // Runs queued behind the one that blocks the thread, and not due now, are dropped.
             let shared = std::mem::take(&mut self.shared);
-            let behind = shared.iter().skip(1).filter(|id| !kernel.contains(id)).collect::<Vec<_>>();
-            self.slots.iter_mut().for_each(|slot| slot.is_running &= !behind.contains(&&slot.id));
+            let behind = shared.iter().skip(1).filter(|run| !kernel.contains(&run.check)).collect::<Vec<_>>();
+            self.slots.iter_mut().for_each(|slot| slot.is_running &= !behind.contains(&&slot.run()));
         }
-        self.shared.extend(&kernel);
+        self.shared.extend(kernel.iter().map(|check| RunId { check: *check, number }));
         let tick = Tick { wall, at: now.at, deadline: now.at + period, period };
-        crew.begin(Begin { tick, own, kernel, is_anew });
+        crew.begin(Begin { tick, number, own, kernel, is_anew });
     }
 
     /// At shutdown: asks streams for what they have collected since their last tick.

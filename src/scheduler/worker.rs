@@ -3,7 +3,7 @@
 use super::assembly::Assembly;
 use super::errors::Errors;
 use super::prepared::{Folder, Prepared};
-use super::timetable::Id;
+use super::timetable::{Id, RunId};
 use crate::check::{Check, CommonSettings, Fault, Faults, Out, ServerRun, World};
 use crate::model::error::Error;
 use crate::model::point::{Batch, Text, Tick};
@@ -153,7 +153,10 @@ impl Unit {
 
 /// The runs of a worker at a tick.
 pub struct Job {
+    /// Of the assembly.
     pub number: u64,
+    /// The number of these runs.
+    pub begun: u64,
     pub tick: Tick,
     pub tasks: Vec<Task>,
 }
@@ -170,8 +173,8 @@ pub struct Task {
 pub struct Surroundings {
     pub world: Arc<World>,
     pub assembly: Arc<Assembly>,
-    /// Gets the id of each run that has ended.
-    pub ended: Sender<Id>,
+    /// Gets each run that has ended, or will never begin.
+    pub ended: Sender<RunId>,
 }
 
 /// The handle to a worker thread. Dropping it ends the thread after its current run.
@@ -214,11 +217,15 @@ fn perform(job: Job, is_over: &AtomicBool, around: &Surroundings) {
     let (mut batch, mut done) = (Batch::default(), None);
     let tell = |done: Option<Id>| {
         // At shutdown nobody may receive it.
-        let _ = done.map(|id| around.ended.send(id));
+        let _ = done.map(|check| around.ended.send(RunId { check, number: job.begun }));
     };
-    for Task { id, unit, entry } in &job.tasks {
+    let mut tasks = job.tasks.iter();
+    while let Some(Task { id, unit, entry }) = tasks.next() {
         tell(done.take());
         if is_over.load(Ordering::Acquire) {
+            // The loop may take the first of them for the one that has blocked this thread.
+            tell(Some(*id));
+            tasks.for_each(|task| tell(Some(task.id)));
             break;
         }
         done = Some(*id);

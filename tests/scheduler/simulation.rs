@@ -8,7 +8,7 @@ use puypuy::config::section::{Entry, Section};
 use puypuy::scheduler::clock::Moment;
 use puypuy::scheduler::difference::{Comparison, Difference};
 use puypuy::scheduler::prepared::{Folder, Key, Prepared};
-use puypuy::scheduler::timetable::{Begin, Crew, Id, NO_THREAD, Notice, Timetable};
+use puypuy::scheduler::timetable::{Begin, Crew, Id, NO_THREAD, Notice, RunId, Timetable};
 use puypuy::state::{Board, Condition, Entry as Published, Run, State};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -87,7 +87,7 @@ impl Observed {
 /// A thread: its queued jobs, and when the first of them ends.
 #[derive(Default)]
 struct Lane {
-    queue: VecDeque<Id>,
+    queue: VecDeque<RunId>,
     until: Option<Duration>,
     is_left: bool,
 }
@@ -101,7 +101,7 @@ struct World {
     lanes: Vec<Lane>,
     shared: usize,
     /// Runs that have ended and that the loop does not know of yet.
-    ended: Vec<Id>,
+    ended: Vec<RunId>,
     /// Checks that were begun in this turn, and those that missed it.
     begun: BTreeSet<Id>,
     missed: BTreeSet<Key>,
@@ -111,20 +111,20 @@ struct World {
 impl World {
     /// Whether some thread runs this key.
     fn runs(&self, key: &Key) -> bool {
-        self.lanes
-            .iter()
-            .any(|lane| lane.until.is_some() && lane.queue.front().is_some_and(|id| self.members[id].key == *key))
+        self.lanes.iter().any(|lane| {
+            lane.until.is_some() && lane.queue.front().is_some_and(|run| self.members[&run.check].key == *key)
+        })
     }
 
     /// Begins the first job of a lane.
     fn advance(&mut self, place: usize) {
-        while let Some(id) = self.lanes[place].queue.front().copied() {
-            let member = &self.members[&id];
+        while let Some(run) = self.lanes[place].queue.front().copied() {
+            let member = &self.members[&run.check];
             if self.lanes[place].is_left {
-                self.lanes[place].queue.clear();
+                self.ended.extend(self.lanes[place].queue.drain(..));
             } else if member.is_dismissed {
                 self.lanes[place].queue.pop_front();
-                self.ended.push(id);
+                self.ended.push(run);
             } else {
                 assert!(!self.runs(&member.key), "{:?} runs twice at a time", member.key);
                 let takes = match member.nature {
@@ -143,9 +143,9 @@ impl World {
         for place in 0..self.lanes.len() {
             while self.lanes[place].until.is_some_and(|until| until <= self.now) {
                 self.lanes[place].until = None;
-                let id = self.lanes[place].queue.pop_front().unwrap();
-                self.ran(id);
-                self.ended.push(id);
+                let run = self.lanes[place].queue.pop_front().unwrap();
+                self.ran(run.check);
+                self.ended.push(run);
                 self.advance(place);
             }
         }
@@ -167,9 +167,9 @@ impl World {
         self.lanes.iter().filter_map(|lane| lane.until).min()
     }
 
-    fn send(&mut self, place: usize, ids: Vec<Id>) {
+    fn send(&mut self, place: usize, number: u64, ids: Vec<Id>) {
         assert!(self.lanes[place].queue.is_empty(), "a thread that is busy gets a job");
-        self.lanes[place].queue = ids.into();
+        self.lanes[place].queue = ids.into_iter().map(|check| RunId { check, number }).collect();
         self.advance(place);
     }
 }
@@ -207,7 +207,7 @@ impl Crew<Work> for World {
         }
     }
 
-    fn begin(&mut self, Begin { tick, own, kernel, is_anew }: Begin) {
+    fn begin(&mut self, Begin { tick, number, own, kernel, is_anew }: Begin) {
         for id in own.iter().chain(&kernel) {
             let member = self.members.get_mut(id).unwrap();
             member.tick = tick.wall;
@@ -226,14 +226,14 @@ impl Crew<Work> for World {
                     let member = self.members.get_mut(&id).unwrap();
                     member.entry.wait(NO_THREAD, tick.wall);
                     member.told.condition = Condition::Waiting;
-                    self.ended.push(id);
+                    self.ended.push(RunId { check: id, number });
                 }
             }
-            false if !kernel.is_empty() => self.send(self.shared, kernel),
+            false if !kernel.is_empty() => self.send(self.shared, number, kernel),
             false => {}
         }
         for id in own {
-            self.send(self.members[&id].own.unwrap(), vec![id]);
+            self.send(self.members[&id].own.unwrap(), number, vec![id]);
         }
     }
 
@@ -400,8 +400,8 @@ impl Life {
     fn turn(&mut self) -> Duration {
         let now = self.moment();
         self.world.work();
-        for id in std::mem::take(&mut self.world.ended) {
-            self.table.ended(id);
+        for run in std::mem::take(&mut self.world.ended) {
+            self.table.ended(run);
         }
         (self.world.begun, self.world.missed, self.world.on) = Default::default();
         for difference in std::mem::take(&mut self.pending) {
@@ -501,8 +501,8 @@ impl Life {
 
     /// The end: after its time only runs that never end, or were begun too late, are left.
     fn stop(&mut self) {
-        for id in std::mem::take(&mut self.world.ended) {
-            self.table.ended(id);
+        for run in std::mem::take(&mut self.world.ended) {
+            self.table.ended(run);
         }
         self.world.begun.clear();
         self.table.ask_streams(self.moment(), &mut self.world);
@@ -511,11 +511,11 @@ impl Life {
             self.world.now = self.world.now.max(next);
             self.world.work();
         }
-        for id in std::mem::take(&mut self.world.ended) {
-            self.table.ended(id);
+        for run in std::mem::take(&mut self.world.ended) {
+            self.table.ended(run);
         }
         for key in self.table.running() {
-            let is_there = |lane: &Lane| lane.queue.iter().any(|id| self.world.members[id].key == *key);
+            let is_there = |lane: &Lane| lane.queue.iter().any(|run| self.world.members[&run.check].key == *key);
             assert!(self.world.lanes.iter().any(is_there), "the end waits for {key:?}, which does not run");
         }
     }
@@ -546,4 +546,49 @@ fn no_tick_is_lost_and_nothing_runs_twice_whatever_happens() {
             std::panic::resume_unwind(panic);
         }
     }
+}
+
+/// A crew whose threads never get to do anything.
+#[derive(Default)]
+struct Starved(Vec<Begin>);
+
+impl Crew<Work> for Starved {
+    fn is_clear(&mut self, _: &Key) -> bool {
+        true
+    }
+
+    fn hire(&mut self, _: Id, _: Prepared<Work>, _: &Arc<Published>, _: Moment) -> Option<Prepared<Work>> {
+        None
+    }
+
+    fn dismiss(&mut self, _: Id, _: &Key, _: bool) {}
+
+    fn begin(&mut self, runs: Begin) {
+        self.0.push(runs);
+    }
+
+    fn tell(&mut self, _: Notice, _: Moment) {}
+}
+
+/// On a busy machine the shared thread may be abandoned before it has begun anything: the check that seemed to block it
+/// must run again.
+#[test]
+fn a_run_that_never_began_does_not_keep_its_check_from_running() {
+    let start = Instant::now();
+    let mut table = Timetable::new(start, PERIOD, Arc::new(Board::default()));
+    let mut crew = Starved::default();
+    let at = |ticks: u32| Moment { at: start + PERIOD * ticks, wall: WALL + PERIOD * ticks };
+    let added = [2, 6].map(|number| prepared(&key(number), 1)).into();
+    table.apply(Difference { added, ..Difference::default() }, at(0), &mut crew);
+    table.turn(at(0), &mut crew);
+    let Begin { number, kernel, .. } = crew.0.pop().unwrap();
+    let [first, second] = kernel[..] else { panic!("{kernel:?}") };
+    // The first seems to be under way, the second is given to another thread.
+    table.turn(at(1), &mut crew);
+    let anew = crew.0.pop().unwrap();
+    assert!(anew.is_anew && anew.kernel == [second], "{:?}", anew.kernel);
+    // The abandoned thread wakes up. Its word about the second says nothing about the newer run of that.
+    [first, second].into_iter().for_each(|check| table.ended(RunId { check, number }));
+    table.turn(at(2), &mut crew);
+    assert_eq!(crew.0.pop().unwrap().kernel, [first]);
 }
