@@ -143,6 +143,9 @@ impl Scheduler {
                 Ok(Order::Renew(Renewal { period, tells_errors })) => {
                     self.table.set_period(period, now.at);
                     self.crew.set(period, tells_errors);
+                    // Nothing else happens between the ticks: a run that begins beside others could end these.
+                    next = next.min(self.table.base());
+                    continue;
                 }
                 Err(RecvTimeoutError::Timeout) => {}
             }

@@ -146,6 +146,11 @@ impl<W> Timetable<W> {
         }
     }
 
+    /// When the next tick of the daemon's own period is due.
+    pub fn base(&self) -> Instant {
+        self.base
+    }
+
     /// How late the due tick of the daemon's own period is; `None` if none is due.
     pub fn base_lateness(&self, now: Instant) -> Option<Duration> {
         now.checked_duration_since(self.base)
