@@ -28,7 +28,8 @@ pub fn samples(
     mut tell: impl FnMut(Sample, &mut Out),
 ) -> Result<()> {
     let mut names = Names::default();
-    answer.text.lines().for_each(|line| names.see(line, &is_wanted));
+    // Mostly one of the first lines decides.
+    let _ = answer.text.lines().any(|line| names.see(line, &is_wanted));
     names.must_be(server, answer)?;
     if let Some(start) = answer.text.lines().find_map(|line| line.strip_prefix(START)) {
         out.counted_by(start.trim());
@@ -104,17 +105,19 @@ struct Names {
 }
 
 impl Names {
-    fn see(&mut self, line: &str, is_wanted: &impl Fn(&str) -> bool) {
+    /// Takes a line into account; `true` if a name of the expected server is known, so no more lines are needed.
+    fn see(&mut self, line: &str, is_wanted: &impl Fn(&str) -> bool) -> bool {
         if self.has_own {
-            return;
+            return true;
         }
         let line = line.strip_prefix("# TYPE ").unwrap_or(line);
         let name = line.split(['{', ' ', '\t']).next().unwrap_or_default();
         if name.is_empty() || name == "#" || OF_ANY.iter().any(|begin| name.starts_with(begin)) {
-            return;
+            return false;
         }
         self.has_own = is_wanted(name);
         self.has_others |= !self.has_own;
+        self.has_own
     }
 
     fn must_be(&self, server: &str, answer: &Answer) -> Result<()> {
