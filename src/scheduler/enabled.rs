@@ -7,6 +7,7 @@ use super::difference::{Comparison, Difference};
 use super::links::{self, Find, Watch};
 use super::lookups::{self, Answer, Lookups};
 use super::prepared::{self, Folder, Key, Prepared};
+use super::wake::{self, Waker};
 use crate::check::Check;
 use crate::checks;
 use crate::config::ini;
@@ -17,7 +18,7 @@ use crate::sys::clock;
 use crate::sys::logging::Complaint;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -27,7 +28,8 @@ use std::time::{Duration, Instant};
 const RECHECK_AFTER: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// A look that takes longer sends what it has so far.
 const SEND_AFTER: Duration = Duration::from_millis(200);
-/// Shortest and longest interval between two checks of the folders' timestamps.
+/// Shortest and longest interval between two checks of the folders' timestamps. It is the longest while the kernel
+/// reports changes.
 const POLL_INTERVAL: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 /// How long a reload waits for a complete look.
 const WHOLE_LOOK: Duration = Duration::from_secs(10);
@@ -47,6 +49,7 @@ pub struct Enabled {
 #[derive(Clone)]
 pub struct Reloads {
     asked: Sender<Ask>,
+    waker: Arc<Waker>,
     /// When the last complete look began to read, as time since 1970.
     looked: Arc<Mutex<Duration>>,
 }
@@ -74,6 +77,7 @@ impl Reloads {
             ))]
         };
         self.asked.send(Ask { period, answer }).map_err(|_| hangs())?;
+        self.waker.wake();
         answered.recv_timeout(WHOLE_LOOK).map_err(|_| hangs())?
     }
 
@@ -94,33 +98,39 @@ impl Enabled {
         let begun = Arc::new(Mutex::new(Some(Instant::now())));
         let looked = Arc::default();
         let (mut look, is_under_way) = (Look::new(home, find, Arc::clone(&looked)), Arc::clone(&begun));
+        let folders = Folder::ALL.map(|folder| home.join(folder.name())).into_iter().chain([home.into()]);
+        let no_thread =
+            |error| Error::daemon(format!("no thread to look at {} and {}: {error}", links::ENABLED, scripts::ENABLED));
+        let (waker, mut waiter) = wake::pair(folders.collect()).map_err(no_thread)?;
         let poll_interval = |period: Duration| (period / 2).clamp(POLL_INTERVAL.0, POLL_INTERVAL.1);
         let set = move |begun| *is_under_way.lock().unwrap_or_else(PoisonError::into_inner) = begun;
         let work = move || {
-            let (mut wait, mut ask) = (poll_interval(period), None);
+            let (mut interval, mut ask) = (poll_interval(period), None);
             loop {
                 set(Some(Instant::now()));
+                let is_watching = waiter.watch();
                 let mut hand_over = |difference| sender.send(difference).is_ok();
                 let is_received = match ask.take() {
                     None => look.look_again(Instant::now(), &mut hand_over),
                     Some(Ask { period, answer }) => {
-                        wait = poll_interval(period);
+                        interval = poll_interval(period);
                         look.reload(&answer, &mut hand_over)
                     }
                 };
                 set(None);
-                match asks.recv_timeout(wait) {
-                    _ if !is_received => return,
+                if !is_received {
+                    return;
+                }
+                waiter.wait(if is_watching && !look.any_hangs() { look.pause.min(POLL_INTERVAL.1) } else { interval });
+                match asks.try_recv() {
                     Ok(next) => ask = Some(next),
-                    Err(RecvTimeoutError::Timeout) => {}
-                    Err(RecvTimeoutError::Disconnected) => return,
+                    Err(TryRecvError::Empty) => {}
+                    Err(TryRecvError::Disconnected) => return,
                 }
             }
         };
-        thread::Builder::new().name("enabled".into()).stack_size(STACK).spawn(work).map_err(|error| {
-            Error::daemon(format!("no thread to look at {} and {}: {error}", links::ENABLED, scripts::ENABLED))
-        })?;
-        Ok(Enabled { differences, begun, reloads: Reloads { asked, looked } })
+        thread::Builder::new().name("enabled".into()).stack_size(STACK).spawn(work).map_err(no_thread)?;
+        Ok(Enabled { differences, begun, reloads: Reloads { asked, waker: Arc::new(waker), looked } })
     }
 
     /// Lets a reload request a complete look.
@@ -207,6 +217,10 @@ impl Look {
         }
     }
 
+    fn any_hangs(&self) -> bool {
+        self.looks.iter().any(|(_, looks)| looks.any_hangs())
+    }
+
     /// Notes that sections are read from now on.
     fn begin_to_read(&self) {
         *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = clock::both().1;
@@ -272,7 +286,7 @@ impl Look {
                 }
             }
         }
-        if !has_changed && !is_time && !self.looks.iter().any(|(_, looks)| looks.any_hangs()) {
+        if !has_changed && !is_time && !self.any_hangs() {
             return true;
         }
         if has_changed || is_time {

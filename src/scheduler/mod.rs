@@ -16,6 +16,7 @@ pub mod links;
 pub mod lookups;
 pub mod prepared;
 pub mod timetable;
+mod wake;
 pub mod worker;
 
 use crate::check::{Check, World};

@@ -3,12 +3,17 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+
+/// One case at a time fetches.
+static FETCHES: Mutex<()> = Mutex::new(());
 
 /// The folder with this name, which is created at its first use.
 pub fn kept(name: &str, make: impl FnOnce(&Path) -> Result<(), String>) -> Result<PathBuf, String> {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")));
     let folder = cache.unwrap_or_else(std::env::temp_dir).join("puypuy-live").join(name);
+    let _fetches = FETCHES.lock().unwrap_or_else(PoisonError::into_inner);
     if !folder.exists() {
         println!("live: fetching {name}");
         let unfinished = folder.with_extension(format!("{}.unfinished", std::process::id()));

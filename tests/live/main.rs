@@ -55,7 +55,8 @@ mod watched;
 mod webservers;
 mod zookeeper;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::thread;
 use std::time::Instant;
 
 /// The name of the server, and its case; `Err` says why it cannot run.
@@ -148,6 +149,9 @@ const LONG: &[Case] = &[
     ("the page: ten minutes live", browser::soak),
 ];
 
+/// Cases that run at the same time: most of a case is waiting.
+const LANES: usize = 2;
+
 /// The results of the cases, by name.
 #[derive(Default)]
 struct Outcome {
@@ -158,10 +162,8 @@ struct Outcome {
 }
 
 impl Outcome {
-    fn run(&mut self, (name, case): Case) {
-        println!("live: {name} ...");
-        let begun = Instant::now();
-        match catch_unwind(AssertUnwindSafe(case)) {
+    fn add(&mut self, name: &'static str, result: thread::Result<Result<(), String>>, begun: Instant) {
+        match result {
             Ok(Ok(())) => {
                 println!("live: {name}: ok, {} s", begun.elapsed().as_secs());
                 self.passed += 1;
@@ -190,23 +192,42 @@ impl Outcome {
     }
 }
 
+/// Runs these cases, so many at the same time.
+fn run(cases: impl Iterator<Item = Case> + Send, lanes: usize, outcome: &Mutex<Outcome>) {
+    let waiting = Mutex::new(cases);
+    let next = || waiting.lock().unwrap().next();
+    thread::scope(|scope| {
+        for _ in 0..lanes {
+            scope.spawn(|| {
+                while let Some((name, case)) = next() {
+                    println!("live: {name} ...");
+                    let begun = Instant::now();
+                    // The thread's name stands before the message of a panic.
+                    let result = thread::Builder::new().name(name.into()).spawn(case).unwrap().join();
+                    outcome.lock().unwrap().add(name, result, begun);
+                }
+            });
+        }
+    });
+}
+
 fn main() {
     let (options, names): (Vec<_>, Vec<_>) = std::env::args().skip(1).partition(|word| word.starts_with('-'));
     let is_known = options.iter().all(|option| option == "--all");
-    let is_named = |(name, _): &&Case| names.iter().all(|part| name.contains(part.as_str()));
-    if !is_known || !CASES.iter().chain(LONG).any(|case| is_named(&case)) {
+    let is_named = |(name, _): &Case| names.iter().all(|part| name.contains(part.as_str()));
+    if !is_known || !CASES.iter().chain(LONG).any(is_named) {
         println!("live: expected --all, or a part of one of these names:");
         CASES.iter().chain(LONG).for_each(|(name, _)| println!("  {name}"));
         std::process::exit(2);
     }
-    let mut outcome = Outcome::default();
-    CASES.iter().filter(is_named).for_each(|case| outcome.run(*case));
-    for case in LONG.iter().filter(is_named) {
-        match options.is_empty() && names.is_empty() {
-            true => outcome.left_out.push(case.0),
-            false => outcome.run(*case),
-        }
+    let outcome = Mutex::new(Outcome::default());
+    let long = LONG.iter().copied().filter(is_named);
+    run(CASES.iter().copied().filter(is_named), LANES, &outcome);
+    match options.is_empty() && names.is_empty() {
+        true => outcome.lock().unwrap().left_out = long.map(|(name, _)| name).collect(),
+        false => run(long, 1, &outcome),
     }
+    let outcome = outcome.into_inner().unwrap();
     println!("{}", outcome.told());
     std::process::exit(i32::from(!outcome.failed.is_empty()));
 }

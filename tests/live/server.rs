@@ -6,7 +6,11 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+/// One case at a time installs.
+static INSTALLS: Mutex<()> = Mutex::new(());
 
 /// The program of a Debian package, which is installed if it is missing and we may; `package` may be several packages.
 pub fn program(name: &str, package: &str) -> Result<PathBuf, String> {
@@ -14,6 +18,7 @@ pub fn program(name: &str, package: &str) -> Result<PathBuf, String> {
         let folders = ["/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/lib/nagios/plugins"];
         folders.map(|folder| Path::new(folder).join(name)).into_iter().find(|path| path.exists())
     };
+    let _installs = INSTALLS.lock().unwrap_or_else(PoisonError::into_inner);
     if find().is_none() {
         install(package);
     }
@@ -22,6 +27,7 @@ pub fn program(name: &str, package: &str) -> Result<PathBuf, String> {
 
 /// The Debian packages that contain this file.
 pub fn package(file: &str, package: &str) -> Result<(), String> {
+    let _installs = INSTALLS.lock().unwrap_or_else(PoisonError::into_inner);
     if !Path::new(file).exists() {
         install(package);
     }

@@ -2,13 +2,14 @@
 //! them.
 
 use crate::checks::dead_mount::FuseMount;
+use crate::support::server::Server;
 use crate::support::{Home, PROGRAM, install, is_root, signal, skip, wait_for};
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 const WELL: &str = "#!/bin/sh\necho well 1 x stack\n";
 
@@ -338,4 +339,32 @@ fn without_a_thread_a_check_is_off_and_is_tried_again() {
     wait_for("all to be on", || lines(&home, ": switched on") == 11);
     signal(daemon.id() as i32, "TERM");
     assert!(daemon.wait().unwrap().success());
+}
+
+#[test]
+fn the_folders_are_looked_at_when_they_change_and_not_at_every_tick() {
+    let server = Server::always(204);
+    let home = home().to(&[("tsdtype", "InfluxDB"), ("address", &server.url()), ("database", "d")]);
+    // After a change it looks several times, at growing intervals.
+    for folder in ["checks_enabled", "scripts_enabled"] {
+        File::open(home.path(folder)).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+    }
+    let pid = home.start();
+    let mut tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten().map(|task| task.path());
+    let looks = |task: &PathBuf| fs::read_to_string(task.join("comm")).is_ok_and(|name| name == "enabled\n");
+    let thread = tasks.find(looks).unwrap();
+    let wakes = || -> u64 {
+        let status = fs::read_to_string(thread.join("status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")).unwrap();
+        line.trim().parse().unwrap()
+    };
+    let ticks = || server.requests().len();
+    wait_for("the first tick", || ticks() > 0);
+    let (wakes_before, ticks_before) = (wakes(), ticks());
+    wait_for("ticks", || ticks() >= ticks_before + 6);
+    let wakes = wakes() - wakes_before;
+    assert!(wakes <= 5, "{wakes}");
+    script(&home, "scripts_enabled/check_late.sh", WELL);
+    wait_for_line(&home, "check_late.sh: switched on");
+    assert_eq!(home.puypuy(&["stop"]).code, 0);
 }
