@@ -30,8 +30,8 @@ const SHARED: &[(&str, &str, &str)] = &[
     ("max_series", "2000", "maximum number of series; more are refused, and a fault is logged"),
 ];
 
-/// Families whose chapters in `docs/checks.md` are written by hand.
-pub const WRITTEN: &[&str] = &["system.ini", "docker.ini", "nagios.ini", "snmp.ini"];
+/// Files of `conf` that are written by hand, because their sections are about this machine: none is a further server.
+const WRITTEN: &[&str] = &["system.ini", "docker.ini"];
 
 fn path(relative: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(relative)
@@ -319,6 +319,10 @@ fn chapter(spec: &Spec) -> String {
         row.insert(3, cells.join(", "));
     }
     say("", vec![table(&["name", "kind", "unit", "called by the server", "meaning"], &rows).trim_end()]);
+    let rows = descriptor.rows("Sources", "source");
+    if !rows.is_empty() {
+        say("", vec![table(&["source", "metrics", "missing"], &rows).trim_end()]);
+    }
     let events = descriptor.prose("Health events").iter().map(|line| format!("- {line}")).collect::<Vec<_>>();
     if !events.is_empty() {
         say("Health events:\n\n", events.iter().map(String::as_str).collect());
@@ -328,26 +332,13 @@ fn chapter(spec: &Spec) -> String {
     text
 }
 
-/// A line of a hand-written table of metrics, with the unit from the code.
-fn with_unit(line: &str) -> String {
-    let mut cells: Vec<&str> = line.split(" | ").collect();
-    let name = cells[0].trim_start_matches("| ").trim_matches('`');
-    let mut fields = checks::all().flat_map(|spec| spec.fields.iter().copied().flatten());
-    if let [_, word, own, _, ..] = &mut *cells
-        && let Some(field) = fields.find(|field| field.metric == name && kind(field.how) == *word)
-    {
-        *own = unit(field);
-    }
-    cells.join(" | ")
-}
-
 fn chapters() -> Vec<String> {
     const MARK: &str = "\n<!-- the chapters from here on are made from the descriptors -->\n";
     let old = fs::read_to_string(path("docs/checks.md")).unwrap();
     let written = old.split(MARK).next().unwrap_or_default();
-    let mut text = written.split('\n').map(with_unit).collect::<Vec<_>>().join("\n") + MARK;
+    let mut text = written.to_string() + MARK;
     let mut family = "";
-    for spec in checks::all().filter(|spec| !WRITTEN.contains(&spec.conf)) {
+    for spec in checks::all() {
         if spec.conf != family {
             family = spec.conf;
             text += &format!("\n# conf/{family}\n");

@@ -121,6 +121,8 @@ pub fn script() -> Result<(), String> {
     let statements = postgres.folder.path().join("statements");
     fs::write(&statements, insert).unwrap();
     let _inserting = Program::start(postgres.psql("my shop").arg("-f").arg(statements), &log);
+    let inserted = "SELECT count(*) FROM pg_stat_user_tables WHERE relname = 'sold' AND n_tup_ins > 0";
+    wait("rows to be counted", Duration::from_secs(20), || postgres.ask("my shop", inserted) == "1");
 
     let points = postgres.told(home.path());
     let of_shop = |name: &str| number(&points, name, Some(("db", "my_shop")));
