@@ -132,6 +132,11 @@ pub fn rabbitmq() -> Result<(), String> {
         broker.declare(vhost, queue);
         (0..5).for_each(|_| broker.publish(vhost, queue));
     }
+    // The list is an error until RabbitMQ has counted each queue once.
+    wait("the list of queues", START, || {
+        let queues = broker.ask("GET", "/api/queues", "").unwrap_or_default();
+        queues.as_array().is_some_and(|queues| queues.len() == 4 && queues.iter().all(|one| one["messages"] == 5))
+    });
     let stats = format!("stats: http://127.0.0.1:{}\nuser: guest\npass: guest\nqueue_details: True\n", broker.ports[2]);
     let small = stats.replace("guest", "small");
     let watched = Watched::start(
