@@ -665,15 +665,15 @@ function stepCursor(card, columns) {
 // ---- Lists ----
 
 const isTroubled = ({ state: word }) => word !== "ok" && word !== "waiting";
-const bare = (message) => message.replace(/^(OK|WARNING|ERROR): /, "");
+const bare = (message) => message.replace(/^(recovered: )?(OK|WARNING|ERROR): /, "");
 const bold = (text, kind) => ["b", { class: kind.toLowerCase() }, text];
 const plain = (text) => ["span", {}, text];
 const fillRows = (list, rows) => fill(list, rows.map((cells) => ["li", {}, cells]));
 
 // Current problems, worst first: their level, what it is, and why.
 function troubles({ events, sink, checks }) {
-  const all = events.map(({ event, level, message }) => [level, event, bare(message)]);
-  if (!sink.up) all.push(["ERROR", `${sink.type} takes no points`, sink.why ?? ""]);
+  const all = sink.up ? [] : [["ERROR", `${sink.type} takes no points`, sink.why ?? ""]];
+  for (const { event, level, message } of events) all.push([level, event, bare(message)]);
   for (const { name, state: word, why } of checks.filter(isTroubled)) all.push(["WARNING", `${name} (${word})`, why ?? ""]);
   return all.sort(([a], [b]) => (b === "ERROR") - (a === "ERROR"));
 }
@@ -688,10 +688,11 @@ function verdictOf({ checks }, [worst, ...others]) {
 function showStatus() {
   const { status, failure, zoom } = state;
   byId("silence").hidden = !document.body.classList.toggle("silent", Boolean(failure));
-  tell("silence", `${failure} What is shown is of ${state.answered ? momentOf(state.answered) : "no time yet"}. The page goes on asking.`);
+  tell("silence", `${failure} ${state.answered ? `What is shown is of ${momentOf(state.answered)}. ` : ""}The page goes on asking.`);
   set(byId("live"), { "aria-pressed": isLive() });
   tell("live", isLive() ? "Live" : zoom ? "To now" : "Paused");
   if (!status) return;
+  document.body.classList.toggle("storeless", !hasStore());
   const open = troubles(status);
   const [title, kind] = verdictOf(status, open);
   set(byId("verdict"), { class: kind, title });
@@ -703,14 +704,15 @@ function showStatus() {
   byId("note").hidden = !tell("note", note(status));
   showTiles(status);
   showLists(status);
-  const { timeZone } = new Intl.DateTimeFormat().resolvedOptions();
-  tell("foot", `PuyPuy ${status.version}. Times are in the zone of this browser, ${timeZone}${timeZone === status.zone ? "" : `; the host has ${status.zone}`}.`);
+  const own = new Intl.DateTimeFormat().resolvedOptions().timeZone;
+  const host = status.zone.replace("Etc/", "");
+  tell("foot", `PuyPuy ${status.version}. Times are in the zone of this browser, ${own}${own === host ? "" : `; the host has ${host}`}.`);
 }
 
 // Why there are no charts; empty if there are some.
 function note({ sink, checks, period }) {
-  if (!hasStore()) return `The charts are where the numbers go: in ${sink.type}. With tsdtype = Local in config.ini this page would draw them itself.`;
-  if (!checks.length) return "./puypuy.sh list shows what can be watched, and ./puypuy.sh enable check_memory switches a check on at the next tick.";
+  if (!hasStore()) return `The numbers go to ${sink.type}, so their charts are there. With “tsdtype = Local” in config.ini this page draws them itself.`;
+  if (!checks.length) return "Switch a check on with “./puypuy.sh enable memory”: it runs from the next tick on. “./puypuy.sh list” shows all checks.";
   return state.series.length ? "" : `No numbers yet: the first come at the next tick, changes per second one tick later. The period is ${duration(period)}.`;
 }
 
@@ -739,7 +741,7 @@ function showTiles({ checks, sink, spool: { batches }, started }) {
   const well = checks.filter((check) => !isTroubled(check)).length;
   const all = [
     ...Object.keys(TILES).flatMap(ofTile).map(tileOf),
-    [boot ? "Uptime" : "Daemon runs for", duration(now() - (boot ?? started)), `${well} of ${checks.length} checks well`, well < checks.length ? "WARNING" : "", "checks"],
+    [boot ? "Uptime" : "Daemon runs for", duration(now() - (boot ?? started)), checks.length ? `${well} of ${checks.length} checks well` : "no checks", well < checks.length ? "WARNING" : "", "checks"],
     ["Sink", sink.type, (sink.up ? "" : "away; ") + (batches ? `${batches} batches wait` : "nothing waits"), sink.up ? "" : "ERROR", "delivery"],
   ];
   fill(byId("tiles"), all.map(([title, value, more, level, to]) => ["button", { class: `tile ${level.toLowerCase()}`, "data-to": to }, [plain(title), bold(value, ""), plain(more)]]));
@@ -754,7 +756,7 @@ function showLists({ sink, spool, points: counts, store, started, checks }) {
   list("checks", checks.map((check) => {
     const { name, kind, state: word, last, ms, points, missed } = check;
     const run = last ? `${momentOf(last)}, ${show(ms ?? NaN, "ms")}, ${points ?? 0} points` : "not yet run";
-    const why = (check.why ?? "") + (isTroubled(check) ? since(check.since) : "");
+    const why = (check.why ?? "") + (isTroubled(check) ? ` (since ${momentOf(check.since)})` : "");
     return [bold(word, isTroubled(check) ? "warning" : word), plain(name + (kind === "check" ? "" : `, ${kind}`)), plain(why), plain(run + (missed ? `, ${missed} ticks missed` : ""))];
   }), "None");
   const rows = Object.entries({
@@ -791,7 +793,7 @@ function readAddress() {
 function showRange() {
   readAddress();
   if (state.status) arrange();
-  refresh(true);
+  refresh();
 }
 
 function address({ span = state.span, zoom = null, find = state.find }) {
