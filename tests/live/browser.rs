@@ -35,6 +35,11 @@ struct Host {
 
 impl Host {
     fn start() -> Host {
+        Host::to("tsdtype = Local\nfile = store.db")
+    }
+
+    /// With these keys of `[TSDB]`.
+    fn to(tsdb: &str) -> Host {
         let home = TempDir::new().unwrap();
         let inside = |name: &str| home.path().join(name);
         for folder in ["conf", "checks_enabled", "scripts_enabled"] {
@@ -52,11 +57,12 @@ impl Host {
         )
         .unwrap();
         fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(inside("conf/system.ini"), "[Memory Stats]\nhigh: 0.001\nsevere: 0.002\n").unwrap();
         let haproxy = format!("[HAProxy]\nurl = http://127.0.0.1:{}/;csv\n", serve(HAPROXY));
         fs::write(inside("conf/loadbalancer.ini"), haproxy).unwrap();
         let port = free_port();
         let config = format!(
-            "[SelfConfig]\ncheck_period_seconds = 1\nlog_file = {}\n[TSDB]\ntsdtype = Local\nfile = store.db\n\
+            "[SelfConfig]\ncheck_period_seconds = 1\nlog_file = {}\n[TSDB]\n{tsdb}\n\
              [WebServer]\nwebserver = yes\nwebaddress = 127.0.0.1:{port}\n",
             inside("log").display()
         );
@@ -368,6 +374,23 @@ fn hostile(browser: &Browser, host: &Host) {
     // A line with one point, as at the beginning of each series.
     browser.open_afresh(&host.address("#span=3600&find=told_once"));
     browser.until("document.querySelectorAll('#found .drawn .line[d^=M]').length === 1");
+}
+
+/// Without the local store: what is wrong, the checks and the delivery, and nothing that does not work.
+pub fn storeless() -> Result<(), String> {
+    let browser = Browser::start()?;
+    let host = Host::to(&format!("tsdtype = InfluxDB\naddress = http://127.0.0.1:{}\ndatabase = d", free_port()));
+    browser.screen(390, 900);
+    browser.open(&host.address(""));
+    browser.until("document.querySelector('#verdict').textContent.startsWith('ERROR: InfluxDB takes no points and ')");
+    browser.until("/Memory-Usage/.test(document.querySelector('#troubles').textContent)");
+    let is_hidden = "['#find', '#spans', '#places [data-to=charts]', '#charts .card'] \
+                     .every((choice) => !document.querySelector(choice)?.offsetParent)";
+    assert_eq!(browser.tell(is_hidden), json!(true));
+    browser.until("document.querySelectorAll('#checks li b.ok').length > 3");
+    browser.until("/connection refused/.test(document.querySelector('#delivery').textContent)");
+    assert_eq!(browser.console(), json!([]));
+    Ok(())
 }
 
 /// The daemon is killed and started again: the picture stays, in grey, with its time, and then continues.

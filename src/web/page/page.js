@@ -732,7 +732,7 @@ function tileOf(tile) {
   const [first = { text: "–", label: "no numbers yet" }, second] = lines;
   const more = each || !lines.length ? first.label : second ? `${below ? "↑" : second.label} ${second.text}` : "";
   const worst = state.status.events.filter(isOf(tile.chart)).map(({ level }) => level).sort()[0] ?? "";
-  return [TILES[name], (below ? "↓ " : "") + first.text, more, worst, name];
+  return [TILES[name], (below && lines.length ? "↓ " : "") + first.text, more, worst, name];
 }
 
 function showTiles({ checks, sink, spool: { batches }, started }) {
