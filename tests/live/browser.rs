@@ -57,7 +57,6 @@ impl Host {
         )
         .unwrap();
         fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
-        fs::write(inside("conf/system.ini"), "[Memory Stats]\nhigh: 0.001\nsevere: 0.002\n").unwrap();
         let haproxy = format!("[HAProxy]\nurl = http://127.0.0.1:{}/;csv\n", serve(HAPROXY));
         fs::write(inside("conf/loadbalancer.ini"), haproxy).unwrap();
         let port = free_port();
@@ -81,6 +80,14 @@ impl Host {
 
     fn kill(&mut self) {
         self.daemon = None;
+    }
+
+    /// Starts the daemon anew, now with an event of memory that is an ERROR.
+    fn run_with_an_error(&mut self) {
+        self.kill();
+        let thresholds = "[Memory Stats]\nhigh: 0.001\nsevere: 0.002\n";
+        fs::write(self.home.path().join("conf/system.ini"), thresholds).unwrap();
+        self.run();
     }
 
     fn address(&self, behind: &str) -> String {
@@ -379,7 +386,8 @@ fn hostile(browser: &Browser, host: &Host) {
 /// Without the local store: what is wrong, the checks and the delivery, and nothing that does not work.
 pub fn storeless() -> Result<(), String> {
     let browser = Browser::start()?;
-    let host = Host::to(&format!("tsdtype = InfluxDB\naddress = http://127.0.0.1:{}\ndatabase = d", free_port()));
+    let mut host = Host::to(&format!("tsdtype = InfluxDB\naddress = http://127.0.0.1:{}\ndatabase = d", free_port()));
+    host.run_with_an_error();
     browser.screen(390, 900);
     browser.open(&host.address(""));
     browser.until("document.querySelector('#verdict').textContent.startsWith('ERROR: InfluxDB takes no points and ')");
@@ -401,15 +409,22 @@ pub fn outage() -> Result<(), String> {
     browser.open_charts(&host.address("#span=900"));
     let line = "document.querySelector('.drawn .line[d^=M]').getAttribute('d')";
     browser.until(&format!("{line}.length > 10"));
+    let end = browser.tell("Math.floor(Date.now() / 1000)").as_i64().unwrap();
     host.kill();
     browser.until("document.querySelector('#verdict').textContent === 'No answer'");
     browser.until("/of \\d\\d:\\d\\d:\\d\\d/.test(document.querySelector('#silence').textContent)");
     browser.until("document.body.classList.contains('silent')");
     let before = browser.tell(line);
     assert!(before.as_str().is_some_and(|path| path.len() > 10), "{before}");
-    host.run();
+    host.run_with_an_error();
     browser.until("document.querySelector('#silence').hidden && !document.body.classList.contains('silent')");
     wait("a line that goes on", PATIENCE, || browser.tell(line) != before);
+    // A range that ends before an event begins has no bar of it.
+    let memory = "[...document.querySelectorAll('.card.drawn')].find(({ textContent }) => textContent.startsWith('Memory in use'))";
+    browser.until(&format!("{memory}?.querySelector('.flag.error') != null"));
+    browser.open_afresh(&host.address(&format!("#from={}&to={end}", end - 60)));
+    browser.until(&format!("{memory} !== undefined"));
+    assert_eq!(browser.tell(&format!("{memory}.querySelector('.flag')?.outerHTML ?? null")), Value::Null);
     Ok(())
 }
 

@@ -495,7 +495,8 @@ function flags({ chart, picture }) {
   for (const own of Map.groupBy(changes, ({ event }) => event).values()) {
     own.forEach(({ level, time, isOpen }, i) => {
       const end = own[i + 1]?.time ?? (isOpen ? Infinity : time);
-      if (level !== "OK") shapes.push(block(picture, `flag ${level.toLowerCase()}`, time, end, 1, 4));
+      const isInView = time <= picture.view.to && end >= picture.view.from;
+      if (level !== "OK" && isInView) shapes.push(block(picture, `flag ${level.toLowerCase()}`, time, end, 1, 4));
     });
   }
   return shapes;
