@@ -1,43 +1,49 @@
-//! The static files of the page: part of the program, compressed once.
+//! The static files of the page: part of the program, as `build.rs` has prepared them.
 
-use crate::model::gzip::zipped;
-use flate2::Compression;
+use flate2::read::GzDecoder;
 use hyper::body::Bytes;
+use std::io::Read;
 
-/// Path, content type and text of each.
-const FILES: &[(&str, &str, &str)] = &[
-    ("/", "text/html; charset=utf-8", include_str!("page/index.html")),
-    ("/icon.svg", "image/svg+xml", include_str!("page/icon.svg")),
-    ("/page.css", "text/css; charset=utf-8", include_str!("page/page.css")),
-    ("/page.js", "text/javascript; charset=utf-8", include_str!("page/page.js")),
-];
+macro_rules! prepared {
+    ($name:literal) => {
+        include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".gz"))
+    };
+}
 
 /// A file of the page.
 pub struct File {
     pub path: &'static str,
+    /// Its content type.
     pub kind: &'static str,
-    pub plain: Bytes,
-    pub zipped: Bytes,
-    /// Its ETag, weak because the plain and the compressed form share it.
-    pub tag: String,
+    /// Its text, compressed with gzip.
+    pub zipped: &'static [u8],
 }
 
-/// All files of the page.
-pub fn all() -> Vec<File> {
-    let file = |(path, kind, text): &(&'static str, &'static str, &'static str)| File {
-        path,
-        kind,
-        plain: Bytes::from_static(text.as_bytes()),
-        zipped: zipped(text.as_bytes(), Compression::best()).into(),
-        tag: format!("W/\"{:08x}-{:x}\"", crc32fast::hash(text.as_bytes()), text.len()),
-    };
-    FILES.iter().map(file).collect()
-}
+pub const FILES: &[File] = &[
+    File { path: "/", kind: "text/html; charset=utf-8", zipped: prepared!("index.html") },
+    File { path: "/icon.svg", kind: "image/svg+xml", zipped: prepared!("icon.svg") },
+    File { path: "/page.css", kind: "text/css; charset=utf-8", zipped: prepared!("page.css") },
+    File { path: "/page.js", kind: "text/javascript; charset=utf-8", zipped: prepared!("page.js") },
+];
 
 impl File {
+    /// Its text, for clients that do not accept gzip.
+    pub fn plain(&self) -> Bytes {
+        let mut plain = Vec::new();
+        // A part of the program is intact.
+        let _ = GzDecoder::new(self.zipped).read_to_end(&mut plain);
+        plain.into()
+    }
+
+    /// Its ETag, weak because the plain and the compressed form share it.
+    pub fn tag(&self) -> String {
+        format!("W/\"{:08x}\"", crc32fast::hash(self.zipped))
+    }
+
     /// Whether the browser has it in its cache, by its `If-None-Match` header (RFC 9110, 13.1.2).
     pub fn is_known(&self, tags: &str) -> bool {
-        let own = self.tag.trim_start_matches("W/");
+        let known = self.tag();
+        let own = known.trim_start_matches("W/");
         tags.split(',').map(|tag| tag.trim().trim_start_matches("W/")).any(|tag| tag == own || tag == "*")
     }
 }

@@ -4,7 +4,7 @@
 
 use super::allowed::Allowed;
 use super::answer::Answer;
-use super::files::{self, File};
+use super::files::{FILES, File};
 use super::hosts::Hosts;
 use super::login::{Login, Proof};
 use super::nag::{BODY_BYTES, Rules};
@@ -107,7 +107,7 @@ pub enum Elsewhere {
 /// Serves until the sender of new settings is dropped.
 pub fn serve(listener: TcpListener, doors: Doors, pages: Pages, news: UnboundedReceiver<Box<News>>) {
     let (plugins, queries) = (Arc::new(()), Arc::new(Semaphore::new(QUERIES)));
-    let common = Common { files: files::all(), plugins, queries, is_grown: AtomicBool::new(false) };
+    let common = Common { plugins, queries, is_grown: AtomicBool::new(false) };
     let shared = Shared { doors, pages, common: Arc::new(common) };
     let built = Builder::new_current_thread().enable_all().max_blocking_threads(PLUGINS + QUERIES).build();
     let served = built.and_then(|runtime| {
@@ -154,7 +154,6 @@ struct Shared {
 
 /// The part that new settings do not change.
 struct Common {
-    files: Vec<File>,
     /// Its reference count is the number of running plugins plus one.
     plugins: Arc<()>,
     /// A permit for each query that may run.
@@ -273,7 +272,7 @@ async fn converse(stream: TcpStream, peer: IpAddr, shared: Arc<Shared>, progress
 
 /// What a path leads to.
 enum Place<'a> {
-    File(&'a File),
+    File(&'static File),
     /// The path after `/api/`.
     Api(&'a str),
     Health,
@@ -300,7 +299,7 @@ async fn respond(
         "/health" => Place::Health,
         "/metrics" => Place::Metrics,
         "/nag" => Place::Nag,
-        path => match (path.strip_prefix("/api/"), shared.common.files.iter().find(|file| file.path == path)) {
+        path => match (path.strip_prefix("/api/"), FILES.iter().find(|file| file.path == path)) {
             (Some(rest), _) => Place::Api(rest),
             (None, Some(file)) => Place::File(file),
             (None, None) => {
@@ -374,13 +373,13 @@ async fn log_in(request: &Request<Incoming>, login: &Login) -> Option<Response<F
 fn of_file(file: &File, known: Option<&str>, is_zipped: bool) -> Response<Full<Bytes>> {
     let mut answer = match known.is_some_and(|tags| file.is_known(tags)) {
         true => say(StatusCode::NOT_MODIFIED, file.kind, Bytes::new()),
-        false if is_zipped => zip(say(StatusCode::OK, file.kind, file.zipped.clone())),
-        false => say(StatusCode::OK, file.kind, file.plain.clone()),
+        false if is_zipped => zip(say(StatusCode::OK, file.kind, Bytes::from_static(file.zipped))),
+        false => say(StatusCode::OK, file.kind, file.plain()),
     };
     let headers = answer.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
-    headers.extend(HeaderValue::from_str(&file.tag).map(|tag| (ETAG, tag)));
+    headers.extend(HeaderValue::from_str(&file.tag()).map(|tag| (ETAG, tag)));
     answer
 }
 

@@ -5,11 +5,9 @@ use super::answer::Answer;
 use super::columns::{self, Axis};
 use super::query::{Question, Window};
 use crate::model::error::Result;
-use crate::model::point::{HEALTH_STATUS, Level, Value};
 use crate::sink::local::{Change, Figures, Grain, Reader, Series};
 use hyper::StatusCode;
 use serde_json::{Map, json};
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -17,11 +15,6 @@ use std::time::{Duration, Instant};
 const LIMIT: Duration = Duration::from_secs(2);
 /// Most changes of events in an answer; if there are more, the newest.
 const MOST_EVENTS: usize = 1_000;
-/// How many seconds back judgements are searched: three periods of the slowest check.
-const JUDGED: i64 = 3 * 3_600;
-const MINUTE: i64 = 60;
-/// A judgement is valid for this many times the interval between judgements.
-const FRESH: i64 = 3;
 
 /// The size of the store with points up to `now`; `None` if it cannot be read in time.
 pub fn figures(file: &Path, now: i64) -> Option<super::Figures> {
@@ -46,7 +39,6 @@ fn answer(file: &Path, question: Question, now: i64, period: Duration, unit: Uni
     }
     let store = store.as_ref();
     let seconds = period.as_secs_f64();
-    let whole = seconds.ceil() as i64;
     match question {
         Question::Series => {
             let all = store.map_or(Ok(Vec::new()), Reader::series)?;
@@ -58,7 +50,7 @@ fn answer(file: &Path, question: Question, now: i64, period: Duration, unit: Uni
             Ok(format!("{{\"series\":[{}]}}", told.collect::<Vec<_>>().join(",")))
         }
         Question::Points { ids, window, width } => {
-            let axis = Axis::new(window, width, whole);
+            let axis = Axis::new(window, width, seconds.ceil() as i64);
             let series = columns::read(store, &ids, axis)?;
             let (from, to, step) = (axis.from, axis.to(), axis.step);
             let level = match axis.grain {
@@ -72,12 +64,9 @@ fn answer(file: &Path, question: Question, now: i64, period: Duration, unit: Uni
             ))
         }
         Question::Events(Window { from, to }) => {
-            let (changes, open) = match store {
-                Some(store) => (store.changes(from..=to, MOST_EVENTS)?, open(store, now, whole)?),
-                None => (Vec::new(), Vec::new()),
-            };
-            let list = |changes: Vec<Change>| changes.iter().map(change).collect::<Vec<_>>();
-            Ok(json!({ "now": now, "events": list(changes), "open": list(open) }).to_string())
+            let changes = store.map_or(Ok(Vec::new()), |store| store.changes(from..=to, MOST_EVENTS))?;
+            let changes: Vec<_> = changes.iter().map(change).collect();
+            Ok(json!({ "now": now, "events": changes }).to_string())
         }
     }
 }
@@ -91,52 +80,4 @@ fn series(series: &Series, unit: Option<&str>) -> String {
 
 fn change(Change { time, event, level, message }: &Change) -> serde_json::Value {
     json!({ "time": time, "event": event, "level": level.word(), "message": message })
-}
-
-/// The last two minutes in which an event was judged, and its level in the last one.
-struct Judged {
-    before: Option<i64>,
-    last: i64,
-    level: Value,
-}
-
-/// The events that are not `ok`, the worst first, with the start of their level. A judgement is valid for three of the
-/// intervals between the event's judgements, to the minute.
-fn open(store: &Reader, now: i64, period: i64) -> Result<Vec<Change>> {
-    let names: BTreeMap<i64, String> = store
-        .series_of(HEALTH_STATUS)?
-        .into_iter()
-        .filter_map(|series| {
-            let tags: Map<String, serde_json::Value> = serde_json::from_str(&series.tags).ok()?;
-            Some((series.id, tags.get("event")?.as_str()?.to_string()))
-        })
-        .collect();
-    let ids: Vec<i64> = names.keys().copied().collect();
-    let mut judged: BTreeMap<i64, Judged> = BTreeMap::new();
-    store.read(Grain::Minute, &ids, now.saturating_sub(JUDGED)..=now, |summary| {
-        let last = summary.time.saturating_sub(summary.time.rem_euclid(MINUTE));
-        let before = judged
-            .get(&summary.series)
-            .and_then(|known| if known.last < last { Some(known.last) } else { known.before });
-        judged.insert(summary.series, Judged { before, last, level: summary.last });
-    })?;
-    let mut since: BTreeMap<String, Change> =
-        store.newest_changes(now)?.into_iter().map(|change| (change.event.clone(), change)).collect();
-    let holds = |judged: &Judged| {
-        let distance = judged.before.map_or(MINUTE, |before| judged.last.saturating_sub(before)).max(period);
-        now.saturating_sub(judged.last) <= distance.saturating_mul(FRESH)
-    };
-    let mut open: Vec<Change> = judged
-        .iter()
-        .filter(|(_, judged)| holds(judged))
-        .filter_map(|(id, Judged { last, level, .. })| {
-            let level = Level::from_number(level.as_f64());
-            let event = names.get(id)?.clone();
-            let known = since.remove(&event);
-            let (time, message) = known.map_or((*last, String::new()), |change| (change.time, change.message));
-            (level != Level::Ok).then_some(Change { time, event, level, message })
-        })
-        .collect();
-    open.sort_by(|a, b| b.level.cmp(&a.level).then(b.time.cmp(&a.time)));
-    Ok(open)
 }

@@ -3,11 +3,12 @@
 use crate::support::server::Server;
 use crate::support::{Home, mode, wait_for};
 use puypuy::model::point::{HealthEvent, Level};
-use puypuy::state::{Change, Entry};
+use puypuy::state::{Board, Change, Entry, Kind};
 use puypuy::sys::record::{self, Record};
 use serde_json::Value;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A Nagios plugin in `scripts_enabled` whose result is the content of `verdict` in the home.
@@ -144,6 +145,33 @@ fn the_worst_level_of_one_time_counts_and_late_events_change_nothing() {
     assert_eq!(entry.judge(&flood).len(), 1_000);
     assert_eq!(entry.judge(&[HealthEvent { name: "late".into(), ..event("", Level::Error, 60 + 4 * 3_600) }]).len(), 0);
     assert_eq!(entry.judge(&[HealthEvent { name: "late".into(), ..event("", Level::Error, 60 + 4 * 3_600) }]).len(), 1);
+}
+
+#[test]
+fn an_event_is_open_for_three_intervals_of_its_judgements() {
+    let entry = Arc::new(Entry::new(Duration::from_secs(10), 0));
+    for time in (0..=600).step_by(10) {
+        let mut events = vec![event("Disk", if time < 400 { Level::Warning } else { Level::Error }, time)];
+        events.push(event("Load", if time < 300 { Level::Warning } else { Level::Ok }, time));
+        if time <= 200 {
+            events.push(event("Unmounted", Level::Error, time));
+        }
+        if time % 300 == 0 {
+            events.push(event("Seldom", Level::Warning, time));
+        }
+        entry.judge(&events);
+    }
+    let board = Board::default();
+    board.put(Kind::Check, "disks", &entry);
+    let open = |now| -> Vec<(String, Level, i64)> {
+        let all = board.states().remove(0).open.into_iter().filter(|open| open.holds(now, 10));
+        all.map(|open| (open.event, open.level, open.since)).collect()
+    };
+    let (disk, seldom) = (("Disk".to_string(), Level::Error, 400), ("Seldom".to_string(), Level::Warning, 0));
+    assert_eq!(open(600), [disk.clone(), seldom.clone()]);
+    assert_eq!(open(630), [disk, seldom.clone()]);
+    assert_eq!(open(631), [seldom]);
+    assert_eq!(open(1_501), []);
 }
 
 #[test]

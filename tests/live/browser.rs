@@ -35,6 +35,11 @@ struct Host {
 
 impl Host {
     fn start() -> Host {
+        Host::to("tsdtype = Local\nfile = store.db")
+    }
+
+    /// With these keys of `[TSDB]`.
+    fn to(tsdb: &str) -> Host {
         let home = TempDir::new().unwrap();
         let inside = |name: &str| home.path().join(name);
         for folder in ["conf", "checks_enabled", "scripts_enabled"] {
@@ -56,7 +61,7 @@ impl Host {
         fs::write(inside("conf/loadbalancer.ini"), haproxy).unwrap();
         let port = free_port();
         let config = format!(
-            "[SelfConfig]\ncheck_period_seconds = 1\nlog_file = {}\n[TSDB]\ntsdtype = Local\nfile = store.db\n\
+            "[SelfConfig]\ncheck_period_seconds = 1\nlog_file = {}\n[TSDB]\n{tsdb}\n\
              [WebServer]\nwebserver = yes\nwebaddress = 127.0.0.1:{port}\n",
             inside("log").display()
         );
@@ -75,6 +80,14 @@ impl Host {
 
     fn kill(&mut self) {
         self.daemon = None;
+    }
+
+    /// Starts the daemon anew, now with an event of memory that is an ERROR.
+    fn run_with_an_error(&mut self) {
+        self.kill();
+        let thresholds = "[Memory Stats]\nhigh: 0.001\nsevere: 0.002\n";
+        fs::write(self.home.path().join("conf/system.ini"), thresholds).unwrap();
+        self.run();
     }
 
     fn address(&self, behind: &str) -> String {
@@ -370,6 +383,24 @@ fn hostile(browser: &Browser, host: &Host) {
     browser.until("document.querySelectorAll('#found .drawn .line[d^=M]').length === 1");
 }
 
+/// Without the local store: what is wrong, the checks and the delivery, and nothing that does not work.
+pub fn storeless() -> Result<(), String> {
+    let browser = Browser::start()?;
+    let mut host = Host::to(&format!("tsdtype = InfluxDB\naddress = http://127.0.0.1:{}\ndatabase = d", free_port()));
+    host.run_with_an_error();
+    browser.screen(390, 900);
+    browser.open(&host.address(""));
+    browser.until("document.querySelector('#verdict').textContent.startsWith('ERROR: InfluxDB takes no points and ')");
+    browser.until("/Memory-Usage/.test(document.querySelector('#troubles').textContent)");
+    let is_hidden = "['#find', '#spans', '#places [data-to=charts]', '#charts .card'] \
+                     .every((choice) => !document.querySelector(choice)?.offsetParent)";
+    assert_eq!(browser.tell(is_hidden), json!(true));
+    browser.until("document.querySelectorAll('#checks li b.ok').length > 3");
+    browser.until("/connection refused/.test(document.querySelector('#delivery').textContent)");
+    assert_eq!(browser.console(), json!([]));
+    Ok(())
+}
+
 /// The daemon is killed and started again: the picture stays, in grey, with its time, and then continues.
 pub fn outage() -> Result<(), String> {
     let browser = Browser::start()?;
@@ -378,15 +409,22 @@ pub fn outage() -> Result<(), String> {
     browser.open_charts(&host.address("#span=900"));
     let line = "document.querySelector('.drawn .line[d^=M]').getAttribute('d')";
     browser.until(&format!("{line}.length > 10"));
+    let end = browser.tell("Math.floor(Date.now() / 1000)").as_i64().unwrap();
     host.kill();
     browser.until("document.querySelector('#verdict').textContent === 'No answer'");
     browser.until("/of \\d\\d:\\d\\d:\\d\\d/.test(document.querySelector('#silence').textContent)");
     browser.until("document.body.classList.contains('silent')");
     let before = browser.tell(line);
     assert!(before.as_str().is_some_and(|path| path.len() > 10), "{before}");
-    host.run();
+    host.run_with_an_error();
     browser.until("document.querySelector('#silence').hidden && !document.body.classList.contains('silent')");
     wait("a line that goes on", PATIENCE, || browser.tell(line) != before);
+    // A range that ends before an event begins has no bar of it.
+    let memory = "[...document.querySelectorAll('.card.drawn')].find(({ textContent }) => textContent.startsWith('Memory in use'))";
+    browser.until(&format!("{memory}?.querySelector('.flag.error') != null"));
+    browser.open_afresh(&host.address(&format!("#from={}&to={end}", end - 60)));
+    browser.until(&format!("{memory} !== undefined"));
+    assert_eq!(browser.tell(&format!("{memory}.querySelector('.flag')?.outerHTML ?? null")), Value::Null);
     Ok(())
 }
 

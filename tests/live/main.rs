@@ -120,6 +120,7 @@ const CASES: &[Case] = &[
     #[cfg(feature = "local")]
     ("the page: drawn, light and dark, narrow, drag, keys, search, hostile names", browser::page),
     #[cfg(feature = "local")]
+    ("the page: another database, which is away", browser::storeless),
     ("the page: the daemon killed, and back", browser::outage),
 ];
 

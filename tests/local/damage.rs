@@ -153,7 +153,6 @@ proptest! {
                 let _ = reader.read(grain, &[1, 2], ALL, |_| ());
             }
             let _ = reader.changes(ALL, 10);
-            let _ = reader.newest_changes(i64::MAX);
         }
         let mut sink = place.sink();
         for tick in 360..380 {

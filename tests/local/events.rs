@@ -36,8 +36,6 @@ fn only_changes_are_stored_and_the_metric_is_unchanged() {
     assert_eq!(changes(&place), expected(&wanted));
     assert_eq!(place.reader().changes(START + 30..=START + 50, 10).unwrap().len(), 1);
     assert_eq!(place.reader().changes(ALL, 2).unwrap().len(), 2);
-    let newest = place.reader().newest_changes(START + 45).unwrap();
-    assert_eq!((newest.len(), newest[0].level, newest[0].time), (1, Warning, START + 40));
 
     let numbers: Vec<(String, i64)> = place
         .points()
@@ -108,7 +106,6 @@ fn a_store_without_events_is_upgraded() {
     drop(sink);
     place.sql().execute_batch("DROP TABLE event").unwrap();
     assert_eq!(changes(&place), []);
-    assert_eq!(place.reader().newest_changes(i64::MAX).unwrap(), []);
     deliver(&mut place.sink(), &[event("Disk", START + 10, Error, "full")]);
     assert_eq!(changes(&place), expected(&[(10, "Disk", Error, "full")]));
 }

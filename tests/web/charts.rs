@@ -161,7 +161,7 @@ fn a_busy_an_empty_and_a_missing_store_work() {
     let asked = format!("/api/points?ids=1&from={START}&to={}&step=10", START + 20);
     assert_eq!(get_json(address, "/api/series"), (200, json!({ "series": [] })));
     assert_eq!(get_json(address, &asked).1["series"], json!([{ "id": 1, "avg": [null, null] }]));
-    assert_eq!(get_json(address, "/api/events").1["open"], json!([]));
+    assert_eq!(get_json(address, "/api/events").1["events"], json!([]));
     let mut sink = place.sink();
     deliver(&mut sink, &[int("m", START, 1)]);
     // In the middle of a batch.
@@ -182,7 +182,7 @@ fn a_busy_an_empty_and_a_missing_store_work() {
 }
 
 #[test]
-fn events_are_returned_and_recently_judged_ones_are_open() {
+fn changes_of_events_are_returned() {
     let place = Place::new();
     let mut sink = place.sink();
     let now = now();
@@ -193,10 +193,6 @@ fn events_are_returned_and_recently_judged_ones_are_open() {
         batch.push(event("Disk", at, if ago <= 200 { Level::Error } else { Level::Warning }, &format!("<b>{ago}</b>")));
         if ago > 400 {
             batch.push(event("Unmounted", at, Level::Error, "full"));
-        }
-        // A check with its own period.
-        if ago % 300 == 0 {
-            batch.push(event("Slow", at, Level::Warning, "slow"));
         }
         deliver(&mut sink, &batch);
     }
@@ -213,9 +209,8 @@ fn events_are_returned_and_recently_judged_ones_are_open() {
     };
     let row = |what: &str, message: &str, ago: i64| (what.to_string(), message.to_string(), ago);
     assert_eq!(brief(&told["events"]), [row("Disk ERROR", "<b>200</b>", 200), row("Load OK", "300 s ago", 300)]);
-    assert_eq!(brief(&told["open"]), [row("Disk ERROR", "<b>200</b>", 200), row("Slow WARNING", "slow", 600)]);
     let (_, told) = get_json(address, "/api/events");
-    assert_eq!(told["events"].as_array().unwrap().len(), 6, "{told}");
+    assert_eq!(told["events"].as_array().unwrap().len(), 5, "{told}");
 }
 
 #[test]

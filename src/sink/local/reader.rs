@@ -3,7 +3,7 @@
 use super::schema::{self, MINUTES, QUARTERS, Rollup, Tables};
 use crate::model::error::{Error, Result};
 use crate::model::point::{Level, Value};
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Params, Row};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row};
 use std::fs;
 use std::ops::RangeInclusive;
 use std::os::unix::ffi::OsStrExt;
@@ -104,20 +104,11 @@ impl Reader {
 
     /// All series, by name and tags.
     pub fn series(&self) -> Result<Vec<Series>> {
-        self.listed("", [])
-    }
-
-    /// The series of one metric.
-    pub fn series_of(&self, name: &str) -> Result<Vec<Series>> {
-        self.listed("WHERE name = ?1", [name])
-    }
-
-    fn listed(&self, which: &str, parameters: impl Params) -> Result<Vec<Series>> {
         let read = || {
-            let mut rows = self.db.prepare(&format!(
-                "SELECT id, name, host, type, kind, tags FROM series {which} ORDER BY name, host, tags, type, kind"
-            ))?;
-            let rows = rows.query_map(parameters, |row| {
+            let mut rows = self
+                .db
+                .prepare("SELECT id, name, host, type, kind, tags FROM series ORDER BY name, host, tags, type, kind")?;
+            let rows = rows.query_map([], |row| {
                 Ok(Series {
                     id: row.get(0)?,
                     name: row.get(1)?,
@@ -222,18 +213,6 @@ impl Reader {
             )?;
             let most = i64::try_from(most).unwrap_or(i64::MAX);
             rows.query_map([*span.start(), *span.end(), most], change)?.collect::<rusqlite::Result<_>>()
-        };
-        read().map_err(|error| read_error(&self.path, &error))
-    }
-
-    /// The newest change of each event up to `until`.
-    pub fn newest_changes(&self, until: i64) -> Result<Vec<Change>> {
-        if !self.tables.has_events {
-            return Ok(Vec::new());
-        }
-        let read = || {
-            let newest = "SELECT max(time), name, level, message FROM event WHERE time <= ?1 GROUP BY name";
-            self.db.prepare(newest)?.query_map([until], change)?.collect::<rusqlite::Result<_>>()
         };
         read().map_err(|error| read_error(&self.path, &error))
     }

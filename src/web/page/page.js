@@ -4,7 +4,7 @@
 
 // ---- State ----
 
-const SPANS = [["15 min", 900], ["1 h", 3600], ["6 h", 21600], ["24 h", 86400], ["7 days", 604800]];
+const YOUNG = 900; // a store younger than this is shown with this span
 const [SHORTEST, LONGEST] = [30, 40 * 86400]; // limits of a range in seconds
 const HUGE = 1e300; // largest number that is drawn to scale
 const COLUMNS = 360; // columns per chart
@@ -15,7 +15,7 @@ const OTHERS = 200; // most charts of metrics that belong to no check
 
 const state = {
   status: null, // the newest /api/status
-  events: { events: [], open: [] },
+  events: [], // changes of level of health events in the range
   series: [],
   newest: new Map(), // newest number by series id, for the tiles
   span: 3600, // length of the range in seconds, up to now
@@ -56,13 +56,13 @@ async function ask(path) {
 async function askStatus() {
   state.status = await ask("/api/status");
   const { store, started, host, charts } = state.status;
-  const isYoung = hasStore() && !(store?.oldest < now() - SPANS[0][1]);
+  const isYoung = hasStore() && !(store?.oldest < now() - YOUNG);
   if (!state.known && !location.hash && isYoung) {
-    history.replaceState(null, "", address({ span: SPANS[0][1] }));
+    history.replaceState(null, "", address({ span: YOUNG }));
     readAddress();
   }
   const begin = state.zoom?.[0] ?? now() - state.span;
-  if (hasStore()) state.events = await ask(`/api/events?span=${clamp(Math.ceil(now() - begin), SHORTEST, LONGEST)}`);
+  if (hasStore()) state.events = (await ask(`/api/events?span=${clamp(Math.ceil(now() - begin), SHORTEST, LONGEST)}`)).events;
   const known = JSON.stringify([store?.series, started, host, charts]);
   if (known !== state.known) {
     state.series = hasStore() ? (await ask("/api/series")).series : [];
@@ -103,7 +103,7 @@ async function askColumns(view, ids, from) {
   const width = view.step ? `step=${view.step}` : `points=${COLUMNS}`;
   const answer = await ask(`/api/points?ids=${ids}&from=${from}&to=${view.to}&${width}`);
   if (state.view !== view) return;
-  keep(view, answer, ids);
+  keep(view, answer);
   for (const card of cards.filter((each) => each.ids.some((id) => ids.includes(id)))) {
     if (from === view.from) card.chosen = null;
     draw(card);
@@ -117,23 +117,13 @@ function moveView(view) {
 }
 
 // Stores an answer in the columns of the view; NaN means no value.
-function keep(view, answer, ids) {
-  const { from, step } = answer;
+function keep(view, { from, step, series }) {
   if (!view.step) Object.assign(view, { step, begin: from, count: Math.ceil((view.to - from) / step) + 1 });
-  const place = (time) => Math.round((time - view.begin) / view.step);
-  for (const id of ids) {
+  const place = (time) => Math.round((time - view.begin) / step);
+  for (const { id, avg, min = avg, max = avg } of series) {
     const old = state.data.get(id);
-    const moved = (values) => Float64Array.from({ length: view.count }, (_, i) => values?.[i - place(old.begin)] ?? NaN);
-    const [avg, min, max] = [old?.avg, old?.min, old?.max].map(moved);
-    state.data.set(id, { begin: view.begin, to: view.to, avg, min, max });
-  }
-  for (const { id, avg, min = avg, max = avg } of answer.series) {
-    const kept = state.data.get(id);
-    avg.forEach((value, i) => {
-      kept.avg[place(from) + i] = value ?? NaN;
-      kept.min[place(from) + i] = min[i] ?? NaN;
-      kept.max[place(from) + i] = max[i] ?? NaN;
-    });
+    const merge = (fresh, known) => Float64Array.from({ length: view.count }, (_, i) => fresh[i - place(from)] ?? known?.[i - place(old.begin)] ?? NaN);
+    state.data.set(id, { begin: view.begin, to: view.to, avg: merge(avg, old?.avg), min: merge(min, old?.min), max: merge(max, old?.max) });
   }
 }
 
@@ -141,23 +131,30 @@ function keep(view, answer, ids) {
 
 const BINARY = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
 const DECIMAL = ["", "k", "M", "G", "T", "P", "E"];
-const SECONDS = new Map([["ns", 1e-9], ["us", 1e-6], ["µs", 1e-6], ["ms", 1e-3], ["s", 1]]);
-const SHORT = new Map([["bytes", "B"], ["bytes/s", "B/s"], ["%", "%"], ["1/s", "/s"]]);
-const isBytes = (unit) => /^(bytes|KiB)(\/s)?$/.test(unit);
-// A unit that is too long to repeat after each number, so it is shown once beside the title; otherwise empty.
-const longUnit = ({ unit, title }) => (SHORT.has(unit) || SECONDS.has(unit) || isBytes(unit) || title.toLowerCase().includes(unit) ? "" : unit);
+// Factor and short name of units that are written after each number, also per second. Other units are beside the title.
+const UNITS = {
+  "%": [1, "%"], 1: [1, ""], bytes: [1, "B"], KiB: [1024, "B"], MiB: [1024 ** 2, "B"],
+  ns: [1e-9, "s"], us: [1e-6, "s"], ms: [1e-3, "s"], s: [1, "s"],
+};
+const measure = (unit) => UNITS[unit.replace(/\/s$/, "")];
+const isBytes = (unit) => measure(unit)?.[1] === "B";
+const longUnit = ({ unit, title }) => (measure(unit) || title.toLowerCase().includes(unit) ? "" : unit);
 
 function show(value, unit, places = 3) {
   if (!Number.isFinite(value)) return "–";
-  if (SECONDS.has(unit)) return duration(value * SECONDS.get(unit), places);
   if (unit === "unix s") return dateOf(value);
-  if (unit.startsWith("KiB")) return show(value * 1024, unit.replace("KiB", "bytes"), places);
-  const [size, names] = isBytes(unit) ? [1024, BINARY] : [1000, DECIMAL];
+  const [factor, name] = measure(unit) ?? [1];
+  const text = name === "s" ? duration(value * factor, places) : scaled(value * factor, name ?? "", places);
+  return text + (name !== undefined && unit.endsWith("/s") ? "/s" : "");
+}
+
+function scaled(value, name, places) {
+  const [size, prefixes] = name === "B" ? [1024, BINARY] : [1000, DECIMAL];
   let power = 0;
-  if (isBytes(unit) || Math.abs(value) >= 10000) {
-    for (; Math.abs(value) >= 999.5 && power < names.length - 1; power++) value /= size;
+  if (name === "B" || Math.abs(value) >= 10000) {
+    for (; Math.abs(value) >= 999.5 && power < prefixes.length - 1; power++) value /= size;
   }
-  return `${digits(value, places)} ${names[power]}${SHORT.get(unit) ?? (unit.startsWith("%") ? "%" : "")}`.trim();
+  return `${digits(value, places)} ${prefixes[power]}${name}`.trim();
 }
 
 const digits = (value, places) => String(Number(value.toPrecision(Math.max(places, Math.trunc(Math.abs(value)).toString().length))));
@@ -183,16 +180,6 @@ const secondOf = timeFormat({ ...MINUTE, second: "2-digit" });
 const dayOf = timeFormat({ weekday: "short", day: "numeric" });
 const dateOf = timeFormat({ ...MINUTE, second: "2-digit", day: "numeric", month: "short" });
 const momentOf = (time) => (dayOf(time) === dayOf(now()) && now() - time < 86400 ? secondOf(time) : dateOf(time));
-
-// The offset, such as GMT+2, of a zone's name or of UTC+2.
-function offsetOf(timeZone) {
-  try {
-    const format = new Intl.DateTimeFormat("en-GB", { timeZone, timeZoneName: "shortOffset" });
-    return format.formatToParts().find((part) => part.type === "timeZoneName").value;
-  } catch {
-    return timeZone.replace("UTC", "GMT");
-  }
-}
 
 // ---- Scales ----
 
@@ -245,14 +232,9 @@ function groupsOf(chart) {
   const all = sides.flatMap((names, below) => names.flatMap((name) => byName.get(name)).map((series) => ({ ...series, side: below ? -1 : 1 })));
   const own = all.filter((series) => belongs(chart, series));
   const told = own.filter(({ tags }) => tags[chart.each]); // others are sums of these, or of another kind
-  const lines = new Map();
-  for (const series of told.length ? told : own) {
-    const { side, name, tags } = series;
-    const key = JSON.stringify([side, name, chart.sum ? tags[chart.each] : tags]);
-    if (!lines.has(key)) lines.set(key, { side, name, tags, series: [] });
-    lines.get(key).series.push(series);
-  }
-  return group(chart, [...lines.values()], shortNames(sides.flat()));
+  const keyOf = ({ side, name, tags }) => JSON.stringify([side, name, chart.sum ? tags[chart.each] : tags]);
+  const lines = [...Map.groupBy(told.length ? told : own, keyOf).values()].map((series) => ({ ...series[0], series }));
+  return group(chart, lines, shortNames(sides.flat()));
 }
 
 function belongs(chart, { id, tags }) {
@@ -293,16 +275,17 @@ function shortNames(names) {
   return new Map(names.map((name, place) => [name, words[place].join(" ")]));
 }
 
+const placesOf = (values) => [...values.keys()].filter((i) => isNumber(values[i])); // the columns with a value
+
 // The numbers of a series as they are drawn: for a counter its change per second, with no value after a reset.
 function numbersOf({ id, kind }) {
   const numbers = state.data.get(id);
   if (kind !== "counter") return numbers;
-  let last = -1;
-  const rates = numbers.max.map((value, i) => {
-    if (!isNumber(value)) return NaN;
-    const rate = (value - numbers.max[last]) / ((i - last) * state.view.step);
-    last = i;
-    return rate >= 0 ? rate : NaN;
+  const rates = numbers.max.map(() => NaN);
+  placesOf(numbers.max).forEach((i, nth, places) => {
+    const last = places[nth - 1];
+    const rate = (numbers.max[i] - numbers.max[last]) / ((i - last) * state.view.step);
+    if (rate >= 0) rates[i] = rate;
   });
   return { avg: rates, min: rates, max: rates };
 }
@@ -324,36 +307,25 @@ function addUp(all) {
 
 // How many columns apart two values may be and still be joined: a check with a long period leaves columns empty.
 function reachOf(values, chart) {
-  let [least, last] = [Infinity, -Infinity];
-  values.forEach((value, i) => {
-    if (!isNumber(value)) return;
-    least = Math.min(least, i - last);
-    last = i;
-  });
+  const least = Math.min(...placesOf(values).map((i, nth, places) => i - (places[nth - 1] ?? -Infinity)));
   const period = state.status.checks.find((check) => check.name === chart.check)?.period ?? 0;
   return 1.5 * Math.max(least, Math.ceil(period / state.view.step));
 }
 
-// The indices of columns with a value, split at gaps.
+// The columns with a value, split at gaps.
 function stretches(values, reach) {
   const all = [];
-  let last = -Infinity;
-  values.forEach((value, i) => {
-    if (!isNumber(value)) return;
-    if (!all.length || i - last > reach) all.push([]);
-    all.at(-1).push(i);
-    last = i;
-  });
+  for (const place of placesOf(values)) {
+    if (!(place - all.at(-1)?.at(-1) <= reach)) all.push([]);
+    all.at(-1).push(place);
+  }
   return all;
 }
 
 const rangeOf = ({ min, max }) => [Math.min(...min.filter(isNumber)), Math.max(...max.filter(isNumber))];
 
 // The value in a column, or the last one before it that is still near enough.
-function valueAt(line, place) {
-  for (let i = place; i >= 0 && place - i < line.reach; i--) if (isNumber(line.avg[i])) return line.avg[i];
-  return NaN;
-}
+const valueAt = ({ avg, reach }, place) => avg.findLast((value, i) => i <= place && place - i < reach && isNumber(value)) ?? NaN;
 
 // ---- Drawing ----
 
@@ -416,28 +388,27 @@ function drawAll(card) {
   const { chart, figure, legend, svg } = card;
   const groups = choose(card);
   figure.hidden = card.isEmpty = !groups.length;
-  legend.hidden = groups.length === 1;
+  
   legend.classList.toggle("long", groups.length > 4);
   const { width, height } = card.size;
   if (card.isEmpty || !width) return;
   figure.classList.add("drawn");
   const lines = groups.flatMap((each, color) => each.lines.map((line) => ({ ...line, label: each.label, color, reach: reachOf(line.avg, chart) })));
+  legend.hidden = lines.length === 1;
   const total = chart.stacked && { ...lines[0], label: "", ...addUp(lines) };
   if (total && chart.full) total.max = total.max.map((value) => Math.min(value, chart.full));
   const all = (total ? [total] : lines).flatMap((line) => rangeOf(line).map((value) => value * line.side));
   const scale = valueScale(chart, ...[Math.min(...all), Math.max(...all)].map((value) => clamp(value, -HUGE, HUGE)));
   const places = 1 + Math.max(2, Math.ceil(Math.log10(Math.max(scale.high, -scale.low) / scale.step)));
   const levels = Array.from({ length: Math.round((scale.high - scale.low) / scale.step) + 1 }, (_, i) => scale.low + i * scale.step);
-  const kind = (value) => (Math.abs(value) < scale.step / 2 ? "axis" : "level");
-  const labels = levels.map((value) => [value, show(chart.below ? Math.abs(value) : value, chart.unit, places), kind(value)]);
+  const labels = levels.map((value) => [value, show(chart.below ? Math.abs(value) : value, chart.unit, places)]);
   const box = { left: 8 + 6.3 * Math.max(...labels.map(([, text]) => text.length)), right: width - 6, top: 9, bottom: height - 17 };
   const view = { ...state.view };
   const x = (time) => round(box.left + clamp((time - view.from) / (view.to - view.from), 0, 1) * (box.right - box.left));
   const y = (value) => round(box.bottom - ((value - scale.low) / (scale.high - scale.low)) * (box.bottom - box.top));
   card.picture = { groups, lines, total, view, box, x, y };
   const shapes = total ? stack(card) : lines.flatMap((line) => curve(card, line));
-  const flags = flagsOf(chart).map((flag) => bar(card.picture, flag));
-  fill(svg, [...[gaps(card), grid(card, labels), shapes, flags].map((layer) => ["g", {}, layer]), ["g"]]);
+  fill(svg, [...[gaps(card), grid(card, labels), shapes, flags(card)].map((layer) => ["g", {}, layer]), ["g"]]);
   drawCursor(card);
   const told = lines.map((line) => `${line.label} ${show(newest(line), chart.unit)}, at most ${show(rangeOf(line)[1], chart.unit)}`);
   set(svg, { "aria-label": `${chart.title}, ${minuteOf(view.from)} to ${minuteOf(view.to)}: ${told.join("; ")}` });
@@ -452,106 +423,93 @@ const points = ({ view, x, y }, values, side, places) => places.map((i) => `${x(
 // h0 adds a line of length zero, whose round cap shows a single column as a dot.
 const linePath = (picture, line, values) => stretches(values, line.reach).map((places) => `M${points(picture, values, line.side, places)}h0`).join("");
 
-function areaPath(picture, line, upper, lower) {
-  const area = (places) => `M${points(picture, upper, line.side, places)}L${points(picture, lower, line.side, places.toReversed())}Z`;
-  return stretches(upper, line.reach).map(area).join("");
-}
+const areaPath = (picture, { reach, side }, upper, lower) =>
+  stretches(upper, reach).map((places) => `M${points(picture, upper, side, places)}L${points(picture, lower, side, places.toReversed())}Z`).join("");
 
-function path(card, kind, { color }, d) {
-  const isDim = card.loud >= 0 && card.loud !== color;
-  return ["path", { class: `${kind} c${color}${isDim ? " dim" : ""}`, d }];
-}
+const path = ({ loud }, kind, color, d) => ["path", { class: `${kind} c${color}${loud >= 0 && loud !== color ? " dim" : ""}`, d }];
+
+// A rectangle between two times; by default as high as the chart.
+const block = ({ x, box }, kind, from, to, y = box.top, height = box.bottom - box.top) => ["rect", { class: kind, x: x(from), width: Math.max(2, x(to) - x(from)), y, height }];
 
 // A line with its extremes: as a band if it is the only line on its side of the axis, otherwise its maxima as a thin line.
 function curve(card, line) {
   const { picture } = card;
-  const shapes = [path(card, "line", line, linePath(picture, line, line.avg))];
-  if (!line.avg.some((value, i) => line.max[i] > value || line.min[i] < value)) return shapes;
-  const isAlone = picture.lines.every((other) => other === line || other.side !== line.side);
-  shapes.unshift(isAlone ? path(card, "band", line, areaPath(picture, line, line.max, line.min)) : path(card, "peak", line, linePath(picture, line, line.max)));
-  return shapes;
+  const { avg, min, max, color, side } = line;
+  const shapes = [path(card, "line", color, linePath(picture, line, avg))];
+  if (!avg.some((value, i) => max[i] > value || min[i] < value)) return shapes;
+  const isAlone = picture.lines.filter((other) => other.side === side).length === 1;
+  return [isAlone ? path(card, "band", color, areaPath(picture, line, max, min)) : path(card, "peak", color, linePath(picture, line, max)), ...shapes];
 }
 
 // Stacked lines, and the maxima of their sum as a line.
 function stack(card) {
   const { picture } = card;
-  const { total } = picture;
+  const { lines, total } = picture;
   let lower = total.avg.map(() => 0);
-  const shapes = picture.lines.map((line) => {
+  const shapes = lines.map((line) => {
     const upper = total.avg.map((sum, i) => (isNumber(sum) ? lower[i] + (line.avg[i] || 0) : NaN));
-    const shape = path(card, "layer", line, areaPath(picture, { ...total, side: 1 }, upper, lower));
+    const shape = path(card, "layer", line.color, areaPath(picture, { ...total, side: 1 }, upper, lower));
     lower = upper;
     return shape;
   });
   const rises = total.max.some((value, i) => value > total.avg[i] * 1.001);
-  return rises ? [...shapes, path(card, "top", total, linePath(picture, total, total.max))] : shapes;
+  return rises ? [...shapes, path(card, "top", 0, linePath(picture, total, total.max))] : shapes;
 }
 
 // Rectangles where none of the chart's lines has values.
-function gaps({ chart, picture: { lines, view, box, x } }) {
+function gaps({ chart, picture }) {
+  const { lines, view } = picture;
   const isThere = lines[0].avg.map((_, i) => (lines.some((line) => isNumber(line.avg[i])) ? 1 : NaN));
   const reach = reachOf(isThere, chart);
-  const there = stretches(isThere, reach).flatMap((places) => [middle(view, places[0]), middle(view, places.at(-1))]);
-  // The values of the newest columns may not have been stored yet.
-  const edges = [Math.max(view.from, state.status.store?.oldest ?? 0), ...there, Math.max(view.to - 2 * view.step, there.at(-1))];
-  const shapes = [];
-  for (let i = 0; i < edges.length; i += 2) {
-    const [from, to] = [edges[i], edges[i + 1]];
-    if (to - from > reach * view.step) shapes.push(["rect", { class: "gap", x: x(from), width: x(to) - x(from), y: box.top, height: box.bottom - box.top }]);
-  }
-  return shapes;
+  const there = stretches(isThere, reach).map((places) => [middle(view, places[0]), middle(view, places.at(-1))]);
+  const begins = [Math.max(view.from, state.status.store?.oldest ?? 0), ...there.map(([, last]) => last)];
+  const ends = [...there.map(([first]) => first), view.to - 2 * view.step]; // the values of the newest columns may not have been stored yet
+  return begins.flatMap((from, i) => (ends[i] - from > reach * view.step ? [block(picture, "gap", from, ends[i])] : []));
 }
 
-function grid({ chart, picture: { view, box, x, y, lines } }, labels) {
-  const shapes = [];
-  const line = (kind, x1, x2, y1, y2) => shapes.push(["line", { class: kind, x1, x2, y1, y2 }]);
-  const text = (anchor, atX, atY, words) => shapes.push(["text", { "text-anchor": anchor, x: atX, y: atY }, words]);
-  for (const [value, words, kind] of labels) {
-    line(kind, box.left, box.right, y(value), y(value));
-    text("end", box.left - 5, y(value) + 4, words);
-  }
-  for (const [time, words] of timeTicks(view, (box.right - box.left) / 62)) {
-    const at = x(time);
-    line("tick", at, at, box.bottom, box.bottom + 4);
-    if (at > box.left + 12 && at < box.right - 14) text("middle", at, box.bottom + 15, words);
-  }
+function grid({ chart, picture: { view, box, x, y } }, labels) {
+  const text = (anchor, atX, atY, words) => ["text", { "text-anchor": anchor, x: atX, y: atY }, words];
+  const across = (kind, values) => ["path", { class: kind, d: values.map((value) => `M${box.left} ${y(value)}H${box.right}`).join("") }];
+  const [all, ticks] = [labels.map(([value]) => value), timeTicks(view, (box.right - box.left) / 62)];
+  const isInside = ([time]) => x(time) > box.left + 12 && x(time) < box.right - 14;
+  const shapes = [
+    across("level", all),
+    across("axis", all.filter((value) => Math.abs(value) < (all[1] - all[0]) / 2)),
+    ["path", { class: "level", d: ticks.map(([time]) => `M${x(time)} ${box.bottom}v4`).join("") }],
+    ...labels.map(([value, words]) => text("end", box.left - 5, y(value) + 4, words)),
+    ...ticks.filter(isInside).map(([time, words]) => text("middle", x(time), box.bottom + 15, words)),
+  ];
   if (!chart.below) return shapes;
   const names = shortNames([...chart.metrics, ...chart.below]);
-  const half = (all) => all.map((name) => names.get(name)).join(", ");
-  text("start", box.left + 6, box.top + 11, `▲ ${half(chart.metrics)}`);
-  text("start", box.left + 6, box.bottom - 5, `▼ ${half(chart.below)}`);
-  return shapes;
+  const half = (sign, own) => `${sign} ${own.map((name) => names.get(name)).join(", ")}`;
+  return [...shapes, text("start", box.left + 6, box.top + 11, half("▲", chart.metrics)), text("start", box.left + 6, box.bottom - 5, half("▼", chart.below))];
 }
 
 const isOf = (chart) => ({ event }) => chart.events?.some((pattern) => isLike(pattern, event));
 
-// The periods in which an event of a chart was not OK.
-function flagsOf(chart) {
-  const flags = [];
-  const begun = new Map();
-  const { events, open } = state.events;
-  for (const { event, level, time } of [...events, ...open].filter(isOf(chart)).sort((a, b) => a.time - b.time)) {
-    const before = begun.get(event);
-    if (before) before.to = Math.max(time, before.from);
-    begun.set(event, { level, from: time, to: open.some((each) => each.event === event) ? Infinity : time });
-    if (level !== "OK") flags.push(begun.get(event));
+// Bars for the periods in which an event of the chart was not OK.
+function flags({ chart, picture }) {
+  const shapes = [];
+  const open = state.status.events.map((event) => ({ ...event, time: event.since, isOpen: true }));
+  const changes = [...state.events, ...open].filter(isOf(chart)).sort((a, b) => a.time - b.time);
+  for (const own of Map.groupBy(changes, ({ event }) => event).values()) {
+    own.forEach(({ level, time, isOpen }, i) => {
+      const end = own[i + 1]?.time ?? (isOpen ? Infinity : time);
+      const isInView = time <= picture.view.to && end >= picture.view.from;
+      if (level !== "OK" && isInView) shapes.push(block(picture, `flag ${level.toLowerCase()}`, time, end, 1, 4));
+    });
   }
-  return flags;
-}
-
-function bar({ x }, { level, from, to }) {
-  return ["rect", { class: `flag ${level.toLowerCase()}`, x: x(from), y: 1, height: 4, width: Math.max(2, x(to) - x(from)) }];
+  return shapes;
 }
 
 // ---- Cards ----
 
-const owners = new WeakMap(); // card by DOM node
 const sight = new IntersectionObserver((seen) => {
-  for (const { target, isIntersecting } of seen) owners.get(target).isNear = isIntersecting;
+  for (const { target, isIntersecting } of seen) target.card.isNear = isIntersecting;
   refresh();
 }, { rootMargin: "200px" });
 const sizes = new ResizeObserver((seen) => {
-  for (const { target, contentRect } of seen) draw(Object.assign(owners.get(target), { size: contentRect }));
+  for (const { target, contentRect } of seen) draw(Object.assign(target.card, { size: contentRect }));
 });
 
 function makeCard(chart) {
@@ -564,7 +522,7 @@ function makeCard(chart) {
   ]);
   const [caption, plot, legend] = figure.children;
   const card = { chart, figure, plot, legend, svg: plot.firstChild, said: caption.lastChild, loud: -1, isNear: Boolean(chart.first && !state.find), size: { width: 0, height: 0 } };
-  for (const node of [figure, plot]) owners.set(node, card);
+  figure.card = plot.card = card; // for events
   sight.observe(figure);
   sizes.observe(plot);
   followPointer(card);
@@ -580,8 +538,7 @@ function arrange() {
   const charts = hasStore() ? status.charts : [];
   tiles = charts.filter((chart) => chart.tile).map((chart) => ({ chart, groups: groupsOf(chart) }));
   const shown = charts.filter((chart) => chart.tile !== "uptime");
-  const sections = new Map([["Overview", shown.filter((chart) => chart.first)]]);
-  for (const chart of shown.filter((each) => !each.first)) sections.set(chart.check, [...(sections.get(chart.check) ?? []), chart]);
+  const sections = Map.groupBy(shown, (chart) => (chart.first ? "Overview" : chart.check));
   const others = unclaimed(charts);
   const more = others.length > OTHERS ? `: the first ${OTHERS} of ${others.length}; the search finds the rest` : "";
   sections.set(`Scripts, modules and others${more}`, others.slice(0, OTHERS));
@@ -590,7 +547,8 @@ function arrange() {
   fill(byId("charts"), [...sections].map(() => ["section"]));
   [...sections].forEach(([title, all], i) => place(byId("charts").children[i], title, all, old));
   const found = state.find ? search(state.find) : [];
-  place(byId("found"), foundTitle(found), found.slice(0, FOUND), old);
+  const few = found.length > FOUND ? `, the first ${FOUND} are shown` : "";
+  place(byId("found"), `Metrics with “${state.find}” in name or tags: ${found.length}${few}`, found.slice(0, FOUND), old);
   byId("found").hidden = !(byId("charts").hidden = Boolean(state.find));
   for (const { figure, plot } of old.values()) [sight.unobserve(figure), sizes.unobserve(plot)];
 }
@@ -670,28 +628,24 @@ function drawCursor({ picture, chart, svg, legend, said, others }) {
   const isIn = state.cursor !== null && state.cursor >= view.from && state.cursor <= view.to;
   const column = isIn ? Math.floor((state.cursor - view.begin) / view.step) : -1;
   const shapes = [];
-  if (state.marked) {
-    const [from, to] = state.marked.map(x);
-    shapes.push(["rect", { class: "marked", x: from, width: to - from, y: box.top, height: box.bottom - box.top }]);
-  }
-  const at = x(middle(view, column));
-  if (isIn) shapes.push(["line", { class: "cursor", x1: at, x2: at, y1: box.top, y2: box.bottom }]);
+  if (state.marked) shapes.push(block(picture, "marked", ...state.marked));
+  if (isIn) shapes.push(["path", { class: "cursor", d: `M${x(middle(view, column))} ${box.top}V${box.bottom}` }]);
   fill(svg.lastElementChild, shapes);
-  const values = (own) => own.map((line) => show(isIn ? valueAt(line, column) : newest(line), chart.unit)).join(" / ");
-  const entries = groups.map(({ label }, color) => ["button", { type: "button", title: label }, [
+  const value = (line) => show(isIn ? valueAt(line, column) : newest(line), chart.unit);
+  fill(legend, groups.map(({ label }, color) => ["button", { title: label }, [
     ["i", { class: `c${color}` }],
     ["span", {}, label],
-    ["b", {}, values(lines.filter((line) => line.color === color))],
-  ]]);
-  fill(legend, entries);
-  // The lines with values in the caption: the total or a single group; otherwise the line under the pointer.
-  const alone = total ? [total] : groups.length === 1 ? lines : [];
-  const own = isIn && alone.length !== 1 && state.pointed?.picture === picture && state.height ? [nearest(picture, column)] : alone;
-  const time = isIn ? [momentOf(view.begin + column * view.step)] : [];
-  const [low, high] = own.length === 1 ? [own[0].min, own[0].max].map((all) => show(all[column], chart.unit)) : [];
-  const range = isIn && low !== high ? ` (${low} to ${high})` : "";
-  const told = own.slice(0, 1).map((line) => `${line.label} ${values(own)}${range}`);
-  said.textContent = [...time, ...told].join(" · ") || (others ? `the ${LINES} largest of ${LINES + others}` : "");
+    ["b", {}, lines.filter((line) => line.color === color).map(value).join(" / ")],
+  ]]));
+  // The caption has the time, and the total, the only line or the one under the pointer.
+  const isPointed = isIn && state.pointed?.picture === picture && state.height;
+  const line = total || (lines.length === 1 ? lines[0] : isPointed && nearest(picture, column));
+  const words = isIn ? [momentOf(view.begin + column * view.step)] : [];
+  if (line) {
+    const [low, high] = [line.min, line.max].map((all) => show(all[column], chart.unit));
+    words.push(`${line.label} ${value(line)}${isIn && low !== high ? ` (${low} to ${high})` : ""}`);
+  }
+  said.textContent = words.join(" · ") || (others ? `the ${LINES} largest of ${LINES + others}` : "");
 }
 
 function nearest({ lines, y }, column) {
@@ -711,65 +665,59 @@ function stepCursor(card, columns) {
 
 // ---- Lists ----
 
-const STATES = { fault: "warning", late: "warning", off: "warning", waiting: "quiet", ok: "good" }; // worst first
-const isTroubled = (check) => STATES[check.state] === "warning";
-const levelClass = (level) => (level === "OK" ? "good" : level.toLowerCase());
+const isTroubled = ({ state: word }) => word !== "ok" && word !== "waiting";
+const bare = (message) => message.replace(/^(recovered: )?(OK|WARNING|ERROR): /, "");
+const bold = (text, kind) => ["b", { class: kind.toLowerCase() }, text];
+const plain = (text) => ["span", {}, text];
+const fillRows = (list, rows) => fill(list, rows.map((cells) => ["li", {}, cells]));
 
-const bare = (level, message) => message.replace(`${level}: `, "");
+// Current problems, worst first: their level, what it is, and why.
+function troubles({ events, sink, checks }) {
+  const all = sink.up ? [] : [["ERROR", `${sink.type} takes no points`, sink.why ?? ""]];
+  for (const { event, level, message } of events) all.push([level, event, bare(message)]);
+  for (const { name, state: word, why } of checks.filter(isTroubled)) all.push(["WARNING", `${name} (${word})`, why ?? ""]);
+  return all.sort(([a], [b]) => (b === "ERROR") - (a === "ERROR"));
+}
 
-// Current problems, worst first.
-function troubles() {
-  const { sink, checks } = state.status;
-  const all = state.events.open.map(({ event, level, message }) => ({ level, what: event, why: bare(level, message) }));
-  if (!sink.up) all.push({ level: "ERROR", what: `${sink.type} takes no points`, why: sink.why ?? "" });
-  for (const { name, state: word, why } of checks.filter(isTroubled)) all.push({ level: "WARNING", what: `${name} (${word})`, why: why ?? "" });
-  return all.sort((a, b) => (b.level === "ERROR") - (a.level === "ERROR"));
+// What the header says, with its level.
+function verdictOf({ checks }, [worst, ...others]) {
+  if (state.failure) return ["No answer", "error"];
+  if (worst) return [`${worst[0]}: ${worst[1]}${others.length ? ` and ${others.length} more` : ""}`, worst[0].toLowerCase()];
+  return checks.length ? ["All well", "ok"] : ["Nothing is switched on", "quiet"];
 }
 
 function showStatus() {
   const { status, failure, zoom } = state;
-  document.body.classList.toggle("silent", Boolean(failure));
-  byId("silence").hidden = !failure;
-  tell("silence", `${failure} What is shown is of ${state.answered ? momentOf(state.answered) : "no time yet"}. The page goes on asking.`);
+  byId("silence").hidden = !document.body.classList.toggle("silent", Boolean(failure));
+  tell("silence", `${failure} ${state.answered ? `What is shown is of ${momentOf(state.answered)}. ` : ""}The page goes on asking.`);
   set(byId("live"), { "aria-pressed": isLive() });
   tell("live", isLive() ? "Live" : zoom ? "To now" : "Paused");
   if (!status) return;
-  byId("lists").hidden = false;
-  const open = troubles();
-  const [level, word] = failure ? ["ERROR", "No answer"] : open.length ? [open[0].level, `${open[0].level}: ${open[0].what}`] : status.checks.length ? ["OK", "All well"] : ["quiet", "Nothing is switched on"];
-  const verdict = word + (!failure && open.length > 1 ? ` and ${open.length - 1} more` : "");
-  set(byId("verdict"), { class: levelClass(level), title: verdict });
-  tell("verdict", verdict);
+  document.body.classList.toggle("storeless", !hasStore());
+  const open = troubles(status);
+  const [title, kind] = verdictOf(status, open);
+  set(byId("verdict"), { class: kind, title });
+  tell("verdict", title);
   tell("host", status.host);
-  document.title = `${verdict} · ${status.host}`;
-  set(byId("troubles"), { class: levelClass(level) });
-  fill(byId("troubles"), open.slice(0, 5).map((each) => ["li", {}, [["b", { class: levelClass(each.level) }, `${each.level} ${each.what} `], ["span", {}, each.why]]]));
+  document.title = `${title} · ${status.host}`;
+  set(byId("troubles"), { class: `note box ${kind}` });
+  fillRows(byId("troubles"), open.slice(0, 5).map(([level, what, why]) => [bold(`${level} ${what} `, level), plain(why)]));
   byId("note").hidden = !tell("note", note(status));
-  showTiles();
-  showEvents();
-  showChecks();
-  showDelivery();
-  const [own, other] = [offsetOf(undefined), offsetOf(status.zone)];
-  tell("foot", `PuyPuy ${status.version}. Times are in the zone of this browser, ${own}${own === other ? "" : `; the host has ${other}`}.`);
+  showTiles(status);
+  showLists(status);
+  const own = new Intl.DateTimeFormat().resolvedOptions().timeZone;
+  const host = status.zone.replace("Etc/", "");
+  tell("foot", `PuyPuy ${status.version}. Times are in the zone of this browser, ${own}${own === host ? "" : `; the host has ${host}`}.`);
 }
 
 // Why there are no charts; empty if there are some.
 function note({ sink, checks, period }) {
-  if (!hasStore()) return `The charts are where the numbers go: in ${sink.type}. With tsdtype = Local in config.ini this page would draw them itself.`;
-  if (!checks.length) return "./puypuy.sh list shows what can be watched, and ./puypuy.sh enable check_memory switches a check on at the next tick.";
+  if (!hasStore()) return `The numbers go to ${sink.type}, so their charts are there. With “tsdtype = Local” in config.ini this page draws them itself.`;
+  if (!checks.length) return "Switch a check on with “./puypuy.sh enable memory”: it runs from the next tick on. “./puypuy.sh list” shows all checks.";
   return state.series.length ? "" : `No numbers yet: the first come at the next tick, changes per second one tick later. The period is ${duration(period)}.`;
 }
 
-// Name and title of each tile; the function makes its number and the line below it from the newest numbers of its chart.
-const TILES = [
-  ["cpu", "CPU", ([first]) => [first]],
-  ["memory", "Memory", ([first, second]) => [first, second && `${second.label} ${second.text}`]],
-  ["disk", "Fullest disk", (lines) => {
-    const fullest = lines.reduce((most, line) => (line.value > most.value ? line : most));
-    return [fullest, fullest.label];
-  }],
-  ["network", "Network", ([above, below]) => [{ text: `↓ ${above.text}` }, below && `↑ ${below.text}`]],
-];
+const TILES = { cpu: "CPU", memory: "Memory", disk: "Fullest disk", network: "Network" };
 
 function newestOf({ chart, groups }) {
   const sum = (series) => series.reduce((all, { id }) => all + (state.newest.get(id) ?? NaN), 0);
@@ -777,60 +725,51 @@ function newestOf({ chart, groups }) {
   return lines.filter((line) => isNumber(line.value)).map((line) => ({ ...line, text: show(line.value, chart.unit) }));
 }
 
-function showTiles() {
-  const { status, events } = state;
-  const rows = TILES.flatMap(([name, title, numbers]) => tiles.filter((each) => each.chart.tile === name).map((tile) => {
-    const lines = newestOf(tile);
-    const [number, more] = lines.length ? numbers(lines) : [{ text: "–" }, "no numbers yet"];
-    const worst = events.open.filter(isOf(tile.chart)).map((event) => event.level).sort()[0];
-    return [title, number.text, more ?? "", worst ?? "", name];
-  }));
-  const boot = tiles.filter((each) => each.chart.tile === "uptime").flatMap(newestOf)[0]?.value;
-  const begun = boot > 1e9 ? boot : now() - (boot ?? now() - status.started); // `boot` is a timestamp or an uptime in seconds
-  const troubled = status.checks.filter(isTroubled).length;
-  const well = `${status.checks.length - troubled} of ${status.checks.length} checks well`;
-  const { batches } = status.spool;
-  const waits = batches ? `${batches} batches wait` : "nothing waits";
-  const own = [[boot ? "Uptime" : "Daemon runs for", duration(now() - begun), well, troubled ? "WARNING" : "", "checks"]];
-  own.push(["Sink", status.sink.type, (status.sink.up ? "" : "away; ") + waits, status.sink.up ? "" : "ERROR", "delivery"]);
-  fill(byId("tiles"), [...rows, ...own].map(([title, value, more, level, to]) => ["button", { type: "button", class: `tile ${level.toLowerCase()}`, "data-to": to }, [["span", {}, title], ["b", {}, value], ["span", {}, more]]]));
+// A tile: its title, number, the line below it, level, and what a click shows.
+function tileOf(tile) {
+  const { tile: name, each, below } = tile.chart;
+  const lines = newestOf(tile);
+  if (each) lines.sort((a, b) => b.value - a.value);
+  const [first = { text: "–", label: "no numbers yet" }, second] = lines;
+  const more = each || !lines.length ? first.label : second ? `${below ? "↑" : second.label} ${second.text}` : "";
+  const worst = state.status.events.filter(isOf(tile.chart)).map(({ level }) => level).sort()[0] ?? "";
+  return [TILES[name], (below && lines.length ? "↓ " : "") + first.text, more, worst, name];
 }
 
-// Fills a list; each row is a list of [text, class].
-function showRows(id, rows, none) {
-  const cells = (row) => row.map(([text, kind = ""]) => [kind && kind !== "quiet" ? "b" : "span", { class: kind }, text]);
-  fill(byId(id).lastElementChild, (rows.length ? rows : [[[none]]]).map((row) => ["li", {}, cells(row)]));
-}
-
-function showEvents() {
-  const all = [...state.events.events].sort((a, b) => b.time - a.time).slice(0, 100);
-  const none = hasStore() ? "None in this time" : `They go to ${state.status.sink.type}, as the numbers do`;
-  showRows("events", all.map(({ time, event, level, message }) => [[momentOf(time)], [level, levelClass(level)], [event], [bare(level, message)]]), none);
-}
-
-function showChecks() {
-  const order = (check) => Object.keys(STATES).indexOf(check.state);
-  const checks = [...state.status.checks].sort((a, b) => order(a) - order(b) || a.name.localeCompare(b.name));
-  showRows("checks", checks.map((check) => {
-    const run = check.last ? `${momentOf(check.last)}, ${show(check.ms ?? NaN, "ms")}, ${check.points ?? 0} points` : "not yet run";
-    const why = isTroubled(check) && check.since ? `${check.why ?? ""} (since ${momentOf(check.since)})` : (check.why ?? "");
-    const kind = check.kind === "check" ? "" : `, ${check.kind}`;
-    return [[check.state, STATES[check.state]], [check.name + kind], [why], [run + (check.missed ? `, ${check.missed} ticks missed` : ""), "quiet"]];
-  }), "None");
-}
-
-function showDelivery() {
-  const { sink, spool, points: counts, store, started } = state.status;
-  const rows = [
-    ["Sink", sink.type + (sink.up ? ", takes points" : `, takes no points${sink.since ? ` since ${momentOf(sink.since)}` : ""}`)],
-    ["Why", sink.up ? "" : sink.why],
-    ["Next attempt", sink.backoff ? `in ${duration(Math.ceil(sink.backoff))}` : ""],
-    ["Last delivery", sink.last ? momentOf(sink.last) : "not yet"],
-    ["Waiting", spool.batches ? `${spool.batches} batches, ${show(spool.bytes, "bytes")}${spool.oldest ? `, the oldest of ${momentOf(spool.oldest)}` : ""}` : "nothing"],
-    ["Points", `${counts.collected} collected, ${counts.delivered} delivered, ${counts.dropped} dropped, ${counts.refused} refused`],
-    ["Store", store && `${show(store.bytes, "bytes")}, ${store.series} series${store.oldest ? `, since ${momentOf(store.oldest)}` : ""}`],
-    ["Daemon started", momentOf(started)],
+function showTiles({ checks, sink, spool: { batches }, started }) {
+  const ofTile = (name) => tiles.filter(({ chart }) => chart.tile === name);
+  const boot = ofTile("uptime").flatMap(newestOf)[0]?.value;
+  const well = checks.filter((check) => !isTroubled(check)).length;
+  const all = [
+    ...Object.keys(TILES).flatMap(ofTile).map(tileOf),
+    [boot ? "Uptime" : "Daemon runs for", duration(now() - (boot ?? started)), checks.length ? `${well} of ${checks.length} checks well` : "no checks", well < checks.length ? "WARNING" : "", "checks"],
+    ["Sink", sink.type, (sink.up ? "" : "away; ") + (batches ? `${batches} batches wait` : "nothing waits"), sink.up ? "" : "ERROR", "delivery"],
   ];
+  fill(byId("tiles"), all.map(([title, value, more, level, to]) => ["button", { class: `tile ${level.toLowerCase()}`, "data-to": to }, [plain(title), bold(value, ""), plain(more)]]));
+}
+
+function showLists({ sink, spool, points: counts, store, started, checks }) {
+  byId("lists").hidden = false;
+  const since = (time) => (time ? `, since ${momentOf(time)}` : "");
+  const list = (id, rows, none) => fillRows(byId(id).lastElementChild, rows.length ? rows : [[plain(none)]]);
+  const none = hasStore() ? "None in this time" : `They go to ${sink.type}, as the numbers do`;
+  list("events", state.events.slice(0, 100).map(({ time, event, level, message }) => [plain(momentOf(time)), bold(level, level), plain(event), plain(bare(message))]), none);
+  list("checks", checks.map((check) => {
+    const { name, kind, state: word, last, ms, points, missed } = check;
+    const run = last ? `${momentOf(last)}, ${show(ms ?? NaN, "ms")}, ${points ?? 0} points` : "not yet run";
+    const why = (check.why ?? "") + (isTroubled(check) ? ` (since ${momentOf(check.since)})` : "");
+    return [bold(word, isTroubled(check) ? "warning" : word), plain(name + (kind === "check" ? "" : `, ${kind}`)), plain(why), plain(run + (missed ? `, ${missed} ticks missed` : ""))];
+  }), "None");
+  const rows = Object.entries({
+    Sink: sink.type + (sink.up ? ", takes points" : `, takes no points${since(sink.since)}`),
+    Why: sink.up ? "" : sink.why,
+    "Next attempt": sink.backoff && `in ${duration(Math.ceil(sink.backoff))}`,
+    "Last delivery": sink.last ? momentOf(sink.last) : "not yet",
+    Waiting: spool.batches ? `${spool.batches} batches, ${show(spool.bytes, "bytes")}${since(spool.oldest)}` : "nothing",
+    Points: Object.entries(counts).map(([what, count]) => `${count} ${what}`).join(", "),
+    Store: store && `${show(store.bytes, "bytes")}, ${store.series} series${since(store.oldest)}`,
+    "Daemon started": momentOf(started),
+  });
   fill(byId("delivery").lastElementChild, rows.filter(([, text]) => text).flatMap(([name, text]) => [["dt", {}, name], ["dd", {}, text]]));
 }
 
@@ -855,7 +794,7 @@ function readAddress() {
 function showRange() {
   readAddress();
   if (state.status) arrange();
-  refresh(true);
+  refresh();
 }
 
 function address({ span = state.span, zoom = null, find = state.find }) {
@@ -895,26 +834,15 @@ function toggleLive() {
   refresh();
 }
 
-const KEYS = [
-  ["1 to 5", "15 minutes, 1 hour, 6 hours, 24 hours, 7 days"],
-  ["← →", "earlier, later; in a chart that has the focus: the cursor"],
-  ["+ −", "a shorter, a longer range"],
-  ["drag", "zoom into a part of a chart"],
-  ["Esc", "undo, as double click and the back button do; leave the search"],
-  ["/", "search"],
-  ["space", "pause and go on; from a zoom back to now"],
-  ["?", "this list"],
-];
-
 function press(event) {
   const { key, target } = event;
   if (event.ctrlKey || event.metaKey || event.altKey || byId("keys").open) return;
   if (target.id === "find" && key !== "Escape") return;
-  const card = owners.get(target.closest?.(".plot"));
+  const card = target.closest(".plot")?.card;
   const aside = { ArrowLeft: -1, ArrowRight: 1 }[key];
   if (aside && card?.picture) stepCursor(card, event.shiftKey ? aside * 10 : aside);
   else if (aside) shift(aside / 4, 1);
-  else if (SPANS[key - 1]) go({ span: SPANS[key - 1][1] });
+  else if (byId("spans").children[key - 1]) byId("spans").children[key - 1].click();
   else if (key === "+" || key === "=") shift(0, 0.5);
   else if (key === "-") shift(0, 2);
   else if (key === "/") byId("find").focus();
@@ -936,11 +864,6 @@ function search(text) {
     if (words.every((word) => all.includes(word))) hits.set(name, (hits.get(name) ?? new Set()).add(id));
   }
   return [...hits.keys()].sort().map((name) => ({ ...chartOf(name), ids: hits.get(name) }));
-}
-
-function foundTitle({ length }) {
-  const what = `${length || "No"} ${length === 1 ? "metric" : "metrics"} with “${state.find}” in name or tags`;
-  return what + (length > FOUND ? `; the first ${FOUND} are shown` : "");
 }
 
 function find(text) {
@@ -1004,9 +927,6 @@ function jump(to) {
 }
 
 function begin() {
-  fill(byId("spans"), SPANS.map(([name, span]) => ["button", { type: "button", "data-span": span }, name]));
-  fill(byId("places"), ["Charts", "Events", "Checks", "Delivery"].map((name) => ["button", { type: "button", "data-to": name.toLowerCase() }, name]));
-  fill(byId("key-list"), KEYS.flatMap(([key, what]) => [["dt", {}, key], ["dd", {}, what]]));
   document.addEventListener("click", ({ target }) => {
     const { span, to } = target.closest("[data-span], [data-to]")?.dataset ?? {};
     if (span) go({ span: Number(span) });
