@@ -91,7 +91,7 @@ impl Overview<'_> {
                 "dropped": delivery.dropped,
                 "refused": delivery.refused,
             },
-            "events": now.checks.iter().flat_map(|check| events(check, at.wall)).collect::<Vec<_>>(),
+            "events": open(&now),
             "checks": now.checks.iter().map(check).collect::<Vec<_>>(),
         });
         match members {
@@ -110,13 +110,15 @@ fn process(usage: Usage) -> Value {
     })
 }
 
-/// Open health events of a check.
-fn events(check: &State, now: i64) -> impl Iterator<Item = Value> {
-    let period = i64::try_from(check.period.as_secs()).unwrap_or(i64::MAX);
-    let open = check.open.iter().filter(move |open| open.holds(now, period.saturating_add(1)));
-    open.map(|Open { event, level, message, since, .. }| {
-        json!({ "check": check.name, "event": event, "level": level.word(), "since": since, "message": message })
-    })
+/// The health events that are not OK.
+pub fn open(now: &Now) -> Vec<Value> {
+    let of_check = |check: &State| {
+        let period = i64::try_from(check.period.as_secs()).unwrap_or(i64::MAX);
+        let holds = |open: &&Open| open.holds(now.at.wall, period.saturating_add(1));
+        let told = |Open { event, level, message, since, .. }: &Open| json!({ "check": check.name, "event": event, "level": level.word(), "since": since, "message": message });
+        check.open.iter().filter(holds).map(told).collect::<Vec<_>>()
+    };
+    now.checks.iter().flat_map(of_check).collect()
 }
 
 fn check(state: &State) -> Value {

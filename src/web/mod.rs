@@ -18,7 +18,7 @@ use crate::fetch::program::Programs;
 use crate::model::error::{Error, Result};
 use crate::sink::prometheus::Exposition;
 use crate::state::Kind;
-use crate::status::Sources;
+use crate::status::{Sources, overview};
 use crate::sys::host_names;
 use allowed::Allowed;
 use hosts::Hosts;
@@ -87,6 +87,11 @@ pub struct Pages {
 }
 
 impl Pages {
+    /// The health events that are not OK.
+    fn open(&self) -> Vec<Value> {
+        overview::open(&self.sources.now())
+    }
+
     /// `/api/status`, with additional members for the page.
     fn overview(&self, store: Option<Figures>) -> String {
         let now = self.sources.now();

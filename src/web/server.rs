@@ -396,8 +396,9 @@ async fn ask_store(question: Question, shared: &Shared, is_zipped: bool) -> Resu
     };
     shared.common.is_grown.store(true, Ordering::Relaxed);
     let (period, unit) = (shared.pages.period, shared.pages.unit);
+    let open = if matches!(question, Question::Events(_)) { shared.pages.open() } else { Vec::new() };
     let asked = tokio::task::spawn_blocking(move || {
-        let answer = told(store::ask(&file, question, unix_now(), period, unit), is_zipped);
+        let answer = told(store::ask(&file, question, unix_now(), period, unit, &open), is_zipped);
         drop(turn);
         answer
     });

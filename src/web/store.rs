@@ -7,7 +7,7 @@ use super::query::{Question, Window};
 use crate::model::error::Result;
 use crate::sink::local::{Change, Figures, Grain, Reader, Series};
 use hyper::StatusCode;
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -24,15 +24,15 @@ pub fn figures(file: &Path, now: i64) -> Option<super::Figures> {
     Some(super::Figures { bytes, oldest, series: u64::try_from(series).unwrap_or_default() })
 }
 
-/// Answers a question; `now` is in Unix seconds.
-pub fn ask(file: &Path, question: Question, now: i64, period: Duration, unit: Unit) -> Answer {
-    match answer(file, question, now, period, unit) {
+/// Answers a question; `now` is in Unix seconds, `open` are the health events that are not OK.
+pub fn ask(file: &Path, question: Question, now: i64, period: Duration, unit: Unit, open: &[Value]) -> Answer {
+    match answer(file, question, now, period, unit, open) {
         Ok(json) => Answer::fine(json),
         Err(error) => Answer::wrong(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
     }
 }
 
-fn answer(file: &Path, question: Question, now: i64, period: Duration, unit: Unit) -> Result<String> {
+fn answer(file: &Path, question: Question, now: i64, period: Duration, unit: Unit, open: &[Value]) -> Result<String> {
     let mut store = Reader::open(file)?;
     if let Some(store) = &mut store {
         store.limit(Instant::now() + LIMIT)?;
@@ -66,18 +66,18 @@ fn answer(file: &Path, question: Question, now: i64, period: Duration, unit: Uni
         Question::Events(Window { from, to }) => {
             let changes = store.map_or(Ok(Vec::new()), |store| store.changes(from..=to, MOST_EVENTS))?;
             let changes: Vec<_> = changes.iter().map(change).collect();
-            Ok(json!({ "now": now, "events": changes }).to_string())
+            Ok(json!({ "now": now, "events": changes, "open": open }).to_string())
         }
     }
 }
 
 fn series(series: &Series, unit: Option<&str>) -> String {
     let Series { id, name, host, check_type, kind, tags } = series;
-    let tags: Map<String, serde_json::Value> = serde_json::from_str(tags).unwrap_or_default();
+    let tags: Map<String, Value> = serde_json::from_str(tags).unwrap_or_default();
     json!({ "id": id, "name": name, "host": host, "type": check_type, "kind": kind, "tags": tags, "unit": unit })
         .to_string()
 }
 
-fn change(Change { time, event, level, message }: &Change) -> serde_json::Value {
+fn change(Change { time, event, level, message }: &Change) -> Value {
     json!({ "time": time, "event": event, "level": level.word(), "message": message })
 }
