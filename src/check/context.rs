@@ -1,6 +1,6 @@
 //! [`Context`]: all input and output that a check can do.
 
-use crate::fetch::file::KernelFile;
+use crate::fetch::file::{self, KernelFile};
 use crate::fetch::host_names::HostNames;
 use crate::fetch::http::{Answer, Body, Http, Question};
 use crate::fetch::link_news::LinkNews;
@@ -55,7 +55,7 @@ impl Context<'_> {
 
     /// The whole text of a kernel file that is read too seldom to be kept open.
     pub fn text(&self, path: &str) -> Result<String> {
-        tree::text(self.roots, path)
+        file::text(self.roots, path)
     }
 
     /// The names of all entries of a folder, sorted.
@@ -75,7 +75,7 @@ impl Context<'_> {
 
     /// Whether the watched network is not the network of this process: a daemon in a container that watches its host.
     pub fn watches_another_network(&self) -> bool {
-        tree::is_of_reader(self.roots)
+        file::is_of_reader(self.roots)
     }
 
     /// Subscribes to the kernel's notifications about changed network interfaces.

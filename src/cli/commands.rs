@@ -1,8 +1,8 @@
 //! Commands that need no running daemon: enable and disable checks, quickstart.
 
-use super::say;
 #[cfg(feature = "local")]
 use super::show;
+use super::{Manner, Wanted, say};
 use crate::check::Spec;
 use crate::checks;
 use crate::config::settings::{SelfConfig, Settings, SinkKind};
@@ -37,29 +37,6 @@ pub struct Paths<'a> {
     pub home: &'a Path,
     /// The file given with `--config`.
     pub config: Option<&'a Path>,
-}
-
-/// What `show` prints of the local store.
-#[derive(Clone, Copy)]
-pub struct Wanted<'a> {
-    /// A part of the series' names, in any case; `*` stands for any text.
-    pub pattern: Option<&'a str>,
-    /// How far to look back.
-    pub last: Duration,
-    /// The daemon's period.
-    pub period: Duration,
-    /// All series; otherwise, without a pattern, the most important ones first.
-    pub all: bool,
-    pub manner: Manner,
-}
-
-/// The output of `show`.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Manner {
-    Table,
-    /// The table, refreshed again and again.
-    Watch,
-    Json,
 }
 
 /// The own module of that name, with or without `check_` and `.py`, and its folder. Enabled ones have precedence.

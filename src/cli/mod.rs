@@ -28,7 +28,7 @@ use crate::sys::clock::unix_now;
 use crate::sys::users::name_of;
 use check::{Sampling, View};
 use clap::{Args, Parser, Subcommand};
-use commands::{Manner, Paths, Wanted};
+use commands::Paths;
 use nix::unistd::{Uid, geteuid};
 use render::Format;
 use spool::Folders;
@@ -226,6 +226,29 @@ struct CheckArgs {
     /// Run as the daemon's user, with the environment of the running daemon
     #[arg(long)]
     as_service: bool,
+}
+
+/// What `show` prints of the local store.
+#[derive(Clone, Copy)]
+pub struct Wanted<'a> {
+    /// A part of the series' names, in any case; `*` stands for any text.
+    pub pattern: Option<&'a str>,
+    /// How far to look back.
+    pub last: Duration,
+    /// The daemon's period.
+    pub period: Duration,
+    /// All series; otherwise, without a pattern, the most important ones first.
+    pub all: bool,
+    pub manner: Manner,
+}
+
+/// The output of `show`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    Table,
+    /// The table, refreshed again and again.
+    Watch,
+    Json,
 }
 
 /// Runs the whole program. Exit codes: 0 success, 1 failure, 2 wrong usage; `status` also has 3 and 4.

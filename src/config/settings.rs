@@ -5,6 +5,7 @@ use super::section::Section;
 use super::spelling::hint;
 use crate::model::error::{Error, Result};
 use crate::model::roots::Roots;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -179,12 +180,20 @@ pub fn file_of(home: &Path, named: Option<&Path>) -> PathBuf {
     }
 }
 
+/// Anything but a file may have no end, or wait for a writer.
+fn must_be_file(path: &Path) -> Result<()> {
+    match fs::metadata(path) {
+        Ok(about) if !about.is_file() => Err(Error::daemon(format!("{}: no regular file", path.display()))),
+        _ => Ok(()),
+    }
+}
+
 /// Reads the settings. All mistakes are found at once; with any error there are no settings.
 pub fn load(home: &Path, named: Option<&Path>) -> Loaded {
     let file = file_of(home, named);
     let shown = file.strip_prefix(home).unwrap_or(&file).display().to_string();
     let mut loaded = Loaded::default();
-    let read = match ini::load(&file, &shown) {
+    let read = match must_be_file(&file).and_then(|()| ini::load(&file, &shown)) {
         Ok(read) => read,
         Err(error) => {
             loaded.errors.push(error);

@@ -3,6 +3,7 @@
 //! This folder handles processes, files and users; `serving` connects the other parts of the program.
 
 mod answering;
+mod around;
 mod asking;
 mod fork;
 pub mod hostname;
@@ -123,9 +124,9 @@ fn notify(state: NotifyState) {
 
 fn serve(settings: Settings, warnings: &[String], target: Target, launch: Launch, signals: Listening) -> Result<()> {
     let own = &settings.own;
-    privileges::prepare(&settings, &target, privileges::Attempt::Real)?;
+    privileges::prepare(&settings, &target, places::Attempt::Real)?;
     privileges::drop_to(target)?;
-    places::check(&settings, &[], privileges::Attempt::Real)?;
+    places::check(&settings, &[], places::Attempt::Real)?;
     places::make(&settings)?;
     // Released when this function returns, with or without an error.
     let pid_file = own.pid_file.as_deref().map(PidFile::acquire).transpose()?.map(Arc::new);

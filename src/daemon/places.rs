@@ -1,7 +1,6 @@
 //! Paths that the daemon writes to: makes missing folders, and checks permissions before anything depends on them.
 
 use super::pidfile;
-use super::privileges::Attempt;
 use crate::config::settings::{SelfConfig, Settings};
 use crate::model::error::{Error, Result};
 use crate::sink;
@@ -12,6 +11,13 @@ use std::fs::{self, DirBuilder, OpenOptions, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+/// Whether something is done, or only checked whether it could be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Attempt {
+    Real,
+    Trial,
+}
 
 /// The folders, with the modes of new ones.
 pub fn folders(settings: &Settings) -> Vec<(PathBuf, u32)> {

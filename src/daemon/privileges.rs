@@ -3,7 +3,7 @@
 //! *Invariant:* root makes, opens or gives away nothing in a folder that others can change, because they could have put
 //! a link there. The user does what is needed in such folders, after root has become that user.
 
-use super::places;
+use super::places::{self, Attempt};
 use crate::config::settings::{SelfConfig, Settings};
 use crate::model::error::{Error, Result};
 use crate::sys::descent::{self, Descent, descend};
@@ -45,13 +45,6 @@ pub fn target(own: &SelfConfig) -> Result<(Target, Option<String>)> {
         }
         found => Ok((found?, None)),
     }
-}
-
-/// Whether root does something for the user, or only checks whether it could.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Attempt {
-    Real,
-    Trial,
 }
 
 /// Does what only root can do. In folders of root's it makes the topmost missing folder and the log and pid file, and

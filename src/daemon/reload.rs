@@ -6,9 +6,8 @@
 //! *Invariant:* a check whose section and link did not change is not touched, and batches that wait for delivery stay
 //! where they are.
 
-use super::places;
-use super::privileges::Attempt;
-use super::serving::Around;
+use super::around::Around;
+use super::places::{self, Attempt};
 use super::word::Words;
 use crate::config::settings::{self, Loaded, SelfConfig, Settings, SinkKind};
 use crate::daemon::hostname;
@@ -21,7 +20,7 @@ use crate::scheduler::enabled::Reloads;
 use crate::scheduler::families;
 use crate::sink::prometheus::Exposition;
 use crate::sink::{self, Sink};
-use crate::status::overview::About;
+use crate::status::About;
 use crate::sys::logging::{self, RotatingFile, Rotation};
 use crate::web::{self, Move};
 use log::LevelFilter;

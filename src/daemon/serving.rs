@@ -1,9 +1,8 @@
 //! The serving process: connects checks, assembly, delivery and sink, and stops them at the end.
 
-use crate::check::Spec;
-use crate::check::chart::{Drawn, charts};
 use crate::checks;
 use crate::config::settings::{Settings, SinkKind};
+use crate::daemon::around::Around;
 use crate::daemon::reload::Reloading;
 use crate::daemon::word::Words;
 use crate::daemon::{Control, answering, asking, hostname, self_metrics, service_manager};
@@ -20,13 +19,11 @@ use crate::scheduler::Scheduler;
 use crate::scheduler::assembly::Assembly;
 use crate::scheduler::changes::Changes;
 use crate::sink;
-use crate::sink::prometheus::Exposition;
 use crate::state::Board;
-use crate::status::Sources;
-use crate::status::overview::About;
+use crate::status::{About, Sources};
 use crate::sys::clock;
 use crate::sys::record::Record;
-use crate::web::{self, Pages};
+use crate::web;
 use serde_json::{Value, json};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -36,49 +33,6 @@ use std::time::{Duration, Instant};
 /// How long shutdown waits for delivery to send or spool what is left.
 const LAST_DELIVERY: Duration = Duration::from_millis(2500);
 const STACK: usize = 1 << 20;
-
-/// The charts of these checks, each check once.
-fn drawn(names: &[&str]) -> Vec<Drawn> {
-    let specs = checks::all().filter(|spec| names.contains(&spec.name));
-    charts(specs.map(|spec| spec as &Spec))
-}
-
-fn charts_of(names: &[&str]) -> Value {
-    drawn(names).iter().map(Drawn::to_json).collect()
-}
-
-/// The same with the daemon's own charts.
-fn charts_with_own(names: &[&str]) -> Value {
-    drawn(names).into_iter().chain(self_metrics::charts()).map(|chart| chart.to_json()).collect()
-}
-
-/// The unit of a metric of a check or of the daemon itself.
-fn unit(metric: &str) -> Option<&'static str> {
-    checks::unit(metric).or_else(|| self_metrics::unit(metric))
-}
-
-/// What a reload does not replace.
-pub struct Around {
-    pub queue: Arc<Queue>,
-    pub programs: Arc<Programs>,
-    pub sources: Sources,
-}
-
-impl Around {
-    /// What the web server shows for a daemon with these settings.
-    pub fn pages(&self, settings: &Settings, exposition: Option<Arc<Exposition>>) -> Pages {
-        let Settings { home, own, tsdb, .. } = settings;
-        Pages {
-            sources: self.sources.clone(),
-            charts: if settings.tells_itself() { charts_with_own } else { charts_of },
-            unit,
-            exposition,
-            store: sink::local_file(tsdb, home).ok(),
-            period: own.check_period,
-            programs: Arc::clone(&self.programs),
-        }
-    }
-}
 
 /// Runs until it is told to stop. Call it after the fork: it starts threads. `warnings` about the settings are logged
 /// already.

@@ -4,7 +4,8 @@
 //! leaves no folder behind.
 
 use super::fork::{self, Awaited, Ready};
-use super::privileges::{self, Attempt};
+use super::places::Attempt;
+use super::privileges;
 use super::{places, running, signals, sockets};
 use crate::config::settings::Settings;
 use crate::delivery::disk;

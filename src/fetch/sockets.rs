@@ -1,6 +1,6 @@
 //! Counts the TCP and UDP sockets of this network namespace: over netlink (sock_diag(7)), or else from /proc/net.
 
-use super::tree;
+use super::file;
 use crate::model::error::{Error, Result};
 use crate::model::parse::procfs;
 use crate::model::roots::Roots;
@@ -89,8 +89,8 @@ struct KernelCounts {
 
 impl KernelCounts {
     fn read(roots: &Roots) -> Option<KernelCounts> {
-        let four = tree::text(roots, "proc/net/sockstat").ok()?;
-        let six = tree::text(roots, "proc/net/sockstat6").unwrap_or_default();
+        let four = file::text(roots, "proc/net/sockstat").ok()?;
+        let six = file::text(roots, "proc/net/sockstat6").unwrap_or_default();
         let (four, six) = (procfs::sockstat(&four, "TCP"), procfs::sockstat(&six, "TCP6"));
         let in_use = four.count("inuse")?.saturating_add(six.count("inuse").unwrap_or(0));
         Some(KernelCounts { in_use, waiting: four.count("tw")? })
@@ -208,13 +208,13 @@ pub fn read(roots: &Roots, protocol: Protocol) -> Result<Counts> {
 
 /// Reads line by line, because the file is large if there are many sockets. Unreadable lines are skipped.
 fn add_lines(roots: &Roots, file: &str, counts: &mut Counts) -> Result<()> {
-    let mut lines = BufReader::with_capacity(64 << 10, tree::open(roots, file)?);
+    let mut lines = BufReader::with_capacity(64 << 10, file::open(roots, file)?);
     let mut line = Vec::with_capacity(256);
     loop {
         line.clear();
         // Longer than any line that the kernel writes.
         let mut bounded = std::io::Read::take(&mut lines, 4096);
-        if bounded.read_until(b'\n', &mut line).map_err(Error::file("read", tree::place(roots, file)))? == 0 {
+        if bounded.read_until(b'\n', &mut line).map_err(Error::file("read", file::place(roots, file)))? == 0 {
             return Ok(());
         }
         if let Some(state) = std::str::from_utf8(&line).ok().and_then(state_of) {

@@ -1,7 +1,7 @@
 //! Block devices that are built on others: LVM, LUKS, RAID, loop devices. I/O on one of them is counted again on the
 //! devices below it.
 
-use super::tree;
+use super::{file, tree};
 use crate::model::parse::procfs::{Device, device};
 use crate::model::roots::Roots;
 use std::cell::OnceCell;
@@ -31,7 +31,7 @@ impl Stacks {
 }
 
 fn stacked(roots: &Roots) -> HashMap<Device, Vec<Device>> {
-    let number = |name: &String| device(tree::text(roots, &format!("sys/block/{name}/dev")).ok()?.trim_ascii());
+    let number = |name: &String| device(file::text(roots, &format!("sys/block/{name}/dev")).ok()?.trim_ascii());
     let stacked = |name: String| {
         let below = tree::names(roots, &format!("sys/block/{name}/slaves")).unwrap_or_default();
         let has_below = !below.is_empty() || disk_of_path(&name).is_some() || is_image(roots, &name);

@@ -1,4 +1,4 @@
-//! Collects the batches of a tick: the last worker to finish hands the whole batch to delivery.
+//! Collects the batches of a tick: the last run to end hands the whole batch to delivery.
 
 use super::changes::Changes;
 use crate::delivery::queue::Queue;
@@ -16,7 +16,7 @@ pub struct Assembly {
 #[derive(Default)]
 struct Inner {
     tick: u64,
-    /// Number of workers that have not finished this tick.
+    /// Number of parts of this tick that have not arrived.
     missing: usize,
     batch: Batch,
 }
@@ -26,21 +26,17 @@ impl Assembly {
         Assembly { inner: Mutex::default(), queue, changes }
     }
 
-    /// Begins a tick for that many workers and returns its number. If the previous tick is not finished, what is there
-    /// of it is handed over: its deadline has passed.
-    pub fn open(&self, workers: usize) -> u64 {
+    /// Begins the tick of that number, which has that many parts. If the previous tick is not finished, what is there of
+    /// it is handed over: its deadline has passed.
+    pub fn open(&self, tick: u64, parts: usize) {
         let mut inner = self.lock();
         let overdue = if inner.missing > 0 { std::mem::take(&mut inner.batch) } else { Batch::default() };
-        inner.tick += 1;
-        inner.missing = workers;
-        let tick = inner.tick;
+        (inner.tick, inner.missing) = (tick, parts);
         drop(inner);
         self.queue.push(overdue);
-        tick
     }
 
-    /// A worker has finished its part of that tick. A late part goes with the batch of the next tick, with its own
-    /// timestamps.
+    /// Takes a part of that tick. A late part goes with the batch of the next tick, with its own timestamps.
     pub fn add(&self, tick: u64, batch: Batch) {
         let mut inner = self.lock();
         inner.batch.append(batch);

@@ -3,16 +3,20 @@
 use super::clock::Moment;
 use super::links;
 use super::prepared::{Folder, Key, Prepared};
-use super::timetable::{Begin, Crew, Id, NO_THREAD, Notice, RunId};
-use super::worker::{Job, Surroundings, Task, Unit, Worker};
+use super::timetable::{Begin, Crew, Id, Notice, RunId};
+use super::worker::{Job, Surroundings, Unit, Worker};
 use crate::check::{Check, Runs};
 use crate::model::point::{Batch, Tick};
 use crate::state::Entry;
 use crate::sys::logging::Complaint;
 use std::collections::HashMap;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// The shared thread, in the log and in the kernel.
+const KERNEL: &str = "kernel checks";
 
 /// The daemon's own metrics at a tick. It only reads published state and waits for nothing.
 pub type OwnMetrics = Box<dyn FnMut(Tick) -> Batch + Send>;
@@ -39,8 +43,8 @@ struct Member {
 }
 
 impl Member {
-    fn task(&self, id: Id) -> Task {
-        Task { id, unit: Arc::clone(&self.unit), entry: Arc::clone(&self.entry) }
+    fn job(&self, run: RunId, tick: Tick) -> Job {
+        Job { run, tick, unit: Arc::clone(&self.unit), entry: Arc::clone(&self.entry) }
     }
 }
 
@@ -85,8 +89,11 @@ impl Threads {
         is_program.then(|| self.around.world.programs.home.join(key.folder.name()).join(&key.name))
     }
 
-    fn start_shared(&mut self) -> std::io::Result<&Worker> {
-        Ok(self.kernel.insert(Worker::start("kernel checks", &self.around)?))
+    fn start_shared(&mut self) -> io::Result<()> {
+        if self.kernel.is_none() {
+            self.kernel = Some(Worker::start(KERNEL, &self.around)?);
+        }
+        Ok(())
     }
 }
 
@@ -97,65 +104,55 @@ impl Crew<Box<dyn Check>> for Threads {
 
     fn hire(&mut self, id: Id, prepared: Prepared, entry: &Arc<Entry>, now: Moment) -> Option<Prepared> {
         let own = match prepared.runs {
-            Runs::Own => match Worker::start(&prepared.key.name, &self.around) {
-                Ok(worker) => Some(worker),
-                Err(_) => return Some(prepared),
-            },
-            Runs::Kernel if self.kernel.is_some() || self.start_shared().is_ok() => None,
-            Runs::Kernel => return Some(prepared),
+            Runs::Own => Worker::start(&prepared.key.name, &self.around).map(Some),
+            Runs::Kernel => self.start_shared().map(|()| None),
         };
+        let Ok(own) = own else { return Some(prepared) };
         prepared.warnings.iter().for_each(|warning| log::warn!("{warning}"));
         let unit = Arc::new(Unit::new(prepared, now.at, self.period, self.tells_errors));
         self.members.insert(id, Member { unit, entry: Arc::clone(entry), own });
         None
     }
 
-    fn dismiss(&mut self, id: Id, key: &Key, ends_run: bool) {
-        if let Some(member) = self.members.remove(&id) {
-            member.unit.dismiss();
+    fn dismiss(&mut self, id: Id, key: &Key, ends_run: bool) -> bool {
+        let own = self.members.remove(&id).and_then(|member| member.own);
+        let withdrawn = own.as_ref().or(self.kernel.as_ref()).and_then(|worker| worker.withdraw(id));
+        if let Some(Job { run, .. }) = &withdrawn {
+            self.around.assembly.add(run.number, Batch::default());
         }
         if let Some(path) = self.program(key).filter(|_| ends_run) {
             self.around.world.programs.stop(&path);
         }
+        withdrawn.is_some()
     }
 
-    fn begin(&mut self, Begin { tick, number: begun, own, kernel, is_anew }: Begin) {
-        if is_anew {
-            self.kernel = None;
-        }
+    fn begin(&mut self, Begin { tick, number, checks }: Begin) {
         // The loop itself adds the last part, with the own metrics.
-        let number = self.around.assembly.open(own.len() + usize::from(!kernel.is_empty()) + 1);
-        if !kernel.is_empty() {
-            let task = |id: &Id| self.members.get(id).map(|member| member.task(*id));
-            let job = Job { number, begun, tick, tasks: kernel.iter().filter_map(task).collect() };
-            let started = match self.kernel.is_some() {
-                true => Ok(()),
-                false => self.start_shared().map(drop),
-            };
-            match (&self.kernel, started) {
-                (Some(worker), _) => {
-                    self.complaint.recovered("kernel checks", tick.at);
-                    worker.send(job);
-                }
-                (None, started) => {
-                    let why = started.err().map(|error| error.to_string()).unwrap_or_default();
-                    self.complaint.complain("kernel checks", &format!("no thread to run in: {why}"), tick.at);
-                    for id in kernel {
-                        self.members.get(&id).iter().for_each(|member| member.entry.wait(NO_THREAD, tick.wall));
-                        // This cannot fail: we hold the receiver's sender ourselves.
-                        let _ = self.around.ended.send(RunId { check: id, number: begun });
-                    }
-                    self.around.assembly.add(number, Batch::default());
-                }
-            }
+        self.around.assembly.open(number, checks.len() + 1);
+        let members = || checks.iter().filter_map(|id| Some((*id, self.members.get(id)?)));
+        let job = |id, member: &Member| member.job(RunId { check: id, number }, tick);
+        if let Some(kernel) = &self.kernel {
+            kernel.send(members().filter(|(_, member)| member.own.is_none()).map(|(id, member)| job(id, member)));
         }
-        for (id, member) in own.into_iter().filter_map(|id| Some((id, self.members.get(&id)?))) {
-            if let Some(worker) = &member.own {
-                worker.send(Job { number, begun, tick, tasks: vec![member.task(id)] });
-            }
+        for (id, member) in members() {
+            member.own.iter().for_each(|worker| worker.send([job(id, member)]));
         }
         let own = self.own_batch(tick);
         self.around.assembly.add(number, own);
+    }
+
+    fn waiting(&mut self) -> Vec<Id> {
+        self.kernel.as_ref().map(Worker::waiting).unwrap_or_default()
+    }
+
+    fn replace_thread(&mut self, Moment { at, .. }: Moment) {
+        match self.kernel.as_ref().map_or(Ok(()), Worker::replace_thread) {
+            Ok(()) => self.complaint.recovered(KERNEL, at),
+            Err(error) => {
+                let what = format!("one of them keeps the others waiting, and no other thread is to be had: {error}");
+                self.complaint.complain(KERNEL, &what, at);
+            }
+        }
     }
 
     fn tell(&mut self, notice: Notice, Moment { at, .. }: Moment) {

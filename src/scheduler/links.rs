@@ -38,10 +38,13 @@ pub fn is_module(name: &str) -> bool {
     name.starts_with("check_") && name.ends_with(".py")
 }
 
-/// The own modules of a folder below home: Python files that do not have a built-in check's name.
+/// The own modules of a folder below home: Python files, or links, that do not have a built-in check's name.
 pub fn modules(home: &Path, folder: &str) -> Result<Vec<String>> {
-    let mut names = folder::check_names(&home.join(folder))?;
-    names.retain(|name| is_module(name) && checks::find(stem(name)).is_none());
+    let folder = home.join(folder);
+    let is_file =
+        |name: &str| fs::symlink_metadata(folder.join(name)).is_ok_and(|about| about.is_file() || about.is_symlink());
+    let mut names = folder::check_names(&folder)?;
+    names.retain(|name| is_module(name) && checks::find(stem(name)).is_none() && is_file(name));
     Ok(names)
 }
 

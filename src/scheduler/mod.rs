@@ -1,8 +1,8 @@
 //! The tick loop: applies differences of the folders, starts what is due, and sleeps until the next due time.
 //!
 //! *Invariant:* the loop never waits for a check and touches no folder. A check that is still running at its next tick
-//! misses that tick, which is counted and logged. If a check blocks the shared thread of the kernel checks, that thread
-//! is abandoned and a new one runs the others.
+//! misses that tick, which is counted and logged. A check that blocks the shared thread of the kernel checks keeps that
+//! thread, and a new one runs the others.
 
 pub mod assembly;
 pub mod changes;
@@ -144,9 +144,6 @@ impl Scheduler {
                 Ok(Order::Renew(Renewal { period, tells_errors })) => {
                     self.table.set_period(period, now.at);
                     self.crew.set(period, tells_errors);
-                    // Nothing else happens between the ticks: a run that begins beside others could end these.
-                    next = next.min(self.table.base());
-                    continue;
                 }
                 Err(RecvTimeoutError::Timeout) => {}
             }

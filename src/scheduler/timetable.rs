@@ -15,6 +15,10 @@ use std::time::{Duration, Instant};
 /// The longest time between two turns, so that differences are applied soon even with a long period.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
+/// A run that waits for longer than this in the queue of the shared thread gets another thread; it waits for at most a
+/// quarter of the time until its check is due again.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Why a check does not run if no thread can be started for it.
 pub const NO_THREAD: &str = "no thread to be had; tried again at each tick";
 
@@ -37,10 +41,15 @@ pub trait Crew<W> {
     /// Prepares to run it, on a thread of its own if it needs one. Its runs are published in `entry`. Gives it back if
     /// no thread can be started.
     fn hire(&mut self, id: Id, prepared: Prepared<W>, entry: &Arc<Entry>, now: Moment) -> Option<Prepared<W>>;
-    /// Removes it. With `ends_run` its current run is ended; otherwise that may finish.
-    fn dismiss(&mut self, id: Id, key: &Key, ends_run: bool);
-    /// Starts these runs.
+    /// Removes it, and its run if that has not begun; returns whether there was such a run. With `ends_run` a run under
+    /// way is ended; otherwise that may finish.
+    fn dismiss(&mut self, id: Id, key: &Key, ends_run: bool) -> bool;
+    /// Starts these runs: each on its check's own thread, or one after another on the shared thread.
     fn begin(&mut self, runs: Begin);
+    /// The checks whose runs wait in the queue of the shared thread.
+    fn waiting(&mut self) -> Vec<Id>;
+    /// Leaves the shared thread to the run that blocks it; a new one goes on with the queue.
+    fn replace_thread(&mut self, now: Moment);
     /// Logs a notice.
     fn tell(&mut self, notice: Notice, now: Moment);
 }
@@ -49,12 +58,7 @@ pub trait Crew<W> {
 pub struct Begin {
     pub tick: Tick,
     pub number: u64,
-    /// Each on its own thread.
-    pub own: Vec<Id>,
-    /// One after another, in this order, on the shared thread.
-    pub kernel: Vec<Id>,
-    /// A check blocks the shared thread: it is abandoned, and a new one does these runs.
-    pub is_anew: bool,
+    pub checks: Vec<Id>,
 }
 
 /// Events to be logged.
@@ -86,6 +90,9 @@ struct Slot {
     due: Instant,
     /// The number of its newest run.
     number: u64,
+    /// When that was begun.
+    begun: Instant,
+    /// That has not ended; it may still wait for the shared thread.
     is_running: bool,
     has_missed: bool,
 }
@@ -94,11 +101,6 @@ impl Slot {
     /// Its newest run.
     fn run(&self) -> RunId {
         RunId { check: self.id, number: self.number }
-    }
-
-    /// Whether a run of it is under way. On the shared thread only the first of the queue has begun.
-    fn has_begun(&self, shared: &[RunId]) -> bool {
-        self.is_running && (shared.first() == Some(&self.run()) || !shared.contains(&self.run()))
     }
 }
 
@@ -110,8 +112,8 @@ pub struct Timetable<W> {
     base: Instant,
     stamps: Stamps,
     slots: Vec<Slot>,
-    /// Queued runs of the shared thread; the first is under way.
-    shared: Vec<RunId>,
+    /// When the shared thread was replaced last.
+    replaced: Instant,
     /// To be activated as soon as possible.
     waiting: Vec<Waiting<W>>,
     /// Deactivated while a run was under way.
@@ -137,18 +139,13 @@ impl<W> Timetable<W> {
             base: epoch,
             stamps: Stamps::new(),
             slots: Vec::new(),
-            shared: Vec::new(),
+            replaced: epoch,
             waiting: Vec::new(),
             leaving: Vec::new(),
             last: Id(0),
             begun: 0,
             board,
         }
-    }
-
-    /// When the next tick of the daemon's own period is due.
-    pub fn base(&self) -> Instant {
-        self.base
     }
 
     /// How late the due tick of the daemon's own period is; `None` if none is due.
@@ -161,9 +158,13 @@ impl<W> Timetable<W> {
         if period == self.period {
             return;
         }
-        (self.period, self.base) = (period, next_due(self.epoch, period, now));
+        self.period = period;
+        let next = next_due(self.epoch, period, now);
+        // What is due already stays so.
+        let renew = |due: &mut Instant| *due = if *due > now { next } else { *due };
+        renew(&mut self.base);
         for slot in self.slots.iter_mut().filter(|slot| slot.common.period.is_none()) {
-            slot.due = self.base;
+            renew(&mut slot.due);
             slot.entry.set_period(period);
         }
         for waiting in self.waiting.iter().filter(|waiting| waiting.prepared.common.period.is_none()) {
@@ -177,9 +178,8 @@ impl<W> Timetable<W> {
         self.slots.is_empty() && self.waiting.is_empty()
     }
 
-    /// A run has ended, or will never begin because its thread was abandoned before.
+    /// A run has ended.
     pub fn ended(&mut self, run: RunId) {
-        self.shared.retain(|shared| *shared != run);
         self.leaving.retain(|(leaving, _)| *leaving != run);
         if let Some(slot) = self.slots.iter_mut().find(|slot| slot.run() == run) {
             slot.is_running = false;
@@ -230,10 +230,10 @@ impl<W> Timetable<W> {
     fn let_go(&mut self, key: &Key, ends_run: bool, crew: &mut dyn Crew<W>) -> bool {
         let Some(place) = self.slots.iter().position(|slot| slot.key == *key) else { return false };
         let slot = self.slots.remove(place);
-        if slot.has_begun(&self.shared) {
+        let had_not_begun = crew.dismiss(slot.id, key, ends_run);
+        if slot.is_running && !had_not_begun {
             self.leaving.push((slot.run(), slot.key));
         }
-        crew.dismiss(slot.id, key, ends_run);
         true
     }
 
@@ -250,8 +250,23 @@ impl<W> Timetable<W> {
             due.push(place);
         }
         self.begin(due, now, crew);
-        let next = self.slots.iter().map(|slot| slot.due).min().map_or(self.base, |due| due.min(self.base));
-        next.min(now.at + LONGEST_WAIT)
+        let look = self.watch_queue(now, crew);
+        self.slots.iter().map(|slot| slot.due).chain(look).fold(self.base.min(now.at + LONGEST_WAIT), Instant::min)
+    }
+
+    /// Has the shared thread replaced if one of its runs keeps another waiting for too long. Returns when to look again;
+    /// `None` if nothing waits.
+    fn watch_queue(&mut self, now: Moment, crew: &mut dyn Crew<W>) -> Option<Instant> {
+        let waiting = crew.waiting();
+        let waits = |slot: &&Slot| slot.is_running && slot.runs == Runs::Kernel && waiting.contains(&slot.id);
+        let patience = |slot: &Slot| PATIENCE.min(slot.due.saturating_duration_since(slot.begun) / 4);
+        let slots = self.slots.iter().filter(waits);
+        let until = |replaced: Instant| slots.clone().map(|slot| slot.begun.max(replaced) + patience(slot)).min();
+        if until(self.replaced)? <= now.at {
+            crew.replace_thread(now);
+            self.replaced = now.at;
+        }
+        until(self.replaced)
     }
 
     fn take_up(&mut self, now: Moment, crew: &mut dyn Crew<W>) {
@@ -284,6 +299,7 @@ impl<W> Timetable<W> {
                 entry,
                 due,
                 number: 0,
+                begun: due,
                 is_running: false,
                 has_missed: false,
             });
@@ -298,12 +314,11 @@ impl<W> Timetable<W> {
         let period = self.period;
         let (wall, step) = self.stamps.stamp(now);
         step.into_iter().for_each(|step| crew.tell(Notice::ClockSet(step), now));
-        let (mut own, mut kernel) = (Vec::new(), Vec::new());
         self.begun += 1;
-        let number = self.begun;
+        let (number, mut checks) = (self.begun, Vec::with_capacity(due.len()));
         for place in due {
             let Some(slot) = self.slots.get_mut(place) else { continue };
-            if slot.has_begun(&self.shared) {
+            if slot.is_running {
                 slot.has_missed = true;
                 let limit = slot.common.limit(period);
                 crew.tell(Notice::Missed(&slot.key, limit), now);
@@ -313,23 +328,12 @@ impl<W> Timetable<W> {
             if std::mem::take(&mut slot.has_missed) {
                 crew.tell(Notice::Returned(&slot.key), now);
             }
-            (slot.is_running, slot.number) = (true, number);
+            (slot.is_running, slot.number, slot.begun) = (true, number, now.at);
             slot.entry.begin();
-            match slot.runs {
-                Runs::Own => own.push(slot.id),
-                Runs::Kernel => kernel.push(slot.id),
-            }
+            checks.push(slot.id);
         }
-        let is_anew = !kernel.is_empty() && !self.shared.is_empty();
-        if is_anew {
-            // Runs queued behind the one that blocks the thread, and not due now, are dropped.
-            let shared = std::mem::take(&mut self.shared);
-            let behind = shared.iter().skip(1).filter(|run| !kernel.contains(&run.check)).collect::<Vec<_>>();
-            self.slots.iter_mut().for_each(|slot| slot.is_running &= !behind.contains(&&slot.run()));
-        }
-        self.shared.extend(kernel.iter().map(|check| RunId { check: *check, number }));
         let tick = Tick { wall, at: now.at, deadline: now.at + period, period };
-        crew.begin(Begin { tick, number, own, kernel, is_anew });
+        crew.begin(Begin { tick, number, checks });
     }
 
     /// At shutdown: asks streams for what they have collected since their last tick.

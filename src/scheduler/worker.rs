@@ -1,4 +1,4 @@
-//! Runs checks: the memory of a check, a run guarded against panics, and the thread that does the runs.
+//! Runs checks: the memory of a check, a run guarded against panics, and a thread with its queue of runs.
 
 use super::assembly::Assembly;
 use super::errors::Errors;
@@ -10,12 +10,13 @@ use crate::model::point::{Batch, Text, Tick};
 use crate::state::{Entry, Run};
 use crate::sys::logging::Folding;
 use log::Level;
+use std::collections::VecDeque;
 use std::fmt::Display;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -29,7 +30,6 @@ pub struct Unit {
     event: Text,
     check_type: Text,
     common: CommonSettings,
-    is_dismissed: AtomicBool,
     /// Whether its errors are health events, too.
     tells_errors: AtomicBool,
     state: Mutex<State>,
@@ -80,18 +80,13 @@ impl Unit {
         let event = key.name.strip_suffix(".py").filter(|_| key.folder == Folder::Checks).unwrap_or(&key.name);
         let event = Text::Owned(event.into());
         let name = key.name.into();
-        let (is_dismissed, tells_errors) = (AtomicBool::new(false), AtomicBool::new(tells_errors));
-        Unit { name, event, check_type, common, is_dismissed, tells_errors, state: Mutex::new(state) }
+        let tells_errors = AtomicBool::new(tells_errors);
+        Unit { name, event, check_type, common, tells_errors, state: Mutex::new(state) }
     }
 
     /// Whether its errors are health events from the next run on.
     pub fn tell_errors(&self, tells: bool) {
         self.tells_errors.store(tells, Ordering::Relaxed);
-    }
-
-    /// Starts no further run.
-    pub fn dismiss(&self) {
-        self.is_dismissed.store(true, Ordering::Release);
     }
 
     /// The daemon's tick with this check's own period and deadline.
@@ -151,19 +146,10 @@ impl Unit {
     }
 }
 
-/// The runs of a worker at a tick.
+/// A run that is to be done, and the entry where its result is published.
 pub struct Job {
-    /// Of the assembly.
-    pub number: u64,
-    /// The number of these runs.
-    pub begun: u64,
+    pub run: RunId,
     pub tick: Tick,
-    pub tasks: Vec<Task>,
-}
-
-/// One run, and the entry where its result is published.
-pub struct Task {
-    pub id: Id,
     pub unit: Arc<Unit>,
     pub entry: Arc<Entry>,
 }
@@ -173,14 +159,30 @@ pub struct Task {
 pub struct Surroundings {
     pub world: Arc<World>,
     pub assembly: Arc<Assembly>,
-    /// Gets each run that has ended, or will never begin.
+    /// Gets each run that has ended.
     pub ended: Sender<RunId>,
 }
 
-/// The handle to a worker thread. Dropping it ends the thread after its current run.
+/// A queue of jobs, and the thread that does them in this order. Dropping it ends the thread after its current job.
 pub struct Worker {
-    jobs: Sender<Job>,
-    is_left: Arc<AtomicBool>,
+    name: String,
+    around: Surroundings,
+    queue: Arc<Queue>,
+}
+
+#[derive(Default)]
+struct Queue {
+    inner: Mutex<Inner>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Inner {
+    jobs: VecDeque<Job>,
+    /// The number of the thread that does them; those before it were abandoned.
+    thread: u64,
+    /// This thread does a job.
+    is_busy: bool,
 }
 
 impl Worker {
@@ -188,51 +190,94 @@ impl Worker {
     ///
     /// # Errors
     /// The thread could not be started.
-    pub fn start(name: &str, surroundings: &Surroundings) -> io::Result<Worker> {
-        let (jobs, inbox) = channel::<Job>();
-        let is_left = Arc::new(AtomicBool::new(false));
-        let (is_over, around) = (Arc::clone(&is_left), surroundings.clone());
-        // The kernel keeps 15 bytes of a thread's name.
-        let work = move || inbox.into_iter().for_each(|job| perform(job, &is_over, &around));
-        thread::Builder::new().name(name.into()).stack_size(STACK).spawn(work)?;
-        Ok(Worker { jobs, is_left })
+    pub fn start(name: &str, around: &Surroundings) -> io::Result<Worker> {
+        let worker = Worker { name: name.into(), around: around.clone(), queue: Arc::default() };
+        worker.start_thread(0)?;
+        Ok(worker)
     }
 
-    /// Hands over a job. The worker must have ended the one before.
-    pub fn send(&self, job: Job) {
-        // This cannot fail: the thread only ends when the channel is closed.
-        let _ = self.jobs.send(job);
+    fn start_thread(&self, number: u64) -> io::Result<()> {
+        let (queue, around) = (Arc::clone(&self.queue), self.around.clone());
+        let work = move || {
+            while let Some(job) = queue.next(number) {
+                job.perform(&around);
+            }
+        };
+        // The kernel keeps 15 bytes of a thread's name.
+        thread::Builder::new().name(self.name.clone()).stack_size(STACK).spawn(work).map(drop)
+    }
+
+    /// Adds jobs to the queue.
+    pub fn send(&self, jobs: impl IntoIterator<Item = Job>) {
+        let mut inner = self.queue.lock();
+        inner.jobs.extend(jobs);
+        let has_jobs = !inner.jobs.is_empty();
+        drop(inner);
+        if has_jobs {
+            self.queue.changed.notify_one();
+        }
+    }
+
+    /// The checks whose runs are in the queue and have not begun.
+    pub fn waiting(&self) -> Vec<Id> {
+        self.queue.lock().jobs.iter().map(|job| job.run.check).collect()
+    }
+
+    /// Takes the job of that check out of the queue, if it has not begun.
+    pub fn withdraw(&self, check: Id) -> Option<Job> {
+        let jobs = &mut self.queue.lock().jobs;
+        let place = jobs.iter().position(|job| job.run.check == check)?;
+        jobs.remove(place)
+    }
+
+    /// Leaves the thread to its current job; a new thread goes on with the queue. A thread that does no job is kept,
+    /// because another would not get to the queue sooner.
+    ///
+    /// # Errors
+    /// The thread could not be started; then nothing has changed.
+    pub fn replace_thread(&self) -> io::Result<()> {
+        let mut inner = self.queue.lock();
+        if inner.is_busy {
+            let number = inner.thread + 1;
+            self.start_thread(number)?;
+            (inner.thread, inner.is_busy) = (number, false);
+        }
+        Ok(())
     }
 }
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        self.is_left.store(true, Ordering::Release);
+        self.queue.lock().thread += 1;
+        self.queue.changed.notify_one();
     }
 }
 
-/// Does a job. The end of a run is reported only when its result has been handed over, because shutdown may wait for
-/// it.
-fn perform(job: Job, is_over: &AtomicBool, around: &Surroundings) {
-    let (mut batch, mut done) = (Batch::default(), None);
-    let tell = |done: Option<Id>| {
-        // At shutdown nobody may receive it.
-        let _ = done.map(|check| around.ended.send(RunId { check, number: job.begun }));
-    };
-    let mut tasks = job.tasks.iter();
-    while let Some(Task { id, unit, entry }) = tasks.next() {
-        tell(done.take());
-        if is_over.load(Ordering::Acquire) {
-            // The loop may take the first of them for the one that has blocked this thread.
-            tell(Some(*id));
-            tasks.for_each(|task| tell(Some(task.id)));
-            break;
+impl Queue {
+    /// The next job for that thread, which has ended its last one. `None` if the thread was abandoned.
+    fn next(&self, thread: u64) -> Option<Job> {
+        let mut inner = self.lock();
+        if inner.thread == thread {
+            inner.is_busy = false;
         }
-        done = Some(*id);
-        if unit.is_dismissed.load(Ordering::Acquire) {
-            continue;
+        let is_idle = |inner: &mut Inner| inner.thread == thread && inner.jobs.is_empty();
+        inner = self.changed.wait_while(inner, is_idle).unwrap_or_else(PoisonError::into_inner);
+        if inner.thread != thread {
+            return None;
         }
-        let ran = unit.run(unit.own_tick(job.tick), &around.world);
+        inner.is_busy = true;
+        inner.jobs.pop_front()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Job {
+    fn perform(self, around: &Surroundings) {
+        let Job { run, tick, unit, entry } = self;
+        let ran = unit.run(unit.own_tick(tick), &around.world);
         for ServerRun { name, run, why } in &ran.servers {
             entry.server_ran(name, *run, why.as_ref().map(|why| why as &dyn Display));
         }
@@ -241,8 +286,8 @@ fn perform(job: Job, is_over: &AtomicBool, around: &Surroundings) {
             around.assembly.changes.tell(&unit.name, &change, Instant::now());
         }
         ran.lines.iter().for_each(|(level, line)| log::log!(*level, "{line}"));
-        batch.append(ran.batch);
+        around.assembly.add(run.number, ran.batch);
+        // Only now, because shutdown may wait for it. At shutdown nobody may receive it.
+        let _ = around.ended.send(run);
     }
-    around.assembly.add(job.number, batch);
-    tell(done);
 }

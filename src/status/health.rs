@@ -1,7 +1,6 @@
 //! Problems of the daemon as messages. Pure: everything known is an argument.
 
-use super::Now;
-use super::overview::About;
+use super::{About, Now};
 use crate::state::{Condition, State};
 use crate::sys::clock;
 use std::time::Duration;

@@ -8,16 +8,51 @@ pub mod health;
 pub mod numbers;
 pub mod overview;
 
+use crate::config::settings::Settings;
 use crate::delivery::Moment;
 use crate::delivery::status::Status;
 use crate::model::beat::Beat;
+use crate::model::point::Identity;
 use crate::state::{Board, State};
 use crate::sys::usage::Usage;
 use crate::sys::zone;
-use overview::{About, Overview};
+use overview::Overview;
 use serde_json::{Map, Value};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+/// The daemon's configuration, as far as it is shown.
+#[derive(Clone)]
+pub struct About {
+    pub host: String,
+    /// Unix seconds.
+    pub started: i64,
+    pub period: Duration,
+    /// Name of the sink.
+    pub sink: &'static str,
+    /// Path of the configuration that was read.
+    pub file: PathBuf,
+    /// Whether its own metrics go to the sink.
+    pub tells_itself: bool,
+    /// A configuration file that was changed after it was read; `None` if there is none.
+    pub newer: Option<String>,
+}
+
+impl About {
+    /// From settings that were just read; `started` is in Unix seconds.
+    pub fn of(settings: &Settings, identity: &Identity, sink: &'static str, started: i64) -> About {
+        About {
+            host: identity.host.to_string(),
+            started,
+            period: settings.own.check_period,
+            sink,
+            file: settings.file.clone(),
+            tells_itself: settings.tells_itself(),
+            newer: None,
+        }
+    }
+}
 
 /// Access to everything that is published.
 #[derive(Clone)]

@@ -1,45 +1,9 @@
 //! The daemon, its checks and its delivery as JSON, for `/api/status` and `puypuy status`. Pure.
 
-use super::{Now, health};
-use crate::config::settings::Settings;
-use crate::model::point::Identity;
+use super::{About, Now, health};
 use crate::state::{Open, State};
 use crate::sys::usage::Usage;
 use serde_json::{Map, Value, json};
-use std::path::PathBuf;
-use std::time::Duration;
-
-/// The daemon's configuration, as far as it is shown.
-#[derive(Clone)]
-pub struct About {
-    pub host: String,
-    /// Unix seconds.
-    pub started: i64,
-    pub period: Duration,
-    /// Name of the sink.
-    pub sink: &'static str,
-    /// Path of the configuration that was read.
-    pub file: PathBuf,
-    /// Whether its own metrics go to the sink.
-    pub tells_itself: bool,
-    /// A configuration file that was changed after it was read; `None` if there is none.
-    pub newer: Option<String>,
-}
-
-impl About {
-    /// From settings that were just read; `started` is in Unix seconds.
-    pub fn of(settings: &Settings, identity: &Identity, sink: &'static str, started: i64) -> About {
-        About {
-            host: identity.host.to_string(),
-            started,
-            period: settings.own.check_period,
-            sink,
-            file: settings.file.clone(),
-            tells_itself: settings.tells_itself(),
-            newer: None,
-        }
-    }
-}
 
 /// Everything to be shown.
 pub struct Overview<'a> {

@@ -47,6 +47,24 @@ fn only_needed_beans_are_requested_and_the_rest_of_the_address_is_kept() {
 }
 
 #[test]
+fn the_name_of_a_bean_may_be_any_of_its_members() {
+    let last = r#"{"CapacityUsed":5,"Used":{"CapacityUsed":6},"name":"Hadoop:service=NameNode,name=FSNamesystem"}"#;
+    let other = r#"{"HeapMemoryUsage":{"used":9},"CapacityUsed":8,"name":"java.lang:type=Other"}"#;
+    let java = r#"{"HeapMemoryUsage":{"used":7,"max":8},"name":"java.lang:type=Memory"}"#;
+    let pages = Pages::on_port(move |path| match path {
+        path if path.contains("FSNamesystem*") => Page::body(beans(last)),
+        path if path.contains("java.lang") => Page::body(beans(&format!("{other},{java}"))),
+        _ => Page::body(beans("")),
+    });
+    let address = format!("{}/jmx", pages.address());
+    let told = Worker::new(spec("check_hadoop_namenode"), &[("jmx", &*address)]).tick(&Roots::default());
+    assert_eq!(
+        ["namenode_capacityused", "namenode_heap_used"].map(|name| told.number(name, "")),
+        [Some(5.0), Some(7.0)]
+    );
+}
+
+#[test]
 fn a_version_with_other_bean_names_is_queried_for_all_beans() {
     let old = r#"{"name":"hadoop:service=REST,name=rest","requests":8,"successfulGet":5,"successfulPut":1,"successfulDelete":0,
         "successfulScanCount":1,"failedGet":1,"failedPut":0,"failedDelete":0,"failedScanCount":0,"failedAppendCount":4}"#;

@@ -1,9 +1,8 @@
 //! The kernel checks on the machine that runs the tests, whatever it is.
 
 use super::machine::{Machine, Worker, kernel_checks, spec};
-use puypuy::fetch::file::KernelFile;
+use puypuy::fetch::file::{self, KernelFile};
 use puypuy::fetch::statvfs::space;
-use puypuy::fetch::tree;
 use puypuy::model::roots::Roots;
 use std::time::Duration;
 
@@ -84,7 +83,7 @@ fn kernel_files_are_read_completely_in_any_chunks() {
         let Ok(truth) = std::fs::read_to_string(format!("/{file}")) else { continue };
         let mut kept = KernelFile::new(file);
         let told =
-            [tree::text(&roots, file).unwrap(), kept.read(&roots).unwrap().into(), kept.read(&roots).unwrap().into()];
+            [file::text(&roots, file).unwrap(), kept.read(&roots).unwrap().into(), kept.read(&roots).unwrap().into()];
         for told in told {
             assert_eq!(first_words(&told).len(), first_words(&truth).len(), "{file}");
             assert!(file == "proc/loadavg" || first_words(&told) == first_words(&truth), "{file}");

@@ -90,3 +90,24 @@ fn the_home_comes_from_option_then_environment_then_program() {
     let config = home.path("config.ini");
     assert_eq!(status(Command::new(PROGRAM).arg("--home").arg(other.path("")).arg("--config").arg(config)), Some(0));
 }
+
+#[test]
+fn a_configuration_that_is_no_regular_file_is_an_error_at_once() {
+    let home = Home::new();
+    let pipe = home.path("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let said = home.puypuy(&["check-config", "--config", pipe.to_str().unwrap()]);
+    assert_eq!(said.code, 1, "{said:?}");
+    let text = format!("{}{}", said.out, said.err);
+    assert!(text.contains(&format!("{}: no regular file", pipe.display())), "{said:?}");
+}
+
+#[test]
+fn a_folder_named_like_an_own_module_is_none() {
+    let home = Home::new();
+    fs::create_dir_all(home.path("checks_available/check_folder.py")).unwrap();
+    fs::write(home.path("checks_available/check_file.py"), "").unwrap();
+    let said = home.puypuy(&["list"]);
+    assert!(said.out.contains("check_file.py") && !said.out.contains("check_folder.py"), "{said:?}");
+    assert_eq!(home.puypuy(&["enable", "check_folder.py"]).code, 1);
+}

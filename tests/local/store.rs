@@ -119,8 +119,8 @@ fn show_ignores_points_from_the_future() {
     let show = |last, now| {
         let mut told = Vec::new();
         let (last, period) = (std::time::Duration::from_secs(last), std::time::Duration::from_secs(10));
-        let manner = puypuy::cli::commands::Manner::Table;
-        let wanted = puypuy::cli::commands::Wanted { pattern: None, last, period, all: true, manner };
+        let manner = puypuy::cli::Manner::Table;
+        let wanted = puypuy::cli::Wanted { pattern: None, last, period, all: true, manner };
         let outcome = puypuy::cli::show::show(&place.file(), wanted, now, &mut told);
         outcome.map(|()| String::from_utf8(told).unwrap()).map_err(|error| error.to_string())
     };

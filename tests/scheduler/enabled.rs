@@ -214,6 +214,7 @@ fn only_a_changed_section_is_reloaded_with_the_next_link() {
     fs::write(home.path("conf/scripts.ini"), "[check_well.sh]\nmax_series = many\n").unwrap();
     assert_eq!(home.puypuy(&["disable", "disks"]).code, 0);
     wait_for_line(&home, "scripts_enabled/check_well.sh: conf/scripts.ini:2 [check_well.sh] max_series");
+    wait_for_line(&home, "check_disks: switched off");
     assert_eq!((lines(&home, "switched off"), lines(&home, "has changed")), (1, 1), "{}", home.log());
     assert_eq!(lines(&home, "it goes on as before"), 1, "{}", home.log());
 }

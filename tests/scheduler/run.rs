@@ -6,7 +6,7 @@ use puypuy::delivery::queue::Queue;
 use puypuy::fetch::program::Programs;
 use puypuy::model::beat::Beat;
 use puypuy::model::error::{Error, Result};
-use puypuy::model::point::{Batch, Identity, Point, Tags, Tick};
+use puypuy::model::point::{Batch, Identity, Point, Tags, Tick, Value};
 use puypuy::model::roots::Roots;
 use puypuy::model::table::{Field, gauge};
 use puypuy::scheduler::assembly::Assembly;
@@ -18,8 +18,8 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -35,6 +35,30 @@ impl Check for Fake {
         out.put(&ONE[0], 1u64, &Tags::default());
         (self.0)()
     }
+}
+
+/// Reports the number of the run; the first run may be blocked.
+struct Counting {
+    runs: u64,
+    is_first_blocked: bool,
+}
+
+impl Check for Counting {
+    fn run(&mut self, _: &Context, out: &mut Out) -> Result<()> {
+        self.runs += 1;
+        if self.is_first_blocked && self.runs == 1 {
+            drop(GATE.lock());
+        }
+        out.put(&ONE[0], self.runs, &Tags::default());
+        Ok(())
+    }
+}
+
+/// While it is locked, the first run of check_b_stuck does not end.
+static GATE: Mutex<()> = Mutex::new(());
+
+fn counting(is_first_blocked: bool) -> Result<Box<dyn Check>> {
+    Ok(Box::new(Counting { runs: 0, is_first_blocked }))
 }
 
 const fn spec(
@@ -64,6 +88,9 @@ fn forever() -> Result<()> {
 
 static SPECS: &[Spec] = &[
     spec("check_good", Runs::Kernel, |_| Ok(Box::new(Fake(|| Ok(()))))),
+    spec("check_a_before", Runs::Kernel, |_| counting(false)),
+    spec("check_b_stuck", Runs::Kernel, |_| counting(true)),
+    spec("check_c_behind", Runs::Kernel, |_| counting(false)),
     spec("check_own", Runs::Own, |_| Ok(Box::new(Fake(|| Ok(()))))),
     spec("check_panics", Runs::Kernel, |_| Ok(Box::new(Fake(|| panic!("on purpose"))))),
     spec("check_fails", Runs::Kernel, |_| Ok(Box::new(Fake(|| Err(Error::daemon("nothing there")))))),
@@ -197,6 +224,34 @@ fn checks_go_on_beside_others_that_hang_panic_or_fail() {
     assert_eq!((count(&seen, "check_hangs"), count(&seen, "check_hangs_own")), (0, 0));
     let took = running.stop();
     assert!(took < Duration::from_secs(4), "{took:?}");
+}
+
+#[test]
+fn a_check_that_blocks_the_shared_thread_costs_no_other_a_run_or_its_points() {
+    let gate = GATE.lock().unwrap();
+    // They run by their order in the folder.
+    let mut running = start_at(PERIOD * 5, &["check_a_before", "check_b_stuck", "check_c_behind"], false);
+    let mut seen: BTreeMap<String, Vec<i64>> = BTreeMap::new();
+    let mut take = |name: &str, enough: usize| {
+        while seen.get(name).map_or(0, Vec::len) < enough {
+            for Point { check_type, value, .. } in running.next().points {
+                let Value::Int(run) = value else { panic!("{value:?}") };
+                seen.entry(check_type.into_owned()).or_default().push(run);
+            }
+        }
+        seen.clone()
+    };
+    let seen = take("check_c_behind", 3);
+    assert!(!seen.contains_key("check_b_stuck") && seen["check_a_before"].contains(&1), "{seen:?}");
+    drop(gate);
+    // It goes on, and still nothing runs twice.
+    take("check_b_stuck", 3);
+    let seen = take("check_a_before", 6);
+    running.stop();
+    for (name, mut runs) in seen {
+        runs.sort();
+        assert_eq!(runs, (1..=runs.len() as i64).collect::<Vec<_>>(), "{name}");
+    }
 }
 
 #[test]

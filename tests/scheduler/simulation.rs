@@ -1,5 +1,5 @@
-//! Simulates the tick loop with its own clock, changing folders, and checks that are slow, fail or never return, by a
-//! seed, in thousands of schedules. A seed that fails always fails: `SEED=1234 cargo test scheduler::simulation`;
+//! Simulates the tick loop with its own clock, changing folders and periods, and checks that are slow, fail or never
+//! return, by a seed, in thousands of schedules. A seed that fails always fails: `SEED=1234 cargo test scheduler::simulation`;
 //! `SCHEDULES=100000` in place of it runs more.
 
 use crate::support::dice::Dice;
@@ -8,7 +8,7 @@ use puypuy::config::section::{Entry, Section};
 use puypuy::scheduler::clock::Moment;
 use puypuy::scheduler::difference::{Comparison, Difference};
 use puypuy::scheduler::prepared::{Folder, Key, Prepared};
-use puypuy::scheduler::timetable::{Begin, Crew, Id, NO_THREAD, Notice, RunId, Timetable};
+use puypuy::scheduler::timetable::{Begin, Crew, Id, Notice, RunId, Timetable};
 use puypuy::state::{Board, Condition, Entry as Published, Run, State};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -16,6 +16,9 @@ use std::time::{Duration, Instant};
 
 const SCHEDULES: u64 = 2_000;
 const PERIOD: Duration = Duration::from_secs(1);
+/// How late the loop may wake in calm times.
+const LATE: Duration = Duration::from_millis(5);
+const QUICK: Duration = Duration::from_millis(1);
 const WALL: Duration = Duration::from_secs(1_600_000_000);
 /// How long the end waits for runs.
 const LAST_RUNS: Duration = Duration::from_secs(2);
@@ -56,10 +59,15 @@ struct Member {
     key: Key,
     version: u64,
     nature: Nature,
-    period: Duration,
+    /// Of its own.
+    period: Option<Duration>,
     is_dismissed: bool,
     /// Its own thread.
     own: Option<usize>,
+    /// When it must run next.
+    due: Duration,
+    /// When its newest run was begun, or its period changed.
+    since: Duration,
     entry: Arc<Published>,
     /// Unix seconds of the tick of its run.
     tick: i64,
@@ -84,18 +92,23 @@ impl Observed {
     }
 }
 
-/// A thread: its queued jobs, and when the first of them ends.
+/// A thread.
 #[derive(Default)]
 struct Lane {
     queue: VecDeque<RunId>,
+    running: Option<RunId>,
+    /// When its run ends, or when it gets the time to begin one.
     until: Option<Duration>,
-    is_left: bool,
 }
 
 /// The threads and all requests to the crew.
 struct World {
     dice: Dice,
     now: Duration,
+    /// The daemon's period.
+    period: Duration,
+    /// The loop is on time, and threads start and get their time.
+    is_calm: bool,
     threads_fail: bool,
     members: BTreeMap<Id, Member>,
     lanes: Vec<Lane>,
@@ -109,32 +122,39 @@ struct World {
 }
 
 impl World {
-    /// Whether some thread runs this key.
-    fn runs(&self, key: &Key) -> bool {
-        self.lanes.iter().any(|lane| {
-            lane.until.is_some() && lane.queue.front().is_some_and(|run| self.members[&run.check].key == *key)
-        })
+    fn is_of(&self, run: RunId, key: &Key) -> bool {
+        self.members[&run.check].key == *key
     }
 
-    /// Begins the first job of a lane.
+    /// Whether some thread runs this key.
+    fn runs(&self, key: &Key) -> bool {
+        self.lanes.iter().any(|lane| lane.running.is_some_and(|run| self.is_of(run, key)))
+    }
+
+    /// Whether a run of this key waits for a thread.
+    fn waits(&self, key: &Key) -> bool {
+        self.lanes.iter().any(|lane| lane.queue.iter().any(|run| self.is_of(*run, key)))
+    }
+
+    /// A thread that runs nothing begins the next run. The shared one may get no time for that.
+    fn wake(&mut self, place: usize) {
+        match place == self.shared && !self.is_calm && self.dice.chance(20) {
+            true => self.lanes[place].until = Some(self.now + self.dice.millis(3000)),
+            false => self.advance(place),
+        }
+    }
+
+    /// Begins the next run of a thread.
     fn advance(&mut self, place: usize) {
-        while let Some(run) = self.lanes[place].queue.front().copied() {
+        if let Some(run) = self.lanes[place].queue.pop_front() {
             let member = &self.members[&run.check];
-            if self.lanes[place].is_left {
-                self.ended.extend(self.lanes[place].queue.drain(..));
-            } else if member.is_dismissed {
-                self.lanes[place].queue.pop_front();
-                self.ended.push(run);
-            } else {
-                assert!(!self.runs(&member.key), "{:?} runs twice at a time", member.key);
-                let takes = match member.nature {
-                    Nature::Quick => Duration::from_millis(1),
-                    Nature::Slow => Duration::from_millis(50) + self.dice.millis(2500),
-                    Nature::Never => Duration::from_secs(1_000_000),
-                };
-                self.lanes[place].until = Some(self.now + takes);
-                return;
-            }
+            assert!(!self.runs(&member.key), "{:?} runs twice at a time", member.key);
+            let takes = match member.nature {
+                Nature::Quick => QUICK,
+                Nature::Slow => Duration::from_millis(50) + self.dice.millis(2500),
+                Nature::Never => Duration::from_secs(1_000_000),
+            };
+            (self.lanes[place].running, self.lanes[place].until) = (Some(run), Some(self.now + takes));
         }
     }
 
@@ -143,10 +163,14 @@ impl World {
         for place in 0..self.lanes.len() {
             while self.lanes[place].until.is_some_and(|until| until <= self.now) {
                 self.lanes[place].until = None;
-                let run = self.lanes[place].queue.pop_front().unwrap();
-                self.ran(run.check);
-                self.ended.push(run);
-                self.advance(place);
+                match self.lanes[place].running.take() {
+                    Some(run) => {
+                        self.ran(run.check);
+                        self.ended.push(run);
+                        self.wake(place);
+                    }
+                    None => self.advance(place),
+                }
             }
         }
     }
@@ -167,10 +191,9 @@ impl World {
         self.lanes.iter().filter_map(|lane| lane.until).min()
     }
 
-    fn send(&mut self, place: usize, number: u64, ids: Vec<Id>) {
-        assert!(self.lanes[place].queue.is_empty(), "a thread that is busy gets a job");
-        self.lanes[place].queue = ids.into_iter().map(|check| RunId { check, number }).collect();
-        self.advance(place);
+    /// The number of the thread of that check.
+    fn place(&self, id: Id) -> usize {
+        self.members[&id].own.unwrap_or(self.shared)
     }
 }
 
@@ -188,16 +211,26 @@ impl Crew<Work> for World {
             self.lanes.len() - 1
         });
         let Prepared { key, common, work: Work { version, nature }, .. } = prepared;
-        let period = common.period.unwrap_or(PERIOD);
         let is_on = |member: &Member| member.key == key && !member.is_dismissed;
         assert!(!self.members.values().any(is_on), "{key:?} is started twice");
-        let (entry, told) = (Arc::clone(entry), Observed::NEW);
-        let member = Member { key, version, nature, period, is_dismissed: false, own, entry, tick: 0, told };
+        let member = Member {
+            key,
+            version,
+            nature,
+            period: common.period,
+            is_dismissed: false,
+            own,
+            due: self.now,
+            since: self.now,
+            entry: Arc::clone(entry),
+            tick: 0,
+            told: Observed::NEW,
+        };
         self.members.insert(id, member);
         None
     }
 
-    fn dismiss(&mut self, id: Id, key: &Key, ends_run: bool) {
+    fn dismiss(&mut self, id: Id, key: &Key, ends_run: bool) -> bool {
         let member = self.members.get_mut(&id).unwrap();
         member.is_dismissed = true;
         if let (true, Folder::Scripts, Some(place)) = (ends_run, key.folder, member.own) {
@@ -205,43 +238,48 @@ impl Crew<Work> for World {
             let end = self.now + self.dice.millis(2500);
             self.lanes[place].until = self.lanes[place].until.map(|until| until.min(end));
         }
+        let place = self.place(id);
+        let queue = &mut self.lanes[place].queue;
+        let before = queue.len();
+        queue.retain(|run| run.check != id);
+        queue.len() < before
     }
 
-    fn begin(&mut self, Begin { tick, number, own, kernel, is_anew }: Begin) {
-        for id in own.iter().chain(&kernel) {
+    fn begin(&mut self, Begin { tick, number, checks }: Begin) {
+        for id in &checks {
             let member = self.members.get_mut(id).unwrap();
-            member.tick = tick.wall;
+            (member.tick, member.since) = (tick.wall, self.now);
             assert!(!member.is_dismissed && self.begun.insert(*id));
+            let place = self.place(*id);
+            self.lanes[place].queue.push_back(RunId { check: *id, number });
         }
-        if is_anew {
-            let held = &self.lanes[self.shared];
-            assert!(held.until.is_some(), "a thread is abandoned although it does not hang");
-            self.lanes[self.shared].is_left = true;
-            self.lanes.push(Lane::default());
-            self.shared = self.lanes.len() - 1;
-        }
-        match self.threads_fail && is_anew && self.dice.chance(2) {
-            true => {
-                for id in kernel {
-                    let member = self.members.get_mut(&id).unwrap();
-                    member.entry.wait(NO_THREAD, tick.wall);
-                    member.told.condition = Condition::Waiting;
-                    self.ended.push(RunId { check: id, number });
-                }
+        for place in checks.iter().map(|id| self.place(*id)).collect::<BTreeSet<_>>() {
+            if self.lanes[place].until.is_none() {
+                self.wake(place);
             }
-            false if !kernel.is_empty() => self.send(self.shared, number, kernel),
-            false => {}
         }
-        for id in own {
-            self.send(self.members[&id].own.unwrap(), number, vec![id]);
+    }
+
+    fn waiting(&mut self) -> Vec<Id> {
+        self.lanes[self.shared].queue.iter().map(|run| run.check).collect()
+    }
+
+    fn replace_thread(&mut self, _: Moment) {
+        assert!(!self.lanes[self.shared].queue.is_empty(), "a thread is replaced although nothing waits for it");
+        if self.lanes[self.shared].running.is_none() || self.threads_fail && self.dice.chance(2) {
+            return;
         }
+        let queue = std::mem::take(&mut self.lanes[self.shared].queue);
+        self.shared = self.lanes.len();
+        self.lanes.push(Lane { queue, ..Lane::default() });
+        self.wake(self.shared);
     }
 
     fn tell(&mut self, notice: Notice, _: Moment) {
         match notice {
             Notice::On(key) | Notice::Changed(key) => self.on.push(key.clone()),
             Notice::Missed(key, _) => {
-                assert!(self.runs(key), "{key:?} missed a tick while it did not run");
+                assert!(self.runs(key) || self.waits(key), "{key:?} missed a tick and has no run");
                 self.missed.insert(key.clone());
                 let is_it = |member: &&mut Member| member.key == *key && !member.is_dismissed;
                 let told = &mut self.members.values_mut().find(is_it).unwrap().told;
@@ -267,9 +305,6 @@ struct Life {
     /// Looks that have not returned.
     hanging: BTreeSet<Key>,
     pending: Vec<Difference<Work>>,
-    last_turn: Duration,
-    /// The newest check that was started before this turn.
-    newest: Option<Id>,
 }
 
 /// An entry of a folder as it was seen.
@@ -289,17 +324,19 @@ fn key(number: u64) -> Key {
 
 fn prepared(key: &Key, version: u64) -> Prepared<Work> {
     let number: u64 = key.name.strip_prefix("check_").unwrap().parse().unwrap();
-    let nature = match number % 7 {
-        5 => Nature::Slow,
-        6 if number > 20 => Nature::Never,
+    // Of those on the shared thread three may block it, all within one period of another.
+    let nature = match number / 2 {
+        5 | 13 => Nature::Slow,
+        7 => Nature::Never,
         _ => Nature::Quick,
     };
-    let period = match number % 5 {
+    // A new section may have another period.
+    let period = match (number + version) % 5 {
         3 => Some(Duration::from_millis(300)),
         4 => Some(Duration::from_millis(2500)),
         _ => None,
     };
-    let runs = if key.folder == Folder::Scripts || number.is_multiple_of(4) { Runs::Own } else { Runs::Kernel };
+    let runs = if key.folder == Folder::Scripts || number.is_multiple_of(8) { Runs::Own } else { Runs::Kernel };
     let entries = vec![Entry { key: "version".into(), value: version.to_string(), line: 1 }];
     Prepared {
         key: key.clone(),
@@ -313,12 +350,20 @@ fn prepared(key: &Key, version: u64) -> Prepared<Work> {
     }
 }
 
+/// The next multiple of a period.
+fn next_beat(period: Duration, now: Duration) -> Duration {
+    period * (now.as_nanos() / period.as_nanos() + 1) as u32
+}
+
 impl Life {
     fn new(seed: u64) -> Life {
         let start = Instant::now();
+        let mut dice = Dice(seed);
         let world = World {
-            dice: Dice(seed),
+            is_calm: dice.chance(2),
+            dice,
             now: Duration::ZERO,
+            period: PERIOD,
             threads_fail: false,
             members: BTreeMap::new(),
             lanes: vec![Lane::default()],
@@ -339,8 +384,6 @@ impl Life {
             listed: BTreeMap::new(),
             hanging: BTreeSet::new(),
             pending: Vec::new(),
-            last_turn: Duration::ZERO,
-            newest: None,
         }
     }
 
@@ -351,9 +394,9 @@ impl Life {
     /// Changes something in the folders.
     fn change(&mut self) {
         let dice = &mut self.world.dice;
-        self.world.threads_fail = dice.chance(4);
+        self.world.threads_fail = !self.world.is_calm && dice.chance(4);
         for _ in 0..=dice.roll(4) {
-            let key = key(dice.roll(30));
+            let key = key(dice.roll(32));
             let sight = match dice.roll(8) {
                 0 => Sight::Broken,
                 1 => Sight::Hangs,
@@ -396,6 +439,18 @@ impl Life {
         self.pending.push(self.comparison.take(true));
     }
 
+    /// A reload changes the daemon's period.
+    fn renew(&mut self, period: Duration) {
+        let is_new = period != self.world.period;
+        self.table.set_period(period, self.moment().at);
+        let World { now, members, .. } = &mut self.world;
+        let are_later = |member: &&mut Member| is_new && member.period.is_none() && member.due > *now;
+        for member in members.values_mut().filter(are_later) {
+            (member.due, member.since) = (next_beat(period, *now), *now);
+        }
+        self.world.period = period;
+    }
+
     /// Wakes the loop, and compares what it does with what it should do.
     fn turn(&mut self) -> Duration {
         let now = self.moment();
@@ -408,16 +463,25 @@ impl Life {
             self.table.apply(difference, now, &mut self.world);
         }
         let next = self.table.turn(now, &mut self.world).duration_since(self.start);
-        let (at, before) = (self.world.now, self.last_turn);
-        for (id, member) in self.world.members.iter().filter(|(_, member)| !member.is_dismissed) {
-            let beats = |time: Duration| time.as_nanos() / member.period.as_nanos();
-            let is_due = Some(*id) > self.newest || beats(at) > beats(before);
-            let is_told = self.world.missed.contains(&member.key);
-            assert_eq!(is_due, is_told || self.world.begun.contains(id), "{:?} at {at:?}", member.key);
-            // A check on the shared thread may have begun late, behind a slow one.
-            let may_miss = member.nature != Nature::Quick || member.own.is_none();
+        let World { now: at, period, is_calm, begun, missed, members, .. } = &mut self.world;
+        for (id, member) in members.iter_mut().filter(|(_, member)| !member.is_dismissed) {
+            let period = member.period.unwrap_or(*period);
+            let (is_due, is_told) = (member.due <= *at, missed.contains(&member.key));
+            assert_eq!(is_due, is_told || begun.contains(id), "{:?} at {at:?}", member.key);
+            if is_due {
+                member.due = next_beat(period, *at);
+            }
+            assert!(next <= member.due, "the tick of {:?} is missed", member.key);
+            // Or it was begun out of turn just before, by a reload.
+            let may_miss = match member.own {
+                _ if member.nature != Nature::Quick => true,
+                Some(_) => *at - member.since < QUICK,
+                None => !*is_calm || *at - member.since + LATE * 2 < period,
+            };
             assert!(!is_told || may_miss, "{:?} misses a tick", member.key);
-            assert!(beats(next) <= beats(at) + 1, "the tick of {:?} is missed", member.key);
+        }
+        for key in self.table.running() {
+            assert!(self.world.runs(key) || self.world.waits(key), "{key:?} counts as running and has no run");
         }
         for key in &self.world.on {
             let is_it = |member: &&Member| member.key == *key && !member.is_dismissed;
@@ -427,8 +491,6 @@ impl Life {
         if self.world.dice.chance(3) {
             self.look_at_board();
         }
-        self.last_turn = at;
-        self.newest = self.world.members.keys().last().copied();
         next
     }
 
@@ -461,14 +523,21 @@ impl Life {
         let mut next = self.turn();
         let mut has_changed = true;
         while self.world.now < until {
-            // The loop wakes a little late, and sometimes very late.
-            let late = if self.world.dice.chance(20) { 3000 } else { 5 };
-            let wake = next + self.world.dice.millis(late);
+            // The loop wakes a little late, and sometimes very late or early, for an order.
+            let late = if !self.world.is_calm && self.world.dice.chance(20) { Duration::from_secs(3) } else { LATE };
+            let mut wake = next + self.world.dice.millis(late.as_millis() as u64);
+            let period = (changes && self.world.dice.chance(20)).then(|| self.world.dice.roll(4) as usize);
+            if period.is_some() {
+                wake = self.world.now + (wake - self.world.now).mul_f64(self.world.dice.roll(100) as f64 / 100.0);
+            }
             while let Some(end) = self.world.next_end().filter(|end| *end <= wake) {
                 self.world.now = self.world.now.max(end);
                 self.world.work();
             }
             self.world.now = wake;
+            if let Some(choice) = period {
+                self.renew(Duration::from_millis([400, 1000, 2000, 7000][choice]));
+            }
             if changes && self.world.dice.chance(3) {
                 self.change();
                 has_changed = true;
@@ -515,8 +584,8 @@ impl Life {
             self.table.ended(run);
         }
         for key in self.table.running() {
-            let is_there = |lane: &Lane| lane.queue.iter().any(|run| self.world.members[&run.check].key == *key);
-            assert!(self.world.lanes.iter().any(is_there), "the end waits for {key:?}, which does not run");
+            let is_there = self.world.runs(key) || self.world.waits(key);
+            assert!(is_there, "the end waits for {key:?}, which does not run");
         }
     }
 }
@@ -546,49 +615,4 @@ fn no_tick_is_lost_and_nothing_runs_twice_whatever_happens() {
             std::panic::resume_unwind(panic);
         }
     }
-}
-
-/// A crew whose threads never get to do anything.
-#[derive(Default)]
-struct Starved(Vec<Begin>);
-
-impl Crew<Work> for Starved {
-    fn is_clear(&mut self, _: &Key) -> bool {
-        true
-    }
-
-    fn hire(&mut self, _: Id, _: Prepared<Work>, _: &Arc<Published>, _: Moment) -> Option<Prepared<Work>> {
-        None
-    }
-
-    fn dismiss(&mut self, _: Id, _: &Key, _: bool) {}
-
-    fn begin(&mut self, runs: Begin) {
-        self.0.push(runs);
-    }
-
-    fn tell(&mut self, _: Notice, _: Moment) {}
-}
-
-/// On a busy machine the shared thread may be abandoned before it has begun anything: the check that seemed to block it
-/// must run again.
-#[test]
-fn a_run_that_never_began_does_not_keep_its_check_from_running() {
-    let start = Instant::now();
-    let mut table = Timetable::new(start, PERIOD, Arc::new(Board::default()));
-    let mut crew = Starved::default();
-    let at = |ticks: u32| Moment { at: start + PERIOD * ticks, wall: WALL + PERIOD * ticks };
-    let added = [2, 6].map(|number| prepared(&key(number), 1)).into();
-    table.apply(Difference { added, ..Difference::default() }, at(0), &mut crew);
-    table.turn(at(0), &mut crew);
-    let Begin { number, kernel, .. } = crew.0.pop().unwrap();
-    let [first, second] = kernel[..] else { panic!("{kernel:?}") };
-    // The first seems to be under way, the second is given to another thread.
-    table.turn(at(1), &mut crew);
-    let anew = crew.0.pop().unwrap();
-    assert!(anew.is_anew && anew.kernel == [second], "{:?}", anew.kernel);
-    // The abandoned thread wakes up. Its word about the second says nothing about the newer run of that.
-    [first, second].into_iter().for_each(|check| table.ended(RunId { check, number }));
-    table.turn(at(2), &mut crew);
-    assert_eq!(crew.0.pop().unwrap().kernel, [first]);
 }

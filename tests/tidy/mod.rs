@@ -165,16 +165,34 @@ fn every_place_in_the_layers_exists() {
 
 /// The folders of src that code imports, by `crate::name` and `crate::{name, ...}`.
 fn imports(code: &str) -> BTreeSet<String> {
+    names_after("crate::", code)
+}
+
+/// The names that follow this path in code: one, or those of a group in braces.
+fn names_after(path: &str, code: &str) -> BTreeSet<String> {
+    let is_of_name = |letter: char| letter.is_alphanumeric() || letter == '_';
+    let name = |item: &str| item.trim().chars().take_while(|letter| is_of_name(*letter)).collect::<String>();
     let mut found = BTreeSet::new();
-    for (at, _) in code.match_indices("crate::") {
-        let rest = &code[at + "crate::".len()..];
-        let list = match rest.strip_prefix('{') {
-            Some(group) => group.split('}').next().unwrap_or_default(),
-            None => rest.split(|letter: char| !letter.is_alphanumeric() && letter != '_').next().unwrap_or_default(),
-        };
-        found.extend(list.split(',').map(|path| path.trim().split("::").next().unwrap_or_default().to_string()));
+    for (at, _) in code.match_indices(path) {
+        if code[..at].ends_with(|before: char| is_of_name(before) || before == ':') {
+            continue;
+        }
+        let rest = &code[at + path.len()..];
+        match rest.strip_prefix('{') {
+            Some(group) => found.extend(outermost(group).split(',').map(name)),
+            None => found.extend([name(rest)]),
+        }
     }
     found
+}
+
+/// The text of a group in braces, after the first of these, without the groups in it.
+fn outermost(group: &str) -> String {
+    let letters = group.chars().scan(1, |depth, letter| {
+        *depth += i32::from(letter == '{') - i32::from(letter == '}');
+        (*depth > 0).then_some((*depth, letter))
+    });
+    letters.filter(|(depth, _)| *depth == 1).map(|(_, letter)| letter).collect()
 }
 
 /// Each folder of src with its imports.
@@ -233,6 +251,49 @@ fn a_cycle_is_detected() {
     };
     assert_eq!(levels(&arrows(&[("a", "use crate::b::X;"), ("b", "use crate::{a, c};"), ("c", "")])), None);
     assert!(levels(&arrows(&[("a", "use crate::b::X;"), ("b", "use crate::{c::Y};"), ("c", "")])).is_some());
+}
+
+/// Files of a folder that import each other, and should not.
+const CIRCLES: &[&str] = &["fetch::http: asking and body"];
+
+/// The files and folders of each folder of src, and the names that each of them imports from that folder. A `mod.rs` is
+/// not among them: it has what the files of its folder share.
+fn neighbours() -> BTreeMap<(String, String), BTreeSet<String>> {
+    let mut found: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+    for path in files("src", ".rs") {
+        let module = path.strip_prefix("src").unwrap().with_extension("");
+        let mut module: Vec<&str> = module.iter().map(|part| part.to_str().unwrap()).collect();
+        module.pop_if(|name| *name == "mod");
+        let code = code(&path);
+        for depth in 1..module.len() {
+            let (folder, above) = (module[..depth].join("::"), "super::".repeat(module.len() - depth));
+            let names = [format!("crate::{folder}::"), above].map(|path| names_after(&path, &code));
+            found.entry((folder, module[depth].to_string())).or_default().extend(names.into_iter().flatten());
+        }
+    }
+    found
+}
+
+#[test]
+fn no_two_files_of_a_folder_import_each_other() {
+    let neighbours = neighbours();
+    let imports = |folder: &String, from: &String, to: &String| {
+        neighbours.get(&(folder.clone(), from.clone())).is_some_and(|names| names.contains(to))
+    };
+    let mut circles = Vec::new();
+    for ((folder, one), names) in &neighbours {
+        let others = names.iter().filter(|other| one < *other && imports(folder, other, one));
+        circles.extend(others.map(|other| format!("{folder}: {one} and {other}")));
+    }
+    assert_eq!(circles, CIRCLES);
+}
+
+#[test]
+fn imports_are_found_however_they_are_written() {
+    let names = |path: &str, code: &str| names_after(path, code).into_iter().collect::<Vec<_>>().join(" ");
+    assert_eq!(names("super::", "use super::{a::{B, C}, d, e::F};\nlet x = super::g::h();"), "a d e g");
+    assert_eq!(names("super::super::", "use super::super::a::B; use super::c;"), "a");
+    assert_eq!(names("crate::x::", "use crate::x::y; use crate::x::{self, z};"), "self y z");
 }
 
 #[test]

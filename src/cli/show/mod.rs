@@ -3,8 +3,8 @@
 mod matters;
 mod watch;
 
-use super::commands::{Manner, Wanted};
 use super::render::{columns, printable, readable_age};
+use super::{Manner, Wanted};
 use crate::checks;
 use crate::model::error::{Error, Result};
 use crate::model::point::{Kind, Value};

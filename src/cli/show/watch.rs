@@ -1,6 +1,6 @@
 //! `puypuy show --watch`: prints the table again and again; on a terminal it replaces the previous one.
 
-use crate::cli::commands::Wanted;
+use crate::cli::Wanted;
 use crate::model::error::Result;
 use crate::sys::clock::unix_now;
 use crate::sys::terminal;

@@ -1,6 +1,7 @@
 //! One SNMP agent: its socket, the objects to request, and retries.
 
-use super::message::{Answer, Ask, Codec, Received, status};
+use super::codec::Codec;
+use super::message::{Answer, Ask, Received, status};
 use super::portion::Portion;
 use super::{Access, Asked, RetryPolicy, Value, Walked, random};
 use crate::fetch::host::Host;

@@ -1,6 +1,7 @@
 //! SNMP: requests objects from many agents at the same time.
 
 mod agent;
+pub mod codec;
 mod keys;
 pub mod message;
 mod portion;

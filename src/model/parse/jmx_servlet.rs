@@ -40,11 +40,11 @@ pub struct MBeans(Vec<MBean>);
 pub fn read(from: impl Read, wanted: &[Wanted]) -> Result<Option<MBeans>, String> {
     let mut found = Vec::new();
     let is_meant = |name: &str| wanted.iter().any(|wanted| star(wanted.pattern, name).is_some());
-    let places = |name: &str| {
-        let is_stray = is_of_daemon(name) && !is_meant(name);
-        let of = |wanted: &&Wanted| match is_stray {
-            true => is_of_daemon(wanted.pattern),
-            false => star(wanted.pattern, name).is_some(),
+    let places = |name: Option<&str>| {
+        let of = |wanted: &&Wanted| match name {
+            Some(name) if is_of_daemon(name) && !is_meant(name) => is_of_daemon(wanted.pattern),
+            Some(name) => star(wanted.pattern, name).is_some(),
+            None => true,
         };
         wanted.iter().filter(of).flat_map(|wanted| wanted.places.iter().copied()).collect()
     };

@@ -43,10 +43,10 @@ pub fn each(
     Ok(found)
 }
 
-/// Parses a document that is an object with a member `list`, an array of objects. The first members of each must
-/// include `key`, its name: members before it are ignored. `wanted` returns the wanted places for a name, and `tell` is
-/// called with the name and the cells as soon as the item is complete. An item may be larger than the part of the
-/// document in memory. Returns whether the list exists.
+/// Parses a document that is an object with a member `list`, an array of objects, each with a member `key`, its name.
+/// `wanted` returns the wanted places for a name, and those of all names for `None`. `tell` is called with the name and
+/// the cells as soon as the item is complete. An item may be larger than the part of the document in memory. Returns
+/// whether the list exists.
 ///
 /// # Errors
 /// The document is no JSON, is truncated, or has a member of an item that is too long; the text says where. Items
@@ -54,10 +54,11 @@ pub fn each(
 pub fn named<'w>(
     from: impl Read,
     (list, key): (&str, &str),
-    wanted: impl Fn(&str) -> Vec<&'w str>,
+    wanted: impl Fn(Option<&str>) -> Vec<&'w str>,
     mut tell: impl FnMut(&str, Cells),
 ) -> Result<bool, String> {
     let mut json = Window::new(from);
+    let of_all = wanted(None);
     let mut is_there = false;
     json.members(|json, member| {
         if member != list {
@@ -65,14 +66,17 @@ pub fn named<'w>(
         }
         is_there = true;
         json.elements(|json| {
-            let (mut name, mut places, mut cells) = (None, Vec::new(), Cells::default());
+            let (mut name, mut of_name, mut cells) = (None, None, Cells::default());
             json.members(|json, member| {
                 if name.is_none() && member == key {
                     let found = json.parse(|json| Picked::of(vec![""], String::new()).read(json))?;
                     name = found.text("").map(String::from);
-                    places = name.as_deref().map(&wanted).unwrap_or_default();
+                    let places = of_name.insert(wanted(name.as_deref()));
+                    // Members before the name.
+                    cells.0.retain(|(own, _)| places.iter().any(|place| is_at(own, place)));
                     return Ok(());
                 }
+                let places = of_name.as_ref().unwrap_or(&of_all);
                 let wanted: Vec<&str> = places.iter().filter_map(|place| below(place, &member)).collect();
                 if wanted.is_empty() {
                     return json.parse(|json| IgnoredAny::deserialize(json)).map(drop);
@@ -140,6 +144,11 @@ impl Cells {
             (!name.contains('/')).then_some((name, raw))
         })
     }
+}
+
+/// Whether this is the place, or one that it matches.
+fn is_at(own: &str, place: &str) -> bool {
+    own.split('/').skip(1).try_fold(place, below) == Some("")
 }
 
 /// The rest of a place below the member `name`; `None` if the place is not in that member.
