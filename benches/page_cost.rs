@@ -13,7 +13,7 @@ use puypuy::config::section::{Entry, Section};
 use puypuy::fetch::program::Programs;
 use puypuy::model::point::{Identity, Tick};
 use puypuy::model::roots::Roots;
-use puypuy::sys::memory::limit_arenas;
+use puypuy::sys::memory::limit_heaps;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
@@ -88,7 +88,7 @@ fn main() {
     if std::env::args().any(|word| word == SERVE) {
         return serve();
     }
-    limit_arenas();
+    limit_heaps();
     let mut server = Command::new(std::env::current_exe().unwrap());
     let mut server = Killed(server.arg(SERVE).stdout(Stdio::piped()).spawn().unwrap());
     let mut port = String::new();

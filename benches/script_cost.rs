@@ -4,6 +4,7 @@
 //! `cargo bench --bench script_cost [-- SECONDS [COUNT]]`
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+#[allow(dead_code)]
 mod measured;
 
 use measured::{config, cpu, cpu_of_children, pss_kib, record, start};

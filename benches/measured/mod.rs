@@ -85,8 +85,17 @@ pub fn cpu_of_children(pid: u32) -> u64 {
 }
 
 pub fn pss_kib(pid: u32) -> u64 {
+    mapped_kib(pid, "Pss:")
+}
+
+/// Heap, stacks and changed data.
+pub fn anonymous_kib(pid: u32) -> u64 {
+    mapped_kib(pid, "Anonymous:")
+}
+
+fn mapped_kib(pid: u32, what: &str) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
-    let line = text.lines().find(|line| line.starts_with("Pss:")).unwrap();
+    let line = text.lines().find(|line| line.starts_with(what)).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 

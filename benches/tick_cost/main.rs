@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod alone;
+#[allow(dead_code)]
 #[path = "../measured/mod.rs"]
 mod measured;
 #[allow(dead_code)]

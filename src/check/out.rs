@@ -413,10 +413,10 @@ impl Out {
             let Some(value) = value(known.history) else { return };
             let Series { name, check_type, host, tags } = series;
             let point = Point { name, value, kind, time, check_type, tags, host, reaction };
-            match known.place.and_then(|place| points.get_mut(place as usize)).filter(|old| old.time == time) {
+            match points.get_mut(*known.place as usize).filter(|old| old.time == time) {
                 Some(old) => *old = point,
                 None => {
-                    *known.place = u32::try_from(points.len()).ok();
+                    *known.place = points.len() as u32;
                     points.push(point);
                 }
             }

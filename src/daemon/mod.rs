@@ -86,7 +86,7 @@ pub fn listen_for_service_manager() -> Result<Listening> {
 
 /// What every serving process does first, while it has no other thread.
 fn listen(stopping: fn()) -> Result<Listening> {
-    memory::limit_arenas();
+    memory::limit_heaps();
     process::ignore_file_size_signal();
     signals::listen(stopping)
 }

@@ -120,7 +120,10 @@ impl Delivery {
         let unusable = unusable.into_iter().map(|(point, why)| Refusal { point, status: 0, why });
         self.refuse(unusable.collect(), now);
         let start = points.len();
-        points.extend(own);
+        match points.is_empty() {
+            true => *points = own,
+            false => points.extend(own),
+        }
         start..points.len()
     }
 

@@ -1,8 +1,9 @@
 //! Rules that every sink may rely on: clean names and tags, no empty tag, and one point per series and time.
 
 use crate::model::point::{Batch, HealthEvent, Kind, MESSAGE, Point, Tags, Text, Value};
+use foldhash::{HashMap, HashMapExt};
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 /// Longest tag value in bytes; a longer one is cut between two characters.
@@ -107,11 +108,28 @@ fn clean_text(text: &str, limit: usize) -> Text {
     Cow::Owned(kept.trim_end().into())
 }
 
+/// A point, identified by its series and time.
+struct Sample<'a>(&'a Point);
+
+impl PartialEq for Sample<'_> {
+    fn eq(&self, other: &Sample) -> bool {
+        self.0.time == other.0.time && self.0.key() == other.0.key()
+    }
+}
+
+impl Eq for Sample<'_> {}
+
+impl Hash for Sample<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.0.key(), self.0.time).hash(state);
+    }
+}
+
 /// Removes every point that a later one of the same series and time replaces; returns their number.
 fn merge_duplicates(points: &mut Vec<Point>) -> usize {
     let mut last = HashMap::with_capacity(points.len());
-    let places = points.iter().enumerate().map(|(index, point)| ((point.key(), point.time), index));
-    let mut replaced: Vec<usize> = places.filter_map(|(place, index)| last.insert(place, index)).collect();
+    let places = points.iter().enumerate().map(|(index, point)| (Sample(point), index as u32));
+    let mut replaced: Vec<u32> = places.filter_map(|(sample, index)| last.insert(sample, index)).collect();
     if replaced.is_empty() {
         return 0;
     }

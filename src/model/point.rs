@@ -127,6 +127,17 @@ impl Tags {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+
+    /// Whether these are the same tags, in any order.
+    pub fn are_those_of(&self, other: &Tags) -> bool {
+        let has = |tags: &Tags, tag| tags.iter().any(|other| other == tag);
+        self == other || self.len() == other.len() && self.iter().all(|tag| has(other, tag))
+    }
+
+    /// A hash that does not depend on their order: those of the single tags are added.
+    pub fn hash_in_any_order(&self) -> u64 {
+        self.iter().fold(0, |sum, tag| sum.wrapping_add(HASHES.hash_one(tag)))
+    }
 }
 
 fn push(text: &mut String, key: &str, value: &str) {
@@ -182,10 +193,8 @@ pub struct Key<'a> {
 
 impl PartialEq for Key<'_> {
     fn eq(&self, other: &Key) -> bool {
-        let has = |tags: &Tags, tag| tags.iter().any(|other| other == tag);
         (self.name, self.check_type, self.host) == (other.name, other.check_type, other.host)
-            && (self.tags == other.tags
-                || self.tags.len() == other.tags.len() && self.tags.iter().all(|tag| has(other.tags, tag)))
+            && self.tags.are_those_of(other.tags)
     }
 }
 
@@ -197,8 +206,7 @@ static HASHES: LazyLock<RandomState> = LazyLock::new(RandomState::default);
 impl Hash for Key<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (self.name, self.check_type, self.host).hash(state);
-        // Hashes are added, so the order of the tags does not matter.
-        state.write_u64(self.tags.iter().fold(0, |sum, tag| sum.wrapping_add(HASHES.hash_one(tag))));
+        state.write_u64(self.tags.hash_in_any_order());
     }
 }
 
@@ -212,7 +220,8 @@ pub struct Series {
 }
 
 impl Series {
-    fn key(&self) -> Key<'_> {
+    /// The same, borrowed.
+    pub fn key(&self) -> Key<'_> {
         Key { name: &self.name, check_type: &self.check_type, host: self.host.as_deref(), tags: &self.tags }
     }
 }
@@ -390,9 +399,17 @@ impl Batch {
     }
 
     /// Appends the points and events of `other`.
-    pub fn append(&mut self, mut other: Batch) {
-        self.points.append(&mut other.points);
-        self.events.append(&mut other.events);
+    pub fn append(&mut self, other: Batch) {
+        append(&mut self.points, other.points);
+        append(&mut self.events, other.events);
+    }
+}
+
+/// Appends `more`, which is moved as a whole if there is nothing before it.
+fn append<T>(list: &mut Vec<T>, mut more: Vec<T>) {
+    match list.is_empty() {
+        true => *list = more,
+        false => list.append(&mut more),
     }
 }
 

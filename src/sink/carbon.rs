@@ -432,7 +432,7 @@ fn push_path(out: &mut String, point: &Point, base: &str, claims: &mut Claims) -
         return Err(format!("the path takes {} bytes, the limit is {PATH}", path.len()));
     }
     let other = claims.settle(point, path, |_, number| {
-        let sum = crc32fast::hash(describe_series(point).as_bytes()).wrapping_add(number - 1);
+        let sum = crc32fast::hash(describe_series(&point.series()).as_bytes()).wrapping_add(number - 1);
         format!("{path}_{sum:08x}")
     });
     if let Some(other) = other {

@@ -1,42 +1,45 @@
 //! Name collisions: which series was first under a name on the wire, so that another series gets another name.
 
-use crate::model::point::Point;
-use std::collections::HashMap;
+use crate::model::point::{Point, Series};
+use foldhash::{HashMap, quality};
 use std::fmt::Write;
+use std::hash::BuildHasher;
 
 /// Most names that are remembered.
 const REMEMBERED: usize = 10_000;
 /// When the memory is full, names that were in none of this many batches are forgotten.
-const UNUSED: u64 = 360;
+const UNUSED: u32 = 360;
 
 /// Which series has which name. A series that came second keeps its other name while both series are seen.
 #[derive(Debug, Default)]
 pub struct Claims {
-    held: HashMap<String, Holder>,
-    batch: u64,
+    /// By the hash of the name. Among the names that are remembered, two with the same hash are as good as impossible,
+    /// and one of them would only get another name.
+    held: HashMap<u64, Holder>,
+    hashes: quality::RandomState,
+    batch: u32,
     is_full: bool,
     notes: Vec<String>,
 }
 
 #[derive(Debug)]
 struct Holder {
-    /// Any point of the series: identifies it.
-    first: Point,
+    first: Series,
     /// The last batch with this series or one that collided with it.
-    seen: u64,
+    seen: u32,
 }
 
 /// To which series a name belongs.
 enum Claim {
     New,
     Own,
-    Other(Point),
+    Other(Series),
 }
 
 impl Claims {
     /// Starts a batch.
     pub fn begin(&mut self) {
-        self.batch += 1;
+        self.batch = self.batch.saturating_add(1);
         if self.held.len() >= REMEMBERED {
             let oldest = self.batch.saturating_sub(UNUSED);
             self.held.retain(|_, holder| holder.seen >= oldest);
@@ -45,7 +48,7 @@ impl Claims {
 
     /// `None` if the series of `point` has the name `plain`. If another series has it, returns the first free name of
     /// those that `other` makes of that series and the numbers from 1 on.
-    pub fn settle(&mut self, point: &Point, plain: &str, other: impl Fn(&Point, u32) -> String) -> Option<String> {
+    pub fn settle(&mut self, point: &Point, plain: &str, other: impl Fn(&Series, u32) -> String) -> Option<String> {
         let Claim::Other(first) = self.claim(plain, point) else { return None };
         let mut number = 1;
         loop {
@@ -53,7 +56,7 @@ impl Claims {
             match self.claim(&name, point) {
                 Claim::Own => return Some(name),
                 Claim::New => {
-                    let (first, second) = (describe_series(&first), describe_series(point));
+                    let (first, second) = (describe_series(&first), describe_series(&point.series()));
                     self.notes.push(format!("{first} and {second} both become {plain}: the second is {name}"));
                     return Some(name);
                 }
@@ -68,12 +71,13 @@ impl Claims {
     }
 
     fn claim(&mut self, name: &str, point: &Point) -> Claim {
-        if let Some(holder) = self.held.get_mut(name) {
+        let name = self.hashes.hash_one(name);
+        if let Some(holder) = self.held.get_mut(&name) {
             holder.seen = self.batch;
             return if holder.first.key() == point.key() { Claim::Own } else { Claim::Other(holder.first.clone()) };
         }
         if self.held.len() < REMEMBERED {
-            self.held.insert(name.into(), Holder { first: point.clone(), seen: self.batch });
+            self.held.insert(name, Holder { first: point.series(), seen: self.batch });
             return Claim::New;
         }
         if !self.is_full {
@@ -85,12 +89,12 @@ impl Claims {
 }
 
 /// The series as text; different series give different texts.
-pub fn describe_series(point: &Point) -> String {
-    let mut text = point.name.to_string();
-    let mut tags: Vec<_> = point.tags.iter().collect();
+pub fn describe_series(Series { name, check_type, host, tags }: &Series) -> String {
+    let mut text = name.to_string();
+    let mut tags: Vec<_> = tags.iter().collect();
     tags.sort_unstable();
-    let _ = write!(text, " {tags:?} of type {:?}", point.check_type);
-    if let Some(host) = &point.host {
+    let _ = write!(text, " {tags:?} of type {check_type:?}");
+    if let Some(host) = host {
         let _ = write!(text, " of {host:?}");
     }
     text

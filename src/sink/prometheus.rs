@@ -7,7 +7,7 @@ use super::json::BaseTag;
 use super::number::{push_go, push_integer};
 use super::tags::merge;
 use super::{Attempt, Encoded, Refused, Request, Sink, Verdict};
-use crate::model::point::{Identity, Kind, Point, Value};
+use crate::model::point::{Identity, Kind, Point, Series, Value};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -217,7 +217,7 @@ fn series(point: &Point, identity: &Identity, claims: &mut Claims) -> String {
 
 /// Labels that distinguish a series from the first one with the same name and labels; `number` is added if they are not
 /// enough.
-fn differences(first: &Point, point: &Point, number: u32) -> Vec<(&'static str, String)> {
+fn differences(first: &Series, point: &Point, number: u32) -> Vec<(&'static str, String)> {
     let mut labels = Vec::new();
     if first.check_type != point.check_type {
         labels.push(("type", check_type(point).to_string()));
@@ -226,7 +226,7 @@ fn differences(first: &Point, point: &Point, number: u32) -> Vec<(&'static str, 
         labels.push(("name", point.name.to_string()));
     }
     if number > 1 || labels.is_empty() {
-        labels.push(("series", describe_series(point)));
+        labels.push(("series", describe_series(&point.series())));
     }
     if number > 2 {
         labels.push(("number", number.to_string()));

@@ -3,13 +3,21 @@
 
 use std::ptr;
 
+/// Allocations of this size and more, such as the points of a large batch, get pages of their own, which go back to the
+/// system when they are freed.
+#[cfg(target_env = "gnu")]
+const OWN_PAGES: libc::c_int = 128 << 10;
+
 /// Makes all threads share two heaps. By default each thread gets its own, which keeps the memory that it once used;
-/// with a thread per check that would be most of the daemon's memory. Call this before the first thread.
-pub fn limit_arenas() {
+/// with a thread per check that would be most of the daemon's memory. Also fixes [`OWN_PAGES`]: by default it grows with
+/// each such allocation that is freed, and the heaps keep what a few large batches once needed. Call this before the
+/// first thread.
+pub fn limit_heaps() {
     #[cfg(target_env = "gnu")]
     // SAFETY: mallopt only sets a number of the allocator, and may be called at any time.
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, 2);
+        libc::mallopt(libc::M_MMAP_THRESHOLD, OWN_PAGES);
     }
 }
 

@@ -168,12 +168,9 @@ struct Interface {
     seen: Instant,
 }
 
-struct Link {
-    /// The interface index, or the name if there is no index.
-    index: Box<str>,
-    /// The texts in the files of [`LINK`], in their order.
-    texts: [Option<Box<str>>; LINK.len()],
-}
+/// The interface index, or the name if there is no index; then the texts in the files of [`LINK`], in their order and
+/// empty where there is none. A line each, in one string: a host may have thousands of interfaces.
+struct Link(Box<str>);
 
 impl Check for NetworkBytes {
     fn run(&mut self, cx: &Context, out: &mut Out) -> Result<()> {
@@ -215,12 +212,10 @@ impl Check for NetworkBytes {
             }
             interface.seen = at;
             let Some(link) = &interface.link else { continue };
-            let mut out = out.of(&link.index);
+            let mut out = out.of(link.index());
             out.pick(&row, self.fields, &interface.tags);
-            for (field, text) in LINK.iter().zip(&link.texts) {
-                if let Some(text) = text.as_deref() {
-                    out.put(field, text, &interface.tags);
-                }
+            for (field, text) in LINK.iter().zip(link.texts()).filter(|(_, text)| !text.is_empty()) {
+                out.put(field, text, &interface.tags);
             }
         }
         unreadable.tell("/proc/net/dev", out);
@@ -244,16 +239,26 @@ impl Link {
     /// Older kernels lack some of the files. Reading carrier or speed fails while the interface is down; speed also
     /// fails if the interface has none.
     fn of(interface: &str, cx: &Context) -> Link {
-        let read = |file: &str| -> Option<Box<str>> {
+        let mut lines = String::new();
+        for file in [INDEX].into_iter().chain(LINK.iter().map(|field| field.cell)) {
             let text = cx.text(&format!("sys/class/net/{interface}/{file}")).unwrap_or_default();
-            let value = text.trim_ascii();
-            let is_known = !value.is_empty() && (file != SPEED || !UNKNOWN_SPEEDS.contains(&value));
-            is_known.then(|| value.into())
-        };
-        let mut texts = [const { None }; LINK.len()];
-        for (field, text) in LINK.iter().zip(&mut texts) {
-            *text = read(field.cell);
+            let value = text.trim_ascii().lines().next().unwrap_or_default();
+            let is_known = file != SPEED || !UNKNOWN_SPEEDS.contains(&value);
+            lines += match value {
+                "" if file == INDEX => interface,
+                known if is_known => known,
+                _ => "",
+            };
+            lines.push('\n');
         }
-        Link { index: read(INDEX).unwrap_or_else(|| interface.into()), texts }
+        Link(lines.into())
+    }
+
+    fn index(&self) -> &str {
+        self.0.lines().next().unwrap_or_default()
+    }
+
+    fn texts(&self) -> impl Iterator<Item = &str> {
+        self.0.lines().skip(1)
     }
 }

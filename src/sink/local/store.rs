@@ -5,12 +5,14 @@
 use super::events::Events;
 use super::schema::{self, APPLICATION, MINUTES, QUARTERS, Rollup, Tables, VERSION};
 use crate::model::point::{Kind, Point, Tags, Value};
+use foldhash::{HashMap, quality};
 use rusqlite::types::Value as Cell;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior, params};
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::fs::{self, OpenOptions, Permissions};
+use std::hash::BuildHasher;
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
@@ -80,13 +82,21 @@ struct Known {
     until: i64,
 }
 
+/// The series that have a row, by the hash of their identity. Of a hundred thousand series, two have the same hash in one
+/// of a thousand million daemons.
+#[derive(Default)]
+struct KnownSeries {
+    hashes: quality::RandomState,
+    by_hash: HashMap<u64, Known>,
+}
+
 /// The open file.
 pub struct Store {
     db: Connection,
     /// Device and inode of the file.
     inode: (u64, u64),
     keep: Retention,
-    known: HashMap<String, Known>,
+    known: KnownSeries,
     /// Oldest first.
     parts: Vec<Part>,
     /// The newest minute of the previous batch, whose rollup is not made yet. `None` before the first batch.
@@ -100,7 +110,7 @@ impl Store {
         let inode = make_file(path)?;
         let (db, parts) = connect(path).map_err(|error| explain(path, &error))??;
         let events = Events::load(&db).map_err(|error| explain(path, &error))?;
-        Ok(Store { db, inode, keep, known: HashMap::new(), parts, open: None, events })
+        Ok(Store { db, inode, keep, known: KnownSeries::default(), parts, open: None, events })
     }
 
     /// Whether the file at that path is still the one that was opened.
@@ -340,11 +350,10 @@ fn count(db: &Connection, part: &mut Part) -> rusqlite::Result<i64> {
 fn insert(
     db: &Connection,
     parts: &mut [Part],
-    known: &mut HashMap<String, Known>,
+    known: &mut KnownSeries,
     points: &[Point],
     host: &str,
 ) -> rusqlite::Result<()> {
-    let mut key = String::new();
     let mut rows = Vec::with_capacity(points.len());
     for point in points {
         let point = match point.kind {
@@ -353,7 +362,7 @@ fn insert(
         };
         let at = place(parts, point.time);
         let reach = parts.get(at).map_or(point.time, |part| part.since.max(point.time));
-        rows.push((at, point.time, identify(db, known, &mut key, &point, host, reach)?, point.value));
+        rows.push((at, point.time, identify(db, known, &point, host, reach)?, point.value));
     }
     // The sort is stable: of two points of a series at the same time the later one wins.
     rows.sort_by_key(|(_, time, id, _)| (*time, *id));
@@ -375,31 +384,18 @@ fn cell(value: Value) -> Cell {
     }
 }
 
-/// The id of the point's series, which is created if it is new. `key` is a scratch buffer.
-fn identify(
-    db: &Connection,
-    known: &mut HashMap<String, Known>,
-    key: &mut String,
-    point: &Point,
-    host: &str,
-    reach: i64,
-) -> rusqlite::Result<i64> {
+/// The id of the point's series, which is created if it is new.
+fn identify(db: &Connection, known: &mut KnownSeries, point: &Point, host: &str, reach: i64) -> rusqlite::Result<i64> {
     let host = point.host.as_deref().unwrap_or(host);
     let kind = point.kind.word();
-    key.clear();
-    write_tags(key, &point.tags);
-    let tags_end = key.len();
-    for text in [point.name.as_ref(), host, point.check_type.as_ref(), kind] {
-        key.push_str(text);
-        // The lengths make the key unique for a list of texts.
-        let _ = write!(key, "\0{}", text.len());
-    }
-    if let Some(series) = known.get(key.as_str())
+    let hash = known.hashes.hash_one((point.key(), host, kind));
+    if let Some(series) = known.by_hash.get(&hash)
         && series.until >= reach
     {
         return Ok(series.id);
     }
-    let tags = key.get(..tags_end).unwrap_or_default();
+    let mut tags = String::new();
+    write_tags(&mut tags, &point.tags);
     // A day more than needed, so that this row is written once a day.
     let until = reach.saturating_add(DAY);
     let series = db
@@ -412,7 +408,7 @@ fn identify(
             Ok(Known { id: row.get(0)?, until: row.get(1)? })
         })?;
     let id = series.id;
-    known.insert(key.clone(), series);
+    known.by_hash.insert(hash, series);
     Ok(id)
 }
 
@@ -512,7 +508,7 @@ fn forgotten(db: &Connection, parts: &[Part], rollup: &Rollup, before: i64) -> r
 fn drop_oldest(
     db: &Connection,
     parts: &mut Vec<Part>,
-    known: &mut HashMap<String, Known>,
+    known: &mut KnownSeries,
     now: i64,
     keep: Retention,
 ) -> rusqlite::Result<Option<i64>> {
@@ -527,7 +523,7 @@ fn drop_oldest(
     parts.remove(0);
     make_views(db, parts)?;
     db.execute("DELETE FROM series WHERE until < ?1", [second])?;
-    known.retain(|_, series| series.until >= second);
+    known.by_hash.retain(|_, series| series.until >= second);
     Ok(Some(second))
 }
 
