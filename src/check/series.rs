@@ -2,6 +2,7 @@
 //!
 //! Each check has its own table, keyed by series, so neither two disks nor two checks share their history.
 
+use crate::model::fingerprint::fingerprint;
 use crate::model::point::{Series, Tags, Text};
 use crate::model::rates::SampleHistory;
 use foldhash::HashMap;
@@ -14,15 +15,16 @@ pub struct KnownSeries {
     most: usize,
     known: HashMap<Series, Known>,
     /// Counters identified by something else than their series, such as the number of a device: by metric, then by
-    /// identity.
-    parts: HashMap<Text, HashMap<Box<str>, Counter>>,
+    /// the [`fingerprint`] of the identity.
+    parts: HashMap<Text, HashMap<u64, Counter>>,
     run: u32,
     refused: usize,
 }
 
 /// The state of one series.
-#[derive(Default)]
 struct Known {
+    /// Shared with all its points, so that a batch needs no memory for tags.
+    tags: Tags,
     /// Its samples; `None` if it was never told as a counter. Boxed because most series are none.
     counter: Option<Box<Counter>>,
     /// Index of its last point in the batch of this run.
@@ -52,19 +54,15 @@ impl Counter {
 
 /// The counters of one metric that have identities of their own.
 pub struct Parts<'a> {
-    counters: &'a mut HashMap<Box<str>, Counter>,
+    counters: &'a mut HashMap<u64, Counter>,
     run: u32,
 }
 
 impl Parts<'_> {
-    /// Calls `of` with the previous samples of the counter with this identity. `time` is the timestamp of the new
+    /// Calls `of` with the previous samples of the counter with this [`fingerprint`]. `time` is the timestamp of the new
     /// sample.
-    pub fn change<T>(&mut self, name: &str, time: i64, of: impl FnOnce(&mut SampleHistory) -> T) -> T {
-        // Nearly all identities are known; only a new one is copied.
-        match self.counters.get_mut(name) {
-            Some(counter) => of(counter.new_sample(self.run, time)),
-            None => of(self.counters.entry(name.into()).or_default().new_sample(self.run, time)),
-        }
+    pub fn change<T>(&mut self, counter: u64, time: i64, of: impl FnOnce(&mut SampleHistory) -> T) -> T {
+        of(self.counters.entry(counter).or_default().new_sample(self.run, time))
     }
 }
 
@@ -134,17 +132,23 @@ impl KnownSeries {
                 self.refused += 1;
                 return None;
             }
-            None => self.known.entry(series.clone()).or_default(),
+            None => {
+                let new = Known { tags: series.tags.clone(), counter: None, place: None, seen: 0 };
+                self.known.entry(series.clone()).or_insert(new)
+            }
         };
         if known.seen != self.run {
             (known.seen, known.place) = (self.run, None);
         }
         let counter = match device {
             _ if !is_counter => None,
-            Some(device) => Some(self.parts.entry(series.name.clone()).or_default().entry(device.into()).or_default()),
+            Some(device) => {
+                Some(self.parts.entry(series.name.clone()).or_default().entry(fingerprint(device)).or_default())
+            }
             None => Some(&mut **known.counter.get_or_insert_default()),
         };
         let history = counter.map(|counter| counter.new_sample(self.run, time));
+        let series = Series { tags: known.tags.clone(), ..series };
         Some(tell(series, SeriesState { history, place: &mut known.place }))
     }
 

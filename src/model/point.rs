@@ -3,11 +3,12 @@
 //! Plain data. Nothing here reads a clock, a file or a socket. Time comes in with the [`Tick`], so tests build one by
 //! hand.
 
-use foldhash::fast::RandomState;
+use super::fingerprint::fingerprint;
+use memchr::memchr;
 use std::borrow::Cow;
 use std::fmt;
-use std::hash::{BuildHasher, Hash, Hasher};
-use std::sync::{Arc, LazyLock};
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A name that is usually a literal in the program; it is owned only if it came from a script or the spool.
@@ -111,13 +112,20 @@ impl Tags {
 
     /// Key and value of each tag, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.parts()
+            .map(|(part, length)| (part.get(..length).unwrap_or_default(), part.get(length + 1..).unwrap_or_default()))
+    }
+
+    /// Key and value of each tag as they are in the string, and the length of the key.
+    fn parts(&self) -> impl Iterator<Item = (&str, usize)> {
         let mut rest = &*self.0;
-        let mut part = move || {
-            let (part, behind) = rest.split_once(END)?;
-            rest = behind;
-            Some(part)
-        };
-        std::iter::from_fn(move || Some((part()?, part()?)))
+        std::iter::from_fn(move || {
+            let length = memchr(END as u8, rest.as_bytes())?;
+            let value = memchr(END as u8, rest.as_bytes().get(length + 1..)?)?;
+            let (part, behind) = rest.split_at_checked(length + 1 + value)?;
+            rest = behind.get(1..)?;
+            Some((part, length))
+        })
     }
 
     pub fn len(&self) -> usize {
@@ -131,9 +139,9 @@ impl Tags {
 
 fn push(text: &mut String, key: &str, value: &str) {
     for part in [key, value] {
-        match part.contains(END) {
-            true => text.push_str(&part.replace(END, IN_PLACE_OF_END)),
-            false => text.push_str(part),
+        match memchr(END as u8, part.as_bytes()) {
+            Some(_) => text.push_str(&part.replace(END, IN_PLACE_OF_END)),
+            None => text.push_str(part),
         }
         text.push(END);
     }
@@ -191,14 +199,11 @@ impl PartialEq for Key<'_> {
 
 impl Eq for Key<'_> {}
 
-/// Hashes single tags. It is seeded randomly, so a server cannot choose tags that collide.
-static HASHES: LazyLock<RandomState> = LazyLock::new(RandomState::default);
-
 impl Hash for Key<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         (self.name, self.check_type, self.host).hash(state);
         // Hashes are added, so the order of the tags does not matter.
-        state.write_u64(self.tags.iter().fold(0, |sum, tag| sum.wrapping_add(HASHES.hash_one(tag))));
+        state.write_u64(self.tags.parts().fold(0, |sum, (tag, _)| sum.wrapping_add(fingerprint(tag))));
     }
 }
 
