@@ -26,7 +26,7 @@ const TICKS: i64 = 5;
 const PERIOD: Duration = Duration::from_millis(200);
 /// Stack size of a worker of the daemon, in bytes.
 const STACK: usize = 512 << 10;
-const MOST_KIB: u64 = 2560;
+const MOST_KIB: u64 = 2176;
 /// The argument with which this program acts as the server, in a separate process.
 const SERVE: &str = "serve";
 

@@ -35,8 +35,8 @@ const TOO_FAST: &str = "no number to tell: what is read grows faster than it can
 const TOO_MUCH: &str = "no number to tell: what is read is more than there can be";
 const MORE_THAN_ALL: &str = "no number to tell: the part is more than its whole";
 
-/// Values of several counters, each under a key that identifies it.
-pub type Counters = HashMap<String, f64>;
+/// Values of several counters, each under the [`fingerprint`](crate::model::fingerprint::fingerprint) of its identity.
+pub type Counters = HashMap<u64, f64>;
 
 /// A number that brings its own name, kind, type, tags and time.
 pub struct Measurement<'a> {
@@ -270,9 +270,9 @@ impl Out {
         let mut sum = None;
         if !self.known.refuses(&series) {
             let mut parts = self.known.parts(&series.name);
-            for (word, count) in counters {
+            for (counter, count) in counters {
                 let change = |before: &mut SampleHistory| before.per_second(Count::Real(*count), at, field.backward);
-                let rate = parts.change(word, time, change).number();
+                let rate = parts.change(*counter, time, change).number();
                 sum = rate.map(|rate| rate + sum.unwrap_or(0.0)).or(sum);
             }
         }
@@ -286,7 +286,7 @@ impl Out {
 
     fn put_named(&mut self, name: Text, field: &'static Field, raw: Raw, tags: &Tags, device: Option<&str>) {
         let raw = match raw {
-            Raw::Text(text) => match number(text) {
+            Raw::Text(text) => match Raw::number(text) {
                 Some(raw) => raw,
                 None => return self.fault(format!("{}: {}", field.metric, Error::parse("a number", text))),
             },
@@ -616,7 +616,7 @@ fn countable(raw: Raw) -> Result<(), &'static str> {
 /// Whether the part is larger than the whole; `false` if one of them is no number.
 fn exceeds(part: Raw, whole: Raw) -> bool {
     let read = |raw| match raw {
-        Raw::Text(text) => number(text),
+        Raw::Text(text) => Raw::number(text),
         raw => Some(raw),
     };
     read(part).zip(read(whole)).is_some_and(|(part, whole)| float(part) > float(whole))
@@ -636,19 +636,4 @@ fn count(raw: Raw) -> Count {
         Raw::Count(n) => Count::Whole(n),
         other => Count::Real(float(other)),
     }
-}
-
-/// Parses digits. Rust's parser also takes `nan`, `inf` and `infinity`; these are refused here.
-fn number(text: &str) -> Option<Raw<'static>> {
-    let text = text.trim();
-    if text.ends_with(|last: char| last.is_ascii_alphabetic()) {
-        return None;
-    }
-    if let Ok(n) = text.parse::<u64>() {
-        return Some(Raw::Count(n));
-    }
-    if let Ok(n) = text.parse::<i64>() {
-        return Some(Raw::Int(n));
-    }
-    text.parse::<f64>().ok().filter(|n| n.is_finite()).map(Raw::Float)
 }

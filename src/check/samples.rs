@@ -132,7 +132,7 @@ pub struct Sums(HashMap<(&'static str, Tags), Sum>);
 struct Sum {
     field: &'static Field,
     level: f64,
-    /// The value of each counter, by its labels.
+    /// The value of each counter, by the fingerprint of its labels.
     counters: Counters,
 }
 
@@ -142,7 +142,7 @@ impl Sums {
         let new = || Sum { field, level: 0.0, counters: Counters::default() };
         let sum = self.0.entry((field.metric, tags)).or_insert_with(new);
         match field.how {
-            How::Rate | How::Delta => _ = sum.counters.insert(labels.word(), value),
+            How::Rate | How::Delta => _ = sum.counters.insert(labels.fingerprint(), value),
             How::Gauge | How::Percent | How::Counter => sum.level += value,
         }
     }

@@ -24,8 +24,8 @@ pub struct KnownSeries {
     known: HashMap<Member, Known>,
     /// Counters identified by a device that can be renamed, not by their series.
     devices: HashMap<Box<str>, DeviceCounters>,
-    /// Counters that are parts of a sum: by metric, then by identity.
-    parts: HashMap<Text, HashMap<Box<str>, Counter>>,
+    /// Counters that are parts of a sum: by metric, then by the fingerprint of the identity.
+    parts: HashMap<Text, HashMap<u64, Counter>>,
     run: u32,
     refused: usize,
 }
@@ -67,6 +67,8 @@ impl Hash for Member {
 
 /// The state of one series.
 struct Known {
+    /// Shared with all its points, so that a batch needs no memory for tags.
+    tags: Tags,
     /// Its samples; `None` if it was never told as a counter. Boxed because most series are none.
     counter: Option<Box<Counter>>,
     /// Index of its last point in the batch of this run, or [`NO_PLACE`].
@@ -113,19 +115,15 @@ impl DeviceCounters {
 
 /// The counters of one metric that have identities of their own.
 pub struct Parts<'a> {
-    counters: &'a mut HashMap<Box<str>, Counter>,
+    counters: &'a mut HashMap<u64, Counter>,
     run: u32,
 }
 
 impl Parts<'_> {
-    /// Calls `of` with the previous samples of the counter with this identity. `time` is the timestamp of the new
+    /// Calls `of` with the previous samples of the counter with this fingerprint. `time` is the timestamp of the new
     /// sample.
-    pub fn change<T>(&mut self, name: &str, time: i64, of: impl FnOnce(&mut SampleHistory) -> T) -> T {
-        // Nearly all identities are known; only a new one is copied.
-        match self.counters.get_mut(name) {
-            Some(counter) => of(counter.new_sample(self.run, time)),
-            None => of(self.counters.entry(name.into()).or_default().new_sample(self.run, time)),
-        }
+    pub fn change<T>(&mut self, counter: u64, time: i64, of: impl FnOnce(&mut SampleHistory) -> T) -> T {
+        of(self.counters.entry(counter).or_default().new_sample(self.run, time))
     }
 }
 
@@ -237,8 +235,8 @@ impl KnownSeries {
                 return None;
             }
             None => {
-                let member = Member { tags: member.tags.clone(), ..member };
-                self.known.entry(member).or_insert(Known { counter: None, place: NO_PLACE, seen: run })
+                let new = Known { tags: member.tags.clone(), counter: None, place: NO_PLACE, seen: run };
+                self.known.entry(Member { tags: member.tags.clone(), ..member }).or_insert(new)
             }
         };
         if known.seen != run {
@@ -254,7 +252,7 @@ impl KnownSeries {
         };
         let history = counter.map(|counter| counter.new_sample(run, time));
         let Family { name, check_type, host } = family;
-        let series = Series { name, check_type, host, tags: member.tags };
+        let series = Series { name, check_type, host, tags: known.tags.clone() };
         Some(tell(series, SeriesState { history, place: &mut known.place }))
     }
 

@@ -2,6 +2,7 @@
 
 pub mod beat;
 pub mod error;
+pub mod fingerprint;
 pub mod gzip;
 pub mod histogram;
 pub mod meter;

@@ -3,11 +3,12 @@
 //! Plain data. Nothing here reads a clock, a file or a socket. Time comes in with the [`Tick`], so tests build one by
 //! hand.
 
-use foldhash::fast::RandomState;
+use super::fingerprint::fingerprint;
+use memchr::memchr;
 use std::borrow::Cow;
 use std::fmt;
-use std::hash::{BuildHasher, Hash, Hasher};
-use std::sync::{Arc, LazyLock};
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A name that is usually a literal in the program; it is owned only if it came from a script or the spool.
@@ -111,13 +112,20 @@ impl Tags {
 
     /// Key and value of each tag, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.parts()
+            .map(|(part, length)| (part.get(..length).unwrap_or_default(), part.get(length + 1..).unwrap_or_default()))
+    }
+
+    /// Key and value of each tag as they are in the string, and the length of the key.
+    fn parts(&self) -> impl Iterator<Item = (&str, usize)> {
         let mut rest = &*self.0;
-        let mut part = move || {
-            let (part, behind) = rest.split_once(END)?;
-            rest = behind;
-            Some(part)
-        };
-        std::iter::from_fn(move || Some((part()?, part()?)))
+        std::iter::from_fn(move || {
+            let length = memchr(END as u8, rest.as_bytes())?;
+            let value = memchr(END as u8, rest.as_bytes().get(length + 1..)?)?;
+            let (part, behind) = rest.split_at_checked(length + 1 + value)?;
+            rest = behind.get(1..)?;
+            Some((part, length))
+        })
     }
 
     pub fn len(&self) -> usize {
@@ -136,15 +144,15 @@ impl Tags {
 
     /// A hash that does not depend on their order: those of the single tags are added.
     pub fn hash_in_any_order(&self) -> u64 {
-        self.iter().fold(0, |sum, tag| sum.wrapping_add(HASHES.hash_one(tag)))
+        self.iter().fold(0, |sum, tag| sum.wrapping_add(fingerprint(tag)))
     }
 }
 
 fn push(text: &mut String, key: &str, value: &str) {
     for part in [key, value] {
-        match part.contains(END) {
-            true => text.push_str(&part.replace(END, IN_PLACE_OF_END)),
-            false => text.push_str(part),
+        match memchr(END as u8, part.as_bytes()) {
+            Some(_) => text.push_str(&part.replace(END, IN_PLACE_OF_END)),
+            None => text.push_str(part),
         }
         text.push(END);
     }
@@ -199,9 +207,6 @@ impl PartialEq for Key<'_> {
 }
 
 impl Eq for Key<'_> {}
-
-/// Hashes single tags. It is seeded randomly, so a server cannot choose tags that collide.
-static HASHES: LazyLock<RandomState> = LazyLock::new(RandomState::default);
 
 impl Hash for Key<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {

@@ -168,6 +168,21 @@ pub enum Raw<'a> {
 }
 
 impl Raw<'_> {
+    /// Parses digits. Rust's parser also takes `nan`, `inf` and `infinity`; these are refused here.
+    pub fn number(text: &str) -> Option<Raw<'static>> {
+        let text = text.trim();
+        if text.ends_with(|last: char| last.is_ascii_alphabetic()) {
+            return None;
+        }
+        if let Ok(n) = text.parse::<u64>() {
+            return Some(Raw::Count(n));
+        }
+        if let Ok(n) = text.parse::<i64>() {
+            return Some(Raw::Int(n));
+        }
+        text.parse::<f64>().ok().filter(|n| n.is_finite()).map(Raw::Float)
+    }
+
     /// The value as a count, which may be written as `7.0` or `4e+06`; `None` if it is negative, a fraction or no number.
     pub fn count(self) -> Option<u64> {
         let whole = |number: f64| {

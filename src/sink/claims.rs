@@ -1,9 +1,9 @@
 //! Name collisions: which series was first under a name on the wire, so that another series gets another name.
 
+use crate::model::fingerprint::fingerprint;
 use crate::model::point::{Point, Series};
-use foldhash::{HashMap, quality};
+use foldhash::HashMap;
 use std::fmt::Write;
-use std::hash::BuildHasher;
 
 /// Most names that are remembered.
 const REMEMBERED: usize = 10_000;
@@ -13,10 +13,8 @@ const UNUSED: u32 = 360;
 /// Which series has which name. A series that came second keeps its other name while both series are seen.
 #[derive(Debug, Default)]
 pub struct Claims {
-    /// By the hash of the name. Among the names that are remembered, two with the same hash are as good as impossible,
-    /// and one of them would only get another name.
+    /// By the fingerprint of the name. Of two with the same fingerprint one would get another name.
     held: HashMap<u64, Holder>,
-    hashes: quality::RandomState,
     batch: u32,
     is_full: bool,
     notes: Vec<String>,
@@ -71,7 +69,7 @@ impl Claims {
     }
 
     fn claim(&mut self, name: &str, point: &Point) -> Claim {
-        let name = self.hashes.hash_one(name);
+        let name = fingerprint(name);
         if let Some(holder) = self.held.get_mut(&name) {
             holder.seen = self.batch;
             return if holder.first.key() == point.key() { Claim::Own } else { Claim::Other(holder.first.clone()) };

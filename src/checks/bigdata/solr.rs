@@ -13,6 +13,7 @@ use crate::model::parse::prometheus::Sample;
 use crate::model::point::Tags;
 use crate::model::table::{Field, counter, gauge, rate};
 use serde_json::{Map, Value, json};
+use std::collections::HashMap;
 
 pub static SPEC: Spec = Spec {
     name: "check_solr",
@@ -227,11 +228,11 @@ fn tell_machine(machine: &Value, out: &mut Out) {
 /// The page of Solr 10. Only metrics that other versions have are emitted, summed over memory pools and kinds of
 /// threads.
 fn tell_text(answer: &Answer, out: &mut Out) -> Result<()> {
-    let (mut sums, mut requests) = (Counters::default(), Counters::default());
+    let (mut sums, mut requests) = (HashMap::<String, f64>::new(), Counters::default());
     let is_wanted = |name: &str| name == NODE.cell || TEXT.contains(&name);
     samples(answer, "Solr 10", is_wanted, out, |sample, _| {
         if sample.name == NODE.cell {
-            requests.insert(sample.labels.word(), sample.value);
+            requests.insert(sample.labels.fingerprint(), sample.value);
         }
         for (name, value) in as_before(&sample) {
             *sums.entry(name).or_default() += value;

@@ -31,7 +31,8 @@ pub struct Gauge {
 
 /// Events with one name and one set of labels. NaN: not reported.
 struct Event {
-    labels: String,
+    /// The fingerprint of the labels.
+    labels: u64,
     count: f64,
     /// Sum of the events' values: milliseconds, or 1 for each event.
     sum: f64,
@@ -39,7 +40,7 @@ struct Event {
 }
 
 impl Event {
-    fn new(labels: String) -> Event {
+    fn new(labels: u64) -> Event {
         Event { labels, count: f64::NAN, sum: f64::NAN, max: f64::NAN }
     }
 }
@@ -187,7 +188,7 @@ impl Telemetry {
         let numbers = all.iter().map(|event| (event, number(event))).filter(|(_, number)| number.is_finite());
         if self.is_since_start {
             let line = if matches!(part, Part::PerSecond) { change } else { of_window };
-            let counts: Counters = numbers.map(|(event, number)| (event.labels.clone(), number)).collect();
+            let counts: Counters = numbers.map(|(event, number)| (event.labels, number)).collect();
             return out.put_sum_as(metric, line, &counts, &Tags::default());
         }
         if let Some(sum) = numbers.map(|(_, number)| number).reduce(|sum, number| sum + number) {
@@ -237,7 +238,7 @@ fn of_json(document: &Value) -> Telemetry {
             let [count, sum, max] =
                 ["/Count", "/Sum", "/Max"].map(|place| json::float(entry, place).unwrap_or(f64::NAN));
             if let Some(name) = json::text(entry, "/Name") {
-                events.add(name, Event { labels: String::new(), count, sum, max });
+                events.add(name, Event { labels: 0, count, sum, max });
             }
         }
     }
@@ -248,7 +249,7 @@ fn of_json(document: &Value) -> Telemetry {
 fn of_page(page: &str, out: &mut Out) -> Telemetry {
     let mut all = Telemetry { is_since_start: true, ..Telemetry::default() };
     let mut kinds: HashMap<String, &str> = HashMap::new();
-    let mut summaries: BTreeMap<(String, String), Event> = BTreeMap::new();
+    let mut summaries: BTreeMap<(String, u64), Event> = BTreeMap::new();
     let mut unread = None;
     for line in page.lines() {
         let Sample { name, labels, value, .. } = match parse(line) {
@@ -266,17 +267,17 @@ fn of_page(page: &str, out: &mut Out) -> Telemetry {
         if name == START {
             out.counted_by(&value.to_string());
         }
-        let word = labels.word();
+        let fingerprint = labels.fingerprint();
         let kind = |name: &str| kinds.get(name).copied().unwrap_or_default();
         let of_summary = |end| name.strip_suffix(end).filter(|name| kind(name) == "summary").map(String::from);
         if kind(&name) == "gauge" {
             all.gauges.push(Gauge { name: name.into_owned(), labels: Tags::of(labels.iter()), value });
         } else if kind(&name) == "counter" {
-            all.counters.add(&name, Event { count: value, sum: value, ..Event::new(word) });
+            all.counters.add(&name, Event { count: value, sum: value, ..Event::new(fingerprint) });
         } else if let Some(name) = of_summary("_sum") {
-            summaries.entry((name, word.clone())).or_insert_with(|| Event::new(word)).sum = value;
+            summaries.entry((name, fingerprint)).or_insert_with(|| Event::new(fingerprint)).sum = value;
         } else if let Some(name) = of_summary("_count") {
-            summaries.entry((name, word.clone())).or_insert_with(|| Event::new(word)).count = value;
+            summaries.entry((name, fingerprint)).or_insert_with(|| Event::new(fingerprint)).count = value;
         }
     }
     for ((name, _), event) in summaries {

@@ -105,11 +105,12 @@ fn tell(page: &Answer, out: &mut Out) -> Result<()> {
         } else if let Some(field) = plain(&name) {
             out.put(field, value, &Tags::of(labels.iter()));
         } else if let Some((field, protocol)) = duration(&name).zip(labels.get("protocol")) {
-            let name = name.replace("request", &protocol.replace('-', "_"));
+            let level = name.strip_suffix(field.cell).unwrap_or_default();
+            let end = field.cell.strip_prefix("_request").unwrap_or_default();
+            let name = [level, "_", &protocol.replace('-', "_"), end].concat();
             let code = labels.get("code").map(|code| ("status_code", code));
             let others = labels.iter().filter(|(key, _)| !["code", "protocol"].contains(key));
-            let tags = code.into_iter().chain(others).map(|(key, text)| (key.to_string(), text));
-            out.put_as(&name, field, value, &tags.collect());
+            out.put_as(&name, field, value, &Tags::of(code.into_iter().chain(others)));
         }
     })?;
     sums.put(out);

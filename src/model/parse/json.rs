@@ -27,7 +27,10 @@ pub fn numbers<'a>(json: &'a Value, fields: &[Field]) -> Row<'a> {
 
 /// The number at this place, written as a number or as text. `None` if it is missing or anything else.
 pub fn number<'a>(json: &'a Value, place: &str) -> Option<Raw<'a>> {
-    float(json, place).and_then(|_| cell(json, place))
+    match cell(json, place)? {
+        Raw::Text(text) => Raw::number(text),
+        raw => Some(raw),
+    }
 }
 
 /// The same as a float.

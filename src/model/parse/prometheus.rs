@@ -4,6 +4,8 @@
 
 use super::time::whole;
 use crate::model::error::quote;
+use crate::model::fingerprint::fingerprint;
+use memchr::{memchr2, memchr3};
 use std::borrow::Cow;
 
 /// The content of one line.
@@ -44,14 +46,9 @@ impl Labels<'_> {
         names.iter().filter_map(|name| Some((*name, self.get(name)?)))
     }
 
-    /// All labels as one text, which identifies a sample among those of its metric.
-    pub fn word(&self) -> String {
-        let mut word = String::with_capacity(self.iter().map(|(name, value)| name.len() + value.len() + 2).sum());
-        for part in self.iter().flat_map(|(name, value)| [name, value]) {
-            word.push_str(part);
-            word.push('\0');
-        }
-        word
+    /// Identifies a sample among those of its metric.
+    pub fn fingerprint(&self) -> u64 {
+        fingerprint(&self.0)
     }
 }
 
@@ -78,10 +75,21 @@ pub fn parse(text: &str) -> Result<Line<'_>, &'static str> {
     if text.is_empty() {
         return Ok(Line::Nothing);
     }
-    let end = text.bytes().position(|byte| byte == b'{' || byte.is_ascii_whitespace());
-    let end = end.ok_or("no value behind the name")?;
-    let (name, rest) = text.split_at_checked(end).ok_or("no value behind the name")?;
-    let (quoted, labels, rest) = match rest.trim_start().strip_prefix('{') {
+    let (name, rest) = text.split_at_checked(name_end(text)).unwrap_or_default();
+    sample(name, rest).map(Line::Sample)
+}
+
+/// The length of the metric's name at the start of a line; 0 if the name is inside the braces, as a quoted one is.
+fn name_end(line: &str) -> usize {
+    memchr3(b'{', b' ', b'\t', line.as_bytes()).unwrap_or(line.len())
+}
+
+/// Parses what is behind the metric's name.
+fn sample<'a>(name: &'a str, rest: &'a str) -> Result<Sample<'a>, &'static str> {
+    if rest.is_empty() {
+        return Err("no value behind the name");
+    }
+    let (quoted, labels, rest) = match behind(rest.trim_ascii_start(), b'{') {
         Some(rest) => labels(rest)?,
         None => (None, Labels::default(), rest),
     };
@@ -91,9 +99,8 @@ pub fn parse(text: &str) -> Result<Line<'_>, &'static str> {
         None if is_name(name) => Cow::Borrowed(name),
         None => return Err("the name has characters that a metric cannot have"),
     };
-    let exemplar = if rest.contains('#') { rest.find(" # ") } else { None };
-    let rest = exemplar.and_then(|at| rest.get(..at)).unwrap_or(rest);
-    let mut words = rest.split_ascii_whitespace();
+    // An exemplar follows a `#`.
+    let mut words = rest.split_ascii_whitespace().take_while(|word| *word != "#");
     let value = words.next().and_then(|word| word.parse().ok()).ok_or("the value is no number")?;
     let time = match words.next() {
         Some(word) => Some(whole(word).ok_or("the time is no number of milliseconds")?),
@@ -101,7 +108,7 @@ pub fn parse(text: &str) -> Result<Line<'_>, &'static str> {
     };
     match words.next() {
         Some(_) => Err("more than name, value and time"),
-        None => Ok(Line::Sample(Sample { name, labels, value, time })),
+        None => Ok(Sample { name, labels, value, time }),
     }
 }
 
@@ -129,6 +136,12 @@ fn of_comment(comment: &str) -> Line<'_> {
     typed().unwrap_or(Line::Nothing)
 }
 
+/// The text behind this first byte; `None` if it begins with another one. `strip_prefix` calls a function of the C library
+/// for a single byte.
+fn behind(text: &str, first: u8) -> Option<&str> {
+    if text.as_bytes().first() == Some(&first) { text.get(1..) } else { None }
+}
+
 const USUAL_LABELS: usize = 8;
 
 /// Parses `name="value",...}`: the metric's name if it is among the labels in quotes, the labels, and the text after
@@ -136,48 +149,47 @@ const USUAL_LABELS: usize = 8;
 fn labels(mut rest: &str) -> Result<(Option<Cow<'_, str>>, Labels<'_>, &str), &'static str> {
     let (mut metric, mut labels) = (None, Vec::with_capacity(USUAL_LABELS));
     loop {
-        rest = rest.trim_start();
-        if let Some(behind) = rest.strip_prefix('}') {
+        rest = rest.trim_ascii_start();
+        if let Some(behind) = behind(rest, b'}') {
             return Ok((metric, Labels(labels), behind));
         }
-        let (name, behind) = match rest.strip_prefix('"') {
+        let (name, more) = match behind(rest, b'"') {
             Some(quoted) => quoted_text(quoted).ok_or("a name in quotes has no end")?,
             None => {
                 let end = rest.bytes().position(|byte| matches!(byte, b'=' | b'}'));
                 let end = end.ok_or("the labels have no end")?;
                 rest.split_at_checked(end)
-                    .map(|(name, behind)| (Cow::Borrowed(name.trim()), behind))
+                    .map(|(name, more)| (Cow::Borrowed(name.trim_ascii()), more))
                     .unwrap_or_default()
             }
         };
-        let behind = behind.trim_start();
-        let behind = match behind.strip_prefix('=') {
+        let more = more.trim_ascii_start();
+        let more = match behind(more, b'=') {
             Some(_) if name.is_empty() => return Err("a label has no name"),
-            Some(behind) => {
-                let quoted = behind.trim_start().strip_prefix('"').ok_or("the value of a label is not in quotes")?;
-                let (value, behind) = quoted_text(quoted).ok_or("the value of a label has no end")?;
+            Some(value) => {
+                let quoted = behind(value.trim_ascii_start(), b'"').ok_or("the value of a label is not in quotes")?;
+                let (value, more) = quoted_text(quoted).ok_or("the value of a label has no end")?;
                 labels.push((name, value));
-                behind.trim_start()
+                more.trim_ascii_start()
             }
             None if rest.starts_with('"') && metric.is_none() => {
                 metric = Some(name);
-                behind
+                more
             }
             None => return Err("a label has no value"),
         };
-        rest = match behind.strip_prefix(',') {
-            Some(more) => more,
-            None if behind.starts_with('}') => behind,
+        rest = match behind(more, b',') {
+            Some(next) => next,
+            None if more.starts_with('}') => more,
             None => return Err("no comma between two labels"),
         };
     }
 }
 
-/// The text up to the closing quote, and the rest after it. `
-/// `, `\"` and `\\` are unescaped.
+/// The text up to the closing quote, and the rest after it. `\n`, `\"` and `\\` are unescaped.
 fn quoted_text(text: &str) -> Option<(Cow<'_, str>, &str)> {
-    let (plain, rest) = text.split_at_checked(text.bytes().position(|byte| matches!(byte, b'"' | b'\\'))?)?;
-    if let Some(behind) = rest.strip_prefix('"') {
+    let (plain, rest) = text.split_at_checked(memchr2(b'"', b'\\', text.as_bytes())?)?;
+    if let Some(behind) = behind(rest, b'"') {
         return Some((plain.into(), behind));
     }
     let mut value = String::from(plain);
@@ -210,20 +222,21 @@ pub struct Page {
 impl Page {
     /// The sample in this line, if its name is wanted.
     pub fn line<'l>(&mut self, line: &'l str, is_wanted: impl Fn(&str) -> bool) -> Option<Sample<'l>> {
-        let line = line.trim_start();
-        self.has_lines |= !line.is_empty();
+        let line = line.trim();
+        if line.is_empty() {
+            return None;
+        }
+        self.has_lines = true;
         if line.starts_with('#') {
             self.is_known = self.is_known || matches!(parse(line), Ok(Line::Type { name, .. }) if is_wanted(&name));
             return None;
         }
-        // A quoted name is inside the braces.
-        let end = line.bytes().position(|byte| matches!(byte, b'{' | b' ' | b'\t'));
-        let name = line.get(..end.unwrap_or(line.len())).unwrap_or_default();
+        let (name, rest) = line.split_at_checked(name_end(line)).unwrap_or_default();
         if !name.is_empty() && !is_wanted(name) {
             return None;
         }
-        match parse(line) {
-            Ok(Line::Sample(sample)) if !name.is_empty() || is_wanted(&sample.name) => {
+        match sample(name, rest) {
+            Ok(sample) if !name.is_empty() || is_wanted(&sample.name) => {
                 self.is_known = true;
                 return Some(sample);
             }

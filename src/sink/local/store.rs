@@ -4,15 +4,15 @@
 
 use super::events::Events;
 use super::schema::{self, APPLICATION, MINUTES, QUARTERS, Rollup, Tables, VERSION};
+use crate::model::fingerprint::fingerprint;
 use crate::model::point::{Kind, Point, Tags, Value};
-use foldhash::{HashMap, quality};
+use foldhash::HashMap;
 use rusqlite::types::Value as Cell;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior, params};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::fs::{self, OpenOptions, Permissions};
-use std::hash::BuildHasher;
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
@@ -82,13 +82,8 @@ struct Known {
     until: i64,
 }
 
-/// The series that have a row, by the hash of their identity. Of a hundred thousand series, two have the same hash in one
-/// of a thousand million daemons.
-#[derive(Default)]
-struct KnownSeries {
-    hashes: quality::RandomState,
-    by_hash: HashMap<u64, Known>,
-}
+/// The series that have a row, by the fingerprint of their identity.
+type KnownSeries = HashMap<u64, Known>;
 
 /// The open file.
 pub struct Store {
@@ -388,8 +383,8 @@ fn cell(value: Value) -> Cell {
 fn identify(db: &Connection, known: &mut KnownSeries, point: &Point, host: &str, reach: i64) -> rusqlite::Result<i64> {
     let host = point.host.as_deref().unwrap_or(host);
     let kind = point.kind.word();
-    let hash = known.hashes.hash_one((point.key(), host, kind));
-    if let Some(series) = known.by_hash.get(&hash)
+    let identity = fingerprint((point.key(), host, kind));
+    if let Some(series) = known.get(&identity)
         && series.until >= reach
     {
         return Ok(series.id);
@@ -408,7 +403,7 @@ fn identify(db: &Connection, known: &mut KnownSeries, point: &Point, host: &str,
             Ok(Known { id: row.get(0)?, until: row.get(1)? })
         })?;
     let id = series.id;
-    known.by_hash.insert(hash, series);
+    known.insert(identity, series);
     Ok(id)
 }
 
@@ -523,7 +518,7 @@ fn drop_oldest(
     parts.remove(0);
     make_views(db, parts)?;
     db.execute("DELETE FROM series WHERE until < ?1", [second])?;
-    known.by_hash.retain(|_, series| series.until >= second);
+    known.retain(|_, series| series.until >= second);
     Ok(Some(second))
 }
 
