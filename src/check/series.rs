@@ -5,6 +5,7 @@
 use crate::model::point::{Series, Tags, Text};
 use crate::model::rates::SampleHistory;
 use foldhash::{HashMap, HashSet};
+use std::collections::hash_map::Entry;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
@@ -67,8 +68,6 @@ impl Hash for Member {
 
 /// The state of one series.
 struct Known {
-    /// Shared with all its points, so that a batch needs no memory for tags.
-    tags: Tags,
     /// Its samples; `None` if it was never told as a counter. Boxed because most series are none.
     counter: Option<Box<Counter>>,
     /// Index of its last point in the batch of this run, or [`NO_PLACE`].
@@ -227,16 +226,16 @@ impl KnownSeries {
                 number
             }
         };
-        let member = Member { tags, family: number };
-        let known = match self.known.get_mut(&member) {
-            Some(known) => known,
-            None if is_full => {
+        // The point shares the tags with the remembered series, so that a batch needs no memory for them.
+        let (tags, known) = match self.known.entry(Member { tags, family: number }) {
+            Entry::Occupied(known) => (known.key().tags.clone(), known.into_mut()),
+            Entry::Vacant(_) if is_full => {
                 self.refused += 1;
                 return None;
             }
-            None => {
-                let new = Known { tags: member.tags.clone(), counter: None, place: NO_PLACE, seen: run };
-                self.known.entry(Member { tags: member.tags.clone(), ..member }).or_insert(new)
+            Entry::Vacant(new) => {
+                let known = Known { counter: None, place: NO_PLACE, seen: run };
+                (new.key().tags.clone(), new.insert(known))
             }
         };
         if known.seen != run {
@@ -252,7 +251,7 @@ impl KnownSeries {
         };
         let history = counter.map(|counter| counter.new_sample(run, time));
         let Family { name, check_type, host } = family;
-        let series = Series { name, check_type, host, tags: known.tags.clone() };
+        let series = Series { name, check_type, host, tags };
         Some(tell(series, SeriesState { history, place: &mut known.place }))
     }
 

@@ -1,6 +1,7 @@
 //! What wakes the thread that reads the enabled entries: a change of a watched folder (inotify(7)), a request, or the
 //! time.
 
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use std::io::{self, Read, Write};
@@ -46,13 +47,13 @@ impl Waker {
 }
 
 impl Waiter {
-    /// Watches the folders that exist now, and whether all of them are. A file system of another machine does not
-    /// report what happens there.
+    /// Watches the folders; `false` if one of them cannot be. One that is missing is reported by the folder above it when
+    /// it is created. A file system of another machine does not report what happens there.
     pub fn watch(&self) -> bool {
         let Some(inotify) = &self.inotify else { return false };
         // A folder that is watched already stays so.
-        let is_unwatched = |folder: &&PathBuf| inotify.add_watch(*folder, CHANGES).is_err();
-        self.folders.iter().filter(is_unwatched).count() == 0
+        let is_watched = |folder: &PathBuf| matches!(inotify.add_watch(folder, CHANGES), Ok(_) | Err(Errno::ENOENT));
+        self.folders.iter().filter(|folder| !is_watched(folder)).count() == 0
     }
 
     /// Returns after a change, one call of [`Waker::wake`], or this time.

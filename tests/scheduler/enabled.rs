@@ -346,10 +346,9 @@ fn without_a_thread_a_check_is_off_and_is_tried_again() {
 fn the_folders_are_looked_at_when_they_change_and_not_at_every_tick() {
     let server = Server::always(204);
     let home = home().to(&[("tsdtype", "InfluxDB"), ("address", &server.url()), ("database", "d")]);
+    fs::remove_dir_all(home.path("scripts_enabled")).unwrap();
     // After a change it looks several times, at growing intervals.
-    for folder in ["checks_enabled", "scripts_enabled"] {
-        File::open(home.path(folder)).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
-    }
+    File::open(home.path("checks_enabled")).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
     let pid = home.start();
     let mut tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten().map(|task| task.path());
     let looks = |task: &PathBuf| fs::read_to_string(task.join("comm")).is_ok_and(|name| name == "enabled\n");
@@ -365,6 +364,7 @@ fn the_folders_are_looked_at_when_they_change_and_not_at_every_tick() {
     wait_for("ticks", || ticks() >= ticks_before + 6);
     let wakes = wakes() - wakes_before;
     assert!(wakes <= 5, "{wakes}");
+    fs::create_dir(home.path("scripts_enabled")).unwrap();
     script(&home, "scripts_enabled/check_late.sh", WELL);
     wait_for_line(&home, "check_late.sh: switched on");
     assert_eq!(home.puypuy(&["stop"]).code, 0);
