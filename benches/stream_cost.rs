@@ -190,7 +190,7 @@ fn main() {
         0,
     );
     let are_cheap = [
-        measure("check_traefik", &[("metrics", "{http}/metrics")], traefik(), 10, 4 << 20),
+        measure("check_traefik", &[("metrics", "{http}/metrics")], traefik(), 5, 4 << 20),
         measure("check_haproxy", &[("url", "{http}/;csv")], haproxy(), 5, 2 << 20),
         measure("check_kube_state_metrics", &[("metrics", "{http}/metrics")], page(), 100, 8 << 20),
         measure("check_elasticsearch", &keys, nodes(), 100, 8 << 20),
