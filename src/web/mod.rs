@@ -156,7 +156,7 @@ mod store {
         None
     }
 
-    pub fn ask(_: &Path, _: Question, _: i64, _: Duration, _: super::Unit) -> Answer {
+    pub fn ask(_: &Path, _: Question, _: i64, _: Duration, _: super::Unit, _: &[serde_json::Value]) -> Answer {
         Answer::wrong(hyper::StatusCode::NOT_FOUND, "this program was built without the local store (feature local)")
     }
 }
