@@ -2,6 +2,7 @@
 //! it.
 
 use super::machine::{Worker, section, spec};
+use crate::support::free_port;
 use crate::support::server::answer;
 use nix::unistd::geteuid;
 use puypuy::model::roots::Roots;
@@ -32,7 +33,7 @@ impl Launcher {
         fs::write(&java, script).unwrap();
         fs::set_permissions(&java, Permissions::from_mode(0o755)).unwrap();
         // Nothing listens on this port any more.
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         Launcher { folder, port }
     }
 

@@ -2,10 +2,9 @@
 //! unreadable, and never shown.
 
 use crate::support::server::{Server, Step};
-use crate::support::{Home, Said, is_root, wait_for};
+use crate::support::{Home, Said, free_port, is_root, wait_for};
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
@@ -123,7 +122,7 @@ fn twenty_secrets_appear_nowhere() {
     let server = Server::start(vec![Step::think(|request| {
         Step::answer(404, &[("Content-Type", "text/plain")], format!("not found: {}", request.path))
     })]);
-    let (at, closed) = (server.url(), TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port());
+    let (at, closed) = (server.url(), free_port());
     let host = at.trim_start_matches("http://").to_string();
     let home = Home::new();
     let mut secrets = BTreeSet::new();

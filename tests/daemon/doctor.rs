@@ -2,7 +2,7 @@
 //! anywhere.
 
 use crate::support::server::{Server, Step};
-use crate::support::{Home, Said, is_root, skip, wait_for};
+use crate::support::{Home, Said, free_port, is_root, skip, wait_for};
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -49,7 +49,7 @@ fn it_says_so_when_all_is_well() {
 /// Whatever prevents delivery to the store, both commands give the same reason, and the store receives no point.
 #[test]
 fn the_exact_reason_why_the_store_accepts_nothing_is_given() {
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let closed = free_port();
     // Every client gets a plain HTTP response.
     let plain = TcpListener::bind("127.0.0.1:0").unwrap();
     let https = format!("https://{}", plain.local_addr().unwrap());

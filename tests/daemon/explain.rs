@@ -1,7 +1,7 @@
 //! `puypuy check --explain`: what it shows, what it masks, and `--as-service`.
 
 use crate::support::server::{Server, Step};
-use crate::support::{Home, Said, is_root, skip};
+use crate::support::{Home, Said, free_port, is_root, skip};
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
@@ -88,7 +88,7 @@ fn everything_is_shown_except_secrets() {
 #[test]
 fn a_refusal_and_a_missing_server_are_shown_with_their_errors() {
     let server = Server::start(vec![Step::answer(403, &[], "<p>only from the office</p>")]);
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let closed = free_port();
     let home = Home::new();
     conf(&home, "webservers.ini", &format!("[NginX]\naddress = {}\nstats = /s\n", server.url()));
     conf(

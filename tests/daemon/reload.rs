@@ -2,7 +2,7 @@
 
 use crate::support::server::{Server, Step};
 use crate::support::tls::authority;
-use crate::support::{Home, is_root, signal, wait_for};
+use crate::support::{Home, free_port, is_root, signal, wait_for};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, Permissions};
 use std::io::{Read, Write};
@@ -202,7 +202,7 @@ fn a_new_period_holds_at_once() {
 
 #[test]
 fn the_web_server_moves_closes_and_opens() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let home = Home::new();
     enable(&home, &["load_average"]);
     let plain = home.read("config.ini");

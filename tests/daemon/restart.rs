@@ -1,7 +1,7 @@
 //! restart in environments in which nothing can start: the old daemon keeps running.
 
 use crate::checks::dead_mount::FuseMount;
-use crate::support::{Home, PROGRAM, Said, is_root, lives, skip, wait_for};
+use crate::support::{Home, PROGRAM, Said, free_port, is_root, lives, skip, wait_for};
 use nix::unistd::{Gid, Uid, chown};
 use std::fs::{self, File, Permissions};
 use std::net::TcpListener;
@@ -190,7 +190,7 @@ fn the_old_daemon_outlives_every_restart_that_cannot_succeed() {
 #[test]
 fn the_address_of_the_old_daemon_counts_as_free() {
     let home = Home::new();
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let web = case("its own port", "").web(format!("127.0.0.1:{port}"));
     let said = web.restart(&home);
     assert_eq!(said.code, 0, "{said:?}");

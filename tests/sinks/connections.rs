@@ -1,6 +1,7 @@
 //! HTTP connections: reuse, replacement, timeouts, name resolution, proxies; and no secret in any message.
 
 use super::*;
+use crate::support::free_port;
 use crate::support::server::{Server, Step, answer};
 use puypuy::net::names::Lookup;
 use puypuy::net::proxy::Proxying;
@@ -22,11 +23,6 @@ fn many() -> Vec<Point> {
 fn retry_text(verdict: &Verdict) -> &str {
     let Verdict::Retry { why, after: None, .. } = verdict else { panic!("{verdict:?}") };
     why
-}
-
-/// A port on which nothing listens.
-fn dead_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 #[test]
@@ -410,7 +406,7 @@ fn no_message_contains_a_secret() {
         let told = format!("{:?} {:?}", send(&mut sink, &one()), sink.notes());
         assert!(!told.contains("planted"), "{told}");
     }
-    let through = format!("proxy = http://planted4:planted5@127.0.0.1:{}", dead_port());
+    let through = format!("proxy = http://planted4:planted5@127.0.0.1:{}", free_port());
     let mut sink = sink(far, &through);
     let told = format!("{:?} {:?}", send(&mut sink, &one()), sink.notes());
     assert!(!told.contains("planted"), "{told}");
@@ -477,7 +473,7 @@ fn a_proxy_that_refuses_is_named() {
 
 #[test]
 fn a_proxy_that_is_away_is_not_reported_as_the_server() {
-    let proxy = format!("http://127.0.0.1:{}", dead_port());
+    let proxy = format!("http://127.0.0.1:{}", free_port());
     for address in ["http://influx.test", "https://influx.test"] {
         let told = send(&mut sink(address, &format!("proxy = {proxy}")), &one());
         let wanted = format!("{address}: cannot connect to the proxy {proxy} (from the key proxy): connection refused");

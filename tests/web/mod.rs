@@ -6,7 +6,7 @@ mod overview;
 mod page;
 mod self_metrics;
 
-use crate::support::{Home, lives, wait_for};
+use crate::support::{Home, free_port, lives, wait_for};
 use puypuy::config::section::Entry;
 use puypuy::config::section::Section;
 use puypuy::delivery::status::Status;
@@ -22,7 +22,7 @@ use puypuy::web::allowed::Allowed;
 use puypuy::web::{Pages, configure, start};
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -266,10 +266,6 @@ fn configured(home: &Home, port: u16, tsdb: &str, web: &str) {
     let own = text.split("[TSDB]").next().unwrap();
     fs::write(home.path("config.ini"), format!("{own}[TSDB]\n{tsdb}[WebServer]\nwebaddress = 127.0.0.1:{port}\n{web}"))
         .unwrap();
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 #[test]
