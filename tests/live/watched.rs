@@ -129,7 +129,7 @@ impl Watched {
         assert_eq!(self.count(), gone, "points of a server that is not there: {:#?}", said());
         let begun = Instant::now();
         let running = start();
-        is_slow |= begun.elapsed() > TICK * 3;
+        is_slow |= begun.elapsed() > TICK;
         wait("points when the server is back", TICK * if is_slow { 10 } else { 5 }, || {
             self.points(metric, tags).len() > told
         });
