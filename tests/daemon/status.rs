@@ -1,7 +1,7 @@
 //! `puypuy status` for people and monitoring: well, not well, hanging, stopped, and without permission.
 
 use crate::support::server::Server;
-use crate::support::{Home, Said, is_root, lives, mode, signal, skip, wait_for};
+use crate::support::{Home, Said, is_root, mode, signal, skip, wait_for};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{Read, Write};
@@ -126,9 +126,9 @@ fn a_daemon_that_hangs_or_does_not_listen_is_reported_as_such() {
 
     // The socket that a killed daemon leaves behind does not count as a daemon and does not prevent a start.
     signal(pid, "KILL");
-    wait_for("its end", || !lives(pid));
+    // The lock of the pid file is held until its last thread has ended, after the process is a zombie.
+    wait_for("its end", || home.puypuy(&["status"]).code == 3);
     assert!(fs::symlink_metadata(&socket).unwrap().file_type().is_socket());
-    assert_eq!(home.puypuy(&["status"]).code, 3);
     home.start();
     until(&home, 0, "all is well\n");
     assert_eq!(mode(&socket), 0o660);
