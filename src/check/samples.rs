@@ -3,7 +3,7 @@
 use super::{Counters, Out};
 use crate::fetch::http::{Answer, Body};
 use crate::model::error::Result;
-use crate::model::parse::prometheus::{Labels, Page, Sample};
+use crate::model::parse::prometheus::{Labels, Page, Sample, split_name};
 use crate::model::point::Tags;
 use crate::model::table::{Field, How};
 use foldhash::HashMap;
@@ -111,7 +111,7 @@ impl Names {
             return true;
         }
         let line = line.strip_prefix("# TYPE ").unwrap_or(line);
-        let name = line.split(['{', ' ', '\t']).next().unwrap_or_default();
+        let (name, _) = split_name(line);
         if name.is_empty() || name == "#" || OF_ANY.iter().any(|begin| name.starts_with(begin)) {
             return false;
         }

@@ -112,20 +112,13 @@ impl Tags {
 
     /// Key and value of each tag, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.parts()
-            .map(|(part, length)| (part.get(..length).unwrap_or_default(), part.get(length + 1..).unwrap_or_default()))
-    }
-
-    /// Key and value of each tag as they are in the string, and the length of the key.
-    fn parts(&self) -> impl Iterator<Item = (&str, usize)> {
         let mut rest = &*self.0;
-        std::iter::from_fn(move || {
-            let length = memchr(END as u8, rest.as_bytes())?;
-            let value = memchr(END as u8, rest.as_bytes().get(length + 1..)?)?;
-            let (part, behind) = rest.split_at_checked(length + 1 + value)?;
+        let mut part = move || {
+            let (part, behind) = rest.split_at_checked(memchr(END as u8, rest.as_bytes())?)?;
             rest = behind.get(1..)?;
-            Some((part, length))
-        })
+            Some(part)
+        };
+        std::iter::from_fn(move || Some((part()?, part()?)))
     }
 
     pub fn len(&self) -> usize {

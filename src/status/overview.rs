@@ -79,7 +79,10 @@ pub fn open(now: &Now) -> Vec<Value> {
     let of_check = |check: &State| {
         let period = i64::try_from(check.period.as_secs()).unwrap_or(i64::MAX);
         let holds = |open: &&Open| open.holds(now.at.wall, period.saturating_add(1));
-        let told = |Open { event, level, message, since, .. }: &Open| json!({ "check": check.name, "event": event, "level": level.word(), "since": since, "message": message });
+        let told = |Open { event, level, message, since, .. }: &Open| {
+            let level = level.word();
+            json!({ "check": check.name, "event": event, "level": level, "since": since, "message": message })
+        };
         check.open.iter().filter(holds).map(told).collect::<Vec<_>>()
     };
     now.checks.iter().flat_map(of_check).collect()

@@ -36,6 +36,8 @@ mod maven;
 mod modules;
 mod nagios;
 mod opentsdb;
+#[path = "../support/ports.rs"]
+mod ports;
 mod postgres;
 mod prometheus;
 mod pypi;

@@ -1,9 +1,10 @@
 //! Real programs on loopback: installing, finding free ports, starting, waiting for a response, ending.
 
+pub use crate::ports::free_port;
 use serde_json::Value;
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -51,10 +52,6 @@ pub fn needs_root(what: &str) -> Result<(), String> {
 /// The account name of the test.
 pub fn user() -> String {
     String::from_utf8(Command::new("id").arg("-un").output().unwrap().stdout).unwrap().trim().into()
-}
-
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// A child that ends with the test.

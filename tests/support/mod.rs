@@ -5,16 +5,16 @@ pub mod documents;
 pub mod mongo_server;
 pub mod mysql_server;
 pub mod pages;
+pub mod ports;
 pub mod server;
 pub mod tls;
 
+pub use ports::free_port;
 use std::fs::{self, Permissions};
 use std::io::Write;
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -174,15 +174,6 @@ pub fn skip(reason: &str) {
 pub fn signal(pid: i32, name: &str) {
     let signal: nix::sys::signal::Signal = format!("SIG{name}").parse().unwrap();
     let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal);
-}
-
-/// A TCP port of 127.0.0.1 on which nothing listens, below those that the kernel gives to outgoing connections: none of
-/// them, in whatever test, takes it before it is used.
-pub fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let first = u16::try_from(std::process::id() % 10_000).unwrap();
-    let mut ports = std::iter::repeat_with(|| 20_000 + (first + NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000);
-    ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
 }
 
 /// Waits at most 10 s for a condition; `what` names it in the failure.

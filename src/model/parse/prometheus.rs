@@ -75,13 +75,15 @@ pub fn parse(text: &str) -> Result<Line<'_>, &'static str> {
     if text.is_empty() {
         return Ok(Line::Nothing);
     }
-    let (name, rest) = text.split_at_checked(name_end(text)).unwrap_or_default();
+    let (name, rest) = split_name(text);
     sample(name, rest).map(Line::Sample)
 }
 
-/// The length of the metric's name at the start of a line; 0 if the name is inside the braces, as a quoted one is.
-fn name_end(line: &str) -> usize {
-    memchr3(b'{', b' ', b'\t', line.as_bytes()).unwrap_or(line.len())
+/// The metric's name at the start of a line, and the rest. It is empty if the name is inside the braces, as a quoted one
+/// is.
+pub fn split_name(line: &str) -> (&str, &str) {
+    let end = memchr3(b'{', b' ', b'\t', line.as_bytes()).unwrap_or(line.len());
+    line.split_at_checked(end).unwrap_or_default()
 }
 
 /// Parses what is behind the metric's name.
@@ -231,7 +233,7 @@ impl Page {
             self.is_known = self.is_known || matches!(parse(line), Ok(Line::Type { name, .. }) if is_wanted(&name));
             return None;
         }
-        let (name, rest) = line.split_at_checked(name_end(line)).unwrap_or_default();
+        let (name, rest) = split_name(line);
         if !name.is_empty() && !is_wanted(name) {
             return None;
         }
