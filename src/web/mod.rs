@@ -31,7 +31,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 /// By default only this machine can connect.
@@ -166,12 +166,23 @@ fn refused(web: &Web, what: &str, error: std::io::Error) -> Error {
     Error::daemon(format!("web server: {what} {}: {cause}; set webaddress in [WebServer]", web.shown))
 }
 
+/// How long an address may be in use before that is an error: the kernel closes the socket of a daemon that was just
+/// stopped a little after it has released the lock of its pid file.
+const CLOSING: Duration = Duration::from_millis(500);
+const PAUSE: Duration = Duration::from_millis(10);
+
 /// Binds the address; does not serve yet.
 ///
 /// # Errors
 /// The address cannot be bound.
 pub fn listen(web: &Web) -> Result<TcpListener> {
-    TcpListener::bind(web.addresses.as_slice()).map_err(|error| refused(web, "cannot listen at", error))
+    let until = Instant::now() + CLOSING;
+    loop {
+        match TcpListener::bind(web.addresses.as_slice()) {
+            Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < until => thread::sleep(PAUSE),
+            bound => return bound.map_err(|error| refused(web, "cannot listen at", error)),
+        }
+    }
 }
 
 /// A running server; it ends when this is dropped.
